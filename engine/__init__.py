@@ -1,0 +1,1 @@
+"""Safelight's engine: graphs, types, time and bytes. It knows no diffusion."""

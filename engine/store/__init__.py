@@ -1,0 +1,1 @@
+"""Where results are kept: memory over disk, under content keys."""

@@ -1,0 +1,184 @@
+"""What may travel on a wire, and how it becomes bytes and comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+def canonical(value: object) -> bytes:
+    """The one spelling of a JSON value that digests and keys are taken of.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity, which JSON cannot say.
+        TypeError: the value is not JSON.
+    """
+    return _encode(value).encode()
+
+
+_encode = json.JSONEncoder(
+    ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
+).encode
+
+
+def sha256(data: bytes) -> str:
+    """The sha256 of some bytes, in hex: how blobs are named."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One run of bytes of a packed value, such as a picture or a safetensors file."""
+
+    name: str
+    media: str
+    """The media type, such as `image/png`; decides the suffix of a written file."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A value as bytes: what a store keeps and a face writes to files."""
+
+    type: str
+    """The wire type; `json` for plain values, `list` for lists that hold values."""
+    meta: Json
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What the value is, in 64 hex digits: equal digests, equal values."""
+        return digest_of(
+            self.type, self.meta, ((part.name, part.media, sha256(part.data)) for part in self.parts)
+        )
+
+
+def digest_of(type: str, meta: Json, parts: Iterable[tuple[str, str, str]]) -> str:
+    """The digest of a packed value from the digests of its parts, each (name, media type, sha256)."""
+    return sha256(canonical([type, meta, [list(part) for part in parts]]))
+
+
+class Value:
+    """A thing on a wire that is more than JSON: a picture, a latent, a recipe for a model.
+
+    Values are immutable: whoever receives one may read it and never write into it. A subclass is
+    usually a frozen dataclass, and says how it becomes bytes (`pack`) and comes back (`unpack`).
+
+    The class keyword `wire` names the wire type; without it the class's own name is used.
+    """
+
+    wire: ClassVar[str] = "Value"
+    types: ClassVar[dict[str, type[Value]]] = {}
+
+    def __init_subclass__(cls, wire: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.wire = wire or cls.__name__
+        Value.types[cls.wire] = cls
+
+    def pack(self) -> Packed:
+        """This value as bytes.
+
+        Raises:
+            TypeError: the class does not say how.
+        """
+        raise TypeError(f"{type(self).__name__} has no pack(): say how it becomes bytes")
+
+    @classmethod
+    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
+        """The value that `pack` made these of.
+
+        Raises:
+            TypeError: the class does not say how.
+        """
+        raise TypeError(f"{cls.__name__} has no unpack(): say how it comes back from bytes")
+
+    def summary(self) -> str:
+        """A few words for a table or a tooltip, such as `512 x 512, 4 pictures`."""
+        return self.wire
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory this value holds, in bytes, as far as the memory tier should count it."""
+        return sum(int(getattr(held, "nbytes", 0)) for held in arrays(self))
+
+
+def arrays(value: object) -> Iterator[Any]:
+    """Every array or tensor inside a value: attributes, lists and dicts are looked through."""
+    if hasattr(value, "nbytes") and not isinstance(value, Value | memoryview):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from arrays(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from arrays(item)
+    elif isinstance(value, Value):
+        fields = getattr(value, "__dataclass_fields__", None)
+        for name in fields if fields is not None else vars(value):
+            yield from arrays(getattr(value, name))
+
+
+def pack(value: object) -> Packed:
+    """Any value of a wire as bytes.
+
+    Raises:
+        TypeError: it is neither a `Value`, nor JSON, nor a list of these.
+        ValueError: a number in it is NaN or infinite.
+    """
+    if isinstance(value, Value):
+        return value.pack()
+    if isinstance(value, list | tuple) and any(isinstance(item, Value) for item in value):
+        items = [pack(item) for item in value]
+        meta: Json = [{"type": item.type, "meta": item.meta, "parts": len(item.parts)} for item in items]
+        parts = (
+            Part(f"{n}/{part.name}", part.media, part.data)
+            for n, item in enumerate(items)
+            for part in item.parts
+        )
+        return Packed("list", meta, tuple(parts))
+    _encode(value)
+    return Packed("json", value)  # type: ignore[arg-type]  # _encode has just proved it
+
+
+def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:
+    """The value that `pack` made these of.
+
+    Raises:
+        KeyError: no value class of this wire type is loaded.
+    """
+    if type == "json":
+        return meta
+    if type == "list":
+        assert isinstance(meta, list)
+        return [_item(n, item, parts) for n, item in enumerate(meta)]
+    return Value.types[type].unpack(meta, parts)
+
+
+def _item(n: int, item: Json, parts: Mapping[str, bytes]) -> object:
+    assert isinstance(item, dict) and isinstance(item["type"], str)
+    prefix = f"{n}/"
+    own = {name.removeprefix(prefix): data for name, data in parts.items() if name.startswith(prefix)}
+    return unpack(item["type"], item["meta"], own)
+
+
+def wire_of(value: object) -> str:
+    """The wire type of a value at hand, in the words of `check`: `Latent`, `int`, `list`."""
+    return value.wire if isinstance(value, Value) else type(value).__name__
+
+
+def nbytes(value: object) -> int:
+    """The memory that a value of a wire holds, in bytes; a floor of 64 for its object."""
+    if isinstance(value, Value):
+        return 64 + value.nbytes
+    if isinstance(value, str | bytes):
+        return 64 + len(value)
+    if isinstance(value, list | tuple):
+        return 64 + sum(nbytes(item) for item in value)
+    if isinstance(value, dict):
+        return 64 + sum(nbytes(key) + nbytes(item) for key, item in value.items())
+    return 64

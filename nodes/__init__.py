@@ -1,0 +1,1 @@
+"""Safelight's built-in nodes: what an artist wires together."""

@@ -1,0 +1,1 @@
+"""The Stable Diffusion domain, without Node classes: weights, text, sampling, training."""
