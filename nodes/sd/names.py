@@ -1,0 +1,12 @@
+"""What the samplers and schedules are called, for nodes that must not import torch to say so."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+SamplerName = Literal["euler", "euler_ancestral", "dpmpp_2m", "ddim"]
+
+ScheduleName = Literal["normal", "karras", "exponential", "simple", "sgm_uniform", "ddim_uniform"]
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+"""What a UNet was trained to predict: the noise, the velocity (arXiv:2202.00512), or the clean latent."""
