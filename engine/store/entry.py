@@ -1,0 +1,107 @@
+"""One kept result as a row of the index: what its outputs are, and a checksum over all of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine import values
+from engine.store.store import Result
+from engine.values import Packed, Part, sha256
+
+INLINE_BYTES = 16 * 1024
+"""Parts up to this size lie in the index; longer ones are files of their own."""
+
+_ROW_BYTES = 320  # what the columns and indexes of a row take beside its outputs
+
+# Not the canonical spelling: a dict comes back in the order in which it was made.
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
+
+
+class Damaged(Exception):
+    """A kept result is not what was saved; the message says how it shows.
+
+    Args:
+        what: how it shows.
+        digest: the part that is bad, unless the row is.
+    """
+
+    def __init__(self, what: str, digest: str | None = None) -> None:
+        super().__init__(what)
+        self.digest = digest
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """A part without its bytes."""
+
+    name: str
+    media: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row. `check` covers everything else in it, the key included."""
+
+    key: str
+    outputs: str
+    """JSON: output name -> [wire type, meta, [[part name, media type, size, sha256], ...]]."""
+    node_type: str
+    seconds: float
+    made: float
+    check: str
+
+    @classmethod
+    def of(cls, key: str, result: Result) -> tuple[Entry, dict[str, bytes]]:
+        """The row of a result, and the bytes of its parts by sha256.
+
+        Raises:
+            TypeError: a value does not say how it becomes bytes.
+            ValueError: a number in it is NaN or infinite.
+        """
+        outputs: dict[str, Any] = {}
+        data: dict[str, bytes] = {}
+        for name, value in result.outputs.items():
+            packed = values.pack(value)
+            parts = []
+            for part in packed.parts:
+                digest = sha256(part.data)
+                data[digest] = part.data
+                parts.append([part.name, part.media, len(part.data), digest])
+            outputs[name] = [packed.type, packed.meta, parts]
+        fields = (key, _encode(outputs), result.node_type, float(result.seconds), float(result.made))
+        return cls(*fields, check=_check(*fields)), data
+
+    @property
+    def row_bytes(self) -> int:
+        """About how much room the row itself takes in the index."""
+        return len(self.outputs) + _ROW_BYTES
+
+    def packed(self, read: Callable[[PartRow], bytes], output: str | None = None) -> dict[str, Packed]:
+        """The outputs as bytes, all or one; `read` fetches the bytes of a part and vouches for them.
+
+        Raises:
+            Damaged: the row is not what was saved.
+            Exception: whatever `read` raises.
+        """
+        found = {}
+        for name, (wire, meta, rows) in self._checked().items():
+            if output is None or name == output:
+                parts = (PartRow(*row) for row in rows)
+                held = tuple(Part(part.name, part.media, read(part)) for part in parts)
+                found[name] = Packed(wire, meta, held)
+        return found
+
+    def _checked(self) -> Mapping[str, Any]:
+        if self.check != _check(self.key, self.outputs, self.node_type, self.seconds, self.made):
+            raise Damaged("its row in the index does not match its checksum")
+        outputs: Mapping[str, Any] = json.loads(self.outputs)
+        return outputs
+
+
+def _check(key: str, outputs: str, node_type: str, seconds: float, made: float) -> str:
+    return sha256(f"{key}\n{node_type}\n{seconds!r}\n{made!r}\n{outputs}".encode(errors="surrogatepass"))

@@ -1,0 +1,276 @@
+"""The index of a disk store: one SQLite file that says which results are kept and in which files."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import RLock
+
+from engine.store.entry import INLINE_BYTES, Entry
+from engine.store.rank import worth
+
+VERSION = 1
+BUSY_SECONDS = 10.0
+LOG_BYTES = 1 << 20
+"""The write-ahead log is brought home and reused when it has grown to this size."""
+
+_PAGE = 4096
+_BATCH = 500
+
+_SCHEMA = """
+CREATE TABLE entries (
+  key TEXT PRIMARY KEY, outputs TEXT NOT NULL, node_type TEXT NOT NULL, seconds REAL NOT NULL,
+  made REAL NOT NULL, proof TEXT NOT NULL, bytes INTEGER NOT NULL, used REAL NOT NULL, rank REAL NOT NULL);
+CREATE INDEX entries_by_rank ON entries (rank, used);
+CREATE TABLE parts (key TEXT, digest TEXT, PRIMARY KEY (key, digest)) WITHOUT ROWID;
+CREATE INDEX parts_by_digest ON parts (digest);
+CREATE TABLE inlined (digest TEXT PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE doomed (digest TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE numbers (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+INSERT INTO numbers VALUES ('blob_bytes', 0), ('floor', 0);
+"""
+_COLUMNS = "key, outputs, node_type, seconds, made, proof"
+
+
+class Newer(Exception):
+    """The index was written by a newer version of this program."""
+
+
+class Index:
+    """Rows, parts and the sizes of blobs. Reading never waits for writing.
+
+    The tables: `entries` are the results, `inlined` the short parts, `blobs` the sizes of the long ones,
+    `parts` which entry holds which, `doomed` files that nobody holds any more but that still lie there.
+
+    Every method may raise sqlite3.Error; those that write want to be called inside `writing`. Two processes
+    must not make an `Index` at the same instant (turning on the log does not wait for a lock by itself).
+
+    Raises:
+        Newer: the file has a newer layout; it was not touched.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fresh = False
+        """Whether there was no index before."""
+        self._lock = RLock()
+        self._read_lock = RLock()
+        self._writer = _connect(path)
+        try:
+            self._prepare()
+            self._reader = _connect(path)
+            self._reader.execute("PRAGMA query_only = 1")
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _prepare(self) -> None:
+        if self._number("PRAGMA user_version") > VERSION:
+            raise Newer
+        self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute("PRAGMA synchronous = NORMAL")
+        self._writer.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // _PAGE}")
+        self._writer.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        with self.writing():
+            if self._number("PRAGMA user_version") == 0:
+                self.fresh = True
+                for statement in _SCHEMA.strip().split(";\n"):
+                    self._writer.execute(statement)
+                self._writer.execute(f"PRAGMA user_version = {VERSION}")
+            self._writer.execute(
+                "UPDATE numbers SET value = (SELECT total(size) FROM blobs) WHERE name = 'blob_bytes'"
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction, alone among all threads and processes; nothing of it stays if it fails."""
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def times(self, keys: Sequence[str]) -> Iterator[tuple[str, float, float]]:
+        """Key, seconds and time made of those of the keys that are held."""
+        for start in range(0, len(keys), _BATCH):
+            batch = keys[start : start + _BATCH]
+            statement = (
+                "SELECT key, CAST(seconds AS REAL), CAST(made AS REAL) FROM entries WHERE key IN "
+                f"({','.join('?' * len(batch))})"
+            )
+            with self._read_lock:
+                rows = self._reader.execute(statement, batch).fetchall()
+            yield from rows
+
+    def entry(self, key: str) -> Entry | None:
+        """The row of a key."""
+        with self._read_lock:
+            row = self._reader.execute(f"SELECT {_COLUMNS} FROM entries WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Entry(*row)
+
+    def inlined(self, digest: str) -> bytes | None:
+        """The bytes of a short part, unverified."""
+        with self._read_lock:
+            row = self._reader.execute("SELECT data FROM inlined WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else bytes(row[0]) if isinstance(row[0], bytes) else b""
+
+    def keys(self, node_type: str | None = None, unused_since: float | None = None) -> list[str]:
+        """The keys held, of one node type (of every version of it when none is named), long unused."""
+        statement = (
+            "SELECT key FROM entries WHERE (?1 IS NULL OR node_type = ?1 OR "
+            "substr(node_type, 1, length(?1) + 1) = ?1 || '@') AND (?2 IS NULL OR used < ?2)"
+        )
+        with self._read_lock:
+            rows = self._reader.execute(statement, (node_type, unused_since)).fetchall()
+        return [row[0] for row in rows]
+
+    def by_type(self) -> list[tuple[str, int, int]]:
+        """Node type, entries and bytes, largest first."""
+        statement = "SELECT node_type, count(*), sum(bytes) FROM entries GROUP BY 1 ORDER BY 3 DESC, 1"
+        with self._read_lock:
+            return self._reader.execute(statement).fetchall()
+
+    def size(self, *, free_pages: bool = False) -> int:
+        """What the index and the blobs take on disk; without pages that the next rows will use again."""
+        with self._lock:
+            pages = self._number("PRAGMA page_count")
+            if not free_pages:
+                pages -= self._number("PRAGMA freelist_count")
+            return pages * _PAGE + self._number("SELECT value FROM numbers WHERE name = 'blob_bytes'")
+
+    def blobs(self) -> set[str]:
+        """The digests of all files that the index knows."""
+        with self._lock:
+            return {row[0] for row in self._writer.execute("SELECT digest FROM blobs")}
+
+    def insert(self, entries: Sequence[tuple[Entry, Mapping[str, int]]], inline: Mapping[str, bytes]) -> None:
+        """Add rows with the sizes of their parts by digest, and the bytes of the short parts."""
+        held = {key for key, _, _ in self._held([entry.key for entry, _ in entries])}
+        new = [(entry, sizes) for entry, sizes in entries if entry.key not in held]
+        if not new:
+            return
+        now, floor = time.time(), self._floor()
+        rows, parts = [], []
+        files: dict[str, int] = {}
+        for entry, sizes in new:
+            size = entry.row_bytes + sum(sizes.values())
+            rank = floor + worth(entry.seconds, size)
+            columns = (entry.key, entry.outputs, entry.node_type, entry.seconds, entry.made, entry.check)
+            rows.append((*columns, size, now, rank))
+            parts += [(entry.key, digest) for digest in sizes]
+            files.update((digest, size) for digest, size in sizes.items() if size > INLINE_BYTES)
+        run = self._writer.executemany
+        run("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        run("INSERT OR IGNORE INTO parts VALUES (?, ?)", parts)
+        run("INSERT OR REPLACE INTO inlined VALUES (?, ?)", inline.items())
+        for digest, size in files.items():
+            if self._writer.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, size)).rowcount:
+                self._grow(size)
+
+    def touch(self, used: Mapping[str, float]) -> None:
+        """Note when entries were used last."""
+        floor = self._floor()
+        ranks = {key: floor + worth(seconds, size) for key, seconds, size in self._held(list(used))}
+        self._writer.executemany(
+            "UPDATE entries SET used = max(used, ?), rank = ? WHERE key = ?",
+            [(used[key], rank, key) for key, rank in ranks.items()],
+        )
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Drop entries, and doom the files that only they held."""
+        for start in range(0, len(keys), _BATCH):
+            batch = keys[start : start + _BATCH]
+            marks = ",".join("?" * len(batch))
+            run = self._writer.execute
+            digests = {row[0] for row in run(f"SELECT digest FROM parts WHERE key IN ({marks})", batch)}
+            run(f"DELETE FROM parts WHERE key IN ({marks})", batch)
+            run(f"DELETE FROM entries WHERE key IN ({marks})", batch)
+            for digest in digests:
+                if run("SELECT 1 FROM parts WHERE digest = ?", (digest,)).fetchone():
+                    continue
+                run("DELETE FROM inlined WHERE digest = ?", (digest,))
+                gone = run("SELECT size FROM blobs WHERE digest = ?", (digest,)).fetchone()
+                if gone:
+                    run("DELETE FROM blobs WHERE digest = ?", (digest,))
+                    run("INSERT OR IGNORE INTO doomed VALUES (?)", (digest,))
+                    self._grow(-gone[0])
+
+    def holders(self, digest: str) -> list[str]:
+        """The keys of all entries that hold a part."""
+        rows = self._writer.execute("SELECT key FROM parts WHERE digest = ?", (digest,))
+        return [row[0] for row in rows]
+
+    def shrink(self, limit: int) -> int:
+        """Evict the lowest ranks until everything fits into `limit` bytes; returns how many went."""
+        count = 0
+        while (excess := self.size() - limit) > 0:
+            keys, floor = [], 0.0
+            lowest = "SELECT key, bytes, rank FROM entries ORDER BY rank, used LIMIT 1000"
+            for key, size, rank in self._writer.execute(lowest).fetchall():
+                keys.append(key)
+                floor = rank
+                excess -= size
+                if excess <= 0:
+                    break
+            if not keys:
+                break
+            self._writer.execute("UPDATE numbers SET value = ? WHERE name = 'floor'", (floor,))
+            self.delete(keys)
+            count += len(keys)
+        if self.size(free_pages=True) > limit:
+            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+        return count
+
+    def doomed(self) -> list[str]:
+        """The files to delete; whoever deletes them calls `undoom` in the same transaction."""
+        statement = "SELECT digest FROM doomed WHERE digest NOT IN (SELECT digest FROM blobs)"
+        return [row[0] for row in self._writer.execute(statement)]
+
+    def undoom(self) -> None:
+        """Forget the files that had to be deleted."""
+        self._writer.execute("DELETE FROM doomed")
+
+    def check(self) -> list[str]:
+        """What SQLite finds wrong with the file itself; reads all of it."""
+        with self._read_lock:
+            rows = self._reader.execute("PRAGMA quick_check(10)").fetchall()
+        return [row[0] for row in rows if row[0] != "ok"]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+
+    def _held(self, keys: Sequence[str]) -> Iterable[tuple[str, float, int]]:
+        for start in range(0, len(keys), _BATCH):
+            batch = keys[start : start + _BATCH]
+            yield from self._writer.execute(
+                f"SELECT key, seconds, bytes FROM entries WHERE key IN ({','.join('?' * len(batch))})", batch
+            ).fetchall()
+
+    def _floor(self) -> float:
+        row = self._writer.execute("SELECT value FROM numbers WHERE name = 'floor'").fetchone()
+        return float(row[0])
+
+    def _grow(self, size: int) -> None:
+        self._writer.execute("UPDATE numbers SET value = value + ? WHERE name = 'blob_bytes'", (size,))
+
+    def _number(self, statement: str) -> int:
+        return int(self._writer.execute(statement).fetchone()[0])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    # A damaged page must not stop a whole query: bad text matches no key and no checksum.
+    connection.text_factory = lambda raw: str(raw, "utf-8", "replace")
+    return connection
