@@ -101,6 +101,16 @@ class Value:
         """A few words for a table or a tooltip, such as `512 x 512, 4 pictures`."""
         return self.wire
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        return {"x-wire": cls.wire}
+
     @property
     def nbytes(self) -> int:
         """How much memory this value holds, in bytes, as far as the memory tier should count it."""
@@ -160,7 +170,8 @@ def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:
 
 
 def _item(n: int, item: Json, parts: Mapping[str, bytes]) -> object:
-    assert isinstance(item, dict) and isinstance(item["type"], str)
+    assert isinstance(item, dict)
+    assert isinstance(item["type"], str)
     prefix = f"{n}/"
     own = {name.removeprefix(prefix): data for name, data in parts.items() if name.startswith(prefix)}
     return unpack(item["type"], item["meta"], own)

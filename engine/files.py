@@ -1,0 +1,80 @@
+"""Finds the files that a graph names, and lets no name lead outside its folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from engine.errors import NodeError
+from engine.registry import near
+
+
+class Digests(Protocol):
+    """What remembers the sha256 of files."""
+
+    def digest(self, path: Path) -> str:
+        """The sha256 of a file's content, in hex."""
+        ...
+
+
+class Files:
+    """The folders of each kind of file, and the digests of what lies in them.
+
+    Args:
+        folders: says for a kind, such as `checkpoints`, which folders to look in; the first match wins.
+        digests: what remembers the sha256 of files.
+        local: True if a graph may also name a file by any path on this machine, as on the command line; a
+            server says False.
+    """
+
+    def __init__(
+        self, folders: Mapping[str, Sequence[Path]], digests: Digests, *, local: bool = False
+    ) -> None:
+        self._folders = folders
+        self._digests = digests
+        self._local = local
+
+    def folders(self, kind: str) -> Sequence[Path]:
+        """Where files of this kind are looked for."""
+        return self._folders(kind)
+
+    def find(self, kind: str, name: str) -> Path:
+        """The file or folder of this kind and name; the name may have sub-folders, and no way out of them.
+
+        Raises:
+            NodeError: there is none; says where it was looked for and what is there.
+        """
+        inner = PurePosixPath(name.replace("\\", "/"))
+        inside = bool(name.strip()) and "\0" not in name and ":" not in name
+        if inside and not inner.is_absolute() and ".." not in inner.parts:
+            for folder in self.folders(kind):
+                path = folder.joinpath(*inner.parts)
+                if path.exists():
+                    return path
+        elif not self._local or not name.strip() or "\0" in name:
+            raise NodeError(f"{name!r} is not a name inside the {kind} folders", code="bad_name")
+        if self._local and Path(name).expanduser().exists():
+            return Path(name).expanduser().absolute()
+        looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
+        hint = near(name, self.names(kind)) or f"put it into {looked}"
+        raise NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
+
+    def names(self, kind: str) -> list[str]:
+        """What lies directly in the folders of this kind, sorted."""
+        found: set[str] = set()
+        for folder in self.folders(kind):
+            if folder.is_dir():
+                found |= {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        return sorted(found)
+
+    def digest(self, path: Path) -> str:
+        """The sha256 of a file's content, in hex.
+
+        Raises:
+            NodeError: it cannot be read.
+        """
+        try:
+            return self._digests.digest(path)
+        except OSError as error:
+            raise NodeError(f"{path} cannot be read: {error.strerror or error}", code="unreadable") from None

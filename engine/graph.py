@@ -1,0 +1,389 @@
+"""The saved document: read strictly, written canonically, migrated when it is old.
+
+One graph is one JSON file. Reading and writing again gives the same bytes, and moving a card on the canvas
+changes one line, under `layout`, which nothing in the engine ever reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine import strict_json
+from engine.errors import GraphError, Problem
+from engine.values import Json
+
+FORMAT = 1
+"""The version of the document that this engine writes."""
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""For each older version of the document, what turns it into the next one."""
+
+MAX_NODES = 100_000
+ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+INPUT_TYPES = ("text", "seed", "int", "float", "bool", "choice", "file", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """An input that holds its value itself."""
+
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """An input that a wire brings from an output of another node."""
+
+    node: str
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.output}"
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """An input that the graph's own input of this name fills."""
+
+    name: str
+
+
+Binding = Literal | From | Param
+
+
+@dataclass(frozen=True, slots=True)
+class GraphInput:
+    """A named input of the graph: an option of `safelight run`, a field of the run form."""
+
+    type: str
+    default: Json = None
+    required: bool = True
+    doc: str = ""
+    choices: tuple[Json, ...] = ()
+
+
+@dataclass(slots=True)
+class Entry:
+    """One node of the graph: its type as written (`Denoise@1`) and what its inputs are bound to."""
+
+    type: str
+    inputs: dict[str, Binding] = field(default_factory=dict)
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """The type's name without its version."""
+        return self.type.partition("@")[0]
+
+    @property
+    def version(self) -> int | None:
+        """The version that wrote this entry; None for whichever is current."""
+        number = self.type.partition("@")[2]
+        return int(number) if number else None
+
+
+@dataclass(slots=True)
+class Graph:
+    """A whole document."""
+
+    nodes: dict[str, Entry] = field(default_factory=dict)
+    inputs: dict[str, GraphInput] = field(default_factory=dict)
+    outputs: dict[str, From] = field(default_factory=dict)
+    title: str = ""
+    doc: str = ""
+    layout: dict[str, list[int]] = field(default_factory=dict)
+
+    def with_defaults(self, values: Mapping[str, Json]) -> Graph:
+        """This graph with other defaults for its inputs, as a picture carries it."""
+        inputs = {
+            name: GraphInput(item.type, values[name], False, item.doc, item.choices)
+            if name in values
+            else item
+            for name, item in self.inputs.items()
+        }
+        return Graph(self.nodes, inputs, self.outputs, self.title, self.doc, self.layout)
+
+
+def load(path: Path) -> Graph:
+    """The graph in a file.
+
+    Raises:
+        GraphError: it cannot be read; with every problem found.
+    """
+    try:
+        if path.stat().st_size > strict_json.MAX_BYTES:
+            raise GraphError([Problem("too_large", f"{path} is larger than {strict_json.MAX_BYTES:,} bytes")])
+        data = path.read_bytes()
+    except OSError as error:
+        hint = "check the path" if isinstance(error, FileNotFoundError) else None
+        raise GraphError(
+            [Problem("unreadable", f"{path} cannot be read: {error.strerror}", hint=hint)]
+        ) from None
+    return parse(data)
+
+
+def parse(data: bytes | str) -> Graph:
+    """The graph that some JSON text describes.
+
+    Raises:
+        GraphError: it does not; with every problem found.
+    """
+    return from_json(strict_json.parse(data))
+
+
+def from_json(tree: Any) -> Graph:
+    """The graph that parsed JSON describes; see `json_schema.json_schema` for its shape.
+
+    Raises:
+        GraphError: it does not; with every problem found.
+    """
+    reader = _Reader()
+    graph = reader.graph(tree)
+    if reader.problems:
+        raise GraphError(reader.problems)
+    return graph
+
+
+def dump(graph: Graph) -> str:
+    """The canonical text: fixed key order, one input a line, a newline at the end."""
+    lines: list[str] = [f'  "safelight": {FORMAT}']
+    if graph.title:
+        lines.append(f'  "title": {_text(graph.title)}')
+    if graph.doc:
+        lines.append(f'  "doc": {_text(graph.doc)}')
+    if graph.inputs:
+        lines.append(
+            _block("inputs", {name: _text(_input_json(item)) for name, item in graph.inputs.items()})
+        )
+    if graph.outputs:
+        lines.append(
+            _block("outputs", {name: _text({"from": str(link)}) for name, link in graph.outputs.items()})
+        )
+    lines.append(_block("nodes", {name: _entry(entry) for name, entry in graph.nodes.items()}))
+    if graph.layout:
+        lines.append(_block("layout", {name: _text(place) for name, place in graph.layout.items()}))
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def binding_json(binding: Binding) -> Json:
+    """A binding as the document writes it."""
+    match binding:
+        case From():
+            return {"from": str(binding)}
+        case Param():
+            return {"param": binding.name}
+        case Literal(value=dict() as value):
+            return {"value": value}
+        case Literal():
+            return binding.value
+
+
+def _input_json(item: GraphInput) -> Json:
+    tree: dict[str, Json] = {"type": item.type}
+    if not item.required:
+        tree["default"] = item.default
+    if item.choices:
+        tree["choices"] = list(item.choices)
+    if item.doc:
+        tree["doc"] = item.doc
+    return tree
+
+
+def _entry(entry: Entry) -> str:
+    head = f'"type": {_text(entry.type)}'
+    if entry.title:
+        head += f', "title": {_text(entry.title)}'
+    if not entry.inputs:
+        return f"{{{head}}}"
+    inputs = ",\n".join(
+        f"      {_text(name)}: {_text(binding_json(item))}" for name, item in entry.inputs.items()
+    )
+    return f'{{{head}, "inputs": {{\n{inputs}\n    }}}}'
+
+
+def _block(name: str, lines: Mapping[str, str]) -> str:
+    if not lines:
+        return f'  "{name}": {{}}'
+    inner = ",\n".join(f"    {_text(key)}: {line}" for key, line in lines.items())
+    return f'  "{name}": {{\n{inner}\n  }}'
+
+
+_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
+
+
+class _Reader:
+    """Turns parsed JSON into a graph and collects what is wrong on the way."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def bad(
+        self, code: str, message: str, node: str | None = None, input: str | None = None, hint: str = ""
+    ) -> None:
+        self.problems.append(Problem(code, message, node, input, hint or None))
+
+    def graph(self, tree: Any) -> Graph:
+        graph = Graph()
+        tree = self.object(tree, "the graph")
+        if tree is None:
+            return graph
+        tree = self.migrated(tree)
+        if tree is None:
+            return graph
+        known = {"safelight", "title", "doc", "inputs", "outputs", "nodes", "layout"}
+        self.no_others(tree, known, "the graph")
+        graph.title = self.string(tree.get("title", ""), "title")
+        graph.doc = self.string(tree.get("doc", ""), "doc")
+        for name, item in (self.object(tree.get("inputs", {}), "inputs") or {}).items():
+            if self.good_id(name, "the graph input"):
+                graph.inputs[name] = self.graph_input(name, item)
+        nodes = self.object(tree.get("nodes", {}), "nodes") or {}
+        if len(nodes) > MAX_NODES:
+            self.bad("too_many", f"{len(nodes):,} nodes; at most {MAX_NODES:,} are read")
+            return graph
+        for name, item in nodes.items():
+            if self.good_id(name, "the node id"):
+                graph.nodes[name] = self.entry(name, item)
+        for name, item in (self.object(tree.get("outputs", {}), "outputs") or {}).items():
+            if self.good_id(name, "the graph output"):
+                self.graph_output(graph, name, item)
+        for name, item in (self.object(tree.get("layout", {}), "layout") or {}).items():
+            if isinstance(item, list) and len(item) == 2 and all(type(number) is int for number in item):
+                graph.layout[name] = item
+            else:
+                self.bad(
+                    "bad_layout",
+                    f"layout of {name!r} is {_short(item)}",
+                    hint="write two whole numbers: [x, y]",
+                )
+        return graph
+
+    def migrated(self, tree: dict[str, Any]) -> dict[str, Any] | None:
+        version = tree.get("safelight")
+        if type(version) is not int or version < 1:
+            self.bad("not_a_graph", 'this is not a Safelight graph: it has no `"safelight": 1`')
+            return None
+        if version > FORMAT:
+            self.bad(
+                "newer_format", f"written by a newer Safelight (format {version})", hint="update Safelight"
+            )
+            return None
+        for step in range(version, FORMAT):
+            tree = MIGRATIONS[step](tree)
+        return tree
+
+    def graph_input(self, name: str, item: Any) -> GraphInput:
+        place = f"the graph input {name!r}"
+        item = self.object(item, place)
+        if item is None:
+            return GraphInput("json")
+        self.no_others(item, {"type", "default", "doc", "choices"}, place)
+        kind = item.get("type")
+        if kind not in INPUT_TYPES:
+            self.bad(
+                "bad_input_type",
+                f"{place} is of type {_short(kind)}",
+                hint=f"use one of {', '.join(INPUT_TYPES)}",
+            )
+            kind = "json"
+        choices = item.get("choices", [])
+        if not isinstance(choices, list) or (kind == "choice") != bool(choices):
+            self.bad("bad_input_type", f"{place}: `choices` belong to the type choice, as a list")
+            choices = []
+        doc = self.string(item.get("doc", ""), f"the doc of {place}")
+        return GraphInput(kind, item.get("default"), "default" not in item, doc, tuple(choices))
+
+    def graph_output(self, graph: Graph, name: str, item: Any) -> None:
+        binding = self.binding(item)
+        if isinstance(binding, From):
+            graph.outputs[name] = binding
+        else:
+            self.bad(
+                "bad_output",
+                f"the graph output {name!r} is {_short(item)}",
+                hint='write {"from": "node.output"}',
+            )
+
+    def entry(self, node: str, item: Any) -> Entry:
+        if not isinstance(item, dict):
+            self.bad("bad_node", f"is {_short(item)}, not an object", node)
+            return Entry("")
+        kind = item.get("type")
+        if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+            self.bad(
+                "bad_type", f"its type is {_short(kind)}", node, hint='write a node type such as "Denoise@1"'
+            )
+            kind = ""
+        for key in item.keys() - {"type", "title", "inputs"}:
+            self.bad(
+                "unknown_key", f"has the unknown key {key!r}", node, hint="a node has type, title and inputs"
+            )
+        entry = Entry(kind, title=self.string(item.get("title", ""), f"the title of {node}"))
+        inputs = item.get("inputs", {})
+        if not isinstance(inputs, dict):
+            self.bad("bad_node", f"its inputs are {_short(inputs)}, not an object", node)
+            return entry
+        for name, value in inputs.items():
+            binding = self.binding(value)
+            if binding is None:
+                hint = (
+                    'write a value, {"from": "node.output"} or {"param": "name"}; an object as {"value": {…}}'
+                )
+                self.bad("bad_binding", f"is bound to {_short(value)}", node, name, hint)
+            else:
+                entry.inputs[name] = binding
+        return entry
+
+    @staticmethod
+    def binding(value: Any) -> Binding | None:
+        if not isinstance(value, dict):
+            return Literal(value)
+        match value:
+            case {"from": str(link)} if len(value) == 1 and link.count(".") == 1:
+                return From(*link.split("."))
+            case {"param": str(name)} if len(value) == 1:
+                return Param(name)
+            case {"value": inner} if len(value) == 1:
+                return Literal(inner)
+        return None
+
+    def good_id(self, name: str, what: str) -> bool:
+        if ID.fullmatch(name):
+            return True
+        self.bad(
+            "bad_id", f"{what} {_short(name)} is not an id", hint="use letters, digits, - and _, at most 64"
+        )
+        return False
+
+    def object(self, value: Any, place: str) -> dict[str, Any] | None:
+        if isinstance(value, dict):
+            return value
+        self.bad("bad_document", f"{place} is {_short(value)}, not an object")
+        return None
+
+    def string(self, value: Any, place: str) -> str:
+        if isinstance(value, str):
+            return value
+        self.bad("bad_document", f"{place} is {_short(value)}, not text")
+        return ""
+
+    def no_others(self, tree: Mapping[str, Any], known: set[str], place: str) -> None:
+        for key in tree.keys() - known:
+            self.bad(
+                "unknown_key",
+                f"{place} has the unknown key {key!r}",
+                hint=f"it may hold {', '.join(sorted(known))}",
+            )
+
+
+_TYPE = re.compile(r"[A-Za-z_][\w/.-]{0,120}(@[1-9]\d{0,5})?")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,52 @@
+"""Catches a node that writes into its inputs: checked mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.errors import NodeError
+from engine.plan import Step
+from engine.store.store import Result
+from engine.values import arrays
+
+
+class Guarded:
+    """Compares every tensor of the inputs before and after a step.
+
+    A tensor counts its in-place writes itself (`_version`); arrays without such a count are compared by
+    content. A write into an input would change what other steps and the store hold under the same key.
+    """
+
+    def __init__(self) -> None:
+        self._marks: dict[str, dict[str, list[object]]] = {}
+
+    def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
+        """Remember how the inputs are."""
+        self._marks[step.id] = {
+            name: [_mark(held) for held in arrays(value)] for name, value in inputs.items()
+        }
+        return None
+
+    def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
+        """Compare.
+
+        Raises:
+            NodeError: the step wrote into an input.
+        """
+        before = self._marks.pop(step.id)
+        if result is None:
+            return
+        for name, value in inputs.items():
+            if [_mark(held) for held in arrays(value)] != before[name]:
+                raise NodeError(
+                    f"{step.bound.type.name} wrote into its input {name!r}, which other steps share",
+                    hint="work on a copy, such as `x = x.clone()`",
+                    input=name,
+                    code="wrote_input",
+                )
+
+
+def _mark(held: Any) -> object:
+    version = getattr(held, "_version", None)
+    return version if isinstance(version, int) else bytes(memoryview(held).cast("B"))

@@ -1,0 +1,242 @@
+"""A node: a small class whose fields are its inputs and whose `run` says its outputs."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic.fields import FieldInfo
+
+from engine.values import Json
+from engine.wires import Wire, wire
+
+if TYPE_CHECKING:
+    from engine.context import Context
+    from engine.files import Files
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a node type."""
+
+    name: str
+    wire: Wire
+    required: bool
+    default: Json
+    info: FieldInfo = field(repr=False, compare=False)
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Checks one literal for this input, strictly."""
+        from typing import Annotated
+
+        annotation: Any = self.info.annotation
+        for extra in self.info.metadata:
+            annotation = Annotated[annotation, extra]
+        return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """What the engine knows of a node class: enough to check, plan, key and draw it."""
+
+    name: str
+    version: int
+    category: str
+    pure: bool
+    accelerator: bool
+    libraries: tuple[str, ...]
+    inputs: dict[str, Input]
+    outputs: dict[str, Wire]
+    cls: type[Node] = field(repr=False, compare=False)
+    code: str = ""
+    """Digest of the source for types from a user's folder; built-in types change by version."""
+
+    @property
+    def id(self) -> str:
+        """Name and version, as a saved graph writes it: `Denoise@1`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def reads_world(self) -> bool:
+        """True if the node's result depends on more than its inputs, such as a file."""
+        return self.cls.fingerprint is not Node.fingerprint
+
+    @cached_property
+    def doc(self) -> str:
+        """The class's own docstring; its first line is the tooltip."""
+        return inspect.cleandoc(self.cls.__dict__.get("__doc__") or "")
+
+    @cached_property
+    def input_docs(self) -> dict[str, str]:
+        """The docstring under each field, by input."""
+        docs: dict[str, str] = {}
+        for owner in reversed(self.cls.__mro__):
+            if issubclass(owner, Node) and owner is not Node:
+                docs |= _docs_under_fields(owner)
+        return docs
+
+    def schema(self) -> dict[str, Any]:
+        """This type as JSON: what a canvas, a form or a reference page is drawn from."""
+        fields = self.cls.model_json_schema()
+        properties = fields.get("properties", {})
+        inputs: dict[str, Any] = {}
+        for name, item in self.inputs.items():
+            described = {key: value for key, value in properties[name].items() if key != "title"}
+            doc = self.input_docs.get(name)
+            inputs[name] = {"wire": str(item.wire), "required": item.required, **described}
+            if doc:
+                inputs[name]["description"] = doc
+        schema: dict[str, Any] = {
+            "type": self.id,
+            "category": self.category,
+            "doc": self.doc,
+            "pure": self.pure,
+            "inputs": inputs,
+            "outputs": {name: str(kind) for name, kind in self.outputs.items()},
+        }
+        if "$defs" in fields:
+            schema["$defs"] = fields["$defs"]
+        return schema
+
+
+class Node(BaseModel):
+    """The base of every node.
+
+    Subclass it: annotated fields are the inputs, the return annotation of `run` is the output (a `NamedTuple`
+    gives several), docstrings are the help. Class keywords:
+
+        category: where the palette lists it.
+        version: a whole number; raise it when the same inputs give another result.
+        pure: False for a node that acts on the world, such as one that writes a file: it always runs.
+        accelerator: True for a node that computes on the device; such steps run one at a time per device.
+        libraries: packages whose release may change the result; their versions enter the key.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    node_type: ClassVar[NodeType]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__()
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls,
+        *,
+        category: str = "other",
+        version: int = 1,
+        pure: bool = True,
+        accelerator: bool = False,
+        libraries: tuple[str, ...] = (),
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            raise TypeError(f"{cls.__name__}: unknown class keyword {', '.join(unknown)}")
+        if "run" not in vars(cls):
+            return  # a shared base of several nodes, not a node itself
+        cls.node_type = NodeType(
+            name=cls.__name__,
+            version=version,
+            category=category,
+            pure=pure,
+            accelerator=accelerator,
+            libraries=libraries,
+            inputs=_inputs(cls),
+            outputs=_outputs(cls),
+            cls=cls,
+        )
+
+    def run(self, ctx: Context) -> Any:
+        """Compute the outputs. Inputs are read-only; ask `ctx` for everything else."""
+        raise TypeError(f"{type(self).__name__} has no run()")
+
+    def fingerprint(self, files: Files) -> Json:
+        """What this node reads from the world, as JSON, such as a file's digest. It enters the key.
+
+        Raises:
+            NodeError: what it wants to read is not there.
+        """
+        return None
+
+    @classmethod
+    def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
+        """Rewrite inputs that were saved by an older `version` of this type."""
+        return inputs
+
+
+def _inputs(cls: type[Node]) -> dict[str, Input]:
+    inputs = {}
+    for name, info in cls.model_fields.items():
+        try:
+            kind = wire(info.annotation)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}.{name}: {error}") from None
+        required = info.is_required()
+        default = None if required else info.get_default(call_default_factory=True, validated_data={})
+        inputs[name] = Input(name, kind, required, default, info)
+    return inputs
+
+
+def _outputs(cls: type[Node]) -> dict[str, Wire]:
+    place = f"{cls.__name__}.run"
+    hints = get_type_hints(cls.run, localns={"Context": object}, include_extras=True)
+    if "return" not in hints:
+        raise TypeError(f"{place}: say what it returns, such as `def run(self, ctx: Context) -> Image:`")
+    returned = hints["return"]
+    if returned is type(None):
+        return {}
+    named = get_type_hints(returned) if hasattr(returned, "_fields") else {"out": returned}
+    outputs = {}
+    for name, annotation in named.items():
+        try:
+            outputs[name] = wire(annotation)
+        except TypeError as error:
+            raise TypeError(f"{place}, output {name}: {error}") from None
+    return outputs
+
+
+def _docs_under_fields(cls: type) -> dict[str, str]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        return {}  # typed at a prompt: there is no source to read
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    docs = {}
+    for statement, below in pairwise(body):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)
+        ):
+            docs[statement.target.id] = inspect.cleandoc(below.value.value)
+    return docs
+
+
+def outputs_of(node_type: NodeType, returned: object) -> Mapping[str, object]:
+    """What `run` returned, by output name.
+
+    Raises:
+        TypeError: it is not what the annotation says.
+    """
+    if not node_type.outputs:
+        return {}
+    if hasattr(returned, "_asdict"):
+        given: dict[str, object] = returned._asdict()
+        if given.keys() != node_type.outputs.keys():
+            raise TypeError(f"returned {', '.join(given)} where {', '.join(node_type.outputs)} was declared")
+        return given
+    if list(node_type.outputs) != ["out"]:
+        raise TypeError(f"returned one value where {', '.join(node_type.outputs)} were declared")
+    return {"out": returned}

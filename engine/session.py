@@ -1,0 +1,161 @@
+"""The five verbs (load, check, plan, run, cancel) over one home folder; every face is a thin cover of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine import check as checking
+from engine import devices
+from engine import graph as documents
+from engine import plan as planning
+from engine.context import Cancel
+from engine.digests import FileDigests
+from engine.errors import GraphError
+from engine.events import Emit
+from engine.files import Files
+from engine.graph import Graph
+from engine.lifecycles.cached import Cached
+from engine.lifecycles.guarded import Guarded
+from engine.lifecycles.lifecycle import Lifecycle
+from engine.plan import Plan
+from engine.registry import Registry
+from engine.residency import Residency
+from engine.run import Report, Run
+from engine.settings import Settings
+from engine.store.disk import Disk
+from engine.store.memory import Memory
+from engine.store.store import Store
+from engine.store.tiered import Tiered
+from engine.values import Json
+
+
+class Session:
+    """A home folder at work: its registry, its store, its device and what is loaded on it.
+
+    Args:
+        settings: where the home is, and the budgets.
+        registry: the node types; without it, every installed one and the home's own `nodes/`.
+        warn: is told what is not as it should be and harms nothing.
+        local: True if graphs may name any file of this machine; a server says False.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        registry: Registry | None = None,
+        warn: Callable[[str], None] = lambda message: None,
+        local: bool = True,
+    ) -> None:
+        self.settings = settings
+        self._registry, self._warn, self._local = registry, warn, local
+        self.cancelling = Cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Flush the store and let go of everything loaded."""
+        if "store" in self.__dict__:
+            self.store.close()
+        if "residency" in self.__dict__:
+            self.residency.clear()
+        if "digests" in self.__dict__:
+            self.digests.close()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The node types at hand."""
+        return self._registry or Registry.find([self.settings.home / "nodes"])
+
+    @cached_property
+    def store(self) -> Store:
+        """Memory over disk, in the home's `store/`."""
+        budget = self.settings.disk_budget
+        disk = Disk(self.settings.store_folder, budget, self._warn) if budget else None
+        return Tiered(Memory(self.settings.memory_budget), disk, self._warn)
+
+    @cached_property
+    def digests(self) -> FileDigests:
+        """The remembered digests of files."""
+        return FileDigests(self.settings.store_folder / "digests.sqlite")
+
+    @cached_property
+    def files(self) -> Files:
+        """The folders that graphs may name files in."""
+        return Files(self.settings.folders_of, self.digests, local=self._local)
+
+    @cached_property
+    def residency(self) -> Residency:
+        """What is loaded on the device."""
+        return Residency(self.settings.loaded_budget)
+
+    @cached_property
+    def device(self) -> str:
+        """What accelerator nodes compute on."""
+        return devices.resolve(self.settings.device)
+
+    def load(self, path: Path) -> Graph:
+        """The graph in a file; see `graph.load`."""
+        return documents.load(path)
+
+    def check(self, graph: Graph, values: Mapping[str, Json] | None = None) -> checking.Checked:
+        """Every problem of a graph; see `check.check`."""
+        return checking.check(graph, self.registry, values)
+
+    def plan(
+        self, graph: Graph, values: Mapping[str, Json] | None = None, targets: Sequence[str] = ()
+    ) -> Plan:
+        """What a run would do, and why; see `plan.plan`."""
+        checked = self.check(graph, values)
+        if not checked.ok:
+            raise GraphError(checked.problems)
+        kind = devices.kind(self.device)
+        return planning.plan(checked, self.store, self.files, targets=targets, device=kind)
+
+    def run(
+        self,
+        graph: Graph,
+        values: Mapping[str, Json] | None = None,
+        *,
+        targets: Sequence[str] = (),
+        emit: Emit | None = None,
+    ) -> Report:
+        """Run a graph to the end; see `run.Run`.
+
+        Raises:
+            GraphError: the graph has errors, or a file that it needs is missing.
+        """
+        return self.walk(self.plan(graph, values, targets), emit)
+
+    def walk(self, plan: Plan, emit: Emit | None = None) -> Report:
+        """Run what was planned."""
+        lifecycles: list[Lifecycle] = [Cached(self.store)]
+        if self.settings.checked:
+            lifecycles.append(Guarded())
+        report = Run(
+            plan,
+            self.store,
+            files=self.files,
+            residency=self.residency,
+            device=self.device,
+            emit=emit,
+            cancel=self.cancelling,
+            lifecycles=lifecycles,
+            workers=self.settings.workers,
+        ).go()
+        self.store.flush()
+        return report
+
+    def cancel(self) -> None:
+        """Ask the run under way to stop: between steps, and between the denoising steps inside one."""
+        self.cancelling.ask()

@@ -1,0 +1,107 @@
+"""The one JSON reader for everything that comes from outside: strict, bounded, and clear about the place."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from engine.errors import GraphError, Problem
+
+MAX_BYTES = 32 * 1024 * 1024
+MAX_DEPTH = 64
+
+
+def parse(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
+    """Read JSON that must be finite, unambiguous and of bounded size and depth.
+
+    Raises:
+        GraphError: with every problem found; each names its line or its path.
+    """
+    text = _decoded(data, max_bytes)
+    try:
+        tree = json.loads(text, object_pairs_hook=_object, parse_constant=_not_finite, parse_float=_finite)
+    except _NotFinite as error:
+        raise _refused("not_finite", f"{error} is not a finite number", "write a finite number") from None
+    except RecursionError:
+        raise _refused("too_deep", f"nested deeper than {max_depth} levels", "flatten it") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise _refused("bad_json", f"not JSON: {error.msg} at {place}", "mend the file there") from None
+    except ValueError as error:  # an integer of more digits than Python will read
+        raise _refused("bad_json", f"not JSON: {error}", None) from None
+    problems: list[Problem] = []
+    plain = _walk(tree, "", 1, max_depth, problems)
+    if problems:
+        raise GraphError(problems)
+    return plain
+
+
+class _NotFinite(ValueError):
+    pass
+
+
+class _Object(dict[str, Any]):
+    repeated: tuple[str, ...] = ()
+
+
+def _refused(code: str, message: str, hint: str | None) -> GraphError:
+    return GraphError([Problem(code, message, hint=hint)])
+
+
+def _decoded(data: bytes | str, max_bytes: int) -> str:
+    if len(data) > max_bytes:
+        raise _refused("too_large", f"{len(data):,} bytes; at most {max_bytes:,} are read", None)
+    if isinstance(data, str):
+        return data
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _refused("bad_json", f"not UTF-8 text: byte {error.start} cannot be read", None) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    plain = dict(pairs)
+    if len(plain) == len(pairs):
+        return plain
+    seen: set[str] = set()
+    marked = _Object(plain)
+    marked.repeated = tuple(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return marked
+
+
+def _not_finite(word: str) -> NoReturn:
+    raise _NotFinite(word)
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if math.isinf(number):
+        raise _NotFinite(word)
+    return number
+
+
+def _walk(value: Any, path: str, depth: int, max_depth: int, problems: list[Problem]) -> Any:
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            problems.append(Problem("bad_text", f"{path or 'the text'} holds half of a surrogate pair"))
+        return value
+    if not isinstance(value, dict | list):
+        return value
+    if depth > max_depth:
+        problems.append(Problem("too_deep", f"{path} is nested deeper than {max_depth} levels"))
+        return value
+    if isinstance(value, list):
+        for n, item in enumerate(value):
+            _walk(item, f"{path}[{n}]", depth + 1, max_depth, problems)
+        return value
+    if isinstance(value, _Object):
+        for key in value.repeated:
+            where = f"{path}.{key}" if path else key
+            problems.append(
+                Problem("duplicate_key", f"the key {where!r} is written twice", hint="remove one of the two")
+            )
+    for key, item in value.items():
+        _walk(key, f"the key {key!r}", depth, max_depth, problems)
+        _walk(item, f"{path}.{key}" if path else key, depth + 1, max_depth, problems)
+    return value

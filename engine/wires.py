@@ -1,0 +1,81 @@
+"""The types of wires: read from annotations, compared when a wire is drawn."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from engine.values import Value
+
+_PLAIN = {bool: "bool", int: "int", float: "float", str: "text", dict: "json"}
+ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The type of a socket: a name, and how many lists are around it."""
+
+    name: str
+    lists: int = 0
+
+    def __str__(self) -> str:
+        return "list of " * self.lists + self.name
+
+    @property
+    def is_value(self) -> bool:
+        """True for things that only a wire can bring; False for what a person can type in."""
+        return self.name in Value.types
+
+    def fits(self, into: Wire) -> bool:
+        """True if what leaves here may enter there: the same type, a subtype, or an int as a float."""
+        if into.name == ANY:
+            return True
+        if self.lists != into.lists:
+            return False
+        if self.name == into.name or (self.name, into.name) == ("int", "float"):
+            return True
+        mine, theirs = Value.types.get(self.name), Value.types.get(into.name)
+        return mine is not None and theirs is not None and issubclass(mine, theirs)
+
+
+def wire(annotation: Any) -> Wire:
+    """The wire type that an annotation stands for.
+
+    Raises:
+        TypeError: nothing that can travel on a wire is written like this.
+    """
+    annotation = bare(annotation)
+    origin = get_origin(annotation)
+    if origin is list:
+        inner = wire(get_args(annotation)[0])
+        return Wire(inner.name, inner.lists + 1)
+    if origin is Literal:
+        kinds = {wire(type(choice)) for choice in get_args(annotation)}
+        if len(kinds) == 1:
+            return kinds.pop()
+        raise TypeError(f"{annotation}: all choices must be of one type")
+    if origin in (Union, types.UnionType):
+        kinds = {wire(arm) for arm in get_args(annotation) if arm is not type(None)}
+        if len(kinds) == 1:
+            return kinds.pop()
+        raise TypeError(f"{annotation}: a wire has one type; use Any, or a Value class with subclasses")
+    if origin is dict:
+        return Wire("json")
+    if annotation is Any:
+        return Wire(ANY)
+    if isinstance(annotation, type):
+        if issubclass(annotation, Value):
+            return Wire(annotation.wire)
+        if annotation in _PLAIN:
+            return Wire(_PLAIN[annotation])
+    raise TypeError(
+        f"{annotation!r} cannot travel on a wire; use bool, int, float, str, Literal, list or a Value class"
+    )
+
+
+def bare(annotation: Any) -> Any:
+    """An annotation without its `Annotated` wrapping."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
