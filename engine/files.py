@@ -29,7 +29,7 @@ class Files:
     """
 
     def __init__(
-        self, folders: Mapping[str, Sequence[Path]], digests: Digests, *, local: bool = False
+        self, folders: Callable[[str], Sequence[Path]], digests: Digests, *, local: bool = False
     ) -> None:
         self._folders = folders
         self._digests = digests
