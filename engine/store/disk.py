@@ -7,19 +7,18 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 
 from engine import values
 from engine.store.blobs import Blobs
 from engine.store.entry import INLINE_BYTES, Damaged, Entry, PartRow
-from engine.store.index import BUSY_SECONDS, LOG_BYTES, Index, Newer
+from engine.store.index import BUSY_SECONDS, Index, Newer
 from engine.store.store import Held, Result
 from engine.values import Packed, sha256
 
 _WAITING_ROWS = 256
-_WAITING_BYTES = 1 << 20
 _WAITING_SECONDS = 0.05
 _MOST_WAITING = 4096  # rows while the index is locked by somebody else
 
@@ -49,23 +48,19 @@ class Found:
     what: str
 
 
-@dataclass(slots=True)
 class _Waiting:
     """A row that is not yet in the index."""
 
-    entry: Entry
-    data: dict[str, bytes] = field(default_factory=dict)
-    """The short parts."""
-    sizes: dict[str, int] = field(default_factory=dict)
-    """The sizes of all parts."""
-    files: list[str] = field(default_factory=list)
-    """The long parts."""
-    written: list[str] = field(default_factory=list)
-    """Those of them that were not there before."""
+    __slots__ = ("entry", "file_bytes", "files", "row_bytes", "short", "sizes", "written")
 
-    @property
-    def bytes(self) -> int:
-        return self.entry.row_bytes + sum(self.sizes.values())
+    def __init__(self, entry: Entry, parts: Mapping[str, bytes]) -> None:
+        self.entry = entry
+        self.sizes = {digest: len(data) for digest, data in parts.items()}
+        self.short = {digest: data for digest, data in parts.items() if len(data) <= INLINE_BYTES}
+        self.files = [digest for digest in parts if digest not in self.short]
+        self.written: list[str] = []  # those files that were not there before
+        self.file_bytes = sum(self.sizes[digest] for digest in self.files)
+        self.row_bytes = entry.row_bytes + sum(self.sizes.values()) - self.file_bytes
 
 
 class Disk:
@@ -86,6 +81,7 @@ class Disk:
     def __init__(self, folder: Path, budget_bytes: int, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self.budget = budget_bytes
+        self._log_bytes = min(budget_bytes // 16, 4 << 20)
         self._warn = warn
         self._said: set[str] = set()
         self._lock = RLock()
@@ -166,14 +162,8 @@ class Disk:
                 f"{error}",
             )
             return
-        row = _Waiting(entry)
-        for digest, part in data.items():
-            row.sizes[digest] = len(part)
-            if len(part) > INLINE_BYTES:
-                row.files.append(digest)
-            else:
-                row.data[digest] = part
-        if row.bytes > self._limit:
+        row = _Waiting(entry, data)
+        if row.row_bytes + row.file_bytes > self._limit:
             return
         try:
             if row.files:
@@ -296,7 +286,7 @@ class Disk:
         if part.size > INLINE_BYTES:
             return self._blobs.read(part.digest)
         if row is not None:
-            return row.data[part.digest]
+            return row.short[part.digest]
         data = index.inlined(part.digest)
         if data is None or sha256(data) != part.digest:
             raise Damaged("a part of it in the index does not match its checksum", part.digest)
@@ -307,19 +297,17 @@ class Disk:
         with self._lock:
             self._forget(key)
             with index.writing():
-                keys = {key}
+                index.delete([key])
                 if damage.digest:
-                    keys.update(index.holders(damage.digest))
+                    index.delete_holders(damage.digest)
                     self._blobs.remove(damage.digest)
-                index.delete(list(keys))
 
     def _write(self, index: Index, row: _Waiting, data: Mapping[str, bytes]) -> None:
         """Make room for the long parts of a row and write them."""
-        size = sum(row.sizes[digest] for digest in row.files)
         with self._lock:
-            if index.size(free_pages=True) + self._incoming + size > self._limit:
-                self._make_room(index, size)
-            self._incoming += size
+            if index.size(free_pages=True) + self._incoming + row.file_bytes > self._limit:
+                self._make_room(index, row.file_bytes)
+            self._incoming += row.file_bytes
         try:
             for digest in row.files:
                 if self._blobs.put(digest, data[digest]):
@@ -332,13 +320,13 @@ class Disk:
         with self._lock:
             key = row.entry.key
             if key in self._waiting:
-                self._incoming -= sum(row.sizes[digest] for digest in row.files)
+                self._incoming -= row.file_bytes
                 return
             if not self._waiting:
                 self._since = time.monotonic()
             self._waiting[key] = row
-            self._waiting_bytes += row.entry.row_bytes + sum(map(len, row.data.values()))
-            if len(self._waiting) >= _WAITING_ROWS or self._waiting_bytes >= _WAITING_BYTES:
+            self._waiting_bytes += row.row_bytes
+            if len(self._waiting) >= _WAITING_ROWS or self._waiting_bytes >= self._log_bytes:
                 self._since = 0.0
             self._commit_when_due()
 
@@ -359,7 +347,7 @@ class Disk:
                 with index.writing():
                     # A file may have been evicted by another process since its row began to wait.
                     kept = [row for row in waiting.values() if all(map(self._blobs.has, row.files))]
-                    inline = {digest: data for row in kept for digest, data in row.data.items()}
+                    inline = {digest: data for row in kept for digest, data in row.short.items()}
                     index.insert([(row.entry, row.sizes) for row in kept], inline)
                     index.touch(used)
                     evicted = index.size(free_pages=True) > self._limit and index.shrink(self._low)
@@ -368,8 +356,9 @@ class Disk:
                     for key in list(waiting):
                         self._forget(key)
                 raise
-            for key in list(waiting):
-                self._forget(key, undo=False)
+            self._incoming -= sum(row.file_bytes for row in waiting.values())
+            self._waiting_bytes = 0
+            waiting.clear()
             if evicted:
                 self._remove_doomed(index)
 
@@ -390,20 +379,16 @@ class Disk:
                 self._blobs.remove(digest)
             index.undoom()
 
-    def _forget(self, key: str, *, undo: bool = True) -> None:
+    def _forget(self, key: str) -> None:
         """Let go of a waiting row, and of the files that it brought."""
         row = self._waiting.pop(key, None)
-        if row is None:
-            return
-        self._waiting_bytes -= row.entry.row_bytes + sum(map(len, row.data.values()))
-        if undo:
+        if row is not None:
+            self._waiting_bytes -= row.row_bytes
             self._undo(row)
-        else:
-            self._incoming -= sum(row.sizes[digest] for digest in row.files)
 
     def _undo(self, row: _Waiting) -> None:
         with self._lock:
-            self._incoming -= sum(row.sizes[digest] for digest in row.files)
+            self._incoming -= row.file_bytes
             for digest in row.written:
                 with suppress(OSError):
                     self._blobs.remove(digest)
@@ -418,7 +403,7 @@ class Disk:
                 index = None
                 if damage is None:
                     try:
-                        index = Index(path)
+                        index = Index(path, self._log_bytes)
                     except sqlite3.DatabaseError as error:
                         if _code(error) not in _INDEX_DAMAGE:
                             raise
@@ -431,13 +416,13 @@ class Disk:
                         )
                         return None
                     self._set_aside(path, str(damage))
-                    index = Index(path)
+                    index = Index(path, self._log_bytes)
                 if index.fresh or (dead and not living):
                     self._sweep(index)
                 if dead and not living:
                     self._blobs.bury()
                 aside = sum(old.stat().st_size for old in self.folder.glob("index-damaged-*.sqlite"))
-                room = self.budget - min(4 * LOG_BYTES, self.budget // 4) - aside
+                room = self.budget - 4 * self._log_bytes - aside
                 self._limit = max(room, 0)
                 return index
         except Newer:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from engine import values
@@ -15,6 +17,8 @@ INLINE_BYTES = 16 * 1024
 """Parts up to this size lie in the index; longer ones are files of their own."""
 
 _ROW_BYTES = 320  # what the columns and indexes of a row take beside its outputs
+
+_PLAIN = {NoneType, bool, int, float, str}
 
 # Not the canonical spelling: a dict comes back in the order in which it was made.
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
@@ -53,7 +57,7 @@ class Entry:
     node_type: str
     seconds: float
     made: float
-    check: str
+    check: bytes
 
     @classmethod
     def of(cls, key: str, result: Result) -> tuple[Entry, dict[str, bytes]]:
@@ -66,6 +70,9 @@ class Entry:
         outputs: dict[str, Any] = {}
         data: dict[str, bytes] = {}
         for name, value in result.outputs.items():
+            if type(value) in _PLAIN:
+                outputs[name] = ["json", value, []]
+                continue
             packed = values.pack(value)
             parts = []
             for part in packed.parts:
@@ -103,5 +110,7 @@ class Entry:
         return outputs
 
 
-def _check(key: str, outputs: str, node_type: str, seconds: float, made: float) -> str:
-    return sha256(f"{key}\n{node_type}\n{seconds!r}\n{made!r}\n{outputs}".encode(errors="surrogatepass"))
+def _check(key: str, outputs: str, node_type: str, seconds: float, made: float) -> bytes:
+    return hashlib.sha256(
+        f"{key}\n{node_type}\n{seconds!r}\n{made!r}\n{outputs}".encode(errors="surrogatepass")
+    ).digest()

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
+from typing import Any, NamedTuple
+from zlib import crc32
 
 from engine.store.entry import INLINE_BYTES, Entry
 from engine.store.rank import worth
 
 VERSION = 1
 BUSY_SECONDS = 10.0
-LOG_BYTES = 1 << 20
-"""The write-ahead log is brought home and reused when it has grown to this size."""
-
 _PAGE = 4096
 _BATCH = 500
 
+# Keys are random text, and an index over them would rewrite a page for nearly every new row. A short hash
+# makes that index a sixth of the size; rows of equal hash are told apart by their key.
 _SCHEMA = """
 CREATE TABLE entries (
-  key TEXT PRIMARY KEY, outputs TEXT NOT NULL, node_type TEXT NOT NULL, seconds REAL NOT NULL,
-  made REAL NOT NULL, proof TEXT NOT NULL, bytes INTEGER NOT NULL, used REAL NOT NULL, rank REAL NOT NULL);
+  id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, key TEXT NOT NULL, outputs TEXT NOT NULL,
+  node_type TEXT NOT NULL, seconds REAL NOT NULL, made REAL NOT NULL, proof BLOB NOT NULL,
+  bytes INTEGER NOT NULL, used REAL NOT NULL, rank REAL NOT NULL);
+CREATE INDEX entries_by_hash ON entries (hash);
 CREATE INDEX entries_by_rank ON entries (rank, used);
-CREATE TABLE parts (key TEXT, digest TEXT, PRIMARY KEY (key, digest)) WITHOUT ROWID;
+CREATE TABLE parts (entry INTEGER, digest TEXT, PRIMARY KEY (entry, digest)) WITHOUT ROWID;
 CREATE INDEX parts_by_digest ON parts (digest);
 CREATE TABLE inlined (digest TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
@@ -33,7 +36,6 @@ CREATE TABLE doomed (digest TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE numbers (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 INSERT INTO numbers VALUES ('blob_bytes', 0), ('floor', 0);
 """
-_COLUMNS = "key, outputs, node_type, seconds, made, proof"
 
 
 class Newer(Exception):
@@ -49,11 +51,15 @@ class Index:
     Every method may raise sqlite3.Error; those that write want to be called inside `writing`. Two processes
     must not make an `Index` at the same instant (turning on the log does not wait for a lock by itself).
 
+    Args:
+        path: the file, made when it does not exist.
+        log_bytes: the write-ahead log is brought home and begun again when it has grown to this size.
+
     Raises:
         Newer: the file has a newer layout; it was not touched.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log_bytes: int) -> None:
         self.path = path
         self.fresh = False
         """Whether there was no index before."""
@@ -61,21 +67,21 @@ class Index:
         self._read_lock = RLock()
         self._writer = _connect(path)
         try:
-            self._prepare()
+            self._prepare(log_bytes)
             self._reader = _connect(path)
             self._reader.execute("PRAGMA query_only = 1")
         except BaseException:
             self._writer.close()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, log_bytes: int) -> None:
         if self._number("PRAGMA user_version") > VERSION:
             raise Newer
         self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("PRAGMA synchronous = NORMAL")
-        self._writer.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // _PAGE}")
-        self._writer.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        self._writer.execute(f"PRAGMA wal_autocheckpoint = {max(log_bytes // _PAGE, 1)}")
+        self._writer.execute(f"PRAGMA journal_size_limit = {log_bytes}")
         with self.writing():
             if self._number("PRAGMA user_version") == 0:
                 self.fresh = True
@@ -99,22 +105,20 @@ class Index:
                     self._writer.execute("ROLLBACK")
                 raise
 
-    def times(self, keys: Sequence[str]) -> Iterator[tuple[str, float, float]]:
+    def times(self, keys: Sequence[str]) -> list[tuple[str, float, float]]:
         """Key, seconds and time made of those of the keys that are held."""
-        for start in range(0, len(keys), _BATCH):
-            batch = keys[start : start + _BATCH]
-            statement = (
-                "SELECT key, CAST(seconds AS REAL), CAST(made AS REAL) FROM entries WHERE key IN "
-                f"({','.join('?' * len(batch))})"
-            )
-            with self._read_lock:
-                rows = self._reader.execute(statement, batch).fetchall()
-            yield from rows
+        wanted = set(keys)
+        statement = "SELECT key, CAST(seconds AS REAL), CAST(made AS REAL) FROM entries"
+        with self._read_lock:
+            return [row for row in _of_keys(self._reader, statement, keys) if row[0] in wanted]
 
     def entry(self, key: str) -> Entry | None:
         """The row of a key."""
+        statement = (
+            "SELECT key, outputs, node_type, seconds, made, proof FROM entries WHERE hash = ? AND key = ?"
+        )
         with self._read_lock:
-            row = self._reader.execute(f"SELECT {_COLUMNS} FROM entries WHERE key = ?", (key,)).fetchone()
+            row = self._reader.execute(statement, (_hash(key), key)).fetchone()
         return None if row is None else Entry(*row)
 
     def inlined(self, digest: str) -> bytes | None:
@@ -154,23 +158,23 @@ class Index:
 
     def insert(self, entries: Sequence[tuple[Entry, Mapping[str, int]]], inline: Mapping[str, bytes]) -> None:
         """Add rows with the sizes of their parts by digest, and the bytes of the short parts."""
-        held = {key for key, _, _ in self._held([entry.key for entry, _ in entries])}
-        new = [(entry, sizes) for entry, sizes in entries if entry.key not in held]
-        if not new:
-            return
+        held = {row.key for row in self._held([entry.key for entry, _ in entries])}
         now, floor = time.time(), self._floor()
+        number = self._number("SELECT coalesce(max(id), 0) FROM entries")
         rows, parts = [], []
         files: dict[str, int] = {}
-        for entry, sizes in new:
+        for entry, sizes in entries:
+            if entry.key in held:
+                continue
+            number += 1
             size = entry.row_bytes + sum(sizes.values())
-            rank = floor + worth(entry.seconds, size)
             columns = (entry.key, entry.outputs, entry.node_type, entry.seconds, entry.made, entry.check)
-            rows.append((*columns, size, now, rank))
-            parts += [(entry.key, digest) for digest in sizes]
+            rows.append((number, _hash(entry.key), *columns, size, now, floor + worth(entry.seconds, size)))
+            parts += [(number, digest) for digest in sizes]
             files.update((digest, size) for digest, size in sizes.items() if size > INLINE_BYTES)
         run = self._writer.executemany
-        run("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        run("INSERT OR IGNORE INTO parts VALUES (?, ?)", parts)
+        run("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        run("INSERT OR REPLACE INTO parts VALUES (?, ?)", parts)
         run("INSERT OR REPLACE INTO inlined VALUES (?, ?)", inline.items())
         for digest, size in files.items():
             if self._writer.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, size)).rowcount:
@@ -179,21 +183,28 @@ class Index:
     def touch(self, used: Mapping[str, float]) -> None:
         """Note when entries were used last."""
         floor = self._floor()
-        ranks = {key: floor + worth(seconds, size) for key, seconds, size in self._held(list(used))}
-        self._writer.executemany(
-            "UPDATE entries SET used = max(used, ?), rank = ? WHERE key = ?",
-            [(used[key], rank, key) for key, rank in ranks.items()],
-        )
+        rows = [
+            (used[row.key], floor + worth(row.seconds, row.bytes), row.id) for row in self._held(list(used))
+        ]
+        self._writer.executemany("UPDATE entries SET used = max(used, ?), rank = ? WHERE id = ?", rows)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Drop entries, and doom the files that only they held."""
-        for start in range(0, len(keys), _BATCH):
-            batch = keys[start : start + _BATCH]
+        self._delete([row.id for row in self._held(keys)])
+
+    def delete_holders(self, digest: str) -> None:
+        """Drop all entries that hold a part."""
+        rows = self._writer.execute("SELECT entry FROM parts WHERE digest = ?", (digest,))
+        self._delete([row[0] for row in rows.fetchall()])
+
+    def _delete(self, ids: Sequence[int]) -> None:
+        run = self._writer.execute
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
             marks = ",".join("?" * len(batch))
-            run = self._writer.execute
-            digests = {row[0] for row in run(f"SELECT digest FROM parts WHERE key IN ({marks})", batch)}
-            run(f"DELETE FROM parts WHERE key IN ({marks})", batch)
-            run(f"DELETE FROM entries WHERE key IN ({marks})", batch)
+            digests = {row[0] for row in run(f"SELECT digest FROM parts WHERE entry IN ({marks})", batch)}
+            run(f"DELETE FROM parts WHERE entry IN ({marks})", batch)
+            run(f"DELETE FROM entries WHERE id IN ({marks})", batch)
             for digest in digests:
                 if run("SELECT 1 FROM parts WHERE digest = ?", (digest,)).fetchone():
                     continue
@@ -204,28 +215,23 @@ class Index:
                     run("INSERT OR IGNORE INTO doomed VALUES (?)", (digest,))
                     self._grow(-gone[0])
 
-    def holders(self, digest: str) -> list[str]:
-        """The keys of all entries that hold a part."""
-        rows = self._writer.execute("SELECT key FROM parts WHERE digest = ?", (digest,))
-        return [row[0] for row in rows]
-
     def shrink(self, limit: int) -> int:
         """Evict the lowest ranks until everything fits into `limit` bytes; returns how many went."""
         count = 0
         while (excess := self.size() - limit) > 0:
-            keys, floor = [], 0.0
-            lowest = "SELECT key, bytes, rank FROM entries ORDER BY rank, used LIMIT 1000"
-            for key, size, rank in self._writer.execute(lowest).fetchall():
-                keys.append(key)
+            ids, floor = [], 0.0
+            lowest = "SELECT id, bytes, rank FROM entries ORDER BY rank, used LIMIT 1000"
+            for number, size, rank in self._writer.execute(lowest).fetchall():
+                ids.append(number)
                 floor = rank
                 excess -= size
                 if excess <= 0:
                     break
-            if not keys:
+            if not ids:
                 break
             self._writer.execute("UPDATE numbers SET value = ? WHERE name = 'floor'", (floor,))
-            self.delete(keys)
-            count += len(keys)
+            self._delete(ids)
+            count += len(ids)
         if self.size(free_pages=True) > limit:
             self._writer.execute("PRAGMA incremental_vacuum").fetchall()
         return count
@@ -251,12 +257,10 @@ class Index:
             self._reader.close()
             self._writer.close()
 
-    def _held(self, keys: Sequence[str]) -> Iterable[tuple[str, float, int]]:
-        for start in range(0, len(keys), _BATCH):
-            batch = keys[start : start + _BATCH]
-            yield from self._writer.execute(
-                f"SELECT key, seconds, bytes FROM entries WHERE key IN ({','.join('?' * len(batch))})", batch
-            ).fetchall()
+    def _held(self, keys: Sequence[str]) -> list[_Row]:
+        wanted = set(keys)
+        statement = "SELECT key, id, seconds, bytes FROM entries"
+        return [_Row(*row) for row in _of_keys(self._writer, statement, keys) if row[0] in wanted]
 
     def _floor(self) -> float:
         row = self._writer.execute("SELECT value FROM numbers WHERE name = 'floor'").fetchone()
@@ -269,8 +273,27 @@ class Index:
         return int(self._writer.execute(statement).fetchone()[0])
 
 
+class _Row(NamedTuple):
+    key: str
+    id: int
+    seconds: float
+    bytes: int
+
+
+def _of_keys(connection: sqlite3.Connection, select: str, keys: Sequence[str]) -> Iterator[Any]:
+    """The rows that a SELECT finds for these keys, and a few whose keys have the same hash."""
+    for start in range(0, len(keys), _BATCH):
+        batch = [_hash(key) for key in keys[start : start + _BATCH]]
+        yield from connection.execute(f"{select} WHERE hash IN ({','.join('?' * len(batch))})", batch)
+
+
+def _hash(key: str) -> int:
+    return crc32(key.encode(errors="surrogatepass"))
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     # A damaged page must not stop a whole query: bad text matches no key and no checksum.
     connection.text_factory = lambda raw: str(raw, "utf-8", "replace")
+    connection.execute("PRAGMA cache_size = -8000")  # KiB
     return connection
