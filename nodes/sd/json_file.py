@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+
+from engine import strict_json
+from engine.errors import GraphError
 
 CONFIG_LIMIT = 1 << 20
 """No model's config comes near a mebibyte."""
@@ -57,8 +59,7 @@ def read_object(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        ModelError: as `read_text`, or the text is not one JSON object, names a key twice, or holds a number
-            that is not finite.
+        ModelError: as `read_text`, or the text is not one strict JSON object.
     """
     return parse_object(read_text(path, limit), str(path))
 
@@ -67,30 +68,12 @@ def parse_object(text: str, place: str) -> dict[str, Any]:
     """One JSON object out of its text; `place` says in messages where the text came from.
 
     Raises:
-        ModelError: the text is not one JSON object, names a key twice, or holds a number that is not finite.
+        ModelError: the text is not an object of strict JSON (no key twice, only finite numbers).
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        read = dict(pairs)
-        if len(read) != len(pairs):
-            raise ModelError(f"{place} names the same key twice. Download it again.")
-        return read
-
-    def refuse(constant: str) -> NoReturn:
-        raise ModelError(f"{place} holds {constant}, which JSON does not have. Download it again.")
-
-    def finite(digits: str) -> float:
-        number = float(digits)
-        if number in (float("inf"), float("-inf")):
-            raise ModelError(f"{place} holds a number beyond all bounds. Download it again.")
-        return number
-
     try:
-        read = json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
-    except ModelError:
-        raise
-    except (ValueError, RecursionError):
-        raise ModelError(f"{place} is not valid JSON. Download it again.") from None
+        read = strict_json.parse(text)
+    except GraphError as error:
+        raise ModelError(f"{place} cannot be used: {error.problems[0].message}. Download it again.") from None
     if not isinstance(read, dict):
         raise ModelError(f"{place} is not a JSON object. Download it again.")
     return read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -115,7 +116,7 @@ def _vocabulary(
     root: Path, names: tuple[str, ...]
 ) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, int]]:
     if len(names) == 1:
-        whole = read_object(root / names[0], _VOCABULARY_LIMIT)
+        whole = json.loads(read_text(root / names[0], _VOCABULARY_LIMIT))
         model = whole["model"]
         pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
         added = {token["content"]: token["id"] for token in whole.get("added_tokens", [])}
@@ -124,7 +125,7 @@ def _vocabulary(
     merges = [tuple(line.split()) for line in islice(lines, 1, None) if line.strip()]
     added = read_object(root / names[2]) if len(names) == 3 else {}
     return (
-        read_object(root / names[0], _VOCABULARY_LIMIT),
+        json.loads(read_text(root / names[0], _VOCABULARY_LIMIT)),
         [(first, second) for first, second in merges],
         added,
     )
