@@ -219,8 +219,8 @@ class Disk:
                 keys = index.keys(node_type, None if older_than is None else time.time() - older_than)
                 with index.writing():
                     index.delete(keys)
-                    index.shrink(self._limit)
                 self._sweep(index)
+                index.compact()
                 if node_type is None and older_than is None:
                     for path in self.folder.glob("index-damaged-*.sqlite"):
                         path.unlink(missing_ok=True)
@@ -270,6 +270,8 @@ class Disk:
                     raise Damaged("its row in the index belongs to another key")
                 packed = entry.packed(lambda part: self._part(index, row, part), output)
             except Damaged as damage:
+                if row is None and index.entry(key) != entry:
+                    return None  # evicted while it was being read
                 self._drop(index, key, damage)
                 self._warn(
                     f"A kept result of {entry.node_type or 'a step'} is damaged: {damage}. "

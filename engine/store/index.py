@@ -236,6 +236,12 @@ class Index:
             self._writer.execute("PRAGMA incremental_vacuum").fetchall()
         return count
 
+    def compact(self) -> None:
+        """Give room that deleted rows took back to the file system; to be called outside `writing`."""
+        with self._lock:
+            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def doomed(self) -> list[str]:
         """The files to delete; whoever deletes them calls `undoom` in the same transaction."""
         statement = "SELECT digest FROM doomed WHERE digest NOT IN (SELECT digest FROM blobs)"
