@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -24,15 +24,22 @@ class Files:
     Args:
         folders: says for a kind, such as `checkpoints`, which folders to look in; the first match wins.
         digests: what remembers the sha256 of files.
+        outputs: the folder that nodes write into.
         local: True if a graph may also name a file by any path on this machine, as on the command line; a
             server says False.
     """
 
     def __init__(
-        self, folders: Callable[[str], Sequence[Path]], digests: Digests, *, local: bool = False
+        self,
+        folders: Callable[[str], Sequence[Path]],
+        digests: Digests,
+        outputs: Path,
+        *,
+        local: bool = False,
     ) -> None:
         self._folders = folders
         self._digests = digests
+        self._outputs = outputs
         self._local = local
 
     def folders(self, kind: str) -> Sequence[Path]:
@@ -59,6 +66,21 @@ class Files:
         looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
         hint = near(name, self.names(kind)) or f"put it into {looked}"
         raise NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
+
+    def target(self, name: str) -> Path:
+        """Where a file of this name may be written: inside the outputs folder, or anywhere if all is local.
+
+        Raises:
+            NodeError: the name leads out of the folder.
+        """
+        inner = PurePosixPath(name.replace("\\", "/"))
+        if not name.strip() or "\0" in name:
+            raise NodeError(f"{name!r} is no file name", code="bad_name")
+        if self._local:
+            return self._outputs.joinpath(Path(name).expanduser())
+        if inner.is_absolute() or ".." in inner.parts or ":" in name:
+            raise NodeError(f"{name!r} leads out of the outputs folder", code="bad_name")
+        return self._outputs.joinpath(*inner.parts)
 
     def names(self, kind: str) -> list[str]:
         """What lies directly in the folders of this kind, sorted."""

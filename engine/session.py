@@ -82,7 +82,7 @@ class Session:
         """Memory over disk, in the home's `store/`."""
         budget = self.settings.disk_budget
         disk = Disk(self.settings.store_folder, budget, self._warn) if budget else None
-        return Tiered(Memory(self.settings.memory_budget), disk, self._warn)
+        return Tiered(Memory(self.settings.memory_budget), disk)
 
     @cached_property
     def digests(self) -> FileDigests:
@@ -92,7 +92,9 @@ class Session:
     @cached_property
     def files(self) -> Files:
         """The folders that graphs may name files in."""
-        return Files(self.settings.folders_of, self.digests, local=self._local)
+        return Files(
+            self.settings.folders_of, self.digests, self.settings.home / "outputs", local=self._local
+        )
 
     @cached_property
     def residency(self) -> Residency:

@@ -119,18 +119,18 @@ class Value:
 
 def arrays(value: object) -> Iterator[Any]:
     """Every array or tensor inside a value: attributes, lists and dicts are looked through."""
-    if hasattr(value, "nbytes") and not isinstance(value, Value | memoryview):
-        yield value
+    if isinstance(value, Value):
+        fields = getattr(value, "__dataclass_fields__", None)
+        for name in fields if fields is not None else vars(value):
+            yield from arrays(getattr(value, name))
     elif isinstance(value, list | tuple):
         for item in value:
             yield from arrays(item)
     elif isinstance(value, dict):
         for item in value.values():
             yield from arrays(item)
-    elif isinstance(value, Value):
-        fields = getattr(value, "__dataclass_fields__", None)
-        for name in fields if fields is not None else vars(value):
-            yield from arrays(getattr(value, name))
+    elif hasattr(value, "nbytes"):
+        yield value
 
 
 def pack(value: object) -> Packed:

@@ -1,1 +1,22 @@
 """Safelight's built-in nodes: what an artist wires together."""
+
+from nodes.decode import Decode, Encode
+from nodes.denoise import Denoise
+from nodes.image import LoadImage, ResizeImage, SaveImage
+from nodes.latent import EmptyLatent
+from nodes.load import LoadModel
+from nodes.metadata import annotate
+from nodes.prompt import EncodePrompt
+
+__all__ = [
+    "Decode",
+    "Denoise",
+    "EmptyLatent",
+    "Encode",
+    "EncodePrompt",
+    "LoadImage",
+    "LoadModel",
+    "ResizeImage",
+    "SaveImage",
+    "annotate",
+]

@@ -1,0 +1,149 @@
+"""LoadImage, ResizeImage and SaveImage: pictures in and out of files."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from engine.context import Context
+from engine.errors import NodeError
+from engine.files import Files
+from engine.node import Node
+from engine.values import Json
+from engine.widgets import FileIn, Range
+from nodes.values import Image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+KIND = "inputs"
+MAX_PIXELS = 100_000_000
+FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"]
+
+
+class LoadImage(Node, category="image"):
+    """Read a picture from a file."""
+
+    image: Annotated[str, FileIn(KIND)]
+    """The name of a picture in the home's `inputs` folder, or a path."""
+
+    def fingerprint(self, files: Files) -> Json:
+        """The digest of the file: a name alone says nothing."""
+        return files.digest(files.find(KIND, self.image))
+
+    def run(self, ctx: Context) -> Image:
+        """Colours are taken as RGB, turned as its EXIF says; what is transparent is laid over white."""
+        import numpy
+
+        path = ctx.files.find(KIND, self.image)
+        return Image(numpy.array(_read(path))[None])
+
+
+def _read(path: Path) -> Picture:
+    from PIL import Image as pillow
+    from PIL import ImageOps
+
+    try:
+        with pillow.open(path, formats=FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                size = f"{picture.width} x {picture.height}"
+                raise NodeError(
+                    f"{path.name} is {size}; at most {MAX_PIXELS:,} pixels are read", input="image"
+                )
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+                opaque = upright.convert("RGBA")
+                return pillow.alpha_composite(pillow.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
+            return upright.convert("RGB")
+    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+        hint = f"it must be one of {', '.join(FORMATS)}, and whole"
+        raise NodeError(
+            f"{path.name} cannot be read as a picture: {error}", hint=hint, input="image"
+        ) from None
+
+
+class ResizeImage(Node, category="image"):
+    """Bring a picture to a size."""
+
+    image: Image
+    width: Annotated[int, Range(8, 8192, step=8)] = 512
+    height: Annotated[int, Range(8, 8192, step=8)] = 512
+    fit: Literal["crop", "stretch"] = "crop"
+    """`crop` keeps the proportions and cuts off what is over; `stretch` does not."""
+
+    def run(self, ctx: Context) -> Image:
+        import numpy
+        from PIL import Image as pillow
+        from PIL import ImageOps
+
+        size = (self.width, self.height)
+        resized = []
+        for pixels in self.image.pixels:
+            picture = pillow.fromarray(pixels)
+            if self.fit == "crop":
+                picture = ImageOps.fit(picture, size, pillow.Resampling.LANCZOS)
+            else:
+                picture = picture.resize(size, pillow.Resampling.LANCZOS)
+            resized.append(numpy.asarray(picture))
+        return Image(numpy.stack(resized))
+
+
+class SaveImage(Node, category="image", pure=False):
+    """Write a picture to a file of your choice.
+
+    A graph's declared outputs are written without this node, and carry the graph; use it for another place or
+    another format.
+    """
+
+    image: Image
+    path: str = "picture.png"
+    """Where to, inside the home's `outputs` folder; `.png`, `.jpg` and `.webp` choose the format."""
+    quality: Annotated[int, Range(1, 100)] = 92
+    """How much detail `.jpg` and `.webp` keep."""
+    overwrite: bool = False
+    """Replace what is there; otherwise the name gets the next free number."""
+
+    def run(self, ctx: Context) -> list[str]:
+        from PIL import Image as pillow
+
+        target = ctx.files.target(self.path)
+        if target.suffix.lower() not in _SUFFIXES:
+            hint = f"end it with {', '.join(_SUFFIXES)}"
+            raise NodeError(f"{target.suffix or target.name!r} is no picture format", hint=hint, input="path")
+        written = []
+        for number, pixels in enumerate(self.image.pixels):
+            file = io.BytesIO()
+            options = {} if target.suffix.lower() == ".png" else {"quality": self.quality}
+            pillow.fromarray(pixels).save(file, _SUFFIXES[target.suffix.lower()], **options)
+            place = target if number == 0 else target.with_stem(f"{target.stem}_{number + 1:04}")
+            written.append(str(_written(place, file.getvalue(), self.overwrite)))
+        return written
+
+
+_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def _written(place: Path, data: bytes, overwrite: bool) -> Path:
+    """Write whole or not at all; returns the name that was free."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_name(f".{place.name}.{os.getpid()}.part")
+        unfinished.write_bytes(data)
+        number = 1
+        target = place
+        while not overwrite:
+            try:
+                os.link(unfinished, target)  # unlike a rename, this never replaces a file
+                unfinished.unlink()
+                return target
+            except FileExistsError:
+                number += 1
+                target = place.with_stem(f"{place.stem}_{number:04}")
+        unfinished.replace(place)
+        return place
+    except OSError as error:
+        raise NodeError(
+            f"{place} cannot be written: {error.strerror}", input="path", code="unwritable"
+        ) from None

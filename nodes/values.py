@@ -1,0 +1,221 @@
+"""What travels on the wires of the built-in nodes: recipes for models, conditionings, latents and pictures.
+
+A model on a wire is a recipe: a few hundred bytes that name it by the digest of its files. Weights meet the
+device inside the nodes that compute, when `ctx.use` asks for what a recipe stands for.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from engine.errors import NodeError
+from engine.files import Files
+from engine.values import Json, Packed, Part, Value
+from nodes.checkpoints import Checkpoint
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from numpy.typing import NDArray
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+SAFETENSORS = "application/x-safetensors"
+PNG = "image/png"
+
+
+class Recipe(Value):
+    """A part of a checkpoint, by the digest of the checkpoint's files."""
+
+    checkpoint: Checkpoint
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal identities load the same weights."""
+        return self.wire, self.checkpoint.digest
+
+    def summary(self) -> str:
+        """The checkpoint's name and the first of its digest."""
+        return f"{self.checkpoint.name} ({self.checkpoint.digest[:10]})"
+
+    def pack(self) -> Packed:
+        """The checkpoint as JSON; no weights."""
+        return Packed(self.wire, asdict(self.checkpoint))
+
+    @classmethod
+    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
+        """The recipe that `pack` made this of."""
+        assert isinstance(meta, dict)
+        recipe = cls.__new__(cls)
+        object.__setattr__(recipe, "checkpoint", Checkpoint.from_json(meta))
+        return recipe
+
+
+@dataclass(frozen=True)
+class Model(Recipe):
+    """The network that removes noise: a recipe for a UNet."""
+
+    checkpoint: Checkpoint
+
+    def load(self, device: str, files: Files) -> tuple[UNet2DConditionModel, int]:
+        """The UNet on a device, and the bytes that it takes there."""
+        from nodes.sd.weights import load_unet
+
+        return _placed(load_unet, self.checkpoint, device, files)
+
+
+class Reader(NamedTuple):
+    """What reads prompts: the tokenizer and the text encoder of one checkpoint."""
+
+    tokenizer: CLIPTokenizer
+    encoder: CLIPTextModel
+
+
+@dataclass(frozen=True)
+class TextEncoder(Recipe):
+    """The network that reads prompts: a recipe for a tokenizer and a text encoder."""
+
+    checkpoint: Checkpoint
+
+    def load(self, device: str, files: Files) -> tuple[Reader, int]:
+        """The tokenizer, and the text encoder on a device, and the bytes that it takes there."""
+        from nodes.sd.weights import load_text_encoder, load_tokenizer
+
+        encoder, size = _placed(load_text_encoder, self.checkpoint, device, files)
+        return Reader(load_tokenizer(self.checkpoint.folder(files)), encoder), size
+
+
+@dataclass(frozen=True)
+class Vae(Recipe):
+    """The network between pictures and latents: a recipe for a VAE."""
+
+    checkpoint: Checkpoint
+
+    def load(self, device: str, files: Files) -> tuple[AutoencoderKL, int]:
+        """The VAE on a device, and the bytes that it takes there."""
+        from nodes.sd.weights import load_vae
+
+        return _placed(load_vae, self.checkpoint, device, files)
+
+
+def _placed(load: Any, checkpoint: Checkpoint, device: str, files: Files) -> tuple[Any, int]:
+    import torch
+
+    from nodes.sd.json_file import ModelError
+
+    try:
+        found = torch.device(device)
+        dtype = torch.float16 if found.type == "cuda" else torch.float32
+        network = load(checkpoint.folder(files), dtype).to(found)
+    except ModelError as error:
+        raise NodeError(str(error), code="bad_model") from None
+    except (RuntimeError, AssertionError) as error:
+        if "memory" in str(error):
+            raise
+        hint = "choose another, such as --device cpu"
+        raise NodeError(
+            f"the device {device} cannot be used: {error}", hint=hint, code="bad_device"
+        ) from None
+    return network, sum(tensor.nbytes for tensor in network.state_dict().values())
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning(Value):
+    """A prompt as the UNet reads it."""
+
+    embeddings: torch.Tensor
+    """float32 [1, 77, width]."""
+    tokens: int
+    """How many of the 75 places the prompt fills."""
+
+    def summary(self) -> str:
+        """Its shape and the places used."""
+        return f"{self.tokens} of 75 tokens, {self.embeddings.shape[-1]} wide"
+
+    def pack(self) -> Packed:
+        """The embeddings as safetensors."""
+        return _tensors(self, {"tokens": self.tokens}, {"embeddings": self.embeddings})
+
+    @classmethod
+    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
+        """The conditioning that `pack` made this of."""
+        from safetensors.torch import load
+
+        assert isinstance(meta, dict)
+        assert isinstance(meta["tokens"], int)
+        return cls(load(parts["tensors"])["embeddings"], meta["tokens"])
+
+
+@dataclass(frozen=True, eq=False)
+class Latent(Value):
+    """Pictures as the UNet sees them, or the empty places for them."""
+
+    samples: torch.Tensor
+    """float32 [pictures, channels, height / 8, width / 8], scaled as the UNet takes them."""
+
+    def summary(self) -> str:
+        """How many, and how large."""
+        count, _, height, width = self.samples.shape
+        return f"{count} latent{'s' if count > 1 else ''}, {width} x {height}"
+
+    def pack(self) -> Packed:
+        """The samples as safetensors."""
+        return _tensors(self, None, {"samples": self.samples})
+
+    @classmethod
+    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
+        """The latent that `pack` made this of."""
+        from safetensors.torch import load
+
+        return cls(load(parts["tensors"])["samples"])
+
+
+def _tensors(value: Value, meta: Json, tensors: dict[str, torch.Tensor]) -> Packed:
+    from safetensors.torch import save
+
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return Packed(value.wire, meta, (Part("tensors", SAFETENSORS, data),))
+
+
+@dataclass(frozen=True, eq=False)
+class Image(Value):
+    """One picture or a batch of equal size."""
+
+    pixels: NDArray[numpy.uint8]
+    """uint8 [pictures, height, width, 3], RGB."""
+
+    def __post_init__(self) -> None:
+        self.pixels.setflags(write=False)
+
+    def summary(self) -> str:
+        """How many, and how large."""
+        count, height, width, _ = self.pixels.shape
+        return f"{width} x {height}" + (f", {count} pictures" if count > 1 else "")
+
+    def pack(self) -> Packed:
+        """Each picture as a PNG."""
+        from PIL import Image as pillow
+
+        parts = []
+        for number, picture in enumerate(self.pixels):
+            file = io.BytesIO()
+            pillow.fromarray(picture).save(file, "PNG")
+            parts.append(Part(str(number), PNG, file.getvalue()))
+        return Packed(self.wire, None, tuple(parts))
+
+    @classmethod
+    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
+        """The pictures that `pack` made these of."""
+        import numpy
+        from PIL import Image as pillow
+
+        pictures = []
+        for number in range(len(parts)):
+            with pillow.open(io.BytesIO(parts[str(number)]), formats=["PNG"]) as picture:
+                pictures.append(numpy.asarray(picture.convert("RGB")))
+        return cls(numpy.stack(pictures))
