@@ -74,7 +74,8 @@ class Disk:
 
     Args:
         folder: made when it does not exist.
-        budget_bytes: the most that the folder may hold, the index and its log included.
+        budget_bytes: the most that the folder may hold, the index (some 0.1 MB when empty) and its log
+            included.
         warn: told of trouble, in whole sentences.
     """
 
@@ -166,9 +167,8 @@ class Disk:
         if row.row_bytes + row.file_bytes > self._limit:
             return
         try:
-            if row.files:
-                self._write(index, row, data)
-            self._add(row)
+            if not row.files or self._write(index, row, data):
+                self._add(row)
         except (OSError, sqlite3.Error) as error:
             self._trouble(error, index)
 
@@ -197,7 +197,7 @@ class Disk:
         if index is not None:
             try:
                 by_type = {name: (count, size) for name, count, size in index.by_type()}
-                return Usage(by_type, index.size(free_pages=True), self.budget)
+                return Usage(by_type, index.size(), self.budget)
             except (OSError, sqlite3.Error) as error:
                 self._trouble(error, index)
         return Usage({}, 0, self.budget)
@@ -304,11 +304,14 @@ class Disk:
                     index.delete_holders(damage.digest)
                     self._blobs.remove(damage.digest)
 
-    def _write(self, index: Index, row: _Waiting, data: Mapping[str, bytes]) -> None:
-        """Make room for the long parts of a row and write them."""
+    def _write(self, index: Index, row: _Waiting, data: Mapping[str, bytes]) -> bool:
+        """Make room for the long parts of a row and write them; False when there is none to be made."""
         with self._lock:
-            if index.size(free_pages=True) + self._incoming + row.file_bytes > self._limit:
+            if not self._has_room(index, row.file_bytes):
+                self._commit()  # rows that wait cannot be evicted
                 self._make_room(index, row.file_bytes)
+                if not self._has_room(index, row.file_bytes):
+                    return False
             self._incoming += row.file_bytes
         try:
             for digest in row.files:
@@ -317,6 +320,10 @@ class Disk:
         except OSError:
             self._undo(row)
             raise
+        return True
+
+    def _has_room(self, index: Index, size: int) -> bool:
+        return index.size() + self._incoming + size <= self._limit
 
     def _add(self, row: _Waiting) -> None:
         with self._lock:
@@ -352,7 +359,7 @@ class Disk:
                     inline = {digest: data for row in kept for digest, data in row.short.items()}
                     index.insert([(row.entry, row.sizes) for row in kept], inline)
                     index.touch(used)
-                    evicted = index.size(free_pages=True) > self._limit and index.shrink(self._low)
+                    evicted = index.size() > self._limit and index.shrink(self._low)
             except sqlite3.Error as error:
                 if _code(error) != sqlite3.SQLITE_BUSY:
                     for key in list(waiting):

@@ -77,7 +77,7 @@ class Index:
     def _prepare(self, log_bytes: int) -> None:
         if self._number("PRAGMA user_version") > VERSION:
             raise Newer
-        self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self._writer.execute("PRAGMA auto_vacuum = FULL")
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("PRAGMA synchronous = NORMAL")
         self._writer.execute(f"PRAGMA wal_autocheckpoint = {max(log_bytes // _PAGE, 1)}")
@@ -143,12 +143,10 @@ class Index:
         with self._read_lock:
             return self._reader.execute(statement).fetchall()
 
-    def size(self, *, free_pages: bool = False) -> int:
-        """What the index and the blobs take on disk; without pages that the next rows will use again."""
+    def size(self) -> int:
+        """What the index and the blobs take on disk, in bytes, once this transaction is over."""
         with self._lock:
-            pages = self._number("PRAGMA page_count")
-            if not free_pages:
-                pages -= self._number("PRAGMA freelist_count")
+            pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
             return pages * _PAGE + self._number("SELECT value FROM numbers WHERE name = 'blob_bytes'")
 
     def blobs(self) -> set[str]:
@@ -232,14 +230,11 @@ class Index:
             self._writer.execute("UPDATE numbers SET value = ? WHERE name = 'floor'", (floor,))
             self._delete(ids)
             count += len(ids)
-        if self.size(free_pages=True) > limit:
-            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
         return count
 
     def compact(self) -> None:
-        """Give room that deleted rows took back to the file system; to be called outside `writing`."""
+        """Bring the log home, so that the file is as short as its rows allow; outside `writing`."""
         with self._lock:
-            self._writer.execute("PRAGMA incremental_vacuum").fetchall()
             self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def doomed(self) -> list[str]:
