@@ -55,6 +55,10 @@ class Residency:
                 ledger.popitem(last=False)
             return thing
 
+    def loaded(self, device: str) -> list[Hashable]:
+        """The identities of what is loaded on a device now, the least recently used first."""
+        return list(self._loaded.get(device, ()))
+
     def loaded_bytes(self, device: str) -> int:
         """How many bytes are loaded on a device now."""
         return sum(size for _, size in self._loaded.get(device, {}).values())

@@ -1,0 +1,141 @@
+"""Pictures in and out of files, in every mode and from hostile hands."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as pillow
+
+from engine.session import Session
+from engine.testing import run_node
+from engine.values import pack, unpack
+from nodes.image import LoadImage, ResizeImage, SaveImage
+from nodes.values import Image
+
+RED, CLEAR = (255, 0, 0), (0, 0, 0, 0)
+
+
+def pixels_of(outputs: Mapping[str, object]) -> NDArray[np.uint8]:
+    image = outputs["out"]
+    assert isinstance(image, Image)
+    first: NDArray[np.uint8] = image.pixels[0]
+    return first
+
+
+def loaded(session: Session, path: Path) -> NDArray[np.uint8]:
+    return pixels_of(run_node(session, LoadImage(image=str(path))))
+
+
+def on_disk(path: Path) -> tuple[str | None, Any]:
+    """A written picture's format and its first pixel."""
+    with pillow.open(path) as picture:
+        return picture.format, picture.getpixel((0, 0))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK", "I;16", "LA", "1"])
+def test_every_mode_comes_out_as_colours(session: Session, tmp_path: Path, mode: str) -> None:
+    picture = pillow.new("RGB", (8, 8), "white")
+    converted = picture.convert("I").convert("I;16") if mode == "I;16" else picture.convert(mode)
+    if mode == "I;16":
+        converted = pillow.fromarray(np.full((8, 8), 65535, "uint16"))
+    path = tmp_path / ("picture.tiff" if mode == "CMYK" else "picture.png")
+    converted.save(path)
+    pixels = loaded(session, path)
+    assert pixels.shape == (8, 8, 3)
+    assert (pixels >= 254).all()
+
+
+def test_transparent_parts_lie_over_white(session: Session, tmp_path: Path) -> None:
+    picture = pillow.new("RGBA", (2, 1), CLEAR)
+    picture.putpixel((0, 0), (*RED, 255))
+    picture.save(tmp_path / "picture.png")
+    assert loaded(session, tmp_path / "picture.png").tolist() == [[[255, 0, 0], [255, 255, 255]]]
+
+
+def test_the_camera_turned_is_turned_back(session: Session, tmp_path: Path) -> None:
+    picture = pillow.new("RGB", (4, 2), "blue")
+    exif = pillow.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "picture.png", exif=exif)
+    assert loaded(session, tmp_path / "picture.png").shape == (4, 2, 3)
+
+
+def bomb() -> bytes:
+    """A PNG whose header claims 60,000 x 60,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no picture", b"<svg/>", bomb()], ids=["empty", "text", "svg", "bomb"]
+)
+def test_what_is_no_picture_is_refused(session: Session, tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(data)
+    with pytest.raises(Exception, match=r"picture\.png (cannot be read as a picture|is 60000 x 60000)"):
+        loaded(session, path)
+
+
+def test_a_cut_file_is_refused(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype("uint8")
+    pillow.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(Exception, match="cannot be read as a picture"):
+        loaded(session, path)
+
+
+def test_packing_keeps_every_pixel() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 8, 16, 3)).astype("uint8")
+    packed = pack(Image(pixels))
+    back = unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
+    assert isinstance(back, Image)
+    assert np.array_equal(back.pixels, pixels)
+
+
+def test_pictures_on_wires_cannot_be_written_into() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        Image(np.zeros((1, 8, 8, 3), "uint8")).pixels[0, 0, 0, 0] = 1
+
+
+def test_crop_keeps_proportions_and_stretch_does_not(session: Session) -> None:
+    pixels = np.zeros((1, 64, 128, 3), "uint8")
+    pixels[:, :, 32:96] = 255
+    whole = run_node(session, ResizeImage(image=Image(pixels), width=64, height=64, fit="crop"))
+    assert pixels_of(whole).min() == 255
+    squeezed = run_node(session, ResizeImage(image=Image(pixels), width=64, height=64, fit="stretch"))
+    assert pixels_of(squeezed)[32, [0, 32, 63], 0].tolist() == [0, 255, 0]
+
+
+def test_saving_never_replaces_unless_told_to(session: Session, home: Path) -> None:
+    red, blue = (Image(np.full((1, 8, 8, 3), colour, "uint8")) for colour in (RED, (0, 0, 255)))
+    first = run_node(session, SaveImage(image=red, path="a.png"))["out"]
+    second = run_node(session, SaveImage(image=blue, path="a.png"))["out"]
+    assert first == [str(home / "outputs" / "a.png")]
+    assert second == [str(home / "outputs" / "a_0002.png")]
+    assert on_disk(home / "outputs" / "a.png") == ("PNG", RED)
+    run_node(session, SaveImage(image=blue, path="a.png", overwrite=True))
+    assert on_disk(home / "outputs" / "a.png") == ("PNG", (0, 0, 255))
+    assert not list((home / "outputs").glob(".*"))
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
+def test_the_suffix_chooses_the_format(session: Session, home: Path, suffix: str, kind: str) -> None:
+    run_node(session, SaveImage(image=Image(np.full((1, 8, 8, 3), RED, "uint8")), path=f"sub/a.{suffix}"))
+    assert on_disk(home / "outputs" / "sub" / f"a.{suffix}")[0] == kind
+
+
+def test_an_unknown_suffix_is_explained(session: Session) -> None:
+    with pytest.raises(Exception, match=r"'\.gif' is no picture format"):
+        run_node(session, SaveImage(image=Image(np.zeros((1, 8, 8, 3), "uint8")), path="a.gif"))
