@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from engine import check as checking
-from engine import devices
-from engine import graph as documents
+from engine import devices, source
 from engine import plan as planning
 from engine.context import Cancel
 from engine.digests import FileDigests
@@ -28,7 +27,6 @@ from engine.run import Report, Run
 from engine.settings import Settings
 from engine.store.disk import Disk
 from engine.store.memory import Memory
-from engine.store.store import Store
 from engine.store.tiered import Tiered
 from engine.values import Json
 
@@ -78,7 +76,7 @@ class Session:
         return self._registry or Registry.find([self.settings.home / "nodes"])
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> Tiered:
         """Memory over disk, in the home's `store/`."""
         budget = self.settings.disk_budget
         disk = Disk(self.settings.store_folder, budget, self._warn) if budget else None
@@ -107,8 +105,8 @@ class Session:
         return devices.resolve(self.settings.device)
 
     def load(self, path: Path) -> Graph:
-        """The graph in a file; see `graph.load`."""
-        return documents.load(path)
+        """The graph in a file, or in a picture that carries one; see `source.load`."""
+        return source.load(path)
 
     def check(self, graph: Graph, values: Mapping[str, Json] | None = None) -> checking.Checked:
         """Every problem of a graph; see `check.check`."""

@@ -1,0 +1,126 @@
+"""The command line: `safelight run`, `check`, `plan`, `nodes` and `cache`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import Annotated, TextIO
+
+import typer
+
+from engine.cli import cache, check, nodes, plan, run, say
+from engine.cli.request import TAKES_GRAPH
+from engine.cli.stopping import EXIT_CODE
+from engine.errors import GraphError, Problem, SafelightError
+
+BAD_USE = 2
+
+app = typer.Typer(
+    name="safelight", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+)
+app.command(**TAKES_GRAPH)(run.run)  # type: ignore[arg-type]
+app.command(**TAKES_GRAPH)(check.check)  # type: ignore[arg-type]
+app.command(**TAKES_GRAPH)(plan.plan)  # type: ignore[arg-type]
+app.command()(nodes.nodes)
+app.add_typer(cache.app, name="cache")
+
+
+@app.callback(invoke_without_command=True)
+def safelight(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; also SAFELIGHT_DEBUG=1.")] = False,
+) -> None:
+    """Safelight runs node graphs for diffusion; equal steps are computed once and kept."""
+    if debug:
+        os.environ["SAFELIGHT_DEBUG"] = "1"
+    if version:
+        from importlib.metadata import version as installed
+
+        say.out(f"safelight {installed('safelight')}")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        if text := ctx.get_help():
+            say.out(text)
+        raise typer.Exit(BAD_USE)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        args: its words; those of this process if there are none.
+
+    Returns:
+        the exit code: 0 done, 1 failed, 2 bad use or bad graph, 130 cancelled.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _command(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _discard(sys.stdout)  # whoever read has had enough; Python would complain of it again at exit
+        return 1
+    except OSError as error:
+        _discard(sys.stdout)
+        say.err(f"the answer cannot be written: {error.strerror}")
+        return 1
+
+
+def _command(words: list[str]) -> int:
+    as_json = "--json" in words
+    try:
+        code = typer.main.get_command(app).main(words, prog_name="safelight", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except GraphError as error:
+        return _refuse(words, error.problems, BAD_USE, as_json)
+    except SafelightError as error:
+        return _refuse(words, [Problem("failed", str(error))], 1, as_json)
+    except typer.TyperException as error:
+        hint = "see safelight --help"
+        return _refuse(words, [Problem("bad_use", error.format_message(), hint=hint)], BAD_USE, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_CODE
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        problem = Problem("internal", f"Safelight itself failed: {error!r}", hint=_kept(error))
+        return _refuse(words, [problem], 1, as_json)
+
+
+def _refuse(words: list[str], problems: Sequence[Problem], code: int, as_json: bool) -> int:
+    if not as_json:
+        say.problems(problems)
+    else:
+        state = (
+            {"ok": False} if words[:1] == ["check"] else {"state": "invalid" if code == BAD_USE else "failed"}
+        )
+        say.as_json({**state, "problems": [problem.as_json() for problem in problems]})
+    return code
+
+
+def _kept(error: Exception) -> str:
+    """Write a traceback to a file, and say where it is."""
+    trace = "".join(traceback.format_exception(error))
+    if say.debugging():
+        say.err(trace)
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="safelight-", suffix=".txt", delete=False) as file:
+            file.write(trace)
+    except OSError:
+        return "run it again with --debug for the traceback"
+    return f"the traceback is in {file.name}"
+
+
+def _discard(stream: TextIO) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -1,0 +1,47 @@
+"""`safelight check`: everything that is wrong with a graph, at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import typer
+
+from engine.cli import request, say
+from engine.cli.request import AsJson, GraphPath, Help, Home, Sets
+from engine.errors import GraphError, Problem
+
+
+def check(
+    ctx: typer.Context,
+    graph: GraphPath = None,
+    sets: Sets = None,
+    home: Home = None,
+    json: AsJson = False,
+    help: Help = False,
+) -> int:
+    """Say everything that is wrong with a graph, missing files included; nothing is run."""
+    if help:
+        return request.show_help(ctx, graph)
+    path = request.given(graph)
+    with request.session(home) as session:
+        problems: list[Problem] = list(session.registry.problems)
+        try:
+            document, values = request.asked(session, path, ctx.args, sets)
+            checked = session.check(document, values)
+            # A graph that asks for a value is sound: whoever runs it gives one.
+            problems += [
+                replace(problem, severity="warning") if problem.code == "missing_value" else problem
+                for problem in checked.problems
+            ]
+            if checked.ok:
+                session.plan(document, values)
+        except GraphError as error:
+            problems += error.problems
+    ok = all(problem.severity != "error" for problem in problems)
+    if json:
+        say.as_json({"ok": ok, "problems": [problem.as_json() for problem in problems]})
+    else:
+        say.problems(problems)
+        if ok:
+            say.out(f"{path}: {len(document.nodes):,} nodes, nothing wrong")
+    return 0 if ok else 2

@@ -1,0 +1,125 @@
+"""What run, check and plan begin with: a session, a graph, and values from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.cli import say
+from engine.errors import GraphError, Problem
+
+if TYPE_CHECKING:
+    from engine.graph import Graph
+    from engine.session import Session
+    from engine.values import Json
+
+TAKES_GRAPH = {
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+    "add_help_option": False,
+    "options_metavar": "[--NAME VALUE ...] [OPTIONS]",
+}
+"""How a command is registered whose further options come from the graph."""
+
+GraphPath = Annotated[
+    Path | None,
+    typer.Argument(metavar="GRAPH", help="A graph: its JSON file, or a picture that Safelight wrote."),
+]
+Help = Annotated[bool, typer.Option("--help", help="Show this, with the graph's own options, and leave.")]
+Home = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Holds models, nodes, outputs and store; else SAFELIGHT_HOME."),
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="DEVICE", help="What to compute on: auto, cpu, cuda, cuda:1 or mps.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NODE.INPUT=VALUE", help="Give one input of one node another value."),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--to", metavar="NODE", help="Go only as far as this node; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+
+
+def given(graph: Path | None) -> Path:
+    """The graph's path.
+
+    Raises:
+        GraphError: there is none, or an option of the graph stands in its place.
+    """
+    if graph is None:
+        raise GraphError([Problem("bad_use", "no graph is named", hint="write safelight run graph.json")])
+    if str(graph).startswith("--"):
+        hint = "name the graph first, then its options"
+        raise GraphError([Problem("bad_use", f"{graph} stands where the graph belongs", hint=hint)])
+    return graph
+
+
+def session(home: Path | None, device: str | None = None) -> Session:
+    """A session over a home folder; its warnings go to stderr."""
+    from engine import settings
+    from engine.session import Session
+
+    fixed = {} if device is None else {"device": device}
+    return Session(settings.load(home, **fixed), warn=say.warn)
+
+
+def asked(
+    session: Session, graph: Path, words: Sequence[str], sets: Sequence[str] | None
+) -> tuple[Graph, dict[str, Json]]:
+    """The graph with what `--set` changes, and the values for its inputs.
+
+    Raises:
+        GraphError: the graph or an option is no good; with every problem of the first of them that is not.
+    """
+    from engine.cli import options
+
+    document = session.load(graph)
+    values = options.parse(document, words)
+    return options.with_sets(document, sets or (), session.registry), values
+
+
+def show_help(ctx: typer.Context, graph: Path | None) -> int:
+    """A command's help, and the graph's own options where a graph is named."""
+    if text := ctx.get_help():
+        say.out(text)
+    if graph is not None:
+        from engine import source
+
+        _show_options(source.load(given(graph)))
+    return 0
+
+
+def _show_options(graph: Graph) -> None:
+    import json
+
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    from engine.cli import options
+
+    rows = Table.grid(padding=(0, 2))
+    for name, item in graph.inputs.items():
+        doc = Text(say.plain(item.doc))
+        text = item.default if isinstance(item.default, str) else json.dumps(item.default, ensure_ascii=False)
+        doc.append(" [required]" if item.required else say.line(f" [default: {text}]"), style="dim")
+        rows.add_row(
+            Text(options.flag(name), style="bold cyan"),
+            Text(say.line(options.described(item)), style="bold yellow"),
+            doc,
+        )
+    console = Console()
+    title = Text(say.line(f"Options of {graph.title or 'this graph'}"))
+    if graph.doc:
+        console.print(Text(say.plain(graph.doc)))
+    if graph.inputs:
+        console.print(Panel(rows, title=title, title_align="left", border_style="dim"))
+    else:
+        console.print(Text("The graph has no options of its own."))

@@ -1,0 +1,155 @@
+"""`safelight run`: a graph to the end, with progress, a table of its nodes, and its outputs as files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.cli import request, say
+from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Targets
+from engine.cli.stopping import EXIT_CODE, stopping
+from engine.errors import Problem, SafelightError
+
+if TYPE_CHECKING:
+    from engine.outputs import Written
+    from engine.run import Report
+    from engine.session import Session
+
+EXIT_CODES = {"done": 0, "failed": 1, "cancelled": EXIT_CODE}
+STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "skipped": "yellow", "cancelled": "yellow"}
+
+MOST_ROWS = 60
+"""In a table of more, nodes whose results were there already share one row."""
+
+
+def run(
+    ctx: typer.Context,
+    graph: GraphPath = None,
+    sets: Sets = None,
+    to: Targets = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where outputs are written; else HOME/outputs.")
+    ] = None,
+    home: Home = None,
+    device: Device = None,
+    json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the outputs.")] = False,
+    help: Help = False,
+) -> int:
+    """Run a graph and write its outputs.
+
+    The inputs that a graph declares are options of this command: safelight run GRAPH --help lists them.
+    """
+    if help:
+        return request.show_help(ctx, graph)
+    path = request.given(graph)
+    with request.session(home, device) as session, stopping(session.cancel):
+        document, values = request.asked(session, path, ctx.args, sets)
+        if not quiet and not json:
+            say.problems(session.registry.problems)
+        plan = session.plan(document, values, to or ())
+        if not json:
+            say.problems(plan.checked.problems)
+
+        from engine.cli.progress import view
+
+        with view(quiet or json) as shown:
+            report = session.walk(plan, shown)
+
+        from engine.outputs import Outputs
+
+        outputs: dict[str, Written] = {}
+        problems = [node.problem for node in report.nodes.values() if node.problem is not None]
+        folder = (out or session.settings.home / "outputs").expanduser()
+        try:
+            writer = Outputs(plan, session.store, session.registry.annotators, say.warn)
+            outputs = writer.write(report.outputs, folder, document.title or path.stem)
+        except SafelightError as error:
+            report.state = "failed"
+            problems.append(Problem("unwritable", str(error), hint="name another folder with --out"))
+        if json:
+            _answer(report, outputs, problems)
+        else:
+            _show(session, report, outputs, problems, quiet)
+    return EXIT_CODES[report.state]
+
+
+def _answer(report: Report, outputs: Mapping[str, Written], problems: list[Problem]) -> None:
+    answer: dict[str, object] = {
+        "state": report.state,
+        "seconds": round(report.seconds, 6),
+        "outputs": {
+            name: {
+                "type": item.type,
+                "files": [str(file.absolute()) for file in item.files],
+                **({"value": item.value} if item.type == "json" else {}),
+                "digest": item.digest,
+            }
+            for name, item in outputs.items()
+        },
+        "nodes": {
+            node: {
+                "state": item.state,
+                "cache": item.cache,
+                "seconds": round(item.seconds, 6),
+                "reason": item.reason,
+            }
+            for node, item in report.nodes.items()
+        },
+    }
+    if problems:
+        answer["problems"] = [problem.as_json() for problem in problems]
+    say.as_json(answer)
+
+
+def _show(
+    session: Session, report: Report, outputs: Mapping[str, Written], problems: list[Problem], quiet: bool
+) -> None:
+    if not quiet:
+        _table(report)
+    if say.debugging():
+        for node in report.nodes.values():
+            if node.trace:
+                say.err(node.trace)
+    say.problems(problems)
+    for name, item in outputs.items():
+        lead = "" if quiet else f"{name}: "
+        for file in item.files:
+            say.out(f"{lead}{say.path(file)}")
+        if item.type == "json":
+            import json
+
+            say.out(f"{lead}{json.dumps(item.value, ensure_ascii=False)}")
+    if report.state != "done" and not quiet:
+        say.err(f"{report.state}; what is finished is kept, and the same command goes on from there")
+
+
+def _table(report: Report) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE, pad_edge=False)
+    table.add_column("node", overflow="fold")
+    table.add_column("state")
+    table.add_column("seconds", justify="right")
+    table.add_column("why", overflow="fold")
+    counts = Counter(item.state for item in report.nodes.values())
+    folded = counts["cached"] if len(report.nodes) > MOST_ROWS else 0
+    for node, item in report.nodes.items():
+        if folded and item.state == "cached":
+            continue
+        seconds = f"{item.seconds:.2f}" if item.seconds else ""
+        style = STYLES[item.state]
+        table.add_row(node, Text(item.state, style=style), seconds, Text(say.line(item.reason)))
+    if folded:
+        table.add_row(f"{folded:,} nodes", Text("cached", style=STYLES["cached"]), "", Text("in the store"))
+    console = Console()
+    console.print(table)
+    told = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    console.print(Text(f"{report.state} in {report.seconds:.2f} s: {told}"))

@@ -1,0 +1,45 @@
+"""Ctrl-C, once: the run is asked to stop. Twice: the process ends. SIGTERM counts as Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+EXIT_CODE = 130
+
+_MESSAGE = b"\nStopping as soon as the step under way allows; Ctrl-C again stops at once.\n"
+_SHOW_CURSOR = b"\x1b[?25h\n"
+
+
+@contextmanager
+def stopping(ask: Callable[[], None]) -> Iterator[None]:
+    """Within this, the first signal asks and the second ends the process; the store survives both.
+
+    A signal that the process was told to ignore, as shells tell what they start in the background, stays so.
+    """
+    asked = False
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        # Unbuffered, since the signal may have come in the middle of a print to the same stream.
+        if asked:
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR)
+            os._exit(EXIT_CODE)
+        asked = True
+        ask()
+        os.write(2, _MESSAGE)
+
+    signals = [
+        number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, hear) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

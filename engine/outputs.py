@@ -1,0 +1,213 @@
+"""A run's declared outputs as files in a folder: counted, never overwritten, never half-written."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import graph as documents
+from engine import png
+from engine.errors import SafelightError
+from engine.plan import Plan
+from engine.registry import Annotate, Made
+from engine.source import CHUNK
+from engine.store.store import Store
+from engine.values import Json, Packed
+
+SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "application/x-safetensors": ".safetensors",
+    "application/json": ".json",
+    "text/plain": ".txt",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One declared output, and the files that hold it."""
+
+    type: str
+    files: tuple[Path, ...]
+    digest: str
+    value: Json = None
+    """The value itself where `type` is `json`."""
+
+
+class Outputs:
+    """Writes what the graph of a plan declares.
+
+    A file is called after the graph, the output and a counter: `mug-on-a-desk-image-0001.png`. A picture
+    carries the graph with the values of this run (`safelight`) and what the node packs say of it. When the
+    very same bytes lie in the folder already under one of these names, that file is the answer, so a run
+    from the cache points at its picture instead of filling the folder.
+
+    Args:
+        plan: what was run.
+        store: where the results lie.
+        annotators: the packs' hooks, see `registry.Annotate`.
+        warn: is told of hooks that fail and of text that cannot be written.
+    """
+
+    def __init__(
+        self, plan: Plan, store: Store, annotators: list[Annotate], warn: Callable[[str], None]
+    ) -> None:
+        self._plan, self._store, self._annotators, self._warn = plan, store, annotators, warn
+        checked = plan.checked
+        self._document = documents.dump(checked.graph.with_defaults(checked.values))
+
+    def write(self, packed: Mapping[str, Packed], folder: Path, name: str) -> dict[str, Written]:
+        """Write the outputs of one run.
+
+        Args:
+            packed: the outputs by name, as `Report.outputs` has them.
+            folder: made if it does not exist and there is something to write.
+            name: what the files are called after; see `slug`.
+
+        Raises:
+            SafelightError: the folder cannot be written, or the disk is full; what is written so far is whole.
+        """
+        return {output: self._written(output, value, folder, name) for output, value in packed.items()}
+
+    def _written(self, output: str, packed: Packed, folder: Path, name: str) -> Written:
+        files: list[Path] = []
+        pictures = 0
+        for part in packed.parts:
+            data = part.data
+            if part.media == "image/png":
+                data = self._annotated(data, output, pictures)
+                pictures += 1
+            series = _Series(folder, f"{slug(name)}-{slug(output)}", SUFFIXES.get(part.media, ".bin"))
+            files.append(series.add(data, files))
+        value = packed.meta if packed.type == "json" else None
+        return Written(packed.type, tuple(files), packed.digest, value)
+
+    def _annotated(self, data: bytes, output: str, index: int) -> bytes:
+        target = self._plan.checked.graph.outputs[output].node
+        texts = {CHUNK: self._document}
+        for annotate in self._annotators:
+            try:
+                said = annotate(self._made(target), target, index)
+                texts = {**{str(key): str(text) for key, text in said.items()}, **texts}
+            except Exception as error:  # the code of a node pack may raise anything
+                self._warn(f"{output}: {annotate.__module__} cannot annotate it: {error}")
+        for keyword, text in texts.items():
+            try:
+                data = png.write_text(data, {keyword: text})
+            except ValueError as error:
+                self._warn(f"{output}: the text {keyword!r} is not written: {error}")
+        return data
+
+    def _made(self, target: str) -> dict[str, Made]:
+        """The steps behind an output, itself included."""
+        made: dict[str, Made] = {}
+        ahead = [target]
+        while ahead:
+            step = self._plan.steps[ahead.pop()]
+            if step.id in made:
+                continue
+            links = {name: link.node for name, link in step.bound.links.items()}
+            key = (step.leader or step).key
+            meta = _Meta(self._store, key, tuple(step.bound.type.outputs))
+            made[step.id] = Made(step.bound.type.name, step.bound.literals, links, meta)
+            ahead += links.values()
+        return made
+
+
+class _Meta(Mapping[str, Json]):
+    """The plain part of each output, read only when a hook asks for it."""
+
+    def __init__(self, store: Store, key: str | None, outputs: tuple[str, ...]) -> None:
+        self._store, self._key, self._outputs = store, key, outputs
+
+    def __getitem__(self, output: str) -> Json:
+        known = self._key is not None and output in self._outputs
+        packed = self._store.packed(self._key, output) if known and self._key else None
+        if packed is None:
+            raise KeyError(output)
+        return packed.meta
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([output for output in self._outputs if self.get(output) is not None])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def slug(text: str) -> str:
+    """A title as a part of a file name: letters and digits of any script, and dashes; never a path."""
+    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", text).lower()).strip("-")
+    return words[:40].strip("-") or "graph"
+
+
+class _Series:
+    """The files of one output in one folder, by number."""
+
+    def __init__(self, folder: Path, stem: str, suffix: str) -> None:
+        self._folder, self._stem, self._suffix = folder, stem, suffix
+
+    def add(self, data: bytes, taken: list[Path]) -> Path:
+        """The file that holds `data`: one that is there already and not `taken`, or a new one."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            found = self._numbered()
+            for _, path in sorted(found.items()):
+                if path not in taken and _holds(path, data):
+                    return path
+            return self._put(data, max(found, default=0) + 1)
+        except OSError as error:
+            why = error.strerror or error
+            raise SafelightError(f"the outputs cannot be written to {self._folder}: {why}") from None
+
+    def _numbered(self) -> dict[int, Path]:
+        pattern = re.compile(re.escape(self._stem) + r"-(\d{4,9})" + re.escape(self._suffix))
+        matches = ((pattern.fullmatch(path.name), path) for path in self._folder.iterdir())
+        return {int(match[1]): path for match, path in matches if match}
+
+    def _put(self, data: bytes, number: int) -> Path:
+        """A draft, whole before it takes the first free name: another process may be doing the same."""
+        draft = self._folder / f".{uuid.uuid4().hex}.part"
+        try:
+            with draft.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            while True:
+                path = self._folder / f"{self._stem}-{number:04}{self._suffix}"
+                try:
+                    _name(draft, path)
+                    return path
+                except FileExistsError:
+                    if _holds(path, data):
+                        return path
+                    number += 1
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _name(draft: Path, path: Path) -> None:
+    """Give a finished draft its name.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    try:
+        os.link(draft, path)  # unlike a rename, this never replaces a file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: claim the name, then fill it at once
+        path.open("xb").close()
+        draft.replace(path)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
