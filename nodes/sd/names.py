@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-SamplerName = Literal["euler", "euler_ancestral", "dpmpp_2m", "ddim"]
+SamplerName = Literal[
+    "euler",
+    "euler_ancestral",
+    "heun",
+    "dpm2",
+    "lms",
+    "ddim",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "dpmpp_sde",
+    "dpmpp_2s_ancestral",
+]
 
 ScheduleName = Literal["normal", "karras", "exponential", "simple", "sgm_uniform", "ddim_uniform"]
 

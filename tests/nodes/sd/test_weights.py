@@ -236,6 +236,12 @@ def test_damaged_files_are_refused(copy: Path, change: Callable[[bytes], bytes])
         weights.load_unet(overwrite(copy, change))
 
 
+def test_a_file_cut_short_tells_by_how_much(copy: Path) -> None:
+    """Told from the header, before a byte of weights is read."""
+    with pytest.raises(ModelError, match="ends 12,345 bytes early"):
+        weights.load_unet(overwrite(copy, lambda whole: whole[:-12_345]))
+
+
 def test_shapes_are_checked_before_anything_is_read(copy: Path) -> None:
     """A header may claim a terabyte: it is turned away by its numbers, not by running out of memory."""
     text = json.dumps(
