@@ -41,6 +41,8 @@ class Files:
         self._digests = digests
         self._outputs = outputs
         self._local = local
+        self.beside: Path | None = None
+        """The folder of the graph at hand, which local names may be relative to."""
 
     def folders(self, kind: str) -> Sequence[Path]:
         """Where files of this kind are looked for."""
@@ -61,8 +63,11 @@ class Files:
                     return path
         elif not self._local or not name.strip() or "\0" in name:
             raise NodeError(f"{name!r} is not a name inside the {kind} folders", code="bad_name")
-        if self._local and Path(name).expanduser().exists():
-            return Path(name).expanduser().absolute()
+        if self._local:
+            for start in (Path(), self.beside or Path()):
+                path = (start / Path(name).expanduser()).absolute()
+                if path.exists():
+                    return path
         looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
         hint = near(name, self.names(kind)) or f"put it into {looked}"
         raise NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
