@@ -219,7 +219,9 @@ class Disk:
                 keys = index.keys(node_type, None if older_than is None else time.time() - older_than)
                 with index.writing():
                     index.delete(keys)
-                self._sweep(index)
+                self._remove_doomed(index)
+                if not self._blobs.others()[0]:
+                    self._sweep(index)
                 index.compact()
                 if node_type is None and older_than is None:
                     for path in self.folder.glob("index-damaged-*.sqlite"):
@@ -270,8 +272,10 @@ class Disk:
                     raise Damaged("its row in the index belongs to another key")
                 packed = entry.packed(lambda part: self._part(index, row, part), output)
             except Damaged as damage:
-                if row is None and index.entry(key) != entry:
-                    return None  # evicted while it was being read
+                if row is not None or index.entry(key) != entry:
+                    with self._lock:
+                        self._forget(key)  # a file that it shares was evicted before it was written
+                    return None
                 self._drop(index, key, damage)
                 self._warn(
                     f"A kept result of {entry.node_type or 'a step'} is damaged: {damage}. "
@@ -362,8 +366,11 @@ class Disk:
                     evicted = index.size() > self._limit and index.shrink(self._low)
             except sqlite3.Error as error:
                 if _code(error) != sqlite3.SQLITE_BUSY:
-                    for key in list(waiting):
+                    full = _code(error) == sqlite3.SQLITE_FULL
+                    small_first = sorted(waiting, key=lambda key: waiting[key].file_bytes)
+                    for key in small_first[len(waiting) // 2 if full else 0 :]:
                         self._forget(key)
+                    self._commit()  # what is left may find room in place of the files that went
                 raise
             self._incoming -= sum(row.file_bytes for row in waiting.values())
             self._waiting_bytes = 0
@@ -396,11 +403,15 @@ class Disk:
             self._undo(row)
 
     def _undo(self, row: _Waiting) -> None:
+        """Delete the files that a row brought, unless another row has come to hold them."""
         with self._lock:
             self._incoming -= row.file_bytes
-            for digest in row.written:
-                with suppress(OSError):
-                    self._blobs.remove(digest)
+            index = self._index
+            if row.written and index is not None:
+                with suppress(OSError, sqlite3.Error), index.writing():
+                    for digest in row.written:
+                        if not index.knows(digest):
+                            self._blobs.remove(digest)
 
     def _open(self, damage: str | None = None) -> Index | None:
         path = self.folder / "index.sqlite"
@@ -426,7 +437,7 @@ class Disk:
                         return None
                     self._set_aside(path, str(damage))
                     index = Index(path, self._log_bytes)
-                if index.fresh or (dead and not living):
+                if not living and (dead or index.fresh):
                     self._sweep(index)
                 if dead and not living:
                     self._blobs.bury()
@@ -465,7 +476,7 @@ class Disk:
         )
 
     def _sweep(self, index: Index) -> None:
-        """Delete files that no row speaks of."""
+        """Delete files that no row speaks of; for when no other process may be about to write the row."""
         self._remove_doomed(index)
         with index.writing():
             known = index.blobs().union(*(row.files for row in self._waiting.values()))

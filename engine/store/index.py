@@ -88,9 +88,11 @@ class Index:
                 for statement in _SCHEMA.strip().split(";\n"):
                     self._writer.execute(statement)
                 self._writer.execute(f"PRAGMA user_version = {VERSION}")
-            self._writer.execute(
-                "UPDATE numbers SET value = (SELECT total(size) FROM blobs) WHERE name = 'blob_bytes'"
+            off = self._number(
+                "SELECT (SELECT total(size) FROM blobs) - value FROM numbers WHERE name = 'blob_bytes'"
             )
+            if off:
+                self._grow(off)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -153,6 +155,10 @@ class Index:
         """The digests of all files that the index knows."""
         with self._lock:
             return {row[0] for row in self._writer.execute("SELECT digest FROM blobs")}
+
+    def knows(self, digest: str) -> bool:
+        """Whether an entry holds this file."""
+        return bool(self._writer.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone())
 
     def insert(self, entries: Sequence[tuple[Entry, Mapping[str, int]]], inline: Mapping[str, bytes]) -> None:
         """Add rows with the sizes of their parts by digest, and the bytes of the short parts."""

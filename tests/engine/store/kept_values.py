@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
+from typing import Self
 
 from engine.store.store import Result
-from engine.values import Json, Packed, Part, Value, sha256
+from engine.values import Json, Packed, Part, Value, pack, sha256
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class Note(Value, wire="TestNote"):
 
     text: str
     pages: tuple[bytes, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.text) + sum(map(len, self.pages))
 
     def pack(self) -> Packed:
         parts = (Part(f"page-{n}", "application/octet-stream", page) for n, page in enumerate(self.pages))
@@ -33,30 +39,6 @@ class Note(Value, wire="TestNote"):
         return cls(str(meta["text"]), tuple(parts[f"page-{n}"] for n in range(count)))
 
 
-@dataclass(frozen=True, eq=False)
-class Grid(Value, wire="TestGrid"):
-    """An array."""
-
-    array: np.ndarray[Any, Any]
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Grid)
-            and self.array.dtype == other.array.dtype
-            and np.array_equal(self.array, other.array)
-        )
-
-    def pack(self) -> Packed:
-        meta: Json = {"shape": list(self.array.shape), "dtype": self.array.dtype.str}
-        return Packed(self.wire, meta, (Part("array", "application/octet-stream", self.array.tobytes()),))
-
-    @classmethod
-    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        assert isinstance(meta, dict)
-        shape: Any = meta["shape"]
-        return cls(np.frombuffer(parts["array"], np.dtype(str(meta["dtype"]))).reshape(shape))
-
-
 def result(*values: object, seconds: float = 1.0, node_type: str = "Test@1", made: float = 1.5e9) -> Result:
     """A result whose outputs are named a, b, c..."""
     outputs = {chr(ord("a") + n): value for n, value in enumerate(values)}
@@ -67,6 +49,7 @@ def key(n: int) -> str:
     return sha256(f"key {n}".encode())
 
 
+@cache
 def result_of(n: int) -> Result:
     """The result under `key(n)`: plain JSON, a short part, a long part, or all of them."""
     made = random.Random(n)
@@ -77,6 +60,20 @@ def result_of(n: int) -> Result:
         lambda: [Note(f"in a list {n}", (made.randbytes(20_000), made.randbytes(10))), n],
     )
     return result(kinds[n % 4](), n, seconds=n / 7, node_type=f"Kind{n % 4}@1", made=1.5e9 + n)
+
+
+def files_of(result: Result) -> set[str]:
+    """The names of the files that a store makes of a result: those of its parts above 16 KiB."""
+    parts = (part for value in result.outputs.values() for part in pack(value).parts)
+    return {sha256(part.data) for part in parts if len(part.data) > 16 * 1024}
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    """A new folder in memory if there is such a file system, for tests that open many stores."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 def folder_bytes(folder: Path) -> int:
