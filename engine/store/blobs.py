@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,12 +69,12 @@ class Blobs:
         """Remove what dead processes left behind half-written."""
         for place in list(self._tmp.iterdir()):
             if place != self._mine and not _lives(place):
-                shutil.rmtree(place, ignore_errors=True)
+                _remove(place)
 
     def leave(self) -> None:
         """Stop using the folder."""
         if self._alive is not None:
-            shutil.rmtree(self._mine, ignore_errors=True)
+            _remove(self._mine)
             os.close(self._alive)
             self._alive = None
 
@@ -152,6 +151,14 @@ def _lives(place: Path) -> bool:
         return not fcntl or not _lock(alive)
     finally:
         os.close(alive)
+
+
+def _remove(place: Path) -> None:
+    """Delete a folder in `tmp`; what cannot be deleted now is found again by the next process."""
+    with suppress(OSError):
+        for file in place.iterdir():
+            file.unlink(missing_ok=True)
+        place.rmdir()
 
 
 def _lock(handle: int) -> bool:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine import values
 from engine.store.store import Result
@@ -37,8 +37,7 @@ class Damaged(Exception):
         self.digest = digest
 
 
-@dataclass(frozen=True, slots=True)
-class PartRow:
+class PartRow(NamedTuple):
     """A part without its bytes."""
 
     name: str
