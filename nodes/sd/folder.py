@@ -46,6 +46,8 @@ class Betas(NamedTuple):
     start: float = 0.00085
     end: float = 0.012
     steps: int = 1000
+    zero_snr: bool = False
+    """Rescaled so that the last step is noise alone (arXiv:2305.08891)."""
 
 
 class ModelFolder(NamedTuple):
@@ -233,14 +235,15 @@ def _noise(place: Path) -> tuple[Prediction, Betas]:
         raise ModelError(f"{place}: prediction_type {_shown(prediction)} is unknown.")
     if schedule not in ("scaled_linear", "linear"):
         raise ModelError(f"{place}: beta_schedule {_shown(schedule)} is unknown; SD 1 has scaled_linear.")
-    if config.get("trained_betas") is not None or config.get("rescale_betas_zero_snr"):
-        raise ModelError(f"{place}: trained_betas and rescale_betas_zero_snr are not supported.")
+    zero_snr = config.get("rescale_betas_zero_snr", False)
+    if config.get("trained_betas") is not None or type(zero_snr) is not bool:
+        raise ModelError(f"{place}: trained_betas must be null, rescale_betas_zero_snr true or false.")
     start, end = config.get("beta_start", default.start), config.get("beta_end", default.end)
     if not (type(start) is float and type(end) is float and 0 < start < end < 1):
         raise ModelError(f"{place}: beta_start and beta_end must be numbers with 0 < start < end < 1.")
     steps = config.get("num_train_timesteps", default.steps)
     _check_count(place, "num_train_timesteps", steps, 10_000)
-    return prediction, Betas(schedule, start, end, steps)
+    return prediction, Betas(schedule, start, end, steps, zero_snr)
 
 
 def _weights_file(root: Path, part: Component) -> str:

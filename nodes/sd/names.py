@@ -17,7 +17,16 @@ SamplerName = Literal[
     "dpmpp_2s_ancestral",
 ]
 
-ScheduleName = Literal["normal", "karras", "exponential", "simple", "sgm_uniform", "ddim_uniform"]
+ScheduleName = Literal[
+    "normal",
+    "karras",
+    "exponential",
+    "kl_optimal",
+    "align_your_steps",
+    "simple",
+    "sgm_uniform",
+    "ddim_uniform",
+]
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 """What a UNet was trained to predict: the noise, the velocity (arXiv:2202.00512), or the clean latent."""

@@ -28,7 +28,11 @@ class NoiseTable:
             rising = torch.linspace(given.start**0.5, given.end**0.5, given.steps, dtype=torch.float32) ** 2
         else:
             rising = torch.linspace(given.start, given.end, given.steps, dtype=torch.float32)
+        if given.zero_snr:
+            rising = _zero_snr(rising)
         kept = torch.cumprod(1.0 - rising, dim=0)
+        if given.zero_snr:
+            kept[-1] = 2**-24  # in place of 0, to keep the last sigma finite: 4096
         self.sigmas: NDArray[np.float32] = (((1 - kept) / kept) ** 0.5).numpy()
         self.log_sigmas: NDArray[np.float32] = np.log(self.sigmas)
 
@@ -130,6 +134,27 @@ def exponential(steps: int, table: NoiseTable) -> Steps:
     return _interpolated(np.exp(logs), table)
 
 
+def kl_optimal(steps: int, table: NoiseTable) -> Steps:
+    """Even in the arc tangent of sigma, which is best for Gaussian data (arXiv:2404.14507).
+
+    The last step goes from the least noise to none, as in ComfyUI; A1111 stops at the least noise.
+    """
+    arcs = np.linspace(math.atan(table.sigma_max), math.atan(table.sigma_min), steps)
+    return _interpolated(np.tan(arcs), table)
+
+
+ALIGNED = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
+
+
+def align_your_steps(steps: int, table: NoiseTable) -> Steps:
+    """Levels found by search for SD 1 (arXiv:2404.14507), straight in log sigma between them (A1111 "AYS").
+
+    For few steps, 10 or so. ComfyUI resamples one level more and sets its last one to 0.
+    """
+    places = np.linspace(0, 1, steps)
+    return _interpolated(np.exp(np.interp(places, np.linspace(0, 1, len(ALIGNED)), np.log(ALIGNED))), table)
+
+
 def simple(steps: int, table: NoiseTable) -> Steps:
     """Whole training steps at an even stride from the last one down (ComfyUI "simple", A1111 "Simple")."""
     return _entries(len(table) - 1 - np.floor(np.arange(steps) * (len(table) / steps)), table)
@@ -153,6 +178,8 @@ SCHEDULES: dict[str, Callable[[int, NoiseTable], Steps]] = {
     "normal": normal,
     "karras": karras,
     "exponential": exponential,
+    "kl_optimal": kl_optimal,
+    "align_your_steps": align_your_steps,
     "simple": simple,
     "sgm_uniform": sgm_uniform,
     "ddim_uniform": ddim_uniform,
@@ -196,6 +223,14 @@ def from_sigmas(levels: list[float], table: NoiseTable) -> Schedule:
     if not len(given) or not np.isfinite(given).all() or (given <= 0).any() or (np.diff(given) >= 0).any():
         raise ValueError(f"Sigmas must be positive numbers that fall from each to the next, not {levels}.")
     return _schedule(*_interpolated(given, table), table)
+
+
+def _zero_snr(betas: Tensor) -> Tensor:
+    """Betas after which nothing of the picture is left (arXiv:2305.08891, algorithm 1)."""
+    root = torch.cumprod(1.0 - betas, dim=0).sqrt()
+    first, last = root[0].clone(), root[-1].clone()
+    kept = ((root - last) * (first / (first - last))) ** 2
+    return 1 - torch.cat([kept[:1], kept[1:] / kept[:-1]])
 
 
 def _interpolated(sigmas: Floats, table: NoiseTable) -> Steps:

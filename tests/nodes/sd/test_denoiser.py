@@ -11,6 +11,7 @@ from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, S
 from torch import Tensor
 
 from nodes.sd.denoiser import Denoiser
+from nodes.sd.folder import Betas
 from nodes.sd.names import Prediction
 from nodes.sd.noise import NoiseSource
 from nodes.sd.samplers import sample, start
@@ -82,6 +83,21 @@ def test_euler_ancestral_latents_are_those_of_diffusers_bit_for_bit(
         output_type="latent",
     ).images
     assert torch.equal(ours("euler_ancestral", plan, denoiser), expected)
+
+
+def test_rescaled_guidance_is_that_of_diffusers_bit_for_bit(pipeline: Any, unet: Any, read: Read) -> None:
+    """On the noise it was made for, where the first sigma is 4096."""
+    plan = schedule("normal", 3, NoiseTable(Betas(zero_snr=True)))
+    denoiser = Denoiser(unet, plan, "v_prediction", read(PROMPT), uncond=read(""), guidance=7.0, rescale=0.7)
+    expected = pipeline(EulerDiscreteScheduler, rescale_betas_zero_snr=True)(
+        PROMPT,
+        num_inference_steps=3,
+        guidance_scale=7.0,
+        guidance_rescale=0.7,
+        generator=generators(1),
+        output_type="latent",
+    ).images
+    assert torch.equal(ours("euler", plan, denoiser, count=1), expected)
 
 
 def test_img2img_is_that_of_diffusers_where_both_keep_the_same_steps(

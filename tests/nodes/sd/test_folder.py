@@ -57,6 +57,79 @@ def test_the_facts_are_those_diffusers_finds(folder: ModelFolder) -> None:
     assert theirs.text_encoder.config.hidden_size == folder.text_width
 
 
+def write(place: Path, content: object) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(content))
+
+
+def test_a_folder_as_sd15_was_published_is_described(tmp_path: Path) -> None:
+    """Configs of the first releases say less, and say it in older words."""
+    parts = {
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "scheduler": ["diffusers", "PNDMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    write(
+        tmp_path / INDEX,
+        {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.6.0"} | parts,
+    )
+    noise = {"beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085}
+    write(
+        tmp_path / NOISE,
+        {
+            "_class_name": "PNDMScheduler",
+            "num_train_timesteps": 1000,
+            "skip_prk_steps": True,
+            "steps_offset": 1,
+        }
+        | {"trained_betas": None, "clip_sample": False, "set_alpha_to_one": False}
+        | noise,
+    )
+    text = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+    write(
+        tmp_path / TEXT,
+        {"architectures": ["CLIPTextModel"], "vocab_size": 49408, "max_position_embeddings": 77}
+        | {"hidden_act": "quick_gelu", "eos_token_id": 2, "bos_token_id": 0, "torch_dtype": "float32"}
+        | text,
+    )
+    unet = {"in_channels": 4, "out_channels": 4, "layers_per_block": 2, "cross_attention_dim": 768}
+    write(
+        tmp_path / UNET,
+        {
+            "_class_name": "UNet2DConditionModel",
+            "sample_size": 64,
+            "block_out_channels": [320, 640, 1280, 1280],
+        }
+        | unet,
+    )
+    vae = {"latent_channels": 4, "layers_per_block": 2, "sample_size": 512}
+    write(
+        tmp_path / "vae" / "config.json",
+        {"_class_name": "AutoencoderKL", "block_out_channels": [128, 256, 512, 512]} | vae,
+    )
+    for name in ("vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json"):
+        write(tmp_path / "tokenizer" / name, {})
+    for place in (
+        "text_encoder/model.safetensors",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.non_ema.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "safety_checker/model.safetensors",
+    ):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"")
+
+    found = describe_folder(tmp_path)
+    assert (found.family, found.prediction, found.betas) == ("sd1", "epsilon", Betas())
+    assert (found.size, found.vae_scale, found.text_width) == ((512, 512), 8, 768)
+    assert found.weights["unet"] == "unet/diffusion_pytorch_model.fp16.safetensors"
+    assert not [name for name in found.files if "safety" in name or "non_ema" in name]
+
+
 def test_planning_does_not_import_torch() -> None:
     heavy = ["torch", "diffusers", "transformers", "numpy", "safetensors"]
     code = f"import nodes.sd.folder, nodes.sd.names, sys; print([m for m in {heavy} if m in sys.modules])"
@@ -154,7 +227,7 @@ NOISE = "scheduler/scheduler_config.json"
         (NOISE, {"beta_start": 0.5, "beta_end": 0.1}, "beta_start"),
         (NOISE, {"num_train_timesteps": 0}, "num_train_timesteps"),
         (NOISE, {"trained_betas": [0.1]}, "trained_betas"),
-        (NOISE, {"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
+        (NOISE, {"rescale_betas_zero_snr": 1}, "rescale_betas_zero_snr"),
     ],
 )
 def test_what_is_no_sd1_model_is_refused(

@@ -56,6 +56,15 @@ def reference(name: str, n: int) -> np.ndarray:
         return np.array([EXACT[-(1 + int(i * (1000 / n)))] for i in range(n)])
     if name == "sgm_uniform":
         return log_interpolated(np.linspace(999, 0, n + 1)[:-1])
+    if name == "kl_optimal":
+        ramp = np.linspace(0, 1, n)
+        return np.asarray(np.tan(ramp * math.atan(low) + (1 - ramp) * math.atan(high)))
+    if name == "align_your_steps":
+        known = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029]
+        at = [i * 10 / max(n - 1, 1) for i in range(n)]
+        below = [min(int(place), 9) for place in at]
+        pairs = [(known[k], known[k + 1], place - k) for k, place in zip(below, at, strict=True)]
+        return np.array([one ** (1 - share) * other**share for one, other, share in pairs])
     assert name == "ddim_uniform"
     return np.array([EXACT[1 + i * (1000 // n)] for i in reversed(range(n))])
 
@@ -64,6 +73,18 @@ def reference(name: str, n: int) -> np.ndarray:
 def test_the_table_is_the_formula(betas: Betas) -> None:
     # 1 - alpha cancels in float32 where little noise is: more so the smaller the first beta.
     np.testing.assert_allclose(NoiseTable(betas).sigmas, exact_table(betas), rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [2, 20])
+def test_zero_snr_is_that_of_diffusers_bit_for_bit(steps: int) -> None:
+    table = NoiseTable(Betas(zero_snr=True))
+    theirs = EulerDiscreteScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, rescale_betas_zero_snr=True
+    )
+    theirs.set_timesteps(steps)
+    assert torch.equal(schedule("normal", steps, table).sigmas, theirs.sigmas)
+    assert table.sigma_max == pytest.approx(4096, rel=1e-6)
+    assert table.sigma_min == pytest.approx(SD1.sigma_min, rel=1e-4)
 
 
 def test_sd1_has_the_sigmas_everyone_quotes() -> None:
@@ -105,7 +126,7 @@ def test_sigmas_and_timesteps_are_those_of_diffusers_bit_for_bit(
     assert torch.equal(ours.exact, theirs.timesteps)
 
 
-@pytest.mark.parametrize("name", ["normal", "karras", "exponential", "simple", "sgm_uniform"])
+@pytest.mark.parametrize("name", ["normal", "karras", "exponential", "kl_optimal", "simple", "sgm_uniform"])
 def test_a_single_step_starts_at_the_most_noise(name: str) -> None:
     plan = schedule(name, 1, SD1)
     assert plan.sigmas.tolist() == pytest.approx([14.614647, 0.0])
