@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -82,3 +84,37 @@ class Cancelled(BaseException):
 
     Not an `Exception`, so that a node's own `except Exception` cannot swallow it.
     """
+
+
+def explained(error: BaseException, node: str, type: str) -> tuple[Problem, str]:
+    """Whatever the code of a node raised, as a problem of that node, and its traceback as text."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, NodeError):
+        return error.problem(node), trace
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        place = str(first["loc"][0]) if first["loc"] else None
+        return Problem("invalid_value", f"{type} cannot take it: {first['msg']}", node, place), trace
+    if isinstance(error, MemoryError) or error.__class__.__name__ == "OutOfMemoryError":  # torch's, for a GPU
+        smaller = "make the picture or batch smaller"
+        return Problem("out_of_memory", "memory ran out", node, hint=smaller), trace
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_ENGINE)]
+    hint = f"{own[-1].filename}, line {own[-1].lineno}" if own else None
+    return Problem("node_failed", said(error), node, hint=hint), trace
+
+
+def said(error: BaseException) -> str:
+    """An exception in a line or two, even one that cannot say what it is."""
+    name = error.__class__.__name__
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = ""
+    text = text if len(text) <= 500 else text[:499] + "…"
+    return f"{name}: {text}" if text else name
+
+
+_ENGINE = os.path.dirname(os.path.abspath(__file__)) + os.sep

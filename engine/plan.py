@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from engine.check import Bound, Checked
-from engine.errors import GraphError, NodeError, Problem
+from engine.errors import GraphError, Problem, explained
 from engine.files import Files
 from engine.keys import step_key
 from engine.registry import near
 from engine.store.store import Store, Tier
-from engine.values import Json
+from engine.values import Json, canonical
 
 Action = Literal["run", "reuse", "share", "unneeded"]
 
@@ -57,7 +57,7 @@ class Step:
         if not self.bound.type.pure:
             return f"{self.bound.type.name} acts on the world, so it always runs"
         for parent in self.parents:
-            if parent.action == "run":
+            if (parent.leader or parent).action == "run":
                 return f"{parent.id} runs"
         return "no result for these inputs yet"
 
@@ -69,7 +69,8 @@ class Plan:
     checked: Checked
     steps: dict[str, Step]
     targets: tuple[str, ...]
-    problems: tuple[Problem, ...] = field(default=())
+    device: str = "cpu"
+    """The kind of device that accelerator nodes would compute on; it is part of their keys."""
 
     @property
     def to_run(self) -> list[Step]:
@@ -104,7 +105,7 @@ def plan(
     steps, problems = _steps(checked, wanted, files, device)
     if problems:
         raise GraphError(problems)
-    planned = Plan(checked, steps, wanted)
+    planned = Plan(checked, steps, wanted, device)
     _decide(planned, store)
     return planned
 
@@ -150,10 +151,12 @@ def _steps(
             if bound.type.reads_world:
                 try:
                     fingerprint = bound.type.cls(**bound.literals).fingerprint(files)
-                except NodeError as error:
-                    problems.append(error.problem(node))
+                    canonical(fingerprint)
+                except Exception as error:  # the code of a node pack may raise anything
+                    problems.append(explained(error, node, bound.type.name)[0])
+                    fingerprint = None
             if not bound.type.pure:
-                nonce = nonce or uuid.uuid4().hex
+                nonce = nonce or os.urandom(16).hex()
                 fingerprint = [fingerprint, nonce, node]
             keys[node] = key = step_key(bound, keys, fingerprint, device)
         step = steps[node] = Step(bound, parents, key, keep, late=key is None, index=len(steps))

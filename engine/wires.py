@@ -9,6 +9,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from engine.values import Value
 
 _PLAIN = {bool: "bool", int: "int", float: "float", str: "text", dict: "json"}
+_PYTHON: dict[str, type | tuple[type, ...]] = {
+    "bool": bool,
+    "int": int,
+    "float": (float, int),
+    "text": str,
+    "json": dict,
+}
 ANY = "any"
 
 
@@ -27,6 +34,10 @@ class Wire:
         """True for things that only a wire can bring; False for what a person can type in."""
         return self.name in Value.types
 
+    def holds(self, value: object) -> bool:
+        """True if a value at hand is of this type; an int is also a float."""
+        return _holds(self.name, self.lists, value)
+
     def fits(self, into: Wire) -> bool:
         """True if what leaves here may enter there: the same type, a subtype, or an int as a float."""
         if into.name == ANY:
@@ -39,6 +50,14 @@ class Wire:
         return mine is not None and theirs is not None and issubclass(mine, theirs)
 
 
+def _holds(name: str, lists: int, value: object) -> bool:
+    if lists:
+        return isinstance(value, list | tuple) and all(_holds(name, lists - 1, item) for item in value)
+    if (plain := _PYTHON.get(name)) is not None:
+        return isinstance(value, plain) and (plain is bool or not isinstance(value, bool))
+    return name == ANY or isinstance(value, Value.types.get(name, ()))
+
+
 def wire(annotation: Any) -> Wire:
     """The wire type that an annotation stands for.
 
@@ -48,7 +67,10 @@ def wire(annotation: Any) -> Wire:
     annotation = bare(annotation)
     origin = get_origin(annotation)
     if origin is list:
-        inner = wire(get_args(annotation)[0])
+        arguments = get_args(annotation)
+        if not arguments:
+            raise TypeError(f"{annotation}: say what is in the list, such as list[float]")
+        inner = wire(arguments[0])
         return Wire(inner.name, inner.lists + 1)
     if origin is Literal:
         kinds = {wire(type(choice)) for choice in get_args(annotation)}

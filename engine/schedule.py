@@ -1,0 +1,188 @@
+"""What may run next: the steps of one run, on their way from demanded to settled.
+
+A run pulls. It demands its targets, they demand what they need; a result that turns out to be lost is
+demanded again, with whatever it needs. Nothing here knows threads, stores or nodes: a caller holds a lock
+around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Literal
+
+from engine.plan import Plan, Step
+from engine.store.store import Result
+
+JobState = Literal["idle", "waiting", "ready", "running", "reused", "done", "failed", "skipped", "cancelled"]
+
+BROKEN = ("failed", "skipped", "cancelled")
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A step on its way."""
+
+    step: Step
+    state: JobState = "idle"
+    parents: tuple[Job, ...] = ()
+    """Whose results it takes, each once; known from when it is demanded."""
+    waits: int = 0
+    """How many of them have yet to be done."""
+    consumers: list[Job] = field(default_factory=list)
+    """Who waits for it."""
+    users: int = 0
+    """How many demanded jobs have yet to take its result; when none is left it is let go."""
+    result: Result | None = None
+    because: str = ""
+    """Why it was skipped."""
+
+
+class Schedule:
+    """The demanded part of a plan; ready jobs come in the plan's order, accelerator jobs one at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.unsettled = 0
+        """How many demanded jobs are neither done nor given up."""
+        self.given_up: list[Job] = []
+        """Jobs that were skipped or cancelled because of others, for the caller to take and tell."""
+        self._steps = plan.steps
+        self._jobs: dict[Step, Job] = {}
+        self._pool: list[tuple[int, Job]] = []
+        self._lane: list[tuple[int, Job]] = []
+        self._lane_busy = False
+
+    def job(self, node: str) -> Job:
+        """The job that makes the result of a node; equal steps share one."""
+        step = self._steps[node]
+        return self._job(step.leader or step)
+
+    def found(self, node: str) -> Job | None:
+        """The same, or None if nobody demanded it."""
+        step = self._steps[node]
+        return self._jobs.get(step.leader or step)
+
+    def _job(self, step: Step) -> Job:
+        job = self._jobs.get(step)
+        if job is None:
+            job = self._jobs[step] = Job(step)
+        return job
+
+    @property
+    def has_ready(self) -> bool:
+        """True if a job could be taken now."""
+        return bool(self._pool) or (bool(self._lane) and not self._lane_busy)
+
+    def demand(self, target: Job) -> None:
+        """Have a job done, and first whatever it needs."""
+        stack = [target]
+        while stack:
+            job = stack.pop()
+            if job.state != "idle":
+                continue
+            step = job.step
+            if step.action == "reuse":
+                job.state = "reused"
+                continue
+            step.action = "run"
+            job.state = "waiting"
+            self.unsettled += 1
+            job.parents = tuple(dict.fromkeys(self._job(parent.leader or parent) for parent in step.parents))
+            broken = None
+            for parent in job.parents:
+                parent.users += 1
+                if parent.state == "idle" and parent.step.action == "reuse":
+                    parent.state = "reused"
+                elif parent.state in BROKEN:
+                    broken = parent
+            if broken is not None:
+                self._give_up(broken, [job])
+                continue
+            for parent in job.parents:
+                if parent.state not in ("reused", "done"):
+                    job.waits += 1
+                    parent.consumers.append(job)
+                    stack.append(parent)
+            if not job.waits:
+                self._make_ready(job)
+
+    def take(self) -> Job | None:
+        """The next ready job, now running; None if there is none."""
+        lane, pool = self._lane, self._pool
+        if lane and not self._lane_busy and (not pool or lane[0] < pool[0]):
+            self._lane_busy = True
+            job = heappop(lane)[1]
+        elif pool:
+            job = heappop(pool)[1]
+        else:
+            return None
+        job.state = "running"
+        return job
+
+    def done(self, job: Job, result: Result) -> None:
+        """A running job has its result."""
+        job.result = result
+        self._settle(job, "done")
+        for consumer in job.consumers:
+            if consumer.state == "waiting":
+                consumer.waits -= 1
+                if not consumer.waits:
+                    self._make_ready(consumer)
+        job.consumers.clear()
+
+    def broke(self, job: Job, state: Literal["failed", "cancelled"]) -> None:
+        """A running job will have no result; what waits for it is given up, and what waits for that."""
+        self._settle(job, state)
+        consumers = job.consumers[:]
+        job.consumers.clear()
+        self._give_up(job, consumers)
+
+    def lost(self, job: Job, parent: Job) -> None:
+        """A running job found the result of a parent gone: make it again, then the job."""
+        if job.step.bound.type.accelerator:
+            self._lane_busy = False
+        job.state = "waiting"
+        self.revive(parent)
+        if parent.state in BROKEN:
+            self._give_up(parent, [job])
+        elif parent.state == "done":  # somebody else missed it first, and it has been made again since
+            self._make_ready(job)
+        else:
+            job.waits += 1
+            parent.consumers.append(job)
+
+    def revive(self, job: Job) -> None:
+        """Compute what the plan meant to reuse, or what was let go, since the store does not have it."""
+        if job.state == "reused" or (job.state == "done" and job.result is None):
+            job.step.action, job.step.tier = "run", None
+            job.state = "idle"
+            self.demand(job)
+
+    def _make_ready(self, job: Job) -> None:
+        job.state = "ready"
+        lane = self._lane if job.step.bound.type.accelerator else self._pool
+        heappush(lane, (job.step.index, job))
+
+    def _settle(self, job: Job, state: JobState) -> None:
+        if job.step.bound.type.accelerator and job.state == "running":
+            self._lane_busy = False
+        job.state = state
+        self.unsettled -= 1
+        for parent in job.parents:
+            parent.users -= 1
+            if not parent.users:
+                parent.result = None
+        if not job.users:
+            job.result = None
+
+    def _give_up(self, root: Job, stack: list[Job]) -> None:
+        state: JobState = "cancelled" if root.state == "cancelled" else "skipped"
+        because = root.because if root.state == "skipped" else f"{root.step.id} {root.state}"
+        while stack:
+            job = stack.pop()
+            if job.state == "waiting":
+                job.because = because
+                self._settle(job, state)
+                self.given_up.append(job)
+                stack.extend(job.consumers)
+                job.consumers.clear()
