@@ -1,0 +1,88 @@
+"""A small classifier of fills, styles and background patterns, taught by the scene generator alone."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nodes.sd.tiny.render import render
+from nodes.sd.tiny.scenes import FILLS, PATTERNS, STYLES, Scene, draw_scene
+
+HEADS = {"fill": FILLS, "style": STYLES, "pattern": PATTERNS}
+
+
+class Classifier(nn.Module):
+    """Names the fill, the style and the background pattern of a picture of one thing."""
+
+    def __init__(self, width: int = 24) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, width, 5, 2, 2), nn.GroupNorm(4, width), nn.SiLU(),
+            nn.Conv2d(width, width, 3, 2, 1), nn.GroupNorm(4, width), nn.SiLU(),
+            nn.Conv2d(width, 2 * width, 3, 2, 1), nn.GroupNorm(4, 2 * width), nn.SiLU(),
+            nn.Conv2d(2 * width, 2 * width, 3, 1, 1), nn.SiLU(),
+        )  # fmt: skip
+        sizes = {name: len(names) for name, names in HEADS.items()}
+        # The mean tells of the whole ground, the maximum of one thing upon it.
+        self.heads = nn.ModuleDict({name: nn.Linear(4 * width, size) for name, size in sizes.items()})
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Logits by head for pictures of shape (n, 3, 128, 128) in -1 to 1."""
+        features = self.features(pixels)
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
+        return {name: head(pooled) for name, head in self.heads.items()}
+
+    @torch.no_grad()
+    def name(self, picture: Image.Image, head: str) -> str:
+        """The most likely name under `head`: fill, style or pattern."""
+        logits = self(to_pixels([picture]))[head]
+        return str(HEADS[head][int(logits.argmax())])
+
+
+def to_pixels(pictures: list[Image.Image]) -> Tensor:
+    """Pictures of one size as a tensor of shape (n, 3, height, width) in -1 to 1."""
+    stacked = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def train_classifier(steps: int = 300, batch: int = 24, seed: int = 5) -> Classifier:
+    """Train a classifier on fresh renders, blurred and made noisy by chance; about a minute on one core."""
+    rng = random.Random(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Classifier()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+        for _ in range(steps):
+            scenes = [draw_scene(rng, two=0, plain=0.5) for _ in range(batch)]
+            pixels = to_pixels([render(scene, rng) for scene in scenes])
+            if rng.random() < 0.5:
+                pixels = F.avg_pool2d(pixels, 3, 1, 1)
+            pixels = pixels + torch.randn_like(pixels) * 0.1 * rng.random()
+            logits = model(pixels)
+            loss = sum(
+                (F.cross_entropy(logits[name], _labels(scenes, name), ignore_index=-1) for name in HEADS),
+                torch.zeros(()),
+            )
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    return model.eval()
+
+
+def truth(scene: Scene, head: str) -> str | None:
+    """The right answer under `head`, or None where a style hides it: hatching and big pixels have no fill."""
+    if head == "fill":
+        return scene.things[0].fill if scene.style == "plain" else None
+    return scene.pattern if head == "pattern" else scene.style
+
+
+def _labels(scenes: list[Scene], head: str) -> Tensor:
+    answers = [truth(scene, head) for scene in scenes]
+    return torch.tensor([-1 if answer is None else HEADS[head].index(answer) for answer in answers])

@@ -1,0 +1,117 @@
+"""Trains `safelight-tiny` from nothing: `python -m nodes.sd.tiny.train --out DIR`.
+
+Five stages, each with a checkpoint in DIR; the same command goes on where a killed one stopped, and the same
+seed gives the same weights on the same machine. The result lies in DIR/weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodes.sd.tiny.export import export
+from nodes.sd.tiny.latents import cache_latents
+from nodes.sd.tiny.parts import Parts, Vocabulary
+from nodes.sd.tiny.text import train_text
+from nodes.sd.tiny.unet import train_unet
+from nodes.sd.tiny.vae import train_decoder, train_vae
+
+STAGES = ("vae", "decoder", "text", "latents", "unet")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long each stage trains; the defaults take some five hours on two CPU cores."""
+
+    vae: int = 6000
+    """Steps of 12 crops, later 4 pictures."""
+    decoder: int = 2000
+    text: int = 2500
+    """Steps of 96 captions."""
+    scenes: int = 40_000
+    """Pictures whose latents are cached."""
+    unet: int = 14_000
+    batch: int = 32
+    """Latents in one step of the denoiser."""
+    rate: float = 1.2e-3
+    """The denoiser's highest learning rate."""
+
+
+def train(
+    out: Path,
+    recipe: Recipe,
+    *,
+    stages: Sequence[str] = STAGES,
+    start: Path | None = None,
+    seed: int = 0,
+    until: float = math.inf,
+) -> bool:
+    """Train the asked stages in order and export the result.
+
+    Args:
+        out: Folder for checkpoints, cached latents and the exported weights.
+        recipe: How long to train.
+        stages: Which stages to train; the others' parts come from `start`.
+        start: A diffusers folder of the same architecture to begin with, else random weights.
+        seed: Decides every chance.
+        until: A time of `time.monotonic()` at which to stop; the next call goes on.
+
+    Returns:
+        Whether all asked stages are finished. If not, what there is so far is exported all the same.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    vocabulary = Vocabulary()
+    parts = Parts.new(seed) if start is None else Parts.load(start)
+
+    def finish(stage: str) -> bool:
+        file = out / f"{stage}.pt"
+        if stage == "vae":
+            return train_vae(parts.vae, file, steps=recipe.vae, seed=seed, until=until)
+        if stage == "decoder":
+            return train_decoder(parts.vae, file, steps=recipe.decoder, seed=seed, until=until)
+        if stage == "text":
+            return train_text(parts.text_encoder, vocabulary, file, steps=recipe.text, seed=seed, until=until)
+        folder = out / "latents"
+        if stage == "latents":
+            return cache_latents(parts.vae, vocabulary, folder, scenes=recipe.scenes, seed=seed, until=until)
+        return train_unet(
+            parts, folder, file,
+            steps=recipe.unet, batch=recipe.batch, rate=recipe.rate, seed=seed, until=until,
+        )  # fmt: skip
+
+    finished = all(finish(stage) for stage in STAGES if stage in stages)
+    export(parts, vocabulary, out / "weights")
+    return finished
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(prog="python -m nodes.sd.tiny.train", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and weights")
+    parser.add_argument("--stage", choices=STAGES, action="append", help="train only this one; repeatable")
+    parser.add_argument("--from", dest="start", type=Path, help="diffusers folder to begin with")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after so long; call again to go on"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    for name, value in vars(Recipe()).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value, help=f"default {value}")
+    options = vars(parser.parse_args())
+    recipe = Recipe(**{name: options[name] for name in vars(Recipe())})
+    finished = train(
+        options["out"],
+        recipe,
+        stages=options["stage"] or STAGES,
+        start=options["start"],
+        seed=options["seed"],
+        until=time.monotonic() + 60 * options["minutes"],
+    )
+    print(f"{'finished' if finished else 'stopped; the same command goes on'}: {options['out'] / 'weights'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Training goes on after a kill to the same bits, and its stages fit together."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nodes.sd.tiny import training as training_module
+from nodes.sd.tiny import unet as unet_module
+from nodes.sd.tiny.parts import Parts
+from nodes.sd.tiny.train import Recipe, train
+from nodes.sd.tiny.training import Chance, Training
+from nodes.sd.tiny.unet import draw_timesteps
+
+RECIPE = Recipe(vae=2, decoder=1, text=2, scenes=4, unet=2, batch=4)
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def _line(file: Path) -> tuple[Training, nn.Linear]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        line = nn.Linear(3, 1)
+    return Training({"line": line}, file, steps=8, rate=0.1, seed=2), line
+
+
+def test_a_killed_stage_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", -1)  # a checkpoint after every step
+
+    def fit(line: nn.Linear, chance: Chance, killed_at: int, seen: list[float]) -> Tensor:
+        if len(seen) == killed_at:
+            raise Killed
+        x = torch.randn(4, 3, generator=chance.torch) * chance.python.random()
+        loss: Tensor = (line(x) - x.sum(1, keepdim=True)).square().mean()
+        seen.append(loss.item())
+        return loss
+
+    whole, line = _line(tmp_path / "whole.pt")
+    unbroken: list[float] = []
+    assert whole.run(lambda chance, _: fit(line, chance, 99, unbroken))
+
+    broken: list[float] = []
+    first, other = _line(tmp_path / "broken.pt")
+    with pytest.raises(Killed):
+        first.run(lambda chance, _: fit(other, chance, 5, broken))
+    second, other = _line(tmp_path / "broken.pt")
+    assert second.step == 5
+    assert second.run(lambda chance, _: fit(other, chance, 99, broken))
+    assert broken == unbroken
+    assert torch.equal(line.weight, other.weight)
+    # The result is the running mean, which after warm steps is not the last step's weight.
+    last = torch.load(tmp_path / "whole.pt", weights_only=True)["networks"]["line"]["weight"]
+    assert not torch.equal(line.weight, last)
+
+
+def test_all_stages_give_the_same_bits_when_killed_in_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", -1)
+    assert train(tmp_path / "once", RECIPE, seed=3)
+
+    def killing_timesteps(count: int, generator: torch.Generator) -> Tensor:
+        if (tmp_path / "killed" / "unet.pt").exists():
+            raise Killed
+        return draw_timesteps(count, generator)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unet_module, "draw_timesteps", killing_timesteps)
+        with pytest.raises(Killed):
+            train(tmp_path / "killed", RECIPE, seed=3)
+    assert torch.load(tmp_path / "killed" / "unet.pt", weights_only=True)["step"] == 1
+    assert not train(tmp_path / "killed", RECIPE, seed=3, until=-math.inf)
+    assert train(tmp_path / "killed", RECIPE, seed=3)
+
+    once, killed = (Parts.load(tmp_path / name / "weights") for name in ("once", "killed"))
+    untrained = Parts.new(3)
+    for network in ("vae", "text_encoder", "unet"):
+        expected = getattr(once, network).state_dict()
+        found = getattr(killed, network).state_dict()
+        assert all(torch.equal(found[key], expected[key]) for key in expected), network
+        before = getattr(untrained, network).half().float().state_dict()
+        assert not all(torch.equal(found[key], before[key]) for key in before), network
+
+
+def test_an_untrained_autoencoder_already_keeps_average_colours() -> None:
+    vae = Parts.new(0).vae
+    cells = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        drawn = vae.decode(
+            vae.encode(nn.functional.interpolate(cells, scale_factor=8)).latent_dist.mean
+        ).sample
+    error = nn.functional.avg_pool2d(drawn, 8) - cells
+    assert error.square().mean() < 0.05 * cells.square().mean()
+
+
+def test_noise_levels_cover_the_schedule_and_crowd_its_middle() -> None:
+    drawn = draw_timesteps(20_000, torch.Generator().manual_seed(0)).float()
+    assert drawn.min() == 0
+    assert drawn.max() == 999
+    middle = ((drawn >= 250) & (drawn < 900)).float().mean().item()
+    # 65 % are drawn from the middle, and of the others the 65 % that the middle is of the whole.
+    assert middle == pytest.approx(0.65 + 0.35 * 0.65, abs=0.01)
