@@ -131,6 +131,8 @@ def arrays(value: object) -> Iterator[Any]:
             yield from arrays(item)
     elif hasattr(value, "nbytes"):
         yield value
+    elif isinstance(value, bytes):
+        yield memoryview(value)
 
 
 def pack(value: object) -> Packed:

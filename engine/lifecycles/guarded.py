@@ -49,4 +49,9 @@ class Guarded:
 
 def _mark(held: Any) -> object:
     version = getattr(held, "_version", None)
-    return version if isinstance(version, int) else bytes(memoryview(held).cast("B"))
+    if isinstance(version, int):
+        return version
+    flags = getattr(held, "flags", None)
+    if flags is not None and not flags.writeable:
+        return None  # numpy itself refuses the write
+    return memoryview(held).tobytes()

@@ -1,0 +1,45 @@
+"""The example graphs and the README's node: what a newcomer tries first works as it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import graph as documents
+from engine.graph import Entry, From, Literal
+from engine.session import Session
+from tests.nodes.conftest import GRAPHS, home, open_session, output, session
+
+__all__ = ["home", "open_session", "session"]
+
+EXAMPLES = sorted(path for path in GRAPHS.glob("*.json") if path.name != "graph.schema.json")
+README = GRAPHS.parent / "README.md"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_written_canonically_and_runs(session: Session, path: Path) -> None:
+    graph = documents.load(path)
+    assert documents.dump(graph) == path.read_text(encoding="utf-8")
+    assert session.check(graph).problems == []
+    session.files.beside = path.parent
+    quick = {"steps": 3} if "steps" in graph.inputs else {}
+    report = session.run(graph, quick)
+    assert report.state == "done"
+    assert report.outputs.keys() == graph.outputs.keys()
+
+
+def test_the_readme_s_node_turns_light_into_dark(home: Path, open_session: Callable[[], Session]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (home / "nodes").mkdir(parents=True)
+    (home / "nodes" / "invert.py").write_text(code, encoding="utf-8")
+    session = open_session()
+    assert session.registry.problems == []
+    graph = documents.load(GRAPHS / "text_to_image.json")
+    graph.nodes["invert"] = Entry("Invert@1", {"image": From("decode", "out"), "amount": Literal(1.0)})
+    graph.outputs["dark"] = From("invert", "out")
+    report = session.run(graph, {"steps": 3})
+    assert np.array_equal(output(report, "dark").pixels, 255 - output(report).pixels)
