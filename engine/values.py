@@ -131,8 +131,6 @@ def arrays(value: object) -> Iterator[Any]:
             yield from arrays(item)
     elif hasattr(value, "nbytes"):
         yield value
-    elif isinstance(value, bytes):
-        yield memoryview(value)
 
 
 def pack(value: object) -> Packed:

@@ -38,6 +38,8 @@ class Denoise(Node, category="sampling", accelerator=True, libraries=("torch", "
     more steps, `ddim` is the oldest."""
     schedule: ScheduleName = "karras"
     """Where the steps lie: `karras` spends more of them on fine detail."""
+    rescale: Annotated[float, Range(0, 1, step=0.05)] = 0.0
+    """Takes back the glare of strong guidance (arXiv:2305.08891); 0.7 suits models trained to zero signal."""
     strength: Annotated[float, Range(0, 1, step=0.05)] = 1.0
     """How much of the latent to replace: 1 starts from noise alone, 0.5 keeps the composition."""
 
@@ -59,6 +61,7 @@ class Denoise(Node, category="sampling", accelerator=True, libraries=("torch", "
                 self.positive.embeddings,
                 uncond=self.negative.embeddings,
                 guidance=self.guidance,
+                rescale=self.rescale,
             )
             given = self.latent.samples.to(ctx.device)
             noise = NoiseSource(self.seed, len(given))

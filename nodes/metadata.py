@@ -9,11 +9,24 @@ from importlib.metadata import version
 
 from engine.registry import Made
 
-_SAMPLERS = {"euler": "Euler", "euler_ancestral": "Euler a", "dpmpp_2m": "DPM++ 2M", "ddim": "DDIM"}
-_SCHEDULES = {
+SAMPLERS = {  # what A1111 calls each of ours
+    "euler": "Euler",
+    "euler_ancestral": "Euler a",
+    "heun": "Heun",
+    "dpm2": "DPM2",
+    "lms": "LMS",
+    "ddim": "DDIM",
+    "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "dpmpp_sde": "DPM++ SDE",
+    "dpmpp_2s_ancestral": "DPM++ 2S a",
+}
+SCHEDULES = {
     "normal": "Normal",
     "karras": "Karras",
     "exponential": "Exponential",
+    "kl_optimal": "KL Optimal",
+    "align_your_steps": "Align Your Steps",
     "simple": "Simple",
     "sgm_uniform": "SGM Uniform",
     "ddim_uniform": "DDIM",
@@ -35,8 +48,8 @@ def annotate(steps: Mapping[str, Made], target: str, index: int) -> dict[str, st
     seed = said.get("seed")
     fields = {
         "Steps": said.get("steps"),
-        "Sampler": _SAMPLERS.get(str(said.get("sampler"))),
-        "Schedule type": _SCHEDULES.get(str(said.get("schedule"))),
+        "Sampler": SAMPLERS.get(str(said.get("sampler"))),
+        "Schedule type": SCHEDULES.get(str(said.get("schedule"))),
         "CFG scale": _short(said.get("guidance")),
         "Seed": seed + index if isinstance(seed, int) else None,
         "Size": _size(steps, found),

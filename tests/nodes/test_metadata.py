@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 from engine.registry import Made
-from nodes.metadata import annotate
+from nodes.metadata import SAMPLERS, SCHEDULES, annotate
+from nodes.sd.names import SamplerName, ScheduleName
 
 FIELD = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 
@@ -51,6 +53,11 @@ def test_a1111_reads_every_field_back() -> None:
         "RNG": "CPU",
     }
     assert version.startswith("Safelight ")
+
+
+def test_every_sampler_and_schedule_has_its_name() -> None:
+    assert set(SAMPLERS) == set(get_args(SamplerName))
+    assert set(SCHEDULES) == set(get_args(ScheduleName))
 
 
 def test_a_picture_that_was_only_loaded_has_no_parameters() -> None:
