@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any
 
 from engine.errors import GraphError, Problem
 
@@ -20,9 +20,7 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
     """
     text = _decoded(data, max_bytes)
     try:
-        tree = json.loads(text, object_pairs_hook=_object, parse_constant=_not_finite, parse_float=_finite)
-    except _NotFinite as error:
-        raise _refused("not_finite", f"{error} is not a finite number", "write a finite number") from None
+        tree = json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise _refused("too_deep", f"nested deeper than {max_depth} levels", "flatten it") from None
     except json.JSONDecodeError as error:
@@ -35,10 +33,6 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
     if problems:
         raise GraphError(problems)
     return plain
-
-
-class _NotFinite(ValueError):
-    pass
 
 
 class _Object(dict[str, Any]):
@@ -70,22 +64,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return marked
 
 
-def _not_finite(word: str) -> NoReturn:
-    raise _NotFinite(word)
-
-
-def _finite(word: str) -> float:
-    number = float(word)
-    if math.isinf(number):
-        raise _NotFinite(word)
-    return number
-
-
 def _walk(value: Any, path: str, depth: int, max_depth: int, problems: list[Problem]) -> Any:
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
             problems.append(Problem("bad_text", f"{path or 'the text'} holds half of a surrogate pair"))
         return value
+    if isinstance(value, float) and not math.isfinite(value):
+        message = f"{path or 'the value'} is {value}, not a finite number"
+        problems.append(Problem("not_finite", message, hint="write a finite number"))
     if not isinstance(value, dict | list):
         return value
     if depth > max_depth:
