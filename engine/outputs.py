@@ -71,7 +71,7 @@ class Outputs:
             name: what the files are called after; see `slug`.
 
         Raises:
-            SafelightError: the folder cannot be written, or the disk is full; what is written so far is whole.
+            SafelightError: the folder cannot be written, or the disk is full; what was written is whole.
         """
         return {output: self._written(output, value, folder, name) for output, value in packed.items()}
 

@@ -99,11 +99,11 @@ def _command(words: list[str]) -> int:
 def _refuse(words: list[str], problems: Sequence[Problem], code: int, as_json: bool) -> int:
     if not as_json:
         say.problems(problems)
+    elif words[:1] == ["check"]:
+        say.as_json({"ok": False, "problems": [problem.as_json() for problem in problems]})
     else:
-        state = (
-            {"ok": False} if words[:1] == ["check"] else {"state": "invalid" if code == BAD_USE else "failed"}
-        )
-        say.as_json({**state, "problems": [problem.as_json() for problem in problems]})
+        state = "invalid" if code == BAD_USE else "failed"
+        say.as_json({"state": state, "problems": [problem.as_json() for problem in problems]})
     return code
 
 

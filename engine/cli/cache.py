@@ -35,8 +35,8 @@ def show(home: Home = None, json: AsJson = False) -> int:
         say.as_json(tree)
         return 0
     for name, (count, size) in usage.by_type.items():
-        say.out(f"{count:>8,}  {_megabytes(size):>12}  {say.line(name)}")
-    say.out(f"{_megabytes(usage.bytes)} of at most {_megabytes(usage.budget)} in {say.path(disk.folder)}")
+        say.out(f"{count:>8,}  {_short(size):>12}  {say.line(name)}")
+    say.out(f"{_short(usage.bytes)} of at most {_short(usage.budget)} in {say.path(disk.folder)}")
     return 0
 
 
@@ -58,7 +58,7 @@ def clear(
     if json:
         say.as_json({"entries": count, "bytes": size})
     else:
-        say.out(f"{count:,} results forgotten, {_megabytes(size)} freed")
+        say.out(f"{count:,} results forgotten, {_short(size)} freed")
     return 0
 
 
@@ -84,5 +84,5 @@ def _disk(session: Session) -> Disk:
     return disk
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+def _short(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -67,8 +67,8 @@ def parse(graph: Graph, words: Sequence[str]) -> dict[str, Json]:
         try:
             values[name] = _value(item, text)
         except ValueError as error:
-            message, *hint = error.args
-            found.append(Problem("invalid_value", f"{option} {message}", hint=hint[0] if hint else None))
+            message, *hints = error.args
+            found.append(Problem("invalid_value", f"{option} {message}", hint=next(iter(hints), None)))
     if found:
         raise GraphError(found)
     return values

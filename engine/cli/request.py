@@ -53,7 +53,7 @@ def given(graph: Path | None) -> Path:
         GraphError: there is none, or an option of the graph stands in its place.
     """
     if graph is None:
-        raise GraphError([Problem("bad_use", "no graph is named", hint="write safelight run graph.json")])
+        raise GraphError([Problem("bad_use", "no graph is named", hint="name its .json file, or a picture")])
     if str(graph).startswith("--"):
         hint = "name the graph first, then its options"
         raise GraphError([Problem("bad_use", f"{graph} stands where the graph belongs", hint=hint)])
@@ -80,6 +80,7 @@ def asked(
     from engine.cli import options
 
     document = session.load(graph)
+    session.files.beside = graph.absolute().parent
     values = options.parse(document, words)
     return options.with_sets(document, sets or (), session.registry), values
 

@@ -57,7 +57,7 @@ def run(
 
         from engine.cli.progress import view
 
-        with view(quiet or json) as shown:
+        with view(quiet) as shown:
             report = session.walk(plan, shown)
 
         from engine.outputs import Outputs

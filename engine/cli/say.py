@@ -42,7 +42,7 @@ def err(text: object) -> None:
 
 def warn(message: str) -> None:
     """Something is not as it should be and harms nothing."""
-    err(f"warning: {message}")
+    err(f"warning: {line(message)}")
 
 
 def problems(found: Iterable[Problem]) -> None:

@@ -1,0 +1,210 @@
+"""A graph's inputs as options: what each type takes, how options may be spelled, and `--set`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.cli import options
+from engine.errors import GraphError
+from engine.graph import Entry, From, Graph, GraphInput, Literal
+from engine.widgets import SEED_MAX
+from tests.engine.cli.conftest import Call, Write
+
+GRAPH = Graph(
+    inputs={
+        "prompt": GraphInput("text", "", False),
+        "seed": GraphInput("seed", 0, False),
+        "steps": GraphInput("int", 20, False),
+        "guidance": GraphInput("float", 7.0, False),
+        "tiled": GraphInput("bool", False, False),
+        "sampler": GraphInput("choice", "euler", False, "", ("euler", "ddim", 3)),
+        "start": GraphInput("file", "", False),
+        "tree": GraphInput("json", None, False),
+        "clip_skip": GraphInput("int", 1, False),
+        "out": GraphInput("text", "", False),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("--prompt|a cat", {"prompt": "a cat"}),
+        ("--prompt=a=b --c", {"prompt": "a=b --c"}),
+        ("--prompt=", {"prompt": ""}),
+        ("--prompt|-dash", {"prompt": "-dash"}),
+        ("--prompt|--two dashes", {"prompt": "--two dashes"}),
+        ("--prompt|12", {"prompt": "12"}),
+        ("--prompt|one|--prompt|two", {"prompt": "two"}),
+        (f"--seed|{SEED_MAX}", {"seed": SEED_MAX}),
+        ("--steps|-3", {"steps": -3}),
+        ("--guidance|7", {"guidance": 7.0}),
+        ("--guidance=-1.5e2", {"guidance": -150.0}),
+        ("--tiled", {"tiled": True}),
+        ("--no-tiled", {"tiled": False}),
+        ("--tiled|--steps|1", {"tiled": True, "steps": 1}),
+        ("--tiled|No", {"tiled": False}),
+        ("--tiled=yes", {"tiled": True}),
+        ("--tiled|FALSE", {"tiled": False}),
+        ("--sampler|ddim", {"sampler": "ddim"}),
+        ("--sampler|3", {"sampler": 3}),
+        ("--start|a/b.png", {"start": "a/b.png"}),
+        ('--tree|{"a": [1, null]}', {"tree": {"a": [1, None]}}),
+        ("--clip-skip|2", {"clip_skip": 2}),
+        ("--clip_skip=2", {"clip_skip": 2}),
+        ("--input.out|x", {"out": "x"}),
+        ("--input.steps=4", {"steps": 4}),
+    ],
+)
+def test_each_type_takes_what_it_is(words: str, values: dict[str, Any]) -> None:
+    parsed = options.parse(GRAPH, words.split("|"))
+    assert parsed == values
+    assert [type(value) for value in parsed.values()] == [type(value) for value in values.values()]
+
+
+def test_a_file_in_the_home_folder_is_spelled_out() -> None:
+    assert options.parse(GRAPH, ["--start", "~/x.png"]) == {"start": str(Path.home() / "x.png")}
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("--seed|abc", "--seed takes a whole number, not 'abc'", None),
+        ("--seed|1.0", "--seed takes a whole number, not '1.0'", None),
+        ("--seed|1_000", "--seed takes a whole number, not '1_000'", None),
+        ("--seed|٣", "--seed takes a whole number, not '٣'", None),
+        ("--seed|-1", "--seed is -1, which is no seed", f"use 0 to {SEED_MAX}"),
+        (f"--steps|{'9' * 5000}", f"--steps takes a whole number, not '{'9' * 5000}'", None),
+        ("--guidance|nan", "--guidance takes a number, not 'nan'", None),
+        ("--guidance|1e999", "--guidance takes a number, not '1e999'", None),
+        ("--tiled=maybe", "--tiled is 'maybe'", "write true or false"),
+        ("--no-tiled=yes", "--no-tiled takes no value", "write --no-tiled alone"),
+        ("--sampler|eulr", "--sampler is 'eulr'", "did you mean euler?"),
+        ("--sampler|zzz", "--sampler is 'zzz'", "choose one of euler, ddim, 3"),
+        ("--tree|{", "--tree takes JSON: ", None),
+        ("--prompt", "--prompt has no value", "write --prompt=VALUE"),
+        ("--prompt|--steps=1", "--prompt has no value", "write --prompt=VALUE"),
+        ("--promt|x", "there is no option --promt", "did you mean --prompt?"),
+        ("stray", "'stray' belongs to no option", "quote text that has spaces"),
+        ("-p", "'-p' belongs to no option", "quote text that has spaces"),
+        ("--out=x", "--out is no option of this command", "to fill the graph's input write --input.out"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(words: str, message: str, hint: str | None) -> None:
+    with pytest.raises(GraphError) as caught:
+        options.parse(GRAPH, words.split("|"))
+    (problem,) = caught.value.problems
+    assert problem.message.startswith(message)
+    assert problem.hint == hint
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(GraphError) as caught:
+        options.parse(GRAPH, ["--seed", "x", "--nope", "value", "--guidance=y", "--tiled=z"])
+    assert len(caught.value.problems) == 4
+
+
+def test_where_two_inputs_claim_an_option_the_exact_name_wins() -> None:
+    graph = Graph(
+        inputs={
+            "a_b": GraphInput("int"),
+            "a-b": GraphInput("int"),
+            "on": GraphInput("bool"),
+            "no-on": GraphInput("int"),
+        }
+    )
+    words = ["--a_b", "1", "--a-b", "2", "--no-on", "3"]
+    assert options.parse(graph, words) == {"a_b": 1, "a-b": 2, "no-on": 3}
+
+
+SAY = {"say": ("Say@1", {"text": {"param": "text"}})}
+TEXT = {"text": {"type": "text", "default": ""}}
+
+
+def said(call: Call, graph: Path, *words: str) -> dict[str, Any]:
+    answer = call("run", graph, "--json", *words)
+    assert answer.code == 0, answer.out
+    value: dict[str, Any] = answer.json["outputs"]["said"]["value"]
+    return value
+
+
+def test_options_reach_the_nodes(call: Call, write: Write) -> None:
+    nodes = {
+        "say": (
+            "Say@1",
+            {name: {"param": name} for name in ("text", "number", "yes", "mode", "tree")},
+        )
+    }
+    inputs = {
+        "text": {"type": "text", "default": ""},
+        "number": {"type": "float", "default": 0.5},
+        "yes": {"type": "bool", "default": False},
+        "mode": {"type": "choice", "choices": ["plain", "bold"], "default": "plain"},
+        "tree": {"type": "json", "default": {}},
+    }
+    graph = write(nodes, inputs, {"said": "say.out"})
+    words = ["--text", "-1", "--number", "2", "--yes", "--mode=bold", "--tree", '{"a": 1}']
+    expected = {"text": "-1", "number": 2.0, "yes": True, "mode": "bold", "tree": {"a": 1}}
+    assert said(call, graph, *words) == expected
+
+
+def test_set_reads_json_except_for_text(call: Call, write: Write) -> None:
+    graph = write(SAY, TEXT, {"said": "say.out"})
+    words = ["--set", "say.text=12", "--set", "say.number=3", "--set", 'say.tree={"a": 2}']
+    value = said(call, graph, *words, "--set", "say.mode=bold", "--set", "say.yes=true")
+    assert value == {"text": "12", "number": 3.0, "yes": True, "mode": "bold", "tree": {"a": 2}}
+    assert said(call, graph, "--set", "say.text=a=b")["text"] == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        ("sy.text=1", "there is no node 'sy' · hint: did you mean say?"),
+        ("say.txt=1", "say.txt: Say has no such input · hint: did you mean text?"),
+        ("say=1", "names no input · hint: write --set node.input=VALUE"),
+        ("say.text", "names no input"),
+        ("say.number=many", "say.number: takes float, not 'many'"),
+        ("say.number=NaN", "say.number: takes float, not 'NaN'"),
+    ],
+)
+def test_a_set_that_fits_nothing_is_refused(call: Call, write: Write, item: str, says: str) -> None:
+    answer = call("run", write(SAY, TEXT, {"said": "say.out"}), "--set", item)
+    assert answer.code == 2
+    assert says in answer.err
+
+
+def test_set_leaves_the_graph_as_it_was() -> None:
+    from engine.registry import Registry
+
+    graph = Graph({"a": Entry("Unknown@1", {"x": From("b", "out")}), "b": Entry("Unknown@1")})
+    changed = options.with_sets(graph, ["a.x=[1]"], Registry())
+    assert changed.nodes["a"].inputs == {"x": Literal([1])}
+    assert graph.nodes["a"].inputs == {"x": From("b", "out")}
+
+
+def test_help_lists_the_options_of_the_graph(call: Call, write: Write) -> None:
+    inputs = {
+        "clip_skip": {"type": "int", "default": 1, "doc": "Layers to leave out"},
+        "mode": {"type": "choice", "choices": ["plain", "bold"], "default": "plain"},
+        "out": {"type": "text"},
+    }
+    graph = write(SAY, inputs, title="Sayings")
+    help = call("run", graph, "--help")
+    assert help.code == 0
+    words = " ".join(help.out.replace("│", " ").split())
+    assert "Options of Sayings" in words
+    assert "--clip-skip NUMBER Layers to leave out [default: 1]" in words
+    assert "--mode plain|bold [default: plain]" in words
+    assert "--input.out TEXT [required]" in words
+    assert "--set" in words
+    assert call("run", "--help").code == 0
+
+
+def test_a_required_option_that_is_missing_is_asked_for(call: Call, write: Write) -> None:
+    graph = write({"say": ("Say", {"text": {"param": "text"}})}, {"text": {"type": "text"}}, {"x": "say.out"})
+    answer = call("run", graph)
+    assert answer.code == 2
+    assert "the graph input 'text' has no value · hint: give one, such as --text VALUE" in answer.err

@@ -1,0 +1,130 @@
+"""The command line as a process: what it imports, how it stops, and several of it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine.cli.conftest import Call, Start, Write
+
+HEAVY = ("torch", "numpy", "diffusers", "transformers", "networkx", "PIL", "safetensors")
+
+PROBE = f"""
+import sys
+from engine.cli import main
+code = main(sys.argv[1:])
+print([name for name in {HEAVY!r} if name in sys.modules], code, file=sys.stderr)
+"""
+
+
+def loaded(*words: object) -> str:
+    """What a process that did this had imported of the heavy packages, and its exit code."""
+    root = str(Path(__file__).parents[3])
+    line = [sys.executable, "-c", PROBE, *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": root}
+    ended = subprocess.run(line, env=environment, capture_output=True, text=True, check=True, timeout=100)
+    return ended.stderr.splitlines()[-1]
+
+
+def test_nothing_heavy_is_imported_until_a_step_must_compute(call: Call, painting: Path, home: Path) -> None:
+    assert call("run", painting, "--out", "first").code == 0
+    assert loaded("--help") == "[] 0"
+    assert loaded("run", painting, "--help") == "[] 0"
+    assert loaded("check", painting) == "[] 0"
+    assert loaded("plan", painting) == "[] 0"
+    assert loaded("nodes") == "[] 0"
+    assert loaded("run", painting, "--out", "second") == "[] 0"
+    (picture,) = Path("second").iterdir()
+    assert picture.read_bytes() == (Path("first") / picture.name).read_bytes()
+
+
+@pytest.fixture
+def slow(write: Write) -> Path:
+    """A graph that takes most of a minute, after a first step that is quick."""
+    nodes = {
+        "first": ("Add", {"a": 1}),
+        "slow": ("Slow", {"a": {"from": "first.out"}, "steps": {"param": "steps"}}),
+    }
+    return write(nodes, {"steps": {"type": "int", "default": 1000}}, {"end": "slow.out"})
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    """Read stderr up to a line."""
+    assert process.stderr is not None
+    for said in process.stderr:
+        if line in said:
+            return
+    pytest.fail(f"{line!r} was never said")
+
+
+def intact(home: Path) -> bool:
+    with sqlite3.connect(home / "store" / "index.sqlite") as index:
+        answer: str = index.execute("pragma integrity_check").fetchone()[0]
+    index.close()
+    return answer == "ok"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_the_run_and_leaves_the_store_whole(
+    call: Call, start: Start, slow: Path, home: Path, number: signal.Signals
+) -> None:
+    process = start("run", slow, "--json")
+    wait_for(process, "slow ...")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "Stopping" in err
+    assert "Traceback" not in err
+    assert '"state": "cancelled"' in out
+    assert call("cache", "verify").out == "nothing is damaged\n"
+    assert intact(home)
+    again = call("run", slow, "--steps", "1", "--json")
+    assert again.code == 0
+    assert again.json["nodes"]["first"]["state"] == "cached"
+    assert again.json["outputs"]["end"]["value"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_second_ctrl_c_leaves_at_once(start: Start, write: Write, home: Path) -> None:
+    graph = write({"stubborn": ("Stubborn", {})}, outputs={"x": "stubborn.out"})
+    process = start("run", graph)
+    wait_for(process, "stubborn ...")
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "Stopping")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert intact(home)
+
+
+def test_processes_share_one_home_and_one_folder(start: Start, painting: Path, home: Path) -> None:
+    line = ("run", painting, "--out", "shared", "--json")
+    processes = [start(*line, "--grey", grey) for grey in (1, 1, 2, 2)]
+    errors = [process.communicate(timeout=100)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
+    files = sorted(Path("shared").iterdir())
+    assert [file.name for file in files] == ["a-grey-square-image-0001.png", "a-grey-square-image-0002.png"]
+    assert files[0].read_bytes() != files[1].read_bytes()
+    assert intact(home)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_answer_that_nobody_can_take_is_no_traceback(start: Start) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = start("nodes", "--json", stdout=write)
+    os.close(write)
+    assert process.communicate(timeout=100)[1] == ""
+    assert process.returncode == 1
+    with Path("/dev/full").open("w") as full:
+        process = start("nodes", stdout=full)
+        assert "No space left on device" in process.communicate(timeout=100)[1]
+    assert process.returncode == 1

@@ -1,0 +1,329 @@
+"""`safelight run`: what it answers, where it writes, and how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from engine import graph as documents
+from engine.values import digest_of
+from tests.engine.cli.conftest import Call, Write
+
+
+def opened(path: Path) -> PngImageFile:
+    image = Image.open(io.BytesIO(path.read_bytes()))
+    assert isinstance(image, PngImageFile)
+    image.load()
+    return image
+
+
+def test_a_run_writes_its_picture_and_says_where(call: Call, painting: Path, home: Path) -> None:
+    answer = call("run", painting)
+    path = home / "outputs" / "a-grey-square-image-0001.png"
+    assert answer.code == 0
+    assert answer.out.splitlines()[-1] == "image: home/outputs/a-grey-square-image-0001.png"
+    assert "paint" in answer.out
+    assert "no result for these inputs yet" in answer.out
+    assert opened(path).getpixel((3, 3)) == 7
+
+
+def test_again_everything_is_cached_and_no_file_is_added(call: Call, painting: Path, home: Path) -> None:
+    first = call("run", painting, "--json").json
+    again = call("run", painting, "--json").json
+    assert again["nodes"]["paint"]["state"] == "cached"
+    assert again["nodes"]["paint"]["cache"] == "disk"
+    assert again["outputs"] == first["outputs"]
+    assert len(list((home / "outputs").iterdir())) == 1
+
+
+def test_json_is_the_contract(call: Call, write: Write, home: Path) -> None:
+    nodes = {"paint": ("Paint", {"grey": 9, "count": 2}), "add": ("Add", {"a": 40, "b": 2})}
+    graph = write(nodes, outputs={"image": "paint.out", "sum": "add.out"})
+    answer = call("run", graph, "--json", "--out", "here")
+    tree = answer.json
+    files = [str(Path.cwd() / "here" / f"graph-image-000{n}.png") for n in (1, 2)]
+    assert answer.code == 0
+    assert answer.out.count("\n") == 1
+    assert tree.keys() == {"state", "seconds", "outputs", "nodes"}
+    assert tree["state"] == "done"
+    assert tree["outputs"]["image"]["type"] == "Picture"
+    assert tree["outputs"]["image"]["files"] == files
+    assert "value" not in tree["outputs"]["image"]
+    assert tree["outputs"]["sum"] == {
+        "type": "json",
+        "files": [],
+        "value": 42,
+        "digest": digest_of("json", 42, []),
+    }
+    assert tree["nodes"]["add"].keys() == {"state", "cache", "seconds", "reason"}
+    assert tree["nodes"]["add"]["state"] == "done"
+    assert tree["nodes"]["add"]["cache"] == "none"
+    assert [opened(Path(file)).getpixel((0, 0)) for file in files] == [9, 10]
+
+
+def test_a_picture_carries_its_graph_and_what_the_pack_says(call: Call, painting: Path) -> None:
+    (file,) = call("run", painting, "--grey", 11, "--json").json["outputs"]["image"]["files"]
+    texts = opened(Path(file)).text
+    carried = documents.parse(texts["safelight"])
+    original = documents.load(painting)
+    assert {name: item.default for name, item in carried.inputs.items()} == {"grey": 11, "name": "é☕"}
+    assert carried.nodes == original.nodes
+    assert carried.outputs == original.outputs
+    assert texts["parameters"] == "Paint 1 of 1, grey 11, from ['paint']"
+
+
+def test_a_picture_dropped_back_gives_the_same_bytes(call: Call, painting: Path) -> None:
+    line = ("run", painting, "--grey", 12, "--name", "[red]é\n☕", "--set", "paint.count=2", "--json")
+    files = [Path(file) for file in call(*line).json["outputs"]["image"]["files"]]
+    again = call("run", files[1].rename("renamed.json"), "--out", "again", "--home", "other", "--json")
+    assert again.code == 2, "the other home has no pack"
+    for number, file in enumerate(["renamed.json", files[0]]):
+        again = call("run", file, "--out", f"again{number}", "--json")
+        assert again.json["nodes"]["paint"]["state"] == "cached"
+        made = [Path(name) for name in again.json["outputs"]["image"]["files"]]
+        assert [path.name for path in made] == [path.name for path in files]
+        assert made[0].read_bytes() == files[0].read_bytes()
+        assert made[1].read_bytes() == Path("renamed.json").read_bytes()
+
+
+def test_a_picture_made_afresh_elsewhere_gives_the_same_bytes(call: Call, painting: Path, home: Path) -> None:
+    (file,) = call("run", painting, "--json").json["outputs"]["image"]["files"]
+    assert call("cache", "clear").code == 0
+    again = call("run", file, "--out", "again", "--json").json
+    assert again["nodes"]["paint"]["state"] == "done"
+    assert Path(again["outputs"]["image"]["files"][0]).read_bytes() == Path(file).read_bytes()
+
+
+def test_a_picture_without_a_graph_is_refused(call: Call, tmp_path: Path) -> None:
+    Image.new("L", (2, 2)).save(tmp_path / "foreign.png")
+    answer = call("run", "foreign.png")
+    assert answer.code == 2
+    assert "carries no Safelight graph" in answer.err
+
+
+def test_to_goes_only_so_far(call: Call, write: Write) -> None:
+    nodes = {"one": ("Add", {"a": 1}), "two": ("Add", {"a": {"from": "one.out"}}), "bad": ("Fail", {})}
+    graph = write(nodes, outputs={"sum": "two.out", "bad": "bad.out"})
+    tree = call("run", graph, "--to", "one", "--json").json
+    assert tree["state"] == "done"
+    assert tree["nodes"].keys() == {"one"}
+    assert tree["outputs"] == {}
+    answer = call("run", graph, "--to", "on")
+    assert answer.code == 2
+    assert "did you mean one?" in answer.err
+
+
+def test_a_failure_keeps_the_rest_and_says_what_it_was(call: Call, write: Write, home: Path) -> None:
+    nodes = {
+        "good": ("Add", {"a": 1}),
+        "bad": ("Fail", {"a": {"from": "good.out"}}),
+        "after": ("Add", {"a": {"from": "bad.out"}}),
+        "paint": ("Paint", {}),
+    }
+    graph = write(nodes, outputs={"sum": "after.out", "image": "paint.out"})
+    answer = call("run", graph, "--json")
+    tree = answer.json
+    assert answer.code == 1
+    assert tree["state"] == "failed"
+    assert {node: item["state"] for node, item in tree["nodes"].items()} == {
+        "good": "done",
+        "bad": "failed",
+        "after": "skipped",
+        "paint": "done",
+    }
+    assert tree["problems"] == [
+        {
+            "code": "node_failed",
+            "severity": "error",
+            "node": "bad",
+            "input": "a",
+            "message": "it cannot be done",
+            "hint": "do something else",
+        }
+    ]
+    assert tree["outputs"].keys() == {"image"}
+    assert call("run", graph, "--json").json["nodes"]["good"]["state"] == "cached"
+    shown = call("run", graph)
+    assert "bad.a: it cannot be done · hint: do something else" in shown.err
+    assert "skipped" in shown.out
+    assert "image: home/outputs/graph-image-0001.png" in shown.out
+
+
+def test_a_surprise_has_no_traceback_unless_asked_for(call: Call, write: Write) -> None:
+    graph = write({"bad": ("Fail", {"surprise": True})}, outputs={"x": "bad.out"})
+    answer = call("run", graph)
+    assert answer.code == 1
+    assert "Traceback" not in answer.out + answer.err
+    assert "bad: RuntimeError: [bold]surprise · hint: " in answer.err
+    assert "[bold]surprise" in answer.out, "markup from a node stays text in the table"
+    debugged = call("--debug", "run", graph)
+    assert debugged.code == 1
+    assert "Traceback" in debugged.err
+
+
+def test_all_problems_of_a_graph_are_said_at_once(call: Call, write: Write) -> None:
+    graph = write({"add": ("Add", {"a": "x", "c": 1}), "paint": ("Pain", {})}, outputs={"y": "add.nothing"})
+    answer = call("run", graph)
+    assert answer.code == 2
+    assert answer.out == ""
+    lines = answer.err.splitlines()
+    assert len(lines) == 4
+    assert [line.split(":")[0] for line in lines[:3]] == ["add.c", "add.a", "paint"]
+    assert "did you mean Paint?" in lines[2]
+    tree = call("run", graph, "--json").json
+    assert tree["state"] == "invalid"
+    assert [problem["code"] for problem in tree["problems"]] == [
+        "unknown_input",
+        "type_mismatch",
+        "unknown_type",
+        "dangling_link",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xd8\xff\xe0JFIF", "not UTF-8"),
+        (b'{"safelight": 1, "nodes": {"a": NaN}}', "not a finite number"),
+        (b'{"safelight": 1, "nodes": {}, "nodes": {}}', "written twice"),
+        (b"[" * 5000, "nested deeper"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "cut off"),
+    ],
+)
+def test_a_broken_file_is_refused_in_words(
+    call: Call, home: Path, tmp_path: Path, content: bytes, says: str
+) -> None:
+    (tmp_path / "graph.json").write_bytes(content)
+    answer = call("run", "graph.json")
+    assert answer.code == 2
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_missing_graph_a_folder_and_no_graph_are_refused(call: Call, home: Path) -> None:
+    refused: list[tuple[list[object], str]] = [
+        (["nowhere.json"], "nowhere.json cannot be read: No such file or directory"),
+        ([home], "cannot be read: Is a directory"),
+        ([], "no graph is named"),
+        (["--prompt", "x", "graph.json"], "name the graph first"),
+    ]
+    for words, says in refused:
+        answer = call("run", *words)
+        assert (answer.code, answer.out) == (2, "")
+        assert says in answer.err
+
+
+def test_a_missing_file_is_a_bad_graph(call: Call, write: Write, home: Path) -> None:
+    graph = write({"read": ("ReadText", {"file": "no.txt"})}, outputs={"text": "read.out"})
+    answer = call("run", graph, "--json")
+    assert answer.code == 2
+    assert [problem["code"] for problem in answer.json["problems"]] == ["missing_file"]
+
+
+def test_a_file_beside_the_graph_is_found(
+    call: Call, write: Write, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = write({"read": ("ReadText", {"file": "note.txt"})}, outputs={"text": "read.out"})
+    (graph.parent / "note.txt").write_text("beside")
+    monkeypatch.chdir(home)
+    assert call("run", graph, "--json").json["outputs"]["text"]["value"] == "beside"
+
+
+def test_an_output_folder_that_cannot_be_written_fails_in_words(call: Call, painting: Path) -> None:
+    Path("file").write_text("in the way")
+    answer = call("run", painting, "--out", "file/below", "--json")
+    tree = answer.json
+    assert answer.code == 1
+    assert tree["state"] == "failed"
+    assert tree["nodes"]["paint"]["state"] == "done"
+    assert "Not a directory" in tree["problems"][0]["message"]
+    shown = call("run", painting, "--out", "file/below")
+    assert shown.code == 1
+    assert "cannot be written" in shown.err
+    assert "Traceback" not in shown.err
+    assert Path("file").read_text() == "in the way"
+
+
+def test_quiet_prints_the_outputs_alone(call: Call, write: Write) -> None:
+    graph = write(
+        {"paint": ("Paint", {}), "say": ("Say", {"text": "é"})},
+        outputs={"image": "paint.out", "said": "say.out"},
+    )
+    answer = call("run", graph, "--quiet")
+    picture, said = answer.out.splitlines()
+    assert Path(picture).is_file()
+    assert json.loads(said)["text"] == "é"
+    assert answer.err == ""
+
+
+def test_text_from_files_cannot_speak_to_the_terminal(call: Call, write: Write) -> None:
+    nodes = {"say": ("Say", {"text": "warn [red]\x1b[2J\u202e"}), "[x]": ("Pain", {})}
+    graph = write(nodes, outputs={"said": "say.out"}, title="[red]\x1b]0;owned\x07")
+    answer = call("run", graph)
+    assert "\x1b" not in answer.err
+    assert "'[x]' is not an id" in answer.err
+    inputs = {"x": {"type": "text", "default": "[blue]\x9b1m", "doc": "[bold]\x1b[1m"}}
+    graph = write({"say": nodes["say"]}, inputs, {"said": "say.out"}, title="[red]\x1b]0;owned\x07")
+    answer = call("run", graph)
+    assert answer.code == 0
+    assert "\x1b" not in answer.out + answer.err
+    assert "\u202e" not in answer.out + answer.err
+    assert r"warning: say: warn [red]\x1b[2J\u202e" in answer.err
+    help = call("run", graph, "--help").out
+    assert "\x1b" not in help
+    assert "\x9b" not in help
+    for text in ("[red]", "[blue]", "[bold]"):
+        assert text in help
+
+
+def test_a_warning_of_a_hook_does_not_cost_the_picture(call: Call, painting: Path) -> None:
+    answer = call("run", painting, "--name", "refuse", "--json")
+    (file,) = answer.json["outputs"]["image"]["files"]
+    assert answer.json["state"] == "done"
+    assert "cannot annotate it: no words" in answer.err
+    assert opened(Path(file)).text.keys() == {"safelight"}
+
+
+def test_many_cached_nodes_share_one_row(call: Call, write: Write) -> None:
+    nodes = {f"n{n}": ("Add", {"a": n}) for n in range(70)}
+    graph = write(nodes, outputs={f"o{n}": f"n{n}.out" for n in range(70)})
+    assert "n42" in call("run", graph).out
+    again = call("run", graph, "--set", "n69.b=1").out
+    assert "69 nodes" in again
+    assert "n42 " not in again
+    assert "n69" in again
+
+
+def test_a_pack_that_cannot_be_loaded_is_a_warning(call: Call, painting: Path, home: Path) -> None:
+    (home / "nodes" / "broken.py").write_text("import nothing_of_this_name\n")
+    answer = call("run", painting)
+    assert answer.code == 0
+    assert "warning: the node pack" in answer.err
+    assert "broken.py, line 1" in answer.err
+
+
+def test_bad_settings_are_bad_use(call: Call, painting: Path, home: Path) -> None:
+    (home / "settings.json").write_text('{"devise": "cpu"}')
+    answer = call("run", painting)
+    assert answer.code == 2
+    assert "devise" in answer.err
+    (home / "settings.json").unlink()
+    answer = call("run", painting, "--device", "toaster", "--json")
+    assert answer.code == 2
+    assert answer.json["problems"][0]["code"] == "bad_device"
+
+
+def test_the_digest_is_of_the_bytes_before_any_text_is_added(call: Call, painting: Path) -> None:
+    one = call("run", painting, "--name", "one", "--json").json["outputs"]["image"]
+    two = call("run", painting, "--name", "two", "--json").json["outputs"]["image"]
+    assert one["digest"] == two["digest"]
+    files = [Path(item["files"][0]) for item in (one, two)]
+    assert len({hashlib.sha256(file.read_bytes()).hexdigest() for file in files}) == 2
+    assert [file.name[-8:] for file in files] == ["0001.png", "0002.png"]
