@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from engine.errors import Problem
+from engine.errors import Problem, said, short
 from engine.graph import Binding, Entry, From, Graph, GraphInput, Literal, Param
 from engine.node import Input, NodeType
 from engine.registry import Registry, near
 from engine.values import Json, canonical
-from engine.wires import Wire
+from engine.wires import bare
 
 KEY_SCHEMA = 1
 """Part of every key; a new number abandons all cached results."""
@@ -70,7 +70,7 @@ def _graph_inputs(checked: Checked, given: Mapping[str, Json]) -> None:
     declared = checked.graph.inputs
     for name in given:
         if name not in declared:
-            hint = near(name, declared) or _listed("the graph has", declared)
+            hint = _near(checked, name, declared) or _listed("the graph has", declared)
             checked.problems.append(Problem("unknown_param", f"the graph has no input {name!r}", hint=hint))
     for name, item in declared.items():
         if name in given:
@@ -101,15 +101,20 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 def _wrong_kind(name: str, item: GraphInput, value: Json) -> Problem | None:
     place = f"the graph input {name!r}"
+    try:
+        plain = canonical(value)
+    except (TypeError, ValueError):
+        hint = "use a finite number" if isinstance(value, float) else "use what JSON can hold"
+        return Problem("not_finite", f"{place} is {short(value)}, which is not finite JSON", hint=hint)
     if item.type == "choice":
-        if value in item.choices:
+        if plain in map(canonical, item.choices):
             return None
-        choices = ", ".join(map(str, item.choices))
-        return Problem("invalid_value", f"{place} is {value!r}", hint=f"choose one of {choices}")
+        choices = ", ".join(map(short, item.choices[:_LISTED]))
+        return Problem("invalid_value", f"{place} is {short(value)}", hint=f"choose one of {choices}")
     kinds = _KINDS.get(item.type)
     if kinds is None or (isinstance(value, kinds) and (item.type == "bool" or not isinstance(value, bool))):
         return None
-    return Problem("invalid_value", f"{place} is {value!r}, not of type {item.type}")
+    return Problem("invalid_value", f"{place} is {short(value)}, not of type {item.type}")
 
 
 def _order(checked: Checked) -> list[str]:
@@ -160,6 +165,8 @@ def _report_cycles(checked: Checked, parents: Mapping[str, list[str]]) -> set[st
         first = min(loop)
         path = [edge[0] for edge in networkx.find_cycle(part, first)]
         path.append(path[0])
+        if len(path) > _LISTED:
+            path[_LISTED // 2 : -_LISTED // 2] = ["…"]
         hint = "remove one of these wires"
         checked.problems.append(Problem("cycle", f"runs in a circle: {' → '.join(path)}", path[0], hint=hint))
         on_cycle |= loop
@@ -170,54 +177,58 @@ def _bind(checked: Checked, registry: Registry, node: str, entry: Entry) -> None
     node_type = _type(checked, registry, node, entry)
     if node_type is None:
         return
-    before = len(checked.problems)
     literals: dict[str, Json] = {}
     links: dict[str, From] = {}
-    inputs = _upgraded(entry, node_type)
-    if len(inputs.keys() - node_type.inputs.keys()):
-        for name in inputs.keys() - node_type.inputs.keys():
-            hint = near(name, node_type.inputs) or _listed("it has", node_type.inputs)
-            checked.problems.append(
-                Problem("unknown_input", f"{node_type.name} has no such input", node, name, hint)
-            )
+    try:
+        inputs = _upgraded(entry, node_type)
+    except Exception as error:  # the code of a node pack may raise anything
+        message = f"its inputs, saved by {entry.type}, cannot be brought to {node_type.id}: {said(error)}"
+        checked.problems.append(Problem("bad_upgrade", message, node, hint="enter its inputs anew"))
+        return
+    sound = True
+    if not inputs.keys() <= node_type.inputs.keys():
+        sound = False
+        for name in inputs:
+            if name not in node_type.inputs:
+                hint = _near(checked, name, node_type.inputs) or _listed("it has", node_type.inputs)
+                checked.problems.append(
+                    Problem("unknown_input", f"{node_type.name} has no such input", node, name, hint)
+                )
     for name, item in node_type.inputs.items():
         binding = inputs.get(name)
         if binding is None:
             if item.required:
+                sound = False
                 _missing(checked, node, item)
             else:
                 literals[name] = item.default
             continue
         if isinstance(binding, Param):
             if binding.name not in checked.graph.inputs:
-                hint = near(binding.name, checked.graph.inputs) or "declare it under the graph's inputs"
-                message = f"the graph has no input {binding.name!r}"
+                nearest = _near(checked, binding.name, checked.graph.inputs)
+                hint = nearest or "declare it under the graph's inputs"
+                message = f"the graph has no input {short(binding.name)}"
                 checked.problems.append(Problem("unknown_param", message, node, name, hint))
-                continue
             if binding.name not in checked.values:
-                continue  # reported already, at the graph's own input
+                sound = False  # reported just now, or at the graph's own input
+                continue
             binding = Literal(checked.values[binding.name])
         if isinstance(binding, From):
-            if _link(checked, registry, node, item, binding):
-                links[name] = binding
-        elif _literal(checked, node, item, binding.value):
-            value = binding.value
-            literals[name] = float(value) if item.wire == _FLOAT and isinstance(value, int) else value
-    if len(checked.problems) == before:
+            links[name] = binding
+            sound &= _link(checked, registry, node, item, binding)
+        else:
+            literals[name] = binding.value
+            sound &= _literal(checked, node, item, literals)
+    if sound:
         signature = hashlib.sha256(canonical([KEY_SCHEMA, node_type.id, node_type.code, literals])).digest()
         checked.steps[node] = Bound(node, node_type, literals, links, signature)
-
-
-_FLOAT = Wire("float")
 
 
 def _type(checked: Checked, registry: Registry, node: str, entry: Entry) -> NodeType | None:
     node_type = registry.types.get(entry.name)
     if node_type is None:
-        hint = (
-            registry.near(entry.name)
-            or "install the pack that brings it, or put its file in the nodes folder"
-        )
+        hint = _near(checked, entry.name, registry.types)
+        hint = hint or "install the pack that brings it, or put its file in the nodes folder"
         checked.problems.append(
             Problem("unknown_type", f"there is no node type {entry.name!r}", node, hint=hint)
         )
@@ -232,7 +243,11 @@ def _type(checked: Checked, registry: Registry, node: str, entry: Entry) -> Node
 def _upgraded(entry: Entry, node_type: NodeType) -> Mapping[str, Binding]:
     if entry.version is None or entry.version == node_type.version:
         return entry.inputs
-    return node_type.cls.upgrade(dict(entry.inputs), entry.version)
+    upgraded: dict[str, Any] = node_type.cls.upgrade(dict(entry.inputs), entry.version)
+    return {
+        name: item if isinstance(item, Literal | From | Param) else Literal(item)
+        for name, item in upgraded.items()
+    }
 
 
 def _missing(checked: Checked, node: str, item: Input) -> None:
@@ -244,8 +259,8 @@ def _link(checked: Checked, registry: Registry, node: str, item: Input, link: Fr
     """Check one wire; False if it is no good, or if its other end is not."""
     source = checked.graph.nodes.get(link.node)
     if source is None:
-        hint = near(link.node, checked.graph.nodes)
-        message = f"comes from {link}, but there is no node {link.node!r}"
+        hint = _near(checked, link.node, checked.graph.nodes)
+        message = f"comes from {short(str(link))}, but there is no node {short(link.node)}"
         checked.problems.append(Problem("dangling_link", message, node, item.name, hint))
         return False
     source_type = registry.types.get(source.name)
@@ -253,8 +268,8 @@ def _link(checked: Checked, registry: Registry, node: str, item: Input, link: Fr
         return False  # the unknown type is reported already
     offered = source_type.outputs.get(link.output)
     if offered is None:
-        hint = near(link.output, source_type.outputs) or _listed("it has", source_type.outputs)
-        message = f"comes from {link}, but {source_type.name} has no output {link.output!r}"
+        hint = _near(checked, link.output, source_type.outputs) or _listed("it has", source_type.outputs)
+        message = f"comes from {link.node}, but {source_type.name} has no output {short(link.output)}"
         checked.problems.append(Problem("dangling_link", message, node, item.name, hint))
         return False
     if not offered.fits(item.wire):
@@ -265,52 +280,67 @@ def _link(checked: Checked, registry: Registry, node: str, item: Input, link: Fr
     return True
 
 
-def _literal(checked: Checked, node: str, item: Input, value: Json) -> bool:
+def _literal(checked: Checked, node: str, item: Input, literals: dict[str, Json]) -> bool:
+    """Check one literal and bring it to its one spelling: where floats are taken, 7 becomes 7.0."""
+    value = literals[item.name]
+    if value is None and item.default is None and not item.required:
+        return True
     if item.wire.is_value:
-        message = f"takes {item.wire}, which only a wire can bring, not {value!r}"
+        message = f"takes {item.wire}, which only a wire can bring, not {short(value)}"
         hint = f"wire a {item.wire} into it"
         checked.problems.append(Problem("type_mismatch", message, node, item.name, hint))
         return False
     try:
         item.adapter.validate_python(value)
+        literals[item.name] = item.wire.spelled(value)
+        canonical(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         checked.problems.append(_invalid(node, item, value, first))
+        return False
+    except Exception:  # not finite deep inside, or too large for a float
+        message = f"takes {item.wire}, not {short(value)}"
+        hint = "use finite numbers of usual size"
+        checked.problems.append(Problem("not_finite", message, node, item.name, hint))
         return False
     return True
 
 
 def _invalid(node: str, item: Input, value: Json, error: ErrorDetails) -> Problem:
-    wrong: Any = error["input"]
-    limits = {key: limit for extra in item.info.metadata for key, limit in _limits(extra).items()}
-    match error["type"]:
-        case "greater_than_equal" | "less_than_equal":
-            side = "below" if error["type"].startswith("greater") else "above"
-            limit = error["ctx"]["ge" if side == "below" else "le"]
-            hint = f"use {_number(limits['min'])} to {_number(limits['max'])}" if len(limits) == 2 else None
-            return Problem("out_of_range", f"{wrong} is {side} {_number(limit)}", node, item.name, hint)
-        case "literal_error":
-            hint = (
-                near(wrong, _choices(error)) if isinstance(wrong, str) else None
-            ) or f"use {error['ctx']['expected']}"
-            return Problem("invalid_value", f"{wrong!r} is not a choice", node, item.name, hint)
-        case "finite_number":
-            return Problem(
-                "not_finite", f"{wrong} is not a finite number", node, item.name, "use a finite number"
-            )
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "…"
-    return Problem("type_mismatch", f"takes {item.wire}, not {shown}", node, item.name, error["msg"])
+    wrong = short(error["input"])
+    kind, ctx = error["type"], error.get("ctx", {})
+    if kind in _SIDES:
+        side, limit = _SIDES[kind][0], ctx[_SIDES[kind][1]]
+        ends = _ends(item.info.metadata)
+        hint = f"use {_number(ends[0])} to {_number(ends[1])}" if len(ends) == 2 else None
+        return Problem("out_of_range", f"{wrong} is {side} {_number(limit)}", node, item.name, hint)
+    if kind == "literal_error":
+        choices = [str(choice) for choice in get_args(bare(item.info.annotation))]
+        nearest = near(str(error["input"]), choices) or f"use {ctx['expected']}"
+        return Problem("invalid_value", f"{wrong} is not a choice", node, item.name, nearest)
+    if kind == "finite_number":
+        message = f"{wrong} is not a finite number"
+        return Problem("not_finite", message, node, item.name, "use a finite number")
+    code = "type_mismatch" if kind.endswith("_type") else "invalid_value"
+    return Problem(code, f"takes {item.wire}, not {short(value)}", node, item.name, error["msg"])
 
 
-def _limits(extra: Any) -> dict[str, float]:
-    limits = {"min": getattr(extra, "ge", None), "max": getattr(extra, "le", None)}
-    limits |= {key: getattr(extra, key) for key in limits if hasattr(extra, key)}
-    return {key: limit for key, limit in limits.items() if limit is not None}
+_SIDES = {
+    "greater_than_equal": ("below", "ge"),
+    "less_than_equal": ("above", "le"),
+    "greater_than": ("not above", "gt"),
+    "less_than": ("not below", "lt"),
+}
 
 
-def _choices(error: ErrorDetails) -> list[str]:
-    return [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+def _ends(metadata: Iterable[Any]) -> list[float]:
+    """The least and the greatest number that is taken, as far as both are."""
+    found: dict[str, float] = {}
+    for extra in metadata:
+        for name, end in (("min", "min"), ("max", "max"), ("ge", "min"), ("le", "max")):
+            if (limit := getattr(extra, name, None)) is not None:
+                found[end] = limit
+    return sorted(found.values())
 
 
 def _number(limit: float) -> str:
@@ -319,18 +349,28 @@ def _number(limit: float) -> str:
 
 def _output(checked: Checked, registry: Registry, name: str, link: From) -> None:
     graph = checked.graph
-    place = f"the graph output {name!r} comes from {link}"
+    place = f"the graph output {name!r} comes from {short(str(link))}"
     source = graph.nodes.get(link.node)
     if source is None:
-        message = f"{place}, but there is no node {link.node!r}"
-        checked.problems.append(Problem("dangling_link", message, hint=near(link.node, graph.nodes)))
+        message = f"{place}, but there is no node {short(link.node)}"
+        hint = _near(checked, link.node, graph.nodes)
+        checked.problems.append(Problem("dangling_link", message, hint=hint))
         return
     node_type = registry.types.get(source.name)
     if node_type is not None and link.output not in node_type.outputs:
-        hint = near(link.output, node_type.outputs) or _listed("it has", node_type.outputs)
-        message = f"{place}, but {node_type.name} has no output {link.output!r}"
+        hint = _near(checked, link.output, node_type.outputs) or _listed("it has", node_type.outputs)
+        message = f"{place}, but {node_type.name} has no output {short(link.output)}"
         checked.problems.append(Problem("dangling_link", message, hint=hint))
 
 
+def _near(checked: Checked, name: str, known: Mapping[str, object]) -> str | None:
+    """Near names, while looking for them costs little: not among thousands, nor for the hundredth time."""
+    return near(name, known) if len(known) <= 2000 and len(checked.problems) < 100 else None
+
+
 def _listed(lead: str, names: Mapping[str, object]) -> str:
-    return f"{lead} {', '.join(names)}" if names else f"{lead} none"
+    some = [*names][:_LISTED] + ["…"] * (len(names) > _LISTED)
+    return f"{lead} {', '.join(some) or 'none'}"
+
+
+_LISTED = 12

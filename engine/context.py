@@ -66,6 +66,8 @@ class Context:
     def track(self, work: int | Iterable[T], total: int | None = None) -> Iterator[T] | Iterator[int]:
         """Go through `work` one by one, with progress and a chance to be cancelled before each.
 
+        After the last one nothing is cancelled here: what is finished is worth keeping.
+
         Args:
             work: what to iterate over; a number stands for `range(number)`.
             total: how many there are, if `work` cannot say.
@@ -81,7 +83,6 @@ class Context:
 
     def _track(self, work: Iterable[T], total: int | None) -> Iterator[T]:
         start = last = time.perf_counter()
-        self._cancel.check()
         count = 0
         for item in work:
             self._cancel.check()
@@ -92,7 +93,6 @@ class Context:
                 last = now
                 rate = count / (now - start) if now > start else None
                 self._emit(Progress(self.node, count, total, rate))
-        self._cancel.check()
 
     def preview(self, picture: object) -> None:
         """Show what there is so far; faces draw it when they can and drop it when they cannot."""

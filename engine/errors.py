@@ -86,7 +86,7 @@ class Cancelled(BaseException):
     """
 
 
-def explained(error: BaseException, node: str, type: str) -> tuple[Problem, str]:
+def explained(error: BaseException, node: str, node_type: str) -> tuple[Problem, str]:
     """Whatever the code of a node raised, as a problem of that node, and its traceback as text."""
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, NodeError):
@@ -96,14 +96,19 @@ def explained(error: BaseException, node: str, type: str) -> tuple[Problem, str]
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         place = str(first["loc"][0]) if first["loc"] else None
-        return Problem("invalid_value", f"{type} cannot take it: {first['msg']}", node, place), trace
-    if isinstance(error, MemoryError) or error.__class__.__name__ == "OutOfMemoryError":  # torch's, for a GPU
+        return Problem("invalid_value", f"{node_type} cannot take it: {first['msg']}", node, place), trace
+    if out_of_memory(error):
         smaller = "make the picture or batch smaller"
         return Problem("out_of_memory", "memory ran out", node, hint=smaller), trace
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_ENGINE)]
     hint = f"{own[-1].filename}, line {own[-1].lineno}" if own else None
     return Problem("node_failed", said(error), node, hint=hint), trace
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """True if memory ran out, the host's or, as torch says it without being imported here, the device's."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def said(error: BaseException) -> str:
@@ -115,6 +120,15 @@ def said(error: BaseException) -> str:
         text = ""
     text = text if len(text) <= 500 else text[:499] + "…"
     return f"{name}: {text}" if text else name
+
+
+def short(value: object) -> str:
+    """A value as Python writes it, cut to fit in a sentence."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 _ENGINE = os.path.dirname(os.path.abspath(__file__)) + os.sep

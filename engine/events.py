@@ -37,7 +37,7 @@ class Progress:
     value: int
     total: int | None
     rate: float | None
-    """Units a second, over the last few."""
+    """Units a second, over all of them so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import strict_json
-from engine.errors import GraphError, Problem
+from engine.errors import GraphError, Problem, said, short
 from engine.values import Json
 
 FORMAT = 1
@@ -24,7 +24,10 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For each older version of the document, what turns it into the next one."""
 
 MAX_NODES = 100_000
-ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+ID = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
+"""What an id looks like: of a node, of the graph's inputs and outputs."""
+TYPE = r"[A-Za-z_#.][A-Za-z0-9_#./-]{0,120}(@[1-9][0-9]{0,5})?"
+"""What a node type looks like: `Denoise@1`, `acme/Upscale@3`, `./upscale.json`."""
 INPUT_TYPES = ("text", "seed", "int", "float", "bool", "choice", "file", "json")
 
 
@@ -258,7 +261,7 @@ class _Reader:
             else:
                 self.bad(
                     "bad_layout",
-                    f"layout of {name!r} is {_short(item)}",
+                    f"layout of {short(name)} is {short(item)}",
                     hint="write two whole numbers: [x, y]",
                 )
         return graph
@@ -273,8 +276,12 @@ class _Reader:
                 "newer_format", f"written by a newer Safelight (format {version})", hint="update Safelight"
             )
             return None
-        for step in range(version, FORMAT):
-            tree = MIGRATIONS[step](tree)
+        try:
+            for step in range(version, FORMAT):
+                tree = MIGRATIONS[step](tree)
+        except Exception as error:  # the old document is not what its version promises
+            self.bad("not_a_graph", f"its format {version} cannot be brought to {FORMAT}: {said(error)}")
+            return None
         return tree
 
     def graph_input(self, name: str, item: Any) -> GraphInput:
@@ -287,14 +294,16 @@ class _Reader:
         if kind not in INPUT_TYPES:
             self.bad(
                 "bad_input_type",
-                f"{place} is of type {_short(kind)}",
+                f"{place} is of type {short(kind)}",
                 hint=f"use one of {', '.join(INPUT_TYPES)}",
             )
             kind = "json"
         choices = item.get("choices", [])
-        if not isinstance(choices, list) or (kind == "choice") != bool(choices):
+        if (kind == "choice") != ("choices" in item) or not isinstance(choices, list):
             self.bad("bad_input_type", f"{place}: `choices` belong to the type choice, as a list")
             choices = []
+        elif kind == "choice" and not choices:
+            self.bad("bad_input_type", f"{place} has no choices", hint="list at least one")
         doc = self.string(item.get("doc", ""), f"the doc of {place}")
         return GraphInput(kind, item.get("default"), "default" not in item, doc, tuple(choices))
 
@@ -305,28 +314,31 @@ class _Reader:
         else:
             self.bad(
                 "bad_output",
-                f"the graph output {name!r} is {_short(item)}",
+                f"the graph output {name!r} is {short(item)}",
                 hint='write {"from": "node.output"}',
             )
 
     def entry(self, node: str, item: Any) -> Entry:
         if not isinstance(item, dict):
-            self.bad("bad_node", f"is {_short(item)}, not an object", node)
+            self.bad("bad_node", f"is {short(item)}, not an object", node)
             return Entry("")
         kind = item.get("type")
-        if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+        if not isinstance(kind, str) or not re.fullmatch(TYPE, kind):
             self.bad(
-                "bad_type", f"its type is {_short(kind)}", node, hint='write a node type such as "Denoise@1"'
+                "bad_type", f"its type is {short(kind)}", node, hint='write a node type such as "Denoise@1"'
             )
             kind = ""
-        for key in item.keys() - {"type", "title", "inputs"}:
+        for key in sorted(item.keys() - {"type", "title", "inputs"}):
             self.bad(
-                "unknown_key", f"has the unknown key {key!r}", node, hint="a node has type, title and inputs"
+                "unknown_key",
+                f"has the unknown key {short(key)}",
+                node,
+                hint="a node has type, title and inputs",
             )
         entry = Entry(kind, title=self.string(item.get("title", ""), f"the title of {node}"))
         inputs = item.get("inputs", {})
         if not isinstance(inputs, dict):
-            self.bad("bad_node", f"its inputs are {_short(inputs)}, not an object", node)
+            self.bad("bad_node", f"its inputs are {short(inputs)}, not an object", node)
             return entry
         for name, value in inputs.items():
             binding = self.binding(value)
@@ -334,7 +346,7 @@ class _Reader:
                 hint = (
                     'write a value, {"from": "node.output"} or {"param": "name"}; an object as {"value": {…}}'
                 )
-                self.bad("bad_binding", f"is bound to {_short(value)}", node, name, hint)
+                self.bad("bad_binding", f"is bound to {short(value)}", node, name, hint)
             else:
                 entry.inputs[name] = binding
         return entry
@@ -353,37 +365,29 @@ class _Reader:
         return None
 
     def good_id(self, name: str, what: str) -> bool:
-        if ID.fullmatch(name):
+        if re.fullmatch(ID, name):
             return True
         self.bad(
-            "bad_id", f"{what} {_short(name)} is not an id", hint="use letters, digits, - and _, at most 64"
+            "bad_id", f"{what} {short(name)} is not an id", hint="use letters, digits, - and _, at most 64"
         )
         return False
 
     def object(self, value: Any, place: str) -> dict[str, Any] | None:
         if isinstance(value, dict):
             return value
-        self.bad("bad_document", f"{place} is {_short(value)}, not an object")
+        self.bad("bad_document", f"{place} is {short(value)}, not an object")
         return None
 
     def string(self, value: Any, place: str) -> str:
         if isinstance(value, str):
             return value
-        self.bad("bad_document", f"{place} is {_short(value)}, not text")
+        self.bad("bad_document", f"{place} is {short(value)}, not text")
         return ""
 
     def no_others(self, tree: Mapping[str, Any], known: set[str], place: str) -> None:
-        for key in tree.keys() - known:
+        for key in sorted(tree.keys() - known):
             self.bad(
                 "unknown_key",
-                f"{place} has the unknown key {key!r}",
+                f"{place} has the unknown key {short(key)}",
                 hint=f"it may hold {', '.join(sorted(known))}",
             )
-
-
-_TYPE = re.compile(r"[A-Za-z_][\w/.-]{0,120}(@[1-9]\d{0,5})?")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from engine.values import Json
-from engine.wires import Wire, wire
+from engine.values import Json, canonical
+from engine.wires import Wire, bare, wire
 
 if TYPE_CHECKING:
     from engine.context import Context
     from engine.files import Files
+
+MAX_VERSION = 999_999
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,12 @@ class Node(BaseModel):
         **unknown: Any,
     ) -> None:
         if unknown:
-            raise TypeError(f"{cls.__name__}: unknown class keyword {', '.join(unknown)}")
+            known = "category, version, pure, accelerator and libraries"
+            raise TypeError(f"{cls.__name__}: unknown class keyword {', '.join(unknown)}; there are {known}")
+        if type(version) is not int or not 1 <= version <= MAX_VERSION:
+            raise TypeError(f"{cls.__name__}: version is {version!r}; use a whole number from 1")
+        if not isinstance(libraries, tuple):
+            raise TypeError(f'{cls.__name__}: libraries is {libraries!r}; write a tuple, such as ("torch",)')
         if "run" not in vars(cls):
             return  # a shared base of several nodes, not a node itself
         cls.node_type = NodeType(
@@ -183,26 +190,49 @@ def _inputs(cls: type[Node]) -> dict[str, Input]:
             raise TypeError(f"{cls.__name__}.{name}: {error}") from None
         required = info.is_required()
         default = None if required else info.get_default(call_default_factory=True, validated_data={})
-        inputs[name] = Input(name, kind, required, default, info)
+        try:
+            canonical(default)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{cls.__name__}.{name}: its default is {default!r}; a default is JSON: a finite number, "
+                "text, true, false, null, or a list or dict of these"
+            ) from None
+        inputs[name] = Input(name, kind, required, kind.spelled(default), info)
     return inputs
 
 
 def _outputs(cls: type[Node]) -> dict[str, Wire]:
     place = f"{cls.__name__}.run"
-    hints = get_type_hints(cls.run, localns={"Context": object}, include_extras=True)
+    if not inspect.isfunction(cls.run) or len(inspect.signature(cls.run).parameters) != 2:
+        raise TypeError(f"{place}: write it as `def run(self, ctx: Context) -> …:`; inputs are fields")
+    if inspect.iscoroutinefunction(cls.run) or inspect.isgeneratorfunction(cls.run):
+        raise TypeError(f"{place}: write a plain function that returns its outputs, without async or yield")
+    hints = _hints(cls.run, place)
     if "return" not in hints:
         raise TypeError(f"{place}: say what it returns, such as `def run(self, ctx: Context) -> Image:`")
     returned = hints["return"]
     if returned is type(None):
         return {}
-    named = get_type_hints(returned) if hasattr(returned, "_fields") else {"out": returned}
+    named = _hints(returned, place) if hasattr(returned, "_fields") else {"out": returned}
     outputs = {}
     for name, annotation in named.items():
         try:
             outputs[name] = wire(annotation)
         except TypeError as error:
             raise TypeError(f"{place}, output {name}: {error}") from None
+        if type(None) in get_args(bare(annotation)):
+            raise TypeError(f"{place}, output {name}: {annotation} may be None; an output is always there")
     return outputs
+
+
+def _hints(of: Any, place: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(of, localns={"Context": object}, include_extras=True)
+    except NameError as error:
+        raise TypeError(
+            f"{place}: {error}; import what its annotation names where the module is read, not under "
+            "TYPE_CHECKING"
+        ) from None
 
 
 def _docs_under_fields(cls: type) -> dict[str, str]:

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from engine.errors import Problem
+from engine.errors import Problem, said
 from engine.node import Node, NodeType
 from engine.values import Json, sha256
 
@@ -56,10 +56,20 @@ class Registry:
         self.types[node_type.name] = node_type
 
     def add_module(self, module: ModuleType, code: str = "") -> None:
-        """Take in every node class that a module offers, and its `annotate` if it has one."""
+        """Take in every node class that a module offers, and its `annotate` if it has one.
+
+        A name that is taken stays with whoever had it first, so that no pack can pass for another.
+        """
         for item in list(vars(module).values()):
-            if isinstance(item, type) and issubclass(item, Node) and "node_type" in vars(item):
+            if not (isinstance(item, type) and issubclass(item, Node) and "node_type" in vars(item)):
+                continue
+            there = self.types.get(item.node_type.name)
+            if there is None:
                 self.add(item, code)
+            elif there.cls is not item:  # and not one that this module only imports
+                message = f"{module.__name__} brings a {there.name}, a name that {there.cls.__module__} has"
+                hint = "give its class another name"
+                self.problems.append(Problem("name_taken", message, hint=hint, severity="warning"))
         if callable(annotate := getattr(module, "annotate", None)):
             self.annotators.append(annotate)
 
@@ -77,10 +87,15 @@ class Registry:
         for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
             try:
                 registry.add_module(point.load())
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # the code of a pack may do anything
                 registry.problems.append(_broken(point.value, error))
         for folder in folders:
-            for path in _packs(folder):
+            try:
+                packs = _packs(folder)
+            except OSError as error:
+                registry.problems.append(_broken(str(folder), error))
+                continue
+            for path in packs:
                 registry.add_file(path)
         return registry
 
@@ -89,7 +104,7 @@ class Registry:
         try:
             code = _digest(path)
             self.add_module(_import(path), code)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.problems.append(_broken(str(path), error))
 
 
@@ -134,7 +149,7 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _broken(place: str, error: Exception) -> Problem:
+def _broken(place: str, error: BaseException) -> Problem:
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError):
         where = f"{error.filename}, line {error.lineno}"
@@ -142,7 +157,7 @@ def _broken(place: str, error: Exception) -> Problem:
         where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else place
     return Problem(
         "broken_pack",
-        f"the node pack {place} cannot be loaded: {type(error).__name__}: {error} ({where})",
+        f"the node pack {place} cannot be loaded: {said(error)} ({where})",
         hint="mend the file, or move it out of the nodes folder",
         severity="warning",
     )

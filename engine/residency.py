@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Protocol, TypeVar
 
+from engine.errors import out_of_memory
 from engine.files import Files
 
 T = TypeVar("T")
@@ -49,7 +50,13 @@ class Residency:
                 ledger.move_to_end(recipe.identity)
                 thing: T = found[0]
                 return thing
-            thing, size = recipe.load(device, files)
+            try:
+                thing, size = recipe.load(device, files)
+            except Exception as error:
+                if not ledger or not out_of_memory(error):
+                    raise
+                ledger.clear()  # nothing of it is in use by others: steps on a device run one at a time
+                thing, size = recipe.load(device, files)
             ledger[recipe.identity] = (thing, size)
             while len(ledger) > 1 and sum(held for _, held in ledger.values()) > self._budget:
                 ledger.popitem(last=False)

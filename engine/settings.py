@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from engine import strict_json
 from engine.errors import GraphError, Problem
@@ -97,6 +97,9 @@ def load(home: Path | None = None, **given: Any) -> Settings:
     try:
         settings = Settings(**{**in_file, "home": home})
         return settings.model_copy(update={"home": home, **given})
+    except SettingsError as error:
+        message = f"the environment: {error}"
+        raise GraphError([Problem("bad_settings", message, hint="write it as JSON")]) from None
     except ValidationError as error:
         raise GraphError(
             Problem(

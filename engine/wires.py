@@ -6,7 +6,7 @@ import types
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from engine.values import Value
+from engine.values import Json, Value
 
 _PLAIN = {bool: "bool", int: "int", float: "float", str: "text", dict: "json"}
 _PYTHON: dict[str, type | tuple[type, ...]] = {
@@ -38,6 +38,10 @@ class Wire:
         """True if a value at hand is of this type; an int is also a float."""
         return _holds(self.name, self.lists, value)
 
+    def spelled(self, value: Json) -> Json:
+        """The one spelling of a literal of this type: where floats are taken, 7 becomes 7.0."""
+        return _floated(value) if self.name == "float" else value
+
     def fits(self, into: Wire) -> bool:
         """True if what leaves here may enter there: the same type, a subtype, or an int as a float."""
         if into.name == ANY:
@@ -56,6 +60,12 @@ def _holds(name: str, lists: int, value: object) -> bool:
     if (plain := _PYTHON.get(name)) is not None:
         return isinstance(value, plain) and (plain is bool or not isinstance(value, bool))
     return name == ANY or isinstance(value, Value.types.get(name, ()))
+
+
+def _floated(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_floated(item) for item in value]
+    return float(value) if type(value) is int else value
 
 
 def wire(annotation: Any) -> Wire:

@@ -8,7 +8,7 @@ from typing import Any
 from engine.errors import NodeError
 from engine.plan import Step
 from engine.store.store import Result
-from engine.values import arrays
+from engine.values import arrays, sha256
 
 
 class Guarded:
@@ -48,10 +48,14 @@ class Guarded:
 
 
 def _mark(held: Any) -> object:
-    version = getattr(held, "_version", None)
+    """What a write would change: the count of in-place writes, or else a digest of the content."""
+    try:
+        version = getattr(held, "_version", None)
+    except RuntimeError:  # a tensor made in inference mode counts nothing
+        version, held = None, held.cpu().numpy()
     if isinstance(version, int):
         return version
     flags = getattr(held, "flags", None)
     if flags is not None and not flags.writeable:
         return None  # numpy itself refuses the write
-    return memoryview(held).tobytes()
+    return sha256(memoryview(held).tobytes())
