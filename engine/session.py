@@ -14,9 +14,10 @@ from engine import plan as planning
 from engine.context import Cancel
 from engine.digests import FileDigests
 from engine.errors import GraphError
-from engine.events import Emit
+from engine.events import Emit, Event
 from engine.files import Files
 from engine.graph import Graph
+from engine.journal import Journal
 from engine.lifecycles.cached import Cached
 from engine.lifecycles.guarded import Guarded
 from engine.lifecycles.lifecycle import Lifecycle
@@ -138,23 +139,32 @@ class Session:
         return self.walk(self.plan(graph, values, targets), emit)
 
     def walk(self, plan: Plan, emit: Emit | None = None) -> Report:
-        """Run what was planned."""
+        """Run what was planned, and write it into the journal."""
         lifecycles: list[Lifecycle] = [Cached(self.store)]
         if self.settings.checked:
             lifecycles.append(Guarded())
-        report = Run(
-            plan,
-            self.store,
-            files=self.files,
-            residency=self.residency,
-            device=self.device,
-            emit=emit,
-            cancel=self.cancelling,
-            lifecycles=lifecycles,
-            workers=self.settings.workers,
-        ).go()
-        self.store.flush()
-        return report
+        with Journal(self.settings.store_folder / "journal", self._warn) as journal:
+
+            def tell(event: Event) -> None:
+                journal(event)
+                if emit is not None:
+                    emit(event)
+
+            try:
+                return Run(
+                    plan,
+                    self.store,
+                    files=self.files,
+                    residency=self.residency,
+                    device=self.device,
+                    emit=tell,
+                    cancel=self.cancelling,
+                    lifecycles=lifecycles,
+                    workers=self.settings.workers,
+                ).go()
+            finally:
+                self.store.flush()
+                self.cancelling = Cancel()  # a wish to stop is spent with the run that it stopped
 
     def cancel(self) -> None:
         """Ask the run under way to stop: between steps, and between the denoising steps inside one."""

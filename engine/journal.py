@@ -1,0 +1,111 @@
+"""What each run did, as one file of JSON lines in the home folder: the newest runs are kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from json.encoder import encode_basestring_ascii as quoted
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine.events import Done, Event, Failed, Finished, Planned, Preview, Progress, Skipped, Started, Warned
+from engine.values import canonical
+
+KEPT = 200
+"""How many runs are kept."""
+
+
+class Journal:
+    """The journal of one run; call it with each event.
+
+    A line is written as it is told (about 2 microseconds), so a killed process has said all that it did.
+    Nothing here raises: a journal that cannot be written says so once, and the run goes on without it.
+
+    Args:
+        folder: made when it does not exist; the file is called by the time in UTC and chance.
+        warn: told when it cannot be written.
+    """
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        now = time.time()
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+        self.run = f"{stamp}-{int(now % 1 * 1000):03d}-{os.urandom(3).hex()}"
+        """The id of this run; ids sort by time."""
+        self.path = folder / f"{self.run}.jsonl"
+        self._warn = warn
+        self._start = time.perf_counter()
+        self._file: int | None = None
+        try:
+            self._file = self._open()
+        except OSError as error:
+            self._broken(error)
+
+    def _open(self) -> int:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        try:
+            file = os.open(self.path, flags, 0o644)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, flags, 0o644)
+        names = sorted(name for name in os.listdir(self.path.parent) if name.endswith(".jsonl"))
+        for name in names[:-KEPT]:
+            with suppress(OSError):
+                os.unlink(self.path.parent / name)
+        return file
+
+    def __call__(self, event: Event) -> None:
+        """Write one line."""
+        if self._file is None:
+            return
+        line = f'{{"t":{time.perf_counter() - self._start:.6f},{_told(event)}}}\n'.encode()
+        try:
+            os.write(self._file, line)
+        except OSError as error:
+            self._broken(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+    def _broken(self, error: OSError) -> None:
+        self.close()
+        self._warn(f"The journal of this run is not kept: {self.path} cannot be written: {error.strerror}")
+
+
+def _told(event: Event) -> str:
+    match event:
+        case Started(node):
+            return f'"event":"started","node":{quoted(node)}'
+        case Done(node, seconds, cache):
+            return f'"event":"done","node":{quoted(node)},"seconds":{seconds:.6f},"cache":"{cache}"'
+        case Progress(node, value, total, _):
+            return f'"event":"progress","node":{quoted(node)},"value":{value},"total":{total or 0}'
+        case Preview(node):
+            return f'"event":"preview","node":{quoted(node)}'
+        case Failed(node, seconds, problem, trace):
+            told = canonical({"problem": problem.as_json(), "trace": trace}).decode()[1:-1]
+            return f'"event":"failed","node":{quoted(node)},"seconds":{seconds:.6f},{told}'
+        case Skipped(node, because):
+            return f'"event":"skipped","node":{quoted(node)},"because":{quoted(because)}'
+        case Warned(message, node):
+            place = f',"node":{quoted(node)}' if node else ""
+            return f'"event":"warned","message":{quoted(message)}{place}'
+        case Finished(state, seconds):
+            return f'"event":"finished","state":"{state}","seconds":{seconds:.6f}'
+        case Planned(plan):
+            counts = f'"nodes":{len(plan.steps)},"to_run":{len(plan.to_run)}'
+            title = quoted(plan.checked.graph.title)
+            return f'"event":"planned","pid":{os.getpid()},"at":{time.time():.3f},"title":{title},{counts}'
