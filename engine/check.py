@@ -118,7 +118,7 @@ def _wrong_kind(name: str, item: GraphInput, value: Json) -> Problem | None:
 
 
 def _order(checked: Checked) -> list[str]:
-    """The nodes, parents before children and branch by branch; those on a cycle are reported and left out."""
+    """The nodes, parents before children and branch by branch; cycles are reported."""
     nodes = checked.graph.nodes
     parents = {
         node: [link.node for link in entry.inputs.values() if isinstance(link, From) and link.node in nodes]
@@ -147,17 +147,15 @@ def _order(checked: Checked) -> list[str]:
             placed.add(node)
             open_.discard(node)
             order.append(node)
-    if not looped:
-        return order
-    on_cycle = _report_cycles(checked, parents)
-    return [node for node in order if node not in on_cycle]
+    if looped:
+        _report_cycles(checked, parents)
+    return order
 
 
-def _report_cycles(checked: Checked, parents: Mapping[str, list[str]]) -> set[str]:
+def _report_cycles(checked: Checked, parents: Mapping[str, list[str]]) -> None:
     import networkx  # only a graph with a cycle pays for the import
 
     wires = networkx.DiGraph((parent, node) for node, ahead in parents.items() for parent in ahead)
-    on_cycle: set[str] = set()
     for loop in networkx.strongly_connected_components(wires):
         part = wires.subgraph(loop)
         if len(loop) == 1 and not part.number_of_edges():
@@ -169,8 +167,6 @@ def _report_cycles(checked: Checked, parents: Mapping[str, list[str]]) -> set[st
             path[_LISTED // 2 : -_LISTED // 2] = ["…"]
         hint = "remove one of these wires"
         checked.problems.append(Problem("cycle", f"runs in a circle: {' → '.join(path)}", path[0], hint=hint))
-        on_cycle |= loop
-    return on_cycle
 
 
 def _bind(checked: Checked, registry: Registry, node: str, entry: Entry) -> None:
