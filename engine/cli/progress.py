@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 LINE_SECONDS = 5.0
-"""How often a step that is under way is told of where there is no terminal."""
+"""How often it is told, where there is no terminal, how far a step has come."""
+
+MOST_LINES = 100
+"""Of more steps than this, not each gets its lines."""
 
 
 class View(AbstractContextManager["View"], Protocol):
@@ -55,31 +58,43 @@ class Silent:
 
 
 class Lines(Silent):
-    """A line when a step begins, when it ends, and now and then between."""
+    """A line when a step begins, when it ends, and now and then between; of very many steps, only a count."""
 
     def __init__(self) -> None:
         self._told = time.monotonic()
+        self._ran = self._steps = 0
 
     def __call__(self, event: Event) -> None:
         """Say the event, if it is worth a line."""
+        few = self._steps <= MOST_LINES
         match event:
-            case Started(node):
+            case Planned(plan):
+                self._steps = len(plan.to_run)
+            case Started(node) if few:
                 say.err(f"{node} ...")
-            case Progress(node, value, total, rate):
-                now = time.monotonic()
-                if now - self._told >= LINE_SECONDS:
-                    self._told = now
-                    say.err(f"{node}: {_count(value, total)} {_rate(rate)}".rstrip())
+            case Progress(node, value, total, rate) if self._due():
+                say.err(f"{node}: {_count(value, total)} {_rate(rate)}".rstrip())
             case Done(node, seconds, "none"):
-                say.err(f"{node}: done in {seconds:.2f} s")
+                self._ran += 1
+                if few:
+                    say.err(f"{node}: done in {seconds:.2f} s")
+                elif self._due():
+                    say.err(f"{self._ran:,} of {self._steps:,} steps")
             case Failed(node, seconds):
                 say.err(f"{node}: failed after {seconds:.2f} s")
             case _:
                 super().__call__(event)
 
+    def _due(self) -> bool:
+        now = time.monotonic()
+        due = now - self._told >= LINE_SECONDS
+        if due:
+            self._told = now
+        return due
+
 
 class Bars(Silent):
-    """A bar for every step under way, and one for the run."""
+    """A bar for the run, named by the step that began last, and one for each step that says how far it is."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -111,29 +126,26 @@ class Bars(Silent):
                 self._steps = len(plan.to_run)
                 if self._steps:
                     self._display.start()
-                    self._run = self._bar("run", self._steps)
-            case Started(node):
-                self._bars[node] = self._bar(node, None)
-            case Progress(node, value, total, rate) if node in self._bars:
-                self._display.update(
-                    self._bars[node],
-                    completed=value,
-                    total=total,
-                    count=_count(value, total),
-                    rate=_rate(rate),
-                )
+                    count = _count(0, self._steps)
+                    self._run = self._display.add_task("run", total=self._steps, count=count, rate="")
+            case Started(node) if self._run is not None:
+                self._display.update(self._run, description=f"run: {node}")
+            case Progress(node, value, total, rate):
+                if node not in self._bars:
+                    if value == total:
+                        return  # a new bar is drawn at once, which is too dear for a step that is over
+                    self._bars[node] = self._display.add_task(node, count="", rate="")
+                count = _count(value, total)
+                bar = self._bars[node]
+                self._display.update(bar, completed=value, total=total, count=count, rate=_rate(rate))
             case Done(node) | Failed(node):
                 self._over(node)
             case Warned():
                 from rich.text import Text
 
-                self._display.console.print(Text(say.plain(f"warning: {_warning(event)}")))
+                self._display.console.print(Text(say.line(f"warning: {_warning(event)}")))
             case _:
                 pass
-
-    def _bar(self, name: str, total: int | None) -> TaskID:
-        count = _count(0, total) if total is not None else ""
-        return self._display.add_task(say.line(name), total=total, count=count, rate="")
 
     def _over(self, node: str) -> None:
         if node in self._bars:

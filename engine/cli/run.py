@@ -23,7 +23,7 @@ EXIT_CODES = {"done": 0, "failed": 1, "cancelled": EXIT_CODE}
 STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "skipped": "yellow", "cancelled": "yellow"}
 
 MOST_ROWS = 60
-"""In a table of more, nodes whose results were there already share one row."""
+"""Of more nodes than this, the failed and the slowest have rows of their own; the others are counted."""
 
 
 def run(
@@ -139,17 +139,26 @@ def _table(report: Report) -> None:
     table.add_column("state")
     table.add_column("seconds", justify="right")
     table.add_column("why", overflow="fold")
-    counts = Counter(item.state for item in report.nodes.values())
-    folded = counts["cached"] if len(report.nodes) > MOST_ROWS else 0
+    shown = _telling(report)
     for node, item in report.nodes.items():
-        if folded and item.state == "cached":
-            continue
-        seconds = f"{item.seconds:.2f}" if item.seconds else ""
-        style = STYLES[item.state]
-        table.add_row(node, Text(item.state, style=style), seconds, Text(say.line(item.reason)))
-    if folded:
-        table.add_row(f"{folded:,} nodes", Text("cached", style=STYLES["cached"]), "", Text("in the store"))
+        if node in shown:
+            seconds = f"{item.seconds:.2f}" if item.seconds else ""
+            style = STYLES[item.state]
+            table.add_row(node, Text(item.state, style=style), seconds, Text(say.line(item.reason)))
+    others = Counter(item.state for node, item in report.nodes.items() if node not in shown)
+    for state, count in others.items():
+        table.add_row(f"{count:,} {'others' if shown else 'nodes'}", Text(state, style=STYLES[state]))
+    counts = Counter(item.state for item in report.nodes.values())
     console = Console()
     console.print(table)
     told = ", ".join(f"{count:,} {state}" for state, count in counts.items())
     console.print(Text(f"{report.state} in {report.seconds:.2f} s: {told}"))
+
+
+def _telling(report: Report) -> set[str]:
+    """The nodes that have rows of their own."""
+    if len(report.nodes) <= MOST_ROWS:
+        return set(report.nodes)
+    fresh = [(node, item) for node, item in report.nodes.items() if item.state != "cached"]
+    fresh.sort(key=lambda row: (row[1].state != "failed", -row[1].seconds))
+    return {node for node, _ in fresh[:MOST_ROWS]}

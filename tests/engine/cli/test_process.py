@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -114,6 +116,39 @@ def test_processes_share_one_home_and_one_folder(start: Start, painting: Path, h
     assert [file.name for file in files] == ["a-grey-square-image-0001.png", "a-grey-square-image-0002.png"]
     assert files[0].read_bytes() != files[1].read_bytes()
     assert intact(home)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals of POSIX")
+def test_on_a_terminal_there_are_bars_that_go_away(start: Start, slow: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = start("run", slow, "--steps", "20", "--json", stderr=theirs)
+    os.close(theirs)
+    drawn = b""
+    try:
+        while piece := os.read(ours, 65536):
+            drawn += piece
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(ours)
+    out, _ = process.communicate(timeout=100)
+    assert process.returncode == 0
+    assert json.loads(out)["state"] == "done"
+    text = drawn.decode()
+    assert "run: slow" in text
+    assert re.search(r"\b1?\d/20\b", text)
+    assert re.search(r"\d steps/s", text)
+    assert text.rstrip().endswith("\x1b[2K"), "the bars are wiped off at the end"
+
+
+def test_very_many_steps_are_told_by_number_only(start: Start, write: Write) -> None:
+    nodes = {f"n{n}": ("Add", {"a": n}) for n in range(120)}
+    graph = write(nodes, outputs={f"o{n}": f"n{n}.out" for n in range(120)})
+    process = start("run", graph, "--json")
+    out, err = process.communicate(timeout=100)
+    assert json.loads(out)["state"] == "done"
+    assert err == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -291,14 +291,21 @@ def test_a_warning_of_a_hook_does_not_cost_the_picture(call: Call, painting: Pat
     assert opened(Path(file)).text.keys() == {"safelight"}
 
 
-def test_many_cached_nodes_share_one_row(call: Call, write: Write) -> None:
-    nodes = {f"n{n}": ("Add", {"a": n}) for n in range(70)}
-    graph = write(nodes, outputs={f"o{n}": f"n{n}.out" for n in range(70)})
-    assert "n42" in call("run", graph).out
+def test_of_many_nodes_the_telling_ones_have_rows(call: Call, write: Write) -> None:
+    nodes = {f"n{n}": ("Add", {"a": n}) for n in range(70)} | {"bad": ("Fail", {})}
+    graph = write(nodes, outputs={"x": "bad.out"} | {f"o{n}": f"n{n}.out" for n in range(70)})
+
+    first = call("run", graph, "--set", "bad.a=1").out
+    assert " bad " in first
+    assert "11 others   done" in first
     again = call("run", graph, "--set", "n69.b=1").out
-    assert "69 nodes" in again
-    assert "n42 " not in again
-    assert "n69" in again
+    assert "69 others   cached" in again
+    assert " n69 " in again
+    assert " n42 " not in again
+    assert "failed in" in again
+    nodes.pop("bad")
+    graph = write(nodes, outputs={"x": "n42.out"} | {f"o{n}": f"n{n}.out" for n in range(70)})
+    assert "70 nodes   cached" in call("run", graph).out
 
 
 def test_a_pack_that_cannot_be_loaded_is_a_warning(call: Call, painting: Path, home: Path) -> None:
