@@ -96,7 +96,8 @@ class Outputs:
                 said = annotate(self._made(target), target, index)
                 texts = {**{str(key): str(text) for key, text in said.items()}, **texts}
             except Exception as error:  # the code of a node pack may raise anything
-                self._warn(f"{output}: {getattr(annotate, "__module__", annotate)} cannot annotate it: {error}")
+                hook = getattr(annotate, "__module__", annotate)
+                self._warn(f"{output}: {hook} cannot annotate it: {error}")
         for keyword, text in texts.items():
             try:
                 data = png.write_text(data, {keyword: text})
