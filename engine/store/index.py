@@ -11,7 +11,8 @@ from threading import RLock
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from engine.store.entry import INLINE_BYTES, Entry
+from engine.store.entry import Entry
+from engine.store.pending import Pending
 from engine.store.rank import worth
 
 VERSION = 1
@@ -60,28 +61,28 @@ class Index:
     """
 
     def __init__(self, path: Path, log_bytes: int) -> None:
-        self.path = path
+        self.log_bytes = log_bytes
         self.fresh = False
         """Whether there was no index before."""
         self._lock = RLock()
         self._read_lock = RLock()
         self._writer = _connect(path)
         try:
-            self._prepare(log_bytes)
+            self._prepare()
             self._reader = _connect(path)
             self._reader.execute("PRAGMA query_only = 1")
         except BaseException:
             self._writer.close()
             raise
 
-    def _prepare(self, log_bytes: int) -> None:
+    def _prepare(self) -> None:
         if self._number("PRAGMA user_version") > VERSION:
             raise Newer
         self._writer.execute("PRAGMA auto_vacuum = FULL")
         self._writer.execute("PRAGMA journal_mode = WAL")
         self._writer.execute("PRAGMA synchronous = NORMAL")
-        self._writer.execute(f"PRAGMA wal_autocheckpoint = {max(log_bytes // _PAGE, 1)}")
-        self._writer.execute(f"PRAGMA journal_size_limit = {log_bytes}")
+        self._writer.execute(f"PRAGMA wal_autocheckpoint = {max(self.log_bytes // _PAGE, 1)}")
+        self._writer.execute(f"PRAGMA journal_size_limit = {self.log_bytes}")
         with self.writing():
             if self._number("PRAGMA user_version") == 0:
                 self.fresh = True
@@ -139,11 +140,11 @@ class Index:
             rows = self._reader.execute(statement, (node_type, unused_since)).fetchall()
         return [row[0] for row in rows]
 
-    def by_type(self) -> list[tuple[str, int, int]]:
-        """Node type, entries and bytes, largest first."""
+    def by_type(self) -> dict[str, tuple[int, int]]:
+        """Node type -> (entries, bytes), largest first."""
         statement = "SELECT node_type, count(*), sum(bytes) FROM entries GROUP BY 1 ORDER BY 3 DESC, 1"
         with self._read_lock:
-            return self._reader.execute(statement).fetchall()
+            return {name: (count, size) for name, count, size in self._reader.execute(statement)}
 
     def size(self) -> int:
         """What the index and the blobs take on disk, in bytes, once this transaction is over."""
@@ -160,26 +161,29 @@ class Index:
         """Whether an entry holds this file."""
         return bool(self._writer.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone())
 
-    def insert(self, entries: Sequence[tuple[Entry, Mapping[str, int]]], inline: Mapping[str, bytes]) -> None:
-        """Add rows with the sizes of their parts by digest, and the bytes of the short parts."""
-        held = {row.key for row in self._held([entry.key for entry, _ in entries])}
+    def insert(self, waiting: Sequence[Pending]) -> None:
+        """Add rows with the sizes of their parts, and the bytes of the short ones."""
+        held = {row.key for row in self._held([row.entry.key for row in waiting])}
         now, floor = time.time(), self._floor()
         number = self._number("SELECT coalesce(max(id), 0) FROM entries")
         rows, parts = [], []
+        short: dict[str, bytes] = {}
         files: dict[str, int] = {}
-        for entry, sizes in entries:
+        for row in waiting:
+            entry = row.entry
             if entry.key in held:
                 continue
             number += 1
-            size = entry.row_bytes + sum(sizes.values())
+            size = row.row_bytes + row.file_bytes
             columns = (entry.key, entry.outputs, entry.node_type, entry.seconds, entry.made, entry.check)
             rows.append((number, _hash(entry.key), *columns, size, now, floor + worth(entry.seconds, size)))
-            parts += [(number, digest) for digest in sizes]
-            files.update((digest, size) for digest, size in sizes.items() if size > INLINE_BYTES)
+            parts += [(number, digest) for digest in row.sizes]
+            short |= row.short
+            files |= {digest: row.sizes[digest] for digest in row.files}
         run = self._writer.executemany
         run("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         run("INSERT OR REPLACE INTO parts VALUES (?, ?)", parts)
-        run("INSERT OR REPLACE INTO inlined VALUES (?, ?)", inline.items())
+        run("INSERT OR REPLACE INTO inlined VALUES (?, ?)", short.items())
         for digest, size in files.items():
             if self._writer.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, size)).rowcount:
                 self._grow(size)

@@ -1,5 +1,6 @@
 """Memory over disk: the same results, from the nearer of the two."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,8 +109,9 @@ def test_use_in_memory_counts_as_use(disk: Disk) -> None:
     store.save("used", result(1))
     store.save("unused", result(2))
     store.flush()
-    connection = disk._index._writer  # type: ignore[union-attr]
+    connection = sqlite3.connect(disk.folder / "index.sqlite", isolation_level=None)
     connection.execute("UPDATE entries SET used = used - 1000")
+    connection.close()
     assert store.load("used") is not None
     store.flush()
     assert disk.clear(older_than=500)[0] == 1

@@ -1,0 +1,181 @@
+"""The way into a folder of results: rows wait to be written together, and are found at once."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from threading import RLock
+from typing import NamedTuple
+
+from engine.store.entry import Damaged, Entry, PartRow
+from engine.store.folder import Folder
+from engine.store.index import BUSY_SECONDS
+from engine.store.pending import Pending
+from engine.store.store import Held
+from engine.store.trouble import Trouble
+from engine.values import Packed
+
+_ROWS = 256
+_SECONDS = 0.05
+_MOST_ROWS = 4096  # while the index is locked by somebody else
+
+
+class Found(NamedTuple):
+    """A damaged entry."""
+
+    key: str
+    """Empty when it is the index itself."""
+    node_type: str
+    what: str
+
+
+class Buffer:
+    """A folder behind the rows that wait for it, at most 50 ms, 256 rows or as many bytes as a log holds.
+
+    Every method may raise OSError and sqlite3.Error, and keeps what it says even then.
+
+    Args:
+        folder: where the rows go.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._rows: dict[str, Pending] = {}
+        self._row_bytes = 0  # of the rows that wait
+        self._file_bytes = 0  # of their files and of those being written, which the index does not count yet
+        self._used: dict[str, float] = {}
+        self._since = 0.0
+        self._not_before = 0.0
+        self._lock = RLock()
+
+    def where(self, keys: Sequence[str]) -> dict[str, Held]:
+        """Which of these keys are held."""
+        self._commit_when_due()
+        rows = self._rows
+        found = {
+            key: Held("disk", row.entry.seconds, row.entry.made)
+            for key in keys
+            if (row := rows.get(key)) is not None
+        }
+        for key, seconds, made in self.folder.index.times(keys):
+            found[key] = Held("disk", seconds, made)
+        return found
+
+    def read(self, key: str, output: str | None = None) -> tuple[Entry, dict[str, Packed]] | Found | None:
+        """An entry and its outputs as bytes, all or one; a damaged one is removed and told instead."""
+        self._commit_when_due()
+        row = self._rows.get(key)
+        entry = row.entry if row is not None else self.folder.index.entry(key)
+        if entry is None:
+            return None
+
+        def part(part: PartRow) -> bytes:
+            short = None if row is None else row.short.get(part.digest)
+            return self.folder.part(part) if short is None else short
+
+        try:
+            return entry, entry.packed(part, output)
+        except Damaged as damage:
+            with self._lock:
+                self._forget(key)
+                if row is not None or self.folder.index.entry(key) != entry:
+                    return None  # a file of it was evicted meanwhile
+                self.folder.drop(key, damage)
+            return Found(key, entry.node_type, str(damage))
+
+    def touch(self, key: str) -> None:
+        """Note that a result was used; raises nothing."""
+        self._used[key] = time.time()
+
+    def takes(self, key: str) -> bool:
+        """Whether a result under this key would be kept, for all that is known without packing it."""
+        return key not in self._rows and len(self._rows) < _MOST_ROWS
+
+    def save(self, entry: Entry, parts: Mapping[str, bytes]) -> None:
+        """Keep a result unless there is no room to be made for it."""
+        row = Pending(entry, parts)
+        if row.row_bytes + row.file_bytes > self.folder.limit:
+            return
+        if row.files:
+            if not self._reserve(row.file_bytes):
+                return
+            try:
+                row.brought = self.folder.write({digest: parts[digest] for digest in row.files})
+            except OSError:
+                self._release(row.file_bytes)
+                raise
+        with self._lock:
+            if entry.key in self._rows:
+                self._release(row.file_bytes)
+                return
+            if not self._rows:
+                self._since = time.monotonic()
+            self._rows[entry.key] = row
+            self._row_bytes += row.row_bytes
+            if len(self._rows) >= _ROWS or self._row_bytes >= self.folder.index.log_bytes:
+                self._since = 0.0
+            self._commit_when_due()
+
+    def commit(self) -> None:
+        """Write the waiting rows and times of use in one transaction.
+
+        When that fails the rows wait on while the index is locked, half of them go when it is full, and all
+        when it is anything else.
+        """
+        with self._lock:
+            rows = self._rows
+            if not (rows or self._used):
+                return
+            used, self._used = self._used, {}
+            try:
+                evicted = self.folder.insert(rows.values(), used)
+            except sqlite3.Error as error:
+                trouble = Trouble.of(error)
+                if trouble is Trouble.LOCKED:
+                    self._not_before = time.monotonic() + 3 * BUSY_SECONDS
+                else:
+                    small_first = sorted(rows, key=lambda key: rows[key].file_bytes)
+                    for key in small_first[len(rows) // 2 if trouble is Trouble.FULL else 0 :]:
+                        self._forget(key)
+                    self.commit()  # what is left may find room in place of the files that went
+                raise
+            self._release(sum(row.file_bytes for row in rows.values()))
+            self._row_bytes = 0
+            rows.clear()
+            if evicted:
+                self.folder.remove_doomed()
+
+    def clear(self, node_type: str | None, unused_since: float | None) -> tuple[int, int]:
+        """Forget results as `Folder.clear` does, but for what waits."""
+        with self._lock:
+            waiting = {digest for row in self._rows.values() for digest in row.files}
+            return self.folder.clear(node_type, unused_since, waiting)
+
+    def _commit_when_due(self) -> None:
+        if self._rows:
+            now = time.monotonic()
+            if now - self._since >= _SECONDS and now >= self._not_before:
+                self.commit()
+
+    def _reserve(self, size: int) -> bool:
+        """Set room aside for files, if there is any or some can be made."""
+        with self._lock:
+            if not self.folder.has_room(self._file_bytes + size):
+                self.commit()  # rows that wait cannot be evicted
+                if not self.folder.make_room(self._file_bytes + size):
+                    return False
+            self._file_bytes += size
+            return True
+
+    def _release(self, size: int) -> None:
+        with self._lock:
+            self._file_bytes -= size
+
+    def _forget(self, key: str) -> None:
+        """Let go of a waiting row, and of the files that it brought."""
+        row = self._rows.pop(key, None)
+        if row is not None:
+            self._row_bytes -= row.row_bytes
+            self._release(row.file_bytes)
+            self.folder.discard(row.brought)
