@@ -1,0 +1,210 @@
+"""Small node types, and a session in miniature, that the engine's tests share."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from engine import check, plan
+from engine.context import Cancel, Context
+from engine.errors import NodeError
+from engine.events import Event
+from engine.files import Files
+from engine.graph import From, Graph, GraphInput, from_json
+from engine.lifecycles.cached import Cached
+from engine.lifecycles.guarded import Guarded
+from engine.node import Node
+from engine.registry import Registry
+from engine.residency import Residency
+from engine.run import Report, Run
+from engine.store.memory import Memory
+from engine.store.store import Store
+from engine.values import Json, Value
+from engine.widgets import Range
+
+CALLS: Counter[str] = Counter()
+"""How often each node id has run since somebody cleared it."""
+_LOCK = threading.Lock()
+
+
+def called(ctx: Context) -> None:
+    """Count a call of this node."""
+    with _LOCK:
+        CALLS[ctx.node] += 1
+
+
+class Mix(Node):
+    """Mix three numbers so that each of them, and its place, matters."""
+
+    a: int = 0
+    b: int = 0
+    salt: int = 0
+
+    def run(self, ctx: Context) -> int:
+        called(ctx)
+        return (3 * self.a + 5 * self.b + self.salt) % 1_000_003
+
+
+class Halves(NamedTuple):
+    low: int
+    high: int
+
+
+class Split(Node):
+    """Split a number into two."""
+
+    a: int
+
+    def run(self, ctx: Context) -> Halves:
+        called(ctx)
+        return Halves(self.a % 1000, self.a // 1000)
+
+
+class Broken(Node):
+    """Fail, always."""
+
+    a: int = 0
+
+    def run(self, ctx: Context) -> int:
+        called(ctx)
+        raise NodeError("it is broken", hint="mend it")
+
+
+class Act(Node, pure=False):
+    """Act on the world."""
+
+    a: int = 0
+
+    def run(self, ctx: Context) -> int:
+        called(ctx)
+        return self.a + 1
+
+
+class Lane(Node, accelerator=True):
+    """Compute on the device."""
+
+    a: int = 0
+    b: int = 0
+
+    def run(self, ctx: Context) -> int:
+        called(ctx)
+        return self.a - self.b
+
+
+class Settings(Node):
+    """One input of each plain kind."""
+
+    count: Annotated[int, Range(1, 150)] = 20
+    scale: float = 1.0
+    mode: Literal["fast", "fine"] = "fast"
+    on: bool = False
+    text: str = ""
+    weights: list[float] = Field(default_factory=list)
+    more: dict[str, float] = Field(default_factory=dict)
+
+    def run(self, ctx: Context) -> int:
+        called(ctx)
+        return self.count
+
+
+@dataclass(frozen=True)
+class Thing(Value, wire="SmallThing"):
+    """A value that only a wire brings."""
+
+    name: str
+
+
+class MakeThing(Node):
+    """Make a thing."""
+
+    name: str = "thing"
+
+    def run(self, ctx: Context) -> Thing:
+        called(ctx)
+        return Thing(self.name)
+
+
+class TakeThing(Node):
+    """Take a thing."""
+
+    thing: Thing
+    other: Thing | None = None
+
+    def run(self, ctx: Context) -> str:
+        called(ctx)
+        return self.thing.name
+
+
+REGISTRY = Registry([Mix, Split, Broken, Act, Lane, Settings, MakeThing, TakeThing])
+
+
+class PlainDigests:
+    """Digests of files by reading them."""
+
+    def digest(self, path: Path) -> str:
+        from engine.values import sha256
+
+        return sha256(path.read_bytes())
+
+
+def graph_of(
+    nodes: Mapping[str, tuple[str, Mapping[str, Json]]],
+    outputs: Mapping[str, str] = {},
+    inputs: Mapping[str, GraphInput] = {},
+) -> Graph:
+    """A graph from `{id: (type, {input: as the document writes it})}`."""
+    tree = {
+        "safelight": 1,
+        "nodes": {node: {"type": kind, "inputs": dict(inputs_)} for node, (kind, inputs_) in nodes.items()},
+    }
+    graph = from_json(tree)
+    graph.inputs = dict(inputs)
+    graph.outputs = {name: From(*link.split(".")) for name, link in outputs.items()}
+    return graph
+
+
+@dataclass
+class Bench:
+    """Check, plan and run over one store."""
+
+    store: Store = field(default_factory=lambda: Memory(1 << 24))
+    registry: Registry = REGISTRY
+    folder: Path = Path("nowhere")
+    workers: int = 4
+    cancel: Cancel | None = None
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def files(self) -> Files:
+        return Files(lambda kind: [self.folder / kind], PlainDigests(), self.folder, local=True)
+
+    def plan(self, graph: Graph, targets: Sequence[str] = (), values: Mapping[str, Json] = {}) -> plan.Plan:
+        return plan.plan(check.check(graph, self.registry, values), self.store, self.files, targets=targets)
+
+    def run(
+        self,
+        graph: Graph,
+        targets: Sequence[str] = (),
+        values: Mapping[str, Json] = {},
+        emit: Callable[[Event], None] | None = None,
+    ) -> Report:
+        return self.walk(self.plan(graph, targets, values), emit)
+
+    def walk(self, planned: plan.Plan, emit: Callable[[Event], None] | None = None) -> Report:
+        self.events.clear()
+        return Run(
+            planned,
+            self.store,
+            files=self.files,
+            residency=Residency(1 << 20),
+            emit=emit or self.events.append,
+            cancel=self.cancel,
+            lifecycles=[Cached(self.store), Guarded()],
+            workers=self.workers,
+        ).go()
