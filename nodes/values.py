@@ -100,17 +100,21 @@ class Vae(Recipe):
         """The VAE on a device, and the bytes that it takes there."""
         from nodes.sd.weights import load_vae
 
-        return _placed(load_vae, self.checkpoint, device, files)
+        # Always in float32: the activations of Stable Diffusion's VAEs overflow in half precision.
+        return _placed(load_vae, self.checkpoint, device, files, half=False)
 
 
-def _placed(load: Any, checkpoint: Checkpoint, device: str, files: Files) -> tuple[Any, int]:
+def _placed(
+    load: Any, checkpoint: Checkpoint, device: str, files: Files, *, half: bool = True
+) -> tuple[Any, int]:
+    """A network on a device, in half precision on a GPU, and the bytes that it takes there."""
     import torch
 
     from nodes.sd.json_file import ModelError
 
     try:
         found = torch.device(device)
-        dtype = torch.float16 if found.type == "cuda" else torch.float32
+        dtype = torch.float16 if half and found.type == "cuda" else torch.float32
         network = load(checkpoint.folder(files), dtype).to(found)
     except ModelError as error:
         raise NodeError(str(error), code="bad_model") from None
