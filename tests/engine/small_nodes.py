@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from engine import check, plan
+from engine import check as checking
+from engine import plan as planning
 from engine.context import Cancel, Context
 from engine.errors import NodeError
 from engine.events import Event
@@ -20,6 +21,7 @@ from engine.graph import From, Graph, GraphInput, from_json
 from engine.lifecycles.cached import Cached
 from engine.lifecycles.guarded import Guarded
 from engine.node import Node
+from engine.plan import Plan
 from engine.registry import Registry
 from engine.residency import Residency
 from engine.run import Report, Run
@@ -154,7 +156,7 @@ class PlainDigests:
 
 
 def graph_of(
-    nodes: Mapping[str, tuple[str, Mapping[str, Json]]],
+    nodes: Mapping[str, tuple[str, Mapping[str, Any]]],
     outputs: Mapping[str, str] = {},
     inputs: Mapping[str, GraphInput] = {},
 ) -> Graph:
@@ -184,8 +186,12 @@ class Bench:
     def files(self) -> Files:
         return Files(lambda kind: [self.folder / kind], PlainDigests(), self.folder, local=True)
 
-    def plan(self, graph: Graph, targets: Sequence[str] = (), values: Mapping[str, Json] = {}) -> plan.Plan:
-        return plan.plan(check.check(graph, self.registry, values), self.store, self.files, targets=targets)
+    def plan(
+        self, graph: Graph, targets: Sequence[str] = (), values: Mapping[str, Json] = {}
+    ) -> planning.Plan:
+        return planning.plan(
+            checking.check(graph, self.registry, values), self.store, self.files, targets=targets
+        )
 
     def run(
         self,
@@ -196,7 +202,7 @@ class Bench:
     ) -> Report:
         return self.walk(self.plan(graph, targets, values), emit)
 
-    def walk(self, planned: plan.Plan, emit: Callable[[Event], None] | None = None) -> Report:
+    def walk(self, planned: Plan, emit: Callable[[Event], None] | None = None) -> Report:
         self.events.clear()
         return Run(
             planned,

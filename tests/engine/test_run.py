@@ -156,7 +156,7 @@ class Length(Node):
         return ctx.files.find("texts", self.name).stat().st_size
 
 
-EXTRA = [Raise, Count, Wrong, Unpackable, MakeArray, Scribble, Read, Meet, Name, Length]
+EXTRA: list[type[Node]] = [Raise, Count, Wrong, Unpackable, MakeArray, Scribble, Read, Meet, Name, Length]
 
 
 @pytest.fixture

@@ -21,13 +21,11 @@ def graphs(draw: st.DrawFn, kinds: str = "Mix Mix Mix Lane Split Act Broken") ->
     ends: list[From] = []
     for n in range(draw(st.integers(1, 14))):
         kind = draw(st.sampled_from(kinds.split()))
-        names = {"Mix": ["a", "b"], "Lane": ["a", "b"]}.get(kind, ["a"])
+        names = ["a", "b"] if kind in ("Mix", "Lane") else ["a"]
         inputs: dict[str, Any] = {}
         for name in names:
-            if ends and draw(st.integers(0, 3)):
-                inputs[name] = ends[draw(st.integers(0, len(ends) - 1))]
-            else:
-                inputs[name] = Literal(draw(st.integers(0, 2)))
+            literals: list[Any] = [Literal(number) for number in range(3)]
+            inputs[name] = draw(st.sampled_from(literals + ends * 3))
         graph.nodes[f"n{n}"] = Entry(kind, inputs)
         ends += [From(f"n{n}", output) for output in OUTPUTS.get(kind, ["out"])]
     for n, node in enumerate(draw(st.lists(st.sampled_from(sorted(graph.nodes)), max_size=3, unique=True))):

@@ -1,0 +1,104 @@
+"""The published JSON Schema of the graph document: says exactly what the reader in `graph.py` accepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.graph import FORMAT, ID, INPUT_TYPES, MAX_NODES, TYPE
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema, in JSON Schema 2020-12, of which `graphs/graph.schema.json` is a copy.
+
+    It describes the shape of a document. That node types exist, that wires lead somewhere and that values
+    fit is what `check` says; that keys are written once and numbers are finite, what `strict_json` says.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Safelight graph",
+        "description": "Typed nodes wired into a directed acyclic graph, with named inputs and outputs.",
+        "type": "object",
+        "required": ["safelight"],
+        "additionalProperties": False,
+        "properties": {
+            "safelight": {"description": "The version of this format.", "type": "integer", "const": FORMAT},
+            "title": {"type": "string"},
+            "doc": {"type": "string"},
+            "inputs": {
+                "description": "What a run may set: options of the command line, fields of the run form.",
+                "type": "object",
+                "propertyNames": {"$ref": "#/$defs/id"},
+                "additionalProperties": {"$ref": "#/$defs/graphInput"},
+            },
+            "outputs": {
+                "description": "What a run leaves behind.",
+                "type": "object",
+                "propertyNames": {"$ref": "#/$defs/id"},
+                "additionalProperties": {"$ref": "#/$defs/link"},
+            },
+            "nodes": {
+                "type": "object",
+                "maxProperties": MAX_NODES,
+                "propertyNames": {"$ref": "#/$defs/id"},
+                "additionalProperties": {"$ref": "#/$defs/node"},
+            },
+            "layout": {
+                "description": "Where a canvas draws each node; nothing else reads it.",
+                "type": "object",
+                "additionalProperties": {
+                    "type": "array",
+                    "items": {"type": "integer"},
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+            },
+        },
+        "$defs": {
+            "id": {"type": "string", "pattern": f"^(?:{ID})$"},
+            "graphInput": {
+                "type": "object",
+                "required": ["type"],
+                "additionalProperties": False,
+                "properties": {
+                    "type": {"enum": list(INPUT_TYPES)},
+                    "default": {"description": "Without it, a run has to give a value."},
+                    "doc": {"type": "string"},
+                    "choices": {"type": "array", "minItems": 1},
+                },
+                "if": {"properties": {"type": {"const": "choice"}}, "required": ["type"]},
+                "then": {"required": ["choices"]},
+                "else": {"not": {"required": ["choices"]}},
+            },
+            "node": {
+                "type": "object",
+                "required": ["type"],
+                "additionalProperties": False,
+                "properties": {
+                    "type": {"type": "string", "pattern": f"^(?:{TYPE})$"},
+                    "title": {"type": "string"},
+                    "inputs": {"type": "object", "additionalProperties": {"$ref": "#/$defs/binding"}},
+                },
+            },
+            "binding": {
+                "description": "A literal, a wire, or an input of the graph; a literal object is wrapped.",
+                "if": {"type": "object"},
+                "then": {
+                    "oneOf": [
+                        {"$ref": "#/$defs/link"},
+                        {
+                            "required": ["param"],
+                            "additionalProperties": False,
+                            "properties": {"param": {"type": "string"}},
+                        },
+                        {"required": ["value"], "additionalProperties": False, "properties": {"value": True}},
+                    ]
+                },
+            },
+            "link": {
+                "type": "object",
+                "required": ["from"],
+                "additionalProperties": False,
+                "properties": {"from": {"type": "string", "pattern": "^[^.]*\\.[^.]*$"}},
+            },
+        },
+    }
