@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from engine.store.entry import Damaged, Entry, PartRow
 from engine.store.folder import Folder
-from engine.store.index import BUSY_SECONDS
+from engine.store.layout import BUSY_SECONDS
 from engine.store.pending import Pending
 from engine.store.store import Held
 from engine.store.trouble import Trouble
@@ -58,7 +58,7 @@ class Buffer:
             for key in keys
             if (row := rows.get(key)) is not None
         }
-        for key, seconds, made in self.folder.index.times(keys):
+        for key, seconds, made in self.folder.index.reader.times(keys):
             found[key] = Held("disk", seconds, made)
         return found
 
@@ -66,7 +66,7 @@ class Buffer:
         """An entry and its outputs as bytes, all or one; a damaged one is removed and told instead."""
         self._commit_when_due()
         row = self._rows.get(key)
-        entry = row.entry if row is not None else self.folder.index.entry(key)
+        entry = row.entry if row is not None else self.folder.index.reader.entry(key)
         if entry is None:
             return None
 
@@ -79,7 +79,7 @@ class Buffer:
         except Damaged as damage:
             with self._lock:
                 self._forget(key)
-                if row is not None or self.folder.index.entry(key) != entry:
+                if row is not None or self.folder.index.reader.entry(key) != entry:
                     return None  # a file of it was evicted meanwhile
                 self.folder.drop(key, damage)
             return Found(key, entry.node_type, str(damage))

@@ -122,7 +122,7 @@ class Disk:
 
         def usage(buffer: Buffer) -> Usage:
             index = buffer.folder.index
-            return Usage(index.by_type(), index.size(), self.budget)
+            return Usage(index.reader.by_type(), index.size(), self.budget)
 
         return self._try(usage, Usage({}, 0, self.budget))
 
@@ -143,11 +143,11 @@ class Disk:
         found: list[Found] = []
 
         def read_all(buffer: Buffer) -> None:
-            found.extend(Found("", "", what) for what in buffer.folder.index.check())
+            found.extend(Found("", "", what) for what in buffer.folder.index.reader.check())
             if found:
                 self._mend(buffer, found[0].what)
                 return
-            for key in buffer.folder.index.keys():
+            for key in buffer.folder.index.reader.keys():
                 if isinstance(entry := buffer.read(key), Found):
                     found.append(entry)
 

@@ -42,7 +42,7 @@ class Folder:
         """
         if part.size > INLINE_BYTES:
             return self._blobs.read(part.digest)
-        data = self.index.inlined(part.digest)
+        data = self.index.reader.inlined(part.digest)
         if data is None or sha256(data) != part.digest:
             raise Damaged("a part of it in the index does not match its checksum", part.digest)
         return data
@@ -105,12 +105,12 @@ class Folder:
         """Forget results; returns how many entries and bytes went.
 
         Args:
-            node_type: as `Index.keys` takes it.
+            node_type: as `Reader.keys` takes it.
             unused_since: likewise.
             spare: files to leave although no row speaks of them yet.
         """
         before = self.index.size()
-        keys = self.index.keys(node_type, unused_since)
+        keys = self.index.reader.keys(node_type, unused_since)
         with self.index.writing():
             self.index.delete(keys)
         self.remove_doomed()

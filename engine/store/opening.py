@@ -9,7 +9,8 @@ from pathlib import Path
 
 from engine.store.blobs import Blobs
 from engine.store.folder import ASIDE, Folder
-from engine.store.index import Index, Newer
+from engine.store.index import Index
+from engine.store.layout import Newer
 from engine.store.trouble import Trouble, text
 
 

@@ -37,7 +37,7 @@ class Store(Protocol):
     """Results under keys. Every method may be called from any thread.
 
     Nothing here raises for a cache's own trouble: a damaged or vanished entry is a miss, an entry that cannot
-    be written is not kept, and both are said through `warnings`.
+    be written is not kept, and both are told to the `warn` that a store was made with.
     """
 
     def where(self, keys: Sequence[str]) -> dict[str, Held]:
@@ -49,7 +49,12 @@ class Store(Protocol):
         ...
 
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, verified: what a face writes to files. Unpacks nothing."""
+        """One output as bytes, verified: what a face writes to files. Unpacks nothing.
+
+        Raises:
+            TypeError: the value is in memory only and does not say how it becomes bytes.
+            ValueError: likewise, and a number in it is NaN or infinite.
+        """
         ...
 
     def save(self, key: str, result: Result) -> None:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.store import index
 from engine.store.disk import Disk
+from engine.store.layout import hash_of
 from engine.store.store import Held, Result
 from engine.values import Value, pack
 from tests.engine.store.kept_grid import Grid
@@ -117,7 +117,7 @@ def test_a_held_key_is_left_as_it_is(disk: Disk, warnings: list[str]) -> None:
 
 def test_keys_of_equal_hash_are_told_apart(disk: Disk) -> None:
     one, other = "plumless", "buckeroo"  # these two have the same crc32
-    assert index._hash(one) == index._hash(other)
+    assert hash_of(one) == hash_of(other)
     disk.save(one, result(1))
     disk.flush()
     assert disk.load(other) is None
@@ -177,10 +177,10 @@ def test_an_unpack_that_fails_is_a_miss(
 
 def test_trivial_results_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     statements: list[str] = []
-    connect = index._connect
+    connect = sqlite3.connect
 
-    def traced(path: Path) -> sqlite3.Connection:
-        connection = connect(path)
+    def traced(path: Path, **kwargs: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(path, **kwargs)
         connection.set_trace_callback(statements.append)
         return connection
 
@@ -190,7 +190,7 @@ def test_trivial_results_are_written_together(tmp_path: Path, monkeypatch: pytes
         return count
 
     now = 1e6
-    monkeypatch.setattr(index, "_connect", traced)
+    monkeypatch.setattr(sqlite3, "connect", traced)
     monkeypatch.setattr(time, "monotonic", lambda: now)
     disk = Disk(tmp_path / "store", 64 * MB, pytest.fail)
     transactions()

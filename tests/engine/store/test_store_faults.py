@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.store import index
+from engine.store import layout
 from engine.store.disk import Disk
 from engine.values import pack
 from tests.engine.store.kept_values import (
@@ -211,7 +211,7 @@ def test_a_row_that_was_changed_is_a_miss(tmp_path: Path) -> None:
     # One row under the key of another.
     connection.execute("DELETE FROM entries WHERE key = ?", (key(10),))
     connection.execute(
-        "UPDATE entries SET key = ?1, hash = ?2 WHERE key = ?3", (key(10), index._hash(key(10)), key(11))
+        "UPDATE entries SET key = ?1, hash = ?2 WHERE key = ?3", (key(10), layout.hash_of(key(10)), key(11))
     )
     connection.commit()
     connection.close()
@@ -299,7 +299,7 @@ def test_a_newer_index_is_not_touched(tmp_path: Path) -> None:
     filled(tmp_path / "store").close()
     path = tmp_path / "store" / "index.sqlite"
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {index.VERSION + 1}")
+    connection.execute(f"PRAGMA user_version = {layout.VERSION + 1}")
     connection.close()
     before, blobs = path.read_bytes(), blob_names(tmp_path / "store")
     warnings: list[str] = []
@@ -314,7 +314,7 @@ def test_a_newer_index_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_an_index_that_somebody_else_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(layout, "BUSY_SECONDS", 0.02)
     warnings: list[str] = []
     disk = Disk(tmp_path / "store", 64 * MB, warnings.append)
     disk.save(key(0), result_of(0))
