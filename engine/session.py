@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,9 @@ class Session:
         warn: Callable[[str], None] = lambda message: None,
         local: bool = True,
     ) -> None:
+        # Threads of torch that wait for one another by spinning steal the cores from whatever else runs: beside
+        # one busy process, a picture took ten times as long. torch reads this when it is imported.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         self.settings = settings
         self._registry, self._warn, self._local = registry, warn, local
         self.cancelling = Cancel()
@@ -120,6 +124,10 @@ class Session:
         checked = self.check(graph, values)
         if not checked.ok:
             raise GraphError(checked.problems)
+        return self.plan_checked(checked, targets)
+
+    def plan_checked(self, checked: checking.Checked, targets: Sequence[str] = ()) -> Plan:
+        """The same for a graph that was checked already, and is to be planned often."""
         kind = devices.kind(self.device)
         return planning.plan(checked, self.store, self.files, targets=targets, device=kind)
 
