@@ -51,8 +51,8 @@ class Session:
         warn: Callable[[str], None] = lambda message: None,
         local: bool = True,
     ) -> None:
-        # Threads of torch that wait for one another by spinning steal the cores from whatever else runs: beside
-        # one busy process, a picture took ten times as long. torch reads this when it is imported.
+        # By default torch's threads spin while they wait for one another, and steal the cores from whatever
+        # else runs: beside one busy process a picture took ten times as long. Read when torch is imported.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         self.settings = settings
         self._registry, self._warn, self._local = registry, warn, local
