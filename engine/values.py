@@ -119,6 +119,8 @@ class Value:
 
 def arrays(value: object) -> Iterator[Any]:
     """Every array or tensor inside a value: attributes, lists and dicts are looked through."""
+    if isinstance(value, int | float | str):
+        return
     if isinstance(value, Value):
         fields = getattr(value, "__dataclass_fields__", None)
         for name in fields if fields is not None else vars(value):
@@ -184,12 +186,17 @@ def wire_of(value: object) -> str:
 
 def nbytes(value: object) -> int:
     """The memory that a value of a wire holds, in bytes; a floor of 64 for its object."""
-    if isinstance(value, Value):
-        return 64 + value.nbytes
+    if isinstance(value, int | float):
+        return 64
     if isinstance(value, str | bytes):
         return 64 + len(value)
-    if isinstance(value, list | tuple):
-        return 64 + sum(nbytes(item) for item in value)
-    if isinstance(value, dict):
-        return 64 + sum(nbytes(key) + nbytes(item) for key, item in value.items())
-    return 64
+    total = 64
+    if isinstance(value, Value):
+        total += value.nbytes
+    elif isinstance(value, list | tuple):
+        for item in value:
+            total += nbytes(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            total += nbytes(key) + nbytes(item)
+    return total

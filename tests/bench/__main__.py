@@ -1,0 +1,47 @@
+"""Runs every benchmark, prints a table and writes `results.json`: `python -m tests.bench [WORD ...]`.
+
+With words, only the benchmarks whose names hold one of them are run, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import cached_rerun, engine_overhead, memory, new_process, text_to_image
+from tests.bench.bench import BENCHES, Row
+
+__all__ = ["cached_rerun", "engine_overhead", "memory", "new_process", "text_to_image"]  # register themselves
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main(words: list[str]) -> int:
+    """Measure; returns 1 if a goal was missed."""
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    rows: list[Row] = []
+    for measure in BENCHES:
+        if words and not any(word in measure.__name__ for word in words):
+            continue
+        console.print(f"measuring {measure.__name__} ...", style="dim")
+        rows += measure()
+    table = Table("what", "value", "unit", "peer", "ratio", "goal", "")
+    for row in rows:
+        peer, ratio = ("" if number is None else f"{number:g}" for number in (row.peer, row.ratio))
+        mark = "[green]ok[/]" if row.ok else "[red]missed[/]"
+        table.add_row(row.name, f"{row.value:g}", row.unit, peer, ratio, row.goal, mark)
+    console.print(table)
+    if not words:
+        order = ("name", "value", "unit", "peer", "ratio", "goal", "ok", "conditions")
+        told = [{key: asdict(row)[key] for key in order} for row in rows]
+        RESULTS.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""Peak memory of drawing one picture in a fresh process, against diffusers' own pipeline."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from tests.bench.bench import ROOT, Row, bench
+
+OURS = """
+import resource, torch
+torch.set_num_threads(1)
+from tests.bench import text_to_image as t
+from tests.bench.bench import new_home
+with new_home() as home, t.Session(t.settings.load(home, device="cpu", checked=False)) as session:
+    t.ours(session)("a blue star", 3, "pil")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+BARE = """
+import resource, torch
+torch.set_num_threads(1)
+from tests.bench import text_to_image as t
+t.bare()("a blue star", 3, "pil")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(script: str) -> float:
+    """The peak resident set of a process, in MiB."""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return int(ended.stdout.split()[-1]) / 1024
+
+
+@bench
+def memory() -> Iterator[Row]:
+    """Both sides three times, in turn; medians."""
+    peaks: dict[str, list[float]] = {OURS: [], BARE: []}
+    for _ in range(3):
+        for script, found in peaks.items():
+            found.append(peak(script))
+    mine, theirs = (statistics.median(found) for found in peaks.values())
+    yield Row(
+        "peak memory, text to image",
+        round(mine, 1),
+        "MiB RSS",
+        "<= 1.05 of the peer",
+        mine <= 1.05 * theirs,
+        "safelight-tiny, one picture, fresh process, medians of 3",
+        peer=round(theirs, 1),
+        ratio=round(theirs / mine, 3),
+    )
