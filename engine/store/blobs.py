@@ -127,7 +127,11 @@ class Blobs:
 
     def has(self, digest: str) -> bool:
         """Whether there is a file of this digest, whatever is in it."""
-        return os.path.exists(self.path(digest))
+        try:
+            os.stat(self.path(digest))
+        except FileNotFoundError:
+            return False
+        return True
 
     def remove(self, digest: str) -> None:
         """Delete a file if it is there."""

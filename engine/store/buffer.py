@@ -130,7 +130,7 @@ class Buffer:
             used, self._used = self._used, {}
             try:
                 evicted = self.folder.insert(rows.values(), used)
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
                 trouble = Trouble.of(error)
                 if trouble is Trouble.LOCKED:
                     self._not_before = time.monotonic() + 3 * BUSY_SECONDS

@@ -87,7 +87,10 @@ class Folder:
             return self.index.size() > self.limit and self.index.shrink(self._low) > 0
 
     def remove_doomed(self) -> None:
-        """Delete the files of evicted entries; only now, so that a crash leaves no row without its file."""
+        """Delete the files of evicted entries; only now, so that a crash leaves no row without its file.
+
+        When that fails they stay doomed, and go with the next ones or when the folder is opened again.
+        """
         with self.index.writing():
             for digest in self.index.doomed():
                 self._blobs.remove(digest)
@@ -123,8 +126,11 @@ class Folder:
         return len(keys), max(before - self.index.size(), 0)
 
     def sweep(self, spare: set[str]) -> None:
-        """Delete files that no row speaks of; for when no other process may be about to write the row."""
-        self.remove_doomed()
+        """Delete files that no row speaks of; for when no other process may be about to write the row.
+
+        Args:
+            spare: files to leave although no row speaks of them yet.
+        """
         with self.index.writing():
             known = self.index.blobs() | spare
             for digest in self._blobs.all():

@@ -58,6 +58,7 @@ def _open(path: Path, budget: int, warn: Callable[[str], None], damage: str | No
         undo.callback(index.close)
         aside = sum(old.stat().st_size for old in path.glob(ASIDE))
         folder = Folder(index, blobs, max(budget - 4 * log_bytes - aside, 0))
+        folder.remove_doomed()
         if not living and (dead or index.fresh):
             folder.sweep(set())
         if not living and dead:
