@@ -1,0 +1,52 @@
+"""The shipped model draws what it is asked for: a small sample of what the model card states.
+
+The bounds lie below the card's figures by what a sample of this size may miss; an untrained or broken model,
+or one whose parts do not belong together, falls far short of them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nodes.sd.tiny.evaluate import Settings, draw, load, pair_scenes, share, single_scenes, verdicts
+from nodes.sd.tiny.parts import WEIGHTS
+
+torch.set_num_threads(1)
+QUICK = Settings("dpmpp_2m", 12)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    return load(WEIGHTS)
+
+
+def test_one_thing(pipeline: Any) -> None:
+    judged = verdicts(pipeline, single_scenes(24), Settings("euler", 20))
+    assert share(judged, "colour") >= 0.9
+    assert share(judged, "background") >= 0.9
+    assert share(judged, "position") >= 0.9
+    assert share(judged, "shape") >= 0.7
+
+
+def test_two_things(pipeline: Any) -> None:
+    judged = verdicts(pipeline, pair_scenes(8), QUICK)
+    assert share(judged, "colour") >= 0.7
+    assert share(judged, "background") >= 0.8
+
+
+@pytest.mark.parametrize("wording", ["a photo of {}, highly detailed", "{}, masterpiece, trending"])
+def test_ordinary_words_do_not_matter(pipeline: Any, wording: str) -> None:
+    say: Callable[[str], str] = wording.format
+    judged = verdicts(pipeline, single_scenes(8, seed=7), QUICK, say)
+    assert share(judged, "colour") >= 0.8
+    assert share(judged, "background") >= 0.8
+
+
+def test_a_prompt_that_means_nothing_here_gives_something_plain(pipeline: Any) -> None:
+    """Neighbouring pixels of noise differ by a lot; those of a plain picture hardly at all."""
+    for picture in draw(pipeline, ["an astronaut riding a horse on mars", "zebra"], QUICK):
+        pixels = np.asarray(picture, float)
+        assert np.abs(np.diff(pixels, axis=1)).mean() < 12
