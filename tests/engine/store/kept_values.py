@@ -51,13 +51,13 @@ def key(n: int) -> str:
 
 @cache
 def result_of(n: int) -> Result:
-    """The result under `key(n)`: plain JSON, a short part, a long part, or all of them."""
+    """The result under `key(n)`: plain JSON, a short part, a long part, or two long ones and a short one."""
     made = random.Random(n)
     kinds = (
         lambda: {"n": n, "list": [1.5, None, "ü"]},
         lambda: Note(f"short {n}", (made.randbytes(made.randrange(1, 2000)),)),
         lambda: Note(f"long {n}", (made.randbytes(made.randrange(17_000, 60_000)),)),
-        lambda: [Note(f"in a list {n}", (made.randbytes(20_000), made.randbytes(10))), n],
+        lambda: [Note(f"in a list {n}", tuple(map(made.randbytes, (20_000, 10, 17_000)))), n],
     )
     return result(kinds[n % 4](), n, seconds=n / 7, node_type=f"Kind{n % 4}@1", made=1.5e9 + n)
 

@@ -97,6 +97,7 @@ def test_every_call_fails_in_turn(
         assert disk.load(key(100)) == result_of(100)
         disk.close()
         assert folder_bytes(folder) <= BUDGET
+        assert list((folder / "tmp").iterdir()) == []
         if failing.calls < first:
             assert kept == expected
             break
