@@ -33,7 +33,7 @@ class Found(NamedTuple):
 class Buffer:
     """A folder behind the rows that wait for it, at most 50 ms, 256 rows or as many bytes as a log holds.
 
-    Every method may raise OSError and sqlite3.Error, and keeps what it says even then.
+    Every method may raise OSError and sqlite3.Error; the buffer can be used on.
 
     Args:
         folder: where the rows go.
@@ -70,12 +70,12 @@ class Buffer:
         if entry is None:
             return None
 
-        def part(part: PartRow) -> bytes:
+        def bytes_of(part: PartRow) -> bytes:
             short = None if row is None else row.short.get(part.digest)
             return self.folder.part(part) if short is None else short
 
         try:
-            return entry, entry.packed(part, output)
+            return entry, entry.packed(bytes_of, output)
         except Damaged as damage:
             with self._lock:
                 self._forget(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from engine.store.blobs import Blobs
@@ -78,13 +78,17 @@ class Folder:
                     if not self.index.knows(digest):
                         self._blobs.remove(digest)
 
-    def insert(self, rows: Iterable[Pending], used: Mapping[str, float]) -> bool:
+    def insert(self, rows: Collection[Pending], used: Mapping[str, float]) -> bool:
         """Add rows and times of use in one transaction; says whether it doomed files to `remove_doomed`."""
         with self.index.writing():
             # A file may have been evicted by another process since its row began to wait.
-            self.index.insert([row for row in rows if all(map(self._blobs.has, row.files))])
+            torn = [row for row in rows if not all(map(self._blobs.has, row.files))]
+            self.index.insert([row for row in rows if row not in torn])
             self.index.touch(used)
-            return self.index.size() > self.limit and self.index.shrink(self._low) > 0
+            evicted = self.index.size() > self.limit and self.index.shrink(self._low) > 0
+        for row in torn:
+            self.discard(row.brought)
+        return evicted
 
     def remove_doomed(self) -> None:
         """Delete the files of evicted entries; only now, so that a crash leaves no row without its file.

@@ -12,7 +12,7 @@ import pytest
 
 from engine.store import layout
 from engine.store.disk import Disk
-from engine.values import pack
+from engine.values import pack, sha256
 from tests.engine.store.kept_values import (
     Note,
     blob_names,
@@ -153,6 +153,20 @@ def test_a_harmed_blob_is_a_miss(harm: str, tmp_path: Path) -> None:
         disk.save(key(n), result_of(n))
     disk.flush()
     assert held(disk) == set(range(COUNT))
+    disk.close()
+
+
+def test_a_file_that_goes_before_its_row_is_written_takes_the_others_along(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "store", 64 * MB, pytest.fail)
+    shared, gone, left = (letter * 20_000 for letter in (b"s", b"g", b"l"))
+    disk.save("other", result(Note("other", (shared,))))
+    disk.save("torn", result(Note("torn", (shared, gone, left))))
+    digest = sha256(gone)
+    (disk.folder / "blobs" / digest[:2] / digest[2:]).unlink()  # as another process does that needs the room
+    disk.flush()
+    assert disk.load("torn") is None
+    assert disk.load("other") == result(Note("other", (shared,)))
+    assert blob_names(disk.folder) == {sha256(shared)}
     disk.close()
 
 
