@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from engine.values import Json, canonical
+from engine.widgets import Widget
 from engine.wires import Wire, bare, wire
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ class NodeType:
             inputs[name] = {"wire": str(item.wire), "required": item.required, **described}
             if doc:
                 inputs[name]["description"] = doc
+            widget = next((extra for extra in item.info.metadata if isinstance(extra, Widget)), None)
+            if widget is not None:
+                inputs[name]["x-widget"] = widget.describe()
         schema: dict[str, Any] = {
             "type": self.id,
             "category": self.category,

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import BaseMetadata, Ge, GroupedMetadata, Le
-
-if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
-    from pydantic_core import CoreSchema
 
 SEED_MAX = 2**53 - 1
 """The largest whole number that JSON carries unharmed through a browser."""
@@ -22,9 +18,6 @@ class Widget:
     def describe(self) -> dict[str, Any]:
         """The control as JSON: its `kind` and its options."""
         raise TypeError(f"{type(self).__name__} does not say what it draws")
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(core), "x-widget": self.describe()}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,239 @@
+"""Every kind of problem, all at once, each with its place and a way out; and never an exception."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import networkx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.check import Checked, check
+from engine.context import Context
+from engine.errors import GraphError
+from engine.graph import Graph, from_json
+from engine.node import Node
+from engine.registry import Registry
+from tests.engine.small_nodes import REGISTRY, graph_of
+
+
+def found(checked: Checked) -> list[tuple[str, str | None, str | None]]:
+    return [(problem.code, problem.node, problem.input) for problem in checked.problems]
+
+
+def test_all_kinds_of_problems_at_once() -> None:
+    tree = {
+        "safelight": 1,
+        "inputs": {
+            "seed": {"type": "seed"},
+            "mode": {"type": "choice", "choices": ["fast", 1], "default": True},
+        },
+        "outputs": {"a": {"from": "mixx.out"}, "b": {"from": "mix.outt"}},
+        "nodes": {
+            "unknown": {"type": "Mixx@1"},
+            "newer": {"type": "Mix@2"},
+            "mix": {"type": "Mix@1", "inputs": {"salty": 1, "a": {"from": "nowhere.out"}, "b": "text"}},
+            "split": {"type": "Split"},
+            "ranges": {"type": "Settings", "inputs": {"count": 0, "mode": "fats", "scale": True}},
+            "wires": {"type": "TakeThing", "inputs": {"thing": {"from": "split.low"}, "other": "a thing"}},
+            "params": {"type": "Mix", "inputs": {"a": {"param": "sead"}, "b": {"param": "seed"}}},
+            "one": {"type": "Mix", "inputs": {"a": {"from": "two.out"}}},
+            "two": {"type": "Mix", "inputs": {"a": {"from": "one.out"}}},
+            "deaf": {"type": "Mix", "inputs": {"a": {"from": "unknown.out"}}},
+            "good": {"type": "Mix", "inputs": {"a": 1}},
+        },
+    }
+    checked = check(from_json(tree), REGISTRY, {"stray": 1})
+    assert sorted(found(checked), key=str) == sorted(
+        [
+            ("unknown_param", None, None),
+            ("missing_value", None, None),
+            ("invalid_value", None, None),
+            ("cycle", "one", None),
+            ("unknown_type", "unknown", None),
+            ("newer_type", "newer", None),
+            ("unknown_input", "mix", "salty"),
+            ("dangling_link", "mix", "a"),
+            ("type_mismatch", "mix", "b"),
+            ("missing_input", "split", "a"),
+            ("out_of_range", "ranges", "count"),
+            ("invalid_value", "ranges", "mode"),
+            ("type_mismatch", "ranges", "scale"),
+            ("type_mismatch", "wires", "thing"),
+            ("type_mismatch", "wires", "other"),
+            ("unknown_param", "params", "a"),
+            ("dangling_link", None, None),
+            ("dangling_link", None, None),
+        ],
+        key=str,
+    )
+    assert set(checked.steps) == {"good", "one", "two"}, "what is sound in itself, and nothing else, is bound"
+    said = {str(problem) for problem in checked.problems}
+    for words in (
+        "unknown: there is no node type 'Mixx' · hint: did you mean Mix?",
+        "one: runs in a circle: one → two → one · hint: remove one of these wires",
+        "ranges.count: 0 is below 1 · hint: use 1 to 150",
+        "ranges.mode: 'fats' is not a choice · hint: did you mean fast?",
+        "wires.thing: takes SmallThing, but split.low brings int · hint: wire something that brings "
+        "SmallThing",
+        "params.a: the graph has no input 'sead' · hint: did you mean seed?",
+        "mix.salty: Mix has no such input · hint: did you mean salt?",
+    ):
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("count", 151, "out_of_range"),
+        ("count", 2.0, "type_mismatch"),
+        ("count", True, "type_mismatch"),
+        ("count", None, "type_mismatch"),
+        ("scale", 10**400, "type_mismatch"),
+        ("scale", float("nan"), "not_finite"),
+        ("scale", float("inf"), "not_finite"),
+        ("weights", [1, float("inf")], "not_finite"),
+        ("weights", 1.0, "type_mismatch"),
+        ("more", {"a": "b"}, "type_mismatch"),
+        ("text", 1, "type_mismatch"),
+        ("on", 0, "type_mismatch"),
+    ],
+)
+def test_a_literal_that_does_not_fit(name: str, value: Any, code: str) -> None:
+    checked = check(graph_of({"x": ("Settings", {name: {"value": value}})}), REGISTRY)
+    assert found(checked) == [(code, "x", name)]
+    assert checked.problems[0].hint
+
+
+def test_a_value_of_the_graph_that_is_not_json() -> None:
+    graph = from_json({"safelight": 1, "inputs": {"x": {"type": "json", "default": 1}}})
+    for value in (float("nan"), [float("inf")], {1, 2}, object()):
+        assert found(check(graph, REGISTRY, {"x": value})) == [("not_finite", None, None)]  # type: ignore[dict-item]
+
+
+def test_an_old_entry_is_upgraded_and_a_faulty_upgrade_is_a_problem() -> None:
+    class Grown(Node, version=3):
+        """Renamed an input, twice."""
+
+        new: int
+
+        @classmethod
+        def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
+            if version == 1:
+                inputs["new"] = inputs.pop("old")
+            if version == 2:
+                inputs["new"] = 5
+            return inputs
+
+        def run(self, ctx: Context) -> int:
+            return self.new
+
+    registry = Registry([Grown])
+    checked = check(graph_of({"x": ("Grown@1", {"old": 4}), "y": ("Grown@2", {})}), registry)
+    assert [step.literals for step in checked.steps.values()] == [{"new": 4}, {"new": 5}]
+    assert found(check(graph_of({"x": ("Grown@1", {})}), registry)) == [("bad_upgrade", "x", None)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=16))
+def test_cycles_are_found_where_networkx_finds_them(wires: list[tuple[int, int]]) -> None:
+    inputs: dict[int, dict[str, Any]] = {n: {} for n in range(8)}
+    kept = []
+    for source, into in wires:
+        for name in ("a", "b"):
+            if name not in inputs[into]:
+                inputs[into][name] = {"from": f"n{source}.out"}
+                kept.append((source, into))
+                break
+    graph = graph_of({f"n{n}": ("Mix", inputs[n]) for n in range(8)})
+    oracle = networkx.DiGraph(kept)
+    circles = [part for part in networkx.strongly_connected_components(oracle) if len(part) > 1]
+    circles += [{node} for node, into in kept if node == into and [node] not in map(list, circles)]
+    on_circle = {f"n{node}" for part in circles for node in part}
+    checked = check(graph, REGISTRY)
+    reported = [problem.message.partition(": ")[2].split(" → ") for problem in checked.problems]
+    assert {path[0] for path in reported} <= on_circle
+    assert (not on_circle) == checked.ok
+    for path in reported:
+        assert path[0] == path[-1]
+        for one, other in pairwise(path):
+            assert oracle.has_edge(int(one[1:]), int(other[1:]))
+    order = list(checked.steps)
+    assert set(order) == set(graph.nodes)
+    for n, node in enumerate(order):
+        parents = {link.node for link in checked.steps[node].links.values()}
+        assert node in on_circle or parents <= set(order[:n])
+
+
+names = st.sampled_from(["a", "b", "n0", "n1", "out", "low", "thing", "count", "scale", "mode", "x", "", "é"])
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+literals: st.SearchStrategy[Any] = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=2),
+    max_leaves=4,
+)
+bindings = (
+    literals
+    | st.builds(lambda node, output: {"from": f"{node}.{output}"}, names, names)
+    | st.builds(lambda name: {"param": name}, names)
+    | st.builds(lambda value: {"value": value}, literals)
+)
+kinds = st.sampled_from(
+    [*REGISTRY.types, "Mix@1", "Mix@2", "Mixx", "Settings@1", "./x.json", "TakeThing@999999"]
+)
+documents = st.fixed_dictionaries(
+    {
+        "safelight": st.just(1),
+        "nodes": st.dictionaries(
+            names,
+            st.fixed_dictionaries({"type": kinds, "inputs": st.dictionaries(names, bindings)}),
+            max_size=5,
+        ),
+        "inputs": st.dictionaries(
+            names,
+            st.builds(
+                lambda kind, default, choices: {
+                    "type": kind,
+                    "default": default,
+                    **({"choices": choices} if kind == "choice" else {}),
+                },
+                st.sampled_from(["text", "seed", "int", "float", "bool", "choice", "file", "json"]),
+                literals,
+                st.lists(literals, min_size=1, max_size=2),
+            ),
+            max_size=3,
+        ),
+        "outputs": st.dictionaries(
+            names, st.builds(lambda node, output: {"from": f"{node}.{output}"}, names, names), max_size=2
+        ),
+    }
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(documents, st.dictionaries(names, literals, max_size=2))
+def test_no_document_makes_check_raise(tree: Any, values: dict[str, Any]) -> None:
+    try:
+        graph = from_json(tree)
+    except GraphError:
+        return
+    checked = check(graph, REGISTRY, values)
+    for problem in checked.problems:
+        assert problem.code
+        assert problem.message
+        assert len(str(problem)) < 1000
+    for name, step in checked.steps.items():  # a node is bound if and only if it can be built
+        assert not [problem for problem in checked.problems if problem.node == name], problem
+        if not step.links:
+            step.type.cls(**step.literals)
+
+
+def test_thousands_of_problems_are_found_in_time_that_grows_with_them() -> None:
+    nodes = {f"n{n}": ("Mix", {"a": {"from": f"m{n}.out"}, "c": 1}) for n in range(5000)}
+    assert len(check(graph_of(nodes), REGISTRY).problems) == 10_000
+
+
+def test_an_empty_graph_is_sound() -> None:
+    assert check(Graph(), REGISTRY).ok

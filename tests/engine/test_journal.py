@@ -1,0 +1,93 @@
+"""The journal of runs: a line an event, the newest kept, never in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from engine import journal as journals
+from engine import settings
+from engine.errors import Problem
+from engine.events import Done, Failed, Finished, Skipped, Started, Warned
+from engine.journal import Journal
+from engine.session import Session
+from tests.engine.small_nodes import REGISTRY, graph_of
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    (path,) = folder.iterdir()
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_run_of_a_session_is_told_line_by_line(tmp_path: Path) -> None:
+    graph = graph_of(
+        {"good": ("Mix", {"a": 1}), "bad": ("Broken", {}), "after": ("Mix", {"a": {"from": "bad.out"}})}
+    )
+    with Session(settings.load(tmp_path), registry=REGISTRY) as session:
+        session.run(graph)
+    told = lines(tmp_path / "store" / "journal")
+    assert told[0]["event"] == "planned"
+    assert told[0]["nodes"] == told[0]["to_run"] == 3
+    assert {(line["event"], line.get("node")) for line in told[1:-1]} == {
+        ("started", "good"),
+        ("done", "good"),
+        ("started", "bad"),
+        ("failed", "bad"),
+        ("skipped", "after"),
+    }
+    assert (told[-1]["event"], told[-1]["state"]) == ("finished", "failed")
+    times = [line["t"] for line in told]
+    assert times == sorted(times)  # type: ignore[type-var]
+    (failed,) = (line for line in told if line["event"] == "failed")
+    assert isinstance(failed["problem"], dict)
+    assert failed["problem"]["message"] == "it is broken"
+
+
+def test_what_was_told_is_in_the_file_at_once_and_odd_words_do_it_no_harm(tmp_path: Path) -> None:
+    odd = '"quoted"\n\\ \u2028 é'
+    with Journal(tmp_path, pytest.fail) as journal:
+        for event in (
+            Started(odd),
+            Done(odd, 0.5, "disk"),
+            Skipped("x", odd),
+            Warned(odd, "x"),
+            Failed("x", 1.0, Problem("code", odd), odd),
+            Finished("failed", 2.0),
+        ):
+            journal(event)
+            assert lines(tmp_path)[-1]["event"] == type(event).__name__.lower()
+    assert [line.get("node") for line in lines(tmp_path)][:2] == [odd, odd]
+
+
+def test_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "KEPT", 3)
+    (tmp_path / "notes.txt").write_text("not a journal")
+    (tmp_path / "20000101-000000-000-aaaaaa.jsonl").write_text("")
+    made = []
+    for _ in range(5):
+        with Journal(tmp_path, pytest.fail) as journal:
+            made.append(journal.run)
+    kept = {path.stem for path in tmp_path.glob("*.jsonl")}
+    assert len(kept) == 3
+    assert "20000101-000000-000-aaaaaa" not in kept
+    assert kept <= set(made)
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_a_journal_that_cannot_be_written_says_so_once(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("in the way")
+    said: list[str] = []
+    with Journal(tmp_path / "journal", said.append) as journal:
+        journal(Started("x"))
+    assert len(said) == 1
+    said.clear()
+    with Journal(tmp_path / "other", said.append) as journal:
+        assert journal._file is not None
+        os.close(journal._file)
+        journal._file = os.open(journal.path, os.O_RDONLY)
+        journal(Started("x"))
+        journal(Started("x"))
+    assert len(said) == 1

@@ -1,0 +1,165 @@
+"""Node classes: what is wrong with one is said when it is imported; packs and user files; their schema."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.registry import Registry
+from tests.engine.small_nodes import REGISTRY
+
+HEAD = """
+from typing import Annotated, Any, Literal, NamedTuple, Optional
+from engine.context import Context
+from engine.files import Files
+from engine.node import Node
+from engine.values import Value
+from engine.widgets import Range
+"""
+
+
+def broken(body: str, head: str = "class X(Node):") -> str:
+    """What is said about a class when it is made."""
+    code = HEAD + head + "\n" + textwrap.indent(textwrap.dedent(body), "    ")
+    with pytest.raises(TypeError) as caught:
+        exec(compile(code, "made_up.py", "exec", dont_inherit=True), {"__name__": "made_up"})
+    return str(caught.value)
+
+
+RUN = "def run(self, ctx: Context) -> int: return 1"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (f"a: object\n{RUN}", "X.a: <class 'object'> cannot travel on a wire; use bool, int"),
+        (f"a: list\n{RUN}", "X.a: <class 'list'> cannot travel"),
+        (f"a: int | str\n{RUN}", "a wire has one type"),
+        (f"a: Literal[1, 'a'] = 1\n{RUN}", "all choices must be of one type"),
+        (f"a: Any = object()\n{RUN}", "a default is JSON"),
+        (f"a: float = float('nan')\n{RUN}", "a default is JSON"),
+        ("def run(self, ctx: Context): return 1", "say what it returns"),
+        ("def run(self) -> int: return 1", "inputs are fields"),
+        ("def run(self, ctx: Context, more: int) -> int: return 1", "inputs are fields"),
+        ("async def run(self, ctx: Context) -> int: return 1", "without async or yield"),
+        ("def run(self, ctx: Context) -> int:\n    yield 1", "without async or yield"),
+        ("def run(self, ctx: Context) -> 'Nowhere': return 1", "import what its annotation names"),
+        ("def run(self, ctx: Context) -> object: return 1", "output out: <class 'object'> cannot travel"),
+        ("def run(self, ctx: Context) -> Optional[int]: return 1", "an output is always there"),
+    ],
+)
+def test_a_class_that_cannot_work_says_so_with_the_fix(body: str, said: str) -> None:
+    assert said in broken(body)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("verson=2", "unknown class keyword verson; there are category, version"),
+        ("version=0", "use a whole number from 1"),
+        ("version=True", "use a whole number from 1"),
+        ("version='1'", "use a whole number from 1"),
+        ("libraries='torch'", 'write a tuple, such as ("torch",)'),
+    ],
+)
+def test_a_class_keyword_that_cannot_work_says_so(words: str, said: str) -> None:
+    assert said in broken(RUN, f"class X(Node, {words}):")
+
+
+def test_the_schema_comes_from_the_class_alone() -> None:
+    nodes = Registry.find([]).types
+    assert nodes["Denoise"].schema()["inputs"]["seed"]["x-widget"] == {"kind": "seed"}
+    schema = REGISTRY.types["Settings"].schema()
+    assert (schema["type"], schema["doc"], schema["outputs"]) == (
+        "Settings@1",
+        "One input of each plain kind.",
+        {"out": "int"},
+    )
+    count = schema["inputs"]["count"]
+    assert (count["wire"], count["required"], count["default"], count["minimum"], count["maximum"]) == (
+        "int",
+        False,
+        20,
+        1,
+        150,
+    )
+    assert count["x-widget"] == {"kind": "number", "min": 1, "max": 150, "step": None}
+    assert schema["inputs"]["mode"]["enum"] == ["fast", "fine"]
+    assert REGISTRY.types["Split"].schema()["outputs"] == {"low": "int", "high": "int"}
+    assert REGISTRY.types["TakeThing"].schema()["inputs"]["thing"]["wire"] == "SmallThing"
+
+
+GOOD = f'''{HEAD}
+class {{name}}(Node):
+    """Good."""
+    a: int = {{a}}
+    """What it takes."""
+    {RUN}
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "good.py").write_text(GOOD.format(name="Good", a=1))
+    return tmp_path
+
+
+def problems(registry: Registry) -> dict[str, Any]:
+    return {problem.code: problem for problem in registry.problems}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["def (", "import no_such_module_at_all", "1 / 0", "raise SystemExit(3)", "import sys; sys.exit()", "\0"],
+)
+def test_a_broken_pack_is_said_and_harms_nothing_else(folder: Path, text: str) -> None:
+    (folder / "bad.py").write_text(text)
+    (folder / "bad_package").mkdir()
+    (folder / "bad_package" / "__init__.py").write_text(text)
+    registry = Registry.find([folder, folder / "nowhere", folder / "good.py"])
+    assert "Good" in registry.types
+    said = [problem for problem in registry.problems if problem.code == "broken_pack"]
+    assert len(said) == 2
+    assert all(problem.severity == "warning" for problem in said)
+    assert "bad.py" in said[0].message
+    assert not [name for name in sys.modules if name.startswith("safelight_user_nodes.bad")]
+
+
+def test_a_users_code_enters_the_keys_and_its_docs_the_schema(folder: Path) -> None:
+    one = Registry.find([folder]).types["Good"]
+    assert one.input_docs == {"a": "What it takes."}
+    (folder / "good.py").write_text(GOOD.format(name="Good", a=2))
+    two = Registry.find([folder]).types["Good"]
+    assert one.code
+    assert two.code
+    assert one.code != two.code
+    assert REGISTRY.types["Mix"].code == ""
+
+
+def test_no_pack_passes_for_another_and_an_import_is_no_claim(folder: Path) -> None:
+    (folder / "pack").mkdir()
+    (folder / "pack" / "__init__.py").write_text("from .inner import Inner\n")
+    (folder / "pack" / "inner.py").write_text(GOOD.format(name="Inner", a=1))
+    (folder / "z_thief.py").write_text(GOOD.format(name="Good", a=3))
+    (folder / "z_user.py").write_text("from safelight_user_nodes.good import Good\n")
+    registry = Registry.find([folder])
+    assert {"Good", "Inner"} <= set(registry.types)
+    assert registry.types["Good"].inputs["a"].default == 1
+    assert [problem.code for problem in registry.problems] == ["name_taken"]
+    assert "z_thief" in registry.problems[0].message
+
+
+def test_the_engine_starts_without_anything_heavy() -> None:
+    line = (
+        "import sys, engine.session, engine.cli, engine.json_schema, engine.journal\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'numpy', 'networkx', 'PIL', 'safetensors'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[2]
+    ended = subprocess.run([sys.executable, "-c", line], cwd=root, check=True, capture_output=True, text=True)
+    assert ended.stdout.strip() == "[]"
