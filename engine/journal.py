@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from json.encoder import encode_basestring_ascii as quoted
@@ -16,6 +17,10 @@ from engine.values import canonical
 
 KEPT = 200
 """How many runs are kept."""
+PRUNED_EVERY = 20
+"""After how many runs of a process older ones are looked for again."""
+
+_opened: Counter[str] = Counter()  # folder -> how many journals this process began there
 
 
 class Journal:
@@ -50,10 +55,13 @@ class Journal:
         except FileNotFoundError:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, flags, 0o644)
-        names = sorted(name for name in os.listdir(self.path.parent) if name.endswith(".jsonl"))
-        for name in names[:-KEPT]:
-            with suppress(OSError):
-                os.unlink(self.path.parent / name)
+        folder = str(self.path.parent)
+        if _opened[folder] % PRUNED_EVERY == 0:
+            names = sorted(name for name in os.listdir(folder) if name.endswith(".jsonl"))
+            for name in names[:-KEPT]:
+                with suppress(OSError):
+                    os.unlink(f"{folder}/{name}")
+        _opened[folder] += 1
         return file
 
     def __call__(self, event: Event) -> None:

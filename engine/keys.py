@@ -30,7 +30,9 @@ def step_key(bound: Bound, parents: Mapping[str, str], fingerprint: Json, device
     node_type = bound.type
     if node_type.accelerator or node_type.libraries:
         world += _environment(node_type.libraries, device if node_type.accelerator else "")
-    wires = "".join(f"\n{name}={parents[link.node]}.{link.output}" for name, link in bound.links.items())
+    wires = ""
+    for name, link in bound.links.items():
+        wires += f"\n{name}={parents[link.node]}.{link.output}"
     return hashlib.sha256(world + wires.encode()).hexdigest()
 
 

@@ -67,7 +67,7 @@ class NodeType:
         """Name and version, as a saved graph writes it: `Denoise@1`."""
         return f"{self.name}@{self.version}"
 
-    @property
+    @cached_property
     def reads_world(self) -> bool:
         """True if the node's result depends on more than its inputs, such as a file."""
         return self.cls.fingerprint is not Node.fingerprint

@@ -142,12 +142,13 @@ def _steps(
     for node, bound in checked.steps.items():
         if node not in needed:
             continue
-        links = bound.links.values()
-        parents = tuple(steps[parent] for parent in dict.fromkeys(link.node for link in links))
+        parents = tuple(dict.fromkeys([steps[link.node] for link in bound.links.values()]))
         fingerprint: Json = None
         key = None
-        keep = bound.type.pure and all(parent.keep for parent in parents)
-        if all(parent.key is not None for parent in parents) and not (bound.type.reads_world and links):
+        keep, known = bound.type.pure, not (parents and bound.type.reads_world)
+        for parent in parents:
+            keep, known = keep and parent.keep, known and parent.key is not None
+        if known:
             if bound.type.reads_world:
                 try:
                     fingerprint = bound.type.cls(**bound.literals).fingerprint(files)

@@ -153,10 +153,9 @@ class Session:
             lifecycles.append(Guarded())
         with Journal(self.settings.store_folder / "journal", self._warn) as journal:
 
-            def tell(event: Event) -> None:
+            def both(event: Event) -> None:
                 journal(event)
-                if emit is not None:
-                    emit(event)
+                emit(event)  # type: ignore[misc]  # it is not None where this is used
 
             try:
                 return Run(
@@ -165,7 +164,7 @@ class Session:
                     files=self.files,
                     residency=self.residency,
                     device=self.device,
-                    emit=tell,
+                    emit=journal if emit is None else both,
                     cancel=self.cancelling,
                     lifecycles=lifecycles,
                     workers=self.settings.workers,

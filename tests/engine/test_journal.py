@@ -64,6 +64,7 @@ def test_what_was_told_is_in_the_file_at_once_and_odd_words_do_it_no_harm(tmp_pa
 
 def test_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "KEPT", 3)
+    monkeypatch.setattr(journals, "PRUNED_EVERY", 1)
     (tmp_path / "notes.txt").write_text("not a journal")
     (tmp_path / "20000101-000000-000-aaaaaa.jsonl").write_text("")
     made = []
