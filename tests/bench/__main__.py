@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.bench import cached_rerun, engine_overhead, memory, new_process, text_to_image
-from tests.bench.bench import BENCHES, Row
+from tests.bench.bench import BENCHES, Row, rows_of
 
 __all__ = ["cached_rerun", "engine_overhead", "memory", "new_process", "text_to_image"]  # register themselves
 
@@ -29,7 +31,8 @@ def main(words: list[str]) -> int:
         if words and not any(word in measure.__name__ for word in words):
             continue
         console.print(f"measuring {measure.__name__} ...", style="dim")
-        rows += measure()
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:  # none inherits another's heap
+            rows += alone.submit(rows_of, measure).result()
     table = Table("what", "value", "unit", "peer", "ratio", "goal", "")
     for row in rows:
         peer, ratio = ("" if number is None else f"{number:g}" for number in (row.peer, row.ratio))

@@ -40,6 +40,11 @@ def bench(measure: Measure) -> Measure:
     return measure
 
 
+def rows_of(measure: Measure) -> list[Row]:
+    """All rows of a benchmark."""
+    return list(measure())
+
+
 @dataclass
 class Took:
     """What a piece of work cost this process."""
