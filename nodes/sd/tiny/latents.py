@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,45 @@ def cache_latents(
     return True
 
 
-def load_latents(folder: Path) -> tuple[Tensor, Tensor]:
-    """Latents of shape (scenes, 4, 16, 16), scaled, and tokens of shape (scenes, captions, 77)."""
+@dataclass(frozen=True)
+class Latents:
+    """Encoded scenes."""
+
+    pictures: Tensor
+    """Scaled latents of shape (scenes, 4, 16, 16)."""
+    captions: Tensor
+    """Tokens of shape (scenes, captions, 77)."""
+    things: Tensor
+    """How many things each scene shows, of shape (scenes,)."""
+
+
+def load_latents(folder: Path) -> Latents:
+    """All files of a folder, in order."""
     parts = [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
-    return torch.cat([part["latents"] for part in parts]), torch.cat([part["tokens"] for part in parts])
+    return Latents(
+        *(torch.cat([part[name] for part in parts]) for name in ("pictures", "captions", "things"))
+    )
 
 
 @torch.no_grad()
 def _encode(vae: Any, vocabulary: Vocabulary, scenes: int, rng: random.Random) -> dict[str, Tensor]:
-    latents, texts = [], []
+    latents, texts, things = [], [], []
     for first in range(0, scenes, 16):
         pictures = []
         for _ in range(min(16, scenes - first)):
             # Most of what people ask for is plain; and shapes are learnt where nothing hides their edges.
-            scene = draw_scene(rng, two=0.15, plain=0.88)
+            # Nearly half are pairs: which colour and shape belong together is the hardest thing to learn.
+            scene = draw_scene(rng, two=0.45, plain=0.88)
             pictures.append(render(scene, rng))
+            things.append(len(scene.things))
             texts.append(caption(scene))
             texts += [free_caption(scene, rng, lambda: vocabulary.filler(rng)) for _ in range(CAPTIONS - 1)]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             mean = vae.encode(to_pixels(pictures)).latent_dist.mean.float()
         latents.append((mean * vae.config.scaling_factor).half())
     tokens = vocabulary.encode(texts).reshape(scenes, CAPTIONS, -1)
-    return {"latents": torch.cat(latents).contiguous(), "tokens": tokens.int().contiguous()}
+    return {
+        "pictures": torch.cat(latents).contiguous(),
+        "captions": tokens.int().contiguous(),
+        "things": torch.tensor(things),
+    }

@@ -26,15 +26,15 @@ def train_unet(
     """Train denoiser and text encoder; whether the last step was reached."""
     parts.unet.set_attn_processor(AttnProcessor())  # on a CPU faster to train than the fused one
     signal = new_scheduler().alphas_cumprod
-    pictures, captions = load_latents(latents)
+    data = load_latents(latents)
     empty = torch.full((WORDS,), END)
     empty[0] = START
 
     def loss(chance: Chance, progress: float) -> Tensor:
         random = chance.torch
-        scene = torch.randint(len(pictures), (batch,), generator=random)
-        wording = torch.randint(captions.shape[1], (batch,), generator=random)
-        clean, tokens = pictures[scene].float(), captions[scene, wording].long()
+        scene = torch.randint(len(data.pictures), (batch,), generator=random)
+        wording = torch.randint(data.captions.shape[1], (batch,), generator=random)
+        clean, tokens = data.pictures[scene].float(), data.captions[scene, wording].long()
         tokens[torch.rand(batch, generator=random) < UNCONDITIONAL] = empty
         t = draw_timesteps(batch, random)
         a = signal[t].sqrt()[:, None, None, None]
@@ -44,7 +44,7 @@ def train_unet(
             hidden = parts.text_encoder(tokens)[0]
             drawn = parts.unet(a * clean + s * noise, t, hidden).sample
         error = (drawn.float() - (a * noise - s * clean)).square().mean(1)
-        weight = emphasis(clean)
+        weight = emphasis(clean, data.things[scene])
         value: Tensor = (error * weight).mean() / weight.mean()
         return value
 
@@ -63,10 +63,15 @@ def draw_timesteps(count: int, generator: torch.Generator) -> Tensor:
     return torch.where(focused, low + place * (high - low), place * 1000).long().clamp(0, 999)
 
 
-def emphasis(latents: Tensor) -> Tensor:
-    """What each cell's error counts, of shape (n, 16, 16): a thing more than the ground, a small one most."""
+def emphasis(latents: Tensor, count: Tensor) -> Tensor:
+    """How much each cell's error counts, of shape (n, 16, 16): things more than the ground, small most.
+
+    Args:
+        latents: Latents of shape (n, 4, 16, 16).
+        count: How many things each shows, of shape (n,).
+    """
     where = things(latents)
-    area = where.sum((1, 2), keepdim=True).clamp(min=1)
+    area = where.sum((1, 2), keepdim=True).clamp(min=1) / count[:, None, None]
     return 1 + 3 * where * (90 / area).clamp(0.5, 2)
 
 

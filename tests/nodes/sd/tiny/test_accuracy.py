@@ -4,7 +4,6 @@ The bounds lie below the card's figures by what a sample of this size may miss; 
 or one whose parts do not belong together, falls far short of them.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from nodes.sd.tiny.evaluate import Settings, draw, load, pair_scenes, share, sin
 from nodes.sd.tiny.parts import WEIGHTS
 
 torch.set_num_threads(1)
-QUICK = Settings("dpmpp_2m", 12)
+QUICK = Settings("dpmpp_2m", 10)
 
 
 @pytest.fixture(scope="module")
@@ -24,25 +23,25 @@ def pipeline() -> Any:
 
 
 def test_one_thing(pipeline: Any) -> None:
-    judged = verdicts(pipeline, single_scenes(24), Settings("euler", 20))
-    assert share(judged, "colour") >= 0.9
-    assert share(judged, "background") >= 0.9
+    judged = verdicts(pipeline, single_scenes(24), QUICK)
+    assert share(judged, "colour") >= 0.95
+    assert share(judged, "background") >= 0.95
     assert share(judged, "position") >= 0.9
-    assert share(judged, "shape") >= 0.7
+    assert share(judged, "shape") >= 0.8
 
 
-def test_two_things(pipeline: Any) -> None:
-    judged = verdicts(pipeline, pair_scenes(8), QUICK)
-    assert share(judged, "colour") >= 0.7
-    assert share(judged, "background") >= 0.8
-
-
-@pytest.mark.parametrize("wording", ["a photo of {}, highly detailed", "{}, masterpiece, trending"])
-def test_ordinary_words_do_not_matter(pipeline: Any, wording: str) -> None:
-    say: Callable[[str], str] = wording.format
-    judged = verdicts(pipeline, single_scenes(8, seed=7), QUICK, say)
+def test_two_things_each_keep_their_colour_and_shape(pipeline: Any) -> None:
+    judged = verdicts(pipeline, pair_scenes(12), QUICK)
     assert share(judged, "colour") >= 0.8
-    assert share(judged, "background") >= 0.8
+    assert share(judged, "background") >= 0.9
+    assert share(judged, "shape") >= 0.6
+
+
+def test_ordinary_words_do_not_matter(pipeline: Any) -> None:
+    judged = verdicts(pipeline, single_scenes(8, seed=7), QUICK, "a photo of {}, highly detailed".format)
+    assert share(judged, "colour") >= 0.85
+    assert share(judged, "background") >= 0.85
+    assert share(judged, "position") >= 0.85
 
 
 def test_a_prompt_that_means_nothing_here_gives_something_plain(pipeline: Any) -> None:

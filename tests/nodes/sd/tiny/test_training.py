@@ -12,9 +12,9 @@ from nodes.sd.tiny import unet as unet_module
 from nodes.sd.tiny.parts import Parts
 from nodes.sd.tiny.train import Recipe, train
 from nodes.sd.tiny.training import Chance, Training
-from nodes.sd.tiny.unet import draw_timesteps
+from nodes.sd.tiny.unet import draw_timesteps, emphasis
 
-RECIPE = Recipe(vae=2, decoder=1, text=2, scenes=4, unet=2, batch=4)
+RECIPE = Recipe(vae=1, decoder=1, text=1, scenes=4, unet=2, batch=2)
 
 
 class Killed(Exception):
@@ -104,3 +104,15 @@ def test_noise_levels_cover_the_schedule_and_crowd_its_middle() -> None:
     middle = ((drawn >= 250) & (drawn < 900)).float().mean().item()
     # 65 % are drawn from the middle, and of the others the 65 % that the middle is of the whole.
     assert middle == pytest.approx(0.65 + 0.35 * 0.65, abs=0.01)
+
+
+def test_a_small_thing_counts_more_than_a_large_one_and_both_more_than_the_ground() -> None:
+    latents = torch.zeros(2, 4, 16, 16)
+    latents[0, :, 6:9, 6:9] = 1.0
+    latents[1, :, 2:14, 2:14] = 1.0
+    weight = emphasis(latents, torch.tensor([1, 1]))
+    assert weight[:, 0, 0].tolist() == [1, 1]
+    # 3 by 3 cells and their edge are 25, 12 by 12 are 196; the factor 90 / area is held in 0.5 to 2.
+    assert weight[:, 7, 7].tolist() == [1 + 3 * 2, 1 + 3 * 0.5]
+    # A thing of a pair counts as much as it would alone.
+    assert emphasis(latents, torch.tensor([2, 2]))[1, 7, 7].item() == pytest.approx(1 + 3 * 180 / 196)
