@@ -25,7 +25,7 @@ class Files:
         folders: says for a kind, such as `checkpoints`, which folders to look in; the first match wins.
         digests: what remembers the sha256 of files.
         outputs: the folder that nodes write into.
-        local: True if a graph may also name a file by any path on this machine, as on the command line; a
+        local: True if a graph may also read a file by any path on this machine, as on the command line; a
             server says False.
     """
 
@@ -73,18 +73,19 @@ class Files:
         raise NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
 
     def target(self, name: str) -> Path:
-        """Where a file of this name may be written: inside the outputs folder, or anywhere if all is local.
+        """Where a file of this name may be written: inside the outputs folder, whoever asks.
+
+        Graphs come from strangers, so not even a local one may choose a place elsewhere.
 
         Raises:
             NodeError: the name leads out of the folder.
         """
         inner = PurePosixPath(name.replace("\\", "/"))
-        if not name.strip() or "\0" in name:
+        if not inner.name or "\0" in name or not name.strip():
             raise NodeError(f"{name!r} is no file name", code="bad_name")
-        if self._local:
-            return self._outputs.joinpath(Path(name).expanduser())
-        if inner.is_absolute() or ".." in inner.parts or ":" in name:
-            raise NodeError(f"{name!r} leads out of the outputs folder", code="bad_name")
+        if inner.is_absolute() or ".." in inner.parts or ":" in name or name.startswith("~"):
+            hint = "name a file, or a sub-folder and a file"
+            raise NodeError(f"{name!r} leads out of the outputs folder", hint=hint, code="bad_name")
         return self._outputs.joinpath(*inner.parts)
 
     def names(self, kind: str) -> list[str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import re
 import unicodedata
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine import graph as documents
-from engine import png
+from engine import png, whole_file
 from engine.errors import SafelightError
 from engine.plan import Plan
 from engine.registry import Annotate, Made
@@ -159,9 +158,9 @@ class _Series:
             self._folder.mkdir(parents=True, exist_ok=True)
             found = self._numbered()
             for _, path in sorted(found.items()):
-                if path not in taken and _holds(path, data):
+                if path not in taken and whole_file.holds(path, data):
                     return path
-            return self._put(data, max(found, default=0) + 1)
+            return whole_file.put(data, self._names(max(found, default=0) + 1), share=True)
         except OSError as error:
             why = error.strerror or error
             raise SafelightError(f"the outputs cannot be written to {self._folder}: {why}") from None
@@ -171,44 +170,5 @@ class _Series:
         matches = ((pattern.fullmatch(path.name), path) for path in self._folder.iterdir())
         return {int(match[1]): path for match, path in matches if match}
 
-    def _put(self, data: bytes, number: int) -> Path:
-        """A draft, whole before it takes the first free name: another process may be doing the same."""
-        draft = self._folder / f".{uuid.uuid4().hex}.part"
-        try:
-            with draft.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            while True:
-                path = self._folder / f"{self._stem}-{number:04}{self._suffix}"
-                try:
-                    _name(draft, path)
-                    return path
-                except FileExistsError:
-                    if _holds(path, data):
-                        return path
-                    number += 1
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def _name(draft: Path, path: Path) -> None:
-    """Give a finished draft its name.
-
-    Raises:
-        FileExistsError: the name is taken.
-    """
-    try:
-        os.link(draft, path)  # unlike a rename, this never replaces a file
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: claim the name, then fill it at once
-        path.open("xb").close()
-        draft.replace(path)
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    try:
-        return path.stat().st_size == len(data) and path.read_bytes() == data
-    except OSError:
-        return False
+    def _names(self, number: int) -> Iterator[Path]:
+        return (self._folder / f"{self._stem}-{n:04}{self._suffix}" for n in itertools.count(number))

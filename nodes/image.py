@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from engine import whole_file
 from engine.context import Context
 from engine.errors import NodeError
 from engine.files import Files
@@ -93,8 +94,8 @@ class ResizeImage(Node, category="image"):
 class SaveImage(Node, category="image", pure=False):
     """Write a picture to a file of your choice.
 
-    A graph's declared outputs are written without this node, and carry the graph; use it for another place or
-    another format.
+    A graph's declared outputs are written without this node, and carry the graph; use it for another name or
+    another format. No graph, whoever made it, writes outside the outputs folder.
     """
 
     image: Image
@@ -129,20 +130,11 @@ def _written(place: Path, data: bytes, overwrite: bool) -> Path:
     """Write whole or not at all; returns the name that was free."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = place.with_name(f".{place.name}.{os.getpid()}.part")
-        unfinished.write_bytes(data)
-        number = 1
-        target = place
-        while not overwrite:
-            try:
-                os.link(unfinished, target)  # unlike a rename, this never replaces a file
-                unfinished.unlink()
-                return target
-            except FileExistsError:
-                number += 1
-                target = place.with_stem(f"{place.stem}_{number:04}")
-        unfinished.replace(place)
-        return place
+        if overwrite:
+            whole_file.replace(place, data)
+            return place
+        numbered = (place.with_stem(f"{place.stem}_{number:04}") for number in itertools.count(2))
+        return whole_file.put(data, itertools.chain([place], numbered))
     except OSError as error:
         raise NodeError(
             f"{place} cannot be written: {error.strerror}", input="path", code="unwritable"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from engine import check, outputs, plan
+from engine import check, plan, whole_file
 from engine import graph as documents
 from engine.context import Context
 from engine.errors import SafelightError
@@ -261,7 +261,7 @@ def test_a_file_system_without_hard_links_will_do(
 def test_a_name_taken_between_looking_and_writing_is_left_alone(
     write: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = outputs._name
+    real = whole_file._name
 
     def late(draft: Path, path: Path) -> None:
         if path.name == "name-a-0001.png":
@@ -270,7 +270,7 @@ def test_a_name_taken_between_looking_and_writing_is_left_alone(
             path.write_bytes(draft.read_bytes())
         real(draft, path)
 
-    monkeypatch.setattr(outputs, "_name", late)
+    monkeypatch.setattr(whole_file, "_name", late)
     assert names(write({"a": pictures(1)})["a"]) == ["name-a-0002.png"]
     assert (tmp_path / "name-a-0001.png").read_text() == "of another process"
     assert len(list(tmp_path.iterdir())) == 2

@@ -5,14 +5,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
+from engine.errors import NodeError
 from engine.session import Session
 from engine.testing import run_node
 from engine.values import pack, unpack
@@ -139,3 +141,46 @@ def test_the_suffix_chooses_the_format(session: Session, home: Path, suffix: str
 def test_an_unknown_suffix_is_explained(session: Session) -> None:
     with pytest.raises(Exception, match=r"'\.gif' is no picture format"):
         run_node(session, SaveImage(image=Image(np.zeros((1, 8, 8, 3), "uint8")), path="a.gif"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "name", ["{outside}", "../a.png", "sub/../../a.png", "~/a.png", "C:/a.png", "..\\a.png"]
+)
+def test_no_name_leads_out_of_the_outputs_folder(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, overwrite: bool
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place in (tmp_path / "a.png", tmp_path / "home" / "a.png"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("mine")
+    image = Image(np.zeros((1, 8, 8, 3), "uint8"))
+    path = name.replace("{outside}", str(tmp_path / "a.png"))
+    with pytest.raises(NodeError, match="leads out of the outputs folder"):
+        run_node(session, SaveImage(image=image, path=path, overwrite=overwrite))
+    assert {found.read_text() for found in tmp_path.rglob("a*.png")} == {"mine"}
+
+
+def test_two_at_once_with_one_name_both_keep_their_picture(session: Session, home: Path) -> None:
+    def save(grey: int) -> str:
+        image = Image(np.full((1, 64, 64, 3), grey, "uint8"))
+        (path,) = cast("list[str]", run_node(session, SaveImage(image=image, path="a.png"))["out"])
+        return path
+
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(save, range(32)))
+    assert [on_disk(Path(path))[1] for path in paths] == [(grey, grey, grey) for grey in range(32)]
+    assert len(list((home / "outputs").iterdir())) == 32
+
+
+def test_a_folder_without_hard_links_will_do(
+    session: Session, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*paths: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr("os.link", refuse)
+    image = Image(np.full((1, 8, 8, 3), RED, "uint8"))
+    for _ in range(2):
+        run_node(session, SaveImage(image=image, path="a.png"))
+    assert {path.name for path in (home / "outputs").iterdir()} == {"a.png", "a_0002.png"}
