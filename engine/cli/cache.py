@@ -20,7 +20,11 @@ app = typer.Typer(help="Show, clear or verify the results that are kept on disk.
 @app.callback(invoke_without_command=True)
 def cache(ctx: typer.Context, home: Home = None, json: AsJson = False) -> int:
     """Show, clear or verify the results that are kept on disk."""
-    return show(home, json) if ctx.invoked_subcommand is None else 0
+    if ctx.invoked_subcommand is None:
+        return show(home, json)
+    # What stands before the command holds for it too, unless it says otherwise itself.
+    ctx.default_map = {ctx.invoked_subcommand: {"home": home, "json": json}}
+    return 0
 
 
 @app.command()
