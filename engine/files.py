@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from engine.errors import NodeError
+from engine.errors import GraphError, NodeError
+from engine.paths import expanded
 from engine.registry import near
 
 
@@ -64,8 +65,13 @@ class Files:
         elif not self._local or not name.strip() or "\0" in name:
             raise NodeError(f"{name!r} is not a name inside the {kind} folders", code="bad_name")
         if self._local:
+            try:
+                written = expanded(name)
+            except GraphError as error:
+                (problem,) = error.problems
+                raise NodeError(problem.message, hint=problem.hint, code=problem.code) from None
             for start in (Path(), self.beside or Path()):
-                path = (start / Path(name).expanduser()).absolute()
+                path = (start / written).absolute()
                 if path.exists():
                     return path
         looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"

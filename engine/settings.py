@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from engine import strict_json
 from engine.errors import GraphError, Problem
+from engine.paths import expanded
 
 GIB = 1024**3
 
@@ -53,7 +54,7 @@ class Settings(BaseSettings):
     def folders_of(self, kind: str) -> list[Path]:
         """Where files of a kind are looked for: the home's own folder, then the further ones."""
         own = self.home / "inputs" if kind == "inputs" else self.home / "models" / kind
-        return [own, *(folder.expanduser() for folder in self.folders.get(kind, []))]
+        return [own, *self.folders.get(kind, [])]
 
     @property
     def store_folder(self) -> Path:
@@ -64,10 +65,10 @@ class Settings(BaseSettings):
 def default_home() -> Path:
     """The platform's folder for a user's data, as its own guidelines name it."""
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "Safelight"
+        return Path(os.environ.get("LOCALAPPDATA", expanded("~") / "AppData" / "Local")) / "Safelight"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "Safelight"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "safelight"
+        return expanded("~") / "Library" / "Application Support" / "Safelight"
+    return Path(os.environ.get("XDG_DATA_HOME") or expanded("~") / ".local" / "share") / "safelight"
 
 
 def load(home: Path | None = None, **given: Any) -> Settings:
@@ -78,9 +79,10 @@ def load(home: Path | None = None, **given: Any) -> Settings:
         given: what a caller fixes, past the file and the environment.
 
     Raises:
-        GraphError: `settings.json` or the environment holds something that is no setting; with every problem.
+        GraphError: `settings.json` or the environment holds something that is no setting, with every problem;
+            or a path begins with the home folder of nobody.
     """
-    home = (home or Path(os.environ.get("SAFELIGHT_HOME") or default_home())).expanduser().absolute()
+    home = expanded(home or os.environ.get("SAFELIGHT_HOME") or default_home()).absolute()
     path = home / "settings.json"
     in_file: Any = {}
     try:
@@ -96,7 +98,8 @@ def load(home: Path | None = None, **given: Any) -> Settings:
         raise GraphError([Problem("bad_settings", f"{path} holds no object", hint='write {"device": "cpu"}')])
     try:
         settings = Settings(**{**in_file, "home": home})
-        return settings.model_copy(update={"home": home, **given})
+        folders = {kind: list(map(expanded, places)) for kind, places in settings.folders.items()}
+        return settings.model_copy(update={"home": home, "folders": folders, **given})
     except SettingsError as error:
         message = f"the environment: {error}"
         raise GraphError([Problem("bad_settings", message, hint="write it as JSON")]) from None

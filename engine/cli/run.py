@@ -13,6 +13,7 @@ from engine.cli import request, say
 from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Targets
 from engine.cli.stopping import EXIT_CODE, stopping
 from engine.errors import Problem, SafelightError
+from engine.paths import expanded
 
 if TYPE_CHECKING:
     from engine.outputs import Written
@@ -47,6 +48,7 @@ def run(
     if help:
         return request.show_help(ctx, graph)
     path = request.given(graph)
+    folder = None if out is None else expanded(out).absolute()  # before anything is run for it
     with request.session(home, device) as session, stopping(session.cancel):
         document, values = request.asked(session, path, ctx.args, sets)
         if not quiet and not json:
@@ -64,7 +66,7 @@ def run(
 
         outputs: dict[str, Written] = {}
         problems = [node.problem for node in report.nodes.values() if node.problem is not None]
-        folder = (out or session.settings.home / "outputs").expanduser()
+        folder = folder or session.settings.home / "outputs"
         try:
             writer = Outputs(plan, session.store, session.registry.annotators, say.warn)
             outputs = writer.write(report.outputs, folder, document.title or path.stem)

@@ -156,6 +156,56 @@ def test_cache_is_shown_verified_and_cleared(call: Call, painting: Path, write: 
     assert call("run", painting, "--json").json["nodes"]["paint"]["state"] == "done"
 
 
+def test_options_before_a_command_of_the_cache_hold_for_it(call: Call, painting: Path, home: Path) -> None:
+    def held(where: Path) -> int:
+        return sum(
+            kept["entries"] for kept in call("cache", "--home", where, "--json").json["types"].values()
+        )
+
+    other = home.with_name("other")
+    (other / "nodes").mkdir(parents=True)
+    (other / "nodes" / "pack.py").write_text((home / "nodes" / "pack.py").read_text())
+    for where in (home, other):
+        assert call("run", painting, "--home", where).code == 0
+    assert call("cache", "--home", other, "--json", "clear").json["entries"] == 1
+    assert (held(home), held(other)) == (1, 0)
+    assert call("cache", "--home", other, "clear", "--home", home).code == 0
+    assert (held(home), held(other)) == (0, 0)
+
+
+@pytest.mark.parametrize("json", [False, True])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "{graph}", "--out", "~nobody-here/x"),
+        ("run", "{graph}", "--home", "~nobody-here/x"),
+        ("run", "{graph}", "--file", "~nobody-here/x"),
+        ("run", "{graph}", "--set", "read.file=~nobody-here/x"),
+        ("check", "{graph}", "--set", "read.file=~nobody-here/x"),
+        ("nodes", "--home", "~nobody-here/x"),
+        ("cache", "--home", "~nobody-here/x", "clear"),
+    ],
+)
+def test_the_home_of_nobody_is_bad_use(
+    call: Call, write: Write, words: tuple[str, ...], json: bool, home: Path
+) -> None:
+    (home / "inputs").mkdir()
+    (home / "inputs" / "note.txt").write_text("note")
+    inputs = {"file": {"type": "file", "default": "note.txt"}}
+    graph = write({"read": ("ReadText", {"file": {"param": "file"}})}, inputs, {"text": "read.out"})
+    answer = call(*(word.replace("{graph}", str(graph)) for word in words), *(["--json"] if json else []))
+    assert answer.code == 2
+    assert "begins with a home folder that is not known here" in answer.out + answer.err
+    assert not (home / "store" / "journal").exists(), "nothing was run"
+
+
+def test_settings_may_name_the_home_of_nobody(call: Call, painting: Path, home: Path) -> None:
+    (home / "settings.json").write_text('{"folders": {"inputs": ["~nobody-here/x"]}}')
+    answer = call("run", painting)
+    assert answer.code == 2
+    assert "begins with a home folder that is not known here" in answer.err
+
+
 def test_without_a_disk_tier_there_is_no_cache_to_show(
     call: Call, painting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
