@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from engine.errors import Problem, said, short
+from engine.errors import GraphError, Problem, said, short
 from engine.graph import Binding, Entry, From, Graph, GraphInput, Literal, Param
 from engine.node import Input, NodeType
 from engine.registry import Registry, near
@@ -101,13 +101,12 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 def _wrong_kind(name: str, item: GraphInput, value: Json) -> Problem | None:
     place = f"the graph input {name!r}"
-    try:
-        plain = canonical(value)
-    except (TypeError, ValueError):
+    plain = _spelling(value)
+    if plain is None:
         hint = "use a finite number" if isinstance(value, float) else "use what JSON can hold"
         return Problem("not_finite", f"{place} is {short(value)}, which is not finite JSON", hint=hint)
     if item.type == "choice":
-        if plain in map(canonical, item.choices):
+        if plain in map(_spelling, item.choices):
             return None
         choices = ", ".join(map(short, item.choices[:_LISTED]))
         return Problem("invalid_value", f"{place} is {short(value)}", hint=f"choose one of {choices}")
@@ -115,6 +114,14 @@ def _wrong_kind(name: str, item: GraphInput, value: Json) -> Problem | None:
     if kinds is None or (isinstance(value, kinds) and (item.type == "bool" or not isinstance(value, bool))):
         return None
     return Problem("invalid_value", f"{place} is {short(value)}, not of type {item.type}")
+
+
+def _spelling(value: Json) -> bytes | None:
+    """The canonical spelling of a value; None if it is not finite JSON."""
+    try:
+        return canonical(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _order(checked: Checked) -> list[str]:
@@ -176,10 +183,9 @@ def _bind(checked: Checked, registry: Registry, node: str, entry: Entry) -> None
     literals: dict[str, Json] = {}
     links: dict[str, From] = {}
     try:
-        inputs = _upgraded(entry, node_type)
-    except Exception as error:  # the code of a node pack may raise anything
-        message = f"its inputs, saved by {entry.type}, cannot be brought to {node_type.id}: {said(error)}"
-        checked.problems.append(Problem("bad_upgrade", message, node, hint="enter its inputs anew"))
+        inputs = upgraded(node, entry, node_type).inputs
+    except GraphError as error:
+        checked.problems += error.problems
         return
     sound = True
     if not inputs.keys() <= node_type.inputs.keys():
@@ -236,14 +242,34 @@ def _type(checked: Checked, registry: Registry, node: str, entry: Entry) -> Node
     return node_type
 
 
-def _upgraded(entry: Entry, node_type: NodeType) -> Mapping[str, Binding]:
-    if entry.version is None or entry.version == node_type.version:
-        return entry.inputs
-    upgraded: dict[str, Any] = node_type.cls.upgrade(dict(entry.inputs), entry.version)
-    return {
-        name: item if isinstance(item, Literal | From | Param) else Literal(item)
-        for name, item in upgraded.items()
-    }
+def upgraded(node: str, entry: Entry, node_type: NodeType) -> Entry:
+    """A node of the graph as the version of its type that is at hand would have saved it.
+
+    `Node.upgrade` receives the inputs by name, as the document binds them (`Literal`, `From` or `Param`), in
+    a dict of its own, and the version that saved them. What it returns may hold plain JSON values besides.
+
+    Args:
+        node: its id.
+        entry: what the document says of it; returned as it is unless an older version saved it.
+        node_type: its type.
+
+    Raises:
+        GraphError: the upgrade failed, or returned something else.
+    """
+    version = entry.version
+    if version is None or version >= node_type.version:
+        return entry
+    inputs: dict[str, Binding] = {}
+    try:
+        for name, item in node_type.cls.upgrade(dict(entry.inputs), version).items():
+            if not isinstance(name, str):
+                raise TypeError(f"an input is called {short(name)}")
+            inputs[name] = item if isinstance(item, Literal | From | Param) else Literal(item)
+    except Exception as error:  # the code of a node pack may raise anything
+        message = f"its inputs, saved by {entry.type}, cannot be brought to {node_type.id}: {said(error)}"
+        hint = "enter its inputs anew"
+        raise GraphError([Problem("bad_upgrade", message, node, hint=hint)]) from None
+    return Entry(node_type.id, inputs, entry.title)
 
 
 def _missing(checked: Checked, node: str, item: Input) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import strict_json
+from engine.check import upgraded
 from engine.errors import GraphError, Problem
 from engine.graph import Entry, Graph, GraphInput, Literal
+from engine.paths import expanded
 from engine.registry import near
 from engine.values import Json
 from engine.widgets import SEED_MAX
@@ -123,7 +124,12 @@ def _value(item: GraphInput, text: str) -> Json:
                 raise ValueError(f"is {text!r}", near(text, choices) or f"choose one of {', '.join(choices)}")
             return choices[text]
         case "file":
-            return str(Path(text).expanduser()) if text.startswith("~") else text
+            try:
+                return str(expanded(text)) if text.startswith("~") else text
+            except GraphError as error:
+                raise ValueError(
+                    f"takes a path: {error.problems[0].message}", error.problems[0].hint
+                ) from None
         case "json":
             try:
                 tree: Json = strict_json.parse(text)
@@ -139,7 +145,8 @@ def with_sets(graph: Graph, sets: Sequence[str], registry: Registry) -> Graph:
     VALUE is JSON if it reads as JSON and the input takes anything but text; else it is the text as it stands.
 
     Raises:
-        GraphError: with every one that has no such node, or is not written like this.
+        GraphError: with every one that has no such node, is not written like this, or whose node was saved by
+            an older version of its type and cannot be brought to this one.
     """
     nodes = dict(graph.nodes)
     found: list[Problem] = []
@@ -156,14 +163,16 @@ def with_sets(graph: Graph, sets: Sequence[str], registry: Registry) -> Graph:
             continue
         entry = nodes[node]
         node_type = registry.types.get(entry.name)
-        inputs = dict(entry.inputs)
-        written = entry.type
-        if node_type is not None and entry.version is not None and entry.version < node_type.version:
-            inputs, written = node_type.cls.upgrade(inputs, entry.version), node_type.id
+        if node_type is not None:
+            try:
+                entry = upgraded(node, entry, node_type)
+            except GraphError as error:
+                found += error.problems
+                continue
         known = node_type.inputs.get(name) if node_type is not None else None
         is_text = known is not None and str(known.wire) == "text"
-        inputs[name] = Literal(text if is_text else _json_or_text(text))
-        nodes[node] = Entry(written, inputs, entry.title)
+        value = Literal(text if is_text else _json_or_text(text))
+        nodes[node] = Entry(entry.type, {**entry.inputs, name: value}, entry.title)
     if found:
         raise GraphError(found)
     return Graph(nodes, graph.inputs, graph.outputs, graph.title, graph.doc, graph.layout)

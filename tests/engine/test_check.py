@@ -113,6 +113,14 @@ def test_a_value_of_the_graph_that_is_not_json() -> None:
         assert found(check(graph, REGISTRY, {"x": value})) == [("not_finite", None, None)]  # type: ignore[dict-item]
 
 
+def test_a_choice_that_is_not_json_fits_nothing() -> None:
+    graph = from_json(
+        {"safelight": 1, "inputs": {"x": {"type": "choice", "choices": [float("inf"), 1], "default": 1}}}
+    )
+    assert found(check(graph, REGISTRY)) == []
+    assert found(check(graph, REGISTRY, {"x": 2})) == [("invalid_value", None, None)]
+
+
 def test_an_old_entry_is_upgraded_and_a_faulty_upgrade_is_a_problem() -> None:
     class Grown(Node, version=3):
         """Renamed an input, twice."""
@@ -134,6 +142,19 @@ def test_an_old_entry_is_upgraded_and_a_faulty_upgrade_is_a_problem() -> None:
     checked = check(graph_of({"x": ("Grown@1", {"old": 4}), "y": ("Grown@2", {})}), registry)
     assert [step.literals for step in checked.steps.values()] == [{"new": 4}, {"new": 5}]
     assert found(check(graph_of({"x": ("Grown@1", {})}), registry)) == [("bad_upgrade", "x", None)]
+
+    class Careless(Node, version=2):
+        """Gives an input a name that is none."""
+
+        @classmethod
+        def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
+            return {7: 1}  # type: ignore[dict-item]
+
+        def run(self, ctx: Context) -> int:
+            return 0
+
+    graph = graph_of({"x": ("Careless@1", {})})
+    assert found(check(graph, Registry([Careless]))) == [("bad_upgrade", "x", None)]
 
 
 @settings(max_examples=200, deadline=None)

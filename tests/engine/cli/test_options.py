@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from engine import graph as documents
 from engine.cli import options
+from engine.context import Context
 from engine.errors import GraphError
 from engine.graph import Entry, From, Graph, GraphInput, Literal
+from engine.node import Node
+from engine.registry import Registry
 from engine.widgets import SEED_MAX
 from tests.engine.cli.conftest import Call, Write
 
@@ -177,12 +181,38 @@ def test_a_set_that_fits_nothing_is_refused(call: Call, write: Write, item: str,
 
 
 def test_set_leaves_the_graph_as_it_was() -> None:
-    from engine.registry import Registry
-
     graph = Graph({"a": Entry("Unknown@1", {"x": From("b", "out")}), "b": Entry("Unknown@1")})
     changed = options.with_sets(graph, ["a.x=[1]"], Registry())
     assert changed.nodes["a"].inputs == {"x": Literal([1])}
     assert graph.nodes["a"].inputs == {"x": From("b", "out")}
+
+
+class Grown(Node, version=3):
+    """Renamed an input, and gained one."""
+
+    new: int
+    more: int = 0
+
+    @classmethod
+    def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
+        if version == 1:
+            inputs["new"] = inputs.pop("old")
+        return {**inputs, "more": 5}
+
+    def run(self, ctx: Context) -> int:
+        return self.new
+
+
+def test_set_brings_a_node_of_an_older_version_up_first() -> None:
+    graph = Graph({"a": Entry("Grown@1", {"old": From("b", "out")}, "A title")})
+    changed = options.with_sets(graph, ["a.new=2"], Registry([Grown]))
+    assert changed.nodes == {"a": Entry("Grown@3", {"new": Literal(2), "more": Literal(5)}, "A title")}
+    assert documents.parse(documents.dump(changed)) == changed
+    both = options.with_sets(graph, ["a.new=2", "a.more=7"], Registry([Grown]))
+    assert both.nodes["a"].inputs == {"new": Literal(2), "more": Literal(7)}
+    with pytest.raises(GraphError) as caught:
+        options.with_sets(Graph({"a": Entry("Grown@1")}), ["a.new=2", "nowhere.x=1"], Registry([Grown]))
+    assert [problem.code for problem in caught.value.problems] == ["bad_upgrade", "unknown_node"]
 
 
 def test_help_lists_the_options_of_the_graph(call: Call, write: Write) -> None:
