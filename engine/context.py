@@ -83,9 +83,15 @@ class Context:
 
     def _track(self, work: Iterable[T], total: int | None) -> Iterator[T]:
         start = last = time.perf_counter()
+        iterator = iter(work)
         count = 0
-        for item in work:
-            self._cancel.check()
+        while True:
+            if count != total:
+                self._cancel.check()  # before the next is made: what is made already is not thrown away
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
             yield item
             count += 1
             now = time.perf_counter()
@@ -96,11 +102,11 @@ class Context:
 
     def preview(self, picture: object) -> None:
         """Show what there is so far; faces draw it when they can and drop it when they cannot."""
-        self._emit(Preview(self.node, 0, picture))
+        self._emit(Preview(self.node, picture))
 
     def warn(self, message: str) -> None:
         """Say that something is not as it should be; the run goes on."""
-        self._emit(Warned(message, self.node))
+        self._emit(Warned(str(message), self.node))
 
     def cancelled(self) -> None:
         """A chance to be cancelled, for work that has no steps to track.

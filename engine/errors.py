@@ -72,7 +72,9 @@ class NodeError(SafelightError):
         self, message: str, *, hint: str | None = None, input: str | None = None, code: str = "node_failed"
     ) -> None:
         super().__init__(message)
-        self.message, self.hint, self.input, self.code = message, hint, input, code
+        self.message = str(message)  # node authors pass exceptions and paths, too
+        self.hint = None if hint is None else str(hint)
+        self.input, self.code = input, code
 
     def problem(self, node: str) -> Problem:
         """This failure as a problem of the node `node`."""

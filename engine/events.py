@@ -45,7 +45,6 @@ class Preview:
     """A step shows what it has so far; the picture is whatever the node made, to be encoded by a face."""
 
     node: str
-    step: int
     picture: object = field(repr=False)
 
 

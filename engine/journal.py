@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from engine.errors import said
 from engine.events import Done, Event, Failed, Finished, Planned, Preview, Progress, Skipped, Started, Warned
 from engine.values import canonical
 
@@ -68,10 +69,10 @@ class Journal:
         """Write one line."""
         if self._file is None:
             return
-        line = f'{{"t":{time.perf_counter() - self._start:.6f},{_told(event)}}}\n'.encode()
         try:
-            os.write(self._file, line)
-        except OSError as error:
+            line = f'{{"t":{time.perf_counter() - self._start:.6f},{_told(event)}}}\n'
+            os.write(self._file, line.encode())
+        except Exception as error:  # a full disk, or what a node pack put into a message
             self._broken(error)
 
     def __enter__(self) -> Self:
@@ -88,9 +89,9 @@ class Journal:
         if file is not None:
             os.close(file)
 
-    def _broken(self, error: OSError) -> None:
+    def _broken(self, error: Exception) -> None:
         self.close()
-        self._warn(f"The journal of this run is not kept: {self.path} cannot be written: {error.strerror}")
+        self._warn(f"The journal of this run is not kept: {self.path} cannot be written: {said(error)}")
 
 
 def _told(event: Event) -> str:

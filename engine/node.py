@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.values import Json, canonical
@@ -127,7 +127,12 @@ class Node(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        protected_namespaces=(),
     )
 
     node_type: ClassVar[NodeType]
@@ -153,7 +158,9 @@ class Node(BaseModel):
             raise TypeError(f"{cls.__name__}: version is {version!r}; use a whole number from 1")
         if not isinstance(libraries, tuple):
             raise TypeError(f'{cls.__name__}: libraries is {libraries!r}; write a tuple, such as ("torch",)')
-        if "run" not in vars(cls):
+        if cls.run is Node.run:
+            if (category, version, pure, accelerator, libraries) != ("other", 1, True, False, ()):
+                raise TypeError(f"{cls.__name__}: class keywords are for nodes, and this one has no run()")
             return  # a shared base of several nodes, not a node itself
         cls.node_type = NodeType(
             name=cls.__name__,
@@ -166,6 +173,7 @@ class Node(BaseModel):
             outputs=_outputs(cls),
             cls=cls,
         )
+        _check_defaults(cls)
 
     def run(self, ctx: Context) -> Any:
         """Compute the outputs. Inputs are read-only; ask `ctx` for everything else."""
@@ -183,6 +191,16 @@ class Node(BaseModel):
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
         """Rewrite inputs that were saved by an older `version` of this type."""
         return inputs
+
+
+def _check_defaults(cls: type[Node]) -> None:
+    try:
+        cls.__pydantic_validator__.validate_python({})
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            if fault["type"] != "missing":
+                place = ".".join(map(str, fault["loc"]))
+                raise TypeError(f"{cls.__name__}.{place}: refuses its own default: {fault['msg']}") from None
 
 
 def _inputs(cls: type[Node]) -> dict[str, Input]:

@@ -30,6 +30,8 @@ class Step:
     """Its content key; None while that depends on a file whose name another step has yet to say."""
     keep: bool
     """False if its result means nothing to a later run, because it or an ancestor acts on the world."""
+    fingerprint: Json = None
+    """What it reads from the world, as the plan found it."""
     action: Action = "run"
     tier: Tier | None = None
     made: float = 0.0
@@ -156,11 +158,13 @@ def _steps(
                 except Exception as error:  # the code of a node pack may raise anything
                     problems.append(explained(error, node, bound.type.name)[0])
                     fingerprint = None
+            world = fingerprint
             if not bound.type.pure:
                 nonce = nonce or os.urandom(16).hex()
-                fingerprint = [fingerprint, nonce, node]
-            keys[node] = key = step_key(bound, keys, fingerprint, device)
-        step = steps[node] = Step(bound, parents, key, keep, late=key is None, index=len(steps))
+                world = [fingerprint, nonce, node]
+            keys[node] = key = step_key(bound, keys, world, device)
+        step = Step(bound, parents, key, keep, fingerprint, late=key is None, index=len(steps))
+        steps[node] = step
         if key is not None and (leader := leaders.setdefault(key, step)) is not step:
             step.action, step.leader = "share", leader
     return steps, problems

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from engine.errors import Problem, said
 from engine.node import Node, NodeType
@@ -131,22 +132,38 @@ def _digest(path: Path) -> str:
     return sha256(b"".join(sha256(file.read_bytes()).encode() for file in files))
 
 
+class _Source(SourceFileLoader):
+    """Runs what the file says now: bytecode that Python kept may be of what it said a moment ago."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import(path: Path) -> ModuleType:
     name = f"safelight_user_nodes.{path.stem}"
-    source = path / "__init__.py" if path.is_dir() else path
-    spec = importlib.util.spec_from_file_location(
-        name, source, submodule_search_locations=[str(path)] if path.is_dir() else None
-    )
+    source = str(path / "__init__.py" if path.is_dir() else path)
+    folders = [str(path)] if path.is_dir() else None
+    spec = spec_from_file_location(name, loader=_Source(name, source), submodule_search_locations=folders)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    _forget(name)
+    module = module_from_spec(spec)
     sys.modules[name] = module  # so that annotations and pickles of the module's own names resolve
+    keeps_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # also of what a package imports
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        _forget(name)
         raise
+    finally:
+        sys.dont_write_bytecode = keeps_bytecode
     return module
+
+
+def _forget(name: str) -> None:
+    """Drop a pack that was loaded before, and the modules inside it."""
+    for loaded in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
+        del sys.modules[loaded]
 
 
 def _broken(place: str, error: BaseException) -> Problem:

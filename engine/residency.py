@@ -66,10 +66,6 @@ class Residency:
         """The identities of what is loaded on a device now, the least recently used first."""
         return list(self._loaded.get(device, ()))
 
-    def loaded_bytes(self, device: str) -> int:
-        """How many bytes are loaded on a device now."""
-        return sum(size for _, size in self._loaded.get(device, {}).values())
-
     def clear(self) -> None:
         """Let go of everything."""
         with self._lock:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.context import Cancel, Context
-from engine.errors import Cancelled, Problem, explained
+from engine.errors import Cancelled, NodeError, Problem, explained
 from engine.events import Done, Emit, Event, Failed, Finished, Planned, Skipped, Started, State
 from engine.files import Files
 from engine.keys import step_key
@@ -21,7 +21,7 @@ from engine.plan import Plan, Step
 from engine.residency import Residency
 from engine.schedule import Job, Schedule
 from engine.store.store import Result, Store, Tier
-from engine.values import Json, Packed, pack, wire_of
+from engine.values import Packed, pack, wire_of
 
 CANCELLED = "the run was cancelled"
 
@@ -254,8 +254,9 @@ class Run:
             assert key is not None  # a kept step has kept parents, and those are done
             keys[link.node] = key
         cls = step.bound.type.cls
-        fingerprint: Json = cls(**inputs).fingerprint(self._files) if step.bound.type.reads_world else None
-        return step_key(step.bound, keys, fingerprint, self._plan.device)
+        if step.bound.type.reads_world:
+            step.fingerprint = cls(**inputs).fingerprint(self._files)
+        return step_key(step.bound, keys, step.fingerprint, self._plan.device)
 
     def _through_lifecycles(self, step: Step, inputs: dict[str, object], start: float) -> tuple[Result, bool]:
         entered: list[Lifecycle] = []
@@ -291,10 +292,15 @@ class Run:
         node = node_type.cls(**inputs)
         ctx = Context(step.id, self._emit, self._cancel, self._files, self._residency, self._device)
         outputs = outputs_of(node_type, node.run(ctx))
+        spelled: dict[str, object] = {}
         for name, kind in node_type.outputs.items():
             if not kind.holds(outputs[name]):
                 raise TypeError(f"output {name!r} is {wire_of(outputs[name])} where {kind} was declared")
-        return outputs
+            spelled[name] = kind.spelled(outputs[name])
+        if node_type.reads_world and step.keep and node.fingerprint(self._files) != step.fingerprint:
+            hint = "run again to use it as it is now; a node that never reads the same twice is pure=False"
+            raise NodeError("what it reads changed while it was read", hint=hint, code="changed_file")
+        return spelled
 
     def _failed(self, step: Step, error: BaseException, seconds: float) -> None:
         problem, trace = explained(error, step.id, step.bound.type.name)

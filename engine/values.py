@@ -78,6 +78,12 @@ class Value:
     def __init_subclass__(cls, wire: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.wire = wire or cls.__name__
+        taken = Value.types.get(cls.wire)
+        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(
+                f"the wire type {cls.wire} is {taken.__module__}.{taken.__qualname__} already;"
+                f' name this one otherwise, such as class {cls.__name__}(Value, wire="my_pack/{cls.wire}")'
+            )
         Value.types[cls.wire] = cls
 
     def pack(self) -> Packed:
@@ -144,7 +150,7 @@ def pack(value: object) -> Packed:
     """
     if isinstance(value, Value):
         return value.pack()
-    if isinstance(value, list | tuple) and any(isinstance(item, Value) for item in value):
+    if isinstance(value, list | tuple) and _holds_value(value):
         items = [pack(item) for item in value]
         meta: Json = [{"type": item.type, "meta": item.meta, "parts": len(item.parts)} for item in items]
         parts = (
@@ -155,6 +161,12 @@ def pack(value: object) -> Packed:
         return Packed("list", meta, tuple(parts))
     _encode(value)
     return Packed("json", value)  # type: ignore[arg-type]  # _encode has just proved it
+
+
+def _holds_value(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_holds_value, value))
+    return isinstance(value, Value)
 
 
 def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:

@@ -38,9 +38,16 @@ class Wire:
         """True if a value at hand is of this type; an int is also a float."""
         return _holds(self.name, self.lists, value)
 
-    def spelled(self, value: Json) -> Json:
-        """The one spelling of a literal of this type: where floats are taken, 7 becomes 7.0."""
-        return _floated(value) if self.name == "float" else value
+    def spelled(self, value: Any) -> Any:
+        """The one spelling of a value of this type: lists for tuples, and 7.0 for 7 where floats are taken.
+
+        What is kept and read again is then what the first reader saw.
+
+        Raises:
+            TypeError: a key of a dict is not text, which JSON cannot say.
+        """
+        plain = _listed(value) if isinstance(value, list | tuple | dict) else value
+        return _floated(plain) if self.name == "float" else plain
 
     def fits(self, into: Wire) -> bool:
         """True if what leaves here may enter there: the same type, a subtype, or an int as a float."""
@@ -60,6 +67,17 @@ def _holds(name: str, lists: int, value: object) -> bool:
     if (plain := _PYTHON.get(name)) is not None:
         return isinstance(value, plain) and (plain is bool or not isinstance(value, bool))
     return name == ANY or isinstance(value, Value.types.get(name, ()))
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_listed(item) for item in value]
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} of a dict is not text")
+        return {key: _listed(item) for key, item in value.items()}
+    return value
 
 
 def _floated(value: Json) -> Json:

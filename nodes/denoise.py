@@ -41,7 +41,8 @@ class Denoise(Node, category="sampling", accelerator=True, libraries=("torch", "
     rescale: Annotated[float, Range(0, 1, step=0.05)] = 0.0
     """Takes back the glare of strong guidance (arXiv:2305.08891); 0.7 suits models trained to zero signal."""
     strength: Annotated[float, Range(0, 1, step=0.05)] = 1.0
-    """How much of the latent to replace: 1 starts from noise alone, 0.5 keeps the composition."""
+    """How much of the latent to replace: 1 starts from noise alone, as if it were empty; 0.5 keeps the
+    composition."""
 
     def run(self, ctx: Context) -> Sampled:
         from nodes.sd import samplers, schedules
@@ -65,9 +66,7 @@ class Denoise(Node, category="sampling", accelerator=True, libraries=("torch", "
             )
             given = self.latent.samples.to(ctx.device)
             noise = NoiseSource(self.seed, len(given))
-            x = samplers.start(
-                noise.like(given), plan.sigmas, given if self.strength < 1 or given.any() else None
-            )
+            x = samplers.start(noise.like(given), plan.sigmas, given if self.strength < 1 else None)
             for step in ctx.track(samplers.sample(self.sampler, denoiser, x, plan.sigmas, noise), plan.steps):
                 x = step.x
                 ctx.preview(Latent(step.x0))

@@ -194,7 +194,19 @@ class Image(Value):
     """uint8 [pictures, height, width, 3], RGB."""
 
     def __post_init__(self) -> None:
-        self.pixels.setflags(write=False)
+        """Checks the pixels, and makes them safe from writes, in a copy of their own where it must be.
+
+        Raises:
+            TypeError: they are of another kind or shape.
+        """
+        pixels = self.pixels
+        if pixels.dtype.name != "uint8" or pixels.ndim != 4 or pixels.shape[-1] != 3 or not pixels.size:
+            found = f"{pixels.dtype} {list(pixels.shape)}"
+            raise TypeError(f"an Image holds uint8 [pictures, height, width, 3], not {found}")
+        if pixels.flags.writeable or pixels.base is not None:
+            pixels = pixels.copy()
+            pixels.setflags(write=False)
+            object.__setattr__(self, "pixels", pixels)
 
     def summary(self) -> str:
         """How many, and how large."""

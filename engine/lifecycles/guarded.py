@@ -14,8 +14,9 @@ from engine.values import arrays, sha256
 class Guarded:
     """Compares every tensor of the inputs before and after a step.
 
-    A tensor counts its in-place writes itself (`_version`); arrays without such a count are compared by
-    content. A write into an input would change what other steps and the store hold under the same key.
+    A tensor counts its in-place writes itself (`_version`); on the CPU, where they can be made behind its
+    back, its content is compared as well, as that of arrays without such a count is. A write into an input
+    would change what other steps and the store hold under the same key.
     """
 
     def __init__(self) -> None:
@@ -54,8 +55,18 @@ def _mark(held: Any) -> object:
     except RuntimeError:  # a tensor made in inference mode counts nothing
         version, held = None, held.cpu().numpy()
     if isinstance(version, int):
-        return version
+        return version, _content(held)
     flags = getattr(held, "flags", None)
     if flags is not None and not flags.writeable:
         return None  # numpy itself refuses the write
     return sha256(memoryview(held).tobytes())
+
+
+def _content(tensor: Any) -> str:
+    """The digest of a tensor on the CPU: a write through its numpy view is not counted in `_version`."""
+    if str(getattr(tensor, "device", "")) != "cpu":
+        return ""
+    import torch
+
+    flat = tensor.detach().contiguous().flatten()
+    return sha256(memoryview(flat.view(torch.uint8).numpy()).tobytes())

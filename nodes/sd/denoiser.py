@@ -95,7 +95,7 @@ class Denoiser:
 
     def _ask(self, scaled: Tensor, timestep: Tensor, embeddings: Tensor) -> Tensor:
         answer: Tensor = self._unet(
-            scaled.to(self._unet.dtype), timestep, encoder_hidden_states=embeddings, return_dict=False
+            scaled.to(self._cond.dtype), timestep, encoder_hidden_states=embeddings, return_dict=False
         )[0]
         return answer.to(scaled.dtype)
 
