@@ -266,7 +266,7 @@ class ScribbleUnseen(Node):
         return 1
 
 
-def test_checked_mode_sees_a_write_behind_the_tensor_s_back(bench: Bench) -> None:
-    bench.registry = Registry([MakePlain, ScribbleUnseen])
+def test_checked_mode_sees_a_write_behind_the_tensor_s_back() -> None:
+    bench = Bench(registry=Registry([MakePlain, ScribbleUnseen]))
     nodes = {"make": ("MakePlain", {}), "bad": ("ScribbleUnseen", {"a": {"from": "make.out"}})}
     assert state(bench.run(graph_of(nodes)), "bad") == ("failed", "wrote_input")
