@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from engine import png, whole_file
 from engine.errors import SafelightError
 from engine.plan import Plan
 from engine.registry import Annotate, Made
+from engine.slug import slug
 from engine.source import CHUNK
 from engine.store.store import Store
 from engine.values import Json, Packed
@@ -43,9 +43,11 @@ class Outputs:
     """Writes what the graph of a plan declares.
 
     A file is called after the graph, the output and a counter: `mug-on-a-desk-image-0001.png`. A picture
-    carries the graph with the values of this run (`safelight`) and what the node packs say of it. When the
-    very same bytes lie in the folder already under one of these names, that file is the answer, so a run
-    from the cache points at its picture instead of filling the folder.
+    carries the graph with the values of this run (`safelight`) and what the node packs say of it. It can be
+    run like the graph's own file, from anywhere, since the command line names the files that a graph reads so
+    that they are found again (`findable`). When the very same bytes lie in the folder already under one of
+    these names, that file is the answer, so a run from the cache points at its picture instead of filling the
+    folder.
 
     Args:
         plan: what was run.
@@ -138,12 +140,6 @@ class _Meta(Mapping[str, Json]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
-
-
-def slug(text: str) -> str:
-    """A title as a part of a file name: letters and digits of any script, and dashes; never a path."""
-    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", text).lower()).strip("-")
-    return words[:40].strip("-") or "graph"
 
 
 class _Series:

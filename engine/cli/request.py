@@ -69,10 +69,10 @@ def session(home: Path | None, device: str | None = None) -> Session:
     return Session(settings.load(home, **fixed), warn=say.warn)
 
 
-def asked(
+def read(
     session: Session, graph: Path, words: Sequence[str], sets: Sequence[str] | None
 ) -> tuple[Graph, dict[str, Json]]:
-    """The graph with what `--set` changes, and the values for its inputs.
+    """The graph with what `--set` changes, and the values for its inputs; files are not looked for.
 
     Raises:
         GraphError: the graph or an option is no good; with every problem of the first of them that is not.
@@ -80,9 +80,19 @@ def asked(
     from engine.cli import options
 
     document = session.load(graph)
-    session.files.beside = graph.absolute().parent
     values = options.parse(document, words)
     return options.with_sets(document, sets or (), session.registry), values
+
+
+def asked(
+    session: Session, graph: Path, words: Sequence[str], sets: Sequence[str] | None
+) -> tuple[Graph, dict[str, Json]]:
+    """The same, with every file named so that it is found from anywhere; see `findable.findable`."""
+    from engine.findable import findable
+
+    session.files.beside = graph.absolute().parent
+    document, values = read(session, graph, words, sets)
+    return findable(document, values, session.registry, session.files)
 
 
 def show_help(ctx: typer.Context, graph: Path | None) -> int:

@@ -68,6 +68,8 @@ def run(
         problems = [node.problem for node in report.nodes.values() if node.problem is not None]
         folder = folder or session.settings.home / "outputs"
         try:
+            if any(packed.parts for packed in report.outputs.values()):
+                session.files.keep(say.warn)
             writer = Outputs(plan, session.store, session.registry.annotators, say.warn)
             outputs = writer.write(report.outputs, folder, document.title or path.stem)
         except SafelightError as error:

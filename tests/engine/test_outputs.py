@@ -21,8 +21,9 @@ from engine.errors import SafelightError
 from engine.files import Digests, Files
 from engine.graph import Entry, From, Graph, GraphInput, Literal, Param
 from engine.node import Node
-from engine.outputs import Outputs, Written, slug
+from engine.outputs import Outputs, Written
 from engine.registry import Annotate, Made, Registry
+from engine.slug import slug
 from engine.store.memory import Memory
 from engine.store.store import Result
 from engine.store.tiered import Tiered

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from engine import graph as documents
 from engine.values import digest_of
-from tests.engine.cli.conftest import Call, Write
+from tests.engine.cli.conftest import Answer, Call, Write
 
 
 def opened(path: Path) -> PngImageFile:
@@ -234,6 +234,85 @@ def test_a_file_beside_the_graph_is_found(
     (graph.parent / "note.txt").write_text("beside")
     monkeypatch.chdir(home)
     assert call("run", graph, "--json").json["outputs"]["text"]["value"] == "beside"
+
+
+@pytest.fixture
+def titled(write: Write) -> Path:
+    """A graph of one picture that depends on a file beside it."""
+    folder = Path("mine")
+    (folder / "notes").mkdir(parents=True)
+    (folder / "notes" / "My Note.TXT").write_text("first")
+    nodes = {
+        "read": ("ReadText", {"file": {"param": "file"}}),
+        "paint": ("Paint", {"name": {"from": "read.out"}}),
+    }
+    inputs = {"file": {"type": "file", "default": "notes/My Note.TXT"}}
+    return write(nodes, inputs, {"image": "paint.out"}, name="mine/graph.json")
+
+
+def picture(answer: Answer) -> Path:
+    (file,) = answer.json["outputs"]["image"]["files"]
+    return Path(file)
+
+
+@pytest.mark.parametrize("how", ["beside", "here", "absolute", "set"])
+def test_a_picture_finds_its_files_again_from_anywhere(
+    call: Call, titled: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.chdir(titled.parent if how == "here" else home)
+    absolute = str(titled.parent / "notes" / "My Note.TXT")
+    words = {"absolute": ["--file", absolute], "set": ["--set", f"read.file={absolute}"]}.get(how, [])
+    first = picture(call("run", titled, "--json", *words))
+    assert {step["action"] for step in call("plan", titled, "--json", *words).json["steps"]} == {"reuse"}
+    (titled.parent / "notes" / "My Note.TXT").unlink()
+    titled.unlink()
+    monkeypatch.chdir("/")
+    again = call("run", first, "--json", "--out", tmp_path / "again")
+    assert {node["state"] for node in again.json["nodes"].values()} == {"cached"}
+    assert picture(again).read_bytes() == first.read_bytes()
+    assert call("cache", "clear").code == 0
+    afresh = call("run", first, "--json", "--out", tmp_path / "afresh")
+    assert {node["state"] for node in afresh.json["nodes"].values()} == {"done"}
+    assert picture(afresh).read_bytes() == first.read_bytes()
+    carried = opened(first).text["safelight"]
+    assert "my-note-" in carried
+    assert str(tmp_path) not in carried, "where it lay is nobody's business"
+    assert len(list((home / "inputs").rglob("*.txt"))) == 1
+
+
+def test_a_file_that_changed_is_another_file(call: Call, titled: Path, home: Path) -> None:
+    first = picture(call("run", titled, "--json"))
+    (titled.parent / "notes" / "My Note.TXT").write_text("second")
+    second = picture(call("run", titled, "--json"))
+    assert first.read_bytes() != second.read_bytes()
+    for file in (first, second):
+        assert (
+            picture(call("run", file, "--json", "--out", f"again-{file.stem}")).read_bytes()
+            == file.read_bytes()
+        )
+    assert {path.read_text() for path in (home / "inputs").rglob("*.txt")} == {"first", "second"}
+
+
+def test_a_file_in_the_home_keeps_its_name_and_no_copy_is_made(call: Call, titled: Path, home: Path) -> None:
+    (home / "inputs").mkdir()
+    (home / "inputs" / "note.txt").write_text("inside")
+    first = picture(call("run", titled, "--file", "note.txt", "--json"))
+    assert documents.parse(opened(first).text["safelight"]).inputs["file"].default == "note.txt"
+    assert [path.name for path in (home / "inputs").iterdir()] == ["note.txt"]
+
+
+def test_a_plan_copies_nothing(call: Call, titled: Path, home: Path) -> None:
+    assert call("plan", titled).code == 0
+    assert not (home / "inputs").exists()
+
+
+def test_a_copy_that_cannot_be_made_costs_no_picture(call: Call, titled: Path, home: Path) -> None:
+    (home / "inputs").mkdir()
+    (home / "inputs" / "kept").write_text("in the way")
+    answer = call("run", titled, "--json")
+    assert answer.code == 0
+    assert picture(answer).is_file()
+    assert "cannot be kept" in answer.err
 
 
 def test_an_output_folder_that_cannot_be_written_fails_in_words(call: Call, painting: Path) -> None:

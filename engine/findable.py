@@ -1,0 +1,83 @@
+"""Names for the files of a graph under which they are found again, from wherever its picture is run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from engine.check import upgraded
+from engine.errors import GraphError, NodeError
+from engine.files import Files
+from engine.graph import Entry, Graph, Literal, Param
+from engine.node import Input
+from engine.registry import Registry
+from engine.values import Json
+from engine.widgets import FileIn
+
+KEPT_KINDS = frozenset({"inputs"})
+"""Kinds of files that are small enough to keep a copy of: the pictures that a graph begins with."""
+
+
+def findable(
+    graph: Graph, values: Mapping[str, Json], registry: Registry, files: Files
+) -> tuple[Graph, dict[str, Json]]:
+    """The graph and its values, with every file named so that it is found from anywhere on this machine.
+
+    A written picture carries its graph, and shall give the same bytes when it is run from another folder,
+    where a name relative to the graph's own folder leads nowhere. So what lies outside of the home's folders
+    goes by a name made of its content (`Files.stage`), which says nothing of the user's folders; a run that
+    writes pictures then keeps a copy under that name (`Files.keep`). A model is too large for that: its path
+    becomes absolute. Everything else, names that lead nowhere included, stays as it is.
+
+    Args:
+        graph: the document.
+        values: values for its inputs; missing ones take their defaults.
+        registry: says which inputs of its nodes are files.
+        files: finds them, and remembers what is to be kept.
+    """
+    nodes = dict(graph.nodes)
+    readers: dict[str, set[str | None]] = defaultdict(set)
+    for node, saved in graph.nodes.items():
+        node_type = registry.types.get(saved.name)
+        if node_type is None:
+            continue
+        try:
+            entry = upgraded(node, saved, node_type)
+        except GraphError:
+            continue  # the check says so
+        renamed = {}
+        for name, binding in entry.inputs.items():
+            kind = _kind(node_type.inputs.get(name))
+            if isinstance(binding, Param):
+                readers[binding.name].add(kind)
+            elif isinstance(binding, Literal) and (found := _found(files, kind, binding.value)):
+                renamed[name] = Literal(found)
+        if renamed:
+            nodes[node] = Entry(entry.type, {**entry.inputs, **renamed}, entry.title)
+    given = dict(values)
+    for name, kinds in readers.items():
+        if name in graph.inputs:
+            kind = kinds.pop() if len(kinds) == 1 else None  # of several it means more than a file
+            if found := _found(files, kind, values.get(name, graph.inputs[name].default)):
+                given[name] = found
+    return Graph(nodes, graph.inputs, graph.outputs, graph.title, graph.doc, graph.layout), given
+
+
+def _kind(item: Input | None) -> str | None:
+    """The kind of file that an input names."""
+    metadata = item.info.metadata if item is not None else []
+    return next((extra.kind for extra in metadata if isinstance(extra, FileIn)), None)
+
+
+def _found(files: Files, kind: str | None, name: Json) -> str | None:
+    """The name to put in place of this one; None to leave it."""
+    if kind is None or not isinstance(name, str) or files.inside(kind, name):
+        return None
+    try:
+        path = files.find(kind, name)
+        if kind in KEPT_KINDS and path.is_file():
+            return files.stage(kind, path)
+    except NodeError:
+        return None  # whoever needs the file says so
+    # A bare name may be one that a node knows without any file.
+    return str(path) if "/" in name or "\\" in name else None
