@@ -10,9 +10,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from engine.errors import GraphError, Problem, said, short
+from engine.errors import GraphError, Problem, explained, said, short
+from engine.files import Files
 from engine.graph import Binding, Entry, From, Graph, GraphInput, Literal, Param
 from engine.node import Input, NodeType
+from engine.problems import Problems
 from engine.registry import Registry, near
 from engine.values import Json, canonical
 from engine.wires import bare
@@ -41,7 +43,8 @@ class Checked:
     values: dict[str, Json] = field(default_factory=dict)
     """The graph's inputs as this run has them."""
     steps: dict[str, Bound] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
+    """What is wrong, in full up to `problems.MOST`."""
 
     @property
     def ok(self) -> bool:
@@ -64,6 +67,23 @@ def check(graph: Graph, registry: Registry, values: Mapping[str, Json] | None = 
     for name, link in graph.outputs.items():
         _output(checked, registry, name, link)
     return checked
+
+
+def unreadable(checked: Checked, files: Files) -> list[Problem]:
+    """What is wrong with the files that the sound nodes name themselves; nothing is planned or run.
+
+    Args:
+        checked: what `check` found, whatever that was.
+        files: where to look for them.
+    """
+    problems = Problems()
+    for node, bound in checked.steps.items():
+        if bound.type.reads_world and not bound.links:
+            try:
+                canonical(bound.type.cls(**bound.literals).fingerprint(files))
+            except Exception as error:  # the code of a node pack may raise anything
+                problems.append(explained(error, node, bound.type.name)[0])
+    return problems
 
 
 def _graph_inputs(checked: Checked, given: Mapping[str, Json]) -> None:

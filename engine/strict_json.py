@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from engine.errors import GraphError, Problem, short
+from engine.problems import Problems
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 64
@@ -18,7 +19,7 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
     """Read JSON that must be finite, unambiguous and of bounded size and depth.
 
     Raises:
-        GraphError: with every problem found; each names its line or its path.
+        GraphError: with every problem found, up to `problems.MOST`; each names its line or its path.
     """
     text = _decoded(data, max_bytes)
     # An upper bound: commas inside of texts count too.
@@ -33,7 +34,7 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
         raise _refused("bad_json", f"not JSON: {error.msg} at {place}", "mend the file there") from None
     except ValueError:  # an integer of more digits than Python will read
         raise _refused("bad_json", "a whole number in it has thousands of digits", None) from None
-    problems: list[Problem] = []
+    problems = Problems()
     plain = _walk(tree, "", 1, max_depth, problems)
     if problems:
         raise GraphError(problems)
