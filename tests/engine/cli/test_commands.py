@@ -80,6 +80,29 @@ def test_check_reports_files_that_are_missing(call: Call, write: Write) -> None:
     ]
 
 
+def test_check_finds_missing_files_beside_other_problems_and_in_every_node(
+    call: Call, write: Write, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "here.txt").write_text("beside the graph")
+    nodes = {
+        "paint": ("Paint", {"grey": 256}),
+        "read": ("ReadText", {"file": {"param": "file"}}),
+        "unused": ("ReadText", {"file": "gone too.txt"}),
+        "found": ("ReadText", {"file": "here.txt"}),
+        "late": ("ReadText", {"file": {"from": "found.out"}}),
+    }
+    inputs = {"file": {"type": "file", "default": "gone.txt"}}
+    graph = write(nodes, inputs, {"image": "paint.out", "text": "read.out"})
+    answer = call("check", graph, "--json")
+    assert answer.code == 2
+    assert {(problem["code"], problem["node"]) for problem in answer.json["problems"]} == {
+        ("out_of_range", "paint"),
+        ("missing_file", "read"),
+        ("missing_file", "unused"),
+    }
+    assert {path.name for path in home.iterdir()} == {"nodes"}, "checking makes no store"
+
+
 def test_check_does_not_ask_for_values_that_only_a_run_needs(call: Call, write: Write) -> None:
     graph = write({"say": ("Say", {"text": {"param": "text"}})}, {"text": {"type": "text"}}, {"x": "say.out"})
     answer = call("check", graph, "--json")
