@@ -41,7 +41,7 @@ class Blobs:
         Raises:
             TimeoutError: another process has not come out for ten seconds.
         """
-        handle = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        handle = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
         try:
             deadline = time.monotonic() + 10
             while not _lock(handle):
@@ -57,7 +57,7 @@ class Blobs:
         if self._alive is None:
             self._mine.mkdir(parents=True)
             os.makedirs(self._root, exist_ok=True)
-            self._alive = os.open(self._mine / "alive", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            self._alive = os.open(self._mine / "alive", os.O_CREAT | os.O_RDWR, 0o644)
             _lock(self._alive)
 
     def others(self) -> tuple[int, int]:
@@ -148,7 +148,7 @@ class Blobs:
 def _lives(place: Path) -> bool:
     """Whether the process that made a folder in `tmp` still holds its lock."""
     try:
-        alive = os.open(place / "alive", os.O_RDWR | os.O_CLOEXEC)
+        alive = os.open(place / "alive", os.O_RDWR)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
