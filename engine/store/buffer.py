@@ -108,6 +108,7 @@ class Buffer:
         with self._lock:
             if entry.key in self._rows:
                 self._release(row.file_bytes)
+                self._discard(row)
                 return
             if not self._rows:
                 self._since = time.monotonic()
@@ -178,4 +179,9 @@ class Buffer:
         if row is not None:
             self._row_bytes -= row.row_bytes
             self._release(row.file_bytes)
-            self.folder.discard(row.brought)
+            self._discard(row)
+
+    def _discard(self, row: Pending) -> None:
+        """Delete the files that a row brought, unless another that waits holds them."""
+        held = {digest for other in self._rows.values() for digest in other.files}
+        self.folder.discard([digest for digest in row.brought if digest not in held])

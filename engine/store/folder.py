@@ -83,10 +83,10 @@ class Folder:
         with self.index.writing():
             # A file may have been evicted by another process since its row began to wait.
             torn = [row for row in rows if not all(map(self._blobs.has, row.files))]
-            self.index.insert([row for row in rows if row not in torn])
+            left_out = self.index.insert([row for row in rows if row not in torn])
             self.index.touch(used)
             evicted = self.index.size() > self.limit and self.index.shrink(self._low) > 0
-        for row in torn:
+        for row in torn + left_out:
             self.discard(row.brought)
         return evicted
 

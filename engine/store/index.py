@@ -65,17 +65,22 @@ class Index:
         """Whether an entry holds this file."""
         return bool(self._writer.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone())
 
-    def insert(self, waiting: Sequence[Pending]) -> None:
-        """Add rows with the sizes of their parts, and the bytes of the short ones."""
+    def insert(self, waiting: Sequence[Pending]) -> list[Pending]:
+        """Add rows with the sizes of their parts, and the bytes of the short ones.
+
+        Returns:
+            the rows that were left out, since others with their keys are held already.
+        """
         held = {row.key for row in self._held([row.entry.key for row in waiting])}
         now, floor = time.time(), self._floor()
         number = self._number("SELECT coalesce(max(id), 0) FROM entries")
-        rows, parts = [], []
+        rows, parts, left_out = [], [], []
         short: dict[str, bytes] = {}
         files: dict[str, int] = {}
         for row in waiting:
             entry = row.entry
             if entry.key in held:
+                left_out.append(row)
                 continue
             number += 1
             size = row.row_bytes + row.file_bytes
@@ -91,6 +96,7 @@ class Index:
         for digest, size in files.items():
             if self._writer.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, size)).rowcount:
                 self._grow(size)
+        return left_out
 
     def touch(self, used: Mapping[str, float]) -> None:
         """Note when entries were used last."""

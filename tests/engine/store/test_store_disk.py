@@ -5,7 +5,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.store.disk import Disk
+from engine.store.folder import Folder
 from engine.store.layout import hash_of
 from engine.store.store import Held, Result
-from engine.values import Value, pack
+from engine.values import Value, pack, sha256
 from tests.engine.store.kept_grid import Grid
 from tests.engine.store.kept_values import (
     Note,
@@ -388,4 +389,39 @@ def test_after_close_everything_is_quiet(disk: Disk, warnings: list[str]) -> Non
     assert disk.verify() == []
     disk.flush()
     disk.close()
+    assert warnings == []
+
+
+def test_a_result_that_another_process_kept_first_leaves_no_file_behind(tmp_path: Path) -> None:
+    first, second = (Disk(tmp_path / "store", 64 * MB, pytest.fail) for _ in range(2))
+    shared, one, two = (letter * 20_000 for letter in (b"s", b"1", b"2"))
+    second.save("both", result(Note("second", (shared, two))))
+    first.save("both", result(Note("first", (shared, one))))
+    first.flush()
+    second.save("other", result(Note("other", (shared,))))
+    second.flush()
+    assert blob_names(first.folder) == {sha256(shared), sha256(one)}
+    assert second.load("both") == result(Note("first", (shared, one)))
+    assert second.load("other") == result(Note("other", (shared,)))
+    first.close()
+    second.close()
+
+
+def test_a_result_that_another_thread_kept_first_leaves_no_file_behind(
+    disk: Disk, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, one, two = (letter * 20_000 for letter in (b"s", b"1", b"2"))
+    real = Folder.write
+
+    def overtaken(folder: Folder, files: Mapping[str, bytes]) -> list[str]:
+        brought = real(folder, files)
+        monkeypatch.setattr(Folder, "write", real)
+        disk.save("both", result(Note("second", (shared, two))))
+        return brought
+
+    monkeypatch.setattr(Folder, "write", overtaken)
+    disk.save("both", result(Note("first", (shared, one))))
+    disk.flush()
+    assert blob_names(disk.folder) == {sha256(shared), sha256(two)}
+    assert disk.load("both") == result(Note("second", (shared, two)))
     assert warnings == []
