@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,7 +25,7 @@ MAX_PIXELS = 100_000_000
 FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"]
 
 
-class LoadImage(Node, category="image"):
+class LoadImage(Node, category="image", libraries=("pillow",)):
     """Read a picture from a file."""
 
     image: Annotated[str, FileIn(KIND)]
@@ -46,6 +47,8 @@ def _read(path: Path) -> Picture:
     from PIL import Image as pillow
     from PIL import ImageOps
 
+    # Pillow warns from 89 million pixels on, before anybody can see the size; the limit below is ours.
+    warnings.filterwarnings("ignore", category=pillow.DecompressionBombWarning)
     try:
         with pillow.open(path, formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
@@ -65,7 +68,7 @@ def _read(path: Path) -> Picture:
         ) from None
 
 
-class ResizeImage(Node, category="image"):
+class ResizeImage(Node, category="image", libraries=("pillow",)):
     """Bring a picture to a size."""
 
     image: Image
@@ -91,7 +94,7 @@ class ResizeImage(Node, category="image"):
         return Image(numpy.stack(resized))
 
 
-class SaveImage(Node, category="image", pure=False):
+class SaveImage(Node, category="image", pure=False, libraries=("pillow",)):
     """Write a picture to a file of your choice.
 
     A graph's declared outputs are written without this node, and carry the graph; use it for another name or

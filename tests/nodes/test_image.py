@@ -18,7 +18,7 @@ from engine.errors import NodeError
 from engine.session import Session
 from engine.testing import run_node
 from engine.values import pack, unpack
-from nodes.image import LoadImage, ResizeImage, SaveImage
+from nodes.image import MAX_PIXELS, LoadImage, ResizeImage, SaveImage
 from nodes.values import Image
 
 RED, CLEAR = (255, 0, 0), (0, 0, 0, 0)
@@ -69,24 +69,41 @@ def test_the_camera_turned_is_turned_back(session: Session, tmp_path: Path) -> N
     assert loaded(session, tmp_path / "picture.png").shape == (4, 2, 3)
 
 
-def bomb() -> bytes:
-    """A PNG whose header claims 60,000 x 60,000 pixels."""
+def claiming(width: int, height: int) -> bytes:
+    """A PNG that is no more than a header with this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no picture", b"<svg/>", bomb()], ids=["empty", "text", "svg", "bomb"]
+    "data", [b"", b"no picture", b"<svg/>", claiming(60_000, 60_000)], ids=["empty", "text", "svg", "bomb"]
 )
 def test_what_is_no_picture_is_refused(session: Session, tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(data)
     with pytest.raises(Exception, match=r"picture\.png (cannot be read as a picture|is 60000 x 60000)"):
         loaded(session, path)
+
+
+def test_a_large_picture_is_read_up_to_our_own_limit(session: Session, tmp_path: Path) -> None:
+    assert pillow.MAX_IMAGE_PIXELS is not None
+    path = tmp_path / "picture.png"
+    path.write_bytes(claiming(10_001, 10_000))
+    with pytest.raises(NodeError, match=r"picture\.png is 10001 x 10000; at most 100,000,000 pixels"):
+        loaded(session, path)
+    side = 9_600
+    assert pillow.MAX_IMAGE_PIXELS < side * side <= MAX_PIXELS
+    pillow.new("1", (side, side), 1).save(path)
+    assert loaded(session, path).shape == (side, side, 3)
+
+
+def test_the_release_of_pillow_is_part_of_the_key() -> None:
+    for node in (LoadImage, ResizeImage, SaveImage):
+        assert node.node_type.libraries == ("pillow",)
 
 
 def test_a_cut_file_is_refused(session: Session, tmp_path: Path) -> None:
@@ -109,6 +126,22 @@ def test_packing_keeps_every_pixel() -> None:
 def test_pictures_on_wires_cannot_be_written_into() -> None:
     with pytest.raises(ValueError, match="read-only"):
         Image(np.zeros((1, 8, 8, 3), "uint8")).pixels[0, 0, 0, 0] = 1
+
+
+def test_pictures_do_not_change_with_what_they_were_made_of() -> None:
+    base = np.zeros((1, 8, 8, 3), "uint8")
+    image = Image(base[:])
+    base[:] = 9
+    assert image.pixels.max() == 0
+    assert base.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((1, 8, 8, 3)), np.zeros((8, 8, 3), "uint8"), np.zeros(0, "uint8")]
+)
+def test_what_is_no_picture_is_refused_where_it_is_made(pixels: NDArray[Any]) -> None:
+    with pytest.raises(TypeError, match=r"an Image holds uint8 \[pictures, height, width, 3\], not"):
+        Image(pixels)
 
 
 def test_crop_keeps_proportions_and_stretch_does_not(session: Session) -> None:
