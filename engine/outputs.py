@@ -63,8 +63,8 @@ class Outputs:
         checked = plan.checked
         self._document = documents.dump(checked.graph.with_defaults(checked.values))
 
-    def write(self, packed: Mapping[str, Packed], folder: Path, name: str) -> dict[str, Written]:
-        """Write the outputs of one run.
+    def write(self, packed: Mapping[str, Packed], folder: Path, name: str) -> Iterator[tuple[str, Written]]:
+        """Write the outputs of one run, one with each step of the iterator.
 
         Args:
             packed: the outputs by name, as `Report.outputs` has them.
@@ -74,7 +74,8 @@ class Outputs:
         Raises:
             SafelightError: the folder cannot be written, or the disk is full; what was written is whole.
         """
-        return {output: self._written(output, value, folder, name) for output, value in packed.items()}
+        for output, value in packed.items():
+            yield output, self._written(output, value, folder, name)
 
     def _written(self, output: str, packed: Packed, folder: Path, name: str) -> Written:
         files: list[Path] = []

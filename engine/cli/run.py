@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +11,13 @@ import typer
 
 from engine.cli import request, say
 from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Targets
-from engine.cli.stopping import EXIT_CODE, stopping
+from engine.cli.stopping import EXIT_CODE, interruptible, stopping
 from engine.errors import Problem, SafelightError
 from engine.paths import expanded
 
 if TYPE_CHECKING:
     from engine.outputs import Written
+    from engine.plan import Plan
     from engine.run import Report
     from engine.session import Session
 
@@ -49,29 +50,28 @@ def run(
         return request.show_help(ctx, graph)
     path = request.given(graph)
     folder = None if out is None else expanded(out).absolute()  # before anything is run for it
-    with request.session(home, device) as session, stopping(session.cancel):
-        document, values = request.asked(session, path, ctx.args, sets)
-        if not quiet and not json:
-            say.problems(session.registry.problems)
-        plan = session.plan(document, values, to or ())
-        if not json:
-            say.problems(plan.checked.problems)
+    with request.session(home, device) as session:
+        with stopping(session.cancel):
+            document, values = request.asked(session, path, ctx.args, sets)
+            if not quiet and not json:
+                say.problems(session.registry.problems)
+            plan = session.plan(document, values, to or ())
+            if not json:
+                say.problems(plan.checked.problems)
 
-        from engine.cli.progress import view
+            from engine.cli.progress import view
 
-        with view(quiet) as shown:
-            report = session.walk(plan, shown)
+            with view(quiet) as shown:
+                report = session.walk(plan, shown)
 
-        from engine.outputs import Outputs
-
-        outputs: dict[str, Written] = {}
         problems = [node.problem for node in report.nodes.values() if node.problem is not None]
-        folder = folder or session.settings.home / "outputs"
+        outputs: dict[str, Written] = {}
         try:
-            if any(packed.parts for packed in report.outputs.values()):
-                session.files.keep(say.warn)
-            writer = Outputs(plan, session.store, session.registry.annotators, say.warn)
-            outputs = writer.write(report.outputs, folder, document.title or path.stem)
+            with interruptible():
+                for name, written in _written(session, plan, report, folder, document.title or path.stem):
+                    outputs[name] = written
+        except KeyboardInterrupt:
+            report.state = "cancelled"
         except SafelightError as error:
             report.state = "failed"
             problems.append(Problem("unwritable", str(error), hint="name another folder with --out"))
@@ -80,6 +80,18 @@ def run(
         else:
             _show(session, report, outputs, problems, quiet)
     return EXIT_CODES[report.state]
+
+
+def _written(
+    session: Session, plan: Plan, report: Report, folder: Path | None, name: str
+) -> Iterator[tuple[str, Written]]:
+    """The outputs as they are written, one by one."""
+    from engine.outputs import Outputs
+
+    if any(packed.parts for packed in report.outputs.values()):
+        session.files.keep(say.warn)
+    writer = Outputs(plan, session.store, session.registry.annotators, say.warn)
+    return writer.write(report.outputs, folder or session.settings.home / "outputs", name)
 
 
 def _answer(report: Report, outputs: Mapping[str, Written], problems: list[Problem]) -> None:

@@ -17,10 +17,7 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 @contextmanager
 def stopping(ask: Callable[[], None]) -> Iterator[None]:
-    """Within this, the first signal asks and the second ends the process; the store survives both.
-
-    A signal that the process was told to ignore, as shells tell what they start in the background, stays so.
-    """
+    """Within this, the first signal asks and the second ends the process; the store survives both."""
     asked = False
 
     def hear(number: int, frame: FrameType | None) -> None:
@@ -34,6 +31,27 @@ def stopping(ask: Callable[[], None]) -> Iterator[None]:
         ask()
         os.write(2, _MESSAGE)
 
+    with _heard_by(hear):
+        yield
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within this, a signal raises KeyboardInterrupt where the work stands, so that it can be tidied up."""
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _heard_by(hear):
+        yield
+
+
+@contextmanager
+def _heard_by(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Signals go to `hear`, except one that the process was told to ignore.
+
+    That is what shells tell the programs that they start in the background.
+    """
     signals = [
         number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN
     ]

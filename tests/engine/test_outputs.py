@@ -101,7 +101,7 @@ def write(tmp_path: Path, warnings: list[str]) -> Writer:
         name: str = "name",
         annotators: tuple[Annotate, ...] = (),
     ) -> dict[str, Written]:
-        return Outputs(planned, store, list(annotators), warnings.append).write(packed, folder, name)
+        return dict(Outputs(planned, store, list(annotators), warnings.append).write(packed, folder, name))
 
     return write
 

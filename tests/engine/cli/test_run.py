@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -328,6 +332,52 @@ def test_an_output_folder_that_cannot_be_written_fails_in_words(call: Call, pain
     assert "cannot be written" in shown.err
     assert "Traceback" not in shown.err
     assert Path("file").read_text() == "in the way"
+
+
+def test_outputs_written_before_one_that_fails_are_in_the_answer(
+    call: Call, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = {"one": ("Paint", {"grey": 1}), "two": ("Paint", {"grey": 2})}
+    graph = write(nodes, outputs={"first": "one.out", "second": "two.out"})
+    real, synced = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", full)
+    answer = call("run", graph, "--json", "--out", "here")
+    assert answer.code == 1
+    assert answer.json["state"] == "failed"
+    assert [problem["code"] for problem in answer.json["problems"]] == ["unwritable"]
+    assert answer.json["outputs"].keys() == {"first"}
+    assert [path.name for path in Path("here").iterdir()] == ["graph-first-0001.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_the_writing_of_outputs_at_once(
+    call: Call, write: Write, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    nodes = {"one": ("Paint", {"grey": 1}), "two": ("Paint", {"grey": 2})}
+    graph = write(nodes, outputs={"first": "one.out", "second": "two.out"})
+    real, synced = os.fsync, []
+
+    def interrupted(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) > 1:
+            os.kill(os.getpid(), number)
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    answer = call("run", graph, "--json", "--out", "here")
+    assert answer.code == 130
+    assert answer.json["state"] == "cancelled"
+    assert answer.json["outputs"].keys() == {"first"}
+    assert "Stopping" not in answer.err
+    assert [path.name for path in Path("here").iterdir()] == ["graph-first-0001.png"]
 
 
 def test_quiet_prints_the_outputs_alone(call: Call, write: Write) -> None:
