@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SAFELIGHT_", extra="forbid", env_nested_delimiter="__")
 
     home: Path
-    """Holds `models/`, `nodes/`, `graphs/`, `outputs/` and `store/`."""
+    """Holds `inputs/`, `models/`, `nodes/`, `graphs/`, `outputs/` and `store/`."""
     device: str = "auto"
     """What accelerator nodes compute on: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
     folders: dict[str, list[Path]] = Field(default_factory=dict)

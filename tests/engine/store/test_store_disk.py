@@ -425,3 +425,14 @@ def test_a_result_that_another_thread_kept_first_leaves_no_file_behind(
     assert blob_names(disk.folder) == {sha256(shared), sha256(two)}
     assert disk.load("both") == result(Note("second", (shared, two)))
     assert warnings == []
+
+
+def test_a_system_without_flags_of_posix_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.O_CLOEXEC", raising=False)
+    monkeypatch.setattr("engine.store.blobs.fcntl", None)
+    disk = Disk(tmp_path / "store", 64 * MB, pytest.fail)
+    disk.save("key", result(Note("long", (b"x" * 20_000,))))
+    disk.close()
+    again = Disk(tmp_path / "store", 64 * MB, pytest.fail)
+    assert again.load("key") == result(Note("long", (b"x" * 20_000,)))
+    again.close()
