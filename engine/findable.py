@@ -36,6 +36,7 @@ def findable(
         files: finds them, and remembers what is to be kept.
     """
     nodes = dict(graph.nodes)
+    kinds_of: dict[str, dict[str, str | None]] = {}
     readers: dict[str, set[str | None]] = defaultdict(set)
     for node, saved in graph.nodes.items():
         node_type = registry.types.get(saved.name)
@@ -45,28 +46,29 @@ def findable(
             entry = upgraded(node, saved, node_type)
         except GraphError:
             continue  # the check says so
+        if node_type.name not in kinds_of:
+            kinds_of[node_type.name] = {name: _kind(item) for name, item in node_type.inputs.items()}
+        kinds = kinds_of[node_type.name]
         renamed = {}
         for name, binding in entry.inputs.items():
-            kind = _kind(node_type.inputs.get(name))
             if isinstance(binding, Param):
-                readers[binding.name].add(kind)
-            elif isinstance(binding, Literal) and (found := _found(files, kind, binding.value)):
+                readers[binding.name].add(kinds.get(name))
+            elif isinstance(binding, Literal) and (found := _found(files, kinds.get(name), binding.value)):
                 renamed[name] = Literal(found)
         if renamed:
             nodes[node] = Entry(entry.type, {**entry.inputs, **renamed}, entry.title)
     given = dict(values)
-    for name, kinds in readers.items():
+    for name, meant in readers.items():
         if name in graph.inputs:
-            kind = kinds.pop() if len(kinds) == 1 else None  # of several it means more than a file
+            kind = meant.pop() if len(meant) == 1 else None  # of several it means more than a file
             if found := _found(files, kind, values.get(name, graph.inputs[name].default)):
                 given[name] = found
     return Graph(nodes, graph.inputs, graph.outputs, graph.title, graph.doc, graph.layout), given
 
 
-def _kind(item: Input | None) -> str | None:
-    """The kind of file that an input names."""
-    metadata = item.info.metadata if item is not None else []
-    return next((extra.kind for extra in metadata if isinstance(extra, FileIn)), None)
+def _kind(item: Input) -> str | None:
+    """The kind of file that an input names, if it does."""
+    return next((extra.kind for extra in item.info.metadata if isinstance(extra, FileIn)), None)
 
 
 def _found(files: Files, kind: str | None, name: Json) -> str | None:
