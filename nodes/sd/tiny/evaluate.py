@@ -37,7 +37,7 @@ SAMPLERS: dict[str, Callable[[Any], Any]] = {
         config, clip_sample=False, set_alpha_to_one=False, timestep_spacing="trailing"
     ),
 }
-GUIDANCE = 3.0
+GUIDANCE = 4.0
 """The guidance scale that the model draws best with."""
 EVALUATION_SEED = 20_000
 """Training draws its scenes from other seeds."""
