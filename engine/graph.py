@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from engine import strict_json
 from engine.errors import GraphError, Problem, said, short
+from engine.problems import Problems
 from engine.values import Json
 
 FORMAT = 1
@@ -112,24 +112,6 @@ class Graph:
         return Graph(self.nodes, inputs, self.outputs, self.title, self.doc, self.layout)
 
 
-def load(path: Path) -> Graph:
-    """The graph in a file.
-
-    Raises:
-        GraphError: it cannot be read; with every problem found.
-    """
-    try:
-        if path.stat().st_size > strict_json.MAX_BYTES:
-            raise GraphError([Problem("too_large", f"{path} is larger than {strict_json.MAX_BYTES:,} bytes")])
-        data = path.read_bytes()
-    except OSError as error:
-        hint = "check the path" if isinstance(error, FileNotFoundError) else None
-        raise GraphError(
-            [Problem("unreadable", f"{path} cannot be read: {error.strerror}", hint=hint)]
-        ) from None
-    return parse(data)
-
-
 def parse(data: bytes | str) -> Graph:
     """The graph that some JSON text describes.
 
@@ -223,7 +205,7 @@ class _Reader:
     """Turns parsed JSON into a graph and collects what is wrong on the way."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
+        self.problems = Problems()
 
     def bad(
         self, code: str, message: str, node: str | None = None, input: str | None = None, hint: str = ""

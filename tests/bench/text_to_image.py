@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine import graph as documents
-from engine import settings
+from engine import settings, source
 from engine.graph import From, Literal
 from engine.session import Session
 from engine.values import unpack
@@ -47,7 +47,7 @@ def bare() -> Callable[[str, int, str], Any]:
 
 def ours(session: Session) -> Callable[[str, int, str], Any]:
     """The saved graph, with the sampler that the pipeline above has."""
-    graph = documents.load(GRAPH)
+    graph = source.load(GRAPH)
     graph.nodes["denoise"].inputs |= {"sampler": Literal("euler"), "schedule": Literal("normal")}
     latent = documents.parse(documents.dump(graph))
     latent.outputs = {"image": From("denoise", "latent")}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import graph as documents
-from engine import strict_json
+from engine import source, strict_json
 from engine.errors import GraphError
 from engine.graph import Entry, From, Graph, GraphInput, Literal, Param
 from engine.json_schema import json_schema
@@ -82,7 +82,7 @@ def test_the_saved_graphs_are_canonical_and_as_the_schema_says(path: Path) -> No
     if path.name == "graph.schema.json":
         return
     text = path.read_text("utf-8")
-    assert documents.dump(documents.load(path)) == text
+    assert documents.dump(source.load(path)) == text
     jsonschema.validate(json.loads(text), json_schema())
 
 
@@ -249,7 +249,7 @@ def test_strict_json_agrees_with_the_standard_reader_or_refuses(data: bytes | st
 def test_an_unreadable_file_is_a_problem(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.json", tmp_path):
         with pytest.raises(GraphError) as caught:
-            documents.load(path)
+            source.load(path)
         assert [problem.code for problem in caught.value.problems] == ["unreadable"]
 
 

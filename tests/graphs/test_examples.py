@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine import graph as documents
+from engine import source
 from engine.graph import Entry, From, Literal
 from engine.session import Session
 from tests.nodes.conftest import GRAPHS, home, open_session, output, session
@@ -22,7 +23,7 @@ README = GRAPHS.parent / "README.md"
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_written_canonically_and_runs(session: Session, path: Path) -> None:
-    graph = documents.load(path)
+    graph = source.load(path)
     assert documents.dump(graph) == path.read_text(encoding="utf-8")
     assert session.check(graph).problems == []
     session.files.beside = path.parent
@@ -38,7 +39,7 @@ def test_the_readme_s_node_turns_light_into_dark(home: Path, open_session: Calla
     (home / "nodes" / "invert.py").write_text(code, encoding="utf-8")
     session = open_session()
     assert session.registry.problems == []
-    graph = documents.load(GRAPHS / "text_to_image.json")
+    graph = source.load(GRAPHS / "text_to_image.json")
     graph.nodes["invert"] = Entry("Invert@1", {"image": From("decode", "out"), "amount": Literal(1.0)})
     graph.outputs["dark"] = From("invert", "out")
     report = session.run(graph, {"steps": 3})

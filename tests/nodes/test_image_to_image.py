@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image as pillow
 
-from engine import graph as documents
+from engine import source
 from engine.session import Session
 from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, output, ran
 
-GRAPH = documents.load(GRAPHS / "image_to_image.json")
+GRAPH = source.load(GRAPHS / "image_to_image.json")
 STAR = str(GRAPHS / "pictures" / "green-star.png")
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import graph as documents
+from engine import source
 from engine.errors import GraphError
 from engine.session import Session
 from tests.nodes.conftest import GRAPHS, output, ran
 from tests.nodes.sd.conftest import TINY
 
-GRAPH = documents.load(GRAPHS / "text_to_image.json")
+GRAPH = source.load(GRAPHS / "text_to_image.json")
 FEW = {"steps": 2}
 
 

@@ -14,13 +14,14 @@ from diffusers import EulerDiscreteScheduler
 from PIL import Image as pillow
 
 from engine import graph as documents
+from engine import source
 from engine.graph import Literal
 from engine.session import Session
 from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, output, ran
 from tests.nodes.sd.conftest import Pipeline
 
-GRAPH = documents.load(GRAPHS / "text_to_image.json")
+GRAPH = source.load(GRAPHS / "text_to_image.json")
 FEW = {"steps": 4}
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from engine import graph as documents
+from engine import source
 from engine.values import digest_of
 from tests.engine.cli.conftest import Answer, Call, Write
 
@@ -75,7 +76,7 @@ def test_a_picture_carries_its_graph_and_what_the_pack_says(call: Call, painting
     (file,) = call("run", painting, "--grey", 11, "--json").json["outputs"]["image"]["files"]
     texts = opened(Path(file)).text
     carried = documents.parse(texts["safelight"])
-    original = documents.load(painting)
+    original = source.load(painting)
     assert {name: item.default for name, item in carried.inputs.items()} == {"grey": 11, "name": "é☕"}
     assert carried.nodes == original.nodes
     assert carried.outputs == original.outputs
