@@ -110,6 +110,13 @@ class Memory:
         self.clear()
 
 
+_OBJECT_BYTES = 64
+"""What a Python object takes besides its content, about."""
+
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+"""Types of values that hold no arrays, told apart early because most steps of a large graph make them."""
+
+
 class _Entry:
     """A kept result, what of it is its own and which arrays it may share, and its rank."""
 
@@ -118,9 +125,12 @@ class _Entry:
     def __init__(self, result: Result) -> None:
         self.result = result
         self.held = Held("memory", result.seconds, result.made)
-        outputs = dict(result.outputs)
-        size = values.nbytes(outputs)
-        self.arrays = {id(array): int(array.nbytes) for array in values.arrays(outputs)}
+        size = _OBJECT_BYTES
+        self.arrays: dict[int, int] = {}
+        for name, value in result.outputs.items():
+            size += _OBJECT_BYTES + len(name) + values.nbytes(value)
+            if type(value) not in _PLAIN:
+                self.arrays |= {id(array): int(array.nbytes) for array in values.arrays(value)}
         self.own = max(size - sum(self.arrays.values()), 64)
         self.worth = worth(result.seconds, size)
         self.rank = 0.0
