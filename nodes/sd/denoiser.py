@@ -55,8 +55,9 @@ class Denoiser:
         self._unet = unet
         self._schedule = schedule
         self._prediction = prediction
-        self._cond = cond.to(unet.device, unet.dtype)
-        self._uncond = uncond.to(unet.device, unet.dtype) if uncond is not None and guidance != 1 else None
+        like = next(unet.parameters())  # diffusers' own `device` and `dtype` walk the whole model, each time
+        self._cond = cond.to(like)
+        self._uncond = uncond.to(like) if uncond is not None and guidance != 1 else None
         self._guidance = guidance
         self._rescale = rescale
 

@@ -47,7 +47,7 @@ def encode(
         )
     values = torch.from_numpy(pictures.astype(np.float32) / 255.0).permute(0, 3, 1, 2)
     with _tiling(vae, tiled):
-        posterior = vae.encode((2.0 * values - 1.0).to(vae.device, vae.dtype)).latent_dist
+        posterior = vae.encode((2.0 * values - 1.0).to(next(vae.parameters()))).latent_dist
     latents: Tensor = (
         posterior.mean if noise is None else posterior.mean + posterior.std * noise.like(posterior.mean)
     )
@@ -80,7 +80,7 @@ def decode(vae: AutoencoderKL, latents: Tensor, tiled: bool = False) -> Pictures
             "The latents hold NaN or infinity, so there is no picture in them. Sample in float32."
         )
     with _tiling(vae, tiled):
-        values: Tensor = vae.decode(latents.to(vae.device, vae.dtype) / vae.config.scaling_factor).sample
+        values: Tensor = vae.decode(latents.to(next(vae.parameters())) / vae.config.scaling_factor).sample
     if not torch.isfinite(values).all():
         raise ValueError("The VAE answered with NaN or infinity. Run it in float32.")
     lit = (values * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
