@@ -17,7 +17,7 @@ from engine.node import Input, NodeType
 from engine.problems import Problems
 from engine.registry import Registry, near
 from engine.values import Json, canonical
-from engine.wires import bare
+from engine.wires import Wire, bare
 
 KEY_SCHEMA = 1
 """Part of every key; a new number abandons all cached results."""
@@ -66,7 +66,17 @@ def check(graph: Graph, registry: Registry, values: Mapping[str, Json] | None = 
         _bind(checked, registry, node, graph.nodes[node])
     for name, link in graph.outputs.items():
         _output(checked, registry, name, link)
+    _unused(checked)
     return checked
+
+
+def _unused(checked: Checked) -> None:
+    """Warn of inputs of the graph that no node takes, as when `--set` put a value in their place."""
+    nodes = checked.graph.nodes.values()
+    used = {item.name for entry in nodes for item in entry.inputs.values() if isinstance(item, Param)}
+    for name in checked.graph.inputs.keys() - used:
+        message = f"nothing takes the graph input {name!r}, so giving it a value has no effect"
+        checked.problems.append(Problem("unused_input", message, severity="warning"))
 
 
 def unreadable(checked: Checked, files: Files) -> list[Problem]:
@@ -293,7 +303,7 @@ def upgraded(node: str, entry: Entry, node_type: NodeType) -> Entry:
 
 
 def _missing(checked: Checked, node: str, item: Input) -> None:
-    hint = f"wire a {item.wire} into it" if item.wire.is_value else f"give it a {item.wire}"
+    hint = f"wire {_one(item.wire)} into it" if item.wire.is_value else f"give it a {item.wire}"
     checked.problems.append(Problem("missing_input", "has no value", node, item.name, hint))
 
 
@@ -329,7 +339,7 @@ def _literal(checked: Checked, node: str, item: Input, literals: dict[str, Json]
         return True
     if item.wire.is_value:
         message = f"takes {item.wire}, which only a wire can bring, not {short(value)}"
-        hint = f"wire a {item.wire} into it"
+        hint = f"wire {_one(item.wire)} into it"
         checked.problems.append(Problem("type_mismatch", message, node, item.name, hint))
         return False
     try:
@@ -363,8 +373,27 @@ def _invalid(node: str, item: Input, value: Json, error: ErrorDetails) -> Proble
     if kind == "finite_number":
         message = f"{wrong} is not a finite number"
         return Problem("not_finite", message, node, item.name, "use a finite number")
+    if kind == "multiple_of":
+        step = int(ctx["multiple_of"])
+        below = int(error["input"]) // step * step
+        message = f"{wrong} is not a multiple of {step}"
+        return Problem("out_of_range", message, node, item.name, f"use {below} or {below + step}")
     code = "type_mismatch" if kind.endswith("_type") else "invalid_value"
-    return Problem(code, f"takes {item.wire}, not {short(value)}", node, item.name, error["msg"])
+    hint = _WANTED.get(str(item.wire), error["msg"])
+    return Problem(code, f"takes {item.wire}, not {short(value)}", node, item.name, hint)
+
+
+_WANTED = {
+    "int": "use a whole number",
+    "float": "use a number",
+    "bool": "use true or false",
+    "text": "use text",
+}
+
+
+def _one(wire: Wire) -> str:
+    """A wire type with its article."""
+    return f"{'an' if str(wire)[0] in 'AEIOaeio' else 'a'} {wire}"
 
 
 _SIDES = {

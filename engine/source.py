@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from engine import graph as documents
@@ -29,8 +30,10 @@ def load(path: Path) -> Graph:
         raise _refused("unreadable", f"{path} cannot be read: {error.strerror}", hint) from None
     if len(data) > MAX_BYTES:
         raise _refused("too_large", f"{path} is larger than {MAX_BYTES:,} bytes", None)
+    if not data:
+        raise _refused("empty_file", f"{path} is empty", None)
     if not data.startswith(png.SIGNATURE):
-        return documents.parse(data)
+        return _parsed(data, path)
     try:
         text = png.read_text(data).get(CHUNK)
     except ValueError as error:
@@ -38,7 +41,19 @@ def load(path: Path) -> Graph:
     if text is None:
         hint = "take the file as Safelight wrote it: many programs drop the text of a picture"
         raise _refused("no_graph", f"the picture {path} carries no Safelight graph", hint)
-    return documents.parse(text)
+    return _parsed(text, path)
+
+
+def _parsed(data: bytes | str, path: Path) -> Graph:
+    """A document, whose problems as a whole name its file."""
+    try:
+        return documents.parse(data)
+    except GraphError as error:
+        placed = [
+            item if item.node else dataclasses.replace(item, message=f"{path}: {item.message}")
+            for item in error.problems
+        ]
+        raise GraphError(placed) from None
 
 
 def _refused(code: str, message: str, hint: str | None) -> GraphError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from annotated_types import MultipleOf
+
 from engine.context import Context
-from engine.errors import NodeError
 from engine.node import Node
 from engine.widgets import Range
 from nodes.values import Latent
@@ -17,9 +18,9 @@ CHANNELS, SCALE = 4, 8
 class EmptyLatent(Node, category="latent"):
     """Begin with an empty canvas of some size."""
 
-    width: Annotated[int, Range(64, 8192, step=8)] = 512
+    width: Annotated[int, Range(64, 8192, step=8), MultipleOf(SCALE)] = 512
     """Pixels across; a multiple of 8. Models draw best at the size they were trained on."""
-    height: Annotated[int, Range(64, 8192, step=8)] = 512
+    height: Annotated[int, Range(64, 8192, step=8), MultipleOf(SCALE)] = 512
     """Pixels down; a multiple of 8."""
     batch: Annotated[int, Range(1, 64)] = 1
     """How many pictures to make at once; picture i uses the seed plus i."""
@@ -27,9 +28,4 @@ class EmptyLatent(Node, category="latent"):
     def run(self, ctx: Context) -> Latent:
         import torch
 
-        for name, side in (("width", self.width), ("height", self.height)):
-            if side % SCALE:
-                below = side - side % SCALE
-                hint = f"use {below} or {below + SCALE}"
-                raise NodeError(f"{side} is not a multiple of {SCALE}", hint=hint, input=name)
         return Latent(torch.zeros(self.batch, CHANNELS, self.height // SCALE, self.width // SCALE))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from typing import Annotated
 
 from engine.context import Context
@@ -9,6 +11,9 @@ from engine.node import Node
 from engine.widgets import Range, Text
 from nodes.explained import explained
 from nodes.values import Conditioning, TextEncoder
+
+_WEIGHTED = re.compile(r"\([^()]*:\s*[\d.]+\s*\)|<\w+:[^>]*>|\bBREAK\b")
+"""What other tools give a meaning to."""
 
 
 class EncodePrompt(
@@ -29,6 +34,9 @@ class EncodePrompt(
         with explained():
             tokens = tokenize(tokenizer, self.prompt)
             if tokens.overflow:
-                ctx.warn(f"only 75 tokens are read; cut off: {tokens.overflow!r}")
+                cut = textwrap.shorten(tokens.overflow, 80, placeholder=" …")
+                ctx.warn(f"only 75 tokens are read; cut off: {cut!r}")
+            if _WEIGHTED.search(self.prompt):
+                ctx.warn("weights such as (x:1.3), BREAK and <lora:x:1> are read as plain words for now")
             embeddings = encode(encoder, tokens.ids, self.clip_skip)
         return Conditioning(embeddings.float().cpu(), tokens.used)

@@ -30,7 +30,7 @@ def nodes(
         node_type = registry.types.get(name.partition("@")[0])
         if node_type is None:
             problem = Problem("unknown_type", f"there is no node type {name!r}", hint=registry.near(name))
-            raise GraphError([problem])
+            raise GraphError([problem, *registry.problems])
         if json:
             say.as_json(node_type.schema())
         else:

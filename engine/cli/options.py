@@ -102,6 +102,8 @@ def _unknown(word: str, known: Mapping[str, object]) -> Problem:
 
 def _value(item: GraphInput, text: str) -> Json:
     """The value that a word stands for; ValueError(message, hint) if it stands for none."""
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("is not valid UTF-8 text")
     match item.type:
         case "seed" | "int":
             if not _WHOLE.fullmatch(text):

@@ -140,8 +140,10 @@ def _show(
             import json
 
             say.out(f"{lead}{json.dumps(item.value, ensure_ascii=False)}")
+    if report.state == "done" and not outputs and not quiet:
+        say.err("nothing is written: what was asked for leads to none of the graph's declared outputs")
     if report.state != "done" and not quiet:
-        say.err(f"{report.state}; what is finished is kept, and the same command goes on from there")
+        say.err(f"{report.state}; what is finished is kept, so the next run goes on from there")
 
 
 def _table(report: Report) -> None:

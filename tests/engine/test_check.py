@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.check import Checked, check
 from engine.context import Context
 from engine.errors import GraphError
-from engine.graph import Graph, from_json
+from engine.graph import Graph, GraphInput, Literal, from_json
 from engine.node import Node
 from engine.problems import MOST
 from engine.registry import Registry
@@ -21,7 +21,11 @@ from tests.engine.small_nodes import REGISTRY, graph_of
 
 
 def found(checked: Checked) -> list[tuple[str, str | None, str | None]]:
-    return [(problem.code, problem.node, problem.input) for problem in checked.problems]
+    return [
+        (problem.code, problem.node, problem.input)
+        for problem in checked.problems
+        if problem.severity == "error"
+    ]
 
 
 def test_all_kinds_of_problems_at_once() -> None:
@@ -264,3 +268,13 @@ def test_of_very_many_problems_the_rest_is_only_counted() -> None:
 
 def test_an_empty_graph_is_sound() -> None:
     assert check(Graph(), REGISTRY).ok
+
+
+def test_an_input_that_nothing_takes_is_a_warning() -> None:
+    inputs = {"steps": GraphInput("int", 3, False)}
+    graph = graph_of({"mix": ("Mix", {"a": {"param": "steps"}})}, inputs=inputs)
+    assert check(graph, REGISTRY).problems == []
+    graph.nodes["mix"].inputs["a"] = Literal(5)
+    (problem,) = check(graph, REGISTRY).problems
+    assert (problem.code, problem.severity) == ("unused_input", "warning")
+    assert "'steps'" in problem.message

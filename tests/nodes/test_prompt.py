@@ -45,3 +45,9 @@ def test_clip_skip_listens_to_an_earlier_layer(session: Session) -> None:
     last, _ = encoded(session, "a red circle")
     earlier, _ = encoded(session, "a red circle", clip_skip=2)
     assert not torch.allclose(last.embeddings, earlier.embeddings)
+
+
+def test_what_other_tools_read_as_weights_is_said_to_be_plain_words(session: Session) -> None:
+    for prompt in ("a (red circle:1.3)", "<lora:ink:1> a mug", "red BREAK blue"):
+        assert "read as plain words" in encoded(session, prompt)[1][0]
+    assert encoded(session, "a red circle (small)")[1] == []
