@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as pillow
 
 from engine import graph as documents
 from engine import source
@@ -44,3 +45,20 @@ def test_the_readme_s_node_turns_light_into_dark(home: Path, open_session: Calla
     graph.outputs["dark"] = From("invert", "out")
     report = session.run(graph, {"steps": 3})
     assert np.array_equal(output(report, "dark").pixels, 255 - output(report).pixels)
+
+
+def test_the_readme_s_graph_is_written_canonically_and_runs(
+    home: Path, open_session: Callable[[], Session]
+) -> None:
+    text = README.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (document,) = (block for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if "nodes" in block)
+    (home / "nodes").mkdir(parents=True)
+    (home / "nodes" / "invert.py").write_text(code, encoding="utf-8")
+    graph = documents.parse(document)
+    assert documents.dump(graph) == document
+    star = GRAPHS / "pictures" / "green-star.png"
+    dark = output(open_session().run(graph, {"image": str(star)})).pixels[0].astype(int)
+    with pillow.open(star) as picture:
+        light = np.asarray(picture.convert("RGB")).astype(int)
+    assert np.abs(dark - (light + (255 - 2 * light) * 0.8)).max() <= 0.5
