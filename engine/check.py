@@ -14,6 +14,7 @@ from engine.errors import GraphError, Problem, explained, said, short
 from engine.files import Files
 from engine.graph import Binding, Entry, From, Graph, GraphInput, Literal, Param
 from engine.node import Input, NodeType
+from engine.order import in_order
 from engine.problems import Problems
 from engine.registry import Registry, near
 from engine.values import Json, canonical
@@ -62,7 +63,9 @@ def check(graph: Graph, registry: Registry, values: Mapping[str, Json] | None = 
     """
     checked = Checked(graph)
     _graph_inputs(checked, values or {})
-    for node in _order(checked):
+    order, circles = in_order(graph)
+    checked.problems.extend(circles)
+    for node in order:
         _bind(checked, registry, node, graph.nodes[node])
     for name, link in graph.outputs.items():
         _output(checked, registry, name, link)
@@ -152,58 +155,6 @@ def _spelling(value: Json) -> bytes | None:
         return canonical(value)
     except (TypeError, ValueError):
         return None
-
-
-def _order(checked: Checked) -> list[str]:
-    """The nodes, parents before children and branch by branch; cycles are reported."""
-    nodes = checked.graph.nodes
-    parents = {
-        node: [link.node for link in entry.inputs.values() if isinstance(link, From) and link.node in nodes]
-        for node, entry in nodes.items()
-    }
-    order: list[str] = []
-    placed: set[str] = set()
-    open_: set[str] = set()
-    looped = False
-    for root in nodes:
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            if node in placed:
-                stack.pop()
-                continue
-            open_.add(node)
-            ahead = [parent for parent in parents[node] if parent not in placed]
-            if any(parent in open_ for parent in ahead):
-                looped = True
-                ahead = [parent for parent in ahead if parent not in open_]
-            if ahead:
-                stack.extend(reversed(ahead))
-                continue
-            stack.pop()
-            placed.add(node)
-            open_.discard(node)
-            order.append(node)
-    if looped:
-        _report_cycles(checked, parents)
-    return order
-
-
-def _report_cycles(checked: Checked, parents: Mapping[str, list[str]]) -> None:
-    import networkx  # only a graph with a cycle pays for the import
-
-    wires = networkx.DiGraph((parent, node) for node, ahead in parents.items() for parent in ahead)
-    for loop in networkx.strongly_connected_components(wires):
-        part = wires.subgraph(loop)
-        if len(loop) == 1 and not part.number_of_edges():
-            continue
-        first = min(loop)
-        path = [edge[0] for edge in networkx.find_cycle(part, first)]
-        path.append(path[0])
-        if len(path) > _LISTED:
-            path[_LISTED // 2 : -_LISTED // 2] = ["…"]
-        hint = "remove one of these wires"
-        checked.problems.append(Problem("cycle", f"runs in a circle: {' → '.join(path)}", path[0], hint=hint))
 
 
 def _bind(checked: Checked, registry: Registry, node: str, entry: Entry) -> None:
