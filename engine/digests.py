@@ -11,6 +11,8 @@ from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
 
+from engine import faults
+
 _PIECE = 4 << 20
 _TRIES = 3
 _SETTLED_SECONDS = 2.0
@@ -85,6 +87,8 @@ class FileDigests:
         with self._lock, suppress(sqlite3.Error):
             if self._index is not None:
                 row = (os.fsencode(place), *identity, digest, _proof(place, identity, digest))
+                if faults.ON:
+                    faults.at("digests.write")
                 self._index.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 

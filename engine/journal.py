@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from engine import faults
 from engine.errors import said
 from engine.events import Done, Event, Failed, Finished, Planned, Preview, Progress, Skipped, Started, Warned
 from engine.values import canonical
@@ -50,6 +51,8 @@ class Journal:
             self._broken(error)
 
     def _open(self) -> int:
+        if faults.ON:
+            faults.at("journal.open")
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
         try:
             file = os.open(self.path, flags, 0o644)
@@ -71,6 +74,8 @@ class Journal:
             return
         try:
             line = f'{{"t":{time.perf_counter() - self._start:.6f},{_told(event)}}}\n'
+            if faults.ON:
+                faults.at("journal.write", line.encode(), self._file)
             os.write(self._file, line.encode())
         except Exception as error:  # a full disk, or what a node pack put into a message
             self._broken(error)

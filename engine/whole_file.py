@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from engine import faults
+
 
 def put(data: bytes, names: Iterable[Path], *, share: bool = False) -> Path:
     """Write under the first of some names that is free, whatever other threads and processes write there.
@@ -28,6 +30,8 @@ def put(data: bytes, names: Iterable[Path], *, share: bool = False) -> Path:
     with _draft(path.parent, data) as draft:
         while True:
             try:
+                if faults.ON:
+                    faults.at("file.rename")
                 _name(draft, path)
                 return path
             except FileExistsError:
@@ -46,6 +50,8 @@ def replace(path: Path, data: bytes) -> None:
         OSError: it cannot be written; what lay there still does.
     """
     with _draft(path.parent, data) as draft:
+        if faults.ON:
+            faults.at("file.rename")
         draft.replace(path)
 
 
@@ -63,8 +69,12 @@ def _draft(folder: Path, data: bytes) -> Iterator[Path]:
     draft = folder / f".{uuid.uuid4().hex}.part"
     try:
         with draft.open("xb") as file:
+            if faults.ON:
+                faults.at("file.write", data, file.fileno())
             file.write(data)
             file.flush()
+            if faults.ON:
+                faults.at("file.flush")
             os.fsync(file.fileno())
         yield draft
     finally:

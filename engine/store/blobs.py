@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from engine import faults
 from engine.store.entry import Damaged
 from engine.values import sha256
 
@@ -95,9 +96,13 @@ class Blobs:
         temporary = f"{self._mine}/{next(self._numbers)}"
         try:
             with open(temporary, "wb", buffering=0) as file:
+                if faults.ON:
+                    faults.at("blob.write", data, file.fileno())
                 view = memoryview(data)
                 while view:
                     view = view[file.write(view) :]
+            if faults.ON:
+                faults.at("blob.rename")
             try:
                 os.replace(temporary, path)
             except FileNotFoundError:
@@ -135,6 +140,8 @@ class Blobs:
 
     def remove(self, digest: str) -> None:
         """Delete a file if it is there."""
+        if faults.ON:
+            faults.at("blob.remove")
         with suppress(FileNotFoundError):
             os.unlink(self.path(digest))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import RLock
 from typing import NamedTuple
 
+from engine import faults
 from engine.store.layout import BATCH, PAGE, connect, hash_of, of_keys, prepare, transaction
 from engine.store.pending import Pending
 from engine.store.rank import worth
@@ -89,6 +90,8 @@ class Index:
             parts += [(number, digest) for digest in row.sizes]
             short |= row.short
             files |= {digest: row.sizes[digest] for digest in row.files}
+        if faults.ON:
+            faults.at("index.insert")
         run = self._writer.executemany
         run("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         run("INSERT OR REPLACE INTO parts VALUES (?, ?)", parts)
@@ -137,6 +140,8 @@ class Index:
         """Evict the lowest ranks until everything fits into `limit` bytes; returns how many went."""
         count = 0
         while (excess := self.size() - limit) > 0:
+            if faults.ON:
+                faults.at("index.evict")
             ids, floor = [], 0.0
             lowest = "SELECT id, bytes, rank FROM entries ORDER BY rank, used LIMIT 1000"
             for number, size, rank in self._writer.execute(lowest).fetchall():
@@ -155,6 +160,8 @@ class Index:
     def compact(self) -> None:
         """Bring the log home, so that the file is as short as its rows allow; outside `writing`."""
         with self._lock:
+            if faults.ON:
+                faults.at("index.checkpoint")
             self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def doomed(self) -> list[str]:
@@ -169,6 +176,8 @@ class Index:
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
+            if faults.ON:
+                faults.at("index.checkpoint")
             self.reader.close()
             self._writer.close()
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from engine import faults
+
 VERSION = 1
 BUSY_SECONDS = 10.0
 PAGE = 4096
@@ -79,9 +81,13 @@ def prepare(connection: sqlite3.Connection, log_bytes: int) -> bool:
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """One transaction, alone among all processes; nothing of it stays if it fails."""
+    if faults.ON:
+        faults.at("index.begin")
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        if faults.ON:
+            faults.at("index.commit")
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from engine import faults
 from engine.store.blobs import Blobs
 from engine.store.folder import ASIDE, Folder
 from engine.store.index import Index
@@ -53,6 +54,8 @@ def _open(path: Path, budget: int, warn: Callable[[str], None], damage: str | No
     with ExitStack() as undo, blobs.door():
         undo.callback(blobs.leave)
         blobs.enter()
+        if faults.ON:
+            faults.at("store.open")
         living, dead = blobs.others()
         index = _index(path / "index.sqlite", log_bytes, warn, damage, living > 0)
         undo.callback(index.close)
