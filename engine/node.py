@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from engine.lazy import Lazy
 from engine.values import Json, canonical
 from engine.widgets import Widget
 from engine.wires import Wire, bare, wire
@@ -33,7 +34,9 @@ class Input:
     wire: Wire
     required: bool
     default: Json
-    info: FieldInfo = field(repr=False, compare=False)
+    lazy: bool = False
+    """True if it is fetched only when the node's `asks` names it."""
+    info: FieldInfo = field(repr=False, compare=False, kw_only=True)
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
@@ -41,6 +44,8 @@ class Input:
         from typing import Annotated
 
         annotation: Any = self.info.annotation
+        if self.lazy:
+            annotation = get_args(bare(annotation))[0]
         for extra in self.info.metadata:
             annotation = Annotated[annotation, extra]
         return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
@@ -59,6 +64,8 @@ class NodeType:
     inputs: dict[str, Input]
     outputs: dict[str, Wire]
     cls: type[Node] = field(repr=False, compare=False)
+    passes: Mapping[str, str] = field(default_factory=dict)
+    """For each output that has one, the input that it hands on when the node is off."""
     code: str = ""
     """Digest of the source for types from a user's folder; built-in types change by version."""
 
@@ -71,6 +78,16 @@ class NodeType:
     def reads_world(self) -> bool:
         """True if the node's result depends on more than its inputs, such as a file."""
         return self.cls.fingerprint is not Node.fingerprint
+
+    @cached_property
+    def lazy(self) -> frozenset[str]:
+        """The inputs that are fetched only when the node asks for them."""
+        return frozenset(name for name, item in self.inputs.items() if item.lazy)
+
+    @cached_property
+    def is_open(self) -> bool:
+        """True if an output's type depends on what is wired in."""
+        return any(kind.is_open for kind in self.outputs.values())
 
     @cached_property
     def doc(self) -> str:
@@ -95,6 +112,8 @@ class NodeType:
             described = {key: value for key, value in properties[name].items() if key != "title"}
             doc = self.input_docs.get(name)
             inputs[name] = {"wire": str(item.wire), "required": item.required, **described}
+            if item.lazy:
+                inputs[name]["x-lazy"] = True
             if doc:
                 inputs[name]["description"] = doc
             widget = next((extra for extra in item.info.metadata if isinstance(extra, Widget)), None)
@@ -108,6 +127,8 @@ class NodeType:
             "inputs": inputs,
             "outputs": {name: str(kind) for name, kind in self.outputs.items()},
         }
+        if self.passes:
+            schema["passes"] = dict(self.passes)
         if "$defs" in fields:
             schema["$defs"] = fields["$defs"]
         return schema
@@ -124,6 +145,7 @@ class Node(BaseModel):
         pure: False for a node that acts on the world, such as one that writes a file: it always runs.
         accelerator: True for a node that computes on the device; such steps run one at a time per device.
         libraries: packages whose release may change the result; their versions enter the key.
+        passes: what each output hands on when the node is off, such as `{"out": "image"}`.
     """
 
     model_config = ConfigDict(
@@ -149,19 +171,22 @@ class Node(BaseModel):
         pure: bool = True,
         accelerator: bool = False,
         libraries: tuple[str, ...] = (),
+        passes: Mapping[str, str] | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
-            known = "category, version, pure, accelerator and libraries"
+            known = "category, version, pure, accelerator, libraries and passes"
             raise TypeError(f"{cls.__name__}: unknown class keyword {', '.join(unknown)}; there are {known}")
         if type(version) is not int or not 1 <= version <= MAX_VERSION:
             raise TypeError(f"{cls.__name__}: version is {version!r}; use a whole number from 1")
         if not isinstance(libraries, tuple):
             raise TypeError(f'{cls.__name__}: libraries is {libraries!r}; write a tuple, such as ("torch",)')
         if cls.run is Node.run:
-            if (category, version, pure, accelerator, libraries) != ("other", 1, True, False, ()):
+            if (category, version, pure, accelerator, libraries) != ("other", 1, True, False, ()) or passes:
                 raise TypeError(f"{cls.__name__}: class keywords are for nodes, and this one has no run()")
             return  # a shared base of several nodes, not a node itself
+        inputs, outputs = _inputs(cls), _outputs(cls)
+        _check_passes(cls, passes or {}, inputs, outputs)
         cls.node_type = NodeType(
             name=cls.__name__,
             version=version,
@@ -169,9 +194,10 @@ class Node(BaseModel):
             pure=pure,
             accelerator=accelerator,
             libraries=libraries,
-            inputs=_inputs(cls),
-            outputs=_outputs(cls),
+            inputs=inputs,
+            outputs=outputs,
             cls=cls,
+            passes=dict(passes or {}),
         )
         _check_defaults(cls)
 
@@ -187,10 +213,33 @@ class Node(BaseModel):
         """
         return None
 
+    def asks(self) -> Iterable[str]:
+        """Which of the `Lazy` inputs `run` will read; all of them unless the node says otherwise.
+
+        It is asked before any of them is there, and must depend on the other inputs alone.
+        """
+        return type(self).node_type.lazy
+
     @classmethod
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
         """Rewrite inputs that were saved by an older `version` of this type."""
         return inputs
+
+
+def _check_passes(
+    cls: type[Node], passes: Mapping[str, str], inputs: Mapping[str, Input], outputs: Mapping[str, Wire]
+) -> None:
+    for output, input in passes.items():
+        if output not in outputs or input not in inputs:
+            raise TypeError(
+                f"{cls.__name__}: passes says {output!r}: {input!r}; write an output"
+                f" ({', '.join(outputs)}) and the input that it hands on ({', '.join(inputs)})"
+            )
+        if not inputs[input].wire.fits(outputs[output]):
+            raise TypeError(
+                f"{cls.__name__}: passes hands {input} on as {output},"
+                f" but that is {outputs[output]} and {input} is {inputs[input].wire}"
+            )
 
 
 def _check_defaults(cls: type[Node]) -> None:
@@ -219,7 +268,8 @@ def _inputs(cls: type[Node]) -> dict[str, Input]:
                 f"{cls.__name__}.{name}: its default is {default!r}; a default is JSON: a finite number, "
                 "text, true, false, null, or a list or dict of these"
             ) from None
-        inputs[name] = Input(name, kind, required, kind.spelled(default), info)
+        lazy = get_origin(bare(info.annotation)) is Lazy
+        inputs[name] = Input(name, kind, required, kind.spelled(default), lazy, info=info)
     return inputs
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
+from engine.lazy import Lazy
 from engine.values import Json, Value
 
 _PLAIN = {bool: "bool", int: "int", float: "float", str: "text", dict: "json"}
@@ -27,7 +29,19 @@ class Wire:
     lists: int = 0
 
     def __str__(self) -> str:
-        return "list of " * self.lists + self.name
+        return "list of " * self.lists + self.name.removeprefix("~")
+
+    @property
+    def is_open(self) -> bool:
+        """True for a type variable: the first wire that enters says what it stands for in this node."""
+        return self.name[0] == "~"
+
+    def closed(self, meant: Mapping[str, Wire]) -> Wire:
+        """This type with its variable replaced by what it stands for; `any` if nothing says."""
+        if not self.is_open:
+            return self
+        inner = meant.get(self.name, Wire(ANY))
+        return Wire(inner.name, inner.lists + self.lists)
 
     @property
     def is_value(self) -> bool:
@@ -51,7 +65,7 @@ class Wire:
 
     def fits(self, into: Wire) -> bool:
         """True if what leaves here may enter there: the same type, a subtype, or an int as a float."""
-        if into.name == ANY:
+        if into.name == ANY or into.is_open:
             return True
         if self.lists != into.lists:
             return False
@@ -66,7 +80,7 @@ def _holds(name: str, lists: int, value: object) -> bool:
         return isinstance(value, list | tuple) and all(_holds(name, lists - 1, item) for item in value)
     if (plain := _PYTHON.get(name)) is not None:
         return isinstance(value, plain) and (plain is bool or not isinstance(value, bool))
-    return name == ANY or isinstance(value, Value.types.get(name, ()))
+    return name == ANY or name[0] == "~" or isinstance(value, Value.types.get(name, ()))
 
 
 def _listed(value: Any) -> Any:
@@ -93,7 +107,11 @@ def wire(annotation: Any) -> Wire:
         TypeError: nothing that can travel on a wire is written like this.
     """
     annotation = bare(annotation)
+    if isinstance(annotation, TypeVar):
+        return Wire(f"~{annotation.__name__}")
     origin = get_origin(annotation)
+    if origin is Lazy:
+        return wire(get_args(annotation)[0])
     if origin is list:
         arguments = get_args(annotation)
         if not arguments:
