@@ -66,6 +66,12 @@ def findable(
     return Graph(nodes, graph.inputs, graph.outputs, graph.title, graph.doc, graph.layout), given
 
 
+def kinds(registry: Registry) -> set[str]:
+    """The kinds of file that the node types at hand read, such as `checkpoints`."""
+    found = {_kind(item) for node_type in registry.types.values() for item in node_type.inputs.values()}
+    return {kind for kind in found if kind is not None}
+
+
 def _kind(item: Input) -> str | None:
     """The kind of file that an input names, if it does."""
     return next((extra.kind for extra in item.info.metadata if isinstance(extra, FileIn)), None)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import strict_json
 from engine.errors import GraphError, Problem
 from engine.paths import expanded
+from engine.registry import near
+
+PREFIX = "SAFELIGHT_"
+"""What a setting's name begins with in the environment, in capitals: `SAFELIGHT_WORKERS=2`."""
 
 GIB = 1024**3
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What may be set, in `settings.json` or as `SAFELIGHT_…` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="SAFELIGHT_", extra="forbid", env_nested_delimiter="__")
+    model_config = ConfigDict(extra="forbid")
 
     home: Path
     """Holds `inputs/`, `models/`, `nodes/`, `graphs/`, `outputs/` and `store/`."""
@@ -38,18 +42,6 @@ class Settings(BaseSettings):
     """How many steps may run side by side; accelerator nodes run one at a time all the same."""
     checked: bool = False
     """Watch for nodes that write into their inputs."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment goes before the file, which `load` hands over as plain values."""
-        return env_settings, init_settings
 
     def folders_of(self, kind: str) -> list[Path]:
         """Where files of a kind are looked for: the home's own folder, then the further ones."""
@@ -96,19 +88,68 @@ def load(home: Path | None = None, **given: Any) -> Settings:
         raise GraphError(problems) from None
     if not isinstance(in_file, dict):
         raise GraphError([Problem("bad_settings", f"{path} holds no object", hint='write {"device": "cpu"}')])
+    in_environment = _environment(os.environ)
+    if isinstance(both := in_file.get("folders"), dict) and "folders" in in_environment:
+        in_environment["folders"] = {**both, **in_environment["folders"]}
     try:
-        settings = Settings(**{**in_file, "home": home})
+        settings = Settings(**{**in_file, **in_environment, "home": home})
         folders = {kind: list(map(expanded, places)) for kind, places in settings.folders.items()}
-        return settings.model_copy(update={"home": home, "folders": folders, **given})
-    except SettingsError as error:
-        message = f"the environment: {error}"
-        raise GraphError([Problem("bad_settings", message, hint="write it as JSON")]) from None
+        return settings.model_copy(update={"folders": folders, **given})
     except ValidationError as error:
-        raise GraphError(
-            Problem(
-                "bad_settings",
-                f"setting {'.'.join(map(str, item['loc']))}: {item['msg']}",
-                hint=f"see {path}",
-            )
-            for item in error.errors(include_url=False)
-        ) from None
+        raise GraphError(_problem(item["loc"], item["msg"], path) for item in error.errors()) from None
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment sets; other variables that begin like ours are not settings, and left alone.
+
+    Raises:
+        GraphError: `SAFELIGHT_FOLDERS` is no JSON object, with every problem.
+    """
+    found: dict[str, Any] = {}
+    for variable, text in environment.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or name not in Settings.model_fields:
+            continue
+        found[name] = text
+        if name == "folders":
+            try:
+                found[name] = strict_json.parse(text)
+            except GraphError as error:
+                raise _folders_refused(error.problems[0].message) from None
+            if not isinstance(found[name], dict):
+                raise _folders_refused("it holds no object")
+    return found
+
+
+def _folders_refused(why: str) -> GraphError:
+    hint = 'write it as JSON: {"checkpoints": ["/data/checkpoints"]}'
+    return GraphError([Problem("bad_settings", f"the environment: {PREFIX}FOLDERS: {why}", hint=hint)])
+
+
+def _problem(place: tuple[int | str, ...], message: str, path: Path) -> Problem:
+    name = str(place[0]) if place else ""
+    variable = f"{PREFIX}{name.upper()}"
+    if name not in Settings.model_fields:
+        hint = near(name, Settings.model_fields) or f"{path} may set {', '.join(Settings.model_fields)}"
+        return Problem("bad_settings", f"setting {name}: there is no such setting", hint=hint)
+    where = f"the environment, {variable}" if variable in os.environ else str(path)
+    return Problem("bad_settings", f"setting {'.'.join(map(str, place))}: {message}", hint=f"see {where}")
+
+
+def unknown_folders(settings: Settings, kinds: Iterable[str]) -> list[Problem]:
+    """What is wrong with the names in `folders`.
+
+    Args:
+        settings: the settings in force.
+        kinds: the kinds of file that the node types at hand read.
+    """
+    known = sorted(kinds)
+    return [
+        Problem(
+            "bad_settings",
+            f"setting folders: no node type reads files of the kind {kind!r}",
+            hint=near(kind, known) or f"the kinds are {', '.join(known)}",
+        )
+        for kind in settings.folders
+        if kind not in known
+    ]

@@ -75,10 +75,17 @@ def read(
     """The graph with what `--set` changes, and the values for its inputs; files are not looked for.
 
     Raises:
-        GraphError: the graph or an option is no good; with every problem of the first of them that is not.
+        GraphError: the settings, the graph or an option are no good; with every problem of the first of them
+            that is not.
     """
     from engine.cli import options
 
+    if session.settings.folders:
+        from engine.findable import kinds
+        from engine.settings import unknown_folders
+
+        if unknown := unknown_folders(session.settings, kinds(session.registry)):
+            raise GraphError([*unknown, *session.registry.problems])  # a pack may bring the kind
     document = session.load(graph)
     values = options.parse(document, words)
     return options.with_sets(document, sets or (), session.registry), values

@@ -464,3 +464,13 @@ def test_the_digest_is_of_the_bytes_before_any_text_is_added(call: Call, paintin
     files = [Path(item["files"][0]) for item in (one, two)]
     assert len({hashlib.sha256(file.read_bytes()).hexdigest() for file in files}) == 2
     assert [file.name[-8:] for file in files] == ["0001.png", "0002.png"]
+
+
+def test_a_folder_kind_that_no_node_reads_is_refused(call: Call, painting: Path, home: Path) -> None:
+    (home / "settings.json").write_text('{"folders": {"input": ["/data"]}}')
+    for command in ("run", "check", "plan"):
+        answer = call(command, painting)
+        assert answer.code == 2
+        assert "no node type reads files of the kind 'input' · hint: did you mean inputs?" in answer.err
+    (home / "settings.json").write_text('{"folders": {"inputs": ["/data"]}}')
+    assert call("check", painting).code == 0

@@ -1,0 +1,112 @@
+"""Settings: which of two places wins, and what is said of one that is no setting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine import settings
+from engine.errors import GraphError
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in settings.Settings.model_fields:
+        monkeypatch.delenv(f"{settings.PREFIX}{name.upper()}", raising=False)
+
+
+def in_file(home: Path, /, **values: object) -> None:
+    (home / "settings.json").write_text(json.dumps(values))
+
+
+def refused(home: Path) -> str:
+    with pytest.raises(GraphError) as caught:
+        settings.load(home)
+    assert {problem.code for problem in caught.value.problems} == {"bad_settings"}
+    return str(caught.value)
+
+
+def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
+    found = settings.load(tmp_path)
+    assert (found.device, found.workers, found.checked, found.folders) == ("auto", 4, False, {})
+    assert found.disk_budget == 20 * 2**30
+
+
+def test_a_caller_goes_before_the_environment_before_the_file_before_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_file(tmp_path, workers=2, device="cpu", memory_budget=5)
+    monkeypatch.setenv("SAFELIGHT_WORKERS", "3")
+    monkeypatch.setenv("SAFELIGHT_DEVICE", "cuda")
+    monkeypatch.setenv("SAFELIGHT_CHECKED", "true")
+    found = settings.load(tmp_path, device="mps")
+    assert (found.workers, found.device, found.memory_budget, found.checked) == (3, "mps", 5, True)
+
+
+def test_the_home_is_given_or_of_the_environment_and_never_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_file(tmp_path, home="/elsewhere")
+    monkeypatch.setenv("SAFELIGHT_HOME", str(tmp_path))
+    assert settings.load().home == tmp_path
+    assert settings.load(tmp_path / "other").home == tmp_path / "other"
+
+
+def test_folders_of_both_places_are_joined_kind_by_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_file(tmp_path, folders={"checkpoints": ["/a"], "inputs": ["~/pictures"]})
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("SAFELIGHT_FOLDERS", '{"checkpoints": ["/b"]}')
+    found = settings.load(tmp_path)
+    assert found.folders_of("checkpoints") == [tmp_path / "models" / "checkpoints", Path("/b")]
+    assert found.folders_of("inputs") == [tmp_path / "inputs", Path("/home/somebody/pictures")]
+
+
+def test_variables_that_are_no_settings_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFELIGHT_DEBUG", "1")
+    monkeypatch.setenv("WORKERS", "9")
+    assert settings.load(tmp_path).workers == 4
+
+
+def test_every_problem_names_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_file(tmp_path, workers=0, devise="cpu", folders={"inputs": "no list"})
+    monkeypatch.setenv("SAFELIGHT_DISK_BUDGET", "much")
+    said = refused(tmp_path).splitlines()
+    path = tmp_path / "settings.json"
+    assert len(said) == 4
+    assert f"setting workers: Input should be greater than or equal to 1 · hint: see {path}" in said
+    assert "setting devise: there is no such setting · hint: did you mean device?" in said
+    assert any("setting folders.inputs: " in line and line.endswith(str(path)) for line in said)
+    assert any("disk_budget" in line and "SAFELIGHT_DISK_BUDGET" in line for line in said)
+
+
+@pytest.mark.parametrize("text", ["/a:/b", '["/a"]', ""])
+def test_folders_in_the_environment_that_are_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("SAFELIGHT_FOLDERS", text)
+    assert "SAFELIGHT_FOLDERS" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "3"])
+def test_a_file_that_is_no_object(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.json").write_text(text)
+    assert "holds no object" in refused(tmp_path)
+
+
+def test_kinds_of_folder_that_nothing_reads_are_found(tmp_path: Path) -> None:
+    in_file(tmp_path, folders={"chekpoints": ["/a"], "inputs": ["/b"], "music": ["/c"]})
+    problems = settings.unknown_folders(settings.load(tmp_path), {"inputs", "checkpoints"})
+    assert [problem.message for problem in problems] == [
+        "setting folders: no node type reads files of the kind 'chekpoints'",
+        "setting folders: no node type reads files of the kind 'music'",
+    ]
+    assert [problem.hint for problem in problems] == [
+        "did you mean checkpoints?",
+        "the kinds are checkpoints, inputs",
+    ]
