@@ -1,0 +1,180 @@
+"""The work that is killed, starved and disturbed: a graph of blobs, and what it must come to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+from unittest import mock
+
+from engine import digests, faults, settings
+from engine.context import Context
+from engine.errors import SafelightError
+from engine.faults import Fault
+from engine.files import Files
+from engine.graph import Entry, From, Graph, Literal
+from engine.node import Node
+from engine.outputs import Outputs
+from engine.plan import Plan
+from engine.registry import Registry
+from engine.session import Session
+from engine.store import buffer
+from engine.values import Json, Packed, Part, Value, sha256
+
+TEXT = "read by every run"
+MB = 1 << 20
+
+
+class Blob(Value, wire="FaultBlob"):
+    """Some bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.data)
+
+    def pack(self) -> Packed:
+        return Packed(self.wire, len(self.data), (Part("data", "application/octet-stream", self.data),))
+
+    @classmethod
+    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
+        return cls(parts["data"])
+
+
+def grown(seed: int, salt: int, before: bytes) -> bytes:
+    """Bytes that differ with each of these; with a larger seed too many for the index."""
+    return bytes.fromhex(sha256(b"%d %d " % (seed, salt) + before)) * (20 + seed * 90)
+
+
+class Grow(Node):
+    """Make bytes of bytes."""
+
+    seed: int
+    salt: int
+    blob: Blob | None = None
+
+    def run(self, ctx: Context) -> Blob:
+        if faults.ON:
+            faults.at("node.run")
+        for _ in ctx.track(2):
+            time.sleep(0.0002)
+        return Blob(grown(self.seed, self.salt, self.blob.data if self.blob else b""))
+
+
+class Read(Node):
+    """Read a file."""
+
+    name: str
+    salt: int
+
+    def fingerprint(self, files: Files) -> Json:
+        return files.digest(files.find("inputs", self.name))
+
+    def run(self, ctx: Context) -> Blob:
+        return Blob(ctx.files.find("inputs", self.name).read_bytes() + b"%d" % self.salt)
+
+
+@cache
+def expected(size: int, salt: int) -> dict[str, bytes]:
+    """What the outputs of the graph are, by walking it as one would by hand."""
+    made = [TEXT.encode() + b"%d" % salt]
+    for n in range(1, size):
+        made.append(grown(n, salt, made[n // 2]))
+    return {f"o{n}": made[n] for n in range(size // 2, size)}
+
+
+def graph_of(size: int, salt: int) -> Graph:
+    """A binary tree that begins with a file; its leaves are the outputs."""
+    graph = Graph({"n0": Entry("Read@1", {"name": Literal("text.txt"), "salt": Literal(salt)})})
+    for n in range(1, size):
+        graph.nodes[f"n{n}"] = Entry(
+            "Grow@1", {"seed": Literal(n), "salt": Literal(salt), "blob": From(f"n{n // 2}", "out")}
+        )
+    graph.outputs = {name: From("n" + name[1:], "out") for name in expected(size, salt)}
+    return graph
+
+
+def furnish(home: Path) -> Path:
+    """A home with what the graph reads."""
+    (home / "inputs").mkdir(parents=True)
+    (home / "inputs" / "text.txt").write_text(TEXT)
+    return home
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run by a process of its own."""
+
+    home: str
+    salt: int
+    size: int = 20
+    faults: tuple[Fault, ...] = ()
+    """What goes wrong in it."""
+    kill_after: float | None = None
+    """Seconds until it is killed from outside."""
+    budget: int = 256 * MB
+    keys: tuple[str, ...] = ()
+    """Results that are to be there before the run."""
+    clock: float = 0.0
+    """Seconds that the clock of this process is ahead."""
+    commit_after: float = 0.002
+    """Seconds that rows wait; so short that a kill falls between the commits of one run."""
+    verify: bool = True
+
+
+@contextmanager
+def _altered(job: Job) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(buffer, "_SECONDS", job.commit_after))
+        # The file was just made, and would otherwise be too young for its digest to be written down.
+        stack.enter_context(mock.patch.object(digests, "_SETTLED_SECONDS", 0.0))
+        if job.clock:
+            real, ahead = time.time, job.clock
+            stack.enter_context(mock.patch.object(time, "time", side_effect=lambda: real() + ahead))
+        yield
+
+
+def do(job: Job) -> dict[str, Any]:
+    """One run as the command line does it: plan, run, write the outputs; what came of it."""
+    begun = time.perf_counter()
+    said: list[str] = []
+    told: dict[str, Any] = {"said": said}
+    faults.arm(*job.faults)
+    with _altered(job):
+        place = settings.load(Path(job.home), device="cpu", disk_budget=job.budget)
+        with Session(place, registry=Registry([Grow, Read]), warn=said.append) as session:
+            store = session.store
+            held = store.where(list(job.keys))
+            told["ready"] = time.perf_counter() - begun
+            told["missing"] = [key for key in job.keys if key not in held or store.load(key) is None]
+            plan = session.plan(graph_of(job.size, job.salt))
+            told["reasons"] = {step.id: step.reason for step in plan.steps.values()}
+            report = session.walk(plan)
+            told |= {"state": report.state, "outputs": {}, "unwritten": []}
+            told["reused"] = sum(node.cache != "none" for node in report.nodes.values())
+            told["problems"] = [str(node.problem) for node in report.nodes.values() if node.problem]
+            told["values"] = {
+                name: sha256(b"".join(part.data for part in packed.parts))
+                for name, packed in report.outputs.items()
+            }
+            _write(session, plan, report.outputs, told)
+            if job.verify and store.disk is not None:
+                told["found"] = [str(item) for item in store.disk.verify()]
+    told["sites"] = faults.passed()
+    return told
+
+
+def _write(session: Session, plan: Plan, packed: Mapping[str, Packed], told: dict[str, Any]) -> None:
+    outputs = Outputs(plan, session.store, [], told["said"].append)
+    for name, value in packed.items():  # each alone, so that one that fails takes no other along
+        try:
+            for _, written in outputs.write({name: value}, session.settings.home / "outputs", "run"):
+                told["outputs"][name] = [str(path) for path in written.files]
+        except SafelightError as error:
+            told["unwritten"].append(str(error))
