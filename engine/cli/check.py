@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from engine.cli import request, say
-from engine.cli.request import AsJson, GraphPath, Help, Home, Sets
+from engine.cli.request import AsJson, GraphPath, Help, Home, Sets, Sweeps
 from engine.errors import GraphError, Problem
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def check(
     ctx: typer.Context,
     graph: GraphPath = None,
     sets: Sets = None,
+    sweeps: Sweeps = None,
     home: Home = None,
     json: AsJson = False,
     help: Help = False,
@@ -34,7 +35,7 @@ def check(
         from engine.check import unreadable
 
         try:
-            document, values = request.read(session, path, ctx.args, sets)
+            document, values = request.read(session, path, ctx.args, sets, sweeps)
             checked = session.check(document, values)
             # A graph that asks for a value is sound: whoever runs it gives one.
             problems += [

@@ -19,7 +19,7 @@ from engine.widgets import SEED_MAX
 if TYPE_CHECKING:
     from engine.registry import Registry
 
-OWN = frozenset({"debug", "device", "help", "home", "json", "out", "quiet", "set", "to", "version"})
+OWN = frozenset({"debug", "device", "help", "home", "json", "out", "quiet", "set", "sweep", "to", "version"})
 """Options of Safelight itself; a graph input of such a name is given as `--input.NAME`."""
 
 TRUE, FALSE = ("true", "yes"), ("false", "no")
@@ -66,7 +66,7 @@ def parse(graph: Graph, words: Sequence[str]) -> dict[str, Json]:
             found.append(Problem("bad_option", f"{option} takes no value", hint=f"write {option} alone"))
             continue
         try:
-            values[name] = _value(item, text)
+            values[name] = value(item, text)
         except ValueError as error:
             message, *hints = error.args
             found.append(Problem("invalid_value", f"{option} {message}", hint=next(iter(hints), None)))
@@ -100,8 +100,12 @@ def _unknown(word: str, known: Mapping[str, object]) -> Problem:
     return Problem("unknown_option", f"there is no option {word}", hint=near(word, shown) or listed)
 
 
-def _value(item: GraphInput, text: str) -> Json:
-    """The value that a word stands for; ValueError(message, hint) if it stands for none."""
+def value(item: GraphInput, text: str) -> Json:
+    """The value for an input that a word stands for.
+
+    Raises:
+        ValueError: it stands for none; with a message and perhaps a hint.
+    """
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError("is not valid UTF-8 text")
     match item.type:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from engine.cli import request, say
-from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Targets
+from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Sweeps, Targets
 
 STYLES = {"run": "bold", "reuse": "cyan", "share": "cyan", "unneeded": "dim"}
 
@@ -14,6 +14,7 @@ def plan(
     ctx: typer.Context,
     graph: GraphPath = None,
     sets: Sets = None,
+    sweeps: Sweeps = None,
     to: Targets = None,
     home: Home = None,
     device: Device = None,
@@ -25,7 +26,7 @@ def plan(
         return request.show_help(ctx, graph)
     path = request.given(graph)
     with request.session(home, device) as session:
-        document, values = request.asked(session, path, ctx.args, sets)
+        document, values = request.asked(session, path, ctx.args, sets, sweeps)
         planned = session.plan(document, values, to or ())
         steps = [
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,6 @@ from engine.errors import GraphError, Problem
 if TYPE_CHECKING:
     from engine.graph import Graph
     from engine.session import Session
-    from engine.values import Json
 
 TAKES_GRAPH = {
     "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
@@ -38,6 +37,15 @@ Device = Annotated[
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NODE.INPUT=VALUE", help="Give one input of one node another value."),
+]
+Sweeps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sweep",
+        metavar="NAME=VALUES",
+        help="Give an input of the graph many values: seed=1,2,3, steps=10:50:10 (from 10 to 50 in tens), "
+        "prompt=@prompts.txt (one a line). Text that has commas wants double quotes.",
+    ),
 ]
 Targets = Annotated[
     list[str] | None,
@@ -70,15 +78,22 @@ def session(home: Path | None, device: str | None = None) -> Session:
 
 
 def read(
-    session: Session, graph: Path, words: Sequence[str], sets: Sequence[str] | None
-) -> tuple[Graph, dict[str, Json]]:
+    session: Session,
+    graph: Path,
+    words: Sequence[str],
+    sets: Sequence[str] | None,
+    sweeps: Sequence[str] | None = None,
+) -> tuple[Graph, dict[str, Any]]:
     """The graph with what `--set` changes, and the values for its inputs; files are not looked for.
+
+    A value is JSON, or a `Sweep` of several.
 
     Raises:
         GraphError: the settings, the graph or an option are no good; with every problem of the first of them
             that is not.
     """
     from engine.cli import options
+    from engine.cli.sweeps import parse as parsed_sweeps
 
     if session.settings.folders:
         from engine.findable import kinds
@@ -88,17 +103,22 @@ def read(
             raise GraphError([*unknown, *session.registry.problems])  # a pack may bring the kind
     document = session.load(graph)
     values = options.parse(document, words)
-    return options.with_sets(document, sets or (), session.registry), values
+    swept = parsed_sweeps(document, sweeps or (), values)
+    return options.with_sets(document, sets or (), session.registry), {**values, **swept}
 
 
 def asked(
-    session: Session, graph: Path, words: Sequence[str], sets: Sequence[str] | None
-) -> tuple[Graph, dict[str, Json]]:
+    session: Session,
+    graph: Path,
+    words: Sequence[str],
+    sets: Sequence[str] | None,
+    sweeps: Sequence[str] | None = None,
+) -> tuple[Graph, dict[str, Any]]:
     """The same, with every file named so that it is found from anywhere; see `findable.findable`."""
     from engine.findable import findable
 
     session.files.beside = graph.absolute().parent
-    document, values = read(session, graph, words, sets)
+    document, values = read(session, graph, words, sets, sweeps)
     return findable(document, values, session.registry, session.files)
 
 

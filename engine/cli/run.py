@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli import request, say
-from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Targets
+from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Sweeps, Targets
 from engine.cli.stopping import EXIT_CODE, interruptible, stopping
 from engine.errors import Problem, SafelightError
 from engine.paths import expanded
@@ -32,6 +32,7 @@ def run(
     ctx: typer.Context,
     graph: GraphPath = None,
     sets: Sets = None,
+    sweeps: Sweeps = None,
     to: Targets = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where outputs are written; else HOME/outputs.")
@@ -45,6 +46,7 @@ def run(
     """Run a graph and write its outputs.
 
     The inputs that a graph declares are options of this command: safelight run GRAPH --help lists them.
+    With --sweep such an input takes many values: safelight run GRAPH --sweep guidance=3:9:2 --sweep seed=1,2.
     """
     if help:
         return request.show_help(ctx, graph)
@@ -52,7 +54,7 @@ def run(
     folder = None if out is None else expanded(out).absolute()  # before anything is run for it
     with request.session(home, device) as session:
         with stopping(session.cancel):
-            document, values = request.asked(session, path, ctx.args, sets)
+            document, values = request.asked(session, path, ctx.args, sets, sweeps)
             if not quiet and not json:
                 say.problems(session.registry.problems)
             plan = session.plan(document, values, to or ())
