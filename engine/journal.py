@@ -7,15 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from engine import faults
 from engine.errors import said
-from engine.events import Done, Event, Failed, Finished, Planned, Preview, Progress, Skipped, Started, Warned
-from engine.values import canonical
+from engine.event_line import event_line
+from engine.events import Event
 
 KEPT = 200
 """How many runs are kept."""
@@ -73,7 +72,7 @@ class Journal:
         if self._file is None:
             return
         try:
-            line = f'{{"t":{time.perf_counter() - self._start:.6f},{_told(event)}}}\n'
+            line = event_line(event, self._start)
             if faults.ON:
                 faults.at("journal.write", line.encode(), self._file)
             os.write(self._file, line.encode())
@@ -97,29 +96,3 @@ class Journal:
     def _broken(self, error: Exception) -> None:
         self.close()
         self._warn(f"The journal of this run is not kept: {self.path} cannot be written: {said(error)}")
-
-
-def _told(event: Event) -> str:
-    match event:
-        case Started(node):
-            return f'"event":"started","node":{quoted(node)}'
-        case Done(node, seconds, cache):
-            return f'"event":"done","node":{quoted(node)},"seconds":{seconds:.6f},"cache":"{cache}"'
-        case Progress(node, value, total, _):
-            return f'"event":"progress","node":{quoted(node)},"value":{value},"total":{total or 0}'
-        case Preview(node):
-            return f'"event":"preview","node":{quoted(node)}'
-        case Failed(node, seconds, problem, trace):
-            told = canonical({"problem": problem.as_json(), "trace": trace}).decode()[1:-1]
-            return f'"event":"failed","node":{quoted(node)},"seconds":{seconds:.6f},{told}'
-        case Skipped(node, because):
-            return f'"event":"skipped","node":{quoted(node)},"because":{quoted(because)}'
-        case Warned(message, node):
-            place = f',"node":{quoted(node)}' if node else ""
-            return f'"event":"warned","message":{quoted(message)}{place}'
-        case Finished(state, seconds):
-            return f'"event":"finished","state":"{state}","seconds":{seconds:.6f}'
-        case Planned(plan):
-            counts = f'"nodes":{len(plan.steps)},"to_run":{len(plan.to_run)}'
-            title = quoted(plan.checked.graph.title)
-            return f'"event":"planned","pid":{os.getpid()},"at":{time.time():.3f},"title":{title},{counts}'
