@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from engine import strict_json
@@ -26,9 +27,20 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 MAX_NODES = 100_000
 ID = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
 """What an id looks like: of a node, of the graph's inputs and outputs."""
-TYPE = r"[A-Za-z_#.][A-Za-z0-9_#./-]{0,120}(@[1-9][0-9]{0,5})?"
-"""What a node type looks like: `Denoise@1`, `acme/Upscale@3`, `./upscale.json`."""
+TYPE = (
+    r"(?:[A-Za-z_][A-Za-z0-9_./-]{0,120}(?:@[1-9][0-9]{0,5})?"
+    rf"|#{ID}"
+    r"|\.{1,2}/[^@\\\x00-\x1f\x7f]{1,200}\.json)"
+)
+"""What a node type looks like: `Denoise@1`, `acme/Upscale@3`, or a graph: `#name`, `./upscale.json`."""
 INPUT_TYPES = ("text", "seed", "int", "float", "bool", "choice", "file", "json")
+"""The types of graph inputs that a person can type in; any other is a wire type, for use as a subgraph."""
+WIRE = r"(list of ){0,4}[A-Za-z_][A-Za-z0-9_./-]{0,63}"
+"""What the name of a wire type looks like: `Image`, `list of Image`."""
+MAX_NESTED = 16
+"""How deep graphs may be defined within graphs."""
+LIFTS = ("zip", "cross")
+"""How a node goes through several lists: side by side, or every combination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,15 @@ class Entry:
     type: str
     inputs: dict[str, Binding] = field(default_factory=dict)
     title: str = ""
+    off: bool = False
+    """True for a node that is stepped around: its outputs are what its type `passes` on."""
+    lift: str = "zip"
+    """How it goes through several lists: `zip` or `cross`."""
+
+    @property
+    def is_graph(self) -> bool:
+        """True if its type is another graph."""
+        return self.type[:1] in ("#", ".")
 
     @property
     def name(self) -> str:
@@ -100,16 +121,20 @@ class Graph:
     title: str = ""
     doc: str = ""
     layout: dict[str, list[int]] = field(default_factory=dict)
+    passes: dict[str, str] = field(default_factory=dict)
+    """As a node type: for each output that has one, the input that it hands on when it is off."""
+    graphs: dict[str, Graph] = field(default_factory=dict)
+    """Graphs defined in this one, used as the node types `#name`."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where the document lies, so that `./other.json` can be found; no part of it."""
 
     def with_defaults(self, values: Mapping[str, Json]) -> Graph:
         """This graph with other defaults for its inputs, as a picture carries it."""
         inputs = {
-            name: GraphInput(item.type, values[name], False, item.doc, item.choices)
-            if name in values
-            else item
+            name: replace(item, default=values[name], required=False) if name in values else item
             for name, item in self.inputs.items()
         }
-        return Graph(self.nodes, inputs, self.outputs, self.title, self.doc, self.layout)
+        return replace(self, inputs=inputs)
 
 
 def parse(data: bytes | str) -> Graph:
@@ -136,7 +161,11 @@ def from_json(tree: Any) -> Graph:
 
 def dump(graph: Graph) -> str:
     """The canonical text: fixed key order, one input a line, a newline at the end."""
-    lines: list[str] = [f'  "safelight": {FORMAT}']
+    return _document(graph, f'  "safelight": {FORMAT}') + "\n"
+
+
+def _document(graph: Graph, *head: str) -> str:
+    lines: list[str] = [*head]
     if graph.title:
         lines.append(f'  "title": {_text(graph.title)}')
     if graph.doc:
@@ -149,10 +178,15 @@ def dump(graph: Graph) -> str:
         lines.append(
             _block("outputs", {name: _text({"from": str(link)}) for name, link in graph.outputs.items()})
         )
+    if graph.passes:
+        lines.append(f'  "passes": {_text(graph.passes)}')
     lines.append(_block("nodes", {name: _entry(entry) for name, entry in graph.nodes.items()}))
+    if graph.graphs:
+        inner = {name: _document(item).replace("\n", "\n    ") for name, item in graph.graphs.items()}
+        lines.append(_block("graphs", inner))
     if graph.layout:
         lines.append(_block("layout", {name: _text(place) for name, place in graph.layout.items()}))
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def binding_json(binding: Binding) -> Json:
@@ -183,6 +217,10 @@ def _entry(entry: Entry) -> str:
     head = f'"type": {_text(entry.type)}'
     if entry.title:
         head += f', "title": {_text(entry.title)}'
+    if entry.off:
+        head += ', "off": true'
+    if entry.lift != LIFTS[0]:
+        head += f', "lift": {_text(entry.lift)}'
     if not entry.inputs:
         return f"{{{head}}}"
     inputs = ",\n".join(
@@ -201,6 +239,13 @@ def _block(name: str, lines: Mapping[str, str]) -> str:
 _text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False).encode
 
 
+def within(place: str, problem: Problem) -> Problem:
+    """A problem of a graph that is used or defined in another one, as a problem of that."""
+    if problem.node is not None:
+        return replace(problem, node=f"{place}/{problem.node}")
+    return replace(problem, node=place)
+
+
 class _Reader:
     """Turns parsed JSON into a graph and collects what is wrong on the way."""
 
@@ -213,15 +258,15 @@ class _Reader:
         self.problems.append(Problem(code, message, node, input, hint or None))
 
     def graph(self, tree: Any) -> Graph:
-        graph = Graph()
         tree = self.object(tree, "the graph")
-        if tree is None:
-            return graph
-        tree = self.migrated(tree)
-        if tree is None:
-            return graph
-        known = {"safelight", "title", "doc", "inputs", "outputs", "nodes", "layout"}
-        self.no_others(tree, known, "the graph")
+        if tree is not None:
+            tree = self.migrated(tree)
+        return Graph() if tree is None else self.document(tree, "the graph", 0, {"safelight"})
+
+    def document(self, tree: dict[str, Any], place: str, depth: int, head: set[str]) -> Graph:
+        graph = Graph()
+        known = {"title", "doc", "inputs", "outputs", "passes", "nodes", "graphs", "layout"} | head
+        self.no_others(tree, known, place)
         graph.title = self.string(tree.get("title", ""), "title")
         graph.doc = self.string(tree.get("doc", ""), "doc")
         for name, item in (self.object(tree.get("inputs", {}), "inputs") or {}).items():
@@ -237,6 +282,16 @@ class _Reader:
         for name, item in (self.object(tree.get("outputs", {}), "outputs") or {}).items():
             if self.good_id(name, "the graph output"):
                 self.graph_output(graph, name, item)
+        self.passes(graph, tree.get("passes", {}))
+        for name, item in (self.object(tree.get("graphs", {}), "graphs") or {}).items():
+            inner = self.object(item, f"the graph {short(name)}")
+            if depth >= MAX_NESTED:
+                self.bad("too_deep", f"graphs are defined within graphs more than {MAX_NESTED} deep")
+                break
+            if self.good_id(name, "the graph name") and inner is not None:
+                found = len(self.problems)
+                graph.graphs[name] = self.document(inner, f"the graph {name}", depth + 1, set())
+                self.problems[found:] = [within(name, problem) for problem in self.problems[found:]]
         for name, item in (self.object(tree.get("layout", {}), "layout") or {}).items():
             if isinstance(item, list) and len(item) == 2 and all(type(number) is int for number in item):
                 graph.layout[name] = item
@@ -273,11 +328,11 @@ class _Reader:
             return GraphInput("json")
         self.no_others(item, {"type", "default", "doc", "choices"}, place)
         kind = item.get("type")
-        if kind not in INPUT_TYPES:
+        if not isinstance(kind, str) or not re.fullmatch(WIRE, kind):
             self.bad(
                 "bad_input_type",
                 f"{place} is of type {short(kind)}",
-                hint=f"use one of {', '.join(INPUT_TYPES)}",
+                hint=f"use one of {', '.join(INPUT_TYPES)}, or the name of a wire type, such as Image",
             )
             kind = "json"
         choices = item.get("choices", [])
@@ -300,6 +355,14 @@ class _Reader:
                 hint='write {"from": "node.output"}',
             )
 
+    def passes(self, graph: Graph, tree: Any) -> None:
+        for output, input in (self.object(tree, "passes") or {}).items():
+            if isinstance(input, str):
+                graph.passes[output] = input
+            else:
+                hint = "write the name of an input of the graph"
+                self.bad("bad_passes", f"passes hands {short(input)} on as {short(output)}", hint=hint)
+
     def entry(self, node: str, item: Any) -> Entry:
         if not isinstance(item, dict):
             self.bad("bad_node", f"is {short(item)}, not an object", node)
@@ -310,14 +373,21 @@ class _Reader:
                 "bad_type", f"its type is {short(kind)}", node, hint='write a node type such as "Denoise@1"'
             )
             kind = ""
-        for key in sorted(item.keys() - {"type", "title", "inputs"}):
+        for key in sorted(item.keys() - {"type", "title", "off", "lift", "inputs"}):
             self.bad(
                 "unknown_key",
                 f"has the unknown key {short(key)}",
                 node,
-                hint="a node has type, title and inputs",
+                hint="a node has type, title, off, lift and inputs",
             )
         entry = Entry(kind, title=self.string(item.get("title", ""), f"the title of {node}"))
+        entry.off, entry.lift = item.get("off", False), item.get("lift", LIFTS[0])
+        if type(entry.off) is not bool:
+            self.bad("bad_node", f"its `off` is {short(entry.off)}", node, hint="write true or false")
+            entry.off = False
+        if entry.lift not in LIFTS:
+            self.bad("bad_node", f"its `lift` is {short(entry.lift)}", node, hint="write zip or cross")
+            entry.lift = LIFTS[0]
         inputs = item.get("inputs", {})
         if not isinstance(inputs, dict):
             self.bad("bad_node", f"its inputs are {short(inputs)}, not an object", node)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.graph import FORMAT, ID, INPUT_TYPES, MAX_NODES, TYPE
+from engine.graph import FORMAT, ID, INPUT_TYPES, LIFTS, MAX_NODES, TYPE, WIRE
 
 
 def json_schema() -> dict[str, Any]:
@@ -22,45 +22,21 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "safelight": {"description": "The version of this format.", "type": "integer", "const": FORMAT},
-            "title": {"type": "string"},
-            "doc": {"type": "string"},
-            "inputs": {
-                "description": "What a run may set: options of the command line, fields of the run form.",
-                "type": "object",
-                "propertyNames": {"$ref": "#/$defs/id"},
-                "additionalProperties": {"$ref": "#/$defs/graphInput"},
-            },
-            "outputs": {
-                "description": "What a run leaves behind.",
-                "type": "object",
-                "propertyNames": {"$ref": "#/$defs/id"},
-                "additionalProperties": {"$ref": "#/$defs/link"},
-            },
-            "nodes": {
-                "type": "object",
-                "maxProperties": MAX_NODES,
-                "propertyNames": {"$ref": "#/$defs/id"},
-                "additionalProperties": {"$ref": "#/$defs/node"},
-            },
-            "layout": {
-                "description": "Where a canvas draws each node; nothing else reads it.",
-                "type": "object",
-                "additionalProperties": {
-                    "type": "array",
-                    "items": {"type": "integer"},
-                    "minItems": 2,
-                    "maxItems": 2,
-                },
-            },
+            **_DOCUMENT,
         },
         "$defs": {
             "id": {"type": "string", "pattern": f"^(?:{ID})$"},
+            "graph": {"type": "object", "additionalProperties": False, "properties": _DOCUMENT},
             "graphInput": {
                 "type": "object",
                 "required": ["type"],
                 "additionalProperties": False,
                 "properties": {
-                    "type": {"enum": list(INPUT_TYPES)},
+                    "type": {
+                        "description": f"One of {', '.join(INPUT_TYPES)}, or a wire type such as Image.",
+                        "type": "string",
+                        "pattern": f"^(?:{WIRE})$",
+                    },
                     "default": {"description": "Without it, a run has to give a value."},
                     "doc": {"type": "string"},
                     "choices": {"type": "array", "minItems": 1},
@@ -76,6 +52,11 @@ def json_schema() -> dict[str, Any]:
                 "properties": {
                     "type": {"type": "string", "pattern": f"^(?:{TYPE})$"},
                     "title": {"type": "string"},
+                    "off": {"description": "Step around this node.", "type": "boolean"},
+                    "lift": {
+                        "description": "How it goes through several lists: side by side, or crosswise.",
+                        "enum": list(LIFTS),
+                    },
                     "inputs": {"type": "object", "additionalProperties": {"$ref": "#/$defs/binding"}},
                 },
             },
@@ -102,3 +83,48 @@ def json_schema() -> dict[str, Any]:
             },
         },
     }
+
+
+_DOCUMENT: dict[str, Any] = {
+    "title": {"type": "string"},
+    "doc": {"type": "string"},
+    "inputs": {
+        "description": "What a run may set: options of the command line, fields of the run form.",
+        "type": "object",
+        "propertyNames": {"$ref": "#/$defs/id"},
+        "additionalProperties": {"$ref": "#/$defs/graphInput"},
+    },
+    "outputs": {
+        "description": "What a run leaves behind.",
+        "type": "object",
+        "propertyNames": {"$ref": "#/$defs/id"},
+        "additionalProperties": {"$ref": "#/$defs/link"},
+    },
+    "passes": {
+        "description": "Used as a node and off: for each output, the input that it hands on.",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    },
+    "nodes": {
+        "type": "object",
+        "maxProperties": MAX_NODES,
+        "propertyNames": {"$ref": "#/$defs/id"},
+        "additionalProperties": {"$ref": "#/$defs/node"},
+    },
+    "graphs": {
+        "description": "Graphs that are used as the node types #name.",
+        "type": "object",
+        "propertyNames": {"$ref": "#/$defs/id"},
+        "additionalProperties": {"$ref": "#/$defs/graph"},
+    },
+    "layout": {
+        "description": "Where a canvas draws each node; nothing else reads it.",
+        "type": "object",
+        "additionalProperties": {
+            "type": "array",
+            "items": {"type": "integer"},
+            "minItems": 2,
+            "maxItems": 2,
+        },
+    },
+}

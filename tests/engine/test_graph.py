@@ -31,26 +31,39 @@ jsons: st.SearchStrategy[Any] = st.recursive(
 )
 ends = st.builds(From, ids, ids)
 bindings = st.builds(Literal, jsons) | ends | st.builds(Param, texts)
-entries = st.builds(Entry, types, st.dictionaries(texts, bindings, max_size=3), texts)
+entries = st.builds(
+    Entry,
+    types,
+    st.dictionaries(texts, bindings, max_size=3),
+    texts,
+    st.booleans(),
+    st.sampled_from(documents.LIFTS),
+)
 
 
 @st.composite
 def graph_inputs(draw: st.DrawFn) -> GraphInput:
-    kind = draw(st.sampled_from(documents.INPUT_TYPES))
+    kind = draw(st.sampled_from([*documents.INPUT_TYPES, "Image", "list of acme/Mesh"]))
     required = draw(st.booleans())
     choices = tuple(draw(st.lists(jsons, min_size=1, max_size=3))) if kind == "choice" else ()
     return GraphInput(kind, None if required else draw(jsons), required, draw(texts), choices)
 
 
-graphs = st.builds(
-    Graph,
-    st.dictionaries(ids, entries, max_size=4),
-    st.dictionaries(ids, graph_inputs(), max_size=3),
-    st.dictionaries(ids, ends, max_size=3),
-    texts,
-    texts,
-    st.dictionaries(texts, st.lists(st.integers(), min_size=2, max_size=2), max_size=3),
-)
+def graph_with(inner: st.SearchStrategy[dict[str, Graph]]) -> st.SearchStrategy[Graph]:
+    return st.builds(
+        Graph,
+        st.dictionaries(ids, entries, max_size=4),
+        st.dictionaries(ids, graph_inputs(), max_size=3),
+        st.dictionaries(ids, ends, max_size=3),
+        texts,
+        texts,
+        st.dictionaries(texts, st.lists(st.integers(), min_size=2, max_size=2), max_size=3),
+        st.dictionaries(texts, texts, max_size=2),
+        inner,
+    )
+
+
+graphs = graph_with(st.just({}) | st.dictionaries(ids, graph_with(st.just({})), min_size=1, max_size=1))
 
 
 @settings(max_examples=80, deadline=None)
@@ -134,6 +147,13 @@ odd = jsons | st.sampled_from(
         {"type": "Mix@0"},
         {"type": "Mix@1", "inputs": {}},
         {"type": "Mix@1\n"},
+        {"type": "#inner@1"},
+        {"type": "./up.json"},
+        {"type": "Mix@1", "off": 1},
+        {"type": "Mix@1", "lift": "cross"},
+        {"type": "list of"},
+        {"nodes": {}},
+        {"safelight": 1},
         True,
         1.5,
         [1, 2],
@@ -142,7 +162,21 @@ odd = jsons | st.sampled_from(
     ]
 )
 keys = (
-    st.sampled_from(["safelight", "title", "inputs", "outputs", "nodes", "layout", "type", "from", ""])
+    st.sampled_from(
+        [
+            "safelight",
+            "title",
+            "inputs",
+            "outputs",
+            "nodes",
+            "layout",
+            "graphs",
+            "passes",
+            "off",
+            "lift",
+            "from",
+        ]
+    )
     | texts
 )
 
