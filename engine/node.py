@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.lazy import Lazy
+from engine.node_class import BadNode, NodeClass, unknown_keyword
 from engine.values import Json, canonical
 from engine.widgets import Widget
 from engine.wires import Wire, bare, wire
@@ -66,6 +67,12 @@ class NodeType:
     cls: type[Node] = field(repr=False, compare=False)
     passes: Mapping[str, str] = field(default_factory=dict)
     """For each output that has one, the input that it hands on when the node is off."""
+    converts: str | None = None
+    """The input that it is a conversion of, if it is one: what `check` offers between two types."""
+    deprecated: str = ""
+    """What to do instead of using it; empty for a type that is not deprecated."""
+    replaced_by: str = ""
+    """The name of the type that takes its place."""
     code: str = ""
     """Digest of the source for types from a user's folder; built-in types change by version."""
 
@@ -129,12 +136,15 @@ class NodeType:
         }
         if self.passes:
             schema["passes"] = dict(self.passes)
+        for word in ("converts", "deprecated", "replaced_by"):
+            if said := getattr(self, word):
+                schema[word] = said
         if "$defs" in fields:
             schema["$defs"] = fields["$defs"]
         return schema
 
 
-class Node(BaseModel):
+class Node(BaseModel, metaclass=NodeClass):
     """The base of every node.
 
     Subclass it: annotated fields are the inputs, the return annotation of `run` is the output (a `NamedTuple`
@@ -146,6 +156,10 @@ class Node(BaseModel):
         accelerator: True for a node that computes on the device; such steps run one at a time per device.
         libraries: packages whose release may change the result; their versions enter the key.
         passes: what each output hands on when the node is off, such as `{"out": "image"}`.
+        converts: True if the node does nothing but turn its one required input into its one output; the name
+            of that input if it requires others besides. It is then offered where a wire does not fit.
+        deprecated: what to do instead, such as `"use Upscale2"`; the node works on, with a warning.
+        replaced_by: the name of the node type that takes its place, such as `"Upscale2"`.
     """
 
     model_config = ConfigDict(
@@ -172,23 +186,36 @@ class Node(BaseModel):
         accelerator: bool = False,
         libraries: tuple[str, ...] = (),
         passes: Mapping[str, str] | None = None,
+        converts: bool | str = False,
+        deprecated: str = "",
+        replaced_by: str = "",
         **unknown: Any,
     ) -> None:
+        name = cls.__name__
         if unknown:
-            known = "category, version, pure, accelerator, libraries and passes"
-            raise TypeError(f"{cls.__name__}: unknown class keyword {', '.join(unknown)}; there are {known}")
+            raise unknown_keyword(name, list(unknown))
         if type(version) is not int or not 1 <= version <= MAX_VERSION:
-            raise TypeError(f"{cls.__name__}: version is {version!r}; use a whole number from 1")
+            raise BadNode(name, f"version is {version!r}; use a whole number from 1")
         if not isinstance(libraries, tuple):
-            raise TypeError(f'{cls.__name__}: libraries is {libraries!r}; write a tuple, such as ("torch",)')
+            raise BadNode(name, f'libraries is {libraries!r}; write a tuple, such as ("torch",)')
+        if not isinstance(category, str):
+            raise BadNode(name, f'category is {category!r}; write text, such as "image"')
+        if not isinstance(deprecated, str) or not isinstance(replaced_by, str):
+            raise BadNode(name, 'deprecated and replaced_by are text, such as deprecated="use Upscale2"')
+        if passes is not None and not isinstance(passes, Mapping):
+            raise BadNode(name, f'passes is {passes!r}; write a dict, such as {{"out": "image"}}')
         if cls.run is Node.run:
-            if (category, version, pure, accelerator, libraries) != ("other", 1, True, False, ()) or passes:
-                raise TypeError(f"{cls.__name__}: class keywords are for nodes, and this one has no run()")
+            said = converts or deprecated or replaced_by or passes
+            if (category, version, pure, accelerator, libraries) != ("other", 1, True, False, ()) or said:
+                raise BadNode(name, "class keywords are for nodes, and this one has no run()")
             return  # a shared base of several nodes, not a node itself
         inputs, outputs = _inputs(cls), _outputs(cls)
         _check_passes(cls, passes or {}, inputs, outputs)
+        if cls.asks is not Node.asks and not any(item.lazy for item in inputs.values()):
+            what = "there is no input to ask for; declare one as Lazy, such as `picture: Lazy[Image]`"
+            raise BadNode(name, what, "asks")
         cls.node_type = NodeType(
-            name=cls.__name__,
+            name=name,
             version=version,
             category=category,
             pure=pure,
@@ -198,6 +225,9 @@ class Node(BaseModel):
             outputs=outputs,
             cls=cls,
             passes=dict(passes or {}),
+            converts=_converted(name, converts, inputs, outputs),
+            deprecated=deprecated or (f"use {replaced_by} instead" if replaced_by else ""),
+            replaced_by=replaced_by,
         )
         _check_defaults(cls)
 
@@ -226,19 +256,38 @@ class Node(BaseModel):
         return inputs
 
 
+def _converted(
+    cls: str, converts: bool | str, inputs: Mapping[str, Input], outputs: Mapping[str, Wire]
+) -> str | None:
+    """The input that a node type is a conversion of, from the class keyword `converts`."""
+    if converts is False:
+        return None
+    if len(outputs) != 1:
+        raise BadNode(cls, f"converts is for one output, and there are {len(outputs)}")
+    required = [name for name, item in inputs.items() if item.required and not item.lazy]
+    if converts is True and len(required) == 1:
+        return required[0]
+    if converts in required:
+        return str(converts)
+    which = f'; say which of them, such as converts="{required[0]}"' if required else ""
+    raise BadNode(cls, f"converts={converts!r} names no single required input{which}")
+
+
 def _check_passes(
     cls: type[Node], passes: Mapping[str, str], inputs: Mapping[str, Input], outputs: Mapping[str, Wire]
 ) -> None:
     for output, input in passes.items():
         if output not in outputs or input not in inputs:
-            raise TypeError(
-                f"{cls.__name__}: passes says {output!r}: {input!r}; write an output"
-                f" ({', '.join(outputs)}) and the input that it hands on ({', '.join(inputs)})"
+            raise BadNode(
+                cls.__name__,
+                f"passes says {output!r}: {input!r}; write an output"
+                f" ({', '.join(outputs)}) and the input that it hands on ({', '.join(inputs)})",
             )
         if not inputs[input].wire.fits(outputs[output]):
-            raise TypeError(
-                f"{cls.__name__}: passes hands {input} on as {output},"
-                f" but that is {outputs[output]} and {input} is {inputs[input].wire}"
+            raise BadNode(
+                cls.__name__,
+                f"passes hands {input} on as {output},"
+                f" but that is {outputs[output]} and {input} is {inputs[input].wire}",
             )
 
 
@@ -248,8 +297,9 @@ def _check_defaults(cls: type[Node]) -> None:
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             if fault["type"] != "missing":
-                place = ".".join(map(str, fault["loc"]))
-                raise TypeError(f"{cls.__name__}.{place}: refuses its own default: {fault['msg']}") from None
+                field, *inside = map(str, fault["loc"])
+                more = "".join(f".{part}" for part in inside)
+                raise BadNode(cls.__name__, f"refuses its own default: {fault['msg']}", field, more) from None
 
 
 def _inputs(cls: type[Node]) -> dict[str, Input]:
@@ -258,53 +308,65 @@ def _inputs(cls: type[Node]) -> dict[str, Input]:
         try:
             kind = wire(info.annotation)
         except TypeError as error:
-            raise TypeError(f"{cls.__name__}.{name}: {error}") from None
+            what = _unread(info.annotation) or str(error)
+            raise BadNode(cls.__name__, what, name) from None
         required = info.is_required()
         default = None if required else info.get_default(call_default_factory=True, validated_data={})
         try:
             canonical(default)
         except (TypeError, ValueError):
-            raise TypeError(
-                f"{cls.__name__}.{name}: its default is {default!r}; a default is JSON: a finite number, "
-                "text, true, false, null, or a list or dict of these"
+            raise BadNode(
+                cls.__name__,
+                f"its default is {default!r}; a default is JSON: a finite number, "
+                "text, true, false, null, or a list or dict of these",
+                name,
             ) from None
         lazy = get_origin(bare(info.annotation)) is Lazy
         inputs[name] = Input(name, kind, required, kind.spelled(default), lazy, info=info)
     return inputs
 
 
+def _unread(annotation: object) -> str | None:
+    """What to say of an annotation that names what is not there when the class is made."""
+    if not isinstance(annotation, ForwardRef):
+        return None
+    name = annotation.__forward_arg__
+    return f"its annotation {name!r} is not known here; import it, and not under TYPE_CHECKING"
+
+
 def _outputs(cls: type[Node]) -> dict[str, Wire]:
-    place = f"{cls.__name__}.run"
+    name = cls.__name__
     if not inspect.isfunction(cls.run) or len(inspect.signature(cls.run).parameters) != 2:
-        raise TypeError(f"{place}: write it as `def run(self, ctx: Context) -> …:`; inputs are fields")
+        what = "write it as `def run(self, ctx: Context) -> …:`; inputs are fields"
+        raise BadNode(name, what, "run")
     if inspect.iscoroutinefunction(cls.run) or inspect.isgeneratorfunction(cls.run):
-        raise TypeError(f"{place}: write a plain function that returns its outputs, without async or yield")
-    hints = _hints(cls.run, place)
+        what = "write a plain function that returns its outputs, without async or yield"
+        raise BadNode(name, what, "run")
+    hints = _hints(cls.run, name)
     if "return" not in hints:
-        raise TypeError(f"{place}: say what it returns, such as `def run(self, ctx: Context) -> Image:`")
+        raise BadNode(name, "say what it returns, such as `def run(self, ctx: Context) -> Image:`", "run")
     returned = hints["return"]
     if returned is type(None):
         return {}
-    named = _hints(returned, place) if hasattr(returned, "_fields") else {"out": returned}
+    named = _hints(returned, name) if hasattr(returned, "_fields") else {"out": returned}
     outputs = {}
-    for name, annotation in named.items():
+    for output, annotation in named.items():
+        place = f", output {output}"
         try:
-            outputs[name] = wire(annotation)
+            outputs[output] = wire(annotation)
         except TypeError as error:
-            raise TypeError(f"{place}, output {name}: {error}") from None
+            raise BadNode(name, str(error), "run", place) from None
         if type(None) in get_args(bare(annotation)):
-            raise TypeError(f"{place}, output {name}: {annotation} may be None; an output is always there")
+            raise BadNode(name, f"{annotation} may be None; an output is always there", "run", place)
     return outputs
 
 
-def _hints(of: Any, place: str) -> dict[str, Any]:
+def _hints(of: Any, cls: str) -> dict[str, Any]:
     try:
         return get_type_hints(of, localns={"Context": object}, include_extras=True)
     except NameError as error:
-        raise TypeError(
-            f"{place}: {error}; import what its annotation names where the module is read, not under "
-            "TYPE_CHECKING"
-        ) from None
+        what = f"{error}; import what its annotation names where the module is read, not under TYPE_CHECKING"
+        raise BadNode(cls, what, "run") from None
 
 
 def _docs_under_fields(cls: type) -> dict[str, str]:
