@@ -1,0 +1,74 @@
+"""Files opened for reading: ordinary ones only, and the same one each time."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+from nodes.sd.formats.bad_file import BadFileError
+
+
+class Identity(NamedTuple):
+    """What tells whether a file is still the one that was looked at."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+
+def opened(path: Path, expected: Identity | None = None) -> tuple[io.FileIO, Identity]:
+    """An ordinary file, open for reading; links are followed, pipes and devices are not waited for.
+
+    Args:
+        path: where it lies.
+        expected: which file it has to be.
+
+    Raises:
+        BadFileError: it is missing, unreadable, not an ordinary file, or another than was expected.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a device may act on it
+            raise _no_file(path)
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        file = io.FileIO(os.open(path, flags), closefd=True)
+        found = os.fstat(file.fileno())
+    except FileNotFoundError:
+        raise BadFileError("missing", f"{path} is not there.") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise BadFileError("unreadable", f"{path} cannot be opened: {why}.") from None
+    identity = Identity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    if not stat.S_ISREG(found.st_mode):
+        file.close()
+        raise _no_file(path)
+    if expected is not None and identity != expected:
+        file.close()
+        raise BadFileError(
+            "changed_file", f"{path} changed while it was read. Run again to use it as it is now."
+        )
+    return file, identity
+
+
+def read_at(file: io.FileIO, start: int, length: int) -> bytearray:
+    """Some bytes of a file.
+
+    Raises:
+        BadFileError: it ends before that.
+    """
+    data = bytearray(length)
+    file.seek(start)
+    at = 0
+    with memoryview(data) as view:
+        while at < length and (count := file.readinto(view[at:])):
+            at += count
+    if at < length:
+        raise BadFileError("truncated", f"{file.name} ends early. Download it again.")
+    return data
+
+
+def _no_file(path: Path) -> BadFileError:
+    return BadFileError("not_a_file", f"{path} is not an ordinary file. Put the file itself in its place.")

@@ -1,0 +1,171 @@
+"""What torch pickled, read by a short-lived process of its own that can do nothing but read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine import strict_json
+from engine.errors import GraphError
+from nodes.sd.formats.bad_file import BadFileError
+from nodes.sd.formats.opened import Identity, opened
+from nodes.sd.formats.tensors import DTYPES, Entry, Named, Run, Tensors
+
+_FOLDER = Path(__file__).parent
+_START = "import sys; sys.path.append(sys.argv[1]); from pickles.child import main; main(sys.argv[2:])"
+_SECONDS = 60
+"""Of the clock, for a machine that is busy; the process itself stops after a few of its own."""
+_AT_ONCE = 32
+"""Files for one process; starting it costs more than reading a small one."""
+_SHARED = 4
+"""How many times over a file's numbers may be used: models tie a few of their weights."""
+
+
+def read_pickled(path: Path) -> Tensors:
+    """The tensors of a file that `torch.save` wrote.
+
+    Raises:
+        BadFileError: it cannot be read, or asks for anything but tensors; names what, and where in the file.
+    """
+    (read,) = read_all_pickled([path])
+    if isinstance(read, BadFileError):
+        raise read
+    return read
+
+
+def read_all_pickled(paths: Sequence[Path]) -> list[Tensors | BadFileError]:
+    """The same for many files, each with its own answer."""
+    answers: list[Tensors | BadFileError] = []
+    for start in range(0, len(paths), _AT_ONCE):
+        answers += _group(paths[start : start + _AT_ONCE])
+    return answers
+
+
+def _group(paths: Sequence[Path]) -> list[Tensors | BadFileError]:
+    answers: list[Tensors | BadFileError | None] = [None] * len(paths)
+    files = {}
+    try:
+        for n, path in enumerate(paths):
+            try:
+                files[n] = opened(path)
+            except BadFileError as error:
+                answers[n] = error
+        lines = _told([file.fileno() for file, _ in files.values()])
+    finally:
+        for file, _ in files.values():
+            file.close()
+    for (n, (_, identity)), line in zip(files.items(), lines, strict=False):
+        answers[n] = _read(paths[n], identity, line)
+    unanswered = [n for n in files if answers[n] is None]
+    if len(files) > 1:  # one of them ended the process before its time: each for itself, then
+        for n in unanswered:
+            (answers[n],) = _group([paths[n]])
+    else:
+        for n in unanswered:
+            answers[n] = _bad(paths[n], "too_large", "takes too much memory or time to read")
+    return [answer for answer in answers if answer is not None]
+
+
+def _told(handles: list[int]) -> list[bytes]:
+    """What the process says of open files: a line for each, fewer if it ended early."""
+    if not handles:
+        return []
+    command = [sys.executable, "-I", "-S", "-B", "-c", _START, str(_FOLDER), *map(str, handles)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
+        cwd=_FOLDER,
+        pass_fds=handles,
+    ) as process:
+        try:
+            out, _ = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, _ = process.communicate()
+    return out.split(b"\n")[:-1]
+
+
+def _read(path: Path, identity: Identity, line: bytes) -> Tensors | BadFileError:
+    """One answer, looked through as if a stranger gave it: a stranger's file made it what it is."""
+    try:
+        answer = strict_json.parse(line)
+        if "message" in answer:
+            return _bad(path, answer["code"], answer["message"])
+        runs = [_run(identity.size, *run) for run in answer["runs"]]
+        laid = [_entry(runs, *tensor) for tensor in answer["tensors"]]
+        entries: dict[str, Entry] = {}
+        tree = _tree(answer["tree"], laid, entries, "", top=True)
+        if sum(entry.nbytes for entry in entries.values()) > _SHARED * max(
+            1 << 20, sum(run.size for run in runs)
+        ):
+            return _bad(path, "bad_pickle", "holds the same numbers many times over")
+        return Tensors(path, identity, answer["format"], entries, {}, tree)
+    except (GraphError, KeyError, TypeError, ValueError, IndexError):
+        return _bad(path, "bad_pickle", "cannot be made sense of")
+    except BadFileError as error:
+        return error
+
+
+def _run(size: int, start: int, deflated: int, whole: int) -> Run:
+    if min(start, whole) < 0 or start + (whole if deflated < 0 else deflated) > size:
+        raise ValueError
+    return Run(start, whole, None if deflated < 0 else deflated)
+
+
+def _entry(runs: list[Run], run: int, dtype: str, first: int, shape: list[int], strides: list[int]) -> Entry:
+    item = DTYPES[dtype][1]
+    last, follows, dense = first, 1, True
+    for side, stride in reversed(list(zip(shape, strides, strict=True))):
+        if side < 0 or stride < 0:
+            raise ValueError
+        last += (side - 1) * stride
+        dense = dense and (stride == follows or side == 1)
+        follows *= side
+    if run < 0 or first < 0 or (follows and (last + 1) * item > runs[run].size):
+        raise ValueError
+    return Entry(
+        dtype, tuple(shape), runs[run], first * item, None if dense or not follows else tuple(strides)
+    )
+
+
+def _tree(item: Any, laid: list[Entry], entries: dict[str, Entry], name: str, *, top: bool = False) -> Any:
+    """The tree with its tensors named by the way to them: `string_to_param.*`, `768.0.linear.0.weight`.
+
+    What a checkpoint calls `state_dict` is the checkpoint, so its tensors go by their names in there.
+    """
+    if isinstance(item, list):
+        return [_tree(inner, laid, entries, _joined(name, n)) for n, inner in enumerate(item)]
+    if not isinstance(item, dict):
+        return item
+    ((kind, value),) = item.items()
+    if kind == "tensor":
+        if name in entries:
+            raise ValueError
+        entries[name] = laid[value]
+        return Named(name)
+    if kind == "float":
+        return float(value)
+    if kind == "dict":
+        tree = {}
+        for key, inner in value:
+            if isinstance(key, dict):
+                raise TypeError
+            whole = top and key == "state_dict"
+            tree[key] = _tree(inner, laid, entries, "" if whole else _joined(name, key))
+        return tree
+    return None
+
+
+def _joined(name: str, part: object) -> str:
+    return f"{name}.{part}" if name else str(part)
+
+
+def _bad(path: Path, code: str, what: str) -> BadFileError:
+    return BadFileError(code, f"{path} {what}.")

@@ -1,0 +1,265 @@
+"""The names that a pickle of tensors may use, and the inert things that stand for them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .refused import RefusedError, shown
+
+STORAGES = {
+    "DoubleStorage": "F64",
+    "FloatStorage": "F32",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
+}
+"""torch's storages, with the names that safetensors gives to their numbers."""
+
+ITEM_SIZE = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
+
+_DTYPES = (
+    "float64 double float32 float float16 half bfloat16 int64 long int32 int int16 short int8 uint8 bool"
+).split()
+_DIMENSIONS = 16
+
+
+@dataclass(frozen=True)
+class Known:
+    """A permitted name, while it is on the unpickler's stack."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A run of numbers in the file, by the key that the file gives it."""
+
+    key: str
+    dtype: str
+    first: int
+    """Which number of the run this storage begins with."""
+    count: int
+    whole: int
+    """How many numbers the run has."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A tensor: how it lies in its storage, in numbers, not bytes."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass
+class Stand:
+    """What stands for an object that is not made: its class's name, and what was to be its state."""
+
+    name: str
+    args: tuple[object, ...] = ()
+    state: dict[object, object] = field(default_factory=dict)
+
+
+def _tensor(storage: object, offset: object, shape: object, strides: object, *rest: object) -> Laid:
+    if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
+        raise RefusedError("bad_pickle", "holds a tensor that is none")
+    if not isinstance(offset, int) or not all(_natural(n) for n in (offset, *shape, *strides)):
+        raise RefusedError("bad_pickle", f"holds a tensor of an impossible shape, {shown(shape)}")
+    if len(shape) != len(strides) or len(shape) > _DIMENSIONS:
+        raise RefusedError(
+            "bad_pickle", f"holds a tensor of {len(shape):,} dimensions and {len(strides):,} strides"
+        )
+    count, last = 1, offset
+    for side, stride in zip(shape, strides, strict=True):
+        count *= side
+        last += (side - 1) * stride
+    if count and (last >= storage.count or count > storage.count):
+        held = f"{storage.count:,} number{'s' if storage.count != 1 else ''}"
+        raise RefusedError("bad_pickle", f"holds a tensor of shape {shown(list(shape))} in {held}")
+    return Laid(storage, offset, shape, strides)
+
+
+def _natural(number: object) -> bool:
+    return type(number) is int and 0 <= number < 1 << 62
+
+
+def _parameter(data: object, *rest: object) -> object:
+    if not isinstance(data, Laid):
+        raise RefusedError("bad_pickle", "holds a parameter without a tensor")
+    return data
+
+
+def _typed(rebuild: object, kind: object, args: object, *rest: object) -> object:
+    """A tensor with attributes of its own, which are left out."""
+    if not isinstance(rebuild, Known) or not isinstance(args, tuple) or not isinstance(kind, Known):
+        raise RefusedError("bad_pickle", "holds a tensor that is none")
+    return called(rebuild, args)
+
+
+def _ordered(*args: object) -> dict[object, object]:
+    pairs: Any = args[0] if args else ()
+    if isinstance(pairs, dict):
+        return dict(pairs)
+    if not isinstance(pairs, list | tuple) or not all(
+        isinstance(p, list | tuple) and len(p) == 2 for p in pairs
+    ):
+        raise RefusedError("bad_pickle", "holds a dict made of no pairs")
+    return {key(first): second for first, second in pairs}
+
+
+def _set(*args: object) -> set[object]:
+    items = args[0] if args else ()
+    if not isinstance(items, list | tuple):
+        raise RefusedError("bad_pickle", "holds a set made of no list")
+    return {key(item) for item in items}
+
+
+def _encode(*args: object) -> bytes:
+    """`_codecs.encode(text, "latin1")`: how protocol 2 writes bytes."""
+    if len(args) != 2 or not isinstance(args[0], str) or args[1] not in ("latin1", "latin-1"):
+        raise RefusedError("bad_pickle", "holds bytes in an unknown spelling")
+    try:
+        return args[0].encode("latin-1")
+    except UnicodeEncodeError:
+        raise RefusedError("bad_pickle", "holds bytes in an unknown spelling") from None
+
+
+_SCALARS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b", "u1": "B", "b1": "?"}
+
+
+def _scalar(*args: object) -> object:
+    """A number of numpy's, as a plain one."""
+    if len(args) == 2 and isinstance(args[0], Stand) and args[0].name == "numpy.dtype" and args[0].args:
+        form = _SCALARS.get(str(args[0].args[0]).strip("<=|"))
+        if form and isinstance(args[1], bytes) and struct.calcsize(form) == len(args[1]):
+            return struct.unpack(f"<{form}", args[1])[0]
+    raise RefusedError("bad_pickle", "holds a number of an unknown kind")
+
+
+def _stand(name: str) -> Callable[..., object]:
+    return lambda *args: Stand(name, args)
+
+
+_REBUILT: dict[str, Callable[..., object]] = {
+    "collections.OrderedDict": _ordered,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _typed,
+    "builtins.set": _set,
+    "__builtin__.set": _set,
+    "_codecs.encode": _encode,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy.dtype": _stand("numpy.dtype"),
+    "torch.device": _stand("torch.device"),
+    "torch.Size": lambda sides=(), *rest: sides if isinstance(sides, tuple) else (),
+    "torch.nn.modules.container.ParameterDict": _stand("torch.nn.modules.container.ParameterDict"),
+}
+"""What may be called, and what is done in its place."""
+
+_NAMED = {
+    *_REBUILT,
+    *(f"torch.{storage}" for storage in STORAGES),
+    *(f"torch.{dtype}" for dtype in _DTYPES),
+    "torch.Tensor",
+    "torch.nn.parameter.Parameter",
+    "torch.storage.UntypedStorage",
+    # A class that training frameworks use as a key of a dict in their checkpoints.
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+}
+"""Exact names, never prefixes: `torch.save` and `numpy.save` write files."""
+
+
+def named(module: str, name: str, place: str) -> Known:
+    """A name out of the permitted ones.
+
+    Raises:
+        RefusedError: it is another; the message says which, and where the file asks for it.
+    """
+    whole = f"{module}.{name}"
+    if whole not in _NAMED:
+        raise RefusedError(
+            "unsafe_pickle", f"asks for {shown(whole)[1:-1]} at {place}, which no file of plain tensors needs"
+        )
+    return Known(whole)
+
+
+def called(what: object, args: object) -> object:
+    """What a permitted name makes of its arguments.
+
+    Raises:
+        RefusedError: it is nothing to call, or the arguments are not those of a file of tensors.
+    """
+    rebuilt = _REBUILT.get(what.name) if isinstance(what, Known) else None
+    if rebuilt is None or not isinstance(args, tuple):
+        raise RefusedError("bad_pickle", f"calls {shown(getattr(what, 'name', 'what is no name'))[1:-1]}")
+    try:
+        return rebuilt(*args)
+    except TypeError:  # the wrong number of arguments
+        raise RefusedError("bad_pickle", f"calls {what.name} in an unknown way") from None  # type: ignore[attr-defined]
+
+
+def built(thing: object, state: object) -> None:
+    """Give an inert thing its state; attributes of dicts and tensors are left out.
+
+    Raises:
+        RefusedError: it is nothing that has a state.
+    """
+    if isinstance(thing, Stand):
+        thing.state = state if isinstance(state, dict) else {}
+    elif not isinstance(thing, dict | Laid):
+        raise RefusedError("bad_pickle", "gives a state to what has none")
+
+
+def stored(pid: object) -> Storage:
+    """The storage that a persistent id of torch's names.
+
+    Raises:
+        RefusedError: it names none.
+    """
+    match pid:
+        case ("storage", Known(name), str(key), str(), int(count), *view):
+            dtype = STORAGES.get(name.rpartition(".")[2])
+            if dtype is None or not 0 <= count < 1 << 62 or isinstance(count, bool):
+                raise RefusedError("bad_pickle", f"holds numbers of an unknown kind, {shown(name)[1:-1]}")
+            match view:
+                case [] | [None]:
+                    return Storage(key, dtype, 0, count, count)
+                case [(_, int(first), int(length))] if 0 <= first <= first + length <= count:
+                    return Storage(key, dtype, first, length, count)
+    raise RefusedError("bad_pickle", "points to what is no storage of torch's")
+
+
+def key(value: object) -> object:
+    """A key of a dict or an item of a set: text or a number, so that nothing takes long to compare.
+
+    Raises:
+        RefusedError: it is something else.
+    """
+    if isinstance(value, Known):
+        return value.name
+    if not isinstance(value, str | int | float | None):
+        raise RefusedError("bad_pickle", f"has a {type(value).__name__} as the key of a dict")
+    return value

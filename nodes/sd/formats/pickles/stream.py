@@ -1,0 +1,65 @@
+"""Where the numbers lie in the streams that `torch.save` wrote before version 1.6."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from .known import ITEM_SIZE, Storage
+from .refused import RefusedError, shown
+from .unpickler import Unpickler
+
+MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+
+
+def read_stream(file: io.FileIO, size: int, limit: int) -> tuple[Any, dict[str, tuple[Storage, int]]]:
+    """The value that a stream holds, and each of its storages with the byte that it begins at.
+
+    Args:
+        file: the stream.
+        size: its bytes.
+        limit: how many bytes its pickles may take; numbers follow after them.
+
+    Raises:
+        RefusedError: it is damaged or unsafe.
+    """
+    file.seek(0)
+    reader = Unpickler(file.read(min(size, limit)), "the pickle")
+    first = reader.load()
+    if first != MAGIC:
+        raise RefusedError(
+            "not_torch", f"is a pickle, and none that torch wrote: it holds {shown(_kind(first))}"
+        )
+    version, system = reader.load(), reader.load()
+    if version != _PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise RefusedError(
+            "not_torch", "was written by an unknown version of torch, or on a big-endian machine"
+        )
+    value = reader.load()
+    keys = reader.load()
+    if (
+        not isinstance(keys, list)
+        or not set(reader.storages) <= set(map(str, keys))
+        or len(keys) != len(set(keys))
+    ):
+        raise RefusedError("bad_pickle", "does not list its own storages")
+    at = reader.at
+    places = {}
+    for key in keys:
+        storage = reader.storages.get(key)
+        if storage is None:
+            raise RefusedError("bad_pickle", f"lists the storage {shown(key)}, which nothing uses")
+        file.seek(at)
+        count = int.from_bytes(file.read(8), "little")
+        if count != storage.whole:
+            raise RefusedError("bad_pickle", f"says two things of its storage {shown(key)}")
+        places[key] = storage, at + 8
+        at += 8 + count * ITEM_SIZE[storage.dtype]
+    if at > size:
+        raise RefusedError("truncated", f"ends {at - size:,} bytes early: it was cut short")
+    return value, places
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

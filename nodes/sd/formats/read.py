@@ -1,0 +1,58 @@
+"""Any file of tensors, recognised by what it holds; its name says nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from nodes.sd.formats.bad_file import BadFileError
+from nodes.sd.formats.opened import opened, read_at
+from nodes.sd.formats.pickled import read_pickled
+from nodes.sd.formats.safetensors_header import read_header
+from nodes.sd.formats.tensors import Named, Tensors
+
+Kind = Literal["safetensors", "pickle", "picture"]
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The tensors of a safetensors file, or of one that `torch.save` wrote.
+
+    Nothing in the file is ever run. A pickle that asks for more than tensors is refused.
+
+    Raises:
+        BadFileError: it cannot be read or is none of these; the message names the file and what is wrong.
+    """
+    kind = recognised(path)
+    if kind == "pickle":
+        return read_pickled(path)
+    if kind == "picture":
+        raise BadFileError("not_tensors", f"{path} is a picture, not a file of tensors.")
+    file, identity = opened(path)
+    with file:
+        entries, metadata = read_header(path, file, identity.size)
+    tree = {name: Named(name) for name in entries}
+    return Tensors(path, identity, "safetensors", entries, metadata, tree)
+
+
+def recognised(path: Path) -> Kind:
+    """What kind of file this is, by its first bytes.
+
+    Raises:
+        BadFileError: it cannot be read, or is of no kind that Safelight reads.
+    """
+    file, identity = opened(path)
+    with file:
+        head = bytes(read_at(file, 0, min(identity.size, 64)))
+    if not head:
+        raise BadFileError("empty", f"{path} is empty. Download it again.")
+    if head[8:9] == b"{" and head[:2] not in (b"\x80\x02", b"PK"):
+        return "safetensors"
+    if head.startswith(b"\x89PNG\r\n\x1a\n") or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return "picture"
+    if head.startswith(b"version https://git-lfs"):
+        raise BadFileError(
+            "not_downloaded", f"{path} only points to the file itself. Fetch it with git lfs pull."
+        )
+    if head.lstrip().startswith((b"<", b"{")) and not head.startswith(b"PK"):
+        raise BadFileError("unknown_format", f"{path} is a web page or text, not a model. Download it again.")
+    return "pickle"
