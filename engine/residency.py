@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any, Protocol, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from engine.errors import out_of_memory
 from engine.files import Files
+
+if TYPE_CHECKING:
+    from engine.watch import Span
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -39,6 +43,8 @@ class Residency:
         self._loaded: dict[str, OrderedDict[Hashable, tuple[Any, int]]] = {}
         self._locks: dict[str, threading.RLock] = {}
         self._lock = threading.Lock()
+        self.span: Span = _untold
+        """Is entered around each loading, so that it can be followed."""
 
     def use(self, recipe: Recipe[T], device: str, files: Files) -> T:
         """The loaded thing; loaded now if it is not there, at the cost of what was not used for longest."""
@@ -50,13 +56,14 @@ class Residency:
                 ledger.move_to_end(recipe.identity)
                 thing: T = found[0]
                 return thing
-            try:
-                thing, size = recipe.load(device, files)
-            except Exception as error:
-                if not ledger or not out_of_memory(error):
-                    raise
-                ledger.clear()  # nothing of it is in use by others: steps on a device run one at a time
-                thing, size = recipe.load(device, files)
+            with self.span(f"load {type(recipe).__name__}", device=device):
+                try:
+                    thing, size = recipe.load(device, files)
+                except Exception as error:
+                    if not ledger or not out_of_memory(error):
+                        raise
+                    ledger.clear()  # nothing of it is in use by others: steps on a device run one at a time
+                    thing, size = recipe.load(device, files)
             ledger[recipe.identity] = (thing, size)
             while len(ledger) > 1 and sum(held for _, held in ledger.values()) > self._budget:
                 ledger.popitem(last=False)
@@ -70,3 +77,7 @@ class Residency:
         """Let go of everything."""
         with self._lock:
             self._loaded.clear()
+
+
+def _untold(name: str, **said: object) -> AbstractContextManager[None]:
+    return nullcontext()

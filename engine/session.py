@@ -31,6 +31,7 @@ from engine.store.disk import Disk
 from engine.store.memory import Memory
 from engine.store.tiered import Tiered
 from engine.values import Json
+from engine.watch import Watch
 
 
 class Session:
@@ -146,9 +147,18 @@ class Session:
         """
         return self.walk(self.plan(graph, values, targets), emit)
 
-    def walk(self, plan: Plan, emit: Emit | None = None) -> Report:
-        """Run what was planned, and write it into the journal."""
-        lifecycles: list[Lifecycle] = [Cached(self.store)]
+    def walk(self, plan: Plan, emit: Emit | None = None, watch: Watch | None = None) -> Report:
+        """Run what was planned, and write it into the journal.
+
+        Args:
+            plan: what to do.
+            emit: is told every event.
+            watch: follows the steps, the store and the loading of models closely.
+        """
+        watch = watch or Watch()
+        store = watch.store(self.store)
+        self.residency.span = watch.span
+        lifecycles: list[Lifecycle] = [*watch.lifecycles, Cached(store)]
         if self.settings.checked:
             lifecycles.append(Guarded())
         with Journal(self.settings.store_folder / "journal", self._warn) as journal:
@@ -160,7 +170,7 @@ class Session:
             try:
                 return Run(
                     plan,
-                    self.store,
+                    store,
                     files=self.files,
                     residency=self.residency,
                     device=self.device,
@@ -170,7 +180,7 @@ class Session:
                     workers=self.settings.workers,
                 ).go()
             finally:
-                self.store.flush()
+                store.flush()
                 self.cancelling = Cancel()  # a wish to stop is spent with the run that it stopped
 
     def cancel(self) -> None:
