@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
 
-from engine.store.entry import Damaged, Entry, PartRow
+from engine.store.entry import Damaged, Entry, PartRow, plain_row
 from engine.store.folder import Folder
 from engine.store.layout import BUSY_SECONDS
 from engine.store.pending import Pending
-from engine.store.store import Held
+from engine.store.store import Held, Result
 from engine.store.trouble import Trouble
 from engine.values import Packed
 
-_ROWS = 256
-_SECONDS = 0.05
-_MOST_ROWS = 4096  # while the index is locked by somebody else
+ROWS = 2048
+"""How many rows wait at most."""
+SECONDS = 0.05
+"""How long they do. A process that is killed loses them: a miss for the next one, and never wrong."""
+_MOST_ROWS = 4 * ROWS  # while the index is locked by somebody else
 
 
 class Found(NamedTuple):
@@ -31,7 +33,10 @@ class Found(NamedTuple):
 
 
 class Buffer:
-    """A folder behind the rows that wait for it, at most 50 ms, 256 rows or as many bytes as a log holds.
+    """A folder behind the rows that wait for it, at most 50 ms, 2,048 rows or as many bytes as a log holds.
+
+    Results of nothing but short plain values wait as they are, since most steps of a large graph make such,
+    and are spelled out as rows only when they are written.
 
     Every method may raise OSError and sqlite3.Error; the buffer can be used on.
 
@@ -42,7 +47,8 @@ class Buffer:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self._rows: dict[str, Pending] = {}
-        self._row_bytes = 0  # of the rows that wait
+        self._plain: dict[str, Result] = {}
+        self._row_bytes = 0  # of all that wait, about
         self._file_bytes = 0  # of their files and of those being written, which the index does not count yet
         self._used: dict[str, float] = {}
         self._since = 0.0
@@ -51,22 +57,27 @@ class Buffer:
 
     def where(self, keys: Sequence[str]) -> dict[str, Held]:
         """Which of these keys are held."""
-        self._commit_when_due()
-        rows = self._rows
-        found = {
-            key: Held("disk", row.entry.seconds, row.entry.made)
-            for key in keys
-            if (row := rows.get(key)) is not None
-        }
+        self.commit_when_due()
+        rows, plain = self._rows, self._plain
+        found = {}
+        if rows or plain:
+            for key in keys:
+                if (row := rows.get(key)) is not None:
+                    found[key] = Held("disk", row.entry.seconds, row.entry.made)
+                elif (result := plain.get(key)) is not None:
+                    found[key] = Held("disk", result.seconds, result.made)
         for key, seconds, made in self.folder.index.reader.times(keys):
             found[key] = Held("disk", seconds, made)
         return found
 
     def read(self, key: str, output: str | None = None) -> tuple[Entry, dict[str, Packed]] | Found | None:
         """An entry and its outputs as bytes, all or one; a damaged one is removed and told instead."""
-        self._commit_when_due()
-        row = self._rows.get(key)
-        entry = row.entry if row is not None else self.folder.index.reader.entry(key)
+        self.commit_when_due()
+        row, result = self._rows.get(key), self._plain.get(key)
+        if result is not None:
+            entry: Entry | None = Entry(*plain_row(key, result))
+        else:
+            entry = row.entry if row is not None else self.folder.index.reader.entry(key)
         if entry is None:
             return None
 
@@ -90,7 +101,22 @@ class Buffer:
 
     def takes(self, key: str) -> bool:
         """Whether a result under this key would be kept, for all that is known without packing it."""
-        return key not in self._rows and len(self._rows) < _MOST_ROWS
+        return key not in self._rows and key not in self._plain and len(self) < _MOST_ROWS
+
+    def __len__(self) -> int:
+        """How many results wait."""
+        return len(self._rows) + len(self._plain)
+
+    def save_plain(self, key: str, result: Result, size: int) -> None:
+        """Keep a result whose `plain_bytes` are these, unless there is no room to be made for it."""
+        if size > self.folder.limit:
+            return
+        with self._lock:
+            if self.takes(key):
+                if not (self._rows or self._plain):
+                    self._since = time.monotonic()
+                self._plain[key] = result
+                self._wait(size)
 
     def save(self, entry: Entry, parts: Mapping[str, bytes]) -> None:
         """Keep a result unless there is no room to be made for it."""
@@ -106,17 +132,21 @@ class Buffer:
                 self._release(row.file_bytes)
                 raise
         with self._lock:
-            if entry.key in self._rows:
+            if not self.takes(entry.key):
                 self._release(row.file_bytes)
                 self._discard(row)
                 return
-            if not self._rows:
+            if not (self._rows or self._plain):
                 self._since = time.monotonic()
             self._rows[entry.key] = row
-            self._row_bytes += row.row_bytes
-            if len(self._rows) >= _ROWS or self._row_bytes >= self.folder.index.log_bytes:
-                self._since = 0.0
-            self._commit_when_due()
+            self._wait(row.row_bytes)
+
+    def _wait(self, size: int) -> None:
+        """Count in what has just begun to wait."""
+        self._row_bytes += size
+        if len(self) >= ROWS or self._row_bytes >= self.folder.index.log_bytes:
+            self._since = 0.0
+        self.commit_when_due()
 
     def commit(self) -> None:
         """Write the waiting rows and times of use in one transaction.
@@ -125,25 +155,26 @@ class Buffer:
         when it is anything else.
         """
         with self._lock:
-            rows = self._rows
-            if not (rows or self._used):
+            rows, plain = self._rows, self._plain
+            if not (rows or plain or self._used):
                 return
             used, self._used = self._used, {}
             try:
-                evicted = self.folder.insert(rows.values(), used)
+                evicted = self.folder.insert(rows.values(), plain, used)
             except (OSError, sqlite3.Error) as error:
                 trouble = Trouble.of(error)
                 if trouble is Trouble.LOCKED:
                     self._not_before = time.monotonic() + 3 * BUSY_SECONDS
                 else:
-                    small_first = sorted(rows, key=lambda key: rows[key].file_bytes)
-                    for key in small_first[len(rows) // 2 if trouble is Trouble.FULL else 0 :]:
+                    small_first = [*plain, *sorted(rows, key=lambda key: rows[key].file_bytes)]
+                    for key in small_first[len(self) // 2 if trouble is Trouble.FULL else 0 :]:
                         self._forget(key)
                     self.commit()  # what is left may find room in place of the files that went
                 raise
             self._release(sum(row.file_bytes for row in rows.values()))
             self._row_bytes = 0
             rows.clear()
+            plain.clear()
             if evicted:
                 self.folder.remove_doomed()
 
@@ -153,11 +184,15 @@ class Buffer:
             waiting = {digest for row in self._rows.values() for digest in row.files}
             return self.folder.clear(node_type, unused_since, waiting)
 
-    def _commit_when_due(self) -> None:
-        if self._rows:
-            now = time.monotonic()
-            if now - self._since >= _SECONDS and now >= self._not_before:
-                self.commit()
+    def commit_when_due(self) -> float | None:
+        """Commit what has waited long enough; returns in how many seconds what is left is due, if any."""
+        if not (self._rows or self._plain):
+            return None
+        due = max(self._since + SECONDS, self._not_before) - time.monotonic()
+        if due > 0:
+            return due
+        self.commit()
+        return None
 
     def _reserve(self, size: int) -> bool:
         """Set room aside for files, if there is any or some can be made."""
@@ -175,6 +210,7 @@ class Buffer:
 
     def _forget(self, key: str) -> None:
         """Let go of a waiting row, and of the files that it brought."""
+        self._plain.pop(key, None)
         row = self._rows.pop(key, None)
         if row is not None:
             self._row_bytes -= row.row_bytes

@@ -7,16 +7,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from engine import values
-from engine.store.buffer import Buffer, Found
-from engine.store.entry import Entry
+from engine.store.buffer import SECONDS, Buffer, Found
+from engine.store.entry import Entry, plain_bytes
 from engine.store.opening import Unusable, open_folder
 from engine.store.store import Held, Result
+from engine.store.ticker import Ticker
 from engine.store.trouble import Trouble, text
 from engine.values import Packed
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -34,8 +36,8 @@ class Disk:
     """A folder of results: an SQLite index, with long parts as files named by their sha256.
 
     Everything read is verified. Trouble is never an exception: a damaged or vanished entry is removed and
-    said, what cannot be written is not kept and said once. Rows wait up to 50 ms (or 256 rows) to be written
-    together; this process sees them at once, others and the next one after `flush`.
+    said, what cannot be written is not kept and said once. Rows wait up to 50 ms (or 2,048 of them) to be
+    written together; this process sees them at once, others and the next one after that, or after `flush`.
 
     Several processes may use one folder at once.
 
@@ -55,10 +57,11 @@ class Disk:
         self._writable = True
         self._mended = False
         self._buffer = self._open()
+        self._ticker = Ticker(self._write_what_is_due, SECONDS)
 
     def where(self, keys: Sequence[str]) -> dict[str, Held]:
         """Which of these keys are held."""
-        return self._try(lambda buffer: buffer.where(keys), {})
+        return self._try(Buffer.where, {}, keys)
 
     def load(self, key: str) -> Result | None:
         """The result under a key, or None on a miss, when it is damaged or when its values do not unpack."""
@@ -87,11 +90,18 @@ class Disk:
 
     def touch(self, key: str) -> None:
         """Note that a result was used, although it was not read from here."""
-        self._try(lambda buffer: buffer.touch(key), None)
+        self._try(Buffer.touch, None, key)
 
     def save(self, key: str, result: Result) -> None:
         """Keep a result; one that cannot become bytes, or is larger than the budget, is not kept."""
-        if not self._writable or not self._try(lambda buffer: buffer.takes(key), False):
+        if not self._writable:
+            return
+        if size := plain_bytes(result):
+            self._try(Buffer.save_plain, None, key, result, size)
+            if not self._ticker.alive:
+                self._ticker.start()
+            return
+        if not self._try(Buffer.takes, False, key):
             return
         try:
             entry, parts = Entry.of(key, result)
@@ -102,7 +112,8 @@ class Disk:
                 f"{error}",
             )
             return
-        self._try(lambda buffer: buffer.save(entry, parts), None)
+        self._try(Buffer.save, None, entry, parts)
+        self._ticker.start()
 
     def flush(self) -> None:
         """Write what waits, so that other processes find it."""
@@ -110,6 +121,7 @@ class Disk:
 
     def close(self) -> None:
         """Flush and let go of files."""
+        self._ticker.close()
         self.flush()
         with self._lock:
             buffer, self._buffer = self._buffer, None
@@ -135,7 +147,7 @@ class Disk:
         """
         self.flush()
         unused_since = None if older_than is None else time.time() - older_than
-        return self._try(lambda buffer: buffer.clear(node_type, unused_since), (0, 0))
+        return self._try(Buffer.clear, (0, 0), node_type, unused_since)
 
     def verify(self) -> list[Found]:
         """Read everything; what is damaged is removed and told."""
@@ -155,7 +167,7 @@ class Disk:
         return found
 
     def _read(self, key: str, output: str | None = None) -> tuple[Entry, dict[str, Packed]] | None:
-        found = self._try(lambda buffer: buffer.read(key, output), None)
+        found = self._try(Buffer.read, None, key, output)
         if isinstance(found, Found):
             self._warn(
                 f"A kept result of {found.node_type or 'a step'} is damaged: {found.what}. "
@@ -166,13 +178,18 @@ class Disk:
             self.touch(key)
         return found
 
-    def _try(self, use: Callable[[Buffer], T], otherwise: T) -> T:
+    def _write_what_is_due(self) -> float | None:
+        return self._try(Buffer.commit_when_due, None)
+
+    def _try(
+        self, use: Callable[Concatenate[Buffer, P], T], otherwise: T, *args: P.args, **named: P.kwargs
+    ) -> T:
         """Use the folder; when there is none or it fails, say so, and answer otherwise."""
         buffer = self._buffer
         if buffer is None:
             return otherwise
         try:
-            return use(buffer)
+            return use(buffer, *args, **named)
         except (OSError, sqlite3.Error) as error:
             if buffer is self._buffer:  # neither closed nor mended meanwhile
                 trouble = Trouble.of(error)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256 as _sha256
+from json.encoder import encode_basestring_ascii as _quoted
+from math import isfinite
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -16,7 +18,11 @@ from engine.values import Packed, Part, sha256
 INLINE_BYTES = 16 * 1024
 """Parts up to this size lie in the index; longer ones are files of their own."""
 
-_ROW_BYTES = 320  # what the columns and indexes of a row take beside its outputs
+ROW_BYTES = 320
+"""What the columns and indexes of a row take beside its outputs, about."""
+
+_PLAIN_TEXT = 1024  # letters; a longer text is packed at once, so that what waits stays small
+_PLAIN_INT = 1 << 64
 
 _PLAIN = {NoneType, bool, int, float, str}
 
@@ -85,7 +91,7 @@ class Entry:
     @property
     def row_bytes(self) -> int:
         """About how much room the row itself takes in the index."""
-        return len(self.outputs) + _ROW_BYTES
+        return len(self.outputs) + ROW_BYTES
 
     def packed(self, read: Callable[[PartRow], bytes], output: str | None = None) -> dict[str, Packed]:
         """The outputs as bytes, all or one; `read` fetches the bytes of a part and vouches for them.
@@ -109,7 +115,47 @@ class Entry:
         return outputs
 
 
+def plain_bytes(result: Result) -> int:
+    """About how much room a result takes in the index, if all its outputs are short plain values; else 0.
+
+    Such a result needs no packing, so that it may wait as it is, and cannot fail to become a row.
+    """
+    size = ROW_BYTES
+    for value in result.outputs.values():
+        kind = type(value)
+        if kind is int:
+            if not -_PLAIN_INT < value < _PLAIN_INT:  # type: ignore[operator]  # mypy sees no `kind is`
+                return 0
+        elif kind is float:
+            if not isfinite(value):  # type: ignore[arg-type]
+                return 0
+        elif kind is str:
+            if len(value) > _PLAIN_TEXT:  # type: ignore[arg-type]
+                return 0
+            size += 2 * len(value)  # type: ignore[arg-type]
+        elif kind is not bool and value is not None:
+            return 0
+        size += 48
+    return size
+
+
+def plain_row(key: str, result: Result) -> tuple[str, str, str, float, float, bytes]:
+    """The columns of an `Entry`, in order, of a result whose `plain_bytes` are not 0."""
+    outputs = []
+    for name, value in result.outputs.items():
+        kind = type(value)
+        if kind is int or kind is float:
+            text = repr(value)
+        elif kind is str:
+            text = _quoted(value)  # type: ignore[arg-type]
+        else:
+            text = "null" if value is None else "true" if value else "false"
+        outputs.append(f'{_quoted(name)}:["json",{text},[]]')
+    spelled = "{" + ",".join(outputs) + "}"
+    node_type, seconds, made = result.node_type, float(result.seconds), float(result.made)
+    return key, spelled, node_type, seconds, made, _check(key, spelled, node_type, seconds, made)
+
+
 def _check(key: str, outputs: str, node_type: str, seconds: float, made: float) -> bytes:
-    return hashlib.sha256(
-        f"{key}\n{node_type}\n{seconds!r}\n{made!r}\n{outputs}".encode(errors="surrogatepass")
-    ).digest()
+    text = f"{key}\n{node_type}\n{seconds!r}\n{made!r}\n{outputs}"
+    return _sha256(text.encode("utf-8", "surrogatepass")).digest()

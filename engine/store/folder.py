@@ -10,6 +10,7 @@ from engine.store.blobs import Blobs
 from engine.store.entry import INLINE_BYTES, Damaged, PartRow
 from engine.store.index import Index
 from engine.store.pending import Pending
+from engine.store.store import Result
 from engine.values import sha256
 
 ASIDE = "index-damaged-*.sqlite"
@@ -78,12 +79,15 @@ class Folder:
                     if not self.index.knows(digest):
                         self._blobs.remove(digest)
 
-    def insert(self, rows: Collection[Pending], used: Mapping[str, float]) -> bool:
+    def insert(
+        self, rows: Collection[Pending], plain: Mapping[str, Result], used: Mapping[str, float]
+    ) -> bool:
         """Add rows and times of use in one transaction; says whether it doomed files to `remove_doomed`."""
         with self.index.writing():
             # A file may have been evicted by another process since its row began to wait.
             torn = [row for row in rows if not all(map(self._blobs.has, row.files))]
             left_out = self.index.insert([row for row in rows if row not in torn])
+            self.index.insert_plain(plain)
             self.index.touch(used)
             evicted = self.index.size() > self.limit and self.index.shrink(self._low) > 0
         for row in torn + left_out:

@@ -10,10 +10,12 @@ from threading import RLock
 from typing import NamedTuple
 
 from engine import faults
-from engine.store.layout import BATCH, PAGE, connect, hash_of, of_keys, prepare, transaction
+from engine.store.entry import ROW_BYTES, plain_row
+from engine.store.layout import BATCH, PAGE, connect, hash_of, of_hashes, of_keys, prepare, transaction
 from engine.store.pending import Pending
 from engine.store.rank import worth
 from engine.store.reader import Reader
+from engine.store.store import Result
 
 
 class Index:
@@ -100,6 +102,19 @@ class Index:
             if self._writer.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, size)).rowcount:
                 self._grow(size)
         return left_out
+
+    def insert_plain(self, waiting: Mapping[str, Result]) -> None:
+        """Add rows of plain results, but for those whose keys are held already."""
+        now, floor = time.time(), self._floor()
+        hashes = dict(zip(waiting, map(hash_of, waiting), strict=True))
+        held = {row[0] for row in of_hashes(self._writer, "key", list(hashes.values()))}
+        rows = []
+        for key, hashed in hashes.items():
+            if key not in held:
+                columns = plain_row(key, waiting[key])
+                size = len(columns[1]) + ROW_BYTES
+                rows.append((hashed, *columns, size, now, floor + worth(columns[3], size)))
+        self._writer.executemany("INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def touch(self, used: Mapping[str, float]) -> None:
         """Note when entries were used last."""

@@ -97,18 +97,23 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def hash_of(key: str) -> int:
     """The number under which a key's row is found."""
-    return crc32(key.encode(errors="surrogatepass"))
+    return crc32(key.encode("utf-8", "surrogatepass"))
 
 
 def of_keys(connection: sqlite3.Connection, columns: str, keys: Sequence[str]) -> Iterator[Any]:
     """The key and other columns of the entries under these keys."""
-    for start in range(0, len(keys), BATCH):
-        batch = set(keys[start : start + BATCH])
+    wanted = set(keys)
+    for row in of_hashes(connection, f"key, {columns}", list(set(map(hash_of, wanted)))):
+        if row[0] in wanted:
+            yield row
+
+
+def of_hashes(connection: sqlite3.Connection, columns: str, hashes: Sequence[int]) -> Iterator[Any]:
+    """Some columns of the entries whose keys have these hashes, and maybe of others."""
+    for start in range(0, len(hashes), BATCH):
+        batch = hashes[start : start + BATCH]
         marks = ",".join("?" * len(batch))
-        statement = f"SELECT key, {columns} FROM entries WHERE hash IN ({marks})"
-        for row in connection.execute(statement, [hash_of(key) for key in batch]):
-            if row[0] in batch:
-                yield row
+        yield from connection.execute(f"SELECT {columns} FROM entries WHERE hash IN ({marks})", batch)
 
 
 def _version(connection: sqlite3.Connection) -> int:

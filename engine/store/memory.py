@@ -29,7 +29,7 @@ class Memory:
         """What the kept results hold now, in bytes."""
         self._entries: dict[str, _Entry] = {}
         self._arrays: Counter[int] = Counter()  # id of an array -> how many kept results hold it
-        self._queue: list[tuple[float, int, str]] = []  # a heap of ranks, some of them out of date
+        self._queue: list[tuple[float, int, str]] | None = None  # a heap of ranks, some of them out of date
         self._floor = 0.0
         self._uses = 0
         self._lock = Lock()
@@ -37,7 +37,14 @@ class Memory:
     def where(self, keys: Sequence[str]) -> dict[str, Held]:
         """Which of these keys are held."""
         entries = self._entries
-        return {key: entry.held for key in keys if (entry := entries.get(key)) is not None}
+        found = {}
+        for key in keys:
+            entry = entries.get(key)
+            if entry is not None:
+                if entry.held is None:
+                    entry.held = Held("memory", entry.result.seconds, entry.result.made)
+                found[key] = entry.held
+        return found
 
     def load(self, key: str) -> Result | None:
         """The result under a key, or None. The values are the live ones, not copies."""
@@ -61,16 +68,19 @@ class Memory:
     def save(self, key: str, result: Result) -> None:
         """Keep a result, and let cheaper ones go when there is no room."""
         entry = _Entry(result)
-        if entry.own + sum(entry.arrays.values()) > self.budget:
+        arrays = entry.arrays
+        if entry.own + (sum(arrays.values()) if arrays else 0) > self.budget:
             return
         with self._lock:
-            if key in self._entries:
+            if self._entries.setdefault(key, entry) is not entry:
                 return
-            self._entries[key] = entry
-            self.bytes += entry.own + sum(size for at, size in entry.arrays.items() if not self._arrays[at])
-            self._arrays.update(entry.arrays.keys())
+            self.bytes += entry.own
+            if arrays:
+                self.bytes += sum(size for at, size in arrays.items() if not self._arrays[at])
+                self._arrays.update(arrays.keys())
             self._use(entry)
-            heapq.heappush(self._queue, (entry.rank, entry.used, key))
+            if self._queue is not None:
+                heapq.heappush(self._queue, (entry.rank, entry.used, key))
             while self.bytes > self.budget:
                 self._evict()
 
@@ -80,6 +90,9 @@ class Memory:
         entry.rank = self._floor + entry.worth
 
     def _evict(self) -> None:
+        if self._queue is None:  # most processes never need it
+            self._queue = [(entry.rank, entry.used, key) for key, entry in self._entries.items()]
+            heapq.heapify(self._queue)
         rank, used, key = heapq.heappop(self._queue)
         entry = self._entries[key]
         if entry.used > used:  # since it was queued, so its rank may be higher now
@@ -88,7 +101,7 @@ class Memory:
         self._floor = rank
         del self._entries[key]
         self.bytes -= entry.own
-        for at, size in entry.arrays.items():
+        for at, size in (entry.arrays or {}).items():
             self._arrays[at] -= 1
             if not self._arrays[at]:
                 del self._arrays[at]
@@ -99,7 +112,7 @@ class Memory:
         with self._lock:
             self._entries.clear()
             self._arrays.clear()
-            self._queue.clear()
+            self._queue = None
             self.bytes = 0
 
     def flush(self) -> None:
@@ -124,14 +137,17 @@ class _Entry:
 
     def __init__(self, result: Result) -> None:
         self.result = result
-        self.held = Held("memory", result.seconds, result.made)
+        self.held: Held | None = None  # made when somebody asks for it
+        self.arrays: dict[int, int] | None = None
         size = _OBJECT_BYTES
-        self.arrays: dict[int, int] = {}
         for name, value in result.outputs.items():
             size += _OBJECT_BYTES + len(name) + values.nbytes(value)
             if type(value) not in _PLAIN:
+                self.arrays = self.arrays or {}
                 self.arrays |= {id(array): int(array.nbytes) for array in values.arrays(value)}
-        self.own = max(size - sum(self.arrays.values()), 64)
+        self.own = size
+        if self.arrays:
+            self.own = max(size - sum(self.arrays.values()), _OBJECT_BYTES)
         self.worth = worth(result.seconds, size)
         self.rank = 0.0
         self.used = 0

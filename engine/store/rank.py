@@ -13,4 +13,4 @@ def worth(seconds: float, size: int) -> float:
     and in the end below cheap results too, and no clock is asked. (GreedyDual-Size, Cao and Irani 1997,
     "Cost-Aware WWW Proxy Caching Algorithms".)
     """
-    return (max(seconds, 0.0) + _LOOKUP_SECONDS) / max(size, 1)
+    return ((seconds if seconds > 0.0 else 0.0) + _LOOKUP_SECONDS) / (size if size > 1 else 1)

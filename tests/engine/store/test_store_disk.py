@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.store.disk import Disk
+from engine.store.entry import Entry, plain_bytes, plain_row
 from engine.store.folder import Folder
 from engine.store.layout import hash_of
 from engine.store.store import Held, Result
+from engine.store.ticker import Ticker
 from engine.values import Value, pack, sha256
 from tests.engine.store.kept_grid import Grid
 from tests.engine.store.kept_values import (
@@ -28,6 +31,7 @@ from tests.engine.store.kept_values import (
     quick_folder,
     result,
     result_of,
+    wait_until,
 )
 
 MB = 1 << 20
@@ -195,11 +199,11 @@ def test_trivial_results_are_written_together(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(time, "monotonic", lambda: now)
     disk = Disk(tmp_path / "store", 64 * MB, pytest.fail)
     transactions()
-    for n in range(1000):
+    for n in range(5000):
         disk.save(key(n), result(n))
-    assert transactions() == 3  # after 256, 512 and 768
-    assert len(disk.where([key(n) for n in range(1000)])) == 1000
-    assert all(disk.load(key(n)) == result(n) for n in (0, 255, 256, 767, 768, 999))
+    assert transactions() == 2  # after 2,048 and 4,096
+    assert len(disk.where([key(n) for n in range(5000)])) == 5000
+    assert all(disk.load(key(n)) == result(n) for n in (0, 2047, 2048, 4095, 4096, 4999))
     assert transactions() == 0
     now += 0.06
     disk.where([])
@@ -210,6 +214,47 @@ def test_trivial_results_are_written_together(tmp_path: Path, monkeypatch: pytes
     assert transactions() == 0
     disk.close()
     assert transactions() == 1
+
+
+def test_what_waits_is_found_by_others_although_nobody_comes_to_the_store_again(disk: Disk) -> None:
+    other = Disk(disk.folder, disk.budget, pytest.fail)
+    for saved in (result(0), result_of(1), result_of(2)):
+        name = str(saved)
+        disk.save(name, saved)
+        wait_until(partial(other.where, [name]))
+        assert other.load(name) == saved
+    other.close()
+
+
+def test_the_thread_that_writes_ends_and_comes_again() -> None:
+    waiting: list[int] = []
+    written: list[int] = []
+
+    def work() -> None:
+        written.extend(waiting)
+        waiting.clear()
+
+    ticker = Ticker(work, 0.001)
+    for n in range(3):
+        waiting.append(n)
+        ticker.start()
+        wait_until(lambda: not ticker.alive)
+        assert written == list(range(n + 1))
+    ticker.close()
+    ticker.start()
+    assert not ticker.alive
+
+
+def test_what_is_saved_in_short_is_what_is_saved_at_length() -> None:
+    for n, value in enumerate(
+        [None, True, False, 0, -7, 2**64 - 1, 0.1, -0.0, 1e300, "", 'ü"\\\n\ud800', "x" * 1024]
+    ):
+        saved = Result({"out": value, 'od"d': n}, 0.1 + n, 1.7e9 + 1 / 3, "Thing@2")
+        assert plain_bytes(saved) > 0
+        assert Entry(*plain_row(key(n), saved)) == Entry.of(key(n), saved)[0]
+        assert Entry(*plain_row(key(n), saved)).row_bytes <= plain_bytes(saved) * 3
+    for other in (math.nan, math.inf, -math.inf, 2**64, "x" * 1025, [], {}, Note("n"), b"", object()):
+        assert plain_bytes(result(1, other)) == 0
 
 
 def test_equal_parts_are_kept_once(disk: Disk) -> None:
