@@ -75,11 +75,12 @@ def _serve() -> None:
 def _all(jobs: Sequence[Job]) -> list[Ended]:
     pipes = [os.pipe() for _ in jobs]
     born: list[tuple[int, float]] = []
-    for job, (reading, writing) in zip(jobs, pipes, strict=True):
+    for job, pipe in zip(jobs, pipes, strict=True):
         pid = os.fork()
         if not pid:
-            os.close(reading)
-            _child(job, writing)
+            for end in {end for each in pipes for end in each} - {pipe[1]}:
+                os.close(end)
+            _child(job, pipe[1])
         born.append((pid, time.monotonic()))
     for _, writing in pipes:
         os.close(writing)
@@ -99,7 +100,7 @@ def _followed(jobs: Sequence[Job], readings: Sequence[int], born: Sequence[tuple
         while selector.get_map():
             now = time.monotonic()
             waits = [killed_at[key.data] - now for key in selector.get_map().values()]
-            for key, _ in selector.select(max(0.0, min(waits))):
+            for key, _ in selector.select(min(max(0.0, min(waits)), 1.0)):
                 if piece := os.read(key.fd, 1 << 16):
                     texts[key.data] += piece
                 else:

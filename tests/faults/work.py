@@ -22,7 +22,7 @@ from engine.outputs import Outputs
 from engine.plan import Plan
 from engine.registry import Registry
 from engine.session import Session
-from engine.store import buffer
+from engine.store import buffer, disk
 from engine.values import Json, Packed, Part, Value, sha256
 
 TEXT = "read by every run"
@@ -131,7 +131,8 @@ class Job:
 @contextmanager
 def _altered(job: Job) -> Iterator[None]:
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(buffer, "_SECONDS", job.commit_after))
+        for module in (buffer, disk):
+            stack.enter_context(mock.patch.object(module, "SECONDS", job.commit_after))
         # The file was just made, and would otherwise be too young for its digest to be written down.
         stack.enter_context(mock.patch.object(digests, "_SETTLED_SECONDS", 0.0))
         if job.clock:
