@@ -1,21 +1,23 @@
-"""Finds node types: built in and installed (entry points), and files in a user's folder."""
+"""Finds node types: built in and installed (entry points), and files of a user, read again on change."""
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import CodeType, ModuleType
+from threading import Lock
+from types import ModuleType
 
-from engine.errors import Problem, said
+from engine import conversions, packs
+from engine.broken_pack import broken_module, broken_pack, names_in, no_node, place_of, unreadable
+from engine.digests import FileDigests
+from engine.errors import Problem
 from engine.node import Node, NodeType
-from engine.values import Json, sha256
+from engine.packs import Pack
+from engine.values import Json
+from engine.wires import Wire
 
 GROUP = "safelight.nodes"
 
@@ -45,38 +47,19 @@ class Registry:
     """The node types at hand, by name, and what could not be loaded."""
 
     def __init__(self, types: Iterable[type[Node]] = ()) -> None:
-        self.types: dict[str, NodeType] = {}
-        self.problems: list[Problem] = []
-        self.annotators: list[Annotate] = []
+        self._installed = _Table()
+        self._folders: tuple[Path, ...] = ()
+        self._digests = FileDigests()
+        self._packs: dict[Path, _Loaded] = {}
+        self._unread: list[Problem] = []
+        self._lock = Lock()
+        self._tabulate()
         for cls in types:
             self.add(cls)
 
-    def add(self, cls: type[Node], code: str = "") -> None:
-        """Take in one node class."""
-        node_type = replace(cls.node_type, code=code) if code else cls.node_type
-        self.types[node_type.name] = node_type
-
-    def add_module(self, module: ModuleType, code: str = "") -> None:
-        """Take in every node class that a module offers, and its `annotate` if it has one.
-
-        A name that is taken stays with whoever had it first, so that no pack can pass for another.
-        """
-        for item in list(vars(module).values()):
-            if not (isinstance(item, type) and issubclass(item, Node) and "node_type" in vars(item)):
-                continue
-            there = self.types.get(item.node_type.name)
-            if there is None:
-                self.add(item, code)
-            elif there.cls is not item:  # and not one that this module only imports
-                message = f"{module.__name__} brings a {there.name}, a name that {there.cls.__module__} has"
-                hint = "give its class another name"
-                self.problems.append(Problem("name_taken", message, hint=hint, severity="warning"))
-        if callable(annotate := getattr(module, "annotate", None)):
-            self.annotators.append(annotate)
-
-    def near(self, name: str) -> str | None:
-        """A hint with the names that look like this one."""
-        return near(name, self.types)
+    def add(self, cls: type[Node]) -> None:
+        """Take in one node class, in place of whatever has its name."""
+        self._installed.types[cls.node_type.name] = self.types[cls.node_type.name] = cls.node_type
 
     @classmethod
     def find(cls, folders: Sequence[Path] = ()) -> Registry:
@@ -87,26 +70,156 @@ class Registry:
         registry = cls()
         for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
             try:
-                registry.add_module(point.load())
+                module = point.load()
             except (Exception, SystemExit) as error:  # the code of a pack may do anything
-                registry.problems.append(_broken(point.value, error))
-        for folder in folders:
-            try:
-                packs = _packs(folder)
-            except OSError as error:
-                registry.problems.append(_broken(str(folder), error))
-                continue
-            for path in packs:
-                registry.add_file(path)
+                registry._installed.problems.append(broken_module(point.value, error))
+            else:
+                registry._installed.take(_types_in(module), module)
+        registry._folders = tuple(folders)
+        registry._tabulate()
+        registry.refresh()
         return registry
 
-    def add_file(self, path: Path) -> None:
-        """Take in a user's file or package folder as a pack."""
-        try:
-            code = _digest(path)
-            self.add_module(_import(path), code)
-        except (Exception, SystemExit) as error:
-            self.problems.append(_broken(str(path), error))
+    def refresh(self) -> bool:
+        """Read again what changed in the folders since they were looked at last; one stat a file if nothing.
+
+        A pack that was changed is loaded anew, and so are those that mention it; its types get new keys.
+        While it cannot be loaded its types are not there: a graph that needs one is told of the file and line
+        that is in the way, rather than being answered by code that the file no longer says. Plans and runs
+        that began before go on with the types that they began with.
+
+        Returns:
+            True if anything changed.
+        """
+        if not self._folders:
+            return False
+        with self._lock:
+            found, unread = self._look()
+            if not self._load(found) and unread == self._unread:
+                return False
+            self._unread = unread
+            self._tabulate()
+            return True
+
+    def near(self, name: str) -> str | None:
+        """A hint for a name that no type has: what keeps its pack from loading, or names like it."""
+        for loaded in self._packs.values():
+            if loaded.problem is not None and name in names_in(loaded.pack):
+                return f"{loaded.problem.message}; mend it"
+        return near(name, self.types)
+
+    def conversion(self, offered: Wire, wanted: Wire) -> list[NodeType]:
+        """The shortest chain of conversions from one wire type to another; see `conversions.find`."""
+        return conversions.find(self.types.values(), offered, wanted)
+
+    def _look(self) -> tuple[dict[Path, Pack], list[Problem]]:
+        """The packs that lie in the folders now; those that did not change are the very same."""
+        found: dict[Path, Pack] = {}
+        unread: list[Problem] = []
+        for folder in self._folders:
+            try:
+                paths = packs.packs_in(folder)
+            except OSError as error:
+                unread.append(unreadable(folder, error))
+                continue
+            for path in paths:
+                known = self._packs.get(path)
+                try:
+                    if known is not None and known.pack.digests == packs.digests_of(path, self._digests):
+                        found[path] = known.pack
+                    else:
+                        found[path] = packs.read(path, self._digests)
+                except OSError as error:
+                    unread.append(unreadable(path, error))
+        return found, unread
+
+    def _load(self, found: Mapping[Path, Pack]) -> bool:
+        """Load what is new or changed, and let go of what is gone; True if there was any."""
+        named = {pack.name: pack for pack in found.values()}
+        codes = {path: packs.code_of(pack, named) for path, pack in found.items()}
+        kept = {
+            path: loaded
+            for path, loaded in self._packs.items()
+            if codes.get(path) == loaded.pack.code and found[path] is loaded.pack
+        }
+        stale = [loaded for path, loaded in self._packs.items() if path not in kept]
+        fresh = [pack for path, pack in found.items() if path not in kept]
+        for loaded in stale:
+            loaded.pack.retire(loaded.types)
+        for pack in packs.in_order(fresh):
+            pack.code = codes[pack.path]
+            kept[pack.path] = _loaded(pack)
+        self._packs = {path: kept[path] for path in found}
+        return bool(stale or fresh)
+
+    def _tabulate(self) -> None:
+        """Lay out what is at hand anew; whoever reads the old tables meanwhile finds them as they were."""
+        table = self._installed.copy()
+        table.problems += self._unread
+        for loaded in self._packs.values():
+            if loaded.problem is not None:
+                table.problems.append(loaded.problem)
+            if loaded.pack.module is not None:
+                table.take(loaded.types, loaded.pack.module, loaded.pack)
+        self.types, self.problems, self.annotators = table.types, table.problems, table.annotators
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A pack, and what came of it."""
+
+    pack: Pack
+    types: list[NodeType]
+    problem: Problem | None
+
+
+def _loaded(pack: Pack) -> _Loaded:
+    try:
+        module = pack.load()
+    except (Exception, SystemExit) as error:  # the code of a pack may do anything
+        return _Loaded(pack, [], broken_pack(pack, error))
+    types = [replace(kind, code=pack.code) for kind in _types_in(module, pack)]
+    return _Loaded(pack, types, None if types else no_node(pack, module))
+
+
+def _types_in(module: ModuleType, pack: Pack | None = None) -> list[NodeType]:
+    """The node types that a module offers, without those that it only imports from another user's pack."""
+    found = {
+        item.node_type.name: item.node_type
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, Node) and "node_type" in vars(item)
+    }
+    own = (None, pack.name if pack else None)
+    return [kind for kind in found.values() if packs.pack_name(kind.cls.__module__) in own]
+
+
+@dataclass
+class _Table:
+    """Node types by name, each with the first that claimed it, so that no pack can pass for another."""
+
+    types: dict[str, NodeType] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    annotators: list[Annotate] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    """Where each type is declared, in words."""
+
+    def copy(self) -> _Table:
+        """The same, to be added to."""
+        return _Table(dict(self.types), [*self.problems], [*self.annotators], dict(self.origins))
+
+    def take(self, types: Iterable[NodeType], module: ModuleType, pack: Pack | None = None) -> None:
+        """Take in what a module offers: node types, and its `annotate` if it has one."""
+        for kind in types:
+            there = self.types.setdefault(kind.name, kind)
+            origin = place_of(kind.cls, pack)
+            if there is kind:
+                self.origins[kind.name] = origin
+            elif there.cls is not kind.cls:  # and not one that this module only imports
+                message = f"{origin} brings a {kind.name}, a name that {self.origins[kind.name]} has already"
+                hint = "give one of the two classes another name; until then the latter is used"
+                self.problems.append(Problem("name_taken", message, hint=hint, severity="warning"))
+        if callable(annotate := getattr(module, "annotate", None)):
+            self.annotators.append(annotate)
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
@@ -114,67 +227,3 @@ def near(name: str, known: Iterable[str]) -> str | None:
     folded = {other.lower(): other for other in known}
     matches = [folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.6)]
     return f"did you mean {' or '.join(matches)}?" if matches else None
-
-
-def _packs(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    found = [
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith((".", "_")) and (path.suffix == ".py" or (path / "__init__.py").is_file())
-    ]
-    return sorted(found)
-
-
-def _digest(path: Path) -> str:
-    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return sha256(b"".join(sha256(file.read_bytes()).encode() for file in files))
-
-
-class _Source(SourceFileLoader):
-    """Runs what the file says now: bytecode that Python kept may be of what it said a moment ago."""
-
-    def get_code(self, fullname: str) -> CodeType | None:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
-def _import(path: Path) -> ModuleType:
-    name = f"safelight_user_nodes.{path.stem}"
-    source = str(path / "__init__.py" if path.is_dir() else path)
-    folders = [str(path)] if path.is_dir() else None
-    spec = spec_from_file_location(name, loader=_Source(name, source), submodule_search_locations=folders)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    _forget(name)
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # so that annotations and pickles of the module's own names resolve
-    keeps_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # also of what a package imports
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        _forget(name)
-        raise
-    finally:
-        sys.dont_write_bytecode = keeps_bytecode
-    return module
-
-
-def _forget(name: str) -> None:
-    """Drop a pack that was loaded before, and the modules inside it."""
-    for loaded in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
-        del sys.modules[loaded]
-
-
-def _broken(place: str, error: BaseException) -> Problem:
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, SyntaxError):
-        where = f"{error.filename}, line {error.lineno}"
-    else:
-        where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else place
-    return Problem(
-        "broken_pack",
-        f"the node pack {place} cannot be loaded: {said(error)} ({where})",
-        hint="mend the file, or move it out of the nodes folder",
-        severity="warning",
-    )
