@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -151,16 +151,40 @@ def pack(value: object) -> Packed:
     if isinstance(value, Value):
         return value.pack()
     if isinstance(value, list | tuple) and _holds_value(value):
-        items = [pack(item) for item in value]
-        meta: Json = [{"type": item.type, "meta": item.meta, "parts": len(item.parts)} for item in items]
-        parts = (
-            Part(f"{n}/{part.name}", part.media, part.data)
-            for n, item in enumerate(items)
-            for part in item.parts
-        )
-        return Packed("list", meta, tuple(parts))
+        return joined([pack(item) for item in value])
     _encode(value)
     return Packed("json", value)  # type: ignore[arg-type]  # _encode has just proved it
+
+
+def joined(items: Sequence[Packed]) -> Packed:
+    """Packed values as one packed list; what `pack` makes of the list of them."""
+    if all(item.type == "json" for item in items):
+        return Packed("json", [item.meta for item in items])
+    meta: Json = [{"type": item.type, "meta": item.meta, "parts": len(item.parts)} for item in items]
+    parts = (
+        Part(f"{n}/{part.name}", part.media, part.data) for n, item in enumerate(items) for part in item.parts
+    )
+    return Packed("list", meta, tuple(parts))
+
+
+def split(packed: Packed) -> list[Packed]:
+    """The elements of a packed list.
+
+    Raises:
+        TypeError: it is not a list.
+    """
+    if packed.type == "json" and isinstance(packed.meta, list):
+        return [Packed("json", item) for item in packed.meta]
+    if packed.type != "list" or not isinstance(packed.meta, list):
+        raise TypeError(f"a packed {packed.type} is not a list")
+    items, at = [], 0
+    for n, told in enumerate(packed.meta):
+        assert isinstance(told, dict) and isinstance(told["type"], str) and isinstance(told["parts"], int)
+        own = packed.parts[at : at + told["parts"]]
+        at += told["parts"]
+        parts = tuple(Part(part.name.removeprefix(f"{n}/"), part.media, part.data) for part in own)
+        items.append(Packed(told["type"], told["meta"], parts))
+    return items
 
 
 def _holds_value(value: object) -> bool:
