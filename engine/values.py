@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -69,21 +70,33 @@ class Value:
     Values are immutable: whoever receives one may read it and never write into it. A subclass is
     usually a frozen dataclass, and says how it becomes bytes (`pack`) and comes back (`unpack`).
 
-    The class keyword `wire` names the wire type; without it the class's own name is used.
+    The class keyword `wire` names the wire type; without it the class's own name is used. What a value is,
+    its wire type says and not its class: a pack that is read again declares the same type by a new class.
     """
 
     wire: ClassVar[str] = "Value"
+    kinds: ClassVar[frozenset[str]] = frozenset({"Value"})
+    """The wire types that it is one of: its own, and those of the value classes that it derives from."""
     types: ClassVar[dict[str, type[Value]]] = {}
 
     def __init_subclass__(cls, wire: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.wire = wire or cls.__name__
-        taken = Value.types.get(cls.wire)
-        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+        cls.wire = cls.__name__ if wire is None else wire
+        if not isinstance(cls.wire, str) or not _WIRE.fullmatch(cls.wire) or cls.wire in _PLAIN:
             raise TypeError(
-                f"the wire type {cls.wire} is {taken.__module__}.{taken.__qualname__} already;"
-                f' name this one otherwise, such as class {cls.__name__}(Value, wire="my_pack/{cls.wire}")'
+                f"{cls.__name__}: {cls.wire!r} cannot name a wire type; use letters, digits and dashes,"
+                f' such as wire="my_pack/{cls.__name__}"'
             )
+        taken = Value.types.get(cls.wire)
+        if taken is not None and _declared(taken) != _declared(cls):
+            raise TypeError(
+                f"the wire type {cls.wire} is {_declared(taken)} already;"
+                f" name this one otherwise, such as"
+                f' class {cls.__name__}(Value, wire="my_pack/{cls.__name__}")'
+            )
+        cls.kinds = frozenset({cls.wire}).union(
+            *(base.kinds for base in cls.__bases__ if issubclass(base, Value))
+        )
         Value.types[cls.wire] = cls
 
     def pack(self) -> Packed:
@@ -107,11 +120,15 @@ class Value:
         """A few words for a table or a tooltip, such as `512 x 512, 4 pictures`."""
         return self.wire
 
+    def preview(self) -> object:
+        """What a face shows of it where there is room: a PIL picture, JSON, or None for the summary alone."""
+        return None
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.is_instance_schema(cls)
+        return core_schema.is_instance_schema((cls, _Kind(cls.wire)), cls_repr=cls.__name__)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
@@ -121,6 +138,47 @@ class Value:
     def nbytes(self) -> int:
         """How much memory this value holds, in bytes, as far as the memory tier should count it."""
         return sum(int(getattr(held, "nbytes", 0)) for held in arrays(self))
+
+
+class _Kind:
+    """Stands for a wire type in `isinstance`: a class that is no longer the newest is still of its type."""
+
+    def __init__(self, wire: str) -> None:
+        self._wire = wire
+
+    def __instancecheck__(self, value: object) -> bool:
+        return isinstance(value, Value) and self._wire in value.kinds
+
+
+_WIRE = re.compile(r"[^\W\d][\w.-]*(/[^\W\d][\w.-]*)*")
+_PLAIN = frozenset({"any", "bool", "int", "float", "text", "json", "list"})
+
+
+def _declared(cls: type) -> str:
+    """Where a class is declared, whichever load of a user's pack it is from."""
+    return re.sub(r"@\d+", "", f"{cls.__module__}.{cls.__qualname__}")
+
+
+def summary_of(value: object) -> str:
+    """A few words for any value of a wire: a value's own summary, or JSON cut to fit in a line.
+
+    Never fails: what a value class says of itself is only for show.
+    """
+    try:
+        if isinstance(value, Value):
+            return " ".join(str(value.summary()).split())
+        if isinstance(value, list | tuple) and _holds_value(value):
+            return f"{len(value)} x {summary_of(value[0])}"
+        text = _encode_for_people(value)
+    except Exception:  # the code of a node pack may raise anything
+        return wire_of(value)
+    return text if len(text) <= SUMMARY else text[: SUMMARY - 1] + "…"
+
+
+SUMMARY = 60
+"""A summary of plain values has at most so many characters."""
+
+_encode_for_people = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def arrays(value: object) -> Iterator[Any]:
