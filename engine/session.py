@@ -115,7 +115,8 @@ class Session:
         return source.load(path)
 
     def check(self, graph: Graph, values: Mapping[str, Json] | None = None) -> checking.Checked:
-        """Every problem of a graph; see `check.check`."""
+        """Every problem of a graph; see `check.check`. Packs that were saved since are read again."""
+        self.registry.refresh()
         return checking.check(graph, self.registry, values)
 
     def plan(

@@ -80,7 +80,7 @@ def _holds(name: str, lists: int, value: object) -> bool:
         return isinstance(value, list | tuple) and all(_holds(name, lists - 1, item) for item in value)
     if (plain := _PYTHON.get(name)) is not None:
         return isinstance(value, plain) and (plain is bool or not isinstance(value, bool))
-    return name == ANY or name[0] == "~" or isinstance(value, Value.types.get(name, ()))
+    return name == ANY or name[0] == "~" or (isinstance(value, Value) and name in value.kinds)
 
 
 def _listed(value: Any) -> Any:

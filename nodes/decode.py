@@ -8,7 +8,7 @@ from nodes.explained import explained
 from nodes.values import Image, Latent, Vae
 
 
-class Decode(Node, category="latent", accelerator=True, libraries=("torch", "diffusers")):
+class Decode(Node, category="latent", accelerator=True, libraries=("torch", "diffusers"), converts="latent"):
     """Turn a latent into a picture."""
 
     vae: Vae
@@ -23,7 +23,7 @@ class Decode(Node, category="latent", accelerator=True, libraries=("torch", "dif
             return Image(decode(ctx.use(self.vae), self.latent.samples, self.tiled))
 
 
-class Encode(Node, category="latent", accelerator=True, libraries=("torch", "diffusers")):
+class Encode(Node, category="latent", accelerator=True, libraries=("torch", "diffusers"), converts="image"):
     """Turn a picture into a latent, to paint over it."""
 
     vae: Vae
