@@ -23,6 +23,7 @@ from engine.plan import Plan
 from engine.registry import Registry
 from engine.session import Session
 from engine.store import buffer, disk
+from engine.store.store import Result
 from engine.values import Json, Packed, Part, Value, sha256
 
 TEXT = "read by every run"
@@ -60,8 +61,6 @@ class Grow(Node):
     blob: Blob | None = None
 
     def run(self, ctx: Context) -> Blob:
-        if faults.ON:
-            faults.at("node.run")
         for _ in ctx.track(2):
             time.sleep(0.0002)
         return Blob(grown(self.seed, self.salt, self.blob.data if self.blob else b""))
@@ -153,7 +152,9 @@ def do(job: Job) -> dict[str, Any]:
             store = session.store
             held = store.where(list(job.keys))
             told["ready"] = time.perf_counter() - begun
-            told["missing"] = [key for key in job.keys if key not in held or store.load(key) is None]
+            found = {key: store.load(key) for key in job.keys if key in held}
+            told["loaded"] = {key: _digest(result) for key, result in found.items() if result is not None}
+            told["missing"] = sorted(set(job.keys) - set(told["loaded"]))
             plan = session.plan(graph_of(job.size, job.salt))
             told["reasons"] = {step.id: step.reason for step in plan.steps.values()}
             report = session.walk(plan)
@@ -169,6 +170,12 @@ def do(job: Job) -> dict[str, Any]:
                 told["found"] = [str(item) for item in store.disk.verify()]
     told["sites"] = faults.passed()
     return told
+
+
+def _digest(result: Result) -> str:
+    blob = result.outputs["out"]
+    assert isinstance(blob, Blob)
+    return sha256(blob.data)
 
 
 def _write(session: Session, plan: Plan, packed: Mapping[str, Packed], told: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import random
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from tests.engine.store.kept_values import (
     files_of,
     folder_bytes,
     key,
-    quick_folder,
     result,
     result_of,
 )
@@ -56,80 +54,6 @@ def usable(disk: Disk) -> bool:
     disk.save("new", NEW)
     disk.flush()
     return disk.load("new") == NEW
-
-
-@pytest.fixture(scope="module")
-def stores() -> Iterator[tuple[Path, Path]]:
-    """The files of a closed store, and those of one that was killed with everything in its log."""
-    with quick_folder() as folder:
-        disk = filled(folder / "store")
-        shutil.copytree(disk.folder, folder / "killed")
-        disk.close()
-        assert not (folder / "store" / "index.sqlite-wal").exists()
-        assert (folder / "killed" / "index.sqlite-wal").stat().st_size > 10_000
-        yield folder / "store", folder / "killed"
-
-
-def _link_blobs(source: str, target: str) -> None:
-    (os.link if "blobs" in source else shutil.copy)(source, target)
-
-
-def flip(path: Path, chance: random.Random) -> None:
-    data = bytearray(path.read_bytes())
-    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-    path.write_bytes(data)
-
-
-def test_every_flipped_bit_in_a_blob_is_found(stores: tuple[Path, Path], tmp_path: Path) -> None:
-    folder = tmp_path / "store"
-    shutil.copytree(stores[0], folder)
-    warnings: list[str] = []
-    disk = Disk(folder, 64 * MB, warnings.append)
-    blobs = sorted(path for path in (folder / "blobs").rglob("*") if path.is_file())
-    whole = {path: path.read_bytes() for path in blobs}
-    for seed in range(100):
-        chance = random.Random(seed)
-        path = chance.choice(blobs)
-        flip(path, chance)
-        assert wrong(disk) == []
-        missing = set(range(COUNT)) - held(disk)
-        assert len(missing) == 1
-        assert len(warnings) == seed + 1
-        assert f"Kind{missing.pop() % 4}@1" in warnings[-1]
-        assert not path.exists()
-        for n in range(COUNT):
-            disk.save(key(n), result_of(n))
-        disk.flush()
-        assert path.read_bytes() == whole[path]
-    assert disk.verify() == []
-    disk.close()
-
-
-def test_a_flipped_bit_in_the_index_never_makes_a_wrong_value(stores: tuple[Path, Path]) -> None:
-    noticed = 0
-    for seed in range(100):
-        chance = random.Random(seed)
-        folder = stores[0].parent / str(seed)
-        shutil.copytree(stores[seed % 2], folder, copy_function=_link_blobs)
-        flip(chance.choice(sorted(folder.glob("index.sqlite*"))), chance)
-        warnings: list[str] = []
-        disk = Disk(folder, 64 * MB, warnings.append)
-        where = disk.where([key(n) for n in range(COUNT)])
-        assert wrong(disk) == []
-        assert len(held(disk)) <= len(where)
-        noticed += bool(warnings) or len(where) < COUNT
-        for n in range(COUNT):
-            disk.save(key(n), result_of(n))
-        disk.flush()
-        assert wrong(disk) == []
-        disk.close()
-        disk = Disk(folder, 64 * MB, lambda _: None)
-        assert wrong(disk) == []
-        disk.verify()
-        assert disk.verify() == []
-        disk.close()
-        shutil.rmtree(folder)
-    assert noticed > 5  # the rest hit bytes that mean nothing, such as the free room of a page
 
 
 @pytest.mark.parametrize("harm", ["truncated", "empty", "missing", "longer", "other bytes"])
