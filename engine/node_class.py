@@ -40,9 +40,7 @@ class BadNode(TypeError):
 class NodeClass(ModelMetaclass):
     """The class of node classes."""
 
-    def __new__(
-        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any
-    ) -> NodeClass:
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any) -> type:
         """Make a node class.
 
         Raises:
@@ -52,7 +50,7 @@ class NodeClass(ModelMetaclass):
             _check_keywords(name, keywords)
             _check_names(name, bases, namespace)
         try:
-            made: NodeClass = super().__new__(mcs, name, bases, namespace, **keywords)
+            made: type = super().__new__(mcs, name, bases, namespace, **keywords)
         except PydanticUserError as error:
             bare = next((key for key in namespace if f"`{key} = " in str(error)), None)
             if error.code == "model-field-overridden":
@@ -78,6 +76,8 @@ def _check_keywords(cls: str, keywords: dict[str, Any]) -> None:
 
 
 def _check_names(cls: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+    if not cls.isascii():
+        raise BadNode(cls, "graphs name a node by letters from a to z; name the class so")
     if "__init__" in namespace:
         what = "a node has none: inputs are fields, and what follows from them is computed in run()"
         raise BadNode(cls, what, "__init__")

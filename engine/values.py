@@ -84,8 +84,8 @@ class Value:
         cls.wire = cls.__name__ if wire is None else wire
         if not isinstance(cls.wire, str) or not _WIRE.fullmatch(cls.wire) or cls.wire in _PLAIN:
             raise TypeError(
-                f"{cls.__name__}: {cls.wire!r} cannot name a wire type; use letters, digits and dashes,"
-                f' such as wire="my_pack/{cls.__name__}"'
+                f"{cls.__name__}: {cls.wire!r} cannot name a wire type; use at most 64 letters, digits, dashes"
+                f' and slashes, such as wire="my_pack/{cls.__name__}"'
             )
         taken = Value.types.get(cls.wire)
         if taken is not None and _declared(taken) != _declared(cls):
@@ -150,7 +150,7 @@ class _Kind:
         return isinstance(value, Value) and self._wire in value.kinds
 
 
-_WIRE = re.compile(r"[^\W\d][\w.-]*(/[^\W\d][\w.-]*)*")
+_WIRE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,63}")
 _PLAIN = frozenset({"any", "bool", "int", "float", "text", "json", "list"})
 
 
