@@ -57,9 +57,10 @@ class Registry:
         for cls in types:
             self.add(cls)
 
-    def add(self, cls: type[Node]) -> None:
+    def add(self, cls: type[Node], code: str = "") -> None:
         """Take in one node class, in place of whatever has its name."""
-        self._installed.types[cls.node_type.name] = self.types[cls.node_type.name] = cls.node_type
+        kind = replace(cls.node_type, code=code) if code else cls.node_type
+        self._installed.types[kind.name] = self.types[kind.name] = kind
 
     @classmethod
     def find(cls, folders: Sequence[Path] = ()) -> Registry:
