@@ -21,6 +21,7 @@ from tests.engine.store.kept_values import (
     result,
     result_of,
 )
+from tests.faults.small_disk import small_disk
 
 MB = 1 << 20
 COUNT = 16
@@ -314,21 +315,18 @@ def test_what_a_dead_process_left_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_place(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
-    libc = ctypes.CDLL(None, use_errno=True)
     place = tmp_path / "small"
     place.mkdir()
-    if libc.mount(b"tmpfs", bytes(place), b"tmpfs", 0, b"size=2m"):
-        pytest.skip(f"a tmpfs cannot be mounted here: {os.strerror(ctypes.get_errno())}")
-    yield place
-    assert libc.umount2(bytes(place), 2) == 0
+    with small_disk(place):
+        yield place
 
 
-def test_a_full_disk(small_disk: Path) -> None:
+def test_a_full_disk(small_place: Path) -> None:
     warnings: list[str] = []
-    disk = Disk(small_disk / "store", 64 * MB, warnings.append)
-    ballast = small_disk / "ballast"
+    disk = Disk(small_place / "store", 64 * MB, warnings.append)
+    ballast = small_place / "ballast"
     ballast.write_bytes(b"b" * 500_000)
     for n in range(200):
         disk.save(key(n), result_of(n))
@@ -339,13 +337,13 @@ def test_a_full_disk(small_disk: Path) -> None:
     kept = held(disk, 200)
     assert 20 < len(kept) < 200
     assert [
-        path for path in (small_disk / "store" / "tmp").rglob("*") if path.is_file() and path.name != "alive"
+        path for path in (small_place / "store" / "tmp").rglob("*") if path.is_file() and path.name != "alive"
     ] == []
     ballast.unlink()
     assert usable(disk)
     disk.close()
     warnings.clear()
-    disk = Disk(small_disk / "store", 64 * MB, warnings.append)
+    disk = Disk(small_place / "store", 64 * MB, warnings.append)
     assert held(disk, 200) == kept
     assert usable(disk)
     # Every file that is there belongs to a row: nothing half-written takes room.
@@ -355,17 +353,17 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert warnings == []
 
 
-def test_a_file_system_that_turns_read_only(small_disk: Path) -> None:
-    filled(small_disk / "store", 12).close()
+def test_a_file_system_that_turns_read_only(small_place: Path) -> None:
+    filled(small_place / "store", 12).close()
     libc = ctypes.CDLL(None, use_errno=True)
     read_only, remount = 1, 32
-    assert libc.mount(b"tmpfs", bytes(small_disk), b"tmpfs", read_only | remount, b"size=2m") == 0
-    before = folder_bytes(small_disk)
+    assert libc.mount(b"tmpfs", bytes(small_place), b"tmpfs", read_only | remount, b"size=2m") == 0
+    before = folder_bytes(small_place)
     warnings: list[str] = []
-    disk = Disk(small_disk / "store", 64 * MB, warnings.append)
+    disk = Disk(small_place / "store", 64 * MB, warnings.append)
     assert not usable(disk)
     assert wrong(disk, 12) == []
     disk.close()
     assert len(warnings) == 1
     assert "Read-only" in warnings[0]
-    assert folder_bytes(small_disk) == before
+    assert folder_bytes(small_place) == before

@@ -1,0 +1,100 @@
+"""What goes wrong around a run: a full disk, an index that somebody holds, a clock that jumps."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.values import sha256
+from tests.engine.store.kept_values import quick_folder
+from tests.faults.forks import Ended, Forks
+from tests.faults.home import illegal, strays, wrong_outputs
+from tests.faults.small_disk import small_disk
+from tests.faults.work import Job, expected, furnish
+
+SIZE = 20
+HOUR = 3600.0
+
+
+def assert_right(ended: Ended, salt: int = 1) -> None:
+    assert "error" not in ended.told, ended.told["error"]
+    assert (ended.told["state"], ended.told["problems"]) == ("done", [])
+    assert ended.told["values"] == {name: sha256(data) for name, data in expected(SIZE, salt).items()}
+
+
+@pytest.mark.parametrize("free", [0, 40_000, 200_000, 500_000, 900_000])
+def test_a_full_disk_stops_nothing_and_leaves_nothing_half_done(
+    free: int, forks: Forks, tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    with small_disk(place, "3m"):
+        home = furnish(place / "home")
+        ballast = place / "ballast"
+        ballast.write_bytes(b"b" * ((3 << 20) - 16384 - free))
+        (full,) = forks.run(Job(str(home), 1, SIZE))
+        assert_right(full)
+        words = ("No room", "No space left", "Nothing is kept on disk")
+        assert full.told["said"]
+        assert all(any(word in line for word in words) for line in full.told["said"]), full.told["said"]
+        assert full.told["unwritten"] or free > 400_000
+        assert all("No space left" in line for line in full.told["unwritten"])
+        ballast.unlink()
+        (again,) = forks.run(Job(str(home), 1, SIZE))
+        assert_right(again)
+        assert (again.told["said"], again.told["unwritten"], again.told["found"]) == ([], [], [])
+        assert wrong_outputs(home, SIZE, 1) == {"lost": 0, "duplicated": 0, "mismatched": 0}
+        assert strays(home) == []
+        assert illegal(home) == []
+        figures(
+            bytes_free=free,
+            outputs_written=len(full.told["outputs"]),
+            steps_kept=again.told["reused"],
+        )
+
+
+def test_an_index_that_is_held_for_a_while_is_waited_for(forks: Forks) -> None:
+    with quick_folder() as folder:
+        home = furnish(folder / "home")
+        forks.run(Job(str(home), 0, SIZE))
+        other = sqlite3.connect(
+            home / "store" / "index.sqlite", isolation_level=None, check_same_thread=False
+        )
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.5, other.execute, ["COMMIT"])
+        release.start()
+        (ended,) = forks.run(Job(str(home), 1, SIZE))
+        release.join()
+        other.close()
+        assert_right(ended)
+        assert ended.told["said"] == []
+        assert ended.told["ready"] > 0.2, "it did wait"
+        (again,) = forks.run(Job(str(home), 1, SIZE))
+        assert again.told["reused"] == SIZE, "and nothing was given up for it"
+
+
+@pytest.mark.parametrize("jump", [0.0, HOUR, -HOUR, 40 * 365 * 24 * HOUR, 1.0 - time.time()])
+def test_a_clock_that_jumps_changes_no_value_no_eviction_and_no_reason(jump: float, forks: Forks) -> None:
+    few = 1_200_000
+    with quick_folder() as folder:
+        home = furnish(folder / "home")
+        (ahead,) = forks.run(Job(str(home), 1, SIZE, clock=jump))
+        assert_right(ahead)
+        (back,) = forks.run(Job(str(home), 1, SIZE))
+        assert_right(back)
+        assert back.told["reused"] == SIZE, "what was made at another time is as good"
+        for reason in back.told["reasons"].values():
+            assert "-" not in reason, reason
+        for salt in range(2, 6):  # results of an odd time make room like any others
+            (full,) = forks.run(Job(str(home), salt, SIZE, budget=few))
+            assert_right(full, salt)
+            (again,) = forks.run(Job(str(home), salt, SIZE, budget=few))
+            assert_right(again, salt)
+            assert again.told["reused"] > 0, (salt, "new results are kept on")
+        assert illegal(home) == []
+        assert strays(home) == []
