@@ -84,8 +84,8 @@ class Value:
         cls.wire = cls.__name__ if wire is None else wire
         if not isinstance(cls.wire, str) or not _WIRE.fullmatch(cls.wire) or cls.wire in _PLAIN:
             raise TypeError(
-                f"{cls.__name__}: {cls.wire!r} cannot name a wire type; use at most 64 letters, digits, dashes"
-                f' and slashes, such as wire="my_pack/{cls.__name__}"'
+                f"{cls.__name__}: {cls.wire!r} cannot name a wire type; use at most 64 letters,"
+                f' digits, dashes and slashes, such as wire="my_pack/{cls.__name__}"'
             )
         taken = Value.types.get(cls.wire)
         if taken is not None and _declared(taken) != _declared(cls):
@@ -237,7 +237,9 @@ def split(packed: Packed) -> list[Packed]:
         raise TypeError(f"a packed {packed.type} is not a list")
     items, at = [], 0
     for n, told in enumerate(packed.meta):
-        assert isinstance(told, dict) and isinstance(told["type"], str) and isinstance(told["parts"], int)
+        assert isinstance(told, dict)
+        assert isinstance(told["type"], str)
+        assert isinstance(told["parts"], int)
         own = packed.parts[at : at + told["parts"]]
         at += told["parts"]
         parts = tuple(Part(part.name.removeprefix(f"{n}/"), part.media, part.data) for part in own)
