@@ -17,6 +17,10 @@ KEPT = "kept"
 """The sub-folder for copies of files from elsewhere."""
 
 
+Inscribe = Callable[[bytes, str, int], bytes]
+"""`inscribe(png, step, index)`: the file with its text; the step that made it, and its place in the batch."""
+
+
 class Digests(Protocol):
     """What remembers the sha256 of files."""
 
@@ -46,11 +50,14 @@ class Files:
     ) -> None:
         self._folders = folders
         self._digests = digests
-        self._outputs = outputs
         self._local = local
         self._staged: dict[tuple[str, str], tuple[Path, str]] = {}
         self.beside: Path | None = None
         """The folder of the graph at hand, which local names may be relative to."""
+        self.outputs = outputs
+        """The folder that nodes write into."""
+        self.inscribe: Inscribe = _as_it_is
+        """Puts what says how it was made into a PNG file that a node writes; a face sets it for each run."""
 
     def folders(self, kind: str) -> Sequence[Path]:
         """Where files of this kind are looked for."""
@@ -136,7 +143,7 @@ class Files:
         if inner.is_absolute() or ".." in inner.parts or ":" in name or name.startswith("~"):
             hint = "name a file, or a sub-folder and a file"
             raise NodeError(f"{name!r} leads out of the outputs folder", hint=hint, code="bad_name")
-        return self._outputs.joinpath(*inner.parts)
+        return self.outputs.joinpath(*inner.parts)
 
     def names(self, kind: str) -> list[str]:
         """What lies directly in the folders of this kind, sorted."""
@@ -156,6 +163,10 @@ class Files:
             return self._digests.digest(path)
         except OSError as error:
             raise NodeError(f"{path} cannot be read: {error.strerror or error}", code="unreadable") from None
+
+
+def _as_it_is(png: bytes, step: str, index: int) -> bytes:
+    return png
 
 
 def _inner(name: str) -> PurePosixPath | None:

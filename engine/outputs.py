@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from engine import graph as documents
 from engine import png, whole_file
-from engine.errors import SafelightError
+from engine.errors import GraphError, Problem, SafelightError
 from engine.plan import Plan
 from engine.registry import Annotate, Made
 from engine.slug import slug
@@ -60,8 +63,8 @@ class Outputs:
         self, plan: Plan, store: Store, annotators: list[Annotate], warn: Callable[[str], None]
     ) -> None:
         self._plan, self._store, self._annotators, self._warn = plan, store, annotators, warn
-        checked = plan.checked
-        self._document = documents.dump(checked.graph.with_defaults(checked.values))
+        self.inscribed = False
+        """Whether the graph went into any picture."""
 
     def write(self, packed: Mapping[str, Packed], folder: Path, name: str) -> Iterator[tuple[str, Written]]:
         """Write the outputs of one run, one with each step of the iterator.
@@ -83,28 +86,34 @@ class Outputs:
         for part in packed.parts:
             data = part.data
             if part.media == "image/png":
-                data = self._annotated(data, output, pictures)
+                data = self.inscribe(data, self._plan.checked.graph.outputs[output].node, pictures)
                 pictures += 1
             series = _Series(folder, f"{slug(name)}-{slug(output)}", SUFFIXES.get(part.media, ".bin"))
             files.append(series.add(data, files))
         value = packed.meta if packed.type == "json" else None
         return Written(packed.type, tuple(files), packed.digest, value)
 
-    def _annotated(self, data: bytes, output: str, index: int) -> bytes:
-        target = self._plan.checked.graph.outputs[output].node
+    @cached_property
+    def _document(self) -> str:
+        checked = self._plan.checked
+        return documents.dump(checked.graph.with_defaults(checked.values))
+
+    def inscribe(self, data: bytes, step: str, index: int) -> bytes:
+        """A PNG file with the graph and what the node packs say of it; see `files.Inscribe`."""
+        self.inscribed = True
         texts = {CHUNK: self._document}
         for annotate in self._annotators:
             try:
-                said = annotate(self._made(target), target, index)
+                said = annotate(self._made(step), step, index)
                 texts = {**{str(key): str(text) for key, text in said.items()}, **texts}
             except Exception as error:  # the code of a node pack may raise anything
                 hook = getattr(annotate, "__module__", annotate)
-                self._warn(f"{output}: {hook} cannot annotate it: {error}")
+                self._warn(f"{step}: {hook} cannot annotate it: {error}")
         for keyword, text in texts.items():
             try:
                 data = png.write_text(data, {keyword: text})
             except ValueError as error:
-                self._warn(f"{output}: the text {keyword!r} is not written: {error}")
+                self._warn(f"{step}: the text {keyword!r} is not written: {error}")
         return data
 
     def _made(self, target: str) -> dict[str, Made]:
@@ -121,6 +130,27 @@ class Outputs:
             made[step.id] = Made(step.bound.type.name, step.bound.literals, links, meta)
             ahead += links.values()
         return made
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Find out whether files can be written to a folder, or to where it would be made, and leave no trace.
+
+    Raises:
+        GraphError: they cannot.
+    """
+    there = folder
+    try:
+        while not os.path.lexists(there):
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        # Of a file in the way some systems say that it is no folder, and others that it is not there.
+        why = "Not a directory" if not there.is_dir() else error.strerror or error
+        where = "" if there == folder else f"{there}: "
+        message = f"the outputs cannot be written to {folder}: {where}{why}"
+        hint = "name another folder with --out"
+        raise GraphError([Problem("unwritable", message, hint=hint)]) from None
 
 
 class _Meta(Mapping[str, Json]):

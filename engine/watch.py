@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from engine.events import Event
 from engine.lifecycles.lifecycle import Lifecycle
-from engine.lifecycles.measured import Measured
+from engine.lifecycles.measured import Measured, Memory
 from engine.store.store import Held, Result, Store
 from engine.values import Packed
 
@@ -34,16 +34,15 @@ class Watcher(Lifecycle, Protocol):
 
 
 class Watch:
-    """Several watchers as one, closed when it is left.
+    """Several watchers as one, closed when it is left; without any it costs next to nothing.
 
     Args:
-        watchers: who follows; without any, nothing is measured and every method returns at once.
         measured: what measures the memory of steps for them.
     """
 
-    def __init__(self, watchers: Sequence[Watcher] = (), measured: Measured | None = None) -> None:
-        self._watchers = tuple(watchers)
-        self.measured = measured
+    def __init__(self, measured: Measured | None = None) -> None:
+        self._measured = measured
+        self._watchers: list[Watcher] = []
 
     def __enter__(self) -> Self:
         return self
@@ -53,13 +52,22 @@ class Watch:
     ) -> None:
         for watcher in self._watchers:
             watcher.close()
-        if self.measured is not None:
-            self.measured.close()
+        if self._measured is not None:
+            self._measured.close()
+
+    def add(self, watcher: Watcher) -> None:
+        """Have one more follow."""
+        self._watchers.append(watcher)
+
+    @property
+    def memory(self) -> dict[str, Memory]:
+        """What each step took, as far as that was measured."""
+        return {} if self._measured is None else self._measured.memory
 
     @property
     def lifecycles(self) -> list[Lifecycle]:
         """What goes around the engine's own lifecycles, outermost first."""
-        measured = [] if self.measured is None else [self.measured]
+        measured = [] if self._measured is None else [self._measured]
         return [*self._watchers, *measured]
 
     def __call__(self, event: Event) -> None:

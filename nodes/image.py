@@ -97,13 +97,14 @@ class ResizeImage(Node, category="image", libraries=("pillow",)):
 class SaveImage(Node, category="image", pure=False, libraries=("pillow",)):
     """Write a picture to a file of your choice.
 
-    A graph's declared outputs are written without this node, and carry the graph; use it for another name or
-    another format. No graph, whoever made it, writes outside the outputs folder.
+    A graph's declared outputs are written without this node; use it for another name or another format. A PNG
+    file carries the graph, as theirs do. No graph, whoever made it, writes outside the outputs folder.
     """
 
     image: Image
     path: str = "picture.png"
-    """Where to, inside the home's `outputs` folder; `.png`, `.jpg` and `.webp` choose the format."""
+    """Where to, inside the outputs folder, that of `--out` or else the home's own; `.png`, `.jpg` and
+    `.webp` choose the format."""
     quality: Annotated[int, Range(1, 100)] = 92
     """How much detail `.jpg` and `.webp` keep."""
     overwrite: bool = False
@@ -122,7 +123,10 @@ class SaveImage(Node, category="image", pure=False, libraries=("pillow",)):
             options = {} if target.suffix.lower() == ".png" else {"quality": self.quality}
             pillow.fromarray(pixels).save(file, _SUFFIXES[target.suffix.lower()], **options)
             place = target if number == 0 else target.with_stem(f"{target.stem}_{number + 1:04}")
-            written.append(str(_written(place, file.getvalue(), self.overwrite)))
+            data = file.getvalue()
+            if target.suffix.lower() == ".png":
+                data = ctx.files.inscribe(data, ctx.node, number)
+            written.append(str(_written(place, data, self.overwrite)))
         return written
 
 

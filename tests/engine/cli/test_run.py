@@ -9,7 +9,9 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -320,19 +322,75 @@ def test_a_copy_that_cannot_be_made_costs_no_picture(call: Call, titled: Path, h
     assert "cannot be kept" in answer.err
 
 
-def test_an_output_folder_that_cannot_be_written_fails_in_words(call: Call, painting: Path) -> None:
+@pytest.mark.parametrize("out", ["file", "file/below", "closed", "closed/below/deep", "/dev/null/x"])
+def test_an_output_folder_that_takes_no_files_is_refused_before_anything_runs(
+    call: Call, painting: Path, home: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
     Path("file").write_text("in the way")
-    answer = call("run", painting, "--out", "file/below", "--json")
-    tree = answer.json
-    assert answer.code == 1
-    assert tree["state"] == "failed"
-    assert tree["nodes"]["paint"]["state"] == "done"
-    assert "Not a directory" in tree["problems"][0]["message"]
-    shown = call("run", painting, "--out", "file/below")
-    assert shown.code == 1
-    assert "cannot be written" in shown.err
-    assert "Traceback" not in shown.err
+    Path("closed").mkdir()
+    real = tempfile.TemporaryFile
+
+    def refused(*args: Any, dir: Path, **more: Any) -> Any:  # as for a user who is not root
+        if dir.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(*args, dir=dir, **more)
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    answer = call("run", painting, "--out", out, "--json")
+    (problem,) = answer.json["problems"]
+    assert (answer.code, answer.json["state"], problem["code"]) == (2, "invalid", "unwritable")
+    why = "Permission denied" if out.startswith("closed") else "Not a directory"
+    assert problem["message"].startswith("the outputs cannot be written to /")
+    assert problem["message"].endswith(why)
+    assert problem["hint"] == "name another folder with --out"
+    assert call("plan", painting, "--json").json["to_run"] == 1, "nothing was computed"
     assert Path("file").read_text() == "in the way"
+    assert list(Path("closed").iterdir()) == []
+
+
+def test_a_folder_that_takes_files_is_not_made_before_there_are_any(call: Call, write: Write) -> None:
+    graph = write({"bad": ("Fail", {}), "paint": ("Paint", {})}, outputs={"x": "bad.out"})
+    assert call("run", graph, "--out", "new/er").code == 1
+    assert not Path("new").exists()
+
+
+def test_a_home_whose_outputs_folder_is_in_the_way_matters_only_for_files(
+    call: Call, write: Write, painting: Path, home: Path
+) -> None:
+    (home / "outputs").write_text("in the way")
+    assert call("run", painting).code == 2
+    sums = write({"add": ("Add", {"a": 1})}, outputs={"sum": "add.out"}, name="sums.json")
+    assert call("run", sums, "--json").json["outputs"]["sum"]["value"] == 1
+
+
+def test_warnings_are_told_by_node_and_again_when_the_result_is_kept(call: Call, write: Write) -> None:
+    nodes = {
+        "say": ("Say", {"text": "warn of rain"}),
+        "same": ("Say", {"text": "warn of rain"}),
+        "calm": ("Say", {"text": "calm"}),
+    }
+    graph = write(nodes, outputs={"a": "say.out", "b": "same.out", "c": "calm.out"})
+    for state in ("done", "cached", "cached"):
+        answer = call("run", graph, "--json")
+        told = answer.json["nodes"]
+        assert told["say"]["state"] == state
+        assert told["say"]["warnings"] == told["same"]["warnings"] == ["warn of rain"]
+        assert "warnings" not in told["calm"]
+        assert answer.err.count("warn of rain") == 1
+    other = call("run", graph, "--set", "say.number=2", "--json")
+    assert other.json["nodes"]["say"]["state"] == "done"
+    assert other.err.count("warn of rain") == 2, "that of the new result and that of the kept one"
+
+
+def test_what_lies_among_the_warnings_cannot_harm_a_run(call: Call, write: Write, home: Path) -> None:
+    graph = write({"say": ("Say", {"text": "warn"})}, outputs={"a": "say.out"})
+    assert call("run", graph).code == 0
+    (kept,) = (home / "store" / "warnings").iterdir()
+    for content in ("", "{", '{"a": 1}', "[1, null]", "[" * 100_000):
+        kept.write_text(content)
+        answer = call("run", graph, "--json")
+        assert answer.json["state"] == "done"
+        assert "warnings" not in answer.json["nodes"]["say"]
 
 
 def test_outputs_written_before_one_that_fails_are_in_the_answer(

@@ -1,0 +1,177 @@
+"""A run as OpenTelemetry spans, where the environment asks for them: one a run, and in it one a step."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import Token
+from importlib.metadata import entry_points, version
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as contexts
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode, Tracer
+
+from engine.errors import said as explained
+from engine.events import Event, Failed, Finished, Planned, Started, Warned
+from engine.lifecycles.measured import Measured
+from engine.store.store import Result
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from engine.step import Step
+
+
+class Telemetry:
+    """Tells one run as spans; a watcher.
+
+    The attributes of a run are `safelight.title`, `.steps`, `.to_run` and `.state`; those of a step are
+    `safelight.node`, `.type`, `.reason`, `.key`, `.cache`, `.problem`, and in bytes `.memory.host`, `.rise`
+    and `.device`. What the inputs of a graph say is not told, unless an error quotes it.
+
+    Args:
+        tracer: makes the spans.
+        measured: what measures the memory of steps; it goes inside this one.
+        environment: may hold `TRACEPARENT`, by which a program that calls this one says what it is part of.
+        closing: called when all spans have ended.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        measured: Measured,
+        environment: Mapping[str, str],
+        closing: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._tracer, self._measured, self._closing = tracer, measured, closing
+        carrier = {name.lower(): environment.get(name, "") for name in ("TRACEPARENT", "TRACESTATE")}
+        self._run = tracer.start_span("safelight run", context=propagate.extract(carrier))
+        self._inside = trace.set_span_in_context(self._run)
+        self._steps: dict[str, tuple[Span, Token[Context]]] = {}
+        self._unfinished: dict[str, tuple[Span, int]] = {}
+        self._computed: set[str] = set()
+
+    def close(self) -> None:
+        """End every span."""
+        for span, ended in self._unfinished.values():
+            span.end(ended)
+        self._unfinished.clear()
+        self._run.end()
+        self._closing()
+
+    @contextmanager
+    def span(self, name: str, **said: object) -> Iterator[None]:
+        """A span inside the step that the calling thread is at, or else inside the run."""
+        nowhere = trace.get_current_span() is trace.INVALID_SPAN
+        attributes: dict[str, Any] = {f"safelight.{key}": value for key, value in said.items()}
+        with self._tracer.start_as_current_span(
+            name, self._inside if nowhere else None, attributes=attributes, record_exception=False
+        ):
+            yield
+
+    def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
+        """Begin the span of a step; what its node calls sees it as the current one."""
+        attributes = {
+            "safelight.node": step.id,
+            "safelight.type": step.bound.type.id,
+            "safelight.reason": step.reason,
+            "safelight.key": step.key or "",
+        }
+        span = self._tracer.start_span(step.bound.type.name, self._inside, attributes=attributes)
+        self._steps[step.id] = span, contexts.attach(trace.set_span_in_context(span))
+        return None
+
+    def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
+        """End the span of a step; one that has failed waits until it is told how."""
+        span, token = self._steps.pop(step.id)
+        contexts.detach(token)
+        span.set_attribute("safelight.cache", "none" if step.id in self._computed else "store")
+        if (memory := self._measured.memory.get(step.id)) is not None:
+            for name, held in memory.as_json().items():
+                if held is not None:
+                    span.set_attribute(f"safelight.memory.{name}", held)
+        if result is not None:
+            span.end()
+        else:
+            self._unfinished[step.id] = span, time.time_ns()
+
+    def __call__(self, event: Event) -> None:
+        """Take in what spans carry besides."""
+        match event:
+            case Planned(plan):
+                self._run.set_attribute("safelight.title", plan.checked.graph.title)
+                self._run.set_attribute("safelight.steps", len(plan.steps))
+                self._run.set_attribute("safelight.to_run", len(plan.to_run))
+            case Started(node):
+                self._computed.add(node)
+            case Warned(message, node):
+                there = self._steps.get(node or "")
+                (there[0] if there else self._run).add_event("warning", {"message": message})
+            case Failed(node, _, problem) if node in self._unfinished:
+                span, ended = self._unfinished.pop(node)
+                span.set_attribute("safelight.problem", problem.code)
+                span.set_status(Status(StatusCode.ERROR, problem.message))
+                span.end(ended)
+            case Finished(state):
+                self._run.set_attribute("safelight.state", state)
+                if state == "failed":
+                    self._run.set_status(Status(StatusCode.ERROR, "a step failed"))
+            case _:
+                pass
+
+
+def telemetry(
+    measured: Measured, environment: Mapping[str, str], warn: Callable[[str], None]
+) -> Telemetry | None:
+    """What tells runs to whom the environment says; None if nothing can be told.
+
+    A program that has set up OpenTelemetry itself gets the spans where it wants them. Else they go to the
+    exporters that `OTEL_TRACES_EXPORTER` names, of which `otlp` is the default.
+    """
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, trace.ProxyTracerProvider):
+        return Telemetry(_tracer(provider), measured, environment)
+    try:
+        ours = _provider(environment)
+    except Exception as error:  # the code of others may raise anything
+        hint = "pip install 'safelight[observe]'"
+        warn(f"OpenTelemetry cannot be told of this run: {explained(error)} · hint: {hint}")
+        return None
+    return Telemetry(_tracer(ours), measured, environment, ours.shutdown)
+
+
+def _tracer(provider: trace.TracerProvider) -> Tracer:
+    return provider.get_tracer("safelight", version("safelight"))
+
+
+def _provider(environment: Mapping[str, str]) -> TracerProvider:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    name = environment.get("OTEL_SERVICE_NAME") or "safelight"
+    provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    for exporter in environment.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
+        provider.add_span_processor(BatchSpanProcessor(_exporter(exporter.strip(), environment)))
+    return provider
+
+
+def _exporter(name: str, environment: Mapping[str, str]) -> SpanExporter:
+    """An exporter by the name that OpenTelemetry has for it."""
+    from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+    if name == "console":
+        return ConsoleSpanExporter(out=sys.stderr)
+    if name == "otlp":
+        protocol = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+    found = list(entry_points(group="opentelemetry_traces_exporter", name=name))
+    if not found:
+        raise LookupError(f"there is no exporter {name!r}")
+    made: SpanExporter = found[0].load()()
+    return made
