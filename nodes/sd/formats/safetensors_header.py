@@ -19,7 +19,7 @@ from nodes.sd.formats.tensors import DTYPES, Entry, Run
 
 LENGTH = 8
 LIMIT = strict_json.MAX_BYTES
-"""Bytes of a header. The format allows 100 MB; the longest known, full of training notes, take a tenth of it."""
+"""Bytes of a header. The format allows 100 MB; the longest known, full of training notes, take a tenth."""
 MOST = 50_000
 """Tensors in one file; the largest models have a few thousand."""
 _DIMENSIONS = 16

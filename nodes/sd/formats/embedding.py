@@ -1,0 +1,207 @@
+"""Embeddings (textual inversion) of every tool, as one thing: terms, and the vectors of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nodes.sd.formats.bad_file import BadFileError
+from nodes.sd.formats.kinds import kind_of
+from nodes.sd.formats.tensors import Entry, Named, Tensors
+
+ONLY = "only"
+"""Whose vectors they are where the file does not say: of the encoder that is as wide as they are."""
+
+ENCODERS = ("clip_l", "clip_g", "t5")
+"""Text encoders that a file may name; `clip_l` is SD 1's only one."""
+
+MOST_VECTORS = 75
+"""Places that a prompt has in one chunk; what takes more cannot be used at all."""
+
+_WIDTHS = {768: "SD 1", 1024: "SD 2", 1280: "SDXL", 4096: "SD 3 or Flux"}
+_MOST_WIDTH = 16_384
+_KOHYA = {"emb_params": "kohya", "emp_params": "OneTrainer"}
+_MOST_TERMS = 64
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of a term for one text encoder."""
+
+    tensors: tuple[str, ...]
+    """The names of the tensors that hold them, one after another; of shape [n, width] or [width]."""
+    count: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """One word that an embedding adds to the vocabulary."""
+
+    name: str | None
+    """What the file itself calls it: its inner name, or the key of its tensor; None if it says nothing."""
+    vectors: Mapping[str, Vectors]
+    """By text encoder: `clip_l`, `clip_g`, `t5`, or `ONLY`."""
+
+    @property
+    def count(self) -> int:
+        """How many places in a prompt it takes."""
+        return max(vectors.count for vectors in self.vectors.values())
+
+
+@dataclass(frozen=True)
+class Described:
+    """What an embedding's file holds, without its numbers."""
+
+    format: str
+    terms: tuple[Term, ...]
+    step: int | None = None
+    """For how many steps it was trained, if the file says so."""
+    base_hash: str | None = None
+    """The first digits of the hash of the model that it was trained on."""
+    base_name: str | None = None
+
+    @property
+    def family(self) -> str | None:
+        """The family of models that it is for, by the widths of its vectors."""
+        widths = {vectors.width for term in self.terms for vectors in term.vectors.values()}
+        known = [_WIDTHS[width] for width in sorted(widths) if width in _WIDTHS]
+        return known[-1] if known else None
+
+
+def describe_embedding(tensors: Tensors) -> Described:
+    """What an embedding holds, whichever tool wrote it.
+
+    The order of the tests, and what each format looks like, are those of the tools: A1111 and the original
+    repository (`string_to_param`), kohya (`emb_params`), OneTrainer (`emp_params`), trainers for several
+    encoders (`clip_l`, `clip_g`, `t5`), diffusers (a tensor for each token), and lists of any of these.
+
+    Raises:
+        BadFileError: it is no embedding, or cannot be used; the message names the file and the tensor.
+    """
+    tree = tensors.tree
+    if isinstance(tree, list):
+        return _several(tensors, tree)
+    if not isinstance(tree, dict):
+        raise _bad(tensors, "not_an_embedding", "holds no embedding")
+    return _described(tensors, tree)
+
+
+def _described(tensors: Tensors, tree: dict[Any, Any]) -> Described:
+    if outputs := [key for key in tree if isinstance(key, str) and key.endswith("_out")]:
+        if {key.removesuffix("_out") for key in outputs} & {*_KOHYA, *ENCODERS}:
+            raise _bad(
+                tensors,
+                "output_embedding",
+                f"holds vectors for what the text encoder says ({outputs[0]}), not for what it reads;"
+                " Safelight does not apply those",
+            )
+    if "string_to_param" in tree:
+        return _a1111(tensors, tree)
+    for key, tool in _KOHYA.items():
+        if key in tree:
+            return Described(tool, (Term(None, {ONLY: _vectors(tensors, tree[key], key)}),), _step(tree))
+    if any(encoder in tree for encoder in ENCODERS):
+        vectors = {name: _vectors(tensors, tree[name], name) for name in ENCODERS if name in tree}
+        if len({found.count for found in vectors.values()}) > 1:
+            counts = ", ".join(f"{found.count} for {name}" for name, found in vectors.items())
+            raise _bad(tensors, "bad_embedding", f"has different numbers of vectors: {counts}")
+        return Described("multi-encoder", (Term(None, vectors),), _step(tree))
+    if tree and len(tree) <= _MOST_TERMS and all(isinstance(value, Named) for value in tree.values()):
+        if kind_of(tensors) == "embedding":
+            terms = [
+                Term(str(key), {ONLY: _vectors(tensors, value, str(key))}) for key, value in tree.items()
+            ]
+            return Described("diffusers", tuple(terms))
+    kind = kind_of(tensors)
+    what = (
+        f"holds a {kind.replace('_', ' ')}, not an embedding" if kind not in ("embedding", "unknown") else ""
+    )
+    raise _bad(tensors, "not_an_embedding", what or "holds no embedding")
+
+
+def _a1111(tensors: Tensors, tree: dict[Any, Any]) -> Described:
+    params = tree["string_to_param"]
+    if not isinstance(params, dict) or not params or len(params) > _MOST_TERMS:
+        raise _bad(tensors, "bad_embedding", "has no tensor under string_to_param")
+    name = _text(tree.get("name"))
+    terms = []
+    for key, value in params.items():
+        # A1111 refuses several; each is its own term here. '*' is what everybody writes, and names nothing.
+        own = None if key == "*" else str(key)
+        terms.append(
+            Term(name if len(params) == 1 and name else own, {ONLY: _vectors(tensors, value, str(key))})
+        )
+    kind = "A1111 picture" if tensors.format == "picture" else "A1111"
+    return Described(
+        kind,
+        tuple(terms),
+        _step(tree),
+        _text(tree.get("sd_checkpoint")),
+        _text(tree.get("sd_checkpoint_name")),
+    )
+
+
+def _several(tensors: Tensors, tree: list[Any]) -> Described:
+    """A list of embeddings, which ComfyUI takes for one: those of equal width follow one another."""
+    found = [_described(tensors, item) for item in tree if isinstance(item, dict)]
+    pieces = list(_pieces(found))
+    if not pieces or len(found) != len(tree):
+        raise _bad(tensors, "not_an_embedding", "holds a list of what is no embedding")
+    if len({vectors.width for vectors in pieces}) > 1:
+        raise _bad(tensors, "bad_embedding", "holds a list of embeddings of different widths")
+    joined = Vectors(
+        tuple(name for vectors in pieces for name in vectors.tensors),
+        sum(vectors.count for vectors in pieces),
+        pieces[0].width,
+    )
+    if joined.count > MOST_VECTORS:
+        raise _too_many(tensors, "the list", joined.count)
+    return Described("list", (Term(None, {ONLY: joined}),))
+
+
+def _pieces(found: list[Described]) -> Iterator[Vectors]:
+    for described in found:
+        for term in described.terms:
+            yield from term.vectors.values()
+
+
+def _vectors(tensors: Tensors, value: object, called: str) -> Vectors:
+    """A tensor as vectors, looked through for what cannot be used."""
+    label = repr(called) if len(called) <= 60 else repr(called[:60] + "…")
+    if not isinstance(value, Named):
+        raise _bad(tensors, "bad_embedding", f"has no tensor under {label}")
+    entry: Entry = tensors.entries[value.name]
+    if not entry.floating:
+        raise _bad(tensors, "bad_embedding", f"holds whole numbers under {label}, not vectors")
+    if len(entry.shape) not in (1, 2) or not entry.count:
+        raise _bad(tensors, "bad_embedding", f"holds a tensor of shape {list(entry.shape)} under {label}")
+    count, width = (1, *entry.shape)[-2:]
+    if count > MOST_VECTORS:
+        raise _too_many(tensors, label, count)
+    if width > _MOST_WIDTH:
+        raise _bad(
+            tensors, "bad_embedding", f"has vectors of {width:,} numbers under {label}; no model is so wide"
+        )
+    if not tensors.finite(value.name):
+        raise _bad(tensors, "not_finite", f"holds NaN or infinity under {label}: its training failed")
+    return Vectors((value.name,), count, width)
+
+
+def _too_many(tensors: Tensors, label: str, count: int) -> BadFileError:
+    room = f"a prompt has room for {MOST_VECTORS}"
+    return _bad(tensors, "too_many_vectors", f"has {count:,} vectors under {label}; {room}")
+
+
+def _step(tree: Mapping[Any, Any]) -> int | None:
+    step = tree.get("step")
+    return step if type(step) is int else None
+
+
+def _text(value: object) -> str | None:
+    return value.strip()[:200] or None if isinstance(value, str) else None
+
+
+def _bad(tensors: Tensors, code: str, what: str) -> BadFileError:
+    return BadFileError(code, f"{tensors.path} {what}.")

@@ -1,0 +1,135 @@
+"""What there is to say of a model's file without using it: kind, format, terms, base, or what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from nodes.sd.formats.bad_file import BadFileError
+from nodes.sd.formats.embedding import Term, Vectors, describe_embedding
+from nodes.sd.formats.kinds import kind_of
+from nodes.sd.formats.pickled import read_all_pickled
+from nodes.sd.formats.picture import read_picture
+from nodes.sd.formats.read import read_tensors, recognised
+from nodes.sd.formats.tensors import Tensors
+
+VERSION = 1
+"""Raise it when the same bytes give other facts."""
+
+_SD_VERSIONS = {"sd_v1": "SD 1", "sd_v2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "Flux"}
+_CONTEXT = re.compile(r"attn2[._]to_k\.(?:lora_down|lora_A|hada_w1_b)")
+_WIDTHS = {768: "SD 1", 1024: "SD 2", 2048: "SDXL"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of a file; they follow from its bytes alone, so its digest is enough to know them again."""
+
+    kind: str
+    """One of `kinds.Kind`, or `picture` for one without an embedding in it."""
+    format: str = ""
+    terms: tuple[Term, ...] = ()
+    """What an embedding adds to the vocabulary."""
+    words: tuple[str, ...] = ()
+    """Words that a LoRA's maker says to use."""
+    base: str | None = None
+    """The family of models that it is for: `SD 1`, `SD 2`, `SDXL` …"""
+    base_hash: str | None = None
+    base_name: str | None = None
+    step: int | None = None
+    code: str | None = None
+    """What is wrong, as a stable word; None if nothing is."""
+    message: str | None = None
+    """What is wrong, in words that follow the file's name."""
+
+    def to_json(self) -> str:
+        """These facts as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The facts that `to_json` made this of."""
+        plain: dict[str, Any] = json.loads(text)
+        terms = tuple(Term(term["name"], _vectors(term["vectors"])) for term in plain.pop("terms"))
+        return cls(**{**plain, "terms": terms, "words": tuple(plain["words"])})
+
+
+def _vectors(plain: Mapping[str, Any]) -> dict[str, Vectors]:
+    return {
+        name: Vectors(tuple(item["tensors"]), item["count"], item["width"]) for name, item in plain.items()
+    }
+
+
+def facts_of(paths: Sequence[Path]) -> list[Facts]:
+    """The facts of some files, in their order; whatever is wrong with one is among its own."""
+    found: dict[int, Facts] = {}
+    pickles = []
+    for n, path in enumerate(paths):
+        try:
+            kind = recognised(path)
+            if kind == "pickle":
+                pickles.append(n)
+            elif kind == "picture":
+                hidden = read_picture(path)
+                found[n] = _facts(hidden) if hidden else Facts("picture")
+            else:
+                found[n] = _facts(read_tensors(path))
+        except BadFileError as error:
+            found[n] = _wrong(path, error)
+    for n, read in zip(pickles, read_all_pickled([paths[n] for n in pickles]), strict=True):
+        found[n] = _wrong(paths[n], read) if isinstance(read, BadFileError) else _facts(read)
+    return [found[n] for n in range(len(paths))]
+
+
+def _facts(tensors: Tensors) -> Facts:
+    kind = kind_of(tensors)
+    try:
+        if kind == "embedding":
+            described = describe_embedding(tensors)
+            return Facts(
+                kind,
+                described.format,
+                described.terms,
+                base=described.family,
+                base_hash=described.base_hash,
+                base_name=described.base_name,
+                step=described.step,
+            )
+    except BadFileError as error:
+        return _wrong(tensors.path, error, kind)
+    base = _base(kind, tensors)
+    if kind == "unknown":
+        return Facts(
+            kind, tensors.format, code="unknown_kind", message="holds tensors of no kind that is known"
+        )
+    phrase = tensors.metadata.get("modelspec.trigger_phrase", "")
+    words = tuple(word.strip()[:100] for word in phrase[:2000].split(",") if word.strip())
+    name = tensors.metadata.get("ss_sd_model_name")
+    return Facts(kind, tensors.format, words=words, base=base, base_name=name[:200] if name else None)
+
+
+def _base(kind: str, tensors: Tensors) -> str | None:
+    said = tensors.metadata.get("ss_base_model_version", "").lower()
+    for start, family in _SD_VERSIONS.items():
+        if said.startswith(start):
+            return family
+    if kind == "checkpoint":
+        if any(name.startswith("conditioner.embedders.") for name in tensors):
+            return "SDXL"
+        if any(name.startswith("cond_stage_model.model.") for name in tensors):
+            return "SD 2"
+        return "SD 1"
+    if kind == "lora":
+        for name, entry in tensors.entries.items():
+            if _CONTEXT.search(name) and len(entry.shape) >= 2:
+                return _WIDTHS.get(entry.shape[1])
+    return None
+
+
+def _wrong(path: Path, error: BadFileError, kind: str = "unknown") -> Facts:
+    message = str(error).removeprefix(f"{path} ").removesuffix(".")
+    return Facts(kind, code=error.code, message=message)

@@ -1,0 +1,47 @@
+"""What a file of tensors is for, by the names and shapes in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from nodes.sd.formats.tensors import Tensors
+
+Kind = Literal["embedding", "lora", "checkpoint", "vae", "hypernetwork", "unet", "text_encoder", "unknown"]
+
+_LORA = re.compile(
+    r"lora_(up|down|A|B|mid|linear_layer|magnitude_vector)\b|_lora\.(up|down)\.|\.lora\.(up|down)\."
+    r"|hada_[wt]\d|lokr_[wt]\d|oft_blocks|dora_scale|\.diff(_b)?$|\.[wb]_norm$|\.on_input$|\.[ab][12]\.weight$"
+    r"|^bundle_emb\.|^(lora|lycoris|oft)_"
+)
+"""Parts of LoRA key names of every tool and algorithm (kohya, LyCORIS, peft, diffusers)."""
+
+_CHECKPOINT = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.", "conditioner.embedders.")
+_EMBEDDING_KEYS = {"emb_params", "emp_params", "clip_l", "clip_g", "t5", "string_to_param"}
+_TOKENS = 64
+"""More tensors than this are no list of tokens."""
+
+
+def kind_of(tensors: Tensors) -> Kind:
+    """What a file is for."""
+    names = list(tensors)
+    tree = tensors.tree
+    if isinstance(tree, dict):
+        if _EMBEDDING_KEYS & {key for key in tree if isinstance(key, str)}:
+            return "embedding"
+        if any(isinstance(key, int) and isinstance(value, list) for key, value in tree.items()):
+            return "hypernetwork"
+    if any(name.startswith(_CHECKPOINT) for name in names):
+        return "checkpoint"
+    if any(_LORA.search(name) for name in names):
+        return "lora"
+    if "decoder.conv_in.weight" in tensors and "encoder.conv_in.weight" in tensors:
+        return "vae"
+    if "conv_in.weight" in tensors and any(name.startswith("down_blocks.") for name in names):
+        return "unet"
+    if any(name.endswith("embeddings.token_embedding.weight") for name in names):
+        return "text_encoder"
+    flat = isinstance(tree, dict) and list(map(str, tree)) == names
+    if (flat and 0 < len(names) <= _TOKENS) or (isinstance(tree, list) and names):
+        return "embedding"
+    return "unknown"

@@ -1,0 +1,158 @@
+"""Embeddings that A1111 hid in pictures: as text in a PNG, or in the low bits of its margins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import warnings
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import png
+from nodes.sd.formats.bad_file import BadFileError
+from nodes.sd.formats.opened import Identity, opened, read_at
+from nodes.sd.formats.tensors import Entry, Named, Run, Tensors
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+KEYWORD = "sd-ti-embedding"
+_FILE_LIMIT = 64 << 20
+_PIXELS = 16_000_000
+_TEXT_LIMIT = 8 << 20
+"""Bytes of JSON; 75 vectors of the widest kind take half of it."""
+_DEPTH = 8
+
+
+class PictureTensors(Tensors):
+    """The tensors of a picture, which are small, in memory."""
+
+    def __init__(
+        self, path: Path, identity: Identity, data: dict[str, bytes], entries: dict[str, Entry], tree: Any
+    ):
+        super().__init__(path, identity, "picture", entries, {}, tree)
+        self._data = data
+
+    def _read(self, entry: Entry) -> bytearray:
+        name = next(name for name, other in self.entries.items() if other is entry)
+        return bytearray(self._data[name])
+
+
+def read_picture(path: Path) -> Tensors | None:
+    """The embedding in a PNG or WEBP picture; None if there is none, as in most pictures.
+
+    Raises:
+        BadFileError: there is one, and it is damaged; or the picture cannot be read.
+    """
+    file, identity = opened(path)
+    with file:
+        if identity.size > _FILE_LIMIT:
+            return None
+        data = bytes(read_at(file, 0, identity.size))
+    try:
+        text = _from_chunk(data) or _from_pixels(data)
+    except (ValueError, OSError, SyntaxError) as error:
+        raise BadFileError("bad_picture", f"{path} cannot be read: {error}.") from None
+    if text is None:
+        return None
+    numbers: dict[str, bytes] = {}
+    entries: dict[str, Entry] = {}
+    try:
+        tree = _tree(json.loads(text), numbers, entries, "", 0)
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        raise BadFileError("bad_picture", f"{path} holds an embedding that is damaged.") from None
+    return PictureTensors(path, identity, numbers, entries, tree)
+
+
+def _from_chunk(data: bytes) -> bytes | None:
+    if not data.startswith(png.SIGNATURE):
+        return None
+    text = png.read_text(data).get(KEYWORD)
+    if text is None:
+        return None
+    try:
+        return base64.b64decode(text, validate=False)
+    except (binascii.Error, ValueError):
+        raise ValueError("the embedding in its text is damaged") from None
+
+
+def _from_pixels(data: bytes) -> bytes | None:
+    """What is written in the low four bits of the pixels left and right of the picture itself.
+
+    Two columns that are black in these bits mark where the left block ends and the right begins. Each block
+    holds one half of every byte, mixed with the same stream of a linear congruential generator.
+    """
+    import io
+
+    import numpy
+    from PIL import Image as pillow
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+        with pillow.open(io.BytesIO(data), formats=["PNG", "WEBP"]) as picture:
+            if picture.width * picture.height > _PIXELS:
+                return None
+            pixels: NDArray[numpy.uint8] = numpy.asarray(picture.convert("RGB"), dtype=numpy.uint8)
+    lit = numpy.asarray((pixels > 0).all(axis=2))
+    if not lit.any():
+        return None
+    rows, columns = numpy.flatnonzero(lit.any(axis=1)), numpy.flatnonzero(lit.any(axis=0))
+    inner = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    low = inner & numpy.uint8(15)
+    black = numpy.flatnonzero((low == 0).all(axis=(0, 2)))
+    if len(black) < 2:
+        return None
+    left, right = low[:, : black[0]].ravel(), low[:, black[-1] + 1 :].ravel()
+    if left.size != right.size or left.size < 8:
+        return None
+    begun = _joined(left[:8], right[:8])
+    if begun[0] != 0x78 or int.from_bytes(begun[:2]) % 31:  # how every zlib stream begins
+        return None
+    unzip = zlib.decompressobj()
+    try:
+        text = unzip.decompress(_joined(left, right), _TEXT_LIMIT)
+    except zlib.error:
+        return None  # a lossy copy, or no embedding after all
+    return text if unzip.eof else None
+
+
+def _joined(low: NDArray[numpy.uint8], high: NDArray[numpy.uint8]) -> bytes:
+    """Both halves of each byte, with the stream taken out."""
+    key = _stream(low.size)
+    return bytes((high ^ key) << 4 | (low ^ key))
+
+
+def _stream(count: int) -> NDArray[numpy.uint8]:
+    """Low four bits of `s mod 255`, where s = 1664525 s + 1013904223 mod 2^32, from s = 0."""
+    import numpy
+
+    step, shift, mask = 1664525, 1013904223, 0xFFFFFFFF
+    states = numpy.array([shift], dtype=numpy.uint64)
+    while states.size < count:  # as many steps at once as there are states already
+        more = (states * numpy.uint64(step) + numpy.uint64(shift)) & numpy.uint64(mask)
+        states = numpy.concatenate([states, more])
+        step, shift = step * step & mask, (step * shift + shift) & mask
+    return (states[:count] % 255 & 15).astype(numpy.uint8)
+
+
+def _tree(item: Any, data: dict[str, bytes], entries: dict[str, Entry], name: str, depth: int) -> Any:
+    import numpy
+
+    if depth > _DEPTH:
+        raise ValueError
+    if isinstance(item, list):
+        return [_tree(inner, data, entries, f"{name}.{n}", depth + 1) for n, inner in enumerate(item)]
+    if not isinstance(item, dict):
+        return item
+    if "TORCHTENSOR" in item:
+        array = numpy.array(item["TORCHTENSOR"], dtype="<f4")
+        data[name] = array.tobytes()
+        entries[name] = Entry("F32", array.shape, Run(0, array.nbytes), 0)
+        return Named(name)
+    return {
+        key: _tree(inner, data, entries, f"{name}.{key}" if name else key, depth + 1)
+        for key, inner in item.items()
+    }
