@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def test_an_index_that_is_held_for_a_while_is_waited_for(forks: Forks) -> None:
         assert again.told["reused"] == SIZE, "and nothing was given up for it"
 
 
-@pytest.mark.parametrize("jump", [0.0, HOUR, -HOUR, 40 * 365 * 24 * HOUR, 1.0 - time.time()])
+@pytest.mark.parametrize("jump", [0.0, HOUR, -HOUR, 1.3e9, -1.7e9])
 def test_a_clock_that_jumps_changes_no_value_no_eviction_and_no_reason(jump: float, forks: Forks) -> None:
     few = 1_200_000
     with quick_folder() as folder:
