@@ -266,3 +266,6 @@ class _Finder(MetaPathFinder):
 
 _FINDER = _Finder()
 sys.meta_path.insert(0, _FINDER)
+_ROOT = ModuleType(ROOT, "The packs of a user, as modules.")
+_ROOT.__path__ = []
+sys.modules[ROOT] = _ROOT

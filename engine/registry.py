@@ -102,6 +102,13 @@ class Registry:
             self._tabulate()
             return True
 
+    def close(self) -> None:
+        """Let go of the user's packs and of the wire types that they declare, for another home's to take."""
+        with self._lock:
+            self._folders = ()
+            self._load({})
+            self._tabulate()
+
     def near(self, name: str) -> str | None:
         """A hint for a name that no type has: what keeps its pack from loading, or names like it."""
         for loaded in self._packs.values():

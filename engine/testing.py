@@ -39,8 +39,11 @@ def open_session(
         registry = Registry.find(folders)
         for cls in types:
             registry.add(cls)
-        with Session(settings.load(place, device="cpu", checked=True), registry=registry) as session:
-            yield session
+        try:
+            with Session(settings.load(place, device="cpu", checked=True), registry=registry) as session:
+                yield session
+        finally:
+            registry.close()
 
 
 @overload

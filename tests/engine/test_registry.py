@@ -1,0 +1,317 @@
+"""A user's packs: read again when they change, broken without harm, mended without a restart."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import settings
+from engine.errors import GraphError
+from engine.graph import from_json
+from engine.registry import Registry
+from engine.session import Session
+from engine.testing import assert_cached, computed, output
+from engine.values import Value
+
+ADD = '''
+from engine.context import Context
+from engine.node import Node
+
+class Add(Node):
+    """Add."""
+
+    a: int = 0
+
+    def run(self, ctx: Context) -> int:
+        return self.a + {more}
+'''
+
+GRAPH = {
+    "safelight": 1,
+    "outputs": {"out": {"from": "add.out"}},
+    "nodes": {"add": {"type": "Add@1", "inputs": {"a": 5}}},
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "nodes").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def session(home: Path) -> Iterator[Session]:
+    with Session(settings.load(home, device="cpu")) as session:
+        yield session
+        session.registry.close()
+
+
+def write(file: Path, text: str) -> None:
+    """Save as an editor does, and as another moment's file, even within one tick of the clock."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def run(session: Session, tree: dict[str, Any] = GRAPH) -> Any:
+    return output(session.run(from_json(tree)), "out")
+
+
+def refused(session: Session) -> str:
+    with pytest.raises(GraphError) as caught:
+        session.run(from_json(GRAPH))
+    return str(caught.value)
+
+
+def said(registry: Registry) -> list[tuple[str, str]]:
+    return [(problem.code, problem.message) for problem in registry.problems]
+
+
+def test_a_saved_file_counts_at_the_next_run_and_its_old_results_do_not(session: Session, home: Path) -> None:
+    write(home / "nodes" / "add.py", ADD.format(more=1))
+    assert run(session) == 6
+    write(home / "nodes" / "add.py", ADD.format(more=2))
+    assert run(session) == 7
+    write(home / "nodes" / "add.py", ADD.format(more=1))
+    again = session.run(from_json(GRAPH))
+    assert output(again) == 6
+    assert_cached(again)
+
+
+def test_nothing_is_read_again_unless_it_changed(session: Session, home: Path) -> None:
+    file = home / "nodes" / "add.py"
+    write(file, ADD.format(more=1))
+    kind = session.registry.types["Add"]
+    assert not session.registry.refresh()
+    os.utime(file, (1, 1))
+    assert not session.registry.refresh(), "the same bytes with another date are the same"
+    assert session.registry.types["Add"] is kind
+    write(file, ADD.format(more=2))
+    assert session.registry.refresh()
+    assert session.registry.types["Add"] is not kind
+
+
+def test_files_come_and_go(session: Session, home: Path) -> None:
+    assert "'Add'" in refused(session)
+    write(home / "nodes" / "add.py", ADD.format(more=1))
+    assert run(session) == 6
+    (home / "nodes" / "add.py").rename(home / "nodes" / "sum.py")
+    assert_cached(session.run(from_json(GRAPH)))
+    (home / "nodes" / "sum.py").unlink()
+    assert "there is no node type 'Add'" in refused(session)
+
+
+def test_every_file_of_a_folder_is_part_of_its_code(session: Session, home: Path) -> None:
+    folder = home / "nodes" / "adding"
+    code = ADD.format(more="more()").replace("class", "from .inner.more import more\n\nclass", 1)
+    write(folder / "__init__.py", code)
+    write(
+        folder / "inner" / "more.py",
+        "from pathlib import Path\n"
+        "def more(): return int((Path(__file__).parents[1] / 'more.txt').read_text())",
+    )
+    write(folder / "more.txt", "1")
+    assert run(session) == 6
+    write(folder / "more.txt", "3")
+    assert run(session) == 8
+    write(folder / "inner" / "more.py", "def more(): return 10")
+    assert run(session) == 15
+    write(folder / ".git" / "index", "no part of it")
+    write(folder / "__pycache__" / "more.pyc", "nor this")
+    assert not session.registry.refresh()
+
+
+def test_a_change_reaches_the_packs_that_import_it(session: Session, home: Path) -> None:
+    code = ADD.format(more="MORE").replace("class", "from safelight_user_nodes.z import MORE\n\nclass", 1)
+    write(home / "nodes" / "a.py", code)
+    write(home / "nodes" / "z.py", "MORE = 1")
+    assert run(session) == 6
+    write(home / "nodes" / "z.py", "MORE = 4")
+    assert run(session) == 9
+    (home / "nodes" / "z.py").unlink()
+    assert "mend the pack z, or bring it back" in str(*self_problems(session))
+    write(home / "nodes" / "z.py", "MORE = 5")
+    assert run(session) == 10
+
+
+def self_problems(session: Session) -> list[Any]:
+    session.registry.refresh()
+    return session.registry.problems
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("x = 1\ndef (", 2, "SyntaxError: invalid syntax"),
+        ("import no_such_module_at_all", 1, "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+        ("\n\n1 / 0", 3, "ZeroDivisionError: division by zero"),
+        ("import json\nx = json.loads('{')", 2, "JSONDecodeError"),
+        ("import sys\nsys.exit(3)", 2, "SystemExit: 3"),
+        (ADD.format(more=1).replace("a: int = 0", "a = 0"), 8, "Add.a: it has no annotation"),
+        (ADD.format(more=1).replace("a: int = 0", "a: int = 'x'"), 8, "Add.a: refuses its own default"),
+        (ADD.format(more=1).replace("a: int = 0", "copy: int = 0"), 8, "Add.copy: every node has a copy"),
+        (ADD.format(more=1).replace("a: int", "a: object"), 8, "Add.a: <class 'object'> cannot travel"),
+        (ADD.format(more=1).replace(" -> int", ""), 10, "Add.run: say what it returns"),
+        (ADD.format(more=1).replace("(Node)", "(Node, verson=2)"), 5, "Add: unknown class keyword verson"),
+    ],
+)
+def test_a_broken_pack_is_named_by_the_users_file_and_line(
+    session: Session, home: Path, text: str, line: int, what: str
+) -> None:
+    file = home / "nodes" / "mine.py"
+    write(file, text)
+    write(home / "nodes" / "other.py", ADD.format(more=1).replace("Add", "Other"))
+    (problem,) = session.registry.problems
+    assert (problem.code, problem.severity) == ("broken_pack", "warning")
+    assert f"{file}, line {line}: {what}" in problem.message
+    assert problem.message.count("\n") == 0
+    assert problem.hint
+    assert "Other" in session.registry.types
+    write(file, ADD.format(more=1))
+    assert run(session) == 6
+    assert session.registry.problems == []
+
+
+def test_while_a_pack_is_broken_its_types_are_missing_and_the_graph_is_told_why(
+    session: Session, home: Path
+) -> None:
+    file = home / "nodes" / "add.py"
+    write(file, ADD.format(more=1))
+    assert run(session) == 6
+    write(file, ADD.format(more="("))
+    session.registry.refresh()
+    assert "Add" not in session.registry.types
+    hint = session.registry.near("Add")
+    assert hint is not None
+    assert f"{file}, line 11: SyntaxError" in hint
+    assert "Add" in str(session.registry.problems[0].hint)
+    assert "there is no node type 'Add'" in refused(session)
+
+
+def test_two_files_that_claim_one_name_are_both_named(session: Session, home: Path) -> None:
+    write(home / "nodes" / "a.py", ADD.format(more=1))
+    write(home / "nodes" / "b.py", "# a copy\n" + ADD.format(more=2))
+    assert run(session) == 6
+    (problem,) = session.registry.problems
+    assert problem.code == "name_taken"
+    assert f"{home / 'nodes' / 'b.py'}, line 6" in problem.message
+    assert f"{home / 'nodes' / 'a.py'}, line 5" in problem.message
+    (home / "nodes" / "a.py").unlink()
+    assert run(session) == 7
+    assert session.registry.problems == []
+
+
+def test_no_pack_takes_the_name_of_a_built_in_node(session: Session, home: Path) -> None:
+    write(home / "nodes" / "a.py", ADD.format(more=1).replace("Add", "Decode"))
+    assert session.registry.types["Decode"].code == ""
+    assert "a name that nodes.decode has already" in session.registry.problems[0].message
+
+
+def test_a_node_without_run_is_most_likely_a_slip(session: Session, home: Path) -> None:
+    write(home / "nodes" / "a.py", ADD.format(more=1).replace("def run", "def execute"))
+    (problem,) = session.registry.problems
+    assert problem.code == "no_node"
+    assert f"{home / 'nodes' / 'a.py'}, line 5: Add has no run()" in problem.message
+
+
+VALUE = """
+from dataclasses import dataclass
+from engine.context import Context
+from engine.node import Node
+from engine.values import Packed, Value
+
+@dataclass(frozen=True)
+class Palette(Value, wire="acme/Palette"):
+    names: tuple[str, ...]
+    def pack(self):
+        return Packed(self.wire, list(self.names))
+    @classmethod
+    def unpack(cls, meta, parts):
+        return cls(tuple(meta))
+
+class Make(Node):
+    def run(self, ctx: Context) -> Palette:
+        return Palette(("red", {second!r}))
+
+class Count(Node):
+    palette: Palette
+    def run(self, ctx: Context) -> int:
+        return len(self.palette.names) + {more}
+"""
+
+COUNT = {
+    "safelight": 1,
+    "outputs": {"out": {"from": "count.out"}},
+    "nodes": {
+        "make": {"type": "Make@1", "inputs": {}},
+        "count": {"type": "Count@1", "inputs": {"palette": {"from": "make.out"}}},
+    },
+}
+
+
+def test_a_wire_type_may_be_declared_anew_and_its_file_renamed(session: Session, home: Path) -> None:
+    file = home / "nodes" / "colours.py"
+    write(file, VALUE.format(second="blue", more=0))
+    assert run(session, COUNT) == 2
+    old = Value.types["acme/Palette"]
+    write(file, VALUE.format(second="blue", more=1))
+    assert run(session, COUNT) == 3
+    assert Value.types["acme/Palette"] is not old
+    file.rename(home / "nodes" / "palette.py")
+    assert_cached(session.run(from_json(COUNT)))
+    assert session.registry.problems == []
+    (home / "nodes" / "palette.py").unlink()
+    session.registry.refresh()
+    assert "acme/Palette" not in Value.types
+
+
+def test_two_packs_cannot_declare_one_wire_type(session: Session, home: Path) -> None:
+    write(home / "nodes" / "a.py", VALUE.format(second="blue", more=0))
+    write(home / "nodes" / "b.py", VALUE.format(second="blue", more=0))
+    (problem,) = session.registry.problems
+    assert f"{home / 'nodes' / 'b.py'}, line 8: TypeError: the wire type acme/Palette is" in problem.message
+    assert "safelight_user_nodes.a.Palette already" in problem.message
+    assert 'wire="my_pack/Palette"' in problem.message
+
+
+def test_a_plan_goes_on_with_the_code_that_it_was_made_for(session: Session, home: Path) -> None:
+    folder = home / "nodes" / "adding"
+    late = ADD.format(more="self.more()") + (
+        "\n    def more(self) -> int:\n        from .late import MORE\n        return MORE\n"
+    )
+    write(folder / "__init__.py", late)
+    write(folder / "late.py", "MORE = 1")
+    before = session.plan(from_json(GRAPH))
+    write(folder / "late.py", "MORE = 2")
+    assert run(session) == 7
+    report = session.walk(before)
+    assert computed(report) == {"add"}
+    assert output(report) == 6, "the module that it imports late is the one that its key speaks of"
+    loads = {name.split(".")[1] for name in sys.modules if name.startswith("safelight_user_nodes.adding@")}
+    assert len(loads) == 2
+    del before, report
+    loads = {name.split(".")[1] for name in sys.modules if name.startswith("safelight_user_nodes.adding@")}
+    assert len(loads) == 1, "with the last plan, its modules go"
+
+
+def test_values_of_the_old_class_are_still_of_their_type(session: Session, home: Path) -> None:
+    file = home / "nodes" / "colours.py"
+    write(file, VALUE.format(second="blue", more=0))
+    before = session.plan(from_json(COUNT))
+    write(file, VALUE.format(second="blue", more=1))
+    assert run(session, COUNT) == 3
+    report = session.walk(before)
+    assert computed(report) == {"make", "count"}
+    assert output(report) == 2
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "nodes" / "a.py").symlink_to(tmp_path / "nowhere.py")
+    registry = Registry.find([tmp_path / "nodes"])
+    assert [code for code, _ in said(registry)] == ["broken_pack"]
+    assert "a.py cannot be read: No such file" in registry.problems[0].message
