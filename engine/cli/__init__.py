@@ -25,7 +25,7 @@ app = typer.Typer(
 app.command(**TAKES_GRAPH)(run.run)  # type: ignore[arg-type]
 app.command(**TAKES_GRAPH)(check.check)  # type: ignore[arg-type]
 app.command(**TAKES_GRAPH)(plan.plan)  # type: ignore[arg-type]
-app.command()(nodes.nodes)
+app.add_typer(nodes.app, name="nodes")
 app.add_typer(cache.app, name="cache")
 
 
