@@ -61,7 +61,7 @@ class Found(NamedTuple):
 _BEGINS = re.compile(r"(?<!\w)\w|[^\w\s]")
 """Where a trigger may begin: at a word's first character, or at a sign."""
 
-_BRACKETED = re.compile(r"<[^\W_](?:[\w., -]{0,98}[^\W_])?>|\bembedding:[\w./\\-]{1,100}")
+_BRACKETED = re.compile(r"<[^\W_](?:[\w., /-]{0,98}[^\W_])?>|\bembedding:[\w./\\-]{1,100}")
 """What is certainly meant as a trigger: `<name>`, and ComfyUI's `embedding:name`."""
 
 

@@ -1,0 +1,172 @@
+"""What changes while a picture is drawn: `[from:to:when]` and `[a|b]`, as A1111 reads them."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from itertools import product
+from typing import NamedTuple
+
+from nodes.sd.prompts.excerpt import Excerpt, PromptError
+from nodes.sd.prompts.timeline import Timeline
+
+_PIECE = re.compile(r"\\.|[\[\]():|]|[^\\\[\]():|]++|\\", re.DOTALL)
+_NUMBER = re.compile(r"\s*+([+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?)\s*+", re.ASCII)
+_OPENS = {")": "(", "]": "["}
+
+MOST = 256
+"""In how many ways a prompt may read; each is encoded."""
+
+
+class Switch(NamedTuple):
+    """When a place of the prompt changes from its first option to its second."""
+
+    fraction: bool
+    after: float
+    """The last step with the first option: as a fraction of all steps, or as their number."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A place of the prompt that reads differently at different steps."""
+
+    options: list[Content]
+    switch: Switch | None = None
+    """None: the options take turns, one step each."""
+
+    def pick(self, passed: frozenset[Switch], step: int) -> Content:
+        """The option at a step, counted from 0, once the given switches have passed."""
+        if self.switch is None:
+            return self.options[step % len(self.options)]
+        return self.options[self.switch in passed]
+
+
+Content = list["tuple[int, int] | Turn"]
+"""Spans of the text, from start up to end, and places that change."""
+
+
+@dataclass
+class _Open:
+    """A bracket that waits for its other half."""
+
+    kind: str
+    place: int
+    """Where it stands among the pieces of content."""
+    signs: list[tuple[str, int, int]] = field(default_factory=list)
+    """Each `:` and `|` directly inside: the sign, its place in the text, its place in the content."""
+
+
+class Alternatives:
+    """A prompt as a function of the step.
+
+    `[from:to:when]` and `[to:when]` switch, after a fraction of the steps if `when` has a point in it, after
+    so many steps if not; `[a|b|c]` takes turns. They nest. Brackets, `:` and `|` that make up no such thing
+    are text; as in A1111, a `|` outside of `[ ]` makes text of everything.
+
+    Args:
+        prompt: what to read.
+    """
+
+    def __init__(self, prompt: Excerpt) -> None:
+        self.prompt = prompt
+        self.stray: int | None = None
+        """Where a `|` stands that keeps the prompt from changing, though it says it should."""
+        self._turns: list[Turn] = []
+        content = self._read()
+        stray = self.stray is not None
+        if stray and not self._turns:
+            self.stray = None
+        if stray:
+            self._turns = []
+        self._content: Content = [(0, len(prompt.text))] if stray else content
+
+    def texts(self) -> tuple[Timeline, list[Excerpt]]:
+        """Which of the texts is read at which step, and the texts, each once, the first one first.
+
+        Raises:
+            PromptError: there are more than 256.
+        """
+        switches = {turn.switch for turn in self._turns if turn.switch is not None}
+        fractions = sorted(switch for switch in switches if switch.fraction)
+        steps = sorted(switch for switch in switches if not switch.fraction)
+        cycle = math.lcm(*{len(turn.options) for turn in self._turns if turn.switch is None})
+        if (len(fractions) + 1) * (len(steps) + 1) * cycle > MOST:
+            raise PromptError(
+                f"This prompt changes in more than {MOST} ways. Use fewer of [a:b:0.5] and of [a|b]."
+            )
+        numbers: dict[str, int] = {}
+        texts: list[Excerpt] = []
+        table: list[int] = []
+        for early, late, phase in product(range(len(fractions) + 1), range(len(steps) + 1), range(cycle)):
+            excerpt = self._at(frozenset(fractions[:early] + steps[:late]), phase)
+            if excerpt.text not in numbers:
+                numbers[excerpt.text] = len(texts)
+                texts.append(excerpt)
+            table.append(numbers[excerpt.text])
+        after = (switch.after for switch in fractions), (int(switch.after) for switch in steps)
+        return Timeline(tuple(after[0]), tuple(after[1]), cycle, tuple(table)), texts
+
+    def _at(self, passed: frozenset[Switch], step: int) -> Excerpt:
+        spans, todo = [], self._content[::-1]
+        while todo:
+            piece = todo.pop()
+            if isinstance(piece, Turn):
+                todo += piece.pick(passed, step)[::-1]
+            else:
+                spans.append(piece)
+        return self.prompt.keep(spans)
+
+    def _read(self) -> Content:
+        content: Content = []
+        opened: list[_Open] = []
+        for piece in _PIECE.finditer(self.prompt.text):
+            sign = piece[0]
+            if sign in {":", "|"} and opened:
+                opened[-1].signs.append((sign, piece.start(), len(content)))
+            elif sign == "|":
+                self.stray = piece.start()
+            elif sign in {"(", "["}:
+                opened.append(_Open(sign, len(content)))
+            elif sign in _OPENS and opened:
+                bracket = opened[-1]
+                signs = "".join(sign for sign, _, _ in bracket.signs)
+                if bracket.kind == _OPENS[sign] and signs in ({"", ":"} if sign == ")" else {""}):
+                    opened.pop()
+                elif bracket.kind == _OPENS[sign] == "[" and self._turn(
+                    bracket, signs, content, piece.start()
+                ):
+                    opened.pop()
+                    continue
+                else:
+                    self._give_up(opened)
+            content.append(piece.span())
+        self._give_up(opened)
+        return content
+
+    def _turn(self, bracket: _Open, signs: str, content: Content, end: int) -> bool:
+        """Put a whole `[ ]` in the place of its pieces, if it is one that changes."""
+        cuts = [bracket.place, *(place for _, _, place in bracket.signs), len(content)]
+        options = [content[cuts[i] + 1 : cuts[i + 1]] for i in range(len(cuts) - 1)]
+        if ":" not in signs:
+            turn = Turn(options)
+        else:
+            when = _NUMBER.fullmatch(self.prompt.text, bracket.signs[-1][1] + 1, end)
+            if when is None or signs not in {":", "::"}:
+                return False
+            pair = [[], options[0]] if signs == ":" else options[:2]
+            fraction, after = "." in when[1], min(float(when[1]), 1e9)
+            if after < (1e-9 if fraction else 1) or (fraction and after >= 1):
+                content[bracket.place :] = pair[after < 1]  # from the start, or never
+                return True
+            turn = Turn(pair, Switch(fraction, after if fraction else float(int(after))))
+        del content[bracket.place :]
+        self._turns.append(turn)
+        content.append(turn)
+        return True
+
+    def _give_up(self, opened: list[_Open]) -> None:
+        """Make text of all brackets that are open: what is inside one is not whole."""
+        for bracket in opened:
+            self.stray = next((at for sign, at, _ in bracket.signs if sign == "|"), self.stray)
+        opened.clear()

@@ -1,0 +1,82 @@
+"""Chunks: where a prompt is parted that is longer than the text encoder reads at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain, groupby
+
+from nodes.sd.prompts.excerpt import PromptError
+from nodes.sd.prompts.spelling import ROOM, Group, Place
+
+Chunk = list[Place]
+"""Up to 75 places."""
+
+MOST = 64
+"""Chunks that a prompt may have; more is no prompt."""
+
+_WORD = 8
+"""Tokens from which on ComfyUI parts a segment wherever a chunk ends."""
+
+
+def at_commas(segments: Iterable[list[Group] | None], comma: int, backtrack: int = 20) -> list[Chunk]:
+    """Chunks as A1111 cuts them.
+
+    Args:
+        segments: groups of places; None ends a chunk, as BREAK does.
+        comma: the token of a comma.
+        backtrack: when a chunk is full and one of its last so many places holds a comma, what follows the
+            comma moves to the next chunk; 0 never moves anything.
+
+    Raises:
+        PromptError: there are more than 64 chunks.
+    """
+    chunks: list[Chunk] = []
+    chunk: Chunk = []
+    last_comma = -1
+    for segment in segments:
+        if segment is None:
+            chunks.append(chunk)
+            chunk, last_comma = [], -1
+            continue
+        for group in segment:
+            if group[0].id == comma and not group[0].trigger:
+                last_comma = len(chunk)
+            elif last_comma >= 0 and len(chunk) == ROOM and ROOM - last_comma <= backtrack:
+                chunks.append(chunk[: last_comma + 1])
+                chunk, last_comma = chunk[last_comma + 1 :], -1
+            if len(chunk) + len(group) > ROOM:
+                chunks.append(chunk)
+                chunk, last_comma = [], -1
+            chunk += group
+    return _few([*chunks, chunk] if chunk or not chunks else chunks)
+
+
+def at_segments(segments: Iterable[list[Group]]) -> list[Chunk]:
+    """Chunks as ComfyUI cuts them: a stretch of under 8 tokens moves whole, a longer one is cut.
+
+    An embedding moves whole, however long; ComfyUI cuts those of 8 vectors and more.
+
+    Raises:
+        PromptError: there are more than 64 chunks.
+    """
+    chunks: list[Chunk] = [[]]
+    for segment in segments:
+        for trigger, run in groupby(segment, lambda group: group[0].trigger):
+            groups = list(run)
+            stretches = groups if trigger else [list(chain.from_iterable(groups))]
+            for stretch in stretches:
+                rest = stretch
+                while len(chunks[-1]) + len(rest) > ROOM:
+                    if len(stretch) >= _WORD and not trigger:
+                        room = ROOM - len(chunks[-1])
+                        chunks[-1] += rest[:room]
+                        rest = rest[room:]
+                    chunks.append([])
+                chunks[-1] += rest
+    return _few(chunks)
+
+
+def _few(chunks: list[Chunk]) -> list[Chunk]:
+    if len(chunks) > MOST:
+        raise PromptError(f"This prompt is {len(chunks)} chunks of 75 tokens long; at most {MOST} are read.")
+    return chunks

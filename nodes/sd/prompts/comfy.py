@@ -1,0 +1,103 @@
+"""Attention as ComfyUI writes it: `(words)`, and `(words:1.3)` whose number replaces an outer one."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from nodes.sd.prompts.attention import UP, Segment
+from nodes.sd.prompts.excerpt import Excerpt, PromptError
+
+_PIECE = re.compile(r"\\[()]|[()]|[^\\()]++|\\")
+
+
+def read(prompt: Excerpt) -> list[Segment]:
+    """A prompt's words by weight, a segment for each stretch between brackets.
+
+    Only round brackets act. A bare pair multiplies the weight by 1.1; one whose text ends in `:` and anything
+    that Python reads as a number sets it. Brackets that do not pair up are text, and so is everything inside
+    one that stays open.
+
+    Raises:
+        PromptError: a weight is not finite.
+    """
+    pieces = list(_PIECE.finditer(prompt.text))
+    pairs, left_open = _pairs([piece[0] for piece in pieces])
+    closing = set(pairs.values())
+    ends: dict[int, int] = {}
+    weights = [1.0]
+    found: list[Segment] = []
+    texts: list[str] = []
+    begins = 0
+
+    def close() -> None:
+        if text := "".join(texts):
+            found.append(Segment(text, weights[-1], prompt.origin(begins)))
+        texts.clear()
+
+    for number, piece in enumerate(pieces):
+        if number in pairs:
+            close()
+            weight = weights[-1] * UP
+            if (given := _number(pieces, number, pairs[number])) is not None:
+                weight, ends[pairs[number] - 1] = given
+            if not math.isfinite(weight):
+                place = prompt.origin(piece.start()) + 1
+                raise PromptError(f"The weight of the bracket at character {place} is not finite.")
+            weights.append(weight)
+        elif number in closing:
+            close()
+            weights.pop()
+        else:
+            if number == left_open:
+                close()
+            if not texts:
+                begins = piece.start()
+            texts.append(piece[0][1:] if piece[0] in ("\\(", "\\)") else piece[0][: ends.get(number)])
+    close()
+    return found
+
+
+def _pairs(pieces: list[str]) -> tuple[dict[int, int], int | None]:
+    """Each opening bracket with its closing one, as ComfyUI's scanner finds them, and the first left open.
+
+    Brackets left open are text up to the end, except that each closing bracket at the very end closes the
+    first of them instead of the last; a closing bracket too many makes the next opening one text.
+    """
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    too_many = 0
+    final = len(pieces)
+    while final and pieces[final - 1] == ")":
+        final -= 1
+    for number, piece in enumerate(pieces):
+        if number == final and len(opened) > len(pieces) - final:
+            closers = range(len(pieces) - 1, final - 1, -1)
+            text_from = opened[len(closers)]
+            kept = {pair: closes for pair, closes in pairs.items() if pair < text_from}
+            return kept | dict(zip(opened, closers, strict=False)), text_from
+        if piece == "(":
+            if too_many:
+                too_many -= 1
+            else:
+                opened.append(number)
+        elif piece == ")":
+            if opened:
+                pairs[opened.pop()] = number
+            else:
+                too_many += 1
+    if not opened:
+        return pairs, None
+    return {pair: closes for pair, closes in pairs.items() if pair < opened[0]}, opened[0]
+
+
+def _number(pieces: list[re.Match[str]], opens: int, closes: int) -> tuple[float, int] | None:
+    """The weight at the end of a bracket's text, and where in its last piece the text before it ends."""
+    last = pieces[closes - 1][0]
+    text, colon, number = last.rpartition(":")
+    if not colon or (not text and closes - opens == 2) or closes - opens < 2:
+        return None
+    try:
+        return float(number), len(text)
+    except ValueError:
+        return None

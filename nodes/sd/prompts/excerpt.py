@@ -1,0 +1,57 @@
+"""Text that was put together from pieces of a prompt, and still knows where each piece stood."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+
+class PromptError(ValueError):
+    """A prompt that cannot be read, told with the place where it goes wrong."""
+
+
+class Remark(NamedTuple):
+    """Something that a person should know of a prompt that can be read."""
+
+    message: str
+    at: int
+    """The place in the prompt as it was written, counted from 0."""
+
+    def __str__(self) -> str:
+        return f"{self.message} (character {self.at + 1})"
+
+
+class Excerpt:
+    """A text, and the place in the prompt of each of its characters.
+
+    Args:
+        text: what is left of the prompt.
+        starts: where in `text` each piece begins, rising, the first at 0.
+        origins: where in the prompt each of these pieces stood.
+    """
+
+    def __init__(self, text: str, starts: list[int] | None = None, origins: list[int] | None = None) -> None:
+        self.text = text
+        self._starts = starts or [0]
+        self._origins = origins or [0]
+
+    def origin(self, at: int) -> int:
+        """Where in the prompt the character at a place of this text stood."""
+        piece = bisect_right(self._starts, at) - 1
+        return self._origins[piece] + at - self._starts[piece]
+
+    def keep(self, spans: Iterable[tuple[int, int]]) -> Self:
+        """The text of the given spans of this one, each from its start up to its end, joined."""
+        texts, starts, origins, length = [], [], [], 0
+        for start, end in spans:
+            first = bisect_right(self._starts, start) - 1
+            for piece in range(first, len(self._starts)):
+                if piece > first and self._starts[piece] >= end:
+                    break
+                begins = max(start, self._starts[piece])
+                starts.append(length + begins - start)
+                origins.append(self._origins[piece] + begins - self._starts[piece])
+            texts.append(self.text[start:end])
+            length += end - start
+        return type(self)("".join(texts), starts, origins)
