@@ -12,6 +12,7 @@ from typing import Self
 from engine import check as checking
 from engine import devices, source
 from engine import plan as planning
+from engine.claims import Claims
 from engine.context import Cancel
 from engine.digests import FileDigests
 from engine.errors import GraphError
@@ -58,6 +59,7 @@ class Session:
         self.settings = settings
         self._registry, self._warn, self._local = registry, warn, local
         self.cancelling = Cancel()
+        self._planned: tuple[int, bytes] = (0, b"")  # the last plan, and the news of the claims before it
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +73,8 @@ class Session:
         """Flush the store and let go of everything loaded."""
         if "store" in self.__dict__:
             self.store.close()
+        if "claims" in self.__dict__:
+            self.claims.close()
         if "residency" in self.__dict__:
             self.residency.clear()
         if "digests" in self.__dict__:
@@ -87,6 +91,11 @@ class Session:
         budget = self.settings.disk_budget
         disk = Disk(self.settings.store_folder, budget, self._warn) if budget else None
         return Tiered(Memory(self.settings.memory_budget), disk)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """Who computes what, where several runs need the same at once."""
+        return Claims(self.settings.store_folder if self.settings.disk_budget else None, self._warn)
 
     @cached_property
     def digests(self) -> FileDigests:
@@ -131,7 +140,10 @@ class Session:
     def plan_checked(self, checked: checking.Checked, targets: Sequence[str] = ()) -> Plan:
         """The same for a graph that was checked already, and is to be planned often."""
         kind = devices.kind(self.device)
-        return planning.plan(checked, self.store, self.files, targets=targets, device=kind)
+        news = self.claims.news()
+        planned = planning.plan(checked, self.store, self.files, targets=targets, device=kind)
+        self._planned = id(planned), news
+        return planned
 
     def run(
         self,
@@ -159,7 +171,9 @@ class Session:
         watch = watch or Watch()
         store = watch.store(self.store)
         self.residency.span = watch.span
-        lifecycles: list[Lifecycle] = [*watch.lifecycles, Cached(store)]
+        seen = self._planned[1] if self._planned[0] == id(plan) else None
+        cached = Cached(store, self.claims, self.cancelling.check, seen)
+        lifecycles: list[Lifecycle] = [*watch.lifecycles, cached]
         if self.settings.checked:
             lifecycles.append(Guarded())
         with Journal(self.settings.store_folder / "journal", self._warn) as journal:
@@ -181,7 +195,6 @@ class Session:
                     workers=self.settings.workers,
                 ).go()
             finally:
-                store.flush()
                 self.cancelling = Cancel()  # a wish to stop is spent with the run that it stopped
 
     def cancel(self) -> None:

@@ -2,25 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from threading import Lock
 
+from engine.claims import Claims
 from engine.plan import Step
 from engine.store.store import Result, Store
 
+DEAR_SECONDS = 0.02
+"""What takes longer is worth looking for in the store, and is there before anybody else may claim it."""
+
 
 class Cached:
-    """A step whose key the store holds does not run; what a step made is kept under its key."""
+    """A step whose key the store holds does not run; what a step made is kept under its key.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    With claims, a step that somebody else is computing waits for that, and is answered from the store.
+
+    Args:
+        store: where results are.
+        claims: those on the keys of this store.
+        check: called while a step waits for a claim of somebody else; raises to give it up.
+        seen: the news of the claims before the plan looked into the store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        claims: Claims | None = None,
+        check: Callable[[], None] = lambda: None,
+        seen: bytes | None = None,
+    ) -> None:
+        self._store, self._claims, self._check, self._seen = store, claims, check, seen
+        self._telling = Lock()
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
-        """The kept result of a step whose key the plan could not know yet."""
-        if step.late and step.keep and step.key is not None:
-            return self._store.load(step.key)
-        return None
+        """The kept result of a step whose key the plan could not know yet, or that was made since."""
+        key = step.key
+        if key is None or not step.keep:
+            return None
+        claims = self._claims
+        if claims is None:
+            return self._store.load(key) if step.late else None
+        waited = claims.take(key, self._check)
+        try:
+            if not (waited or step.late or claims.news() != self._seen):
+                return None
+            result = self._store.load(key)
+        except BaseException:
+            claims.release(key)
+            raise
+        if result is not None:
+            claims.release(key)
+        return result
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
         """Keep the result."""
-        if result is not None and step.keep and step.key is not None:
-            self._store.save(step.key, result)
+        key = step.key
+        if key is None or not step.keep:
+            return
+        claims = self._claims
+        try:
+            if result is not None:
+                self._store.save(key, result)
+                if claims is not None and result.seconds > DEAR_SECONDS:
+                    self._store.flush()
+                    with self._telling:
+                        self._seen = claims.announce(self._seen)
+        finally:
+            if claims is not None:
+                claims.release(key)
