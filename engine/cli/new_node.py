@@ -73,8 +73,8 @@ from {module} import {name}
 """
 
 PROJECT = """[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
 
 [project]
 name = "{project}"
@@ -87,7 +87,7 @@ dependencies = ["safelight"]
 [project.entry-points."safelight.nodes"]
 {module} = "{module}"
 
-[tool.hatch.build.targets.wheel]
+[tool.setuptools]
 packages = ["{module}"]
 """
 
