@@ -1,0 +1,286 @@
+"""How each graph was when it last ran: one small file a graph in the home folder, for explaining a plan."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import said
+from engine.keys import _environment
+from engine.values import Json, canonical, sha256
+
+if TYPE_CHECKING:
+    from engine.node import NodeType
+    from engine.plan import Plan
+    from engine.run import Report
+    from engine.step import Source, Step
+
+FORMAT = 1
+KEPT = 200
+"""How many graphs are remembered."""
+LONG = 200
+"""Of a literal that takes more bytes than this only a digest is kept, where a graph has many such."""
+MAX_BYTES = 64 << 20
+"""A larger record is not written, and not read."""
+
+_HEADER_BYTES = 1024
+_FINE = ("done", "cached")
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
+
+
+Environment = tuple[str, Mapping[str, str]]
+"""A kind of device, or nothing, and the release of each library."""
+
+
+Link = tuple[str, str, str]
+"""Where a wired input came from: the step, the output, and a digest if that is an element of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Was:
+    """How one node was."""
+
+    type: str
+    version: int
+    code: str
+    environment: Environment | None
+    """What its key knows of the machine; None if nothing."""
+    literals: Mapping[str, Json]
+    long: Mapping[str, str]
+    """Digests of the literals that were too long to be kept."""
+    links: Mapping[str, Link]
+    """Its wired inputs."""
+    reads: str | None
+    """Digest of what it read from the world."""
+    key: str | None
+    """Its key; None if that meant nothing to a later run."""
+    state: str
+    """How it ended, such as `failed`; empty if it has a result."""
+
+
+class Record:
+    """How one graph was; read when somebody asks, and from then on the same whatever is written later."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._data: bytes | None = None
+        self._nodes: dict[str, Was] | None = None
+
+    @property
+    def nodes(self) -> dict[str, Was]:
+        """Its nodes by id; none if it never ran, or its record is damaged."""
+        if self._nodes is None:
+            self.hold()
+            self._nodes = _parsed(self._data or b"")
+            self._data = b""
+        return self._nodes
+
+    def hold(self) -> None:
+        """Take in what is written now, since it is about to be replaced."""
+        if self._data is None and self._nodes is None:
+            self._data = _read(self.path, MAX_BYTES)
+
+
+class History:
+    """The records of all graphs of a home.
+
+    Nothing here raises: a record that cannot be written is told, one that cannot be read is as if it was not.
+
+    Args:
+        folder: made when the first record is written.
+        warn: is told when one cannot be.
+    """
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self.folder = folder
+        self._warn = warn
+        self._written: dict[str, bytes] = {}  # what this process knows each record to be of
+
+    def record(self, name: str) -> Record:
+        """The record of the graph that goes by this name: the path of its file, or its title."""
+        return Record(f"{self.folder}/{sha256(name.encode(errors='surrogatepass'))[:32]}.json")
+
+    def remember(self, record: Record, plan: Plan, report: Report) -> None:
+        """Write how a graph was in the run that has just ended, unless its record says so already."""
+        try:
+            state = _state(plan, report)
+            known = self._written.get(record.path) or _state_of(_read(record.path, _HEADER_BYTES))
+            if known != state:
+                record.hold()
+                self._write(record.path, _header(state, body := _body(record, plan, report)) + body)
+            self._written[record.path] = state
+        except Exception as error:  # a full disk, or what a node pack put into a literal
+            self._written.pop(record.path, None)
+            self._warn(
+                f"how this graph was is not remembered: {record.path} cannot be written: {said(error)}"
+            )
+
+    def _write(self, path: str, data: bytes) -> None:
+        # Not flushed to the disk: what a power cut leaves is ignored, and a flush may cost more than the run.
+        draft = f"{self.folder}/.{os.urandom(8).hex()}.part"
+        try:
+            try:
+                file = open(draft, "xb")
+            except FileNotFoundError:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = open(draft, "xb")
+            with file:
+                file.write(data)
+            fresh = not os.path.exists(path)
+            os.replace(draft, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(draft)
+            raise
+        if fresh:
+            self._prune()
+
+    def _prune(self) -> None:
+        with os.scandir(self.folder) as entries:
+            found = [(entry.stat().st_mtime, entry.path) for entry in entries]
+        for _, path in sorted(found, reverse=True)[KEPT:]:
+            with suppress(OSError):
+                os.unlink(path)
+
+
+def environment(node_type: NodeType, device: str) -> Environment | None:
+    """What the keys of a node type know of the machine."""
+    if not (node_type.accelerator or node_type.libraries):
+        return None
+    kind, releases = json.loads(_environment(node_type.libraries, device if node_type.accelerator else ""))
+    return kind, releases
+
+
+def link(source: Source) -> Link:
+    """Where an input of a step comes from."""
+    output = source.output + "".join([f"[{n}]" for n in source.path]) if source.path else source.output
+    return source.step.id, output, source.digest or "-"
+
+
+def digest(value: Json) -> str:
+    """A short digest of a value."""
+    return sha256(canonical(value))[:32]
+
+
+def place(node: str) -> str:
+    """The node of the document that a step belongs to: `denoise[2]` and `denoise/decode` to `denoise`."""
+    return node.partition("/")[0].partition("[")[0]
+
+
+# In columns, since thousands of small objects would take longer to write than trivial nodes take to run.
+
+
+def _state(plan: Plan, report: Report) -> bytes:
+    """A digest that stays as long as a record would."""
+    steps = plan.steps
+    told = [*steps, *[step.key if step.keep and step.key else _signature(step) for step in steps.values()]]
+    if report.state != "done":
+        told += [item.state for item in report.nodes.values() if item.state not in _FINE]
+    return sha256("\n".join(told).encode()).encode()
+
+
+def _signature(step: Step) -> str:
+    links = [part for source in step.sources for part in (source.input, *link(source))]
+    return f"{step.bound.signature.hex()} {canonical(step.fingerprint).decode()} {' '.join(links)}"
+
+
+def _body(record: Record, plan: Plan, report: Report) -> bytes:
+    steps = plan.steps
+    # Nodes that this run was not asked for stay as they were.
+    absent = plan.checked.graph.nodes.keys() - steps.keys()
+    absent -= {place(node) for node in steps} if absent else set()
+    kept = {node: was for node, was in record.nodes.items() if place(node) in absent} if absent else {}
+
+    types = {id(step.bound.type): step.bound.type for step in steps.values()}
+    at = {known: n for n, known in enumerate(types)}
+    rows = [[item.name, item.version, item.code, environment(item, plan.device)] for item in types.values()]
+    sources = [source for step in steps.values() for source in step.sources]
+    literals: list[Mapping[str, Json]] = [step.bound.literals for step in steps.values()]
+    body: dict[str, object] = {
+        "types": rows,
+        "nodes": " ".join(steps),
+        "type": [at[id(step.bound.type)] for step in steps.values()],
+        "keys": " ".join([step.key if step.keep and step.key else "-" for step in steps.values()]),
+        "wires": [len(step.sources) for step in steps.values()],
+        "links": " ".join([part for source in sources for part in (source.input, *link(source))]),
+        "reads": {
+            node: digest(step.fingerprint) for node, step in steps.items() if step.fingerprint is not None
+        },
+        "states": {
+            node: item.state
+            for node, item in report.nodes.items()
+            if item.state not in _FINE and report.state != "done"
+        },
+        "kept": {node: astuple(was) for node, was in kept.items()},
+    }
+    text = _encode(literals)
+    long: dict[str, dict[str, str]] = {}
+    if len(text) > 65536 + 2 * LONG * len(steps):
+        short = [_shortened(item) for item in literals]
+        long = {node: dropped for node, (_, dropped) in zip(steps, short, strict=True) if dropped}
+        text = _encode([left for left, _ in short])
+    data = f'{_encode({**body, "long": long})[:-1]},"literals":{text}}}'.encode()
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"its record would take {len(data):,} bytes")
+    return data
+
+
+def _shortened(literals: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str]]:
+    """The literals that are short enough, and the digests of the others."""
+    left: dict[str, Json] = {}
+    dropped: dict[str, str] = {}
+    for name, value in literals.items():
+        if len(canonical(value)) > LONG:
+            dropped[name] = digest(value)
+        else:
+            left[name] = value
+    return left, dropped
+
+
+def _header(state: bytes, body: bytes) -> bytes:
+    return f"safelight-history {FORMAT} {state.decode()} {sha256(body)}\n".encode()
+
+
+def _state_of(data: bytes) -> bytes:
+    """What a record is of; nothing if it is not one that this engine writes."""
+    words = data.partition(b"\n")[0].split(b" ")
+    mine = len(words) == 4 and words[:2] == [b"safelight-history", b"%d" % FORMAT]
+    return words[2] if mine else b""
+
+
+def _read(path: str, most: int) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(most)
+    except OSError:
+        return b""
+
+
+def _parsed(data: bytes) -> dict[str, Was]:
+    header, _, body = data.partition(b"\n")
+    state = _state_of(header)
+    if not state or header != _header(state, body)[:-1]:
+        return {}
+    try:
+        return dict(_nodes(json.loads(body)))
+    except Exception:  # whole, and yet of other columns
+        return {}
+
+
+def _nodes(tree: Any) -> Iterator[tuple[str, Was]]:
+    wires = iter(tree["links"].split())
+    columns = (tree["nodes"].split(), tree["keys"].split(), tree["type"], tree["wires"], tree["literals"])
+    for node, key, kind, count, literals in zip(*columns, strict=True):
+        links = {next(wires): (next(wires), next(wires), next(wires)) for _ in range(count)}
+        long, reads, state = (tree[name].get(node) for name in ("long", "reads", "states"))
+        known = None if key == "-" else key
+        own = [literals, long or {}, links, reads, known, state or ""]
+        yield node, Was(*[*tree["types"][kind], *own])
+    for node, (*head, links, reads, key, state) in tree["kept"].items():
+        own = [{name: tuple(link) for name, link in links.items()}, reads, key, state]
+        yield node, Was(*[*head, *own])
