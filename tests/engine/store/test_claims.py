@@ -1,0 +1,235 @@
+"""What two runs need at once is computed once."""
+
+import errno
+import fcntl
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.claims import Claims
+from engine.errors import Cancelled
+from engine.run import Report
+from tests.engine.store import claimer
+from tests.engine.store.claimer import Slow, graph, run, session
+from tests.engine.store.kept_values import key, wait_until
+
+ROOT = Path(__file__).parents[3]
+
+
+def never() -> None:
+    pass
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log"
+    path.touch()
+    return path
+
+
+def computed(log: Path) -> Counter[int]:
+    return Counter(map(int, log.read_text().split()))
+
+
+def start(home: Path, log: Path, action: str, count: int = 1, seed: int = 0) -> subprocess.Popen[str]:
+    module = claimer.__name__
+    command = [sys.executable, "-m", module, str(home), str(log), action, str(count), str(seed)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def states(child: subprocess.Popen[str]) -> Counter[str]:
+    said = child.communicate(timeout=60)[0].splitlines()
+    assert child.returncode == 0
+    return Counter(line.split()[1] for line in said[1:])
+
+
+def together(*work: Callable[[], Report]) -> list[Report]:
+    """What each of them comes to, all begun at once in threads."""
+    reports: list[Report] = []
+    threads = [threading.Thread(target=lambda each=each: reports.append(each())) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return reports
+
+
+def test_two_sessions_in_two_threads(tmp_path: Path, log: Path) -> None:
+    reports = together(*[lambda: run(tmp_path / "home", log, [3])] * 2)
+    assert computed(log) == {3: 1}
+    assert {report.nodes["n3"].state for report in reports} == {"done", "cached"}
+
+
+def test_two_runs_of_one_session(tmp_path: Path, log: Path) -> None:
+    with session(tmp_path / "home") as ours:
+        reports = together(*[lambda: ours.run(graph(log, [3]))] * 2)
+    assert computed(log) == {3: 1}
+    assert {report.nodes["n3"].state for report in reports} == {"done", "cached"}
+
+
+def test_two_processes(tmp_path: Path, log: Path) -> None:
+    children = [start(tmp_path / "home", log, "0.3") for _ in range(2)]
+    assert states(children[0]) + states(children[1]) == {"done": 1, "cached": 1}
+    assert computed(log) == {0: 1}
+
+
+def test_what_was_made_between_plan_and_run_is_not_made_again(tmp_path: Path, log: Path) -> None:
+    with session(tmp_path / "home") as ours:
+        planned = ours.plan(graph(log, [0]))
+        assert planned.steps["n0"].action == "run"
+        assert states(start(tmp_path / "home", log, "0.05")) == {"done": 1}
+        assert ours.walk(planned).nodes["n0"].state == "cached"
+    assert computed(log) == {0: 1}
+
+
+def test_a_plan_that_was_not_the_last_one_is_as_good(tmp_path: Path, log: Path) -> None:
+    with session(tmp_path / "home") as ours:
+        planned = ours.plan(graph(log, [0]))
+        assert states(start(tmp_path / "home", log, "0.05")) == {"done": 1}
+        ours.plan(graph(log, [1]))
+        assert ours.walk(planned).nodes["n0"].state == "cached"
+    assert computed(log) == {0: 1}
+
+
+def test_when_the_holder_is_killed_the_waiter_computes(tmp_path: Path, log: Path) -> None:
+    holder = start(tmp_path / "home", log, "60")
+    wait_until(lambda: computed(log)[0] == 1)
+    waiter = start(tmp_path / "home", log, "0.05")
+    assert waiter.stdout is not None
+    assert waiter.stdout.readline().startswith("ready")
+    time.sleep(0.5)  # it waits now, most likely; if not, the end is the same
+    assert computed(log) == {0: 1}
+    holder.kill()
+    holder.communicate()
+    assert waiter.communicate(timeout=60)[0] == "n0 done\n"
+    assert computed(log) == {0: 2}
+
+
+def test_when_the_holder_fails_the_waiter_computes(tmp_path: Path, log: Path) -> None:
+    holder = start(tmp_path / "home", log, "fail1")
+    wait_until(lambda: computed(log)[0] == 1)
+    waiter = start(tmp_path / "home", log, "0.05")
+    assert states(holder) == {"failed": 1}
+    assert states(waiter) == {"done": 1}
+    assert computed(log) == {0: 2}
+
+
+def test_whoever_waits_can_be_cancelled(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Slow, "seconds", 60.0)
+    holder = start(tmp_path / "home", log, "60")
+    wait_until(lambda: computed(log)[0] == 1)
+    ended: list[tuple[Report, float]] = []
+    with session(tmp_path / "home") as ours:
+        waiting = threading.Thread(
+            target=lambda: ended.append((ours.run(graph(log, [0])), time.perf_counter()))
+        )
+        waiting.start()
+        time.sleep(0.3)
+        asked = time.perf_counter()
+        ours.cancel()
+        waiting.join()
+    holder.kill()
+    holder.communicate()
+    [(report, end)] = ended
+    assert report.nodes["n0"].state == "cancelled"
+    assert end - asked < 5  # seconds, where the other one takes sixty; alone it is 0.02
+    assert computed(log) == {0: 1}
+
+
+def test_fifty_keys_under_four_processes_in_any_order(tmp_path: Path, log: Path) -> None:
+    children = [start(tmp_path / "home", log, "0.03", 50, seed) for seed in range(4)]
+    fared = [states(child) for child in children]
+    assert all(set(each) <= {"done", "cached"} and each.total() == 50 for each in fared)
+    assert sum(each["done"] for each in fared) == 50
+    assert computed(log) == {n: 1 for n in range(50)}
+
+
+def test_a_claim_is_for_one_key(tmp_path: Path) -> None:
+    mine, other = (Claims(tmp_path, pytest.fail) for _ in range(2))
+    assert not mine.take(key(1), never)
+    assert not other.take(key(2), never)
+
+    def enough() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        other.take(key(1), enough)
+    mine.release(key(1))
+    assert not other.take(key(1), enough)
+    for n in (1, 2):
+        other.release(key(n))
+    mine.close()
+    other.close()
+
+
+def test_only_others_are_news(tmp_path: Path) -> None:
+    mine, other = (Claims(tmp_path, pytest.fail) for _ in range(2))
+    seen = mine.news()
+    seen = mine.announce(seen) or b""
+    assert mine.news() == seen
+    other.announce(other.news())
+    assert mine.news() != seen
+    assert mine.announce(seen) == seen != mine.news()  # one's own do not hide those of others
+    mine.close()
+    other.close()
+
+
+def test_the_locks_outlive_whoever_else_of_the_process_used_the_folder(tmp_path: Path) -> None:
+    mine = Claims(tmp_path, pytest.fail)
+    mine.take(key(1), never)
+    Claims(tmp_path, pytest.fail).close()
+    (tmp_path / "linked").symlink_to(tmp_path)
+    Claims(tmp_path / "linked", pytest.fail).close()
+    locked = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 0, 8)"
+    ask = [sys.executable, "-c", locked, str(tmp_path / "claims")]
+    assert subprocess.run(ask, check=False).returncode == 1
+    mine.release(key(1))
+    assert subprocess.run(ask, check=False).returncode == 0
+    mine.close()
+
+
+@pytest.mark.parametrize("harm", ["no folder", "no locks", "no system"])
+def test_without_locks_threads_heed_one_another(
+    harm: str, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    folder: Path = tmp_path / "store"
+    if harm == "no folder":
+        folder.write_text("in the way")
+    elif harm == "no system":
+        monkeypatch.setattr("engine.claims.fcntl", None)
+    else:
+
+        def refused(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(fcntl, "lockf", refused)
+    claims = Claims(folder, warnings.append)
+    order: list[str] = []
+    assert not claims.take(key(1), never)
+
+    def second() -> None:
+        assert claims.take(key(1), never)
+        order.append("second")
+        claims.release(key(1))
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    time.sleep(0.05)
+    order.append("first")
+    seen = claims.news()
+    claims.announce(None)
+    assert claims.news() != seen
+    claims.release(key(1))
+    thread.join()
+    assert order == ["first", "second"]
+    assert not claims.take(key(2), never)
+    claims.release(key(2))
+    assert len(warnings) == (harm != "no system")
+    claims.close()
