@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from engine.step import Step
+
+
+FLUSH_SECONDS = 3.0
+"""How long the end of a run waits for a collector at most."""
 
 
 class Telemetry:
@@ -142,7 +147,14 @@ def telemetry(
         hint = "pip install 'safelight[observe]'"
         warn(f"OpenTelemetry cannot be told of this run: {explained(error)} · hint: {hint}")
         return None
-    return Telemetry(_tracer(ours), measured, environment, ours.shutdown)
+
+    def flush() -> None:
+        """Hand over what is left, for as long as somebody may wait for a collector that is not there."""
+        thread = threading.Thread(target=ours.shutdown, name="safelight-telemetry", daemon=True)
+        thread.start()
+        thread.join(FLUSH_SECONDS)
+
+    return Telemetry(_tracer(ours), measured, environment, flush)
 
 
 def _tracer(provider: trace.TracerProvider) -> Tracer:
@@ -155,7 +167,7 @@ def _provider(environment: Mapping[str, str]) -> TracerProvider:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     name = environment.get("OTEL_SERVICE_NAME") or "safelight"
-    provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    provider = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
     for exporter in environment.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
         provider.add_span_processor(BatchSpanProcessor(_exporter(exporter.strip(), environment)))
     return provider

@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import said
 from engine.events import Event, Failed, Finished, Planned, Progress, Skipped, Started, Warned
 from engine.lifecycles.measured import Measured
-from engine.plan import Plan, Step
 from engine.store.store import Result
+
+if TYPE_CHECKING:
+    from engine.plan import Plan
+    from engine.step import Step
 
 THREADS, LANES, WAITS = 1, 2, 3
 """The groups of tracks, which the format calls processes."""
@@ -59,8 +62,12 @@ class Trace:
         self._ended: dict[str, tuple[int, float]] = {}
         self._under_way = self._over = self._arrows = self._waits = 0
         self._file: Any = path.open("wb", buffering=0)
-        self._file.write(b"[")
         self._size = 1
+        try:
+            self._file.write(b"[" + _END)
+        except OSError:
+            self.close()
+            raise
         for group, name in ((THREADS, "threads"), (LANES, "lanes"), (WAITS, "waits")):
             self._write("M", "process_name", group, args={"name": name})
             self._write("M", "process_sort_index", group, args={"sort_index": group})
@@ -206,7 +213,7 @@ class Trace:
                 self._file.seek(self._size)
                 self._file.write(lead + data + _END)
             except OSError as error:
-                self._file = None
+                self.close()
                 self._warn(f"the trace {self._path} cannot be written any more: {said(error)}")
             else:
                 self._size += len(lead) + len(data)

@@ -66,10 +66,13 @@ def following(session: Session, trace: Path | None) -> Iterator[Watch]:
             except OSError as error:
                 raise _unwritable("--trace", trace, error) from None
         if telling:
-            from engine.telemetry import telemetry
-
-            if (told := telemetry(measured, os.environ, say.warn)) is not None:
-                watch.add(told)
+            try:
+                from engine.telemetry import telemetry
+            except ImportError:
+                say.warn("OpenTelemetry is not installed · hint: pip install 'safelight[observe]'")
+            else:
+                if (told := telemetry(measured, os.environ, say.warn)) is not None:
+                    watch.add(told)
         yield watch
 
 

@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.plan import Step
 from engine.store.store import Result
 
+if TYPE_CHECKING:
+    from engine.step import Step
+
 LOOK_SECONDS = 0.005
-"""How often the memory of this process is looked at while steps are under way."""
+"""How often the memory of this process is looked at where the system keeps no peak of it."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,7 @@ class Memory:
 
 
 class Measured:
-    """A lifecycle that looks at the memory of this process from a thread of its own.
+    """A lifecycle that knows the peak of each step: Linux keeps it; elsewhere a thread looks again and again.
 
     Args:
         device: what accelerator nodes compute on.
@@ -44,9 +46,10 @@ class Measured:
     def __init__(self, device: str) -> None:
         self.memory: dict[str, Memory] = {}
         """The memory of each step that ran, by its id."""
-        self._device = device
         self.resident = _resident()
         """Says how many bytes of physical memory this process holds now; None if nobody knows."""
+        self._device = device
+        self._kernel = _forget_peak()
         self._under_way: dict[str, tuple[int, Memory]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -62,19 +65,21 @@ class Measured:
         """Begin to look."""
         if step.bound.type.accelerator and (cuda := _cuda(self._device)) is not None:
             cuda.reset_peak_memory_stats(self._device)
-        held = self.resident()
-        memory = Memory(held, None if held is None else 0)
         with self._lock:
-            self._under_way[step.id] = held or 0, memory
-            if self._watcher is None and held is not None:
+            self._note()
+            if self._kernel:
+                _forget_peak()
+            held = self.resident()
+            self._under_way[step.id] = held or 0, Memory(held, None if held is None else 0)
+            if not self._kernel and held is not None and self._watcher is None:
                 self._watcher = threading.Thread(target=self._watch, name="safelight-memory", daemon=True)
                 self._watcher.start()
         return None
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
         """Look once more, and keep the figures."""
-        self._note()
         with self._lock:
+            self._note()
             _, memory = self._under_way.pop(step.id)
         # Where torch was imported by this step itself, its peak since then is the peak of this step.
         if step.bound.type.accelerator and (cuda := _cuda(self._device)) is not None:
@@ -83,16 +88,34 @@ class Measured:
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
-            self._note()
+            with self._lock:
+                self._note()
 
     def _note(self) -> None:
-        held = self.resident()
+        """Raise the peaks of the steps under way to what was held since somebody looked last."""
+        held = _peak() if self._kernel else self.resident()
         if held is None:
             return
-        with self._lock:
-            for began, memory in self._under_way.values():
-                if memory.host is None or held > memory.host:
-                    memory.host, memory.rise = held, held - began
+        for began, memory in self._under_way.values():
+            if memory.host is None or held > memory.host:
+                memory.host, memory.rise = held, held - began
+
+
+def _forget_peak() -> bool:
+    """Have Linux count this process's peak from now on; False if it does not."""
+    try:
+        with open("/proc/self/clear_refs", "wb", buffering=0) as file:
+            file.write(b"5")
+        return _peak() is not None
+    except OSError:
+        return False
+
+
+def _peak() -> int | None:
+    """The most bytes of physical memory that this process held since its peak was forgotten."""
+    with open("/proc/self/status", "rb") as file:
+        found = next((line for line in file if line.startswith(b"VmHWM:")), None)
+    return None if found is None else int(found.split()[1]) << 10
 
 
 def _resident() -> Callable[[], int | None]:
