@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from engine.context import Context
+from engine.errors import NodeError
 from engine.node import Node
 from engine.widgets import Range, Seed
 from nodes.explained import explained
 from nodes.sd.names import SamplerName, ScheduleName
 from nodes.values import Conditioning, Latent, Model
+
+if TYPE_CHECKING:
+    from nodes.sd.prompts.timeline import PromptPart
 
 
 class Sampled(NamedTuple):
@@ -59,8 +63,8 @@ class Denoise(Node, category="sampling", accelerator=True, libraries=("torch", "
                 unet,
                 plan,
                 checkpoint.prediction,
-                self.positive.embeddings,
-                uncond=self.negative.embeddings,
+                self.positive.parts,
+                uncond=self._without(ctx),
                 guidance=self.guidance,
                 rescale=self.rescale,
             )
@@ -71,3 +75,23 @@ class Denoise(Node, category="sampling", accelerator=True, libraries=("torch", "
                 x = step.x
                 ctx.preview(Latent(step.x0))
         return Sampled(Latent(x.float().cpu()), plan.sigmas.tolist())
+
+    def _without(self, ctx: Context) -> tuple[PromptPart, ...]:
+        """What the picture is to lean away from.
+
+        Raises:
+            NodeError: it has several parts.
+        """
+        parts = self.negative.parts
+        if len(parts) > 1:
+            raise NodeError(
+                "AND has no meaning in a negative prompt",
+                hint="turn `negative` on where it is encoded, and AND is a plain word",
+                input="negative",
+            )
+        if parts[0].weight != 1:
+            ctx.warn(
+                f"the negative prompt's weight of {parts[0].weight:g} has no effect; turn `negative` on where"
+                " it is encoded, and its number is read as words"
+            )
+        return parts

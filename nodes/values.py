@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from transformers.models.clip.modeling_clip import CLIPTextModel
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
+    from nodes.sd.prompts.timeline import PromptPart
+
 SAFETENSORS = "application/x-safetensors"
 PNG = "image/png"
 
@@ -133,26 +135,64 @@ class Conditioning(Value):
     """A prompt as the UNet reads it."""
 
     embeddings: torch.Tensor
-    """float32 [1, 77, width]."""
+    """float32 [1, 77 * chunks, width]: the prompt, or what it begins with if it changes."""
     tokens: int
-    """How many of the 75 places the prompt fills."""
+    """How many places the prompt fills, of 75 in each chunk."""
+    changing: tuple[PromptPart, ...] = ()
+    """The parts that AND joins, and what each reads at which step; empty for one prompt that stays."""
+    pooled: torch.Tensor | None = None
+    """float32 [1, width]: the prompt in one vector, from text encoders that make one."""
+
+    @property
+    def parts(self) -> tuple[PromptPart, ...]:
+        """What pulls at the picture: one part for a prompt without AND."""
+        from nodes.sd.prompts.timeline import PromptPart
+
+        return self.changing or (PromptPart((self.embeddings,)),)
 
     def summary(self) -> str:
-        """Its shape and the places used."""
-        return f"{self.tokens} of 75 tokens, {self.embeddings.shape[-1]} wide"
+        """The places used, its width, how large its rows are, and how often it changes."""
+        rows, width = self.embeddings.shape[1:]
+        told = [
+            f"{self.tokens} of {75 * (rows // 77)} tokens",
+            f"{width} wide",
+            f"norm {float(self.embeddings.norm(dim=-1).mean()):.3g}",
+        ]
+        if len(self.parts) > 1:
+            told.append(f"{len(self.parts)} parts")
+        if any(len(part.encodings) > 1 for part in self.parts):
+            told.append(f"{sum(len(part.encodings) for part in self.parts)} readings")
+        return ", ".join(told)
 
     def pack(self) -> Packed:
-        """The embeddings as safetensors."""
-        return _tensors(self, {"tokens": self.tokens}, {"embeddings": self.embeddings})
+        """The embeddings as safetensors; which counts when as JSON."""
+        meta: dict[str, Json] = {"tokens": self.tokens}
+        tensors = {"embeddings": self.embeddings}
+        if self.pooled is not None:
+            tensors["pooled"] = self.pooled
+        if self.changing:
+            meta["parts"] = [part.as_json() for part in self.changing]
+            for number, part in enumerate(self.changing):
+                for reading, encoding in enumerate(part.encodings):
+                    tensors[f"{number}.{reading}"] = encoding
+            del tensors["embeddings"]  # it is the first of these
+        return _tensors(self, meta, tensors)
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
         """The conditioning that `pack` made this of."""
         from safetensors.torch import load
 
+        from nodes.sd.prompts.timeline import PromptPart
+
         assert isinstance(meta, dict)
-        assert isinstance(meta["tokens"], int)
-        return cls(load(parts["tensors"])["embeddings"], meta["tokens"])
+        tokens, told = meta["tokens"], meta.get("parts", [])
+        assert isinstance(tokens, int)
+        assert isinstance(told, list)
+        tensors = load(parts["tensors"])
+        changing = tuple(PromptPart.from_json(part, number, tensors) for number, part in enumerate(told))
+        embeddings = changing[0].encodings[0] if changing else tensors["embeddings"]
+        return cls(embeddings, tokens, changing, tensors.get("pooled"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from nodes.sd.names import Prediction
-from nodes.sd.prompts.timeline import Part
+from nodes.sd.prompts.timeline import PromptPart
 from nodes.sd.schedules import Schedule
 
 
@@ -42,9 +42,9 @@ class Denoiser:
         unet: UNet2DConditionModel,
         schedule: Schedule,
         prediction: Prediction,
-        cond: Tensor | Sequence[Part],
+        cond: Tensor | Sequence[PromptPart],
         *,
-        uncond: Tensor | Sequence[Part] | None = None,
+        uncond: Tensor | Sequence[PromptPart] | None = None,
         guidance: float = 1.0,
         rescale: float = 0.0,
     ) -> None:
@@ -118,9 +118,9 @@ class Denoiser:
         return list(answer.to(scaled.dtype).chunk(many))
 
 
-def _placed(prompt: Tensor | Sequence[Part], name: str, like: Tensor, width: int) -> list[Part]:
+def _placed(prompt: Tensor | Sequence[PromptPart], name: str, like: Tensor, width: int) -> list[PromptPart]:
     """The parts of a prompt on the UNet's device, once their width is found to be its."""
-    parts = [Part((prompt,))] if isinstance(prompt, Tensor) else prompt
+    parts = [PromptPart((prompt,))] if isinstance(prompt, Tensor) else prompt
     for part in parts:
         for embeddings in part.encodings:
             if embeddings.shape[-1] != width:

@@ -21,7 +21,7 @@ from nodes.sd.prompts.encoding import Encoded, Settings, told
 from nodes.sd.prompts.excerpt import PromptError, Remark
 from nodes.sd.prompts.spelling import ROOM, Place, Speller
 from nodes.sd.prompts.tags import Tag
-from nodes.sd.prompts.timeline import Part
+from nodes.sd.prompts.timeline import PromptPart
 
 LONGEST = 4_000
 """Characters of a prompt; compel's parser takes seconds for more."""
@@ -66,7 +66,7 @@ def encode(prompt: str, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, settin
         raise ValueError("The weights of this prompt lead to NaN or infinity. Use smaller ones.")
     pooled = reader.pooled
     return Encoded(
-        (Part((rows,)),),
+        (PromptPart((rows,)),),
         None if pooled is None else pooled.float().cpu(),
         told(chunks, tokenizer),
         sum(map(len, chunks)),

@@ -19,7 +19,7 @@ from nodes.sd.prompts.emphasis import Emphasis
 from nodes.sd.prompts.excerpt import Remark
 from nodes.sd.prompts.spelling import ROOM, Speller
 from nodes.sd.prompts.tags import Tag
-from nodes.sd.prompts.timeline import Part
+from nodes.sd.prompts.timeline import PromptPart
 from nodes.sd.prompts.triggers import EncoderName, NoTriggers, Triggers
 
 
@@ -47,7 +47,7 @@ class Settings:
 class Encoded(NamedTuple):
     """A prompt as the UNet reads it, and what there is to tell of it."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[PromptPart, ...]
     pooled: Tensor | None
     """float32 [1, width] of the first chunk of the first reading, of encoders that have one."""
     tokens: list[dict[str, Any]]
@@ -89,7 +89,7 @@ def encode(
             tokens += told(found, tokenizer, number, reading)
         spelt += readings
         encodings = tuple(torch.cat([reader.weighted(chunk) for chunk in found], 1) for found in readings)
-        parts.append(Part(encodings, part.timeline, part.weight))
+        parts.append(PromptPart(encodings, part.timeline, part.weight))
     used, last = max((sum(map(len, found)), len(found[-1])) for found in spelt)
     pooled = reader.read(spelt[0][0]).pooled
     pooled = None if pooled is None else pooled.float().cpu()

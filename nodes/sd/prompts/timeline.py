@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from engine.values import Json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +35,7 @@ class Timeline(NamedTuple):
         return self.table[row * self.cycle + step % self.cycle]
 
 
-class Part(NamedTuple):
+class PromptPart(NamedTuple):
     """A prompt, or one of several that `AND` joins."""
 
     encodings: tuple[Tensor, ...]
@@ -44,3 +47,24 @@ class Part(NamedTuple):
     def at(self, step: int, total: int) -> Tensor:
         """What the UNet reads at a step, counted from 0, out of `total`."""
         return self.encodings[self.timeline.at(step, total)]
+
+    def as_json(self) -> Json:
+        """All but its encodings, as plain JSON; how many those are is in it."""
+        fractions, steps, cycle, table = self.timeline
+        return {
+            "weight": self.weight,
+            "readings": len(self.encodings),
+            "fractions": list(fractions),
+            "steps": list(steps),
+            "cycle": cycle,
+            "table": list(table),
+        }
+
+    @classmethod
+    def from_json(cls, told: Any, number: int, tensors: Mapping[str, Tensor]) -> Self:
+        """The part that `as_json` told of, the one of that number, with the tensors `number.reading`."""
+        timeline = Timeline(
+            tuple(told["fractions"]), tuple(told["steps"]), told["cycle"], tuple(told["table"])
+        )
+        encodings = tuple(tensors[f"{number}.{reading}"] for reading in range(told["readings"]))
+        return cls(encodings, timeline, told["weight"])
