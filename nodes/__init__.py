@@ -2,6 +2,7 @@
 
 from nodes.decode import Decode, Encode
 from nodes.denoise import Denoise
+from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
 from nodes.image import LoadImage, ResizeImage, SaveImage
 from nodes.latent import EmptyLatent
 from nodes.load import LoadModel
@@ -14,9 +15,12 @@ __all__ = [
     "EmptyLatent",
     "Encode",
     "EncodePrompt",
+    "LoadEmbeddings",
     "LoadImage",
     "LoadModel",
+    "OpenEmbedding",
     "ResizeImage",
+    "SaveEmbedding",
     "SaveImage",
     "annotate",
 ]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from engine.errors import NodeError
 from engine.files import Files
 from engine.values import Json, Packed, Part, Value
 from nodes.checkpoints import Checkpoint
+from nodes.embedding_files import Embeddings
 
 if TYPE_CHECKING:
     import numpy
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from transformers.models.clip.modeling_clip import CLIPTextModel
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
+    from nodes.sd.formats.catalogue import Catalogue
     from nodes.sd.prompts.timeline import PromptPart
 
 SAFETENSORS = "application/x-safetensors"
@@ -83,6 +85,30 @@ class TextEncoder(Recipe):
     """The network that reads prompts: a recipe for a tokenizer and a text encoder."""
 
     checkpoint: Checkpoint
+    embeddings: Embeddings = field(default_factory=Embeddings)
+    """What its vocabulary is added to; the network itself stays as it is."""
+
+    def triggers(self, files: Files) -> Catalogue:
+        """Its embeddings by the words that mean them.
+
+        Raises:
+            NodeError: a file is gone, or is another than when it was named.
+        """
+        widths = {"clip_l": self.checkpoint.text_width}
+        model = self.checkpoint.name, self.checkpoint.digest
+        return self.embeddings.catalogue(files, widths, model)
+
+    def pack(self) -> Packed:
+        """The checkpoint and the embeddings as JSON; no weights, but vectors that no file holds."""
+        meta, parts = self.embeddings.packed()
+        return Packed(self.wire, {**asdict(self.checkpoint), "embeddings": meta}, parts)
+
+    @classmethod
+    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
+        """The text encoder that `pack` made this of."""
+        assert isinstance(meta, dict)
+        checkpoint = {key: value for key, value in meta.items() if key != "embeddings"}
+        return cls(Checkpoint.from_json(checkpoint), Embeddings.unpacked(meta["embeddings"], parts))
 
     def load(self, device: str, files: Files) -> tuple[Reader, int]:
         """The tokenizer, and the text encoder on a device, and the bytes that it takes there."""

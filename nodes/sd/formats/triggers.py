@@ -29,7 +29,7 @@ def triggers_of(file: str, term: Term, *, alone: bool, folder: str = "", bare: b
     """Every way to write a term of a file, the plainest first.
 
     The file's stem (A1111), the name in the file (A1111's pictures, InvokeAI), the key in the file
-    (diffusers), `<stem>` (InvokeAI) and `embedding:stem` (ComfyUI); and all that with the folders that the file
+    (diffusers), `<stem>` (InvokeAI), `embedding:stem` (ComfyUI); and all that with the folders that the file
     lies in, which are the way to one of two files of the same name.
 
     Args:
