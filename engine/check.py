@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, get_args
-
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from engine.errors import GraphError, Problem, explained, said, short
 from engine.files import Files
-from engine.graph import Binding, Entry, From, Graph, GraphInput, Literal, Param
+from engine.graph import Binding, Entry, From, Graph, Literal, Param
+from engine.graph_inputs import LISTED, wrong_kind
+from engine.inline import REPORTED, Around, Inlined, Read, inline, no_files
+from engine.lift import Axis, Lift, Uneven, axes_of, lifted
+from engine.literals import checked as checked_literal
+from engine.literals import one
 from engine.node import Input, NodeType
 from engine.order import in_order
 from engine.problems import Problems
 from engine.registry import Registry, near
+from engine.sweep import Sweep
 from engine.values import Json, canonical
-from engine.wires import Wire, bare
+from engine.wires import Wire
 
 KEY_SCHEMA = 1
 """Part of every key; a new number abandons all cached results."""
@@ -34,6 +36,10 @@ class Bound:
     links: dict[str, From]
     signature: bytes
     """Digest of the type and the literals: the part of the key that no other node decides."""
+    outputs: Mapping[str, Wire]
+    """What it brings in this graph: lists where it goes through lists, and nothing left open."""
+    lift: Lift | None = None
+    """How it goes through the lists among its inputs, if there are any."""
 
 
 @dataclass(slots=True)
@@ -42,8 +48,16 @@ class Checked:
 
     graph: Graph
     values: dict[str, Json] = field(default_factory=dict)
-    """The graph's inputs as this run has them."""
+    """The graph's inputs as this run has them; of one that is swept, all values."""
     steps: dict[str, Bound] = field(default_factory=dict)
+    """With subgraphs written out (`upscale/denoise`) and without what is off."""
+    outputs: dict[str, From] = field(default_factory=dict)
+    """What the graph's outputs come from, in terms of `steps`."""
+    ends: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """For each subgraph, the steps that its outputs come from."""
+    registry: Registry = field(default_factory=lambda: Registry([]), repr=False)
+    read: Read = field(default=no_files, repr=False)
+    """With the registry, what graphs are checked with that nodes return while they run."""
     problems: list[Problem] = field(default_factory=Problems)
     """What is wrong, in full up to `problems.MOST`."""
 
@@ -53,33 +67,47 @@ class Checked:
         return all(problem.severity != "error" for problem in self.problems)
 
 
-def check(graph: Graph, registry: Registry, values: Mapping[str, Json] | None = None) -> Checked:
+def check(
+    graph: Graph,
+    registry: Registry,
+    values: Mapping[str, Json | Sweep] | None = None,
+    read: Read = no_files,
+) -> Checked:
     """Find every problem of a graph, given values for its inputs, and bind what is sound.
 
     Args:
         graph: the document.
         registry: the node types at hand.
-        values: values for the graph's inputs; missing ones take their defaults.
+        values: values for the graph's inputs; missing ones take their defaults, a `Sweep` stands for many.
+        read: reads the graphs that this one names by file.
     """
-    checked = Checked(graph)
-    _graph_inputs(checked, values or {})
-    order, circles = in_order(graph)
-    checked.problems.extend(circles)
-    for node in order:
-        _bind(checked, registry, node, graph.nodes[node])
-    for name, link in graph.outputs.items():
-        _output(checked, registry, name, link)
-    _unused(checked)
-    return checked
+    return _Checker(graph, registry, read).check(values or {})
 
 
-def _unused(checked: Checked) -> None:
-    """Warn of inputs of the graph that no node takes, as when `--set` put a value in their place."""
-    nodes = checked.graph.nodes.values()
-    used = {item.name for entry in nodes for item in entry.inputs.values() if isinstance(item, Param)}
-    for name in checked.graph.inputs.keys() - used:
-        message = f"nothing takes the graph input {name!r}, so giving it a value has no effect"
-        checked.problems.append(Problem("unused_input", message, severity="warning"))
+OUTSIDE = "^"
+"""Stands for the node, in a graph that is run in its place: its outputs are what the node is given."""
+
+
+def check_within(
+    graph: Graph, around: Around, wires: Mapping[str, Wire], registry: Registry, read: Read
+) -> Checked:
+    """The same for a graph that stands in place of a node and takes what that is given.
+
+    Args:
+        graph: the document.
+        around: the node; a wire that it is given is bound as `From(OUTSIDE, input)`.
+        wires: what each of those wires brings.
+        registry: the node types at hand.
+        read: reads the graphs that this one names by file.
+    """
+    return _Checker(graph, registry, read, around, wires).check({})
+
+
+def signature(node_type: NodeType, literals: Mapping[str, Json]) -> bytes:
+    """What the type and the literals of a step add to its key; lazy literals count only once asked for."""
+    if node_type.lazy:
+        literals = {name: value for name, value in literals.items() if name not in node_type.lazy}
+    return hashlib.sha256(canonical([KEY_SCHEMA, node_type.id, node_type.code, literals])).digest()
 
 
 def unreadable(checked: Checked, files: Files) -> list[Problem]:
@@ -91,136 +119,12 @@ def unreadable(checked: Checked, files: Files) -> list[Problem]:
     """
     problems = Problems()
     for node, bound in checked.steps.items():
-        if bound.type.reads_world and not bound.links:
+        if bound.type.reads_world and not bound.links and bound.lift is None:
             try:
                 canonical(bound.type.cls(**bound.literals).fingerprint(files))
             except Exception as error:  # the code of a node pack may raise anything
                 problems.append(explained(error, node, bound.type.name)[0])
     return problems
-
-
-def _graph_inputs(checked: Checked, given: Mapping[str, Json]) -> None:
-    declared = checked.graph.inputs
-    for name in given:
-        if name not in declared:
-            hint = _near(checked, name, declared) or _listed("the graph has", declared)
-            checked.problems.append(Problem("unknown_param", f"the graph has no input {name!r}", hint=hint))
-    for name, item in declared.items():
-        if name in given:
-            value = given[name]
-        elif item.required:
-            hint = f"give one, such as --{name} VALUE"
-            checked.problems.append(
-                Problem("missing_value", f"the graph input {name!r} has no value", hint=hint)
-            )
-            continue
-        else:
-            value = item.default
-        if problem := _wrong_kind(name, item, value):
-            checked.problems.append(problem)
-        else:
-            checked.values[name] = value
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "text": (str,),
-    "file": (str,),
-    "seed": (int,),
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-}
-
-
-def _wrong_kind(name: str, item: GraphInput, value: Json) -> Problem | None:
-    place = f"the graph input {name!r}"
-    plain = _spelling(value)
-    if plain is None:
-        hint = "use a finite number" if isinstance(value, float) else "use what JSON can hold"
-        return Problem("not_finite", f"{place} is {short(value)}, which is not finite JSON", hint=hint)
-    if item.type == "choice":
-        if plain in map(_spelling, item.choices):
-            return None
-        choices = ", ".join(map(short, item.choices[:_LISTED]))
-        return Problem("invalid_value", f"{place} is {short(value)}", hint=f"choose one of {choices}")
-    kinds = _KINDS.get(item.type)
-    if kinds is None or (isinstance(value, kinds) and (item.type == "bool" or not isinstance(value, bool))):
-        return None
-    return Problem("invalid_value", f"{place} is {short(value)}, not of type {item.type}")
-
-
-def _spelling(value: Json) -> bytes | None:
-    """The canonical spelling of a value; None if it is not finite JSON."""
-    try:
-        return canonical(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _bind(checked: Checked, registry: Registry, node: str, entry: Entry) -> None:
-    node_type = _type(checked, registry, node, entry)
-    if node_type is None:
-        return
-    literals: dict[str, Json] = {}
-    links: dict[str, From] = {}
-    try:
-        inputs = upgraded(node, entry, node_type).inputs
-    except GraphError as error:
-        checked.problems += error.problems
-        return
-    sound = True
-    if not inputs.keys() <= node_type.inputs.keys():
-        sound = False
-        for name in inputs:
-            if name not in node_type.inputs:
-                hint = _near(checked, name, node_type.inputs) or _listed("it has", node_type.inputs)
-                checked.problems.append(
-                    Problem("unknown_input", f"{node_type.name} has no such input", node, name, hint)
-                )
-    for name, item in node_type.inputs.items():
-        binding = inputs.get(name)
-        if binding is None:
-            if item.required:
-                sound = False
-                _missing(checked, node, item)
-            else:
-                literals[name] = item.default
-            continue
-        if isinstance(binding, Param):
-            if binding.name not in checked.graph.inputs:
-                nearest = _near(checked, binding.name, checked.graph.inputs)
-                hint = nearest or "declare it under the graph's inputs"
-                message = f"the graph has no input {short(binding.name)}"
-                checked.problems.append(Problem("unknown_param", message, node, name, hint))
-            if binding.name not in checked.values:
-                sound = False  # reported just now, or at the graph's own input
-                continue
-            binding = Literal(checked.values[binding.name])
-        if isinstance(binding, From):
-            links[name] = binding
-            sound &= _link(checked, registry, node, item, binding)
-        else:
-            literals[name] = binding.value
-            sound &= _literal(checked, node, item, literals)
-    if sound:
-        signature = hashlib.sha256(canonical([KEY_SCHEMA, node_type.id, node_type.code, literals])).digest()
-        checked.steps[node] = Bound(node, node_type, literals, links, signature)
-
-
-def _type(checked: Checked, registry: Registry, node: str, entry: Entry) -> NodeType | None:
-    node_type = registry.types.get(entry.name)
-    if node_type is None:
-        hint = _near(checked, entry.name, registry.types)
-        hint = hint or "install the pack that brings it, or put its file in the nodes folder"
-        checked.problems.append(
-            Problem("unknown_type", f"there is no node type {entry.name!r}", node, hint=hint)
-        )
-        return None
-    if entry.version is not None and entry.version > node_type.version:
-        message = f"saved by {entry.type}, but here {node_type.name} is at version {node_type.version}"
-        checked.problems.append(Problem("newer_type", message, node, hint="update the pack"))
-        return None
-    return node_type
 
 
 def upgraded(node: str, entry: Entry, node_type: NodeType) -> Entry:
@@ -250,149 +154,310 @@ def upgraded(node: str, entry: Entry, node_type: NodeType) -> Entry:
         message = f"its inputs, saved by {entry.type}, cannot be brought to {node_type.id}: {said(error)}"
         hint = "enter its inputs anew"
         raise GraphError([Problem("bad_upgrade", message, node, hint=hint)]) from None
-    return Entry(node_type.id, inputs, entry.title)
+    return replace(entry, type=node_type.id, inputs=inputs)
 
 
-def _missing(checked: Checked, node: str, item: Input) -> None:
-    hint = f"wire {_one(item.wire)} into it" if item.wire.is_value else f"give it a {item.wire}"
-    checked.problems.append(Problem("missing_input", "has no value", node, item.name, hint))
+class _Checker:
+    """One check, node by node, parents first."""
 
+    def __init__(
+        self,
+        graph: Graph,
+        registry: Registry,
+        read: Read,
+        around: Around | None = None,
+        outside: Mapping[str, Wire] | None = None,
+    ) -> None:
+        self._types, self._graph = registry.types, graph
+        self._around, self._outside = around, outside or {}
+        self._done = Checked(graph, registry=registry, read=read)
+        self._problems = self._done.problems
+        self._sweeps: dict[str, Axis] = {}
+        try:
+            self._flat = inline(graph, registry.types, read, around)
+        except GraphError as error:  # too large, or too deep, to be written out
+            self._flat = Inlined({}, {})
+            self._problems.extend(error.problems)
+        self._problems.extend(self._flat.problems)
 
-def _link(checked: Checked, registry: Registry, node: str, item: Input, link: From) -> bool:
-    """Check one wire; False if it is no good, or if its other end is not."""
-    source = checked.graph.nodes.get(link.node)
-    if source is None:
-        hint = _near(checked, link.node, checked.graph.nodes)
-        message = f"comes from {short(str(link))}, but there is no node {short(link.node)}"
-        checked.problems.append(Problem("dangling_link", message, node, item.name, hint))
-        return False
-    source_type = registry.types.get(source.name)
-    if source_type is None:
-        return False  # the unknown type is reported already
-    offered = source_type.outputs.get(link.output)
-    if offered is None:
-        hint = _near(checked, link.output, source_type.outputs) or _listed("it has", source_type.outputs)
-        message = f"comes from {link.node}, but {source_type.name} has no output {short(link.output)}"
-        checked.problems.append(Problem("dangling_link", message, node, item.name, hint))
-        return False
-    if not offered.fits(item.wire):
-        message = f"takes {item.wire}, but {link} brings {offered}"
-        hint = f"wire something that brings {item.wire}"
-        checked.problems.append(Problem("type_mismatch", message, node, item.name, hint))
-        return False
-    return True
+    def check(self, values: Mapping[str, Json | Sweep]) -> Checked:
+        done, flat = self._done, self._flat
+        if self._around is None:
+            self._graph_inputs(values)
+            self._unused()
+        order, circles = in_order(flat.nodes)
+        self._problems.extend(circles)
+        for node in order:
+            self._bind(node, flat.nodes[node])
+        for name, link in flat.outputs.items():
+            self._output(name, link)
+        done.outputs, done.ends = flat.outputs, flat.ends
+        return done
 
+    def _bad(
+        self,
+        code: str,
+        message: str,
+        node: str | None = None,
+        input: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self._problems.append(Problem(code, message, node, input, hint))
 
-def _literal(checked: Checked, node: str, item: Input, literals: dict[str, Json]) -> bool:
-    """Check one literal and bring it to its one spelling: where floats are taken, 7 becomes 7.0."""
-    value = literals[item.name]
-    if value is None and item.default is None and not item.required:
+    def _unused(self) -> None:
+        """Warn of inputs of the graph that no node takes, as when `--set` put a value in their place."""
+        nodes = self._graph.nodes.values()
+        used = {item.name for entry in nodes for item in entry.inputs.values() if isinstance(item, Param)}
+        for name in self._graph.inputs.keys() - used:
+            message = f"nothing takes the graph input {name!r}, so giving it a value has no effect"
+            self._problems.append(Problem("unused_input", message, severity="warning"))
+
+    def _graph_inputs(self, given: Mapping[str, Json | Sweep]) -> None:
+        declared = self._graph.inputs
+        for name in given:
+            if name not in declared:
+                hint = self._near(name, declared) or _listed("the graph has", declared)
+                self._bad("unknown_param", f"the graph has no input {name!r}", hint=hint)
+        for name, item in declared.items():
+            if name in given:
+                value = given[name]
+            elif item.required:
+                hint = f"give one, such as --{name} VALUE"
+                self._bad("missing_value", f"the graph input {name!r} has no value", hint=hint)
+                continue
+            else:
+                value = item.default
+            swept = isinstance(value, Sweep)
+            plain: list[Json] = [*value.values] if isinstance(value, Sweep) else [value]
+            problem = next(
+                (found for one in plain if (found := wrong_kind(f"the graph input {name!r}", item, one))),
+                None,
+            )
+            if problem:
+                self._problems.append(problem)
+                continue
+            self._done.values[name] = plain if swept else plain[0]
+            if swept:
+                self._sweeps[name] = Axis(f"${name}", True, len(plain))
+
+    def _bind(self, node: str, entry: Entry) -> None:
+        node_type = self._type(node, entry)
+        if node_type is None:
+            return
+        literals: dict[str, Json] = {}
+        links: dict[str, From] = {}
+        levels: dict[str, tuple[Axis, ...]] = {}
+        try:
+            inputs = upgraded(node, entry, node_type).inputs
+        except GraphError as error:
+            self._problems.extend(error.problems)
+            return
+        sound = True
+        if not inputs.keys() <= node_type.inputs.keys():
+            sound = False
+            for name in inputs:
+                if name not in node_type.inputs:
+                    hint = self._near(name, node_type.inputs) or _listed("it has", node_type.inputs)
+                    self._bad("unknown_input", f"{node_type.name} has no such input", node, name, hint)
+        meant: dict[str, Wire] = {}
+        for name, item in node_type.inputs.items():
+            binding = inputs.get(name)
+            if binding is None:
+                if item.required:
+                    sound = False
+                    self._missing(node, item)
+                else:
+                    literals[name] = item.default
+                continue
+            if isinstance(binding, From):
+                links[name] = binding
+                sound &= self._link(node, item, binding, levels, meant)
+            else:
+                sound &= self._literal(node, item, binding, literals, levels)
+        if not sound:
+            return
+        outputs = node_type.outputs
+        if node_type.is_open:
+            outputs = {name: kind.closed(meant) for name, kind in outputs.items()}
+        if not levels:
+            sign = signature(node_type, literals)
+            self._done.steps[node] = Bound(node, node_type, literals, links, sign, outputs)
+            return
+        try:
+            lift = lifted(levels, entry.lift == "cross")
+        except Uneven as error:
+            message, hint = error.args
+            self._bad("uneven_lists", message, node, hint=hint)
+            return
+        outputs = {name: Wire(kind.name, kind.lists + len(lift.axes)) for name, kind in outputs.items()}
+        self._done.steps[node] = Bound(node, node_type, literals, links, b"", outputs, lift)
+
+    def _type(self, node: str, entry: Entry) -> NodeType | None:
+        node_type = self._types.get(entry.name)
+        if node_type is None:
+            hint = self._near(entry.name, self._types)
+            hint = hint or "install the pack that brings it, or put its file in the nodes folder"
+            self._bad("unknown_type", f"there is no node type {entry.name!r}", node, hint=hint)
+            return None
+        if entry.version is not None and entry.version > node_type.version:
+            message = f"saved by {entry.type}, but here {node_type.name} is at version {node_type.version}"
+            self._bad("newer_type", message, node, hint="update the pack")
+            return None
+        return node_type
+
+    def _missing(self, node: str, item: Input) -> None:
+        hint = f"wire {one(item.wire)} into it" if item.wire.is_value else f"give it a {item.wire}"
+        self._bad("missing_input", "has no value", node, item.name, hint)
+
+    def _literal(
+        self,
+        node: str,
+        item: Input,
+        binding: Literal | Param,
+        literals: dict[str, Json],
+        levels: dict[str, tuple[Axis, ...]],
+    ) -> bool:
+        """Check what is typed into an input, or given to the graph for it."""
+        name = f"{node}.{item.name}"
+        sweep: Axis | None = None
+        if isinstance(binding, Param):
+            if binding.name not in self._graph.inputs and binding is not REPORTED:
+                hint = self._near(binding.name, self._graph.inputs) or "declare it under the graph's inputs"
+                self._bad(
+                    "unknown_param", f"the graph has no input {short(binding.name)}", node, item.name, hint
+                )
+            if binding.name not in self._done.values:
+                return False  # reported just now, or at the graph's own input
+            name = binding.name
+            sweep = self._sweeps.get(name)
+            value = self._done.values[name]
+        else:
+            value = binding.value
+        values = value if sweep is not None and isinstance(value, list) else [value]
+        spelled: list[Json] = []
+        deep = set()
+        for one_value in values:
+            found = checked_literal(node, item, one_value)
+            if isinstance(found, Problem):
+                self._problems.append(found)
+                return False
+            spelled.append(found.value)
+            deep.add(found.levels)
+        if len(deep) > 1:
+            message = f"the sweep of {name!r} has single values beside lists"
+            self._bad("type_mismatch", message, node, item.name, "give either, not both")
+            return False
+        inner = deep.pop() if deep else 0
+        if sweep is not None:
+            literals[item.name] = spelled
+            levels[item.name] = (sweep, *axes_of(name, spelled[0], inner)) if inner else (sweep,)
+        else:
+            literals[item.name] = spelled[0]
+            if inner:
+                levels[item.name] = axes_of(name, spelled[0], inner)
         return True
-    if item.wire.is_value:
-        message = f"takes {item.wire}, which only a wire can bring, not {short(value)}"
-        hint = f"wire {_one(item.wire)} into it"
-        checked.problems.append(Problem("type_mismatch", message, node, item.name, hint))
+
+    def _link(
+        self,
+        node: str,
+        item: Input,
+        link: From,
+        levels: dict[str, tuple[Axis, ...]],
+        meant: dict[str, Wire],
+    ) -> bool:
+        """Check one wire; False if it is no good, or if its other end is not."""
+        if link.node == OUTSIDE:
+            return self._fits(node, item, link, self._outside[link.output], (), levels, meant)
+        source = self._flat.nodes.get(link.node)
+        if source is None:
+            self._dangling(link, node, item.name)
+            return False
+        source_type = self._types.get(source.name)
+        if source_type is None:
+            return False  # the unknown type is reported already
+        if link.output not in source_type.outputs:
+            outputs = source_type.outputs
+            hint = self._near(link.output, outputs) or _listed("it has", outputs)
+            message = f"comes from {link.node}, but {source_type.name} has no output {short(link.output)}"
+            self._bad("dangling_link", message, node, item.name, hint)
+            return False
+        bound = self._done.steps.get(link.node)
+        if bound is None:  # it is not sound itself; only what is wrong for certain is told of the wire
+            kind = source_type.outputs[link.output]
+            if kind.is_open or Wire(kind.name, item.wire.lists).fits(item.wire):
+                return True
+            self._mismatch(node, item, link, kind, item.wire)
+            return False
+        axes = bound.lift.axes if bound.lift is not None else ()
+        return self._fits(node, item, link, bound.outputs[link.output], axes, levels, meant)
+
+    def _fits(
+        self,
+        node: str,
+        item: Input,
+        link: From,
+        offered: Wire,
+        axes: tuple[Axis, ...],
+        levels: dict[str, tuple[Axis, ...]],
+        meant: dict[str, Wire],
+    ) -> bool:
+        """Check what a wire brings, a list along `axes` first, against what the input takes."""
+        wanted = item.wire
+        if wanted.is_open:
+            known = meant.get(wanted.name)
+            if known is None:
+                if offered.lists < wanted.lists:
+                    self._mismatch(node, item, link, offered, wanted)
+                    return False
+                meant[wanted.name] = Wire(offered.name, offered.lists - wanted.lists)
+                return True
+            wanted = wanted.closed(meant)
+        if offered.fits(wanted):
+            return True
+        extra = offered.lists - wanted.lists
+        if extra > 0 and Wire(offered.name, wanted.lists).fits(wanted):
+            own = range(offered.lists - len(axes))
+            along = (*axes, *(Axis(f"{link}#{level}" if level else str(link)) for level in own))
+            levels[item.name] = along[:extra]
+            return True
+        self._mismatch(node, item, link, offered, wanted)
         return False
-    try:
-        item.adapter.validate_python(value)
-        literals[item.name] = item.wire.spelled(value)
-        canonical(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        checked.problems.append(_invalid(node, item, value, first))
-        return False
-    except Exception:  # not finite deep inside, or too large for a float
-        message = f"takes {item.wire}, not {short(value)}"
-        hint = "use finite numbers of usual size"
-        checked.problems.append(Problem("not_finite", message, node, item.name, hint))
-        return False
-    return True
 
+    def _dangling(self, link: From, node: str | None, input: str | None, lead: str = "comes from") -> None:
+        place = f"{lead} {short(str(link))}"
+        if link.node in self._flat.ends:
+            entry = f"{link.node} has no output {short(link.output)}"
+            self._bad("dangling_link", f"{place}, but {entry}", node, input)
+        elif link.node in self._flat.off:
+            if node is None or not any(problem.node == link.node for problem in self._problems):
+                message = f"{place}, which is off and hands nothing on as {link.output}"
+                self._bad("is_off", message, node, input, "switch it on, or wire something else")
+        else:
+            nearest = self._near(link.node, self._flat.nodes)
+            message = f"{place}, but there is no node {short(link.node)}"
+            self._bad("dangling_link", message, node, input, nearest)
 
-def _invalid(node: str, item: Input, value: Json, error: ErrorDetails) -> Problem:
-    wrong = short(error["input"])
-    kind, ctx = error["type"], error.get("ctx", {})
-    if kind in _SIDES:
-        side, limit = _SIDES[kind][0], ctx[_SIDES[kind][1]]
-        ends = _ends(item.info.metadata)
-        hint = f"use {_number(ends[0])} to {_number(ends[1])}" if len(ends) == 2 else None
-        return Problem("out_of_range", f"{wrong} is {side} {_number(limit)}", node, item.name, hint)
-    if kind == "literal_error":
-        choices = [str(choice) for choice in get_args(bare(item.info.annotation))]
-        nearest = near(str(error["input"]), choices) or f"use {ctx['expected']}"
-        return Problem("invalid_value", f"{wrong} is not a choice", node, item.name, nearest)
-    if kind == "finite_number":
-        message = f"{wrong} is not a finite number"
-        return Problem("not_finite", message, node, item.name, "use a finite number")
-    if kind == "multiple_of":
-        step = int(ctx["multiple_of"])
-        below = int(error["input"]) // step * step
-        message = f"{wrong} is not a multiple of {step}"
-        return Problem("out_of_range", message, node, item.name, f"use {below} or {below + step}")
-    code = "type_mismatch" if kind.endswith("_type") else "invalid_value"
-    hint = _WANTED.get(str(item.wire), error["msg"])
-    return Problem(code, f"takes {item.wire}, not {short(value)}", node, item.name, hint)
+    def _mismatch(self, node: str, item: Input, link: From, offered: Wire, wanted: Wire) -> None:
+        message = f"takes {wanted}, but {link} brings {offered}"
+        self._bad("type_mismatch", message, node, item.name, f"wire something that brings {wanted}")
 
+    def _output(self, name: str, link: From) -> None:
+        lead = f"the graph output {name!r} comes from"
+        source = self._flat.nodes.get(link.node)
+        if source is None:
+            self._dangling(link, None, None, lead)
+            return
+        node_type = self._types.get(source.name)
+        if node_type is not None and link.output not in node_type.outputs:
+            hint = self._near(link.output, node_type.outputs) or _listed("it has", node_type.outputs)
+            message = f"{lead} {short(str(link))}, but {node_type.name} has no output {short(link.output)}"
+            self._bad("dangling_link", message, hint=hint)
 
-_WANTED = {
-    "int": "use a whole number",
-    "float": "use a number",
-    "bool": "use true or false",
-    "text": "use text",
-}
-
-
-def _one(wire: Wire) -> str:
-    """A wire type with its article."""
-    return f"{'an' if str(wire)[0] in 'AEIOaeio' else 'a'} {wire}"
-
-
-_SIDES = {
-    "greater_than_equal": ("below", "ge"),
-    "less_than_equal": ("above", "le"),
-    "greater_than": ("not above", "gt"),
-    "less_than": ("not below", "lt"),
-}
-
-
-def _ends(metadata: Iterable[Any]) -> list[float]:
-    """The least and the greatest number that is taken, as far as both are."""
-    found: dict[str, float] = {}
-    for extra in metadata:
-        for name, end in (("min", "min"), ("max", "max"), ("ge", "min"), ("le", "max")):
-            if (limit := getattr(extra, name, None)) is not None:
-                found[end] = limit
-    return sorted(found.values())
-
-
-def _number(limit: float) -> str:
-    return str(int(limit)) if float(limit).is_integer() else str(limit)
-
-
-def _output(checked: Checked, registry: Registry, name: str, link: From) -> None:
-    graph = checked.graph
-    place = f"the graph output {name!r} comes from {short(str(link))}"
-    source = graph.nodes.get(link.node)
-    if source is None:
-        message = f"{place}, but there is no node {short(link.node)}"
-        hint = _near(checked, link.node, graph.nodes)
-        checked.problems.append(Problem("dangling_link", message, hint=hint))
-        return
-    node_type = registry.types.get(source.name)
-    if node_type is not None and link.output not in node_type.outputs:
-        hint = _near(checked, link.output, node_type.outputs) or _listed("it has", node_type.outputs)
-        message = f"{place}, but {node_type.name} has no output {short(link.output)}"
-        checked.problems.append(Problem("dangling_link", message, hint=hint))
-
-
-def _near(checked: Checked, name: str, known: Mapping[str, object]) -> str | None:
-    """Near names, while looking for them costs little: not among thousands, nor for the hundredth time."""
-    return near(name, known) if len(known) <= 2000 and len(checked.problems) < 100 else None
+    def _near(self, name: str, known: Mapping[str, object]) -> str | None:
+        """Near names, while looking costs little: not among thousands, nor for the hundredth time."""
+        return near(name, known) if len(known) <= 2000 and len(self._problems) < 100 else None
 
 
 def _listed(lead: str, names: Mapping[str, object]) -> str:
-    some = [*names][:_LISTED] + ["…"] * (len(names) > _LISTED)
+    some = [*names][:LISTED] + ["…"] * (len(names) > LISTED)
     return f"{lead} {', '.join(some) or 'none'}"
-
-
-_LISTED = 12

@@ -22,7 +22,19 @@ import os
 import time
 from json.encoder import encode_basestring_ascii as quoted
 
-from engine.events import Done, Event, Failed, Finished, Planned, Preview, Progress, Skipped, Started, Warned
+from engine.events import (
+    Done,
+    Event,
+    Failed,
+    Finished,
+    Grown,
+    Planned,
+    Preview,
+    Progress,
+    Skipped,
+    Started,
+    Warned,
+)
 from engine.values import canonical
 
 
@@ -54,6 +66,8 @@ def _told(event: Event) -> str:
         case Warned(message, node):
             place = f',"node":{quoted(node)}' if node else ""
             return f'"event":"warned","message":{quoted(message)}{place}'
+        case Grown(node, steps):
+            return f'"event":"grown","node":{quoted(node)},"steps":{len(steps)}'
         case Finished(state, seconds):
             return f'"event":"finished","state":"{state}","seconds":{seconds:.6f}'
         case Planned(plan):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from engine.errors import Problem
 
 if TYPE_CHECKING:
     from engine.plan import Plan
+    from engine.step import Step
 
 State = str
 """Of a node: `done`, `cached`, `failed`, `skipped`, `cancelled`; of a run: `done`, `failed`, `cancelled`."""
@@ -20,6 +21,14 @@ class Planned:
     """The run knows what it will do; steps that are answered by the store are not heard of again."""
 
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """The run has learned of further steps: of elements of a list, or of a graph that a node returned."""
+
+    node: str
+    steps: Sequence[Step] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +100,5 @@ class Finished:
     seconds: float
 
 
-Event = Planned | Started | Progress | Preview | Warned | Done | Failed | Skipped | Finished
+Event = Planned | Grown | Started | Progress | Preview | Warned | Done | Failed | Skipped | Finished
 Emit = Callable[[Event], None]

@@ -11,29 +11,30 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from engine.check import Bound
+from engine.node import NodeType
 from engine.values import Json, canonical
 
 
-def step_key(bound: Bound, parents: Mapping[str, str], fingerprint: Json, device: str) -> str:
+def step_key(
+    signature: bytes, node_type: NodeType, wires: Mapping[str, str], fingerprint: Json, device: str
+) -> str:
     """The key of one step, as 64 hex digits.
 
     Args:
-        bound: the step.
-        parents: the key of each parent, by node id.
-        fingerprint: what the step reads from the world.
+        signature: what its type and its literals add.
+        node_type: its type.
+        wires: for each input that a wire brings, what decides it.
+        fingerprint: what the step reads from the world, and whatever else decides its result.
         device: the kind of device that accelerator nodes compute on; its arithmetic decides the last bits.
     """
-    world = bound.signature
+    world = signature
     if fingerprint is not None:
         world += canonical(fingerprint)
-    node_type = bound.type
     if node_type.accelerator or node_type.libraries:
         world += _environment(node_type.libraries, device if node_type.accelerator else "")
-    wires = ""
-    for name, link in bound.links.items():
-        wires += f"\n{name}={parents[link.node]}.{link.output}"
-    return hashlib.sha256(world + wires.encode()).hexdigest()
+    for name, identity in wires.items():
+        world += f"\n{name}={identity}".encode()
+    return hashlib.sha256(world).hexdigest()
 
 
 @cache

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.errors import Problem
-from engine.graph import From, Graph
+from engine.graph import Entry, From
 
 SHOWN = 12
 """How many nodes of a circle are named at most."""
 
 
-def in_order(graph: Graph) -> tuple[list[str], list[Problem]]:
+def in_order(nodes: Mapping[str, Entry]) -> tuple[list[str], list[Problem]]:
     """The nodes of a graph, parents before children and branch by branch, and its circles as problems."""
-    nodes = graph.nodes
+
     parents = {
         node: [link.node for link in entry.inputs.values() if isinstance(link, From) and link.node in nodes]
         for node, entry in nodes.items()

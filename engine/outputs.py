@@ -6,18 +6,20 @@ import itertools
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from engine import graph as documents
 from engine import png, whole_file
 from engine.errors import GraphError, Problem, SafelightError
+from engine.inline import bundled
 from engine.plan import Plan
 from engine.registry import Annotate, Made
 from engine.slug import slug
 from engine.source import CHUNK
+from engine.step import Gather, Step
 from engine.store.store import Store
 from engine.values import Json, Packed
 
@@ -63,6 +65,7 @@ class Outputs:
         self, plan: Plan, store: Store, annotators: list[Annotate], warn: Callable[[str], None]
     ) -> None:
         self._plan, self._store, self._annotators, self._warn = plan, store, annotators, warn
+        self._documents: dict[str, str] = {}
         self.inscribed = False
         """Whether the graph went into any picture."""
 
@@ -82,26 +85,47 @@ class Outputs:
 
     def _written(self, output: str, packed: Packed, folder: Path, name: str) -> Written:
         files: list[Path] = []
-        pictures = 0
+        pictures: Counter[str] = Counter()
         for part in packed.parts:
             data = part.data
             if part.media == "image/png":
-                data = self.inscribe(data, self._plan.checked.graph.outputs[output].node, pictures)
-                pictures += 1
+                step = self._maker(self._plan.checked.outputs[output].node, part.name)
+                data = self.inscribe(data, step, pictures[step])
+                pictures[step] += 1
             series = _Series(folder, f"{slug(name)}-{slug(output)}", SUFFIXES.get(part.media, ".bin"))
             files.append(series.add(data, files))
         value = packed.meta if packed.type == "json" else None
         return Written(packed.type, tuple(files), packed.digest, value)
 
-    @cached_property
-    def _document(self) -> str:
+    def _maker(self, node: str, part: str) -> str:
+        """The id of the step that made a part: of a node that goes through lists, one of its elements."""
+        step = self._plan.steps[node]
+        place = part.split("/")
+        while isinstance(step, Gather):
+            assert step.children is not None
+            step = step.children[int(place.pop(0))]
+        return step.id
+
+    def _document(self, step: Step) -> str:
+        """The graph as it made this picture: of inputs that were swept, with the value that it has."""
         checked = self._plan.checked
-        return documents.dump(checked.graph.with_defaults(checked.values))
+        whole = self._plan.steps[step.id.partition("[")[0]]
+        axes = whole.bound.lift.axes if whole.bound.lift is not None else ()
+        own = {
+            axis.name[1:]: checked.values[axis.name[1:]][n]  # type: ignore[index]
+            for axis, n in zip(axes, step.at, strict=False)
+            if axis.sweep
+        }
+        spelled = str(own)
+        if spelled not in self._documents:
+            graph = bundled(checked.graph, checked.read).with_defaults({**checked.values, **own})
+            self._documents[spelled] = documents.dump(graph)
+        return self._documents[spelled]
 
     def inscribe(self, data: bytes, step: str, index: int) -> bytes:
         """A PNG file with the graph and what the node packs say of it; see `files.Inscribe`."""
         self.inscribed = True
-        texts = {CHUNK: self._document}
+        texts = {CHUNK: self._document(self._plan.steps[step])}
         for annotate in self._annotators:
             try:
                 said = annotate(self._made(step), step, index)
@@ -122,9 +146,12 @@ class Outputs:
         ahead = [target]
         while ahead:
             step = self._plan.steps[ahead.pop()]
-            if step.id in made:
+            if step.id in made or isinstance(step, Gather):
                 continue
-            links = {name: link.node for name, link in step.bound.links.items()}
+            links = {
+                source.input: next((one.id for one in source.step.elements()), source.step.id)
+                for source in step.sources
+            }
             key = (step.leader or step).key
             meta = _Meta(self._store, key, tuple(step.bound.type.outputs))
             made[step.id] = Made(step.bound.type.name, step.bound.literals, links, meta)

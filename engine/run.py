@@ -7,28 +7,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from engine.context import Cancel, Context
-from engine.errors import Cancelled, NodeError, Problem, explained
-from engine.events import Done, Emit, Event, Failed, Finished, Planned, Skipped, Started, State
+from engine.crew import Crew
+from engine.errors import Cancelled, GraphError, NodeError, Problem, explained
+from engine.events import Done, Emit, Event, Failed, Finished, Grown, Planned, Skipped, Started, State
+from engine.expand import expanded
 from engine.files import Files
-from engine.keys import step_key
+from engine.graph import Graph
+from engine.lazy import Lazy
 from engine.lifecycles.lifecycle import Lifecycle
 from engine.node import outputs_of
-from engine.plan import Plan, Step
+from engine.plan import Plan, decide
 from engine.residency import Residency
 from engine.schedule import Job, Schedule
-from engine.store.store import Result, Store, Tier
-from engine.values import Packed, pack, wire_of
+from engine.step import Gather, Spread, Step
+from engine.steps import Lacking, Unreadable
+from engine.store.store import Result, Store
+from engine.values import Packed, joined, pack, wire_of
 
 CANCELLED = "the run was cancelled"
 
 STALL_SECONDS = 0.003
 """How long ready work may wait for a busy thread before another one is put to it."""
-LOOK_SECONDS = 0.02
-"""How often to look whether there is such work."""
+IDLE_LOOKS = 20
+"""After how many looks without such work nobody looks any more, until there is some."""
+
+_WORST = ("failed", "cancelled", "skipped", "done", "cached")
+_Body = Callable[[Job, dict[str, object]], Mapping[str, object]]
 
 
 @dataclass(slots=True)
@@ -39,9 +49,15 @@ class NodeReport:
     cache: str = "none"
     """Where its result came from: `none` (computed), `memory` or `disk`."""
     seconds: float = 0.0
-    reason: str = ""
+    said: str = ""
     problem: Problem | None = None
     trace: str = field(default="", repr=False)
+    step: Step | None = field(default=None, repr=False)
+
+    @property
+    def reason(self) -> str:
+        """Why it fared so, in words."""
+        return self.said or (self.step.reason if self.step is not None else "")
 
 
 @dataclass(slots=True)
@@ -63,8 +79,27 @@ class _Lost(Exception):
         self.job = job
 
 
+@dataclass(frozen=True, slots=True)
+class _Wants:
+    """A step has found that it needs the results of others first."""
+
+    steps: Sequence[Step]
+
+
+class _Settled:
+    """A step has all that it needs to be done, and no result of its own at hand."""
+
+
+_SETTLED = _Settled()
+
+_Outcome = Result | _Settled | _Wants | Job | None
+"""Of one step: its result, what it waits for, the parent whose result was lost, or nothing and a report."""
+
+
 class Run:
     """One walk over one plan.
+
+    The thread that calls `go` does the steps itself, and others join it while it does not keep up.
 
     Args:
         plan: what to do.
@@ -75,6 +110,7 @@ class Run:
         cancel: stops the run between steps, and inside those that track.
         lifecycles: what wraps each step, outermost first.
         workers: how many steps may run at once; accelerator nodes run one at a time all the same.
+        crew: where further threads come from.
     """
 
     def __init__(
@@ -89,38 +125,46 @@ class Run:
         cancel: Cancel | None = None,
         lifecycles: Sequence[Lifecycle] = (),
         workers: int = 4,
+        crew: Crew | None = None,
     ) -> None:
         self._plan, self._store = plan, store
         self._files, self._residency, self._device = files, residency, device
         self._listener, self._cancel = emit, cancel or Cancel()
         self._lifecycles, self._workers = tuple(lifecycles), max(1, workers)
-        self._schedule = Schedule(plan)
+        self._crew = crew or Crew()
+        self._schedule = Schedule()
         self._reports: dict[Step, NodeReport] = {}
         self._lock = threading.Lock()  # around the schedule and the counts below
-        self._threads = 0
+        self._news = threading.Condition(self._lock)
+        self._threads = 1
+        self._busy = 0
         self._settled = 0
+        self._watched = self._waiting = False
         self._over = threading.Event()
+        self._making = threading.RLock()  # around the making of further steps
         self._telling = threading.RLock()
         self._fault: BaseException | None = None
+        plan.maker.value_of = self._value_of
 
     def go(self) -> Report:
         """Run to the end: until every demanded step is done, failed, skipped or cancelled."""
         start = time.perf_counter()
         self._emit(Planned(self._plan))
-        targets = {node: self._schedule.job(node) for node in self._plan.targets}
+        steps = self._plan.steps
         with self._lock:
+            targets = {node: self._schedule.job(steps[node]) for node in self._plan.targets}
             for job in targets.values():
                 job.users += 1  # keeps the result until the outputs are taken
                 self._schedule.demand(job)
         while True:
             self._work_off()
-            outputs, lost = self._outputs(targets)
+            outputs, lost = self._outputs()
             if not lost:
                 break
             with self._lock:
                 for job in lost:
                     self._schedule.revive(job)
-        nodes = {node: self._report(node, step) for node, step in self._plan.steps.items()}
+        nodes = {node: self._report(step) for node, step in steps.items()}
         states = {report.state for report in nodes.values()}
         state = "cancelled" if "cancelled" in states else "failed" if "failed" in states else "done"
         seconds = time.perf_counter() - start
@@ -129,66 +173,86 @@ class Run:
             raise self._fault
         return Report(state, seconds, nodes, outputs)
 
-    # Threads: one is put to the ready steps, and more when it does not keep up.
+    # Threads: the caller's does the steps, and more join it when it does not keep up.
 
     def _work_off(self) -> None:
         with self._lock:
             if not self._schedule.has_ready:
                 return
-            self._over.clear()
-            self._hire()
         try:
-            seen = -1
-            while not self._over.wait(STALL_SECONDS if self._could_hire() else LOOK_SECONDS):
-                with self._lock:
-                    if self._settled == seen and self._could_hire():
-                        self._hire()
-                    seen = self._settled
-        except BaseException:  # Ctrl-C lands in this thread: let the steps come to an end before it goes on
-            self._cancel.ask()
-            self._over.wait()
-            raise
+            self._serve(staying=True)
+        finally:
+            self._over.set()
+            with self._lock:
+                while self._busy:  # after a fault: let the steps of other threads come to an end
+                    self._news.wait()
+            self._over = threading.Event()
+            self._watched = False
         if self._fault is not None and self._schedule.unsettled:
             raise self._fault
 
-    def _could_hire(self) -> bool:
-        return self._threads < self._workers and self._schedule.has_ready
-
-    def _hire(self) -> None:
-        thread = threading.Thread(target=self._serve, name=f"safelight-{self._threads}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the machine gives no more threads; those there are will do
-            if not self._threads:
-                raise
-        else:
-            self._threads += 1
-
-    def _serve(self) -> None:
-        """What each thread does: take a ready step, do it, settle it; until none is ready."""
+    def _serve(self, staying: bool) -> None:
+        """Take a ready step, do it, settle it; until none is ready, or if staying, until all are settled."""
         with self._lock:
             try:
-                while (job := self._schedule.take()) is not None:
+                while True:
+                    job = self._schedule.take() if self._workers else None
+                    if job is None:
+                        if not staying or not self._busy:
+                            return
+                        self._waiting = True
+                        self._news.wait()
+                        self._waiting = False
+                        continue
+                    if self._schedule.has_ready and not self._watched and self._workers > 1:
+                        self._watched = True
+                        self._crew.hire(partial(self._watch, self._over))
+                    self._busy += 1
                     self._lock.release()
                     try:
                         outcome = self._do(job)
                     finally:
                         self._lock.acquire()
+                        self._busy -= 1
                     self._settle(job, outcome)
-            except BaseException as error:  # a fault of the engine itself: nothing more is begun
+                    if self._waiting:
+                        self._news.notify()
+            except BaseException as error:  # a fault of the engine, or Ctrl-C: nothing more is begun
                 self._fault = error
                 self._workers = 0
                 self._cancel.ask()
+                if staying:
+                    raise
             finally:
-                self._threads -= 1
-                if not self._threads:
-                    self._over.set()
+                if not staying:
+                    self._threads -= 1
+                self._news.notify_all()
 
-    def _settle(self, job: Job, outcome: Result | Job | None) -> None:
+    def _watch(self, over: threading.Event) -> None:
+        """Hire a thread whenever ready work has waited for a while; until the run is over."""
+        seen, idle = -1, 0
+        while not over.wait(STALL_SECONDS):
+            with self._lock:
+                ready = self._schedule.has_ready
+                if ready and self._settled == seen and self._threads < self._workers:
+                    self._threads += 1
+                    if not self._crew.hire(partial(self._serve, staying=False)):
+                        self._threads -= 1
+                seen = self._settled
+                idle = 0 if ready else idle + 1
+                if idle > IDLE_LOOKS and over is self._over:
+                    self._watched = False
+                    return
+
+    def _settle(self, job: Job, outcome: _Outcome) -> None:
         schedule = self._schedule
         if isinstance(outcome, Result):
             schedule.done(job, outcome)
-        elif outcome is not None:
+        elif outcome is _SETTLED:
+            schedule.done(job, None)
+        elif isinstance(outcome, _Wants):
+            schedule.wait(job, outcome.steps)
+        elif isinstance(outcome, Job):
             schedule.lost(job, outcome)
         else:
             schedule.broke(job, "cancelled" if self._reports[job.step].state == "cancelled" else "failed")
@@ -198,67 +262,160 @@ class Run:
         given_up, schedule.given_up = schedule.given_up, []
         for other in given_up:
             reason = CANCELLED if other.state == "cancelled" else other.because
-            self._reports[other.step] = NodeReport(other.state, reason=reason)
+            self._reports[other.step] = NodeReport(other.state, said=reason)
             if other.state == "skipped":
                 self._emit(Skipped(other.step.id, reason))
 
     # One step, outside the lock.
 
-    def _do(self, job: Job) -> Result | Job | None:
-        """Do one step: its result, or the parent whose result was lost, or None and a report on why."""
+    def _do(self, job: Job) -> _Outcome:
+        """Do one step, or find out what it needs for that."""
         step = job.step
         start = time.perf_counter()
-        held: Tier | None = None
+        answered = False
         try:
             self._cancel.check()
+            if isinstance(step, Gather | Spread):
+                return self._do_list(step)
+            if step.late and (outcome := self._find_out(job)) is not None:
+                return outcome
             inputs = self._inputs(step)
-            if step.late and step.keep:
-                step.key = self._late_key(step, inputs)
-                held = next((found.tier for found in self._store.where([step.key]).values()), None)
-            result, answered = self._through_lifecycles(step, inputs, start)
+            body = self._body if job.expansion is None else self._expansion
+            result, answered = self._through_lifecycles(job, inputs, start, body)
         except _Lost as lost:
             return lost.job
+        except _Returned as returned:
+            return self._expand(job, returned.graph, time.perf_counter() - start)
         except Cancelled:
             seconds = time.perf_counter() - start
-            self._reports[step] = NodeReport("cancelled", seconds=seconds, reason=CANCELLED)
+            self._reports[step] = NodeReport("cancelled", seconds=seconds, said=CANCELLED)
             return None
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:  # whatever a node raises, SystemExit too, fails that node alone
             self._failed(step, error, time.perf_counter() - start)
             return None
-        seconds = time.perf_counter() - start
-        cache = (held or "disk") if answered else "none"
-        self._reports[step] = NodeReport("cached" if answered else "done", cache, seconds, step.reason)
-        if self._listener is not None:
-            self._emit(Done(step.id, seconds, cache))
+        self._told(step, time.perf_counter() - start, "disk" if answered else "none")
         return result
 
-    def _inputs(self, step: Step) -> dict[str, object]:
-        inputs: dict[str, object] = dict(step.bound.literals)
-        for name, link in step.bound.links.items():
-            job = self._schedule.job(link.node)
-            result = job.result
+    def _told(self, step: Step, seconds: float, cache: str) -> None:
+        state = "done" if cache == "none" else "cached"
+        self._reports[step] = NodeReport(state, cache, seconds, step=step)
+        if self._listener is not None:
+            self._emit(Done(step.id, seconds, cache))
+
+    def _find_out(self, job: Job) -> _Outcome:
+        """What a step will be whose key the plan could not know; None if nothing is left but to do it."""
+        step, maker = job.step, self._plan.maker
+        if step.key is None:
+            node_type = step.bound.type
+            if node_type.lazy and step.asked is None:
+                maker.decide(step, self._inputs(step))
+                asked: frozenset[str] = step.asked or frozenset()
+                step.sources = tuple(
+                    source
+                    for source in step.sources
+                    if source.input not in node_type.lazy or source.input in asked
+                )
+                step.parents = tuple(dict.fromkeys([source.step for source in step.sources]))
+            if node_type.reads_world:
+                if missing := self._missing(step):
+                    return _Wants(missing)
+                inputs = _given(step, self._inputs(step))
+                step.fingerprint = node_type.cls(**inputs).fingerprint(self._files)
+            key = maker.key(step, step.fingerprint)
+            if key is None:
+                missing = self._missing(step)
+                if not missing:  # an ancestor acts on the world in a way that nothing can name
+                    return None
+                return _Wants(missing)
+            with self._making:
+                step.key = key
+                leader = maker.leads(step)
+            if leader is not step:
+                step.leader = leader
+                step.action = "share"
+        if step.leader is not None:
+            if self._schedule.found(step.leader) is None or self._missing(step, step.leader):
+                return _Wants([step.leader])
+            leading = self._schedule.job(step.leader)
+            result = leading.result or (self._store.load(step.key) if step.keep else None)
             if result is None:
-                key = job.step.key
-                result = self._store.load(key) if key is not None and job.step.keep else None
-                if result is None or link.output not in result.outputs:
-                    raise _Lost(job)
-                job.result = result
-            inputs[name] = result.outputs[link.output]
+                raise _Lost(leading)
+            return result
+        if step.keep and not job.revived:
+            held = self._store.where([step.key]).get(step.key)
+            if held is not None:
+                step.action, step.tier, step.made = "reuse", held.tier, held.made
+                self._told(step, 0.0, held.tier)
+                return _SETTLED
+        missing = self._missing(step)
+        return _Wants(missing) if missing else None
+
+    def _missing(self, step: Step, *more: Step) -> list[Step]:
+        """Those of the steps whose results it takes that are not done yet."""
+        missing = []
+        with self._lock:
+            for parent in more or step.parents:
+                job = self._schedule.found(parent)
+                if job is None or job.state not in ("reused", "done"):
+                    missing.append(parent)
+        return missing
+
+    def _do_list(self, step: Gather | Spread) -> _Outcome:
+        if isinstance(step, Gather):
+            missing = self._missing(step, *(step.children or ())) if step.children else []
+            return _Wants(missing) if missing else _SETTLED
+        with self._making:
+            try:
+                more = self._plan.maker.spread(step.gather)
+            except Lacking as lacking:
+                return _Wants(lacking.steps)
+            except Unreadable as error:
+                problem = error.problem
+                raise NodeError(problem.message, hint=problem.hint, code=problem.code) from None
+            decide(more, set(), self._store)
+        self._emit(Grown(step.id, more))
+        return _SETTLED
+
+    def _inputs(self, step: Step) -> dict[str, object]:
+        """The values of a step's inputs, as far as they have been asked for."""
+        inputs: dict[str, object] = dict(step.bound.literals)
+        lazy = step.bound.type.lazy
+        for source in step.sources:
+            if lazy and step.asked is None and source.input in lazy:
+                continue
+            inputs[source.input] = self._value(source.step, source.output, source.path)
         return inputs
 
-    def _late_key(self, step: Step, inputs: Mapping[str, object]) -> str:
-        """The key of a step that has learned only now which file it reads, or whose ancestor has."""
-        keys: dict[str, str] = {}
-        for link in step.bound.links.values():
-            key = self._schedule.job(link.node).step.key
-            assert key is not None  # a kept step has kept parents, and those are done
-            keys[link.node] = key
-        cls = step.bound.type.cls
-        if step.bound.type.reads_world:
-            step.fingerprint = cls(**inputs).fingerprint(self._files)
-        return step_key(step.bound, keys, step.fingerprint, self._plan.device)
+    def _value(self, step: Step, output: str, path: tuple[int, ...]) -> Any:
+        if isinstance(step, Gather):
+            return [self._value(child, output, ()) for child in step.children or ()]
+        with self._lock:
+            job = self._schedule.job(step)
+        result = job.result
+        if result is None:
+            key = step.key
+            result = self._store.load(key) if key is not None and step.keep else None
+            if result is None or output not in result.outputs:
+                raise _Lost(job)
+            job.result = result
+        value: Any = result.outputs[output]
+        for index in path:
+            value = value[index]
+        return value
 
-    def _through_lifecycles(self, step: Step, inputs: dict[str, object], start: float) -> tuple[Result, bool]:
+    def _value_of(self, step: Step, output: str) -> object:
+        job = self._schedule.found(step)
+        result = None if job is None else job.result
+        if result is None:
+            raise KeyError(output)
+        return result.outputs[output]
+
+    def _through_lifecycles(
+        self, job: Job, inputs: dict[str, object], start: float, body: _Body
+    ) -> tuple[Result, bool]:
+        step = job.step
         entered: list[Lifecycle] = []
         result: Result | None = None
         answered = False
@@ -271,8 +428,9 @@ class Run:
                     break
                 entered.append(lifecycle)
             if result is None:
-                outputs = self._body(step, inputs)
-                result = Result(outputs, time.perf_counter() - start, time.time(), step.bound.type.id)
+                outputs = body(job, inputs)
+                seconds = job.spent + time.perf_counter() - start
+                result = Result(outputs, seconds, time.time(), step.bound.type.id)
         except BaseException as error:
             fault = error
         for lifecycle in reversed(entered):
@@ -285,15 +443,19 @@ class Run:
         assert result is not None
         return result, answered
 
-    def _body(self, step: Step, inputs: dict[str, object]) -> Mapping[str, object]:
+    def _body(self, job: Job, inputs: dict[str, object]) -> Mapping[str, object]:
+        step = job.step
         if self._listener is not None:
             self._emit(Started(step.id))
         node_type = step.bound.type
-        node = node_type.cls(**inputs)
+        node = node_type.cls(**(_given(step, inputs) if node_type.lazy else inputs))
         ctx = Context(step.id, self._emit, self._cancel, self._files, self._residency, self._device)
-        outputs = outputs_of(node_type, node.run(ctx))
+        returned = node.run(ctx)
+        if isinstance(returned, Graph):
+            raise _Returned(returned)
+        outputs = outputs_of(node_type, returned)
         spelled: dict[str, object] = {}
-        for name, kind in node_type.outputs.items():
+        for name, kind in step.bound.outputs.items():
             if not kind.holds(outputs[name]):
                 raise TypeError(f"output {name!r} is {wire_of(outputs[name])} where {kind} was declared")
             spelled[name] = kind.spelled(outputs[name])
@@ -302,46 +464,113 @@ class Run:
             raise NodeError("what it reads changed while it was read", hint=hint, code="changed_file")
         return spelled
 
+    def _expansion(self, job: Job, inputs: dict[str, object]) -> Mapping[str, object]:
+        """The outputs of a step whose node returned a graph, now that the graph's steps are done."""
+        return {
+            source.input: self._value(source.step, source.output, source.path)
+            for source in job.expansion or ()
+            if source.output
+        }
+
+    def _expand(self, job: Job, graph: Graph, seconds: float) -> _Outcome:
+        """Put the steps of a graph that a node returned in its place."""
+        step = job.step
+        job.spent += seconds
+        try:
+            with self._making:
+                before = len(self._plan.maker.order)
+                job.expansion = expanded(self._plan, self._store, step, graph)
+                more = self._plan.maker.order[before:]
+        except BaseException as error:
+            self._failed(step, error, job.spent)
+            return None
+        self._emit(Grown(step.id, more))
+        return _Wants([source.step for source in job.expansion])
+
     def _failed(self, step: Step, error: BaseException, seconds: float) -> None:
         problem, trace = explained(error, step.id, step.bound.type.name)
+        if isinstance(error, GraphError) and error.problems:
+            problem = error.problems[0]
         self._reports[step] = NodeReport("failed", "none", seconds, problem.message, problem, trace)
         self._emit(Failed(step.id, seconds, problem, trace))
 
     # What the run leaves behind.
 
-    def _outputs(self, targets: Mapping[str, Job]) -> tuple[dict[str, Packed], list[Job]]:
+    def _outputs(self) -> tuple[dict[str, Packed], list[Job]]:
         """The declared outputs as bytes, and the jobs whose bytes the store has lost."""
         outputs: dict[str, Packed] = {}
         lost: list[Job] = []
-        for name, link in self._plan.checked.graph.outputs.items():
-            job = targets.get(link.node)
-            if job is None or job.state not in ("done", "reused"):
+        for name, link in self._plan.checked.outputs.items():
+            if link.node not in self._plan.targets:
                 continue
-            key = job.step.key if job.step.keep else None
+            step = self._plan.steps[link.node]
             try:
-                packed = self._store.packed(key, link.output) if key is not None else None
-                if packed is None and job.result is not None:
-                    packed = pack(job.result.outputs[link.output])
+                packed = self._packed(step, link.output)
+            except _Lost as error:
+                lost.append(error.job)
+                continue
             except Exception as error:  # the code of a node pack may raise anything
-                self._failed(job.step, error, 0.0)
+                self._failed(step.leader or step, error, 0.0)
                 continue
             if packed is not None:
                 outputs[name] = packed
-            else:
-                lost.append(job)
         return outputs, lost
 
-    def _report(self, node: str, step: Step) -> NodeReport:
+    def _packed(self, step: Step, output: str) -> Packed | None:
+        """One output as bytes, or None if it did not come to be."""
+        if isinstance(step, Gather):
+            if step.children is None:
+                return None
+            items = [self._packed(child, output) for child in step.children]
+            found = [item for item in items if item is not None]
+            return joined(found) if len(found) == len(items) else None
+        job = self._schedule.found(step)
+        if job is None and step.action != "reuse":
+            return None
+        if job is not None and job.state not in ("done", "reused"):
+            return None
+        packed = self._store.packed(step.key, output) if step.key is not None and step.keep else None
+        if packed is None and job is not None and job.result is not None:
+            packed = pack(job.result.outputs[output])
+        if packed is None:
+            raise _Lost(job or self._schedule.job(step))
+        return packed
+
+    def _report(self, step: Step) -> NodeReport:
+        if isinstance(step, Gather):
+            return self._report_of_list(step)
         leader = step.leader or step
         report = self._reports.get(leader)
         if leader is not step and (report is None or report.state in ("done", "cached")):
-            return NodeReport("cached", leader.tier or "memory", reason=step.reason)
+            return NodeReport("cached", leader.tier or "memory", step=step)
         if report is not None:
             return report
-        job = self._schedule.found(node)
+        job = self._schedule.found(step)
         if job is not None and job.state in ("waiting", "ready", "running"):
-            return NodeReport("cancelled", reason=CANCELLED)
-        return NodeReport("cached", step.tier or "none", reason=step.reason)
+            return NodeReport("cancelled", said=CANCELLED)
+        if step.maybe and step.action == "unneeded":
+            return NodeReport("skipped", step=step)
+        return NodeReport("cached", step.tier or "none", step=step)
+
+    def _report_of_list(self, gather: Gather) -> NodeReport:
+        """How a node fared that went through lists."""
+        if gather.spread is not None and (report := self._reports.get(gather.spread)) is not None:
+            return report
+        elements = [self._report(step) for step in gather.elements()]
+        if gather.children is None:
+            state = "skipped" if self._schedule.found(gather) is None else "cancelled"
+            return self._reports.get(gather) or NodeReport(state, step=gather)
+        states = {report.state for report in elements}
+        worst = next((state for state in _WORST if state in states), "cached")
+        caches = {report.cache for report in elements if report.state == "cached"}
+        first = next((report for report in elements if report.state == worst), None)
+        return NodeReport(
+            worst,
+            "none" if worst != "cached" else "disk" if "disk" in caches else "memory",
+            sum(report.seconds for report in elements),
+            step=gather,
+            problem=first.problem if first is not None and worst == "failed" else None,
+        )
 
     def _emit(self, event: Event) -> None:
         with self._telling:
@@ -354,3 +583,24 @@ class Run:
                 self._fault = error
                 if not isinstance(error, Exception):  # Ctrl-C inside the listener
                     self._cancel.ask()
+
+
+class _Returned(Exception):
+    """A node returned a graph, to be run in its place."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+
+
+def _given(step: Step, inputs: Mapping[str, object]) -> dict[str, object]:
+    """Inputs as a node with lazy ones takes them: those that it did not ask for are empty."""
+    asked, lazy = step.asked or frozenset(), step.bound.type.lazy
+    given: dict[str, object] = {}
+    wired = {source.input for source in step.sources}
+    for name, value in inputs.items():
+        if name not in lazy:
+            given[name] = value
+        elif name in asked:
+            given[name] = Lazy(value) if name in wired else value
+    return given | {name: Lazy() for name in lazy - asked}

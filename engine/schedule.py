@@ -7,11 +7,12 @@ around it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Literal
 
-from engine.plan import Plan, Step
+from engine.step import Gather, Source, Step
 from engine.store.store import Result
 
 JobState = Literal["idle", "waiting", "ready", "running", "reused", "done", "failed", "skipped", "cancelled"]
@@ -36,37 +37,40 @@ class Job:
     result: Result | None = None
     because: str = ""
     """Why it was skipped."""
+    revived: bool = False
+    """True if its result was lost, so that the store is not to be trusted with it."""
+    expansion: Sequence[Source] | None = None
+    """Where its outputs come from, if its node returned a graph."""
+    spent: float = 0.0
+    """Seconds that it took to return that."""
 
 
 class Schedule:
     """The demanded part of a plan; ready jobs come in the plan's order, accelerator jobs one at a time."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self) -> None:
         self.unsettled = 0
         """How many demanded jobs are neither done nor given up."""
         self.given_up: list[Job] = []
         """Jobs that were skipped or cancelled because of others, for the caller to take and tell."""
-        self._steps = plan.steps
         self._jobs: dict[Step, Job] = {}
         self._pool: list[tuple[int, Job]] = []
         self._lane: list[tuple[int, Job]] = []
         self._lane_busy = False
 
-    def job(self, node: str) -> Job:
-        """The job that makes the result of a node; equal steps share one."""
-        step = self._steps[node]
-        return self._job(step.leader or step)
-
-    def found(self, node: str) -> Job | None:
-        """The same, or None if nobody demanded it."""
-        step = self._steps[node]
-        return self._jobs.get(step.leader or step)
-
-    def _job(self, step: Step) -> Job:
+    def job(self, step: Step) -> Job:
+        """The job that makes the result of a step; equal steps share one."""
         job = self._jobs.get(step)
         if job is None:
-            job = self._jobs[step] = Job(step)
+            step = step.leader or step
+            job = self._jobs.get(step)
+            if job is None:
+                job = self._jobs[step] = Job(step)
         return job
+
+    def found(self, step: Step) -> Job | None:
+        """The same, or None if nobody demanded it."""
+        return self._jobs.get(step) or (self._jobs.get(step.leader) if step.leader is not None else None)
 
     @property
     def has_ready(self) -> bool:
@@ -87,7 +91,7 @@ class Schedule:
             step.action = "run"
             job.state = "waiting"
             self.unsettled += 1
-            job.parents = tuple(dict.fromkeys(self._job(parent.leader or parent) for parent in step.parents))
+            job.parents = tuple(dict.fromkeys([self.job(parent) for parent in step.parents]))
             broken = None
             for parent in job.parents:
                 parent.users += 1
@@ -119,8 +123,30 @@ class Schedule:
         job.state = "running"
         return job
 
-    def done(self, job: Job, result: Result) -> None:
-        """A running job has its result."""
+    def wait(self, job: Job, steps: Iterable[Step]) -> None:
+        """A running job has found that it needs the results of these steps, too."""
+        if job.step.lane:
+            self._lane_busy = False
+        job.state = "waiting"
+        broken: Job | None = None
+        more = [one for one in dict.fromkeys(map(self.job, steps)) if one not in job.parents]
+        job.parents += tuple(more)
+        for parent in more:
+            parent.users += 1
+            self.demand(parent)
+        for parent in job.parents:
+            if parent.state in BROKEN:
+                broken = parent
+            elif parent.state not in ("reused", "done"):
+                job.waits += 1
+                parent.consumers.append(job)
+        if broken is not None:
+            self._give_up(broken, [job])
+        elif not job.waits:
+            self._make_ready(job)
+
+    def done(self, job: Job, result: Result | None) -> None:
+        """A running job has its result; without one, what follows finds it in the store."""
         job.result = result
         self._settle(job, "done")
         for consumer in job.consumers:
@@ -139,7 +165,7 @@ class Schedule:
 
     def lost(self, job: Job, parent: Job) -> None:
         """A running job found the result of a parent gone: make it again, then the job."""
-        if job.step.bound.type.accelerator:
+        if job.step.lane:
             self._lane_busy = False
         job.state = "waiting"
         self.revive(parent)
@@ -148,6 +174,9 @@ class Schedule:
         elif parent.state == "done":  # somebody else missed it first, and it has been made again since
             self._make_ready(job)
         else:
+            if parent not in job.parents:  # an element of a list that it takes as a whole
+                job.parents += (parent,)
+                parent.users += 1
             job.waits += 1
             parent.consumers.append(job)
 
@@ -155,25 +184,34 @@ class Schedule:
         """Compute what the plan meant to reuse, or what was let go, since the store does not have it."""
         if job.state == "reused" or (job.state == "done" and job.result is None):
             job.step.action, job.step.tier = "run", None
-            job.state = "idle"
-            self.demand(job)
+            job.state, job.revived = "idle", True
+        self.demand(job)
 
     def _make_ready(self, job: Job) -> None:
         job.state = "ready"
-        lane = self._lane if job.step.bound.type.accelerator else self._pool
+        lane = self._lane if job.step.lane else self._pool
         heappush(lane, (job.step.index, job))
 
     def _settle(self, job: Job, state: JobState) -> None:
-        if job.step.bound.type.accelerator and job.state == "running":
+        if job.step.lane and job.state == "running":
             self._lane_busy = False
         job.state = state
         self.unsettled -= 1
-        for parent in job.parents:
+        if not job.users:
+            job.result = None
+        elif state == "done" and isinstance(job.step, Gather):
+            return  # its elements are its result, and stay until nobody needs it any more
+        self._release(job)
+
+    def _release(self, job: Job) -> None:
+        """Let go of what a settled job took."""
+        parents, job.parents = job.parents, ()
+        for parent in parents:
             parent.users -= 1
             if not parent.users:
                 parent.result = None
-        if not job.users:
-            job.result = None
+                if isinstance(parent.step, Gather) and parent.state == "done":
+                    self._release(parent)
 
     def _give_up(self, root: Job, stack: list[Job]) -> None:
         state: JobState = "cancelled" if root.state == "cancelled" else "skipped"

@@ -14,12 +14,15 @@ from engine import devices, source
 from engine import plan as planning
 from engine.claims import Claims
 from engine.context import Cancel
+from engine.crew import Crew
 from engine.digests import FileDigests
 from engine.errors import GraphError
 from engine.events import Emit, Event
 from engine.files import Files
 from engine.graph import Graph
+from engine.inline import Read
 from engine.journal import Journal
+from engine.library import library
 from engine.lifecycles.cached import Cached
 from engine.lifecycles.guarded import Guarded
 from engine.lifecycles.lifecycle import Lifecycle
@@ -31,6 +34,7 @@ from engine.settings import Settings
 from engine.store.disk import Disk
 from engine.store.memory import Memory
 from engine.store.tiered import Tiered
+from engine.sweep import Sweep
 from engine.values import Json
 from engine.watch import Watch
 
@@ -59,6 +63,7 @@ class Session:
         self.settings = settings
         self._registry, self._warn, self._local = registry, warn, local
         self.cancelling = Cancel()
+        self._crew = Crew()
         self._planned: tuple[int, bytes] = (0, b"")  # the last plan, and the news of the claims before it
 
     def __enter__(self) -> Self:
@@ -98,6 +103,11 @@ class Session:
         return Claims(self.settings.store_folder if self.settings.disk_budget else None, self._warn)
 
     @cached_property
+    def library(self) -> Read:
+        """Reads the graphs that graphs name by file; those of a graph without a folder are the home's."""
+        return library(self.settings.home / "graphs", self._local)
+
+    @cached_property
     def digests(self) -> FileDigests:
         """The remembered digests of files."""
         return FileDigests(self.settings.store_folder / "digests.sqlite")
@@ -123,13 +133,13 @@ class Session:
         """The graph in a file, or in a picture that carries one; see `source.load`."""
         return source.load(path)
 
-    def check(self, graph: Graph, values: Mapping[str, Json] | None = None) -> checking.Checked:
+    def check(self, graph: Graph, values: Mapping[str, Json | Sweep] | None = None) -> checking.Checked:
         """Every problem of a graph; see `check.check`. Packs that were saved since are read again."""
         self.registry.refresh()
-        return checking.check(graph, self.registry, values)
+        return checking.check(graph, self.registry, values, self.library)
 
     def plan(
-        self, graph: Graph, values: Mapping[str, Json] | None = None, targets: Sequence[str] = ()
+        self, graph: Graph, values: Mapping[str, Json | Sweep] | None = None, targets: Sequence[str] = ()
     ) -> Plan:
         """What a run would do, and why; see `plan.plan`."""
         checked = self.check(graph, values)
@@ -148,7 +158,7 @@ class Session:
     def run(
         self,
         graph: Graph,
-        values: Mapping[str, Json] | None = None,
+        values: Mapping[str, Json | Sweep] | None = None,
         *,
         targets: Sequence[str] = (),
         emit: Emit | None = None,
@@ -193,6 +203,7 @@ class Session:
                     cancel=self.cancelling,
                     lifecycles=lifecycles,
                     workers=self.settings.workers,
+                    crew=self._crew,
                 ).go()
             finally:
                 self.cancelling = Cancel()  # a wish to stop is spent with the run that it stopped

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from engine import foreign, png
 from engine import graph as documents
-from engine import png
 from engine.errors import GraphError, Problem
 from engine.graph import Graph
 
@@ -35,9 +35,13 @@ def load(path: Path) -> Graph:
     if not data.startswith(png.SIGNATURE):
         return _parsed(data, path)
     try:
-        text = png.read_text(data).get(CHUNK)
+        texts = png.read_text(data)
     except ValueError as error:
         raise _refused("bad_picture", f"{path} cannot be read: {error}", None) from None
+    text = texts.get(CHUNK)
+    if text is None and (program := foreign.carried(texts)):
+        message = f"the picture {path} carries no Safelight graph; how it was made, it says as {program} does"
+        raise _refused("other_program", message, foreign.HINT)
     if text is None:
         hint = "take the file as Safelight wrote it: many programs drop the text of a picture"
         raise _refused("no_graph", f"the picture {path} carries no Safelight graph", hint)
@@ -47,8 +51,11 @@ def load(path: Path) -> Graph:
 def _parsed(data: bytes | str, path: Path) -> Graph:
     """A document, whose problems as a whole name its file."""
     try:
-        return documents.parse(data)
+        return dataclasses.replace(documents.parse(data), folder=path.resolve().parent)
     except GraphError as error:
+        if (what := foreign.recognised(data)) is not None:
+            message = f"{path} is {what}, not a Safelight graph"
+            raise _refused("other_program", message, foreign.HINT) from None
         placed = [
             item if item.node else dataclasses.replace(item, message=f"{path}: {item.message}")
             for item in error.problems

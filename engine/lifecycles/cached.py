@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 
 from engine.claims import Claims
-from engine.plan import Step
+from engine.step import Step
 from engine.store.store import Result, Store
 
 DEAR_SECONDS = 0.02

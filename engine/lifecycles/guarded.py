@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.errors import NodeError
-from engine.plan import Step
+from engine.step import Step
 from engine.store.store import Result
 from engine.values import arrays, sha256
 

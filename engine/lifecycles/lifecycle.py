@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from engine.plan import Step
+from engine.step import Step
 from engine.store.store import Result
 
 

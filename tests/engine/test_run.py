@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Callable
@@ -42,7 +43,6 @@ class Silent(Exception):
 
 RAISES: dict[str, Callable[[], BaseException]] = {
     "exit": lambda: SystemExit(3),
-    "interrupt": KeyboardInterrupt,
     "generator": GeneratorExit,
     "stop": lambda: StopIteration("stop"),
     "memory": MemoryError,
@@ -275,26 +275,35 @@ def test_a_listener_that_breaks_harms_no_work_and_is_not_hidden(
         assert bench.run(graph_of(fork())).nodes["good"].cache == "memory"
 
 
-def test_an_interrupt_of_the_waiting_thread_waits_for_the_steps(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = threading.Event.wait
-    main = threading.get_ident()
-
-    def wait(self: threading.Event, timeout: float | None = None) -> bool:
-        if threading.get_ident() == main and CALLS["count"] == 3:
+def test_an_interrupt_stops_the_run_and_comes_out_of_it(bench: Bench) -> None:
+    def emit(event: Event) -> None:
+        if isinstance(event, Progress) and event.node == "count" and not CALLS["interrupted"]:
             CALLS["interrupted"] += 1
-            if CALLS["interrupted"] == 1:
-                raise KeyboardInterrupt
-        return plain(self, timeout if threading.get_ident() != main or timeout is None else 0.0005)
+            threading.Thread(target=_thread.interrupt_main).start()
 
-    planned = bench.plan(graph_of({"count": ("Count", {"to": 5000})}))
-    monkeypatch.setattr(threading.Event, "wait", wait)
+    graph = graph_of(
+        {"first": ("Mix", {"a": 1}), "count": ("Count", {"to": 5000, "a": {"from": "first.out"}})}
+    )
     with pytest.raises(KeyboardInterrupt):
-        bench.walk(planned)
+        bench.run(graph, emit=emit)
+    assert CALLS["count"] < 5000
+    assert bench.plan(graph).steps["first"].action == "reuse", "what is finished is kept"
+
+
+def test_an_interrupt_waits_for_the_steps_of_other_threads(bench: Bench) -> None:
+    both = {"one": ("Count", {"to": 400}), "other": ("Count", {"to": 401})}
+    main, seen = threading.get_ident(), set[int]()
+
+    def emit(event: Event) -> None:
+        seen.add(threading.get_ident())
+        if len(seen) > 1 and threading.get_ident() == main and isinstance(event, Progress):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(graph_of(both), emit=emit)
     reached = CALLS["count"]
-    assert reached < 5000
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("safelight-")]
+    time.sleep(0.05)
+    assert CALLS["count"] == reached, "nobody is at work any more"
 
 
 def test_a_cancel_is_honoured_inside_a_step_and_keeps_what_is_finished(bench: Bench) -> None:
