@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ Environment = tuple[str, Mapping[str, str]]
 
 
 Link = tuple[str, str, str]
-"""Where a wired input came from: the step, the output, and a digest if that is an element of a list."""
+"""Where a wired input came from: the step, the output, and of an element of a list its digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def environment(node_type: NodeType, device: str) -> Environment | None:
 def link(source: Source) -> Link:
     """Where an input of a step comes from."""
     output = source.output + "".join([f"[{n}]" for n in source.path]) if source.path else source.output
-    return source.step.id, output, source.digest or "-"
+    return source.step.id, output, source.digest
 
 
 def digest(value: Json) -> str:
@@ -185,7 +186,7 @@ def _state(plan: Plan, report: Report) -> bytes:
 
 
 def _signature(step: Step) -> str:
-    links = [part for source in step.sources for part in (source.input, *link(source))]
+    links = ["=".join((source.input, *link(source))) for source in step.sources]
     return f"{step.bound.signature.hex()} {canonical(step.fingerprint).decode()} {' '.join(links)}"
 
 
@@ -207,7 +208,10 @@ def _body(record: Record, plan: Plan, report: Report) -> bytes:
         "type": [at[id(step.bound.type)] for step in steps.values()],
         "keys": " ".join([step.key if step.keep and step.key else "-" for step in steps.values()]),
         "wires": [len(step.sources) for step in steps.values()],
-        "links": " ".join([part for source in sources for part in (source.input, *link(source))]),
+        "inputs": " ".join([source.input for source in sources]),
+        "from": " ".join([source.step.id for source in sources]),
+        "outputs": " ".join([link(source)[1] if source.path else source.output for source in sources]),
+        "elements": {str(n): source.digest for n, source in enumerate(sources) if source.digest},
         "reads": {
             node: digest(step.fingerprint) for node, step in steps.items() if step.fingerprint is not None
         },
@@ -273,14 +277,17 @@ def _parsed(data: bytes) -> dict[str, Was]:
 
 
 def _nodes(tree: Any) -> Iterator[tuple[str, Was]]:
-    wires = iter(tree["links"].split())
+    ends = zip(*(tree[name].split() for name in ("inputs", "from", "outputs")), strict=True)
+    wires = enumerate(ends)
     columns = (tree["nodes"].split(), tree["keys"].split(), tree["type"], tree["wires"], tree["literals"])
     for node, key, kind, count, literals in zip(*columns, strict=True):
-        links = {next(wires): (next(wires), next(wires), next(wires)) for _ in range(count)}
+        links: dict[str, Link] = {}
+        for n, (name, step, output) in islice(wires, count):
+            links[name] = step, output, tree["elements"].get(str(n), "")
         long, reads, state = (tree[name].get(node) for name in ("long", "reads", "states"))
         known = None if key == "-" else key
         own = [literals, long or {}, links, reads, known, state or ""]
         yield node, Was(*[*tree["types"][kind], *own])
-    for node, (*head, links, reads, key, state) in tree["kept"].items():
-        own = [{name: tuple(link) for name, link in links.items()}, reads, key, state]
-        yield node, Was(*[*head, *own])
+    for node, (*head, told, reads, key, state) in tree["kept"].items():
+        links = {name: (step, output, digest) for name, (step, output, digest) in told.items()}
+        yield node, Was(*[*head, links, reads, key, state])
