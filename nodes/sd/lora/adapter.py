@@ -1,0 +1,225 @@
+"""What a LoRA says of one module: its tensors, and the change of the module's weight that they make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from nodes.sd.lora import algorithms
+
+_ADDED = frozenset({"lora", "loha", "lokr", "full", "norm"})
+"""Kinds whose change does not depend on the weight: in any order they come to the same."""
+
+_COMPLETE = {"lora": "down", "loha": "w1_b", "glora": "b2"}
+"""Whose first dimension is the rank."""
+
+
+class Misfit(ValueError):
+    """The tensors do not fit each other or the module."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One module's share of a LoRA."""
+
+    kind: str
+    """`lora`, `loha`, `lokr`, `full`, `norm`, `ia3`, `glora` or `oft`."""
+    tensors: Mapping[str, Tensor]
+    """By part, as `grouped` calls them, in the file's dtype."""
+    alpha: float | None = None
+    scale: float | None = None
+    """What stands in a file of alpha / rank, where it is written out."""
+    on_input: bool = False
+
+    @property
+    def is_added(self) -> bool:
+        """Whether the change is the same whatever the weight is, so that the order of several is free."""
+        return self.kind in _ADDED and not self._has_length
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether it changes the weight, and not the bias alone."""
+        return self.kind not in ("full", "norm") or bool(self.tensors.keys() & {"diff", "w_norm"})
+
+    @property
+    def rank(self) -> int | None:
+        """How many directions it adds; None where that means nothing."""
+        part = _COMPLETE.get(self.kind) or next((p for p in ("kw2_b", "kw1_b") if p in self.tensors), None)
+        return self.tensors[part].shape[0] if part else None
+
+    @property
+    def factor(self) -> float:
+        """Alpha / rank, by which the change is multiplied."""
+        if self.scale is not None:
+            return self.scale
+        whole = self.kind == "lokr" and {"kw1", "kw2"} <= self.tensors.keys()
+        if self.alpha is None or self.rank is None or whole or self.kind == "oft":
+            return 1.0
+        return self.alpha / self.rank
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on another device."""
+        return replace(self, tensors={name: tensor.to(device) for name, tensor in self.tensors.items()})
+
+    def cut(self, ranks: int | None) -> Self:
+        """With its first `ranks` directions alone, where it is plain low rank; its factor stays."""
+        if ranks is None or self.kind != "lora" or ranks >= (self.rank or 0) or "mid" in self.tensors:
+            return self
+        up, down = self.tensors["up"][:, :ranks], self.tensors["down"][:ranks]
+        return replace(self, tensors={**self.tensors, "up": up, "down": down}, scale=self.factor)
+
+    def check(self, shape: tuple[int, ...], biased: bool) -> None:
+        """Whether it fits a module, found out without computing anything.
+
+        Raises:
+            Misfit: it does not.
+        """
+        ghost = self.to("meta")
+        try:
+            if self._is_plain:
+                self._product_fits(shape)
+            elif self.has_weight:
+                ghost.delta(torch.empty(shape, device="meta"))
+            change = ghost.bias_delta()
+        except RuntimeError as error:
+            raise Misfit(str(error).splitlines()[0]) from None
+        if change is not None and not (biased and change.numel() == shape[0]):
+            raise Misfit(f"a bias of {change.numel()} numbers for a module of {shape[0]}")
+
+    def added(self, W: Tensor, strength: float) -> Tensor:
+        """A new weight: W and `strength` times the change."""
+        if self._is_plain:
+            up, down = (self._of(part, W).flatten(1) for part in ("up", "down"))
+            whole = torch.addmm(W.flatten(1), up, down, alpha=strength * self.factor)
+            return whole.reshape(W.shape)
+        return torch.add(W, self.delta(W), alpha=strength)
+
+    def delta(self, W: Tensor) -> Tensor:
+        """The change of a weight at strength 1, in its dtype and shape.
+
+        Raises:
+            Misfit: the tensors are for a module of another shape.
+        """
+        if self.kind == "ia3":
+            kept = 1 if self.on_input else 0
+            _same(self.tensors["weight"].numel(), W.shape[kept], "its vector")
+            return algorithms.ia3(W, self._of("weight", W), self.on_input) * self.factor
+        if self.kind == "oft":
+            return self._turned(W) - W
+        change = self._plain(W)
+        if change.numel() != W.numel() or (change.ndim > 1 and change.shape[0] != W.shape[0]):
+            raise Misfit(f"it makes {list(change.shape)} where the module has {list(W.shape)}")
+        change = change.reshape(W.shape) * self.factor
+        if not self._has_length:
+            return change
+        magnitude, per_column = self._length(W)
+        return algorithms.dora(W, change, magnitude, per_column)
+
+    def bias_delta(self) -> Tensor | None:
+        """The change of the bias at strength 1, in float32; None if it stays."""
+        for part in ("diff_b", "b_norm"):
+            if part in self.tensors:
+                return self.tensors[part].float().flatten()
+        bias = self.tensors.get("up_bias")
+        return None if bias is None else bias.float().flatten() * self.factor
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.kind == "lora" and not self._has_length and "mid" not in self.tensors
+
+    def _product_fits(self, shape: tuple[int, ...]) -> None:
+        up, down = self.tensors["up"].shape, self.tensors["down"].shape
+        _same(math.prod(up[1:]), down[0], "the ranks of its two sides")
+        _same(up[0], shape[0], "its outputs")
+        _same(math.prod(down[1:]), math.prod(shape[1:]), "its inputs")
+
+    @property
+    def _has_length(self) -> bool:
+        return bool(self.tensors.keys() & {"dora_scale", "magnitude"})
+
+    def _of(self, part: str, like: Tensor) -> Tensor:
+        return self.tensors[part].to(like)
+
+    def _plain(self, W: Tensor) -> Tensor:
+        have = {name: tensor.to(W) for name, tensor in self.tensors.items()}
+        match self.kind:
+            case "lora" if "mid" in have:
+                return algorithms.tucker(have["up"], have["mid"], have["down"].flatten(1))
+            case "lora":
+                return algorithms.lora(have["up"], have["down"])
+            case "loha":
+                return algorithms.loha(*(self._hadamard(have, number) for number in (1, 2)))
+            case "lokr":
+                return self._kronecker(have, W)
+            case "glora":
+                return self._generalised(have, W)
+            case "full":
+                return have["diff"]
+        return have["w_norm"]
+
+    @staticmethod
+    def _hadamard(have: Mapping[str, Tensor], number: int) -> Tensor:
+        a, b, core = have[f"w{number}_a"], have[f"w{number}_b"], have.get(f"t{number}")
+        return a.flatten(1) @ b.flatten(1) if core is None else algorithms.loha_core(core, a, b)
+
+    @staticmethod
+    def _kronecker(have: Mapping[str, Tensor], W: Tensor) -> Tensor:
+        first = have["kw1"] if "kw1" in have else have["kw1_a"] @ have["kw1_b"]
+        if "kw2" in have:
+            second = have["kw2"]
+        elif "kt2" in have:
+            second = algorithms.lokr_core(have["kt2"], have["kw2_a"], have["kw2_b"])
+        else:
+            second = have["kw2_a"] @ have["kw2_b"].flatten(1)
+        _same(first.ndim, 2, "the sides of its first factor")
+        _same(first.numel() * second.numel(), W.numel(), "its product's numbers")  # before it is made
+        if second.ndim == 2 and W.ndim == 4:
+            _same(W[0].numel() % first.shape[1], 0, "what its first factor leaves over")
+            second = second.reshape(second.shape[0], -1, *W.shape[2:])
+        return algorithms.lokr(first, second)
+
+    @staticmethod
+    def _generalised(have: Mapping[str, Tensor], W: Tensor) -> Tensor:
+        a1, a2, b1, b2 = (have[part].flatten(1) for part in ("a1", "a2", "b1", "b2"))
+        inputs = W[0].numel()
+        if not (a1.shape[0] == inputs and b2.shape[1] == inputs):  # the older order
+            a1, a2, b1, b2 = a2, a1, b2, b1
+        _same(a1.shape[0], inputs, "its inputs")
+        return algorithms.glora(W, a1, a2, b1, b2)
+
+    def _length(self, W: Tensor) -> tuple[Tensor, bool]:
+        if "magnitude" in self.tensors:  # peft's: a number for each output
+            magnitude, per_column = self._of("magnitude", W), False
+        else:
+            magnitude = self._of("dora_scale", W)
+            per_column = magnitude.ndim > 1 and magnitude.shape[0] == 1 and W.shape[0] != 1
+        _same(magnitude.numel(), W.shape[1 if per_column else 0], "the lengths in its dora_scale")
+        return magnitude, per_column
+
+    def _turned(self, W: Tensor) -> Tensor:
+        blocks = self._of("oft_blocks", W)
+        if blocks.ndim not in (3, 4) or blocks.shape[-1] != blocks.shape[-2]:
+            raise Misfit(f"its blocks are {list(blocks.shape)}")
+        _same(blocks.shape[-3] * blocks.shape[-1], W.shape[0], "the rows of its blocks")
+        turned = algorithms.rotations(blocks, self.alpha * W.shape[0] if self.alpha else None)
+        if blocks.ndim == 3:
+            changed = algorithms.oft(W, turned)
+        else:
+            widest = 2 ** (blocks.shape[0] - 1) * blocks.shape[-1]
+            _same(W.shape[0] % widest, 0, f"of the rows, what {widest} do not divide,")
+            changed = algorithms.boft(W, turned)
+        if "rescale" not in self.tensors:
+            return changed
+        rescale = self._of("rescale", W).flatten()
+        _same(rescale.numel(), W.shape[0], "the numbers in its rescale")
+        return changed * rescale.reshape(-1, *[1] * (W.ndim - 1))
+
+
+def _same(found: int, wanted: int, what: str) -> None:
+    if found != wanted:
+        raise Misfit(f"{what}: {found:,} where the module needs {wanted:,}")

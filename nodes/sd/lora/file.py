@@ -1,0 +1,190 @@
+"""A LoRA as read from its file: an adapter for each module that it names, and what else lies in it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from nodes.sd.json_file import ModelError
+from nodes.sd.lora.adapter import Adapter, Misfit
+from nodes.sd.lora.grouped import grouped, kind_of
+from nodes.sd.lora.keys import Target
+
+_NUMBERS = ("alpha", "scale", "on_input")
+_LARGEST = 1e6
+"""No trained LoRA comes near; products of smaller numbers cannot overflow float32."""
+_PEFT_PARTS = ("unet", "text_encoder", "text_encoder_2")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """What one file holds."""
+
+    adapters: Mapping[str, Adapter]
+    """By prefix, as the file spells it."""
+    bundled: Mapping[str, Mapping[str, Tensor]]
+    """Embeddings that came along, by name: their tensors, such as `clip_l`."""
+    unknown: tuple[str, ...]
+    """Keys of no known meaning."""
+
+    @property
+    def nbytes(self) -> int:
+        """What the adapters' tensors take."""
+        return sum(t.nbytes for adapter in self.adapters.values() for t in adapter.tensors.values())
+
+    def to(self, device: torch.device | str) -> Lora:
+        """The same on another device."""
+        moved = {prefix: adapter.to(device) for prefix, adapter in self.adapters.items()}
+        return Lora(moved, self.bundled, self.unknown)
+
+
+class Shape(NamedTuple):
+    """What a module has."""
+
+    weight: tuple[int, ...]
+    biased: bool
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A LoRA held against a model."""
+
+    targets: Mapping[Target, Adapter]
+    unmatched: tuple[str, ...]
+    """Prefixes and keys that mean nothing in this model."""
+
+
+def read(path: Path) -> Lora:
+    """The LoRA in a file.
+
+    Raises:
+        ModelError: it is no LoRA, damaged, or holds NaN or infinity.
+    """
+    tensors, metadata = _tensors(path)
+    return lora(tensors, metadata, str(path))
+
+
+def lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], place: str) -> Lora:
+    """The LoRA in some tensors; `place` says in messages where they came from.
+
+    Raises:
+        ModelError: as `read`.
+    """
+    found = grouped(tensors)
+    if not found.modules and not found.bundled:
+        shown = ", ".join(repr(key[:80]) for key in list(tensors)[:3]) or "nothing"
+        raise ModelError(f"{place} is not a LoRA of a known kind. It holds {shown}.")
+    peft = _peft(metadata)
+    adapters = {}
+    for prefix, parts in found.modules.items():
+        for key in parts.values():
+            _check(key, tensors[key], place)
+        own = {part: tensors[key] for part, key in parts.items() if part not in _NUMBERS}
+        numbers = {part: _number(tensors[parts[part]], place) for part in _NUMBERS if part in parts}
+        adapter = Adapter(
+            kind_of(parts) or "",
+            own,
+            numbers.get("alpha"),
+            numbers.get("scale"),
+            bool(numbers.get("on_input")),
+        )
+        if adapter.alpha is None and adapter.scale is None and (rank := adapter.rank):
+            adapter = Adapter(adapter.kind, own, None, peft(prefix, rank), adapter.on_input)
+        adapters[prefix] = adapter
+    bundled = {
+        name: {part: tensors[key] for part, key in parts.items()} for name, parts in found.bundled.items()
+    }
+    return Lora(adapters, bundled, tuple(found.unknown))
+
+
+def match(lora: Lora, table: Mapping[str, Target], shapes: Mapping[Target, Shape], place: str) -> Matched:
+    """Find the module of each adapter.
+
+    Args:
+        lora: what the file holds.
+        table: the model's key map.
+        shapes: what each module of the key map has.
+        place: what to call the file in messages.
+
+    Raises:
+        ModelError: an adapter does not fit the module that it names, or two name one module.
+    """
+    targets: dict[Target, Adapter] = {}
+    misfits: list[str] = []
+    unmatched = list(lora.unknown)
+    for prefix, adapter in lora.adapters.items():
+        target = table.get(prefix)
+        if target is None:
+            unmatched.append(prefix)
+            continue
+        if target in targets:
+            raise ModelError(f"{place} changes {target.module!r} twice, the second time as {prefix[:200]!r}.")
+        targets[target] = adapter
+        try:
+            adapter.check(*shapes[target])
+        except Misfit as error:
+            misfits.append(f"{prefix[:200]!r} ({error})")
+    if misfits:
+        raise ModelError(
+            f"{place} was made for another kind of model: {len(misfits)} of its {len(lora.adapters)} modules"
+            f" do not fit, first {misfits[0]}."
+        )
+    return Matched(targets, tuple(unmatched))
+
+
+def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a sound safetensors file: {error}. Download it again.") from None
+
+
+def _check(key: str, tensor: Tensor, place: str) -> None:
+    last = key.rpartition(".")[2]
+    if not tensor.is_floating_point() and (last not in _NUMBERS or tensor.is_complex()):
+        raise ModelError(f"{place}: {key[:200]!r} holds {tensor.dtype}, not floating-point numbers.")
+    if tensor.numel() and not tensor.float().abs().max() <= _LARGEST:  # not so for NaN either
+        raise ModelError(
+            f"{place}: {key[:200]!r} holds NaN, infinity or absurd numbers. Train or download it again."
+        )
+
+
+def _number(tensor: Tensor, place: str) -> float:
+    if tensor.numel() != 1:
+        raise ModelError(
+            f"{place}: an alpha, scale or on_input holds {tensor.numel()} numbers where one is meant."
+        )
+    return float(tensor.item())
+
+
+def _peft(metadata: Mapping[str, str]) -> Callable[[str, int], float | None]:
+    """What says the factor of a module out of the metadata that peft writes beside its tensors."""
+    try:
+        config = json.loads(metadata.get("lora_adapter_metadata", "{}"))
+    except (ValueError, RecursionError):
+        config = {}
+    config = config if isinstance(config, dict) else {}
+
+    def factor(prefix: str, rank: int) -> float | None:
+        part = next((part for part in _PEFT_PARTS if prefix.startswith(f"{part}.")), None)
+        if part is None:
+            return None
+        patterns = config.get(f"{part}.alpha_pattern")
+        alpha = config.get(f"{part}.lora_alpha")
+        for name, own in patterns.items() if isinstance(patterns, dict) else ():
+            if prefix.endswith(f".{name.lstrip('^')}"):
+                alpha = own
+        if not isinstance(alpha, int | float) or not abs(alpha) <= _LARGEST:
+            return None
+        return alpha / (math.sqrt(rank) if config.get(f"{part}.use_rslora") is True else rank)
+
+    return factor

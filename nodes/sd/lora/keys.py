@@ -1,0 +1,135 @@
+"""Which module of a model a LoRA's key means: a fixed table made of the model's own names.
+
+Names in a file are only ever looked up here. Keys are not parsed, since an underscore in them may stand for a
+dot or for itself, and no attribute path of a file is ever followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Part = Literal["unet", "text_encoder", "text_encoder_2"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One module of a model: what a LoRA may change."""
+
+    part: Part
+    module: str
+    """Its path, as diffusers and transformers name it."""
+
+
+_RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+_OUTSIDE = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+_INSIDE = re.compile(
+    r"(down|mid|up)_block(?:s\.(\d+))?\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)"
+)
+_PROJECTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out.0"}
+"""What old diffusers LoRAs call the projections of a text encoder's attention."""
+
+
+def original_names(modules: Iterable[str]) -> dict[str, str]:
+    """The names that Stability's own code gives to the modules of a UNet, by their names in diffusers.
+
+    Single-file checkpoints use them, and kohya's LoRAs for SDXL, such as `input_blocks.4.1.proj_in`.
+    """
+    modules = list(modules)
+    layers = 1 + max(
+        (int(found[1]) for name in modules if (found := re.match(r"down_blocks\.0\.resnets\.(\d+)\.", name))),
+        default=0,
+    )
+    with_attention = {name.split(".attentions.")[0] for name in modules if ".attentions." in name}
+    names = {}
+    for name in modules:
+        if name in _OUTSIDE:
+            names[name] = _OUTSIDE[name]
+        elif (found := _INSIDE.fullmatch(name)) is not None:
+            side, block, kind, number, inner = found.groups()
+            place = _place(side, int(block or 0), kind, int(number), layers, with_attention)
+            inner = _RESNET.get(inner, inner) if kind == "resnets" else inner
+            inner = "op" if kind == "downsamplers" else inner
+            names[name] = f"{place}.{inner}"
+    return names
+
+
+def _place(side: str, block: int, kind: str, number: int, layers: int, with_attention: set[str]) -> str:
+    inner = 1 if kind == "attentions" else 0
+    if side == "mid":
+        return f"middle_block.{1 if inner else 2 * number}"
+    first = block * (layers + 1)
+    if side == "down":
+        after = layers if kind == "downsamplers" else number
+        return f"input_blocks.{1 + first + after}.{inner}"
+    if kind == "upsamplers":
+        return f"output_blocks.{first + layers}.{2 if f'up_blocks.{block}' in with_attention else 1}"
+    return f"output_blocks.{first + number}.{inner}"
+
+
+def key_map(modules: Mapping[Part, Iterable[str]]) -> dict[str, Target]:
+    """Every prefix under which some tool may write what belongs to a module, and that module.
+
+    Args:
+        modules: the paths of the modules that have weights, by part. A model with one text encoder has no
+            `text_encoder_2`, and `lora_te1_` then means its only one.
+    """
+    table: dict[str, Target] = {}
+    for part, given in modules.items():
+        names = list(given)
+        original = original_names(names) if part == "unet" else {}
+        for name in names:
+            target = Target(part, name)
+            spellings = (
+                _unet_spellings(name, original.get(name)) if part == "unet" else _text_spellings(part, name)
+            )
+            for spelling in spellings:
+                table.setdefault(spelling, target)
+    return table
+
+
+def _unet_spellings(name: str, original: str | None) -> Iterable[str]:
+    for path in filter(None, (name, original)):
+        flat = path.replace(".", "_")
+        yield from (f"lora_unet_{flat}", f"oft_unet_{flat}", f"lycoris_{flat}")
+        yield from (f"unet.{path}", path, f"base_model.model.{path}", f"base_model.model.unet.{path}")
+        yield f"diffusion_model.{path}"
+
+
+_KOHYA = {"text_encoder": ("lora_te_", "lora_te1_"), "text_encoder_2": ("lora_te2_",)}
+_COMFY = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
+
+
+def _text_spellings(part: Part, name: str) -> Iterable[str]:
+    bare = name.removeprefix("text_model.")
+    head, _, last = bare.rpartition(".")
+    paths = [bare, f"text_model.{bare}"]  # transformers 5 dropped the level that older files name
+    if last in _PROJECTION and head.endswith("self_attn"):
+        paths += [f"{path.removesuffix(last)}{_PROJECTION[last]}" for path in tuple(paths)]
+    for path in paths:
+        flat = path.replace(".", "_")
+        yield from (prefix + flat for prefix in _KOHYA[part])
+        yield from (f"{part}.{path}", f"{_COMFY[part]}.transformer.{path}", f"{_COMFY[part]}.{path}")
+        yield f"text_encoders.{_COMFY[part]}.transformer.{path}"
+        if part == "text_encoder":
+            yield from (path, f"base_model.model.{path}", f"base_model.model.text_encoder.{path}")
+            yield f"lycoris_{flat}"
+        else:
+            yield f"base_model.model.text_encoder_2.{path}"
