@@ -5,6 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .bench-venv/.ready
 
 run: $(READY)  ## Draw the first picture: text to image on the embedded model
 	@$(BIN)/safelight run graphs/text_to_image.json --out outputs
@@ -22,8 +23,16 @@ format: $(READY)  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format --quiet engine nodes tests
 	@$(BIN)/ruff check --fix --quiet engine nodes tests
 
-bench: $(READY)  ## Measure against peers in the same run; writes tests/bench/results.json
+bench: $(READY) $(PEERS)  ## Measure against peers in the same run; writes tests/bench/results.json
 	@$(BIN)/python -m tests.bench
+
+# Other engines live apart: what they bring along must not change what Safelight runs with.
+$(PEERS): tests/bench/peers.txt constraints.txt
+	@echo "Setting up .bench-venv with the peers (a minute, once) ..."
+	@$(BIN)/python -m venv --without-pip .bench-venv
+	@$(BIN)/python -m pip --python .bench-venv/bin/python install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --requirement tests/bench/peers.txt
+	@touch $@
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -37,4 +46,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:  ## Remove what was set up and made here, not your home folder's models and results
-	rm -rf .venv outputs .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .bench-venv outputs .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

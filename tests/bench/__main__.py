@@ -15,10 +15,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import cached_rerun, engine_overhead, memory, new_process, text_to_image
+from tests.bench import cached_rerun, engine_overhead, memory, new_process, peers, text_to_image
 from tests.bench.bench import BENCHES, Row, rows_of
 
-__all__ = ["cached_rerun", "engine_overhead", "memory", "new_process", "text_to_image"]  # register themselves
+__all__ = [
+    "cached_rerun",
+    "engine_overhead",
+    "memory",
+    "new_process",
+    "peers",
+    "text_to_image",
+]  # register themselves
 
 RESULTS = Path(__file__).parent / "results.json"
 
