@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 
 from engine.errors import NodeError
 from engine.files import Files
+from engine.registry import near
 from engine.values import Json, canonical, sha256
 from nodes.sd.folder import Betas, ModelFolder, describe_folder
 from nodes.sd.json_file import ModelError
@@ -84,11 +85,46 @@ def checkpoint(files: Files, name: str) -> Checkpoint:
 
 
 def _described(files: Files, name: str) -> ModelFolder:
-    path = _EMBEDDED_FOLDER if name == EMBEDDED else files.find(KIND, name)
+    path = _EMBEDDED_FOLDER if name == EMBEDDED else _found(files, name)
+    if path.is_file():
+        raise NodeError(
+            f"{path.name} is {_single_file(path)}, and models are read from folders",
+            hint="make a folder of it: in Python, diffusers' StableDiffusionPipeline.from_single_file(FILE)"
+            ".save_pretrained(FOLDER); then name the folder",
+            input="model",
+            code="bad_model",
+        )
     try:
         return describe_folder(path)
     except ModelError as error:
         raise NodeError(str(error), input="model", code="bad_model") from None
+
+
+def _found(files: Files, name: str) -> Path:
+    """The file or folder of a model's name; names that look like it may be the embedded model's."""
+    try:
+        return files.find(KIND, name)
+    except NodeError as error:
+        hint = error.hint
+        if error.code == "missing_file":
+            hint = near(name, [*files.names(KIND), EMBEDDED]) or hint
+        raise NodeError(error.message, hint=hint, input="model", code=error.code) from None
+
+
+def _single_file(path: Path) -> str:
+    """What a file is that was named where a model belongs, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise NodeError(
+            f"{path} cannot be read: {error.strerror}", input="model", code="unreadable"
+        ) from None
+    if head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return "a checkpoint in a single file (safetensors)"
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return "a checkpoint in a single file (a pickle, such as .ckpt, which can hold programs)"
+    return "a GGUF file" if head.startswith(b"GGUF") else "a file"
 
 
 def _digest(files: Files, folder: ModelFolder) -> str:

@@ -32,8 +32,15 @@ class LoadImage(Node, category="image", libraries=("pillow",)):
     """The name of a picture in the home's `inputs` folder, or a path."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file: a name alone says nothing."""
-        return files.digest(files.find(KIND, self.image))
+        """The digest of the file: a name alone says nothing.
+
+        Raises:
+            NodeError: there is no such file, or its first bytes are of no picture that can be read.
+        """
+        path = files.find(KIND, self.image)
+        digest = files.digest(path)
+        _refuse_others(path)
+        return digest
 
     def run(self, ctx: Context) -> Image:
         """Colours are taken as RGB, turned as its EXIF says; what is transparent is laid over white."""
@@ -41,6 +48,29 @@ class LoadImage(Node, category="image", libraries=("pillow",)):
 
         path = ctx.files.find(KIND, self.image)
         return Image(numpy.array(_read(path))[None])
+
+
+_HEADS = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"BM",
+    b"GIF8",
+    *(b"II*\0", b"II\0*", b"II+\0", b"MM\0*", b"MM*\0", b"MM\0+"),  # TIFF, of either byte order
+)
+"""What the files of these formats begin with; WEBP has its name a little later."""
+
+
+def _refuse_others(path: Path) -> None:
+    """Tell a file that is no picture by its first bytes, before anything is run for it."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head.startswith(_HEADS) and not (head[:4] == b"RIFF" and head[8:] == b"WEBP"):
+        raise _unreadable(path, "it does not begin like one" if head else "it is empty")
+
+
+def _unreadable(path: Path, why: object) -> NodeError:
+    hint = f"it must be one of {', '.join(FORMATS)}, and whole"
+    return NodeError(f"{path.name} cannot be read as a picture: {why}", hint=hint, input="image")
 
 
 def _read(path: Path) -> Picture:
@@ -62,10 +92,7 @@ def _read(path: Path) -> Picture:
                 return pillow.alpha_composite(pillow.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
             return upright.convert("RGB")
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-        hint = f"it must be one of {', '.join(FORMATS)}, and whole"
-        raise NodeError(
-            f"{path.name} cannot be read as a picture: {error}", hint=hint, input="image"
-        ) from None
+        raise _unreadable(path, error) from None
 
 
 class ResizeImage(Node, category="image", libraries=("pillow",)):

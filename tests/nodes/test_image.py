@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Mapping
@@ -14,12 +15,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
+from engine.cli import main
 from engine.errors import NodeError
 from engine.session import Session
 from engine.testing import run_node
 from engine.values import pack, unpack
 from nodes.image import MAX_PIXELS, LoadImage, ResizeImage, SaveImage
 from nodes.values import Image
+from tests.nodes.conftest import GRAPHS
 
 RED, CLEAR = (255, 0, 0), (0, 0, 0, 0)
 
@@ -217,3 +220,65 @@ def test_a_folder_without_hard_links_will_do(
     for _ in range(2):
         run_node(session, SaveImage(image=image, path="a.png"))
     assert {path.name for path in (home / "outputs").iterdir()} == {"a.png", "a_0002.png"}
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_a_plan_takes_every_format_for_what_it_is_whatever_its_name(
+    session: Session, tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / "picture.dat"
+    pillow.new("RGB", (8, 8), "red").save(path, form)
+    digest = session.files.digest(path)
+    assert LoadImage(image=str(path)).fingerprint(session.files) == digest
+
+
+@pytest.mark.parametrize("data", [b"", b"a note", b"RIFF\0\0\0\0WAVEfmt ", b"II", b"%PDF-1.7", b"<svg/>"])
+def test_check_finds_a_file_that_is_no_picture(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes
+) -> None:
+    (tmp_path / "picture.png").write_bytes(data)
+    graph = tmp_path / "graph.json"
+    graph.write_text(
+        '{"safelight": 1, "outputs": {"out": {"from": "load.out"}}, '
+        '"nodes": {"load": {"type": "LoadImage", "inputs": {"image": "picture.png"}}}}'
+    )
+    assert main(["check", str(graph), "--json", "--home", str(session.settings.home)]) == 2
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert (problem["node"], problem["input"]) == ("load", "image")
+    assert problem["message"].startswith("picture.png cannot be read as a picture")
+    assert problem["hint"] == "it must be one of PNG, JPEG, WEBP, BMP, TIFF, GIF, and whole"
+
+
+def test_what_save_image_writes_lies_in_the_folder_asked_for_and_carries_what_outputs_carry(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = json.loads((GRAPHS / "text_to_image.json").read_text())
+    for name in ("picture.png", "small.jpg"):
+        tree["nodes"][name.partition(".")[0]] = {
+            "type": "SaveImage",
+            "inputs": {"image": {"from": "decode.out"}, "path": f"kept/{name}"},
+        }
+    graph = tmp_path / "graph.json"
+    graph.write_text(json.dumps(tree))
+    out = tmp_path / "out"
+    words = ["run", str(graph), "--json", "--home", str(session.settings.home), "--device", "cpu"]
+    for where in (["--out", str(out)], []):
+        folder = out if where else session.settings.home / "outputs"
+        assert main([*words, *where, "--steps", "2", "--prompt", "a mug"]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        (declared,) = answer["outputs"]["image"]["files"]
+        saved = folder / "kept" / "picture.png"
+        with pillow.open(declared) as one, pillow.open(saved) as two:
+            assert np.array_equal(np.asarray(one), np.asarray(two))
+            theirs, ours = dict(one.info), dict(two.info)
+        assert ours.keys() == theirs.keys() >= {"safelight", "parameters"}
+        assert ours == theirs
+        assert ours["parameters"].startswith("a mug\n")
+        assert (folder / "kept" / "small.jpg").is_file()
+
+
+def test_outside_of_a_run_from_the_command_line_a_picture_carries_nothing(session: Session) -> None:
+    picture = Image(np.zeros((1, 8, 8, 3), "uint8"))
+    run_node(session, SaveImage(image=picture))
+    with pillow.open(session.settings.home / "outputs" / "picture.png") as written:
+        assert written.info == {}

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine import source
@@ -37,6 +38,57 @@ def test_a_missing_model_is_said_before_anything_runs(session: Session, own: Pat
     (problem,) = refused.value.problems
     assert (problem.code, problem.node) == ("missing_file", "model")
     assert problem.hint == "did you mean own?"
+
+
+def test_a_mistyped_name_of_the_embedded_model_is_near_to_it(session: Session, own: Path) -> None:
+    with pytest.raises(GraphError) as refused:
+        session.run(GRAPH, {**FEW, "model": "safelight-tny"})
+    (problem,) = refused.value.problems
+    assert (problem.code, problem.node, problem.input) == ("missing_file", "model", "model")
+    assert problem.hint == "did you mean safelight-tiny?"
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("v1-5.safetensors", "a checkpoint in a single file (safetensors)"),
+        ("v1-5.ckpt", "a checkpoint in a single file (a pickle, such as .ckpt, which can hold programs)"),
+        ("old.ckpt", "a checkpoint in a single file (a pickle, such as .ckpt, which can hold programs)"),
+        ("model.gguf", "a GGUF file"),
+        ("notes.txt", "a file"),
+        ("empty.safetensors", "a file"),
+    ],
+)
+def test_a_single_file_is_called_by_what_it_is_with_a_way_out(
+    session: Session, home: Path, name: str, what: str
+) -> None:
+    import io
+    import pickle
+    import zipfile
+
+    from safetensors.numpy import save
+
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("archive/data.pkl", b"")
+    content = {
+        "v1-5.safetensors": save({"model.diffusion_model.out.0.weight": np.zeros(4, "float32")}),
+        "v1-5.ckpt": archive.getvalue(),
+        "old.ckpt": pickle.dumps({"state_dict": {}}),
+        "model.gguf": b"GGUF\x03\0\0\0",
+        "notes.txt": b"a model?",
+        "empty.safetensors": b"",
+    }
+    folder = home / "models" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(content[name])
+    with pytest.raises(GraphError) as refused:
+        session.run(GRAPH, {**FEW, "model": name})
+    (problem,) = refused.value.problems
+    assert (problem.code, problem.node, problem.input) == ("bad_model", "model", "model")
+    assert problem.message == f"{name} is {what}, and models are read from folders"
+    assert problem.hint is not None
+    assert "from_single_file" in problem.hint
 
 
 def test_changed_weights_are_another_model(open_session: Callable[[], Session], own: Path) -> None:
