@@ -9,6 +9,7 @@ from engine.check import Bound, Checked
 from engine.errors import GraphError, NodeError, Problem
 from engine.files import Files
 from engine.problems import Problems
+from engine.reasons import Reasons
 from engine.registry import near
 from engine.step import Gather, Spread, Step
 from engine.steps import Steps, Unreadable, asked, targets_of
@@ -35,7 +36,13 @@ class Plan:
 
 
 def plan(
-    checked: Checked, store: Store, files: Files, *, targets: Sequence[str] = (), device: str = "cpu"
+    checked: Checked,
+    store: Store,
+    files: Files,
+    *,
+    targets: Sequence[str] = (),
+    device: str = "cpu",
+    reasons: Reasons | None = None,
 ) -> Plan:
     """Decide what has to run so that the targets have their results.
 
@@ -46,6 +53,7 @@ def plan(
         targets: ids of nodes or subgraphs; without any, what the graph declares as outputs and what acts on
             the world.
         device: the kind of device that accelerator nodes would compute on.
+        reasons: what compares the steps with how their graph was, if that is remembered.
 
     Raises:
         GraphError: the graph has errors, a target does not exist, or a file that a step needs is missing.
@@ -59,7 +67,7 @@ def plan(
             for target in unknown
         )
     wanted = tuple(wanted) or _default_targets(checked)
-    steps = Steps(checked, store, files, device)
+    steps = Steps(checked, store, files, device, reasons)
     needed, surely = _ancestors(checked, wanted)
     problems = Problems()
     for node, bound in checked.steps.items():

@@ -20,6 +20,7 @@ from engine.errors import GraphError
 from engine.events import Emit, Event
 from engine.files import Files
 from engine.graph import Graph
+from engine.history import History
 from engine.inline import Read
 from engine.journal import Journal
 from engine.library import library
@@ -27,6 +28,7 @@ from engine.lifecycles.cached import Cached
 from engine.lifecycles.guarded import Guarded
 from engine.lifecycles.lifecycle import Lifecycle
 from engine.plan import Plan
+from engine.reasons import Reasons
 from engine.registry import Registry
 from engine.residency import Residency
 from engine.run import Report, Run
@@ -120,6 +122,11 @@ class Session:
         )
 
     @cached_property
+    def history(self) -> History:
+        """How each graph was when it last ran."""
+        return History(self.settings.store_folder / "history", self._warn)
+
+    @cached_property
     def residency(self) -> Residency:
         """What is loaded on the device."""
         return Residency(self.settings.loaded_budget)
@@ -139,19 +146,32 @@ class Session:
         return checking.check(graph, self.registry, values, self.library)
 
     def plan(
-        self, graph: Graph, values: Mapping[str, Json | Sweep] | None = None, targets: Sequence[str] = ()
+        self,
+        graph: Graph,
+        values: Mapping[str, Json | Sweep] | None = None,
+        targets: Sequence[str] = (),
+        *,
+        name: str = "",
     ) -> Plan:
-        """What a run would do, and why; see `plan.plan`."""
+        """What a run would do, and why; see `plan.plan`.
+
+        The reasons say what is different from when the graph of this name last ran. The name is the absolute
+        path of its file, or whatever else tells it from other graphs; without one, its title does.
+        """
         checked = self.check(graph, values)
         if not checked.ok:
             raise GraphError(checked.problems)
-        return self.plan_checked(checked, targets)
+        return self.plan_checked(checked, targets, name=name)
 
-    def plan_checked(self, checked: checking.Checked, targets: Sequence[str] = ()) -> Plan:
+    def plan_checked(self, checked: checking.Checked, targets: Sequence[str] = (), *, name: str = "") -> Plan:
         """The same for a graph that was checked already, and is to be planned often."""
         kind = devices.kind(self.device)
         news = self.claims.news()
-        planned = planning.plan(checked, self.store, self.files, targets=targets, device=kind)
+        name = name or checked.graph.title
+        reasons = Reasons(self.history.record(name), checked.graph, kind) if name else None
+        planned = planning.plan(
+            checked, self.store, self.files, targets=targets, device=kind, reasons=reasons
+        )
         self._planned = id(planned), news
         return planned
 
@@ -162,13 +182,14 @@ class Session:
         *,
         targets: Sequence[str] = (),
         emit: Emit | None = None,
+        name: str = "",
     ) -> Report:
-        """Run a graph to the end; see `run.Run`.
+        """Run a graph to the end; see `run.Run`, and `plan` for its name.
 
         Raises:
             GraphError: the graph has errors, or a file that it needs is missing.
         """
-        return self.walk(self.plan(graph, values, targets), emit)
+        return self.walk(self.plan(graph, values, targets, name=name), emit)
 
     def walk(self, plan: Plan, emit: Emit | None = None, watch: Watch | None = None) -> Report:
         """Run what was planned, and write it into the journal.
@@ -193,7 +214,7 @@ class Session:
                 emit(event)  # type: ignore[misc]  # it is not None where this is used
 
             try:
-                return Run(
+                report = Run(
                     plan,
                     store,
                     files=self.files,
@@ -207,6 +228,9 @@ class Session:
                 ).go()
             finally:
                 self.cancelling = Cancel()  # a wish to stop is spent with the run that it stopped
+        if plan.maker.reasons is not None:
+            self.history.remember(plan.maker.reasons.record, plan, report)
+        return report
 
     def cancel(self) -> None:
         """Ask the run under way to stop: between steps, and between the denoising steps inside one."""

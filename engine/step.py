@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from engine.check import Bound
+from engine.reasons import Reasons
 from engine.store.store import Tier
 from engine.values import Json
 
@@ -69,6 +70,8 @@ class Step:
     """Of an element, its place along each axis that its node goes through."""
     depth: int = 0
     """How many nodes returned a graph for this step to be there."""
+    reasons: Reasons | None = None
+    """What compares it with how its graph was; None where that is not remembered."""
 
     @property
     def identity(self) -> str | None:
@@ -90,11 +93,13 @@ class Step:
     def reason(self) -> str:
         """Why it runs or not, in words."""
         if self.action == "share":
-            return f"same as {self.leader.id}" if self.leader else ""
+            return f"shared with `{self.leader.id}`: same inputs" if self.leader else ""
         if self.action == "reuse":
-            return "in memory" if self.tier == "memory" else f"on disk, made {ago(time.time() - self.made)}"
+            return "memory" if self.tier == "memory" else f"disk, made {ago(time.time() - self.made)}"
         if self.action == "unneeded":
             return "only if asked for" if self.maybe else "not needed: what follows is there already"
+        if self.reasons is not None:
+            return self.reasons.why(self)
         if not self.bound.type.pure:
             return f"{self.bound.type.name} acts on the world, so it always runs"
         for parent in self.parents:

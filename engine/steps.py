@@ -18,6 +18,7 @@ from engine.keys import step_key
 from engine.lazy import Lazy
 from engine.lift import uneven
 from engine.node import NodeType
+from engine.reasons import Reasons
 from engine.step import Gather, Source, Spread, Step
 from engine.store.store import Store
 from engine.values import Json, canonical, pack, sha256, split
@@ -77,15 +78,19 @@ class Steps:
         store: where lists may lie that decide how many elements there are.
         files: what nodes that read files are shown.
         device: the kind of device that accelerator nodes would compute on.
+        reasons: what compares the steps with how their graph was, if that is remembered.
     """
 
-    def __init__(self, checked: Checked, store: Store, files: Files, device: str) -> None:
+    def __init__(
+        self, checked: Checked, store: Store, files: Files, device: str, reasons: Reasons | None = None
+    ) -> None:
         self.by_id: dict[str, Step] = {}
         self.order: list[Step] = []
         """The same, as they were made: parents first."""
         self.leaders: dict[str, Step] = {}
         """The first step of each key."""
         self.value_of: ValueOf = not_running
+        self.reasons = reasons
         self.checked, self._store, self._files, self._device = checked, store, files, device
         self._nonce = os.urandom(16).hex()
 
@@ -188,6 +193,7 @@ class Steps:
             message = f"with its lists gone through, the graph comes to more than {MAX_NODES:,} steps"
             raise NodeError(message, hint="make the lists shorter, or run parts of them", code="too_many")
         self.by_id[step.id] = step
+        step.reasons = self.reasons
         self.order.append(step)
 
     def _step(self, bound: Bound, sources: tuple[Source, ...], maybe: bool, depth: int) -> Step:

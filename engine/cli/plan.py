@@ -27,7 +27,7 @@ def plan(
     path = request.given(graph)
     with request.session(home, device) as session:
         document, values = request.asked(session, path, ctx.args, sets, sweeps)
-        planned = session.plan(document, values, to or ())
+        planned = session.plan(document, values, to or (), name=str(path.absolute()))
         steps = [
             {
                 "node": step.id,

@@ -56,7 +56,7 @@ def run(
                 document, values = request.asked(session, path, ctx.args, sets, sweeps)
                 if not quiet and not json:
                     say.problems(session.registry.problems)
-                plan = session.plan(document, values, to or ())
+                plan = session.plan(document, values, to or (), name=str(path.absolute()))
                 if not json:
                     say.problems(plan.checked.problems)
                 outputs = _outputs(session, plan, asked_for=out is not None)

@@ -367,7 +367,7 @@ def test_equal_steps_share_one_result(bench: Bench) -> None:
     assert CALLS["one"] == 1
     assert CALLS["two"] == 0
     assert (report.nodes["two"].state, report.nodes["two"].cache) == ("cached", "memory")
-    assert report.nodes["two"].reason == "same as one"
+    assert report.nodes["two"].reason == "shared with `one`: same inputs"
     assert report.outputs["y"].meta == 3
 
 
@@ -529,8 +529,8 @@ def test_the_reason_of_each_step_is_said_in_words(bench: Bench) -> None:
     bench.run(graph, targets=["two"])
     steps = bench.plan(graph).steps
     assert {node: (step.action, step.reason) for node, step in steps.items()} == {
-        "one": ("reuse", "in memory"),
-        "two": ("reuse", "in memory"),
+        "one": ("reuse", "memory"),
+        "two": ("reuse", "memory"),
         "three": ("run", "no result for these inputs yet"),
         "act": ("run", "Act acts on the world, so it always runs"),
     }

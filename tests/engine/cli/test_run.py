@@ -36,7 +36,7 @@ def test_a_run_writes_its_picture_and_says_where(call: Call, painting: Path, hom
     assert answer.code == 0
     assert answer.out.splitlines()[-1] == "image: home/outputs/a-grey-square-image-0001.png"
     assert "paint" in answer.out
-    assert "no result for these inputs yet" in answer.out
+    assert "new: never run in this graph" in answer.out
     assert opened(path).getpixel((3, 3)) == 7
 
 
