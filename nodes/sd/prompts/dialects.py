@@ -83,7 +83,7 @@ def _a1111(whole: Excerpt, remarks: list[Remark], negative: bool) -> Written:
 
 _ATTENTION = (re.compile(r"\([^()]*:\s*+[\d.]++\s*+\)"), "a weight such as (x:1.2)")
 _CHANGE = (
-    re.compile(r"\[[^\[\]|]*+(?:\|[^\[\]]*+\]|:\s*+[\d.]++\s*+\])"),
+    re.compile(r"\[[^\[\]|]*(?:\|[^\[\]]*+\]|:\s*+[\d.]++\s*+\])"),
     "a change such as [a:b:0.5] or [a|b]",
 )
 _TAG = (re.compile(r"<(?:lora|lyco|hypernet):"), "a tag such as <lora:x:1>")

@@ -131,7 +131,7 @@ class Speller:
         except ValueError as error:
             self._refused.add(name)
             fate = "left out" if self._drop else "read as plain words"
-            self.remarks.append(Remark(f"{error} {name!r} is {fate}", place))
+            self.remarks.append(Remark(f"{error}; it is {fate}", place))
             return False
         if len(vectors) > ROOM:
             raise PromptError(
@@ -139,4 +139,5 @@ class Speller:
                 f" a chunk of the prompt has room for {ROOM}."
             )
         self.vectors[name] = vectors
+        self.remarks += [Remark(told, place) for told in self._triggers.remarks(name)]
         return True

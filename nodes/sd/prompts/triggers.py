@@ -28,8 +28,13 @@ class Triggers(Protocol):
         """The vectors of a trigger for a text encoder, [n, width].
 
         Raises:
-            ValueError: it has none of that encoder's width; the message names file, found and wanted width.
+            ValueError: it has none of that encoder's width; the message, a clause without a full stop, names
+                file, found and wanted width.
         """
+        ...
+
+    def remarks(self, trigger: str) -> Iterable[str]:
+        """What a person should know who uses a trigger, such as that another file claims its name."""
         ...
 
     def names(self) -> Iterable[str]:
@@ -44,7 +49,10 @@ class NoTriggers:
         return None
 
     def vectors(self, trigger: str, encoder: EncoderName) -> Tensor:
-        raise ValueError(f"There is no embedding {trigger!r}.")
+        raise ValueError(f"there is no embedding {trigger!r}")
+
+    def remarks(self, trigger: str) -> Iterable[str]:
+        return ()
 
     def names(self) -> Iterable[str]:
         return ()
