@@ -1,5 +1,6 @@
 """Safelight's built-in nodes: what an artist wires together."""
 
+from nodes import model_files
 from nodes.decode import Decode, Encode
 from nodes.denoise import Denoise
 from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
@@ -23,4 +24,5 @@ __all__ = [
     "SaveEmbedding",
     "SaveImage",
     "annotate",
+    "model_files",
 ]

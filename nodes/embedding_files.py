@@ -108,7 +108,7 @@ class Embeddings:
             read = _reader(files, path, file.digest)
             folder = folders[file.root] if file.root and not file.given else ""
             sources.append(Source(file.label, known[file.digest], read, file.digest, folder))
-        return Catalogue(sources, widths, model=model)
+        return Catalogue(sources, widths, model)
 
 
 def _source(embedding: Embedding) -> Source:
@@ -121,7 +121,8 @@ def _source(embedding: Embedding) -> Source:
         name: Vectors((name,), tensor.shape[0], tensor.shape[1]) for name, tensor in embedding.vectors.items()
     }
     facts = Facts("embedding", "Safelight", (Term(embedding.name, shapes),))
-    return Source(embedding.name, facts, lambda: embedding.vectors, embedding.pack().digest)
+    digest = embedding.pack().digest
+    return Source(embedding.name, facts, lambda: embedding.vectors, digest, on_disk=False)
 
 
 def _reader(files: Files, path: Path, digest: str) -> Callable[[], Mapping[str, torch.Tensor]]:

@@ -92,10 +92,9 @@ class SaveEmbedding(Node, category="save", pure=False, libraries=("torch", "safe
     """Replace what is there; otherwise the name gets the next free number."""
 
     def run(self, ctx: Context) -> str:
-        from engine.slug import slug
         from nodes.sd.formats.saved import as_pt, as_safetensors
 
-        name = self.path or f"embeddings/{slug(self.embedding.name)}"
+        name = self.path or f"embeddings/{_file_name(self.embedding.name)}"
         place = ctx.files.target(name.removesuffix(f".{self.format}") + f".{self.format}")
         write = as_safetensors if self.format == "safetensors" else as_pt
         try:
@@ -113,3 +112,9 @@ class SaveEmbedding(Node, category="save", pure=False, libraries=("torch", "safe
             raise NodeError(
                 f"{place} cannot be written: {error.strerror}", input="path", code="unwritable"
             ) from None
+
+
+def _file_name(name: str) -> str:
+    """A name with what A1111 allows in one."""
+    kept = "".join(letter for letter in name if letter.isalnum() or letter in "._- ")
+    return kept.strip(" .")[:100] or "embedding"

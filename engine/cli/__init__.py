@@ -1,4 +1,4 @@
-"""The command line: `safelight run`, `check`, `plan`, `diff`, `nodes` and `cache`."""
+"""The command line: `safelight run`, `check`, `plan`, `diff`, `nodes`, `models`, `convert` and `cache`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from engine.cli import cache, check, diff, nodes, plan, run, say
+from engine.cli import cache, check, convert, diff, models, nodes, plan, run, say
 from engine.cli.request import TAKES_GRAPH
 from engine.cli.stopping import EXIT_CODE
 from engine.errors import GraphError, Problem, SafelightError
@@ -26,6 +26,8 @@ app.command(**TAKES_GRAPH)(run.run)  # type: ignore[arg-type]
 app.command(**TAKES_GRAPH)(check.check)  # type: ignore[arg-type]
 app.command(**TAKES_GRAPH)(plan.plan)  # type: ignore[arg-type]
 app.command()(diff.diff)
+app.command()(models.models)
+app.command()(convert.convert)
 app.add_typer(nodes.app, name="nodes")
 app.add_typer(cache.app, name="cache")
 

@@ -33,6 +33,13 @@ class Source:
     digest: str
     folder: str = ""
     """The name of its folder of embeddings, if that is not the first."""
+    on_disk: bool = True
+    """False for vectors of this graph, which have a name and no file."""
+
+    @property
+    def path(self) -> str:
+        """The file to name it by; none if it has a name alone."""
+        return self.file if self.on_disk else ""
 
 
 @dataclass
@@ -47,6 +54,8 @@ class Held:
     problem: str | None = None
     base: tuple[str | None, str | None] = (None, None)
     """The hash and the name of the model that it was trained on."""
+    sources: set[int] = field(default_factory=set)
+    """Which of the sources it came from, by number."""
     clashes: list[tuple[str, str]] = field(default_factory=list)
     """Names that this one has and others claim: the name, and the id of the other."""
 
@@ -57,7 +66,6 @@ class Catalogue:
     Args:
         sources: the files, those first that have the better right to a name that two claim.
         widths: how wide the vectors are that each text encoder of the model reads, such as {"clip_l": 768}.
-        bare: whether plain words count, or only `<name>` and `embedding:name`.
         model: the name of the model, and the first digits of its digest, to compare with what they were
             trained on.
     """
@@ -66,24 +74,23 @@ class Catalogue:
         self,
         sources: Iterable[Source],
         widths: Mapping[str, int],
-        *,
-        bare: bool = True,
         model: tuple[str, str] | None = None,
     ) -> None:
         self._widths, self._model = widths, model
         self._held: dict[str, Held] = {}
         self._tree: dict[str, Any] = {}
         self._owners: dict[str, str] = {}
+        self._of_file: dict[str, list[Held]] = defaultdict(list)
         claims: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for source in sources:
+        for number, source in enumerate(sources):
             for term in source.facts.terms or (Term(None, {}),):
                 held = self._hold(source, term)
+                held.sources.add(number)
                 alone = len(source.facts.terms) < 2
                 # What is no embedding at all is named by those who mean it, not by a word that looks like it.
-                plain = source.facts.kind in ("embedding", "unknown")
-                for text, rank in triggers_of(
-                    source.file, term, alone=alone, folder=source.folder, bare=bare and plain
-                ):
+                bare = source.facts.kind in ("embedding", "unknown")
+                path = source.path
+                for text, rank in triggers_of(path, term, alone=alone, folder=source.folder, bare=bare):
                     if (rank, held.id) not in claims[text]:
                         claims[text].append((rank, held.id))
         for text, claimed in claims.items():
@@ -144,6 +151,14 @@ class Catalogue:
         """Everything that may be typed."""
         return list(self._owners)
 
+    def triggers(self) -> dict[int, list[str]]:
+        """What may be typed to mean what came from each of the sources, by its number."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for text, id in self._owners.items():
+            for number in self._held[id].sources:
+                found[number].append(text)
+        return found
+
     def digests(self, trigger: str) -> tuple[str, ...]:
         """The digests of the bytes that a trigger stands for."""
         return self._held[trigger].digests
@@ -152,11 +167,18 @@ class Catalogue:
         """What the file of a trigger is called."""
         return self._held[trigger].file
 
-    def remarks(self, trigger: str) -> list[str]:
-        """What a person should know who uses a trigger: who else claims its name, what it was trained on."""
+    def remarks(self, trigger: str, written: str | None = None) -> list[str]:
+        """What a person should know who uses a trigger: who else claims its name, what it was trained on.
+
+        Args:
+            trigger: its id.
+            written: how it was written; without it, all of its names are spoken of.
+        """
         held = self._held[trigger]
         remarks = []
         for name, other in held.clashes:
+            if written is not None and name.casefold() != written.casefold():
+                continue
             way = next((text for text, id in self._owners.items() if id == other), None)
             rest = f"; write {way!r} for the other" if way else ", and the other cannot be reached: rename it"
             remarks.append(f"{name!r} is {held.file}, and {self._held[other].file} claims it too{rest}")
@@ -188,6 +210,7 @@ class Catalogue:
             id += "'"
         held = Held(id, source.file, (source.digest,), vectors, problem, (facts.base_hash, facts.base_name))
         self._held[id] = held
+        self._of_file[source.file].append(held)
         return held
 
     def _first_half(self, source: Source, term: Term) -> Held | None:
@@ -196,8 +219,8 @@ class Catalogue:
         if not path.stem.endswith("_2") or source.facts.format != "diffusers":
             return None
         other = str(path.with_stem(path.stem.removesuffix("_2")))
-        for held in self._held.values():
-            if held.file == other and ONLY in held.vectors:
+        for held in self._of_file[other]:
+            if ONLY in held.vectors:
                 first, vectors = held.vectors[ONLY]
                 pair = {vectors.width, term.vectors[ONLY].width}
                 if pair == {768, 1280} and term.name in {known.name for known in first.facts.terms}:

@@ -101,13 +101,15 @@ def _described(tensors: Tensors, tree: dict[Any, Any]) -> Described:
         return _a1111(tensors, tree)
     for key, tool in _KOHYA.items():
         if key in tree:
-            return Described(tool, (Term(None, {ONLY: _vectors(tensors, tree[key], key)}),), _step(tree))
+            term = Term(_own(tensors, "name"), {ONLY: _vectors(tensors, tree[key], key)})
+            return Described(tool, (term,), *_trained(tensors, tree))
     if any(encoder in tree for encoder in ENCODERS):
         vectors = {name: _vectors(tensors, tree[name], name) for name in ENCODERS if name in tree}
         if len({found.count for found in vectors.values()}) > 1:
             counts = ", ".join(f"{found.count} for {name}" for name, found in vectors.items())
             raise _bad(tensors, "bad_embedding", f"has different numbers of vectors: {counts}")
-        return Described("multi-encoder", (Term(None, vectors),), _step(tree))
+        term = Term(_own(tensors, "name"), vectors)
+        return Described("multi-encoder", (term,), *_trained(tensors, tree))
     if tree and len(tree) <= _MOST_TERMS and all(isinstance(value, Named) for value in tree.values()):
         if kind_of(tensors) == "embedding":
             terms = [
@@ -197,6 +199,18 @@ def _too_many(tensors: Tensors, label: str, count: int) -> BadFileError:
 def _step(tree: Mapping[Any, Any]) -> int | None:
     step = tree.get("step")
     return step if type(step) is int else None
+
+
+def _own(tensors: Tensors, key: str) -> str | None:
+    """What Safelight itself writes beside the vectors."""
+    return _text(tensors.metadata.get(f"safelight.{key}"))
+
+
+def _trained(tensors: Tensors, tree: Mapping[Any, Any]) -> tuple[int | None, str | None, str | None]:
+    """The step, and the hash and the name of the base, where a file without fields for them says them."""
+    step = _own(tensors, "step")
+    number = int(step) if step and step.isdecimal() and len(step) < 16 else _step(tree)
+    return number, _own(tensors, "base_hash"), _own(tensors, "base_name")
 
 
 def _text(value: object) -> str | None:

@@ -11,6 +11,9 @@ from nodes.sd.formats.pickled import read_pickled
 from nodes.sd.formats.safetensors_header import read_header
 from nodes.sd.formats.tensors import Named, Tensors
 
+_PICKLES = frozenset(bytes([code]) for code in b"\x80(c}])NIJKMLFGSTUVX")
+"""What pickles begin with; torch's with the first of these, and a trap with any."""
+
 Kind = Literal["safetensors", "pickle", "picture"]
 
 
@@ -55,4 +58,8 @@ def recognised(path: Path) -> Kind:
         )
     if head.lstrip().startswith((b"<", b"{")) and not head.startswith(b"PK"):
         raise BadFileError("unknown_format", f"{path} is a web page or text, not a model. Download it again.")
-    return "pickle"
+    if head.startswith(b"PK\3\4") or head[:1] in _PICKLES:
+        return "pickle"
+    raise BadFileError(
+        "unknown_format", f"{path} is neither a safetensors file nor a pickle. Download it again."
+    )

@@ -131,10 +131,25 @@ class Tensors(Mapping[str, "Tensor"]):
         dtype: torch.dtype = getattr(torch, DTYPES[entry.dtype][0])
         if not entry.count:
             return torch.empty(entry.shape, dtype=dtype)
-        flat = torch.frombuffer(self._read(entry), dtype=dtype)
-        if entry.strides is None:
-            return flat.reshape(entry.shape)
-        return flat.as_strided(entry.shape, entry.strides).contiguous()
+        return torch.frombuffer(self.raw(name), dtype=dtype).reshape(entry.shape)
+
+    def raw(self, name: str) -> bytearray:
+        """The bytes of a tensor's numbers, one after another as safetensors lays them out.
+
+        Raises:
+            KeyError: there is none of that name.
+            BadFileError: the file is gone, was changed, or is damaged there.
+        """
+        entry = self.entries[name]
+        if entry.strides is None or not entry.count:
+            return self._read(entry)
+        import numpy
+        from numpy.lib.stride_tricks import as_strided
+
+        item = DTYPES[entry.dtype][1]
+        flat = numpy.frombuffer(self._read(entry), f"<u{item}")
+        laid = as_strided(flat, entry.shape, [stride * item for stride in entry.strides], writeable=False)
+        return bytearray(laid.tobytes())
 
     def finite(self, name: str) -> bool:
         """Whether a tensor is free of NaN and infinity, without torch.
@@ -159,6 +174,8 @@ class Tensors(Mapping[str, "Tensor"]):
 
     def _read(self, entry: Entry) -> bytearray:
         """The bytes from a tensor's first number to its last."""
+        if not entry.count:
+            return bytearray()
         item = DTYPES[entry.dtype][1]
         if entry.strides is None:
             length = entry.nbytes

@@ -33,7 +33,7 @@ def triggers_of(file: str, term: Term, *, alone: bool, folder: str = "", bare: b
     lies in, which are the way to one of two files of the same name.
 
     Args:
-        file: the way to the file from its folder of embeddings, with `/`.
+        file: the way to the file from its folder of embeddings, with `/`; empty for what has a name alone.
         term: one of its terms.
         alone: whether that is its only term; of several, each goes by its own name alone.
         folder: the folder of embeddings, if it is not the first: further names begin with it.
@@ -52,17 +52,17 @@ def triggers_of(file: str, term: Term, *, alone: bool, folder: str = "", bare: b
             found.append(Trigger(text, rank))
 
     own = term.name
-    if alone or own is None:
+    if stem and (alone or own is None):
         label = stem
         add(label, 0)
     else:
-        label = own.strip("<>")
+        label = (own or "").strip("<>")
     if own is not None:
         add(own, 1)
         add(f"<{own.strip('<>')}>", 2)
     add(f"<{label}>", 3)
     add(f"embedding:{label}", 4)
-    if alone:
+    if stem and alone:
         add(f"embedding:{label}{path.suffix}", 4)
     for above in filter(None, ("/".join(inside), "/".join(filter(None, (folder, *inside))))):
         add(f"{above}/{label}", 5)
