@@ -247,7 +247,7 @@ def _shortened(literals: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str,
 
 
 def _header(state: bytes, body: bytes) -> bytes:
-    return f"safelight-history {FORMAT} {state.decode()} {sha256(body)}\n".encode()
+    return b"safelight-history %d %s %s\n" % (FORMAT, state, sha256(state + body).encode())
 
 
 def _state_of(data: bytes) -> bytes:
