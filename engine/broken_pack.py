@@ -14,7 +14,9 @@ from engine.node import Node
 from engine.node_class import BadNode
 from engine.packs import Pack, pack_name
 
-_CLASS = re.compile(rb"^class\s+(\w+)\s*\(", re.MULTILINE)
+_NODE = re.compile(
+    rb"^class\s+(\w+)\s*\(\s*(?!Value|NamedTuple|Protocol|TypedDict|\w*Enum|\w*Error)\w", re.MULTILINE
+)
 _ENGINE = str(Path(__file__).parent) + os.sep
 
 
@@ -80,11 +82,11 @@ def place_of(cls: type, pack: Pack | None) -> str:
 
 
 def names_in(pack: Pack) -> list[str]:
-    """The classes that a pack declares at the top of its files, as far as can be told without running it.
+    """The nodes that a pack declares at the top of its files, as far as can be told without running it.
 
     Of a file that Python cannot read, too, so that a graph that uses one can be told where it went.
     """
-    return [name.decode() for source in pack.sources.values() for name in _CLASS.findall(source)]
+    return [name.decode() for source in pack.sources.values() for name in _NODE.findall(source)]
 
 
 def line_of(source: bytes, cls: str, field: str | None = None) -> int | None:

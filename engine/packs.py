@@ -192,6 +192,15 @@ def forget(name: str) -> None:
         del sys.modules[loaded]
 
 
+def forget_elsewhere(folders: Iterable[Path]) -> None:
+    """Free the wire types that packs outside of some folders declared, as a new process would begin."""
+    for wire, cls in list(Value.types.items()):
+        if pack_name(cls.__module__) is not None:
+            file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+            if file is None or not any(Path(file).is_relative_to(folder) for folder in folders):
+                del Value.types[wire]
+
+
 def pack_name(module: str) -> str | None:
     """The pack that a module belongs to; None if it is no user's."""
     root, _, rest = module.partition(".")

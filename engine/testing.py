@@ -36,14 +36,12 @@ def open_session(
     with TemporaryDirectory() as empty:
         place = home or Path(empty)
         folders = [place / "nodes"] if nodes is None else [place / "nodes", nodes]
+        packs.forget_elsewhere(folders)  # not at the end: a report's outputs may yet be unpacked
         registry = Registry.find(folders)
         for cls in types:
             registry.add(cls)
-        try:
-            with Session(settings.load(place, device="cpu", checked=True), registry=registry) as session:
-                yield session
-        finally:
-            registry.close()
+        with Session(settings.load(place, device="cpu", checked=True), registry=registry) as session:
+            yield session
 
 
 @overload
