@@ -63,11 +63,16 @@ class Telemetry:
 
     def close(self) -> None:
         """End every span."""
-        for span, ended in self._unfinished.values():
-            span.end(ended)
-        self._unfinished.clear()
+        for node in list(self._unfinished):
+            self._end(node)
         self._run.end()
         self._closing()
+
+    def _end(self, node: str) -> None:
+        """End the span of a step that was over before, without a result."""
+        if node in self._unfinished:
+            span, ended = self._unfinished.pop(node)
+            span.end(ended)
 
     @contextmanager
     def span(self, name: str, **said: object) -> Iterator[None]:
@@ -81,6 +86,7 @@ class Telemetry:
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
         """Begin the span of a step; what its node calls sees it as the current one."""
+        self._end(step.id)  # of a node that returned a graph, whose results are now there
         attributes = {
             "safelight.node": step.id,
             "safelight.type": step.bound.type.id,
@@ -118,10 +124,10 @@ class Telemetry:
                 there = self._steps.get(node or "")
                 (there[0] if there else self._run).add_event("warning", {"message": message})
             case Failed(node, _, problem) if node in self._unfinished:
-                span, ended = self._unfinished.pop(node)
+                span, _ = self._unfinished[node]
                 span.set_attribute("safelight.problem", problem.code)
                 span.set_status(Status(StatusCode.ERROR, problem.message))
-                span.end(ended)
+                self._end(node)
             case Finished(state):
                 self._run.set_attribute("safelight.state", state)
                 if state == "failed":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import said
-from engine.events import Event, Failed, Finished, Planned, Progress, Skipped, Started, Warned
+from engine.events import Event, Failed, Finished, Grown, Planned, Progress, Skipped, Started, Warned
 from engine.lifecycles.measured import Measured
 from engine.store.store import Result
 
@@ -107,6 +107,8 @@ class Trace:
             case Planned(plan):
                 self._ready = time.perf_counter()
                 self._tell_plan(plan)
+            case Grown(node, steps):
+                self._instant(f"{node} brings {len(steps)} more steps", "run", {"node": node})
             case Started(node):
                 self._computed.add(node)
             case Progress(node, value):
@@ -124,13 +126,13 @@ class Trace:
 
     def _begin(self, step: Step) -> None:
         now = time.perf_counter()
-        track, lane = self._track(), step.bound.type.accelerator
-        makers = {(parent.leader or parent).id for parent in step.parents}
+        track = self._track()
+        makers = {(one.leader or one).id for parent in step.parents for one in parent.elements()}
         parents = [self._ended[maker] for maker in makers if maker in self._ended]
         ready = max([self._ready, *(ended for _, ended in parents)])
         if now - ready >= SHORTEST_WAIT:
             self._waits += 1
-            whom = "the accelerator" if lane and self._lane_free > ready else "a worker"
+            whom = "the accelerator" if step.lane and self._lane_free > ready else "a worker"
             name, number = f"{step.id} waits for {whom}", f"wait {self._waits}"
             self._write("b", name, WAITS, now=ready, id=number, cat="wait", args={"node": step.id})
             self._write("e", name, WAITS, now=now, id=number, cat="wait")
@@ -139,10 +141,10 @@ class Trace:
             "type": step.bound.type.id,
             "reason": step.reason,
             "key": step.key or "",
-            "wires": {name: str(link) for name, link in step.bound.links.items()},
+            "wires": {source.input: f"{source.step.id}.{source.output}" for source in step.sources},
         }
         self._write("B", step.id, THREADS, track, now, cat="step", args=args)
-        if lane:
+        if step.lane:
             self._write("B", step.id, LANES, 1, now, cat="step", args=args)
         for parent_track, ended in parents:
             if self._arrows < MOST_ARROWS:
@@ -158,12 +160,12 @@ class Trace:
         now = time.perf_counter()
         track = self._track()
         args: dict[str, object] = {
-            "state": "not finished" if result is None else "done",
+            "state": "no result" if result is None else "done",
             "cache": "none" if step.id in self._computed else "store",
         }
         if (memory := self._measured.memory.get(step.id)) is not None:
             args["memory"] = memory.as_json()
-        if step.bound.type.accelerator:
+        if step.lane:
             self._write("E", step.id, LANES, 1, now, cat="step", args=args)
             self._lane_free = now
         self._write("E", step.id, THREADS, track, now, cat="step", args=args)

@@ -63,7 +63,7 @@ class Measured:
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
         """Begin to look."""
-        if step.bound.type.accelerator and (cuda := _cuda(self._device)) is not None:
+        if step.lane and (cuda := _cuda(self._device)) is not None:
             cuda.reset_peak_memory_stats(self._device)
         with self._lock:
             self._note()
@@ -82,7 +82,7 @@ class Measured:
             self._note()
             _, memory = self._under_way.pop(step.id)
         # Where torch was imported by this step itself, its peak since then is the peak of this step.
-        if step.bound.type.accelerator and (cuda := _cuda(self._device)) is not None:
+        if step.lane and (cuda := _cuda(self._device)) is not None:
             memory.device = cuda.max_memory_allocated(self._device)
         self.memory[step.id] = memory
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from engine import settings as settings_
 from engine.context import Context
-from engine.errors import Cancelled
+from engine.errors import Cancelled, NodeError
 from engine.events import Warned
 from engine.files import Files
 from engine.lifecycles.measured import Measured
@@ -27,7 +27,7 @@ from engine.session import Session
 from engine.store.memory import Memory
 from engine.trace import LANES, THREADS, WAITS, Trace
 from engine.watch import Watch
-from tests.engine.small_nodes import Act, Broken, Lane, Mix, graph_of
+from tests.engine.small_nodes import Lane, Mix, graph_of
 
 
 class Hold(Node):
@@ -65,13 +65,52 @@ class Use(Node, accelerator=True):
     """Use what is loaded."""
 
     a: int = 0
+    b: int = 0
 
     def run(self, ctx: Context) -> int:
         return len(ctx.use(Weights())) + self.a
 
 
+class Wrong(Node):
+    """Fail, always."""
+
+    a: int = 0
+    b: int = 0
+
+    def run(self, ctx: Context) -> int:
+        raise NodeError("it is wrong")
+
+
+class Count(Node):
+    """Count up to a number."""
+
+    a: int = 0
+
+    def run(self, ctx: Context) -> list[int]:
+        return list(range(self.a))
+
+
+class Total(Node):
+    """Add numbers up."""
+
+    numbers: list[int]
+
+    def run(self, ctx: Context) -> int:
+        return sum(self.numbers)
+
+
+class Instead(Node):
+    """Return a graph to be run in its place."""
+
+    a: int = 0
+
+    def run(self, ctx: Context) -> int:
+        graph: Any = graph_of({"inner": ("Mix", {"a": self.a})}, {"out": "inner.out"})
+        return graph  # type: ignore[no-any-return]
+
+
 GATE = threading.Event()
-REGISTRY = Registry([Mix, Broken, Act, Lane, Hold, Halfway, Use])
+REGISTRY = Registry([Mix, Lane, Hold, Halfway, Use, Wrong, Count, Total, Instead])
 Nodes = dict[str, tuple[str, dict[str, Any]]]
 Events = list[dict[str, Any]]
 
@@ -102,29 +141,46 @@ def slices(events: Events) -> Iterator[tuple[tuple[int, int], dict[str, Any], di
     assert not any(open_.values()), "every slice is ended"
 
 
-def check_shape(events: Events, report: Report, nodes: Nodes) -> None:
-    ran = {node for node, item in report.nodes.items() if item.state in ("done", "failed")}
-    by_track = defaultdict(list)
-    steps = {}
+def steps_of(events: Events) -> dict[str, Any]:
+    """The slice of each step: its track, its beginning and its end."""
+    steps: dict[str, Any] = {}
     for track, begun, ended in slices(events):
-        by_track[track].append((begun["ts"], ended["ts"]))
         if begun.get("cat") == "step" and track[0] == THREADS:
             assert begun["name"] not in steps, "a step has one slice"
             steps[begun["name"]] = track[1], begun, ended
+    return steps
+
+
+def check_shape(events: Events, report: Report, nodes: Nodes) -> None:
+    ran = {node for node, item in report.nodes.items() if item.state in ("done", "failed")}
+    by_track = defaultdict(list)
+    for track, begun, ended in slices(events):
+        by_track[track].append((begun["ts"], ended["ts"]))
+    steps = steps_of(events)
     assert steps.keys() == ran
     lane = sorted(by_track[LANES, 1])
     assert len(lane) == sum(nodes[node][0] in ("Lane", "Use") for node in ran)
     assert all(first[1] <= second[0] for first, second in pairwise(lane))
-    wires = {(link["from"].split(".")[0], node) for node in ran for link in nodes[node][1].values()}
+    wires = {
+        (link["from"].split(".")[0], node)
+        for node in ran
+        for link in nodes[node][1].values()
+        if isinstance(link, dict)
+    }
+    assert drawn(events, steps) == wires
+
+
+def drawn(events: Events, steps: dict[str, Any]) -> set[tuple[str, str]]:
+    """From which step to which the arrows lead."""
     starts = {event["id"]: event for event in events if event["ph"] == "s"}
     ends = {event["id"]: event for event in events if event["ph"] == "f"}
-    drawn = set()
+    found = set()
     for number, start in starts.items():
         end = ends[number]
         (source,) = [node for node, (track, begun, ended) in steps.items() if at(start, track, begun, ended)]
         (goal,) = [node for node, (track, begun, _) in steps.items() if at(end, track, begun, begun)]
-        drawn.add((source, goal))
-    assert drawn == wires
+        found.add((source, goal))
+    return found
 
 
 def at(event: dict[str, Any], track: int, begun: dict[str, Any], ended: dict[str, Any]) -> bool:
@@ -135,10 +191,10 @@ def at(event: dict[str, Any], track: int, begun: dict[str, Any], ended: dict[str
 def dags(draw: st.DrawFn) -> Nodes:
     nodes: Nodes = {}
     for n in range(draw(st.integers(1, 7))):
-        kind = draw(st.sampled_from(["Mix", "Lane", "Act", "Broken", "Use"]))
+        kind = draw(st.sampled_from(["Mix", "Lane", "Use", "Wrong"]))
         wired = draw(st.sampled_from([None, *nodes]))
         inputs = {} if wired is None else {"a": {"from": f"{wired}.out"}}
-        nodes[f"n{n}"] = kind, inputs
+        nodes[f"n{n}"] = kind, {**inputs, "b": n}  # so that no two are equal and share a result
     return nodes
 
 
@@ -147,16 +203,29 @@ def dags(draw: st.DrawFn) -> Nodes:
 def test_the_slices_of_any_graph_are_its_steps(
     tmp_path_factory: pytest.TempPathFactory, nodes: Nodes, workers: int
 ) -> None:
-    # Each node gets a literal of its own, so that no two of them are equal and share a result.
-    own = {
-        node: (kind, inputs or {"a": number}) for number, (node, (kind, inputs)) in enumerate(nodes.items())
+    events, report = traced(tmp_path_factory.mktemp("home"), nodes, workers=workers)
+    check_shape(events, report, nodes)
+
+
+def test_elements_of_lists_are_steps_of_their_own(tmp_path: Path) -> None:
+    nodes: Nodes = {
+        "count": ("Count", {"a": 3}),
+        "mix": ("Mix", {"a": {"from": "count.out"}}),
+        "total": ("Total", {"numbers": {"from": "mix.out"}}),
     }
-    events, report = traced(tmp_path_factory.mktemp("home"), own, workers=workers)
-    wired = {
-        node: (kind, {n: i for n, i in inputs.items() if isinstance(i, dict)})
-        for node, (kind, inputs) in own.items()
-    }
-    check_shape(events, report, wired)
+    events, _ = traced(tmp_path, nodes)
+    steps = steps_of(events)
+    elements = {f"mix[{n}]" for n in range(3)}
+    assert steps.keys() == {"count", "total"} | elements
+    assert drawn(events, steps) == {("count", one) for one in elements} | {(one, "total") for one in elements}
+
+
+def test_a_node_that_returns_a_graph_has_a_slice_before_it_and_one_after(tmp_path: Path) -> None:
+    events, report = traced(tmp_path, {"instead": ("Instead", {"a": 3})})
+    assert report.state == "done"
+    states = [e["args"]["state"] for t, b, e in slices(events) if b["name"] == "instead" and t[0] == THREADS]
+    assert states == ["no result", "done"]
+    assert any(event["name"] == "instead brings 1 more steps" for event in events)
 
 
 def test_a_slice_says_what_the_step_is_and_what_it_took(tmp_path: Path) -> None:
@@ -201,7 +270,7 @@ def test_a_cancelled_step_is_ended_and_the_file_is_whole(tmp_path: Path) -> None
     )
     assert report.state == "cancelled"
     (ended,) = [e for _, b, e in slices(events) if b["name"] == "half"]
-    assert ended["args"]["state"] == "not finished"
+    assert ended["args"]["state"] == "no result"
     assert "half: half" in {event["name"] for event in events if event["ph"] == "i"}
 
 
