@@ -7,7 +7,6 @@ its parents' *keys*. Ancestors are never walked again, so keys of a whole graph 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -15,15 +14,13 @@ from engine.node import NodeType
 from engine.values import Json, canonical
 
 
-def step_key(
-    signature: bytes, node_type: NodeType, wires: Mapping[str, str], fingerprint: Json, device: str
-) -> str:
+def step_key(signature: bytes, node_type: NodeType, wires: str, fingerprint: Json, device: str) -> str:
     """The key of one step, as 64 hex digits.
 
     Args:
         signature: what its type and its literals add.
         node_type: its type.
-        wires: for each input that a wire brings, what decides it.
+        wires: for each input that a wire brings a line, `\\nNAME=` and what decides it.
         fingerprint: what the step reads from the world, and whatever else decides its result.
         device: the kind of device that accelerator nodes compute on; its arithmetic decides the last bits.
     """
@@ -32,9 +29,7 @@ def step_key(
         world += canonical(fingerprint)
     if node_type.accelerator or node_type.libraries:
         world += _environment(node_type.libraries, device if node_type.accelerator else "")
-    for name, identity in wires.items():
-        world += f"\n{name}={identity}".encode()
-    return hashlib.sha256(world).hexdigest()
+    return hashlib.sha256(world + wires.encode()).hexdigest()
 
 
 @cache

@@ -134,7 +134,9 @@ def _ancestors(checked: Checked, targets: Iterable[str]) -> tuple[set[str], set[
     needed = set(targets)
     surely = set(needed)
     chosen: dict[str, frozenset[str] | None] = {}
-    for found, certain in ((surely, True), (needed, False)):
+    for found, certain in ((needed, False), (surely, True)):
+        if certain and not chosen:  # nothing lazy among them
+            return needed, needed
         stack = list(found)
         while stack:
             node = stack.pop()

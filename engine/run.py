@@ -26,7 +26,7 @@ from engine.plan import Plan, decide
 from engine.residency import Residency
 from engine.schedule import Job, Schedule
 from engine.step import Gather, Spread, Step
-from engine.steps import Lacking, Unreadable
+from engine.steps import Lacking, Unreadable, not_running
 from engine.store.store import Result, Store
 from engine.values import Packed, joined, pack, wire_of
 
@@ -144,10 +144,16 @@ class Run:
         self._making = threading.RLock()  # around the making of further steps
         self._telling = threading.RLock()
         self._fault: BaseException | None = None
-        plan.maker.value_of = self._value_of
 
     def go(self) -> Report:
         """Run to the end: until every demanded step is done, failed, skipped or cancelled."""
+        self._plan.maker.value_of = self._value_of
+        try:
+            return self._go()
+        finally:
+            self._plan.maker.value_of = not_running
+
+    def _go(self) -> Report:
         start = time.perf_counter()
         self._emit(Planned(self._plan))
         steps = self._plan.steps

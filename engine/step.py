@@ -30,10 +30,10 @@ class Source(NamedTuple):
     @property
     def identity(self) -> str | None:
         """What decides this input, as a part of the key; None while that is not known."""
-        if self.digest:
-            return f"={self.digest}"
         key = self.step.identity
-        return None if key is None else f"{key}.{self.output}"
+        if self.digest or key is None:
+            return f"={self.digest}" if self.digest else None
+        return f"{key}.{self.output}"
 
 
 @dataclass(slots=True, eq=False)

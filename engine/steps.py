@@ -156,19 +156,18 @@ class Steps:
 
     def key(self, step: Step, fingerprint: Json) -> str | None:
         """The key of a step; None while something that it depends on is not known."""
-        wires: dict[str, str] = {}
         node_type = step.bound.type
+        lazy, wires = node_type.lazy, ""
         for source in step.sources:
-            if source.input in node_type.lazy and source.input not in (step.asked or ()):
+            if lazy and source.input in lazy and source.input not in (step.asked or ()):
                 continue
             identity = source.identity
             if identity is None:
                 return None
-            wires[source.input] = identity
-        for name in node_type.lazy & (step.asked or frozenset()) & step.bound.literals.keys():
-            wires[name] = f"!{sha256(canonical(step.bound.literals[name]))}"
-        if len(wires) > len(step.sources):
-            wires = dict(sorted(wires.items()))
+            wires += f"\n{source.input}={identity}"
+        if lazy and step.asked:
+            for name in sorted(step.asked & step.bound.literals.keys()):
+                wires += f"\n{name}=!{sha256(canonical(step.bound.literals[name]))}"
         world = fingerprint
         if not node_type.pure:
             world = [fingerprint, self._nonce, step.id]
@@ -198,20 +197,19 @@ class Steps:
 
     def _step(self, bound: Bound, sources: tuple[Source, ...], maybe: bool, depth: int) -> Step:
         node_type = bound.type
-        parents = tuple(dict.fromkeys([source.step for source in sources]))
-        step = Step(bound.id, bound, sources, parents, None, node_type.pure, maybe=maybe, depth=depth)
+        parents = tuple([source.step for source in sources])
+        if len(parents) > 1:
+            parents = tuple(dict.fromkeys(parents))
+        step = Step(bound.id, bound, sources, parents, None, node_type.pure)
+        step.maybe, step.depth = maybe, depth
         if node_type.lazy:
             self._choose(step)
-        known = True
+        known = not node_type.lazy or step.asked is not None
         for parent in step.parents:
             if not parent.keep:
                 step.keep = False
-            if parent.identity is None:
-                known = False
-        if node_type.lazy and step.asked is None:
-            known = False
         if node_type.reads_world and known:
-            if step.sources:
+            if sources:
                 known = False  # which file it reads, another step says
             else:
                 try:
