@@ -7,15 +7,17 @@ device inside the nodes that compute, when `ctx.use` asks for what a recipe stan
 from __future__ import annotations
 
 import io
-from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from engine.errors import NodeError
 from engine.files import Files
 from engine.values import Json, Packed, Part, Value
 from nodes.checkpoints import Checkpoint
 from nodes.embedding_files import Embeddings
+from nodes.sd.hypernetwork_patch import HypernetworkFile, HypernetworkPatch
+from nodes.sd.lora.patch import LoraFile, LoraPatch
 
 if TYPE_CHECKING:
     import numpy
@@ -60,17 +62,82 @@ class Recipe(Value):
         return recipe
 
 
+class Patched(Recipe):
+    """A part of a checkpoint, and what is laid over it: LoRAs and their like, each by the digest of its file.
+
+    Where nothing lies over it, it equals the plain part, and so does all that is made of it.
+    """
+
+    patches: tuple[LoraPatch | HypernetworkPatch, ...]
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal identities load the same weights."""
+        return (super().identity, self.patches) if self.patches else super().identity
+
+    @property
+    def base(self) -> Self | None:
+        """The part without what lies over it; None if nothing does."""
+        return replace(self, patches=()) if self.patches else None  # type: ignore[type-var]
+
+    @property
+    def layers(self) -> tuple[LoraFile | HypernetworkFile, ...]:
+        """The files of the patches, in their order."""
+        return tuple(patch.source for patch in self.patches)
+
+    def summary(self) -> str:
+        """The checkpoint's name, the first of its digest, and what lies over it."""
+        return " + ".join([super().summary(), *(patch.summary() for patch in self.patches)])
+
+    def pack(self) -> Packed:
+        """The checkpoint and the patches as JSON; no weights."""
+        meta = asdict(self.checkpoint)
+        if self.patches:
+            meta["patches"] = [patch.as_json() for patch in self.patches]
+        return Packed(self.wire, meta)
+
+    @staticmethod
+    def _unpacked(meta: Json) -> dict[str, Any]:
+        """The fields that `pack` wrote."""
+        plain = dict(cast("dict[str, Any]", meta))
+        patches = tuple(_patch(kept) for kept in plain.pop("patches", ()))
+        plain.pop("embeddings", None)
+        return {"checkpoint": Checkpoint.from_json(plain), "patches": patches}
+
+
+def _patch(kept: dict[str, Any]) -> LoraPatch | HypernetworkPatch:
+    if "lora" in kept:
+        return LoraPatch.from_json(kept["lora"])
+    return HypernetworkPatch.from_json(kept["hypernetwork"])
+
+
 @dataclass(frozen=True)
-class Model(Recipe):
+class Model(Patched):
     """The network that removes noise: a recipe for a UNet."""
 
     checkpoint: Checkpoint
+    patches: tuple[LoraPatch | HypernetworkPatch, ...] = ()
+
+    @classmethod
+    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
+        """The model that `pack` made this of."""
+        return cls(**cls._unpacked(meta))
 
     def load(self, device: str, files: Files) -> tuple[UNet2DConditionModel, int]:
-        """The UNet on a device, and the bytes that it takes there."""
+        """The UNet on a device, with nothing over it, and the bytes that it takes there."""
         from nodes.sd.weights import load_unet
 
         return _placed(load_unet, self.checkpoint, device, files)
+
+    def compose(self, base: UNet2DConditionModel, layers: Sequence[Any]) -> tuple[UNet2DConditionModel, int]:
+        """The UNet with what lies over it, and the bytes that it does not share with the given one.
+
+        Raises:
+            NodeError: a LoRA does not fit it.
+        """
+        from nodes.sd.weights import patched_unet
+
+        return _composed(patched_unet, base, self.patches, layers)
 
 
 class Reader(NamedTuple):
@@ -81,10 +148,11 @@ class Reader(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TextEncoder(Recipe):
+class TextEncoder(Patched):
     """The network that reads prompts: a recipe for a tokenizer and a text encoder."""
 
     checkpoint: Checkpoint
+    patches: tuple[LoraPatch | HypernetworkPatch, ...] = ()
     embeddings: Embeddings = field(default_factory=Embeddings)
     """What its vocabulary is added to; the network itself stays as it is."""
 
@@ -101,21 +169,31 @@ class TextEncoder(Recipe):
     def pack(self) -> Packed:
         """The checkpoint and the embeddings as JSON; no weights, but vectors that no file holds."""
         meta, parts = self.embeddings.packed()
-        return Packed(self.wire, {**asdict(self.checkpoint), "embeddings": meta}, parts)
+        return Packed(self.wire, {**cast("dict[str, Json]", super().pack().meta), "embeddings": meta}, parts)
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
         """The text encoder that `pack` made this of."""
         assert isinstance(meta, dict)
-        checkpoint = {key: value for key, value in meta.items() if key != "embeddings"}
-        return cls(Checkpoint.from_json(checkpoint), Embeddings.unpacked(meta["embeddings"], parts))
+        return cls(**cls._unpacked(meta), embeddings=Embeddings.unpacked(meta["embeddings"], parts))
 
     def load(self, device: str, files: Files) -> tuple[Reader, int]:
-        """The tokenizer, and the text encoder on a device, and the bytes that it takes there."""
+        """The tokenizer, and the text encoder on a device, with nothing over it, and its bytes there."""
         from nodes.sd.weights import load_text_encoder, load_tokenizer
 
         encoder, size = _placed(load_text_encoder, self.checkpoint, device, files)
         return Reader(load_tokenizer(self.checkpoint.folder(files)), encoder), size
+
+    def compose(self, base: Reader, layers: Sequence[Any]) -> tuple[Reader, int]:
+        """The text encoder with what lies over it, and the bytes that it does not share with the given one.
+
+        Raises:
+            NodeError: a LoRA does not fit it.
+        """
+        from nodes.sd.weights import patched_text_encoder
+
+        encoder, size = _composed(patched_text_encoder, base.encoder, self.patches, layers)
+        return Reader(base.tokenizer, encoder), size
 
 
 @dataclass(frozen=True)
@@ -130,6 +208,16 @@ class Vae(Recipe):
 
         # Always in float32: the activations of Stable Diffusion's VAEs overflow in half precision.
         return _placed(load_vae, self.checkpoint, device, files, half=False)
+
+
+def _composed(patch: Any, network: Any, patches: Sequence[Any], layers: Sequence[Any]) -> tuple[Any, int]:
+    from nodes.sd.json_file import ModelError
+
+    try:
+        composed: tuple[Any, int] = patch(network, list(zip(patches, layers, strict=True)))
+    except ModelError as error:
+        raise NodeError(str(error), code="bad_lora") from None
+    return composed
 
 
 def _placed(

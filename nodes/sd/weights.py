@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,12 @@ from transformers.models.clip.configuration_clip import CLIPTextConfig
 from transformers.models.clip.modeling_clip import CLIPTextModel
 from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
+from nodes.sd import hypernetwork
 from nodes.sd.folder import Component, ModelFolder, tokenizer_files
+from nodes.sd.hypernetwork_patch import HypernetworkPatch
 from nodes.sd.json_file import ModelError, parse_object, read_object, read_text, regular_size
+from nodes.sd.lora import stack
+from nodes.sd.lora.patch import LoraPatch
 
 _HEADER_LIMIT = 16 << 20
 _VOCABULARY_LIMIT = 32 << 20
@@ -81,6 +85,51 @@ def load_text_encoder(folder: ModelFolder, dtype: torch.dtype = torch.float32) -
     positions = encoder.config.max_position_embeddings
     encoder.embeddings.position_ids = torch.arange(positions).expand((1, -1))
     return encoder
+
+
+def patched_unet(
+    unet: UNet2DConditionModel, patches: Sequence[tuple[LoraPatch | HypernetworkPatch, Any]]
+) -> tuple[UNet2DConditionModel, int]:
+    """A UNet with LoRAs and hypernetworks over it, and the bytes of its own tensors; the given one stays.
+
+    Args:
+        unet: shares with the result every tensor that nothing changes.
+        patches: what lies over it and what its file holds, the first one first. Hypernetworks come last,
+            since they stand before layers that LoRAs may change.
+
+    Raises:
+        ModelError: a LoRA does not fit it.
+    """
+    loras = [(patch, loaded) for patch, loaded in patches if isinstance(patch, LoraPatch)]
+    result, size = stack.apply(unet, "unet", loras) if loras else (unet, 0)
+    chain = [(patch.strength, loaded) for patch, loaded in patches if isinstance(patch, HypernetworkPatch)]
+    return (hypernetwork.apply(result, chain), size) if chain else (result, size)
+
+
+def patched_text_encoder(
+    encoder: CLIPTextModel, patches: Sequence[tuple[LoraPatch, Any]]
+) -> tuple[CLIPTextModel, int]:
+    """A text encoder with LoRAs over it, and the bytes of its own tensors; the given one stays as it is.
+
+    Raises:
+        ModelError: a LoRA does not fit it.
+    """
+    return stack.apply(encoder, "text_encoder", patches)
+
+
+def tensor_shapes(folder: ModelFolder, part: Component) -> dict[str, tuple[int, ...]]:
+    """The tensors of a part by their present names, and their shapes; no weights are read.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    path = folder.path / folder.weights[part]
+    try:
+        with safe_open(path, framework="pt") as file:
+            named = ((_renamed(part, stored), stored) for stored in file.keys())
+            return {name: tuple(file.get_slice(stored).get_shape()) for name, stored in named if name}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a sound safetensors file: {error}. Download it again.") from None
 
 
 def load_tokenizer(folder: ModelFolder) -> CLIPTokenizer:

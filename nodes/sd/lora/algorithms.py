@@ -68,7 +68,8 @@ def dora(W: Tensor, delta: Tensor, magnitude: Tensor, per_column: bool) -> Tenso
     length = torch.linalg.vector_norm(sum_, dim=others, keepdim=True)
     sides = [1] * W.ndim
     sides[kept] = -1
-    return sum_ * (magnitude.reshape(sides) / length.clamp_min(torch.finfo(W.dtype).tiny)) - W
+    scaled: Tensor = sum_ * (magnitude.reshape(sides) / length.clamp_min(torch.finfo(W.dtype).tiny))
+    return scaled - W
 
 
 def rotations(blocks: Tensor, limit: float | None) -> Tensor:
@@ -83,7 +84,8 @@ def rotations(blocks: Tensor, limit: float | None) -> Tensor:
         length = torch.linalg.vector_norm(skew)
         skew = skew * (limit / length.clamp_min(limit))
     one = torch.eye(skew.shape[-1], dtype=skew.dtype, device=skew.device)
-    return torch.linalg.solve(one - skew, one + skew, left=False)
+    turned: Tensor = torch.linalg.solve(one - skew, one + skew, left=False)
+    return turned
 
 
 def oft(W: Tensor, turned: Tensor) -> Tensor:
