@@ -18,6 +18,7 @@ from engine.cli import main
 PACK = '''
 """Sums, pictures, and nodes that fail or take their time."""
 
+import hashlib
 import time
 import zlib
 from collections.abc import Mapping
@@ -136,6 +137,13 @@ class Stubborn(Node, category="test"):
     def run(self, ctx: Context) -> int:
         time.sleep(60)
         return 0
+
+
+class Deep(Node, category="test"):
+    """Be for hours in a library that runs no line of Python."""
+
+    def run(self, ctx: Context) -> int:
+        return len(hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2_000_000_000))
 
 
 def annotate(steps: Mapping[str, Made], target: str, index: int) -> dict[str, str]:

@@ -94,10 +94,11 @@ def test_ctrl_c_stops_the_run_and_leaves_the_store_whole(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_second_ctrl_c_leaves_at_once(start: Start, write: Write, home: Path) -> None:
-    graph = write({"stubborn": ("Stubborn", {})}, outputs={"x": "stubborn.out"})
+@pytest.mark.parametrize("kind", ["Stubborn", "Deep"])
+def test_a_second_ctrl_c_leaves_at_once(start: Start, write: Write, home: Path, kind: str) -> None:
+    graph = write({"node": (kind, {})}, outputs={"x": "node.out"})
     process = start("run", graph)
-    wait_for(process, "stubborn ...")
+    wait_for(process, "node ...")
     process.send_signal(signal.SIGINT)
     wait_for(process, "Stopping")
     assert process.poll() is None
