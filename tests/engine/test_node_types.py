@@ -6,10 +6,12 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from engine.context import Context
+from engine.node import Node
 from engine.registry import Registry
 from tests.engine.small_nodes import REGISTRY
 
@@ -51,6 +53,16 @@ RUN = "def run(self, ctx: Context) -> int: return 1"
         ("def run(self, ctx: Context) -> 'Nowhere': return 1", "import what its annotation names"),
         ("def run(self, ctx: Context) -> object: return 1", "output out: <class 'object'> cannot travel"),
         ("def run(self, ctx: Context) -> Optional[int]: return 1", "an output is always there"),
+        (f"a = 3\n{RUN}", "X.a: it has no annotation; write `a: int = ...` for an input, `a: ClassVar[int]"),
+        (f"_a: int = 3\n{RUN}", "X._a: an input's name begins with a letter"),
+        (f"copy: int = 3\n{RUN}", "X.copy: every node has a copy of its own; give the input another name"),
+        (f"node_type: int = 3\n{RUN}", "X.node_type: every node has a node_type of its own"),
+        (f"run: int = 3\n{RUN}", "X.run: every node has a run of its own"),
+        (f"a: 'Nowhere'\n{RUN}", "X.a: its annotation 'Nowhere' is not known here; import it"),
+        (f"a: 'list[int'\n{RUN}", "X: the annotation of an input cannot be read"),
+        (f"a: int = '1'\n{RUN}", "X.a: refuses its own default: Input should be a valid integer"),
+        (f"def __init__(self, a): pass\n{RUN}", "X.__init__: a node has none: inputs are fields"),
+        (f"a: int = 0\ndef asks(self): return ['a']\n{RUN}", "X.asks: there is no input to ask for"),
     ],
 )
 def test_a_class_that_cannot_work_says_so_with_the_fix(body: str, said: str) -> None:
@@ -65,10 +77,66 @@ def test_a_class_that_cannot_work_says_so_with_the_fix(body: str, said: str) -> 
         ("version=True", "use a whole number from 1"),
         ("version='1'", "use a whole number from 1"),
         ("libraries='torch'", 'write a tuple, such as ("torch",)'),
+        ("title='x'", "unknown class keyword title; there are category, version"),
+        ("category=None", 'category is None; write text, such as "image"'),
+        ("passes='out'", """passes is 'out'; write a dict, such as {"out": "image"}"""),
+        ("passes={'out': 'b'}", "passes says 'out': 'b'; write an output (out) and the input"),
+        ("converts=True", "converts=True names no single required input"),
+        ("deprecated=True", 'deprecated and replaced_by are text, such as deprecated="use Upscale2"'),
     ],
 )
 def test_a_class_keyword_that_cannot_work_says_so(words: str, said: str) -> None:
     assert said in broken(RUN, f"class X(Node, {words}):")
+
+
+def test_a_name_that_no_graph_could_write_is_refused() -> None:
+    assert "letters from a to z" in broken(RUN, "class Größe(Node):")
+
+
+def test_an_input_of_a_base_may_be_given_another_default() -> None:
+    class Base(Node):
+        a: int
+
+    class Derived(Base):
+        a: int = 3
+        shared: ClassVar[dict[str, int]] = {}
+
+        def run(self, ctx: Context) -> int:
+            return self.a
+
+    assert Derived.node_type.inputs["a"].default == 3
+    assert list(Derived.node_type.inputs) == ["a"]
+
+
+def test_a_list_that_is_a_default_is_not_shared_between_nodes() -> None:
+    class Listed(Node):
+        a: list[int] = []  # noqa: RUF012  # what authors write
+
+        def run(self, ctx: Context) -> int:
+            return len(self.a)
+
+    one, two = Listed(), Listed()
+    one.a.append(1)
+    assert two.a == []
+    assert Listed().a == []
+
+
+def test_the_schema_says_what_converts_and_what_has_had_its_day() -> None:
+    class Old(Node, converts="a", deprecated="it is slow", replaced_by="New"):
+        a: int
+        b: int
+
+        def run(self, ctx: Context) -> int:
+            return self.a
+
+    class Gone(Node, replaced_by="New"):
+        def run(self, ctx: Context) -> int:
+            return 1
+
+    schema = Old.node_type.schema()
+    assert (schema["converts"], schema["deprecated"], schema["replaced_by"]) == ("a", "it is slow", "New")
+    assert Gone.node_type.deprecated == "use New instead"
+    assert "deprecated" not in REGISTRY.types["Mix"].schema()
 
 
 def test_the_schema_comes_from_the_class_alone() -> None:
