@@ -31,7 +31,9 @@ class Blobs:
         self.folder = folder
         self._root = str(folder / "blobs")
         self._tmp = folder / "tmp"
-        self._mine = self._tmp / f"{os.getpid()}-{os.urandom(4).hex()}"
+        self.who = f"{os.getpid()}-{os.urandom(4).hex()}"
+        """What this process is called among those that use the folder."""
+        self._mine = self._tmp / self.who
         self._alive: int | None = None
         self._numbers = itertools.count()
 

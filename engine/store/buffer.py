@@ -160,7 +160,7 @@ class Buffer:
                 return
             used, self._used = self._used, {}
             try:
-                evicted = self.folder.insert(rows.values(), plain, used)
+                evicted = self.folder.insert(rows.values(), plain, used, self._file_bytes)
             except (OSError, sqlite3.Error) as error:
                 trouble = Trouble.of(error)
                 if trouble is Trouble.LOCKED:
@@ -197,7 +197,7 @@ class Buffer:
     def _reserve(self, size: int) -> bool:
         """Set room aside for files, if there is any or some can be made."""
         with self._lock:
-            if not self.folder.has_room(self._file_bytes + size):
+            if not self.folder.lease(self._file_bytes + size):
                 self.commit()  # rows that wait cannot be evicted
                 if not self.folder.make_room(self._file_bytes + size):
                     return False

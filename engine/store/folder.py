@@ -20,8 +20,9 @@ ASIDE = "index-damaged-*.sqlite"
 class Folder:
     """Rows and the files that they speak of: files come before their row and go after it.
 
-    A crash in between leaves a file too many, never a row too many. Every method may raise OSError and
-    sqlite3.Error.
+    A crash in between leaves a file too many, never a row too many. Before a process writes a file it takes
+    room for it on lease, so that all processes together stay within the limit; when its row is written, the
+    file itself is counted and the lease shrinks. Every method may raise OSError and sqlite3.Error.
 
     Args:
         index: the rows and the short parts.
@@ -34,6 +35,8 @@ class Folder:
         self.limit = limit
         self._blobs = blobs
         self._low = limit - limit // 32  # how far to shrink, so that not every save has to
+        self._lease = 0
+        self._more = limit // 64  # how much to lease beyond what is needed, so that not every save has to
 
     def part(self, part: PartRow) -> bytes:
         """The bytes of a part, verified.
@@ -48,16 +51,40 @@ class Folder:
             raise Damaged("a part of it in the index does not match its checksum", part.digest)
         return data
 
-    def has_room(self, size: int) -> bool:
-        """Whether so many more bytes fit."""
-        return self.index.size() + size <= self.limit
+    def begin(self, alone: bool) -> None:
+        """Take a first lease, so that a little can be kept even while the index is locked.
+
+        Args:
+            alone: nobody else uses the folder, and its files were swept: other leases are those of the dead.
+        """
+        with self.index.writing():
+            if alone:
+                self.index.end_leases()
+            self.index.lease(self._blobs.who, self._more)
+        self._lease = self._more
+
+    def lease(self, size: int) -> bool:
+        """Have room for files of this process, of so many bytes in all; says whether there is."""
+        return size <= self._lease or self._take(size + self._more) or self._take(size)
 
     def make_room(self, size: int) -> bool:
-        """Evict what is worth least until so many more bytes fit; says whether they do."""
+        """The same, evicting what is worth least."""
+        for _ in range(3):  # another process may take the room before this one does
+            with self.index.writing():
+                others = self.index.leased() - self._lease
+                self.index.shrink(max(self._low - others - size, 0))
+            self.remove_doomed()
+            if self.lease(size):
+                return True
+        return False
+
+    def _take(self, size: int) -> bool:
         with self.index.writing():
-            self.index.shrink(max(self._low - size, 0))
-        self.remove_doomed()
-        return self.has_room(size)
+            if self.index.size() + self.index.leased() - self._lease + size > self.limit:
+                return False
+            self.index.lease(self._blobs.who, size)
+        self._lease = size
+        return True
 
     def write(self, files: Mapping[str, bytes]) -> list[str]:
         """Write files, all or none; returns the digests of those that were not there before."""
@@ -80,17 +107,35 @@ class Folder:
                         self._blobs.remove(digest)
 
     def insert(
-        self, rows: Collection[Pending], plain: Mapping[str, Result], used: Mapping[str, float]
+        self,
+        rows: Collection[Pending],
+        plain: Mapping[str, Result],
+        used: Mapping[str, float],
+        file_bytes: int,
     ) -> bool:
-        """Add rows and times of use in one transaction; says whether it doomed files to `remove_doomed`."""
+        """Add rows and times of use in one transaction; says whether it doomed files to `remove_doomed`.
+
+        Args:
+            rows: rows with parts.
+            plain: results without.
+            used: when which keys were used.
+            file_bytes: of all files written or being written, those of the rows included.
+        """
         with self.index.writing():
             # A file may have been evicted by another process since its row began to wait.
             torn = [row for row in rows if not all(map(self._blobs.has, row.files))]
             left_out = self.index.insert([row for row in rows if row not in torn])
             self.index.insert_plain(plain)
             self.index.touch(used)
-            evicted = self.index.size() > self.limit and self.index.shrink(self._low) > 0
-        for row in torn + left_out:
+            useless = torn + left_out
+            counted = sum(row.file_bytes for row in rows) - sum(row.file_bytes for row in useless)
+            lease = min(self._lease, file_bytes - counted + self._more)
+            if lease < self._lease:
+                self.index.lease(self._blobs.who, lease)
+            room = self.limit - self.index.leased()
+            evicted = self.index.kept() > room and self.index.shrink(room - self.limit // 32) > 0
+        self._lease = lease
+        for row in useless:
             self.discard(row.brought)
         return evicted
 
@@ -147,6 +192,10 @@ class Folder:
 
     def close(self) -> None:
         """Let go of files."""
+        with suppress(sqlite3.Error):
+            if self._lease:
+                with self.index.writing():
+                    self.index.end_lease(self._blobs.who)
         with suppress(sqlite3.Error):
             self.index.close()
         self._blobs.leave()

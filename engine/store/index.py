@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import NamedTuple
 
 from engine import faults
 from engine.store.entry import ROW_BYTES, plain_row
-from engine.store.layout import BATCH, PAGE, connect, hash_of, of_hashes, of_keys, prepare, transaction
+from engine.store.layout import (
+    BATCH,
+    BUSY_SECONDS,
+    PAGE,
+    connect,
+    hash_of,
+    of_hashes,
+    of_keys,
+    prepare,
+    transaction,
+)
 from engine.store.pending import Pending
 from engine.store.rank import worth
 from engine.store.reader import Reader
 from engine.store.store import Result
+
+_PATIENCE = 0.05  # seconds to wait for others before the log stays as long as it is
 
 
 class Index:
     """Rows, parts and the sizes of blobs, as they are written; `reader` reads them and never waits for that.
 
     The tables: `entries` are the results, `inlined` the short parts, `blobs` the sizes of the long ones,
-    `parts` which entry holds which, `doomed` files that nobody holds any more but that still lie there.
+    `parts` which entry holds which, `doomed` files that nobody holds any more but that still lie there,
+    `leases` the room that each process has for files whose rows are not written yet.
 
     Every method may raise sqlite3.Error; those that write want to be called inside `writing`. Two processes
     must not make an `Index` at the same instant (turning on the log does not wait for a lock by itself).
@@ -37,6 +52,8 @@ class Index:
 
     def __init__(self, path: Path, log_bytes: int) -> None:
         self.log_bytes = log_bytes
+        self._log = f"{path}-wal"
+        self._not_before = 0.0
         self._lock = RLock()
         self._writer = connect(path)
         try:
@@ -50,14 +67,38 @@ class Index:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction, alone among all threads and processes; nothing of it stays if it fails."""
-        with self._lock, transaction(self._writer):
-            yield
+        with self._lock:
+            with transaction(self._writer):
+                yield
+            self._shorten_log()
 
-    def size(self) -> int:
-        """What the index and the blobs take on disk, in bytes, once this transaction is over."""
+    def kept(self) -> int:
+        """What the index and the blobs that it knows take, in bytes, once this transaction is over."""
         with self._lock:
             pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
             return pages * PAGE + self._number("SELECT value FROM numbers WHERE name = 'blob_bytes'")
+
+    def size(self) -> int:
+        """The same with the doomed files."""
+        with self._lock:
+            return self.kept() + self._number("SELECT value FROM numbers WHERE name = 'doomed_bytes'")
+
+    def leased(self) -> int:
+        """How much room all processes have on lease, in bytes."""
+        with self._lock:
+            return self._number("SELECT total(bytes) FROM leases")
+
+    def lease(self, who: str, size: int) -> None:
+        """Set the lease of a process."""
+        self._writer.execute("INSERT OR REPLACE INTO leases VALUES (?, ?)", (who, size))
+
+    def end_lease(self, who: str) -> None:
+        """Forget the lease of a process."""
+        self._writer.execute("DELETE FROM leases WHERE who = ?", (who,))
+
+    def end_leases(self) -> None:
+        """Forget all leases; for when no other process is using the folder, and the files were swept."""
+        self._writer.execute("DELETE FROM leases")
 
     def blobs(self) -> set[str]:
         """The digests of all files that the index knows."""
@@ -100,7 +141,7 @@ class Index:
         run("INSERT OR REPLACE INTO inlined VALUES (?, ?)", short.items())
         for digest, size in files.items():
             if self._writer.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, size)).rowcount:
-                self._grow(size)
+                self._grow("blob_bytes", size)
         return left_out
 
     def insert_plain(self, waiting: Mapping[str, Result]) -> None:
@@ -149,12 +190,13 @@ class Index:
                 if gone:
                     run("DELETE FROM blobs WHERE digest = ?", (digest,))
                     run("INSERT OR IGNORE INTO doomed VALUES (?)", (digest,))
-                    self._grow(-gone[0])
+                    self._grow("blob_bytes", -gone[0])
+                    self._grow("doomed_bytes", gone[0])
 
     def shrink(self, limit: int) -> int:
         """Evict the lowest ranks until everything fits into `limit` bytes; returns how many went."""
         count = 0
-        while (excess := self.size() - limit) > 0:
+        while (excess := self.kept() - limit) > 0:
             if faults.ON:
                 faults.at("index.evict")
             ids, floor = [], 0.0
@@ -179,6 +221,24 @@ class Index:
                 faults.at("index.checkpoint")
             self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
+    def _shorten_log(self) -> None:
+        """Bring home a log that is too long, and begin it again.
+
+        SQLite would do so by itself only at a moment when nobody reads or writes, and under several busy
+        processes that is never.
+        """
+        now = time.monotonic()
+        if now < self._not_before or _size(self._log) <= self.log_bytes:
+            return
+        with suppress(sqlite3.Error):  # what was written is written, whether the log is long or short
+            self._writer.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
+            try:
+                (busy, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._writer.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+            if busy:
+                self._not_before = now + 2 * _PATIENCE
+
     def doomed(self) -> list[str]:
         """The files to delete; whoever deletes them calls `undoom` in the same transaction."""
         statement = "SELECT digest FROM doomed WHERE digest NOT IN (SELECT digest FROM blobs)"
@@ -187,6 +247,7 @@ class Index:
     def undoom(self) -> None:
         """Forget the files that had to be deleted."""
         self._writer.execute("DELETE FROM doomed")
+        self._writer.execute("UPDATE numbers SET value = 0 WHERE name = 'doomed_bytes'")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -203,11 +264,18 @@ class Index:
         row = self._writer.execute("SELECT value FROM numbers WHERE name = 'floor'").fetchone()
         return float(row[0])
 
-    def _grow(self, size: int) -> None:
-        self._writer.execute("UPDATE numbers SET value = value + ? WHERE name = 'blob_bytes'", (size,))
+    def _grow(self, name: str, size: int) -> None:
+        self._writer.execute("UPDATE numbers SET value = value + ? WHERE name = ?", (size, name))
 
     def _number(self, statement: str) -> int:
         return int(self._writer.execute(statement).fetchone()[0])
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 class _Row(NamedTuple):

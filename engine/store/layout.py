@@ -36,6 +36,12 @@ CREATE TABLE numbers (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 INSERT INTO numbers VALUES ('blob_bytes', 0), ('floor', 0);
 """
 
+# What came later than the first index files; an older program does not mind it.
+_MORE = (
+    "CREATE TABLE IF NOT EXISTS leases (who TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT OR IGNORE INTO numbers VALUES ('doomed_bytes', 0)",
+)
+
 _COUNT = """
 UPDATE numbers SET value = (SELECT total(size) FROM blobs)
 WHERE name = 'blob_bytes' AND value <> (SELECT total(size) FROM blobs)
@@ -66,7 +72,7 @@ def prepare(connection: sqlite3.Connection, log_bytes: int) -> bool:
     connection.execute("PRAGMA auto_vacuum = FULL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {max(log_bytes // PAGE, 1)}")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # `Index` does it
     connection.execute(f"PRAGMA journal_size_limit = {log_bytes}")
     with transaction(connection):
         fresh = _version(connection) == 0
@@ -74,6 +80,8 @@ def prepare(connection: sqlite3.Connection, log_bytes: int) -> bool:
             for statement in _SCHEMA.strip().split(";\n"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")
+        for statement in _MORE:
+            connection.execute(statement)
         connection.execute(_COUNT)
     return fresh
 

@@ -49,7 +49,7 @@ def open_folder(path: Path, budget: int, warn: Callable[[str], None], damage: st
 
 def _open(path: Path, budget: int, warn: Callable[[str], None], damage: str | None) -> Folder:
     blobs = Blobs(path)
-    log_bytes = min(budget // 16, 4 << 20)
+    log_bytes = min(budget // 32, 4 << 20)
     path.mkdir(parents=True, exist_ok=True)
     with ExitStack() as undo, blobs.door():
         undo.callback(blobs.leave)
@@ -60,10 +60,11 @@ def _open(path: Path, budget: int, warn: Callable[[str], None], damage: str | No
         index = _index(path / "index.sqlite", log_bytes, warn, damage, living > 0)
         undo.callback(index.close)
         aside = sum(old.stat().st_size for old in path.glob(ASIDE))
-        folder = Folder(index, blobs, max(budget - 4 * log_bytes - aside, 0))
+        folder = Folder(index, blobs, max(budget - 8 * log_bytes - aside, 0))
         folder.remove_doomed()
         if not living and (dead or index.fresh):
             folder.sweep(set())
+        folder.begin(alone=not living)
         if not living and dead:
             blobs.bury()
         undo.pop_all()

@@ -7,7 +7,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -92,3 +92,23 @@ def folder_bytes(folder: Path) -> int:
 
 def blob_names(folder: Path) -> set[str]:
     return {path.parent.name + path.name for path in (folder / "blobs").rglob("*") if path.is_file()}
+
+
+def bytes_at_once(folder: Path) -> int:
+    """How much lay in a folder at one moment at least, while others write and delete there.
+
+    What is there when everything has been looked at, and is there still when it is looked at again, was there
+    together in between.
+    """
+
+    def look() -> dict[int, int]:
+        found = {}
+        for place, _, names in os.walk(folder):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    status = os.stat(f"{place}/{name}")
+                    found[status.st_ino] = status.st_size
+        return found
+
+    before, after = look(), look()
+    return sum(min(size, after[number]) for number, size in before.items() if number in after)

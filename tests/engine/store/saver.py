@@ -49,10 +49,43 @@ def short_of_room(disk: Disk, seed: int) -> None:
                 sys.exit(1)
 
 
+def in_a_crowd(disk: Disk, seed: int) -> None:
+    """Save more than there is room for, in all sizes, and load some of it; exits with 1 if it is wrong."""
+    chance = random.Random(seed)
+    for n in range(400):
+        size = chance.choice([10, 1000, 5000, 17_000, 100_000, 300_000])
+        saved = result(Note(f"{seed} {n}", (random.Random(n).randbytes(size),)), "x" * chance.randrange(3000))
+        disk.save(key(1000 * seed + n), saved)
+        if disk.load(key(1000 * seed + n)) not in (None, saved):
+            sys.exit(1)
+
+
+def dear_and_cheap(disk: Disk, seed: int) -> None:
+    """Save a few small results that were dear, then many big ones that were cheap."""
+    for n in range(10):
+        disk.save(
+            f"dear {seed} {n}", result(Note(f"{seed} {n}", (b"%d %d" % (seed, n) * 50,)), seconds=100.0)
+        )
+    disk.flush()
+    for n in range(150):
+        disk.save(f"cheap {seed} {n}", result(Note(f"{seed} {n}", (random.Random(n).randbytes(100_000),))))
+
+
+def evict(disk: Disk, seed: int) -> None:
+    """Save, clear and verify by turns, until killed."""
+    n = 0
+    while True:
+        n += 1
+        disk.save(f"{seed} {n}", result(Note(f"{seed} {n}", (random.Random(n).randbytes(100_000),))))
+        if n % 25 == 0:
+            disk.clear()
+
+
 if __name__ == "__main__":
     how, folder, seed, budget = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     disk = Disk(folder, budget, lambda message: print("warning:", message, flush=True))
     print("ready", os.getpid(), flush=True)
-    {"forever": forever, "the_same": the_same, "short_of_room": short_of_room}[how](disk, seed)
+    ways = (forever, the_same, short_of_room, in_a_crowd, dear_and_cheap, evict)
+    {way.__name__: way for way in ways}[how](disk, seed)
     disk.close()
     print("done", flush=True)

@@ -212,8 +212,9 @@ def test_trivial_results_are_written_together(tmp_path: Path, monkeypatch: pytes
     for n in range(500):  # times of use wait as well
         disk.load(key(n))
     assert transactions() == 0
-    disk.close()
+    disk.flush()
     assert transactions() == 1
+    disk.close()
 
 
 def test_what_waits_is_found_by_others_although_nobody_comes_to_the_store_again(disk: Disk) -> None:

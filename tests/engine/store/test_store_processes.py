@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from engine.store.disk import Disk
-from tests.engine.store.kept_values import blob_names, files_of, folder_bytes, key, quick_folder, result_of
+from tests.engine.store.kept_values import (
+    blob_names,
+    bytes_at_once,
+    files_of,
+    folder_bytes,
+    key,
+    quick_folder,
+    result_of,
+)
 
 MB = 1 << 20
 ROOT = Path(__file__).parents[3]
@@ -83,3 +91,65 @@ def test_files_may_not_grow() -> None:
         assert disk.verify() == []
         assert blob_names(disk.folder) == set().union(*(files_of(result_of(n)) for n in held))
         disk.close()
+
+
+def most_bytes_while(children: list[subprocess.Popen[str]], folder: Path) -> int:
+    """The most that lay in a folder at once before all of these ended."""
+    most = 0
+    while any(child.poll() is None for child in children):
+        most = max(most, bytes_at_once(folder))
+    return most
+
+
+@pytest.mark.parametrize("budget", [4 * MB, 16 * MB])
+def test_four_processes_stay_within_one_budget(budget: int) -> None:
+    with quick_folder() as folder:
+        store = folder / "store"
+        children = [start("in_a_crowd", store, seed, budget) for seed in range(4)]
+        most = most_bytes_while(children, store)
+        assert [child.communicate()[0].splitlines()[1:] for child in children] == [["done"]] * 4
+        assert most <= budget
+        assert folder_bytes(store) <= budget
+        disk = Disk(store, budget, pytest.fail)
+        keys = [key(1000 * seed + n) for seed in range(4) for n in range(400)]
+        assert len(disk.where(keys)) > budget // (200 * 1024)
+        assert disk.usage().bytes > budget / 3  # the room is used, too
+        assert disk.verify() == []
+        disk.close()
+
+
+def test_of_four_processes_the_dear_results_stay() -> None:
+    with quick_folder() as folder:
+        budget = 4 * MB
+        children = [start("dear_and_cheap", folder / "store", seed, budget) for seed in range(4)]
+        assert [child.communicate()[0].splitlines()[1:] for child in children] == [["done"]] * 4
+        disk = Disk(folder / "store", budget, pytest.fail)
+        dear = [f"dear {seed} {n}" for seed in range(4) for n in range(10)]
+        cheap = [f"cheap {seed} {n}" for seed in range(4) for n in range(150)]
+        assert set(disk.where(dear)) == set(dear)
+        assert 4 < len(disk.where(cheap)) < 40  # each takes 100 kB
+        assert all(disk.load(name) is not None for name in dear)
+        disk.close()
+
+
+def test_reading_while_another_process_evicts_and_clears() -> None:
+    with quick_folder() as folder:
+        budget = 4 * MB
+        other = start("evict", folder / "store", 0, budget)
+        assert other.stdout is not None
+        assert other.stdout.readline().startswith("ready")
+        disk = Disk(folder / "store", budget, pytest.fail)  # nothing of this is damage
+        found = missed = 0
+        for n in range(600):
+            disk.save(key(n), result_of(n))
+            disk.flush()
+            for m in range(max(n - 5, 0), n + 1):
+                loaded = disk.load(key(m))
+                assert loaded in (None, result_of(m))
+                found, missed = found + (loaded is not None), missed + (loaded is None)
+        assert disk.verify() == []
+        disk.close()
+        other.kill()
+        other.communicate()
+        assert found > 100
+        assert missed > 5
