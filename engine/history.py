@@ -178,11 +178,16 @@ def place(node: str) -> str:
 
 def _state(plan: Plan, report: Report) -> bytes:
     """A digest that stays as long as a record would."""
-    steps = plan.steps
+    steps = _single(plan)
     told = [*steps, *[step.key if step.keep and step.key else _signature(step) for step in steps.values()]]
     if report.state != "done":
         told += [item.state for item in report.nodes.values() if item.state not in _FINE]
     return sha256("\n".join(told).encode()).encode()
+
+
+def _single(plan: Plan) -> dict[str, Step]:
+    """The steps that make one result each, unlike nodes that go through lists as a whole."""
+    return {node: step for node, step in plan.steps.items() if step.bound.lift is None}
 
 
 def _signature(step: Step) -> str:
@@ -191,7 +196,7 @@ def _signature(step: Step) -> str:
 
 
 def _body(record: Record, plan: Plan, report: Report) -> bytes:
-    steps = plan.steps
+    steps = _single(plan)
     # Nodes that this run was not asked for stay as they were.
     absent = plan.checked.graph.nodes.keys() - steps.keys()
     absent -= {place(node) for node in steps} if absent else set()
