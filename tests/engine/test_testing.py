@@ -1,0 +1,115 @@
+"""The test kit for node authors: what it runs, what it says, and that it fails when it should."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import GraphError
+from engine.node import Node
+from engine.node_class import BadNode
+from engine.testing import (
+    assert_cached,
+    cached,
+    computed,
+    load_pack,
+    open_session,
+    output,
+    run_graph,
+    run_node,
+)
+from engine.values import summary_of
+from tests.engine.small_nodes import Broken, Lane, MakeThing, Mix, Settings, TakeThing, Thing
+
+TYPES: list[type[Node]] = [Broken, Lane, MakeThing, Mix, TakeThing]
+GRAPH: dict[str, Any] = {
+    "safelight": 1,
+    "inputs": {"a": {"type": "int", "default": 1}},
+    "outputs": {"sum": {"from": "two.out"}},
+    "nodes": {
+        "one": {"type": "Mix@1", "inputs": {"a": 7}},
+        "two": {"type": "Mix@1", "inputs": {"a": {"from": "one.out"}, "b": {"param": "a"}}},
+    },
+}
+
+
+def test_a_node_alone() -> None:
+    assert run_node(Mix(a=2, b=3, salt=1)) == {"out": 3 * 2 + 5 * 3 + 1}
+    with open_session() as session:
+        assert run_node(session, Settings(count=4)) == {"out": 4}
+
+
+def test_a_graph_by_its_json_its_file_and_its_values(tmp_path: Path) -> None:
+    file = tmp_path / "graph.json"
+    file.write_text(json.dumps(GRAPH))
+    for given in (GRAPH, file):
+        assert output(run_graph(given, types=TYPES)) == 3 * 21 + 5
+        assert output(run_graph(given, types=TYPES, values={"a": 2}), "sum") == 3 * 21 + 10
+    assert run_graph(GRAPH, types=TYPES, targets=["one"]).nodes.keys() == {"one"}
+
+
+def test_what_was_computed_and_what_was_there(tmp_path: Path) -> None:
+    first = run_graph(GRAPH, home=tmp_path, types=TYPES)
+    assert (computed(first), cached(first)) == ({"one", "two"}, set())
+    with pytest.raises(AssertionError, match="one is done: no result for these inputs"):
+        assert_cached(first)
+    assert_cached(run_graph(GRAPH, home=tmp_path, types=TYPES))
+    other = run_graph(GRAPH, home=tmp_path, types=TYPES, values={"a": 2})
+    assert computed(other) == {"two"}
+    assert_cached(other, "one")
+    with pytest.raises(AssertionError, match="two is done"):
+        assert_cached(other, "one", "two")
+    with pytest.raises(AssertionError, match="there is no node three in this run, but"):
+        assert_cached(other, "three")
+
+
+def test_without_a_home_nothing_is_kept() -> None:
+    assert (
+        computed(run_graph(GRAPH, types=TYPES)) == computed(run_graph(GRAPH, types=TYPES)) == {"one", "two"}
+    )
+
+
+def test_a_failure_is_told_with_its_traceback() -> None:
+    tree = {**GRAPH, "nodes": {**GRAPH["nodes"], "two": {"type": "Broken@1", "inputs": {}}}}
+    report = run_graph(tree, types=TYPES)
+    with pytest.raises(AssertionError, match=r"NodeError: it is broken"):
+        output(report)
+    with pytest.raises(AssertionError, match="two is failed"):
+        assert_cached(report)
+    with pytest.raises(AssertionError, match="there is no output nothing, but sum"):
+        output(run_graph(GRAPH, types=TYPES), "nothing")
+    with pytest.raises(GraphError, match="there is no node type 'Mix'"):
+        run_graph(GRAPH)
+
+
+def test_a_pack_is_loaded_as_safelight_would(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text("from engine.node import Node\n\n\nclass Good(Node):\n    pass\n")
+    assert load_pack(tmp_path / "good.py").Good.__name__ == "Good"
+    (tmp_path / "bad.py").write_text("from engine.node import Node\n\n\nclass Bad(Node):\n    a = 3\n")
+    with pytest.raises(BadNode, match=r"Bad\.a: it has no annotation"):
+        load_pack(tmp_path / "bad.py")
+
+
+class Rude(Thing, wire="RudeThing"):
+    def summary(self) -> str:
+        raise RuntimeError("none of your business")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Thing("x"), "SmallThing"),
+        ([Thing("x"), Thing("y")], "2 x SmallThing"),
+        (Rude("x"), "RudeThing"),
+        ([], "[]"),
+        ({"a": [1, "é"]}, '{"a": [1, "é"]}'),
+        ("x" * 100, '"' + "x" * 58 + "…"),
+        (float("nan"), "NaN"),
+        (object(), "object"),
+    ],
+)
+def test_a_summary_is_short_and_never_fails(value: object, said: str) -> None:
+    assert summary_of(value) == said
