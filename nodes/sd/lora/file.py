@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from nodes.sd.formats.read import read_tensors
 from nodes.sd.json_file import ModelError
 from nodes.sd.lora.adapter import Adapter, Misfit
 from nodes.sd.lora.grouped import grouped, kind_of
@@ -63,13 +63,13 @@ class Matched:
 
 
 def read(path: Path) -> Lora:
-    """The LoRA in a file.
+    """The LoRA in a safetensors file, or in a pickle, of which nothing is run.
 
     Raises:
-        ModelError: it is no LoRA, damaged, or holds NaN or infinity.
+        ModelError: it is no LoRA, damaged, or holds NaN, infinity or absurd numbers.
     """
-    tensors, metadata = _tensors(path)
-    return lora(tensors, metadata, str(path))
+    tensors = read_tensors(path)
+    return lora({name: tensors[name] for name in tensors}, tensors.metadata, str(path))
 
 
 def lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], place: str) -> Lora:
@@ -138,14 +138,6 @@ def match(lora: Lora, table: Mapping[str, Target], shapes: Mapping[Target, Shape
             f" do not fit, first {misfits[0]}."
         )
     return Matched(targets, tuple(unmatched))
-
-
-def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a sound safetensors file: {error}. Download it again.") from None
 
 
 def _check(key: str, tensor: Tensor, place: str) -> None:

@@ -1,0 +1,245 @@
+"""ApplyLoRA: small files that change a model, several at once, each at its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from engine.context import Context
+from engine.errors import NodeError
+from engine.files import Files
+from engine.node import Node
+from engine.values import Json
+from engine.widgets import FileIn, Range, Widget
+from nodes.sd.lora import blocks as block_weights
+from nodes.sd.lora.describe import names_of
+from nodes.sd.lora.patch import KIND, LoraFile, LoraPatch
+from nodes.values import Model, TextEncoder
+
+if TYPE_CHECKING:
+    from nodes.sd.lora.file import Lora
+
+R = TypeVar("R", Model, TextEncoder)
+
+DEFAULT = 0.75
+"""The weight that most LoRAs look right at; 0.5 to 1 is usual."""
+_INPUT_VECTORS = ("clip_l", "string_to_param.*", "emb_params")
+_SUFFIXES = (".safetensors", ".pt", ".ckpt", ".bin", ".pth")
+
+Weight = Annotated[float, Range(-10, 10, step=0.05)]
+
+
+def _blocks(text: str) -> str:
+    block_weights.parse(text)
+    return text
+
+
+class Choice(BaseModel):
+    """One LoRA of a stack."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    lora: str
+    weight: float = Field(DEFAULT, ge=-10, le=10)
+    encoder_weight: float | None = Field(None, ge=-10, le=10)
+    blocks: Annotated[str, AfterValidator(_blocks)] = ""
+    ranks: int | None = Field(None, ge=1)
+    on: bool = True
+
+    @property
+    def text_weight(self) -> float:
+        """What applies in the text encoder: its own weight, times the block weight outside of blocks."""
+        weight = self.weight if self.encoder_weight is None else self.encoder_weight
+        return weight * block_weights.base(block_weights.parse(self.blocks))
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes anything at all."""
+        return self.on and bool(self.lora) and bool(self.weight or self.text_weight)
+
+
+def _stack(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for number, item in enumerate(given, 1):
+        try:
+            Choice(**item)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"LoRA {number}: {place}: {first['msg']}") from None
+        except TypeError:
+            raise ValueError(f"LoRA {number}: its keys must be names, such as lora and weight") from None
+    return given
+
+
+@dataclass(frozen=True)
+class StackField(Widget):
+    """A list of LoRAs, each with its switch and weights."""
+
+    def describe(self) -> dict[str, Any]:
+        """A list of rows, each of them the fields of `Choice`."""
+        return {"kind": "stack", "choices_from": KIND, "row": Choice.model_json_schema()["properties"]}
+
+
+class Applied(NamedTuple):
+    """A model and its text encoder with LoRAs over them."""
+
+    model: Model
+    encoder: TextEncoder
+
+
+class ApplyLoRA(
+    Node,
+    category="model",
+    libraries=("torch",),
+    passes={"model": "model", "encoder": "encoder"},
+):
+    """Give a model a style or a subject with LoRAs.
+
+    Files of kohya, LyCORIS, OneTrainer, peft and diffusers are read. Several of these nodes in a row do what
+    one node with several LoRAs does. At weight 0 the model is the one that came in, to the bit.
+    """
+
+    model: Model
+    encoder: TextEncoder
+    lora: Annotated[str, FileIn(KIND)] = ""
+    """The name of a file in `models/loras`, or a path; nothing leaves the model as it is."""
+    weight: Weight = DEFAULT
+    """How strong it is: 0.5 to 1 is usual, more burns the picture, below 0 does the opposite."""
+    encoder_weight: Weight | None = None
+    """How strong it is in the text encoder, if that is to differ."""
+    blocks: Annotated[str, AfterValidator(_blocks)] = ""
+    """How strong it is in each block of the UNet, times the weight: 17 numbers (or 26 with the blocks that
+    have no attention) for SD 1 and 2, 12 or 20 for SDXL, the first for all outside of blocks; empty for 1."""
+    on: bool = True
+    """Off leaves the model as it is."""
+    more: Annotated[list[dict[str, Any]], StackField(), AfterValidator(_stack)] = []  # noqa: RUF012
+    """Further LoRAs after this one, such as {"lora": "ink", "weight": 0.5}; each may have `encoder_weight`,
+    `blocks`, `ranks` (how many of its directions to use) and `on`, too."""
+
+    @property
+    def choices(self) -> list[Choice]:
+        """The LoRAs that act, the first one first."""
+        first = {name: getattr(self, name) for name in ("lora", "weight", "encoder_weight", "blocks", "on")}
+        return [choice for item in (first, *self.more) if (choice := Choice(**item)).acts]
+
+    def fingerprint(self, files: Files) -> Json:
+        """The digests of the files that act: names alone say nothing."""
+        return [files.digest(files.find(KIND, located(files, choice.lora))) for choice in self.choices]
+
+    def run(self, ctx: Context) -> Applied:
+        applied = Applied(self.model, self.encoder)
+        for choice in self.choices:
+            applied = apply(applied, choice, ctx)
+        return applied
+
+
+def apply(to: Applied, choice: Choice, ctx: Context) -> Applied:
+    """A model and its text encoder with one more LoRA over them, where it has something for them.
+
+    Raises:
+        NodeError: there is no such file, it is no LoRA, or it is for another kind of model.
+    """
+    if not choice.acts:
+        return to
+    from nodes.sd.json_file import ModelError
+    from nodes.sd.lora.file import match
+    from nodes.sd.lora.keys import Target, key_map
+    from nodes.sd.lora.stack import module_shapes
+    from nodes.sd.weights import tensor_shapes
+
+    name = located(ctx.files, choice.lora)
+    source = LoraFile(ctx.files.digest(ctx.files.find(KIND, name)), name)
+    lora = ctx.use(source)
+    unet = module_shapes(tensor_shapes(to.model.checkpoint.folder(ctx.files), "unet"))
+    text = module_shapes(tensor_shapes(to.encoder.checkpoint.folder(ctx.files), "text_encoder"))
+    shapes = {Target("unet", module): shape for module, shape in unet.items()}
+    shapes |= {Target("text_encoder", module): shape for module, shape in text.items()}
+    try:
+        matched = match(lora, key_map({"unet": unet, "text_encoder": text}), shapes, choice.lora)
+    except ModelError as error:
+        raise NodeError(str(error), input="lora", code="bad_lora") from None
+    if matched.unmatched:
+        count, first = len(matched.unmatched), names_of(matched.unmatched)
+        if not matched.targets and not lora.bundled:
+            raise NodeError(
+                f"{choice.lora} means nothing to {to.model.checkpoint.name}: none of its {count} keys is"
+                f" known, first {first}",
+                hint="it was made for another kind of model",
+                input="lora",
+                code="bad_lora",
+            )
+        ctx.warn(f"{choice.lora}: {count} keys mean nothing in this model and are left out, first {first}")
+    parts = {target.part for target in matched.targets}
+    model, encoder = to
+    weights = block_weights.parse(choice.blocks)
+    if "unet" in parts and choice.weight and (not weights or any(weights)):
+        model = _over(model, LoraPatch(source, choice.weight, weights, choice.ranks))
+    if "text_encoder" in parts and choice.text_weight:
+        encoder = _over(encoder, LoraPatch(source, choice.text_weight, (), choice.ranks))
+    if lora.bundled:
+        encoder = _with_bundled(encoder, lora, choice.lora, ctx)
+    return Applied(model, encoder)
+
+
+def from_tag(tag: Mapping[str, Any]) -> Choice:
+    """The choice that a prompt's `<lora:name:te:unet:rank>` makes, as EncodePrompt's `tags` tell it."""
+    return Choice(lora=tag["name"], weight=tag["unet"], encoder_weight=tag["text"], ranks=tag["rank"])
+
+
+def located(files: Files, name: str) -> str:
+    """The name of a LoRA's file out of what a person calls it: with or without its suffix and sub-folder.
+
+    Raises:
+        NodeError: there is none, or several in different sub-folders go by this name.
+    """
+    if files.inside(KIND, name) is not None or Path(name).suffix.lower() in _SUFFIXES:
+        return name
+    found = sorted({path for folder in files.folders(KIND) for path in _stems(folder, name)})
+    if len(found) > 1:
+        hint = "say which, with its sub-folder and suffix"
+        raise NodeError(
+            f"{len(found)} LoRAs go by the name {name!r}: {', '.join(found[:3])}",
+            hint=hint,
+            input="lora",
+            code="ambiguous_name",
+        )
+    return found[0] if found else name
+
+
+def _stems(folder: Path, name: str) -> Iterator[str]:
+    for suffix in _SUFFIXES:
+        if folder.is_dir():
+            for path in folder.rglob(f"*{suffix}"):
+                inner = path.relative_to(folder)
+                if name in (path.stem, inner.with_suffix("").as_posix()):
+                    yield inner.as_posix()
+
+
+def _over(recipe: R, patch: LoraPatch) -> R:
+    return replace(recipe, patches=(*recipe.patches, patch))
+
+
+def _with_bundled(encoder: TextEncoder, lora: Lora, name: str, ctx: Context) -> TextEncoder:
+    """The text encoder with the embeddings that came along; those of the user's own go before them."""
+    from nodes.embedding import Embedding
+    from nodes.embedding_files import Embeddings
+
+    known = encoder.triggers(ctx.files)
+    made = []
+    for word, tensors in lora.bundled.items():
+        if (found := known.match(word, 0)) is not None and found[1] == len(word):
+            continue
+        vectors = next((tensors[part] for part in _INPUT_VECTORS if part in tensors), None)
+        if vectors is None or vectors.ndim != 2 or vectors.shape[1] != encoder.checkpoint.text_width:
+            shape = "no vectors" if vectors is None else f"vectors of shape {list(vectors.shape)}"
+            ctx.warn(
+                f"{name} brings the embedding {names_of([word])} with {shape} for this text encoder, which"
+                f" reads rows of {encoder.checkpoint.text_width}; it is left out"
+            )
+            continue
+        made.append(Embedding(word, {"clip_l": vectors.float()}))
+    return replace(encoder, embeddings=encoder.embeddings + Embeddings(made=tuple(made))) if made else encoder

@@ -1,0 +1,134 @@
+"""What a LoRA says of itself: base, kind, rank, words that call it, and what it was trained with."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nodes.sd.lora.grouped import grouped, kind_of
+
+_TAGS = 20
+"""The most frequent words of its training captions are told, no more."""
+_LONGEST = 200
+_JSON_LIMIT = 4 << 20
+
+_BASES = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+"""By the width of the text that the UNet's cross attention reads."""
+_CONTEXT = re.compile(r"attn2[._](?:processor[._])?to_[kv]$")
+_INPUTS = {"lora": "down", "loha": "w1_b", "full": "diff"}
+
+
+def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """A LoRA in the words of a table.
+
+    Args:
+        shapes: the shape of each tensor, by its key; a mapping of tensors' `shape` does.
+        metadata: the text in the header of a safetensors file.
+
+    Returns:
+        `name`: what its maker calls it, or ""; `base`: `sd1`, `sd2`, `sdxl` or "", by the shapes and else by
+        the metadata; `kinds`: such as ["lora", "loha"]; `modules`: how many it changes; `ranks`: such as
+        [8, 16]; `parts`: of `unet` and `text_encoder`; `triggers`: words that its maker says to use; `tags`:
+        the most frequent words of its captions and how often each stood there; `embeddings`: the names of
+        those that came along; `unknown`: how many keys mean nothing to us. Nothing in the metadata is taken
+        on trust: what is malformed counts as absent.
+    """
+    found = grouped(shapes)
+    kinds = {prefix: kind_of(parts) or "" for prefix, parts in found.modules.items()}
+    ranks = {
+        shapes[parts[part]][0]
+        for prefix, parts in found.modules.items()
+        for part in ("down", "w1_b", "kw2_b", "kw1_b", "b2")
+        if part in parts and shapes[parts[part]]
+    }
+    text = [
+        prefix for prefix in kinds if re.match(r"lora_te|text_encoder|text_encoders\.|clip_[lg]\.", prefix)
+    ]
+    parts = [
+        name for name, there in (("unet", len(text) < len(kinds)), ("text_encoder", bool(text))) if there
+    ]
+    return {
+        "name": _short(metadata.get("ss_output_name") or metadata.get("modelspec.title")),
+        "base": _base(found.modules, kinds, shapes) or _told_base(metadata),
+        "kinds": sorted(set(kinds.values())),
+        "modules": len(kinds),
+        "ranks": sorted(ranks),
+        "parts": parts,
+        "triggers": _triggers(metadata),
+        "tags": _tags(metadata),
+        "embeddings": sorted(found.bundled),
+        "unknown": len(found.unknown),
+    }
+
+
+def _base(
+    modules: Mapping[str, Mapping[str, str]], kinds: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
+) -> str:
+    for prefix, kind in kinds.items():
+        if _CONTEXT.search(prefix) and kind in _INPUTS:
+            shape = shapes[modules[prefix][_INPUTS[kind]]]
+            if len(shape) > 1 and shape[1] in _BASES:
+                return _BASES[shape[1]]
+    return ""
+
+
+def _told_base(metadata: Mapping[str, str]) -> str:
+    told = metadata.get("ss_base_model_version", "") + metadata.get("modelspec.architecture", "")
+    for sign, base in (("sdxl", "sdxl"), ("xl-v1", "sdxl"), ("sd_v2", "sd2"), ("diffusion-v2", "sd2")):
+        if sign in told:
+            return base
+    return "sd1" if "sd_v1" in told or "diffusion-v1" in told else ""
+
+
+def _triggers(metadata: Mapping[str, str]) -> list[str]:
+    phrase = metadata.get("modelspec.trigger_phrase") or metadata.get("ss_trigger_words") or ""
+    words = (word.strip() for word in phrase[: 1 << 14].split(","))
+    return list(dict.fromkeys(_short(word) for word in words if word))
+
+
+def _tags(metadata: Mapping[str, str]) -> dict[str, int]:
+    """The words of `ss_tag_frequency`, which counts them by folder."""
+    folders = _object(metadata.get("ss_tag_frequency", ""))
+    counts: dict[str, int] = {}
+    for words in folders.values():
+        for word, count in words.items() if isinstance(words, dict) else ():
+            if type(count) is int and count > 0 and word.strip():
+                counts[_short(word)] = counts.get(_short(word), 0) + count
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return dict(most[:_TAGS])
+
+
+def _object(text: str) -> dict[str, Any]:
+    if len(text) > _JSON_LIMIT:
+        return {}
+    try:
+        read = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _short(text: str | None) -> str:
+    """One line of a stranger's text, without what a terminal would obey."""
+    line = "".join(char if char.isprintable() else " " for char in (text or "").strip())
+    return line[:_LONGEST]
+
+
+def alias_of(metadata: Mapping[str, str]) -> str:
+    """The name that a prompt may call a LoRA by besides its file's, or "" (`ss_output_name`; A1111)."""
+    name = _short(metadata.get("ss_output_name"))
+    return "" if name.lower() == "none" else name
+
+
+def shapes_of(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of some tensors, or of what is known of them, for `describe`."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def names_of(prefixes: Iterable[str], most: int = 3) -> str:
+    """The first of some names, for a sentence."""
+    names = list(prefixes)
+    shown = ", ".join(_short(name) for name in names[:most])
+    return shown + (", …" if len(names) > most else "")
