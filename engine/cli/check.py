@@ -27,22 +27,22 @@ def check(
     help: Help = False,
 ) -> int:
     """Say everything that is wrong with a graph, missing files included; nothing is run."""
-    if help:
-        return request.show_help(ctx, graph)
-    path = request.given(graph)
+    asked = request.asked(ctx, graph, sets, sweeps, help)
+    if asked is None:
+        return 0
     with request.session(home) as session:
         problems: list[Problem] = list(session.registry.problems)
         from engine.check import unreadable
 
         try:
-            document, values = request.read(session, path, ctx.args, sets, sweeps)
+            document, values = asked.read(session)
             checked = session.check(document, values)
             # A graph that asks for a value is sound: whoever runs it gives one.
             problems += [
                 replace(problem, severity="warning") if problem.code == "missing_value" else problem
                 for problem in checked.problems
             ]
-            problems += unreadable(checked, _files(session, path))
+            problems += unreadable(checked, _files(session, asked.path))
         except GraphError as error:
             problems += error.problems
     ok = all(problem.severity != "error" for problem in problems)
@@ -51,7 +51,7 @@ def check(
     else:
         say.problems(problems)
         if ok:
-            say.out(f"{path}: {len(document.nodes):,} nodes, nothing wrong")
+            say.out(f"{asked.path}: {len(document.nodes):,} nodes, nothing wrong")
     return 0 if ok else 2
 
 

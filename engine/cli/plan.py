@@ -22,12 +22,12 @@ def plan(
     help: Help = False,
 ) -> int:
     """Say which steps a run would compute, which it has already, and why; nothing is run."""
-    if help:
-        return request.show_help(ctx, graph)
-    path = request.given(graph)
+    asked = request.asked(ctx, graph, sets, sweeps, help)
+    if asked is None:
+        return 0
     with request.session(home, device) as session:
-        document, values = request.asked(session, path, ctx.args, sets, sweeps)
-        planned = session.plan(document, values, to or (), name=str(path.absolute()))
+        document, values = asked.found(session)
+        planned = session.plan(document, values, to or (), name=asked.name)
         steps = [
             {
                 "node": step.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,20 +55,6 @@ Targets = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
 
 
-def given(graph: Path | None) -> Path:
-    """The graph's path.
-
-    Raises:
-        GraphError: there is none, or an option of the graph stands in its place.
-    """
-    if graph is None:
-        raise GraphError([Problem("bad_use", "no graph is named", hint="name its .json file, or a picture")])
-    if str(graph).startswith("--"):
-        hint = "name the graph first, then its options"
-        raise GraphError([Problem("bad_use", f"{graph} stands where the graph belongs", hint=hint)])
-    return graph
-
-
 def session(home: Path | None, device: str | None = None) -> Session:
     """A session over a home folder; its warnings go to stderr."""
     from engine import settings
@@ -77,60 +64,88 @@ def session(home: Path | None, device: str | None = None) -> Session:
     return Session(settings.load(home, **fixed), warn=say.warn)
 
 
-def read(
-    session: Session,
-    graph: Path,
-    words: Sequence[str],
-    sets: Sequence[str] | None,
-    sweeps: Sequence[str] | None = None,
-) -> tuple[Graph, dict[str, Any]]:
-    """The graph with what `--set` changes, and the values for its inputs; files are not looked for.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A graph and the values for its inputs, as a command line names them."""
 
-    A value is JSON, or a `Sweep` of several.
+    path: Path
+    words: Sequence[str]
+    """The options that are the graph's own."""
+    sets: Sequence[str]
+    sweeps: Sequence[str]
 
-    Raises:
-        GraphError: the settings, the graph or an option are no good; with every problem of the first of them
-            that is not.
-    """
-    from engine.cli import options
-    from engine.cli.sweeps import parse as parsed_sweeps
+    @property
+    def name(self) -> str:
+        """What the graph is remembered by."""
+        return str(self.path.absolute())
 
-    if session.settings.folders:
-        from engine.findable import kinds
-        from engine.settings import unknown_folders
+    def read(self, session: Session) -> tuple[Graph, dict[str, Any]]:
+        """The graph with what `--set` changes, and the values for its inputs; files are not looked for.
 
-        if unknown := unknown_folders(session.settings, kinds(session.registry)):
-            raise GraphError([*unknown, *session.registry.problems])  # a pack may bring the kind
-    document = session.load(graph)
-    values = options.parse(document, words)
-    swept = parsed_sweeps(document, sweeps or (), values)
-    return options.with_sets(document, sets or (), session.registry), {**values, **swept}
+        A value is JSON, or a `Sweep` of several.
+
+        Raises:
+            GraphError: the settings, the graph or an option are no good; with every problem of the first of
+                them that is not.
+        """
+        from engine.cli import options
+        from engine.cli import sweeps as swept
+
+        if session.settings.folders:
+            from engine.findable import kinds
+            from engine.settings import unknown_folders
+
+            if unknown := unknown_folders(session.settings, kinds(session.registry)):
+                raise GraphError([*unknown, *session.registry.problems])  # a pack may bring the kind
+        document = session.load(self.path)
+        values = options.parse(document, self.words)
+        many = swept.parse(document, self.sweeps, values)
+        return options.with_sets(document, self.sets, session.registry), {**values, **many}
+
+    def found(self, session: Session) -> tuple[Graph, dict[str, Any]]:
+        """The same, with every file named so that it is found from anywhere; see `findable.findable`."""
+        from engine.findable import findable
+
+        session.files.beside = self.path.absolute().parent
+        document, values = self.read(session)
+        return findable(document, values, session.registry, session.files)
 
 
 def asked(
-    session: Session,
-    graph: Path,
-    words: Sequence[str],
+    ctx: typer.Context,
+    graph: Path | None,
     sets: Sequence[str] | None,
-    sweeps: Sequence[str] | None = None,
-) -> tuple[Graph, dict[str, Any]]:
-    """The same, with every file named so that it is found from anywhere; see `findable.findable`."""
-    from engine.findable import findable
+    sweeps: Sequence[str] | None,
+    help: bool,
+) -> Asked | None:
+    """What a command is asked to do; None if that was to show its help, which is done.
 
-    session.files.beside = graph.absolute().parent
-    document, values = read(session, graph, words, sets, sweeps)
-    return findable(document, values, session.registry, session.files)
+    Raises:
+        GraphError: no graph is named, or an option of the graph stands in its place.
+    """
+    if help:
+        _show_help(ctx, graph)
+        return None
+    return Asked(_given(graph), ctx.args, sets or (), sweeps or ())
 
 
-def show_help(ctx: typer.Context, graph: Path | None) -> int:
+def _given(graph: Path | None) -> Path:
+    if graph is None:
+        raise GraphError([Problem("bad_use", "no graph is named", hint="name its .json file, or a picture")])
+    if str(graph).startswith("--"):
+        hint = "name the graph first, then its options"
+        raise GraphError([Problem("bad_use", f"{graph} stands where the graph belongs", hint=hint)])
+    return graph
+
+
+def _show_help(ctx: typer.Context, graph: Path | None) -> None:
     """A command's help, and the graph's own options where a graph is named."""
     if text := ctx.get_help():
         say.out(text)
     if graph is not None:
         from engine import source
 
-        _show_options(source.load(given(graph)))
-    return 0
+        _show_options(source.load(_given(graph)))
 
 
 def _show_options(graph: Graph) -> None:

@@ -45,18 +45,18 @@ def run(
     The inputs that a graph declares are options of this command: safelight run GRAPH --help lists them.
     With --sweep such an input takes many values: safelight run GRAPH --sweep guidance=3:9:2 --sweep seed=1,2.
     """
-    if help:
-        return request.show_help(ctx, graph)
-    path = request.given(graph)
+    asked = request.asked(ctx, graph, sets, sweeps, help)
+    if asked is None:
+        return 0
     folder = None if out is None else expanded(out).absolute()  # before anything is run for it
     with request.session(home, device) as session, events_to(events) as tell:
         session.files.outputs = folder or session.files.outputs
         with stopping(session.cancel), following(session, trace) as watch:
             with watch.span("read, check and plan"):
-                document, values = request.asked(session, path, ctx.args, sets, sweeps)
+                document, values = asked.found(session)
                 if not quiet and not json:
                     say.problems(session.registry.problems)
-                plan = session.plan(document, values, to or (), name=str(path.absolute()))
+                plan = session.plan(document, values, to or (), name=asked.name)
                 if not json:
                     say.problems(plan.checked.problems)
                 outputs = _outputs(session, plan, asked_for=out is not None)
@@ -77,7 +77,7 @@ def run(
                 if outputs.inscribed or any(packed.parts for packed in report.outputs.values()):
                     session.files.keep(say.warn)
                 for name, written in outputs.write(
-                    report.outputs, session.files.outputs, document.title or path.stem
+                    report.outputs, session.files.outputs, document.title or asked.path.stem
                 ):
                     answer.outputs[name] = written
         except KeyboardInterrupt:
