@@ -12,7 +12,7 @@ from types import ModuleType
 from engine.errors import Problem, said
 from engine.node import Node
 from engine.node_class import BadNode
-from engine.packs import Pack, pack_name
+from engine.packs import ROOT, Pack, pack_name
 
 _NODE = re.compile(
     rb"^class\s+(\w+)\s*\(\s*(?!Value|NamedTuple|Protocol|TypedDict|\w*Enum|\w*Error)\w", re.MULTILINE
@@ -30,7 +30,7 @@ def broken_pack(pack: Pack, error: BaseException) -> Problem:
     return Problem(
         "broken_pack",
         f"the node pack {pack.name} cannot be loaded: {where}: {_sentence(error)}",
-        hint=f"{_fix(error)}{told}",
+        hint=f"{_fix(pack, error)}{told}",
         severity="warning",
     )
 
@@ -134,10 +134,17 @@ def _sentence(error: BaseException) -> str:
     return said(error)
 
 
-def _fix(error: BaseException) -> str:
+def _fix(pack: Pack, error: BaseException) -> str:
     missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
     if (other := pack_name(missing)) is not None:
         return f"mend the pack {other}, or bring it back"
-    if missing:
-        return f"install {missing.partition('.')[0]} into this environment, then save the file again"
+    first = missing.partition(".")[0]
+    if first and any(inside.split("/")[0] in (first, f"{first}.py") for inside in pack.sources):
+        return f"write `from .{first} import ...`: the files of a pack find one another by a dot"
+    if first and (pack.path.parent / f"{first}.py").is_file():
+        return (
+            f"write `from {ROOT}.{first} import ...`, or put both files into one folder with an __init__.py"
+        )
+    if first:
+        return f"install {first} into this environment, then save the file again"
     return "mend it and save; it is read again by itself"

@@ -229,7 +229,8 @@ def _files(folder: Path) -> list[Path]:
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_dir():
-            found += _files(path)
+            if not folder.resolve().is_relative_to(path.resolve()):  # a link to where we come from
+                found += _files(path)
         elif path.is_file():
             found.append(path)
     return found

@@ -148,7 +148,7 @@ class Registry:
         kept = {
             path: loaded
             for path, loaded in self._packs.items()
-            if codes.get(path) == loaded.pack.code and found[path] is loaded.pack
+            if codes.get(path) == loaded.pack.code and found[path] is loaded.pack and loaded.whole
         }
         stale = [loaded for path, loaded in self._packs.items() if path not in kept]
         fresh = [pack for path, pack in found.items() if path not in kept]
@@ -179,6 +179,11 @@ class _Loaded:
     pack: Pack
     types: list[NodeType]
     problem: Problem | None
+
+    @property
+    def whole(self) -> bool:
+        """False if it was let go of and nothing came in its place, as when loading was interrupted."""
+        return self.problem is not None or self.pack.module is not None
 
 
 def _loaded(pack: Pack) -> _Loaded:

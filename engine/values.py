@@ -81,7 +81,7 @@ class Value:
 
     def __init_subclass__(cls, wire: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.wire = cls.__name__ if wire is None else wire
+        cls.wire = wire if wire is not None else vars(cls).get("wire", cls.__name__)  # its own, if made again
         if not isinstance(cls.wire, str) or not _WIRE.fullmatch(cls.wire) or cls.wire in _PLAIN:
             raise TypeError(
                 f"{cls.__name__}: {cls.wire!r} cannot name a wire type; use at most 64 letters,"
@@ -151,7 +151,7 @@ class _Kind:
 
 
 _WIRE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,63}")
-_PLAIN = frozenset({"any", "bool", "int", "float", "text", "json", "list"})
+_PLAIN = frozenset({"Value", "any", "bool", "int", "float", "text", "json", "list"})
 
 
 def _declared(cls: type) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -315,3 +317,108 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     registry = Registry.find([tmp_path / "nodes"])
     assert [code for code, _ in said(registry)] == ["broken_pack"]
     assert "a.py cannot be read: No such file" in registry.problems[0].message
+
+
+def test_a_pack_that_imports_its_own_files_wrongly_is_told_how(session: Session, home: Path) -> None:
+    write(home / "nodes" / "kit" / "__init__.py", "from colours import RED")
+    write(home / "nodes" / "kit" / "colours.py", "RED = 1")
+    write(home / "nodes" / "lone.py", "import helper")
+    write(home / "nodes" / "helper.py", "")
+    kit, lone = (str(problem.hint) for problem in session.registry.problems)
+    assert "write `from .colours import ...`" in kit
+    assert "write `from safelight_user_nodes.helper import ...`" in lone
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"\xff\xfe", "SyntaxError"),
+        (b"# coding: nonsense\n", "SyntaxError: unknown encoding"),
+        (b"def f(): return f()\nf()", "RecursionError"),
+        (b"class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "E"),
+        (b"import sys\nsys.modules[__name__] = None", None),
+        (b"", None),
+        (b"__all__ = 5\nx = y = z = ...", None),
+        (b"from engine.node import Node as Add", None),
+    ],
+)
+def test_odd_files_do_not_stand_in_the_way(session: Session, home: Path, text: bytes, what: str) -> None:
+    (home / "nodes" / "odd.py").write_bytes(text)
+    write(home / "nodes" / "add.py", ADD.format(more=1))
+    assert run(session) == 6
+    told = [problem.message for problem in session.registry.problems]
+    assert [what in message for message in told] == ([True] if what else [])
+
+
+def test_ctrl_c_while_a_pack_loads_passes_and_leaves_no_pack_behind(session: Session, home: Path) -> None:
+    write(home / "nodes" / "add.py", ADD.format(more=1))
+    assert run(session) == 6
+    write(home / "nodes" / "add.py", ADD.format(more=2))
+    write(home / "nodes" / "slow.py", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        session.registry.refresh()
+    (home / "nodes" / "slow.py").unlink()
+    assert run(session) == 7
+
+
+def test_a_folder_that_links_to_itself_is_read_once(session: Session, home: Path) -> None:
+    folder = home / "nodes" / "adding"
+    write(folder / "__init__.py", ADD.format(more=1))
+    (folder / "again").symlink_to(folder, target_is_directory=True)
+    assert run(session) == 6
+    assert session.registry.problems == []
+
+
+def test_two_packs_that_import_each_other_are_both_told(session: Session, home: Path) -> None:
+    write(home / "nodes" / "a.py", "from safelight_user_nodes.b import X")
+    write(home / "nodes" / "b.py", "from safelight_user_nodes.a import X")
+    assert [problem.code for problem in session.registry.problems] == ["broken_pack", "broken_pack"]
+    write(home / "nodes" / "b.py", "X = 1")
+    session.registry.refresh()
+    assert session.registry.problems == []
+
+
+def test_saving_while_others_run_harms_no_run(session: Session, home: Path) -> None:
+    file = home / "nodes" / "add.py"
+    write(file, ADD.format(more=1))
+    assert run(session) == 6
+    failures: list[BaseException] = []
+    sums: list[int] = []
+
+    def again() -> None:
+        try:
+            for n in range(30):
+                tree = {**GRAPH, "nodes": {"add": {"type": "Add@1", "inputs": {"a": 1000 * n}}}}
+                sums.append(run(session, tree) - 1000 * n)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [Thread(target=again) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    more = 0
+    while any(thread.is_alive() for thread in threads):
+        more = more % 9 + 1
+        draft = home / "draft"
+        write(draft, ADD.format(more=more))
+        draft.replace(file)
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(sums) == 90
+    assert set(sums) <= set(range(1, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted(Value, wire="SlottedThing"):
+    """A dataclass with slots is a second class, made of the first."""
+
+    name: str
+
+
+def test_a_value_class_that_is_made_again_keeps_its_type() -> None:
+    assert Slotted.wire == "SlottedThing"
+    assert Slotted.kinds == {"SlottedThing", "Value"}
+    for wire in ("text", "list of Image", "", "a b", 5):
+        with pytest.raises(TypeError, match="cannot name a wire type"):
+            type("Bad", (Value,), {}, wire=wire)
