@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import selectors
@@ -64,6 +65,8 @@ class Forks:
 
 
 def _serve() -> None:
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page of what was imported
     for line in sys.stdin:
         jobs = [
             Job(**{**job, "faults": tuple(Fault(*fault) for fault in job["faults"])})

@@ -26,7 +26,7 @@ def assert_right(ended: Ended, salt: int = 1) -> None:
     assert ended.told["values"] == {name: sha256(data) for name, data in expected(SIZE, salt).items()}
 
 
-@pytest.mark.parametrize("free", [0, 40_000, 200_000, 500_000, 900_000])
+@pytest.mark.parametrize("free", [0, 40_000, 150_000, 300_000, 450_000])
 def test_a_full_disk_stops_nothing_and_leaves_nothing_half_done(
     free: int, forks: Forks, tmp_path: Path, figures: Callable[..., None]
 ) -> None:
@@ -41,7 +41,7 @@ def test_a_full_disk_stops_nothing_and_leaves_nothing_half_done(
         words = ("No room", "No space left", "Nothing is kept on disk")
         assert full.told["said"]
         assert all(any(word in line for word in words) for line in full.told["said"]), full.told["said"]
-        assert full.told["unwritten"] or free > 400_000
+        assert full.told["unwritten"] or free > 250_000
         assert all("No space left" in line for line in full.told["unwritten"])
         ballast.unlink()
         (again,) = forks.run(Job(str(home), 1, SIZE))
@@ -79,7 +79,7 @@ def test_an_index_that_is_held_for_a_while_is_waited_for(forks: Forks) -> None:
 
 @pytest.mark.parametrize("jump", [0.0, HOUR, -HOUR, 1.3e9, -1.7e9])
 def test_a_clock_that_jumps_changes_no_value_no_eviction_and_no_reason(jump: float, forks: Forks) -> None:
-    few = 1_200_000
+    few = 900_000
     with quick_folder() as folder:
         home = furnish(folder / "home")
         (ahead,) = forks.run(Job(str(home), 1, SIZE, clock=jump))

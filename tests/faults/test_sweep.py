@@ -18,7 +18,7 @@ from tests.faults.forks import Ended, Forks
 from tests.faults.home import illegal, strays, wrong_outputs
 from tests.faults.work import Job, expected, furnish
 
-SIZE = 8
+SIZE = 10
 BUDGET = 300_000
 """Bytes; so few that the second run has to evict what the first one made."""
 
