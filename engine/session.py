@@ -227,6 +227,7 @@ class Session:
                     crew=self._crew,
                 ).go()
             finally:
+                self.store.count(cached.hits(plan.steps.values()))
                 self.cancelling = Cancel()  # a wish to stop is spent with the run that it stopped
         if plan.maker.reasons is not None:
             self.history.remember(plan.maker.reasons.record, plan, report)

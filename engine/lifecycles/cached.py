@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 
 from engine.claims import Claims
@@ -34,6 +35,7 @@ class Cached:
     ) -> None:
         self._store, self._claims, self._check, self._seen = store, claims, check, seen
         self._telling = Lock()
+        self._answered: Counter[str] = Counter()
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
         """The kept result of a step whose key the plan could not know yet, or that was made since."""
@@ -42,18 +44,33 @@ class Cached:
             return None
         claims = self._claims
         if claims is None:
-            return self._store.load(key) if step.late else None
+            return self._found(step, key) if step.late else None
         waited = claims.take(key, self._check)
         try:
             if not (waited or step.late or claims.news() != self._seen):
                 return None
-            result = self._store.load(key)
+            result = self._found(step, key)
         except BaseException:
             claims.release(key)
             raise
         if result is not None:
             claims.release(key)
         return result
+
+    def _found(self, step: Step, key: str) -> Result | None:
+        result = self._store.load(key)
+        if result is not None:
+            self._answered[step.bound.type.id] += 1
+        return result
+
+    def hits(self, steps: Iterable[Step]) -> Counter[str]:
+        """How often results of which node types were there, now that the run is over.
+
+        Args:
+            steps: those of the plan.
+        """
+        reused = Counter(step.bound.type.id for step in steps if step.action == "reuse")
+        return reused + self._answered
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
         """Keep the result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
@@ -51,6 +52,7 @@ class Buffer:
         self._row_bytes = 0  # of all that wait, about
         self._file_bytes = 0  # of their files and of those being written, which the index does not count yet
         self._used: dict[str, float] = {}
+        self._hits: Counter[str] = Counter()
         self._since = 0.0
         self._not_before = 0.0
         self._lock = RLock()
@@ -98,6 +100,13 @@ class Buffer:
     def touch(self, key: str) -> None:
         """Note that a result was used; raises nothing."""
         self._used[key] = time.time()
+
+    def count(self, hits: Mapping[str, int]) -> None:
+        """Note how often results of which node types were there when they were wanted."""
+        with self._lock:
+            if not (self._rows or self._plain or self._hits):
+                self._since = time.monotonic()
+            self._hits.update(hits)
 
     def takes(self, key: str) -> bool:
         """Whether a result under this key would be kept, for all that is known without packing it."""
@@ -156,11 +165,12 @@ class Buffer:
         """
         with self._lock:
             rows, plain = self._rows, self._plain
-            if not (rows or plain or self._used):
+            if not (rows or plain or self._used or self._hits):
                 return
             used, self._used = self._used, {}
+            hits, self._hits = self._hits, Counter()
             try:
-                evicted = self.folder.insert(rows.values(), plain, used, self._file_bytes)
+                evicted = self.folder.insert(rows.values(), plain, used, hits, self._file_bytes)
             except (OSError, sqlite3.Error) as error:
                 trouble = Trouble.of(error)
                 if trouble is Trouble.LOCKED:
@@ -186,7 +196,7 @@ class Buffer:
 
     def commit_when_due(self) -> float | None:
         """Commit what has waited long enough; returns in how many seconds what is left is due, if any."""
-        if not (self._rows or self._plain):
+        if not (self._rows or self._plain or self._hits):
             return None
         due = max(self._since + SECONDS, self._not_before) - time.monotonic()
         if due > 0:

@@ -27,6 +27,8 @@ class Usage(NamedTuple):
 
     by_type: Mapping[str, tuple[int, int]]
     """Node type -> (entries, bytes), largest first; a part that two entries share counts for both."""
+    uses: Mapping[str, tuple[int, int]]
+    """Node type -> how often its results were there when a run wanted them, and how often they were made."""
     bytes: int
     """What the folder takes, the index and shared parts counted once."""
     budget: int
@@ -92,6 +94,12 @@ class Disk:
         """Note that a result was used, although it was not read from here."""
         self._try(Buffer.touch, None, key)
 
+    def count(self, hits: Mapping[str, int]) -> None:
+        """Note how often results of which node types were there when a run wanted them, in whichever tier."""
+        if hits:
+            self._try(Buffer.count, None, hits)
+            self._ticker.start()
+
     def save(self, key: str, result: Result) -> None:
         """Keep a result; one that cannot become bytes, or is larger than the budget, is not kept."""
         if not self._writable:
@@ -134,9 +142,9 @@ class Disk:
 
         def usage(buffer: Buffer) -> Usage:
             index = buffer.folder.index
-            return Usage(index.reader.by_type(), index.size(), self.budget)
+            return Usage(index.reader.by_type(), index.reader.uses(), index.size(), self.budget)
 
-        return self._try(usage, Usage({}, 0, self.budget))
+        return self._try(usage, Usage({}, {}, 0, self.budget))
 
     def clear(self, node_type: str | None = None, older_than: float | None = None) -> tuple[int, int]:
         """Forget results; returns how many entries and bytes went.

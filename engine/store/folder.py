@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
@@ -111,6 +112,7 @@ class Folder:
         rows: Collection[Pending],
         plain: Mapping[str, Result],
         used: Mapping[str, float],
+        hits: Mapping[str, int],
         file_bytes: int,
     ) -> bool:
         """Add rows and times of use in one transaction; says whether it doomed files to `remove_doomed`.
@@ -119,6 +121,7 @@ class Folder:
             rows: rows with parts.
             plain: results without.
             used: when which keys were used.
+            hits: how often results of which node types were there when they were wanted.
             file_bytes: of all files written or being written, those of the rows included.
         """
         with self.index.writing():
@@ -127,6 +130,9 @@ class Folder:
             left_out = self.index.insert([row for row in rows if row not in torn])
             self.index.insert_plain(plain)
             self.index.touch(used)
+            made = Counter([row.entry.node_type for row in rows])
+            made.update([result.node_type for result in plain.values()])
+            self.index.count(hits, made)
             useless = torn + left_out
             counted = sum(row.file_bytes for row in rows) - sum(row.file_bytes for row in useless)
             lease = min(self._lease, file_bytes - counted + self._more)
@@ -174,6 +180,8 @@ class Folder:
             self.sweep(spare)
         self.index.compact()
         if node_type is None and unused_since is None:
+            with self.index.writing():
+                self.index.forget_counts()
             for path in self._blobs.folder.glob(ASIDE):
                 path.unlink(missing_ok=True)
         return len(keys), max(before - self.index.size(), 0)

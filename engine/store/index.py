@@ -37,7 +37,8 @@ class Index:
 
     The tables: `entries` are the results, `inlined` the short parts, `blobs` the sizes of the long ones,
     `parts` which entry holds which, `doomed` files that nobody holds any more but that still lie there,
-    `leases` the room that each process has for files whose rows are not written yet.
+    `leases` the room that each process has for files whose rows are not written yet, `uses` how often results
+    of a node type were there when they were wanted, and how often they had to be made.
 
     Every method may raise sqlite3.Error; those that write want to be called inside `writing`. Two processes
     must not make an `Index` at the same instant (turning on the log does not wait for a lock by itself).
@@ -164,6 +165,19 @@ class Index:
             (used[row.key], floor + worth(row.seconds, row.bytes), row.id) for row in self._held(list(used))
         ]
         self._writer.executemany("UPDATE entries SET used = max(used, ?), rank = ? WHERE id = ?", rows)
+
+    def count(self, hits: Mapping[str, int], made: Mapping[str, int]) -> None:
+        """Count what was there and what had to be made, by node type."""
+        rows = [(name, hits.get(name, 0), made.get(name, 0)) for name in {*hits, *made}]
+        self._writer.executemany(
+            "INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT (node_type) "
+            "DO UPDATE SET hits = hits + excluded.hits, made = made + excluded.made",
+            rows,
+        )
+
+    def forget_counts(self) -> None:
+        """Begin to count anew."""
+        self._writer.execute("DELETE FROM uses")
 
     def delete(self, keys: Sequence[str]) -> None:
         """Drop entries, and doom the files that only they held."""

@@ -40,6 +40,8 @@ INSERT INTO numbers VALUES ('blob_bytes', 0), ('floor', 0);
 _MORE = (
     "CREATE TABLE IF NOT EXISTS leases (who TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
     "INSERT OR IGNORE INTO numbers VALUES ('doomed_bytes', 0)",
+    "CREATE TABLE IF NOT EXISTS uses (node_type TEXT PRIMARY KEY, hits INTEGER NOT NULL, "
+    "made INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 _COUNT = """

@@ -57,6 +57,12 @@ class Reader:
         with self._lock:
             return {name: (count, size) for name, count, size in self._connection.execute(statement)}
 
+    def uses(self) -> dict[str, tuple[int, int]]:
+        """Node type -> how often its results were there, and how often they were made."""
+        with self._lock:
+            rows = self._connection.execute("SELECT node_type, hits, made FROM uses ORDER BY 1")
+            return {name: (hits, made) for name, hits, made in rows}
+
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file itself; reads all of it."""
         with self._lock:

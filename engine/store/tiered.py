@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.store.disk import Disk
 from engine.store.memory import Memory
@@ -57,6 +57,11 @@ class Tiered:
         self.memory.save(key, result)
         if self.disk is not None:
             self.disk.save(key, result)
+
+    def count(self, hits: Mapping[str, int]) -> None:
+        """Note how often results of which node types were there when a run wanted them."""
+        if self.disk is not None:
+            self.disk.count(hits)
 
     def flush(self) -> None:
         """Make everything saved so far findable by the next process."""
