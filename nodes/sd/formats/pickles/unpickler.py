@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from .known import Storage, built, called, key, named, stored
+from .known import Known, Storage, built, called, key, named, stored
 from .refused import RefusedError, shown
 
 _OPCODES = 1_000_000
@@ -176,7 +176,11 @@ class Unpickler:
         built(self._stack[-1], state)
 
     def _persistent(self) -> None:
-        storage = stored(self._stack.pop())
+        pid = self._stack.pop()
+        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module" and isinstance(pid[1], Known):
+            self._push(pid[1])  # old streams write the source of a class beside its name; it is not looked at
+            return
+        storage = stored(pid)
         there = self.storages.setdefault(storage.key, storage)
         if (there.dtype, there.whole) != (storage.dtype, storage.whole):
             raise RefusedError("bad_pickle", f"says two things of its storage {shown(storage.key)}")
