@@ -29,7 +29,8 @@ LONG = 200
 MAX_BYTES = 64 << 20
 """A larger record is not written, and not read."""
 
-_HEADER_BYTES = 1024
+_HEADER_BYTES = 256
+_NESTED = b"nested"
 _FINE = ("done", "cached")
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
 
@@ -81,6 +82,12 @@ class Record:
             self._data = b""
         return self._nodes
 
+    @property
+    def nested(self) -> bool:
+        """Whether some of its nodes are of graphs that other nodes returned."""
+        self.hold()
+        return self._nodes is not None or _NESTED in _words(self._data or b"")
+
     def hold(self) -> None:
         """Take in what is written now, since it is about to be replaced."""
         if self._data is None and self._nodes is None:
@@ -113,7 +120,7 @@ class History:
             known = self._written.get(record.path) or _state_of(_read(record.path, _HEADER_BYTES))
             if known != state:
                 record.hold()
-                self._write(record.path, _header(state, body := _body(record, plan, report)) + body)
+                self._write(record.path, _whole(record, state, plan, report))
             self._written[record.path] = state
         except Exception as error:  # a full disk, or what a node pack put into a literal
             self._written.pop(record.path, None)
@@ -190,17 +197,30 @@ def _single(plan: Plan) -> dict[str, Step]:
     return {node: step for node, step in plan.steps.items() if step.bound.lift is None}
 
 
+def _outer(node: str) -> Iterator[str]:
+    """What a step is in: for `a/b/c` what are perhaps steps that returned a graph, `a/b` and `a`."""
+    while "/" in node:
+        node = node.rpartition("/")[0]
+        yield node
+
+
 def _signature(step: Step) -> str:
     links = ["=".join((source.input, *link(source))) for source in step.sources]
     return f"{step.bound.signature.hex()} {canonical(step.fingerprint).decode()} {' '.join(links)}"
 
 
-def _body(record: Record, plan: Plan, report: Report) -> bytes:
+def _whole(record: Record, state: bytes, plan: Plan, report: Report) -> bytes:
     steps = _single(plan)
-    # Nodes that this run was not asked for stay as they were.
+    # Nodes that this run was not asked for stay as they were, and those of graphs that were not needed again.
     absent = plan.checked.graph.nodes.keys() - steps.keys()
     absent -= {place(node) for node in steps} if absent else set()
-    kept = {node: was for node, was in record.nodes.items() if place(node) in absent} if absent else {}
+    opened = {outer for node in steps if "/" in node for outer in _outer(node) if outer in steps}
+    kept = {}
+    if absent or record.nested:
+        for node, was in record.nodes.items():
+            shut = any(outer in steps and outer not in opened for outer in _outer(node))
+            if place(node) in absent or shut:
+                kept[node] = was
 
     types = {id(step.bound.type): step.bound.type for step in steps.values()}
     at = {known: n for n, known in enumerate(types)}
@@ -236,7 +256,8 @@ def _body(record: Record, plan: Plan, report: Report) -> bytes:
     data = f'{_encode({**body, "long": long})[:-1]},"literals":{text}}}'.encode()
     if len(data) > MAX_BYTES:
         raise ValueError(f"its record would take {len(data):,} bytes")
-    return data
+    nested = bool(opened) or any("/" in node for node in kept)
+    return _header(state, data, nested) + data
 
 
 def _shortened(literals: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str]]:
@@ -251,15 +272,22 @@ def _shortened(literals: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str,
     return left, dropped
 
 
-def _header(state: bytes, body: bytes) -> bytes:
-    return b"safelight-history %d %s %s\n" % (FORMAT, state, sha256(state + body).encode())
+def _header(state: bytes, body: bytes, nested: bool = False) -> bytes:
+    kind = _NESTED if nested else b"flat"
+    return b"safelight-history %d %s %s %s\n" % (FORMAT, state, kind, sha256(state + kind + body).encode())
+
+
+def _words(data: bytes) -> list[bytes]:
+    """The header of a record; nothing if it is not one that this engine writes."""
+    words = data[:_HEADER_BYTES].partition(b"\n")[0].split(b" ")
+    mine = len(words) == 5 and words[:2] == [b"safelight-history", b"%d" % FORMAT]
+    return words if mine else []
 
 
 def _state_of(data: bytes) -> bytes:
-    """What a record is of; nothing if it is not one that this engine writes."""
-    words = data.partition(b"\n")[0].split(b" ")
-    mine = len(words) == 4 and words[:2] == [b"safelight-history", b"%d" % FORMAT]
-    return words[2] if mine else b""
+    """What a record is of."""
+    words = _words(data)
+    return words[2] if words else b""
 
 
 def _read(path: str, most: int) -> bytes:
@@ -272,8 +300,8 @@ def _read(path: str, most: int) -> bytes:
 
 def _parsed(data: bytes) -> dict[str, Was]:
     header, _, body = data.partition(b"\n")
-    state = _state_of(header)
-    if not state or header != _header(state, body)[:-1]:
+    words = _words(header)
+    if not words or header + b"\n" != _header(words[2], body, words[3] == _NESTED):
         return {}
     try:
         return dict(_nodes(json.loads(body)))

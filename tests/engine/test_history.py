@@ -19,6 +19,7 @@ from engine.registry import Registry
 from engine.session import Session
 from engine.values import canonical, sha256
 from tests.engine.small_nodes import Act, Broken, Mix, Settings, Split
+from tests.engine.wide_nodes import WIDE
 
 NAME = "/graphs/mixing.json"
 TYPES: list[type[Node]] = [Mix, Split, Act, Broken, Settings]
@@ -203,3 +204,17 @@ def test_runs_side_by_side_leave_a_whole_record(session: Session, warnings: list
     assert kept(session) == told(session.plan(mixing(salt)))
     assert [path.suffix for path in session.history.folder.iterdir()] == [".json"]
     assert warnings == []
+
+
+def test_graphs_that_nodes_returned_are_remembered_while_they_are_not_needed(tmp_path: Path) -> None:
+    graph = Graph({"loop": Entry("Again", {"x": Literal(1), "times": Literal(2)})})
+    with Session(settings.load(tmp_path), registry=WIDE) as session:
+        session.run(graph, name=NAME)
+        first = kept(session)
+        assert set(first) == {"loop", "loop/once", "loop/more", "loop/more/once", "loop/more/more"}
+        for _ in range(3):
+            session.run(graph, name=NAME)
+            assert kept(session) == first
+        graph.nodes["loop"].inputs["times"] = Literal(0)
+        session.run(graph, name=NAME)
+        assert kept(session)["loop"][1] == {"x": 1, "times": 0}
