@@ -6,7 +6,7 @@ import itertools
 import re
 import sys
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -49,6 +49,12 @@ class Pack:
         """The names of the packs that its source speaks of; those that it imports are among them."""
         found = {name.decode() for source in self.sources.values() for name in _MENTION.findall(source)}
         return found - {self.name}
+
+    @property
+    def places(self) -> list[str]:
+        """Its files and folders, as paths: nothing in it changes without one of them."""
+        inside = _inside(self.path) if self.path.is_dir() else ()
+        return [str(self.path), *map(str, inside)]
 
     def file(self, inside: str) -> Path:
         """Where one of its files lies."""
@@ -130,6 +136,15 @@ def packs_in(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def folders_of(folders: Iterable[Path]) -> list[str]:
+    """The folders, and those right inside them that are packs or may become ones."""
+    found = [str(folder) for folder in folders]
+    for folder in folders:
+        if folder.is_dir():
+            found += [str(path) for path in folder.iterdir() if path.is_dir()]
+    return found
+
+
 def digests_of(path: Path, digests: FileDigests) -> dict[str, str]:
     """The sha256 of every file of a pack, by its path inside; what did not change is not read again.
 
@@ -138,7 +153,9 @@ def digests_of(path: Path, digests: FileDigests) -> dict[str, str]:
     """
     if not path.is_dir():
         return {path.name: digests.digest(path)}
-    return {file.relative_to(path).as_posix(): digests.digest(file) for file in _files(path)}
+    return {
+        file.relative_to(path).as_posix(): digests.digest(file) for file in _inside(path) if file.is_file()
+    }
 
 
 def read(path: Path, digests: FileDigests) -> Pack:
@@ -223,17 +240,16 @@ def _content(pack: Pack) -> str:
     return sha256(canonical(inside))
 
 
-def _files(folder: Path) -> list[Path]:
-    found: list[Path] = []
+def _inside(folder: Path) -> Iterator[Path]:
+    """Every file and folder of a pack, without what editors, Python and git keep there."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
-        if path.is_dir():
-            if not folder.resolve().is_relative_to(path.resolve()):  # a link to where we come from
-                found += _files(path)
-        elif path.is_file():
-            found.append(path)
-    return found
+        if path.is_file():
+            yield path
+        elif path.is_dir() and not folder.resolve().is_relative_to(path.resolve()):  # a link to where we are
+            yield path
+            yield from _inside(path)
 
 
 class _AsRead(SourceFileLoader):

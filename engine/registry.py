@@ -16,6 +16,7 @@ from engine.digests import FileDigests
 from engine.errors import Problem
 from engine.node import Node, NodeType
 from engine.packs import Pack
+from engine.stamps import Stamps
 from engine.values import Json
 from engine.wires import Wire
 
@@ -50,6 +51,7 @@ class Registry:
         self._installed = _Table()
         self._folders: tuple[Path, ...] = ()
         self._digests = FileDigests()
+        self._stamps = Stamps()
         self._packs: dict[Path, _Loaded] = {}
         self._unread: list[Problem] = []
         self._lock = Lock()
@@ -95,7 +97,14 @@ class Registry:
         if not self._folders:
             return False
         with self._lock:
+            if self._stamps.same():
+                return False
             found, unread = self._look()
+            self._stamps.take(
+                [*packs.folders_of(self._folders), *(file for pack in found.values() for file in pack.places)]
+                if not unread
+                else []
+            )
             if not self._load(found) and unread == self._unread:
                 return False
             self._unread = unread
@@ -106,6 +115,7 @@ class Registry:
         """Let go of the user's packs and of the wire types that they declare, for another home's to take."""
         with self._lock:
             self._folders = ()
+            self._stamps = Stamps()
             self._load({})
             self._tabulate()
 

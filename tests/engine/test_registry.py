@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
 
-from engine import settings
+from engine import settings, stamps
+from engine.digests import FileDigests
 from engine.errors import GraphError
 from engine.graph import from_json
 from engine.registry import Registry
@@ -95,6 +97,39 @@ def test_nothing_is_read_again_unless_it_changed(session: Session, home: Path) -
     write(file, ADD.format(more=2))
     assert session.registry.refresh()
     assert session.registry.types["Add"] is not kind
+
+
+def test_a_look_at_what_has_lain_for_long_is_a_stat_and_misses_nothing(
+    session: Session, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stamps, "_SETTLED_SECONDS", -3600.0)
+    folder = home / "nodes" / "kit"
+    write(folder / "__init__.py", ADD.format(more=1))
+    (folder / "data" / "deep").mkdir(parents=True)
+    (home / "nodes" / "later").mkdir()
+    assert run(session) == 6
+    session.registry.refresh()
+    with monkeypatch.context() as patch:
+        patch.setattr(FileDigests, "digest", None)
+        assert not session.registry.refresh(), "no file is even looked into"
+
+    def seen(change: Callable[[], object]) -> bool:
+        sleep(0.02)  # a tick of the file system's clock
+        change()
+        return session.registry.refresh()
+
+    assert seen(lambda: write(folder / "__init__.py", ADD.format(more=10)))
+    assert seen(lambda: write(folder / "data" / "deep" / "colours.json", "[]"))
+    assert seen(lambda: write(folder / "data" / "deep" / "colours.json", "[1]"))
+    assert seen(lambda: write(home / "nodes" / "sum.py", ADD.format(more=1).replace("Add", "Sum")))
+    assert seen(lambda: write(home / "nodes" / "later" / "__init__.py", "x = 1"))
+    assert seen(lambda: write(home / "nodes" / "sum.py", "("))
+    assert seen(lambda: (home / "nodes" / "sum.py").rename(home / "nodes" / "total.py"))
+    assert seen((folder / "data" / "deep" / "colours.json").unlink)
+    assert seen(lambda: (home / "nodes").rename(home / "away"))
+    assert "Add" not in session.registry.types
+    assert seen(lambda: (home / "away").rename(home / "nodes"))
+    assert run(session) == 15
 
 
 def test_files_come_and_go(session: Session, home: Path) -> None:
