@@ -18,10 +18,13 @@ UP = 1.1
 class Segment(NamedTuple):
     """Words that are read together, with one weight."""
 
-    text: str
+    words: Excerpt
     weight: float
-    at: int
-    """Where in the prompt they begin."""
+
+    @property
+    def text(self) -> str:
+        """The words as plain text."""
+        return self.words.text
 
 
 class Break(NamedTuple):
@@ -42,10 +45,10 @@ def read(prompt: Excerpt) -> tuple[list[Segment | Break], list[Remark]]:
     pieces = list(_PIECE.finditer(prompt.text))
     factors = _paired(pieces, prompt)
     scales = {"(": [1.0], "[": [1.0]}
-    found: list[Segment | Break] = []
+    found: list[tuple[int, int, float] | Break] = []
     remarks: list[Remark] = []
     for number, piece in enumerate(pieces):
-        text, at = piece[0], prompt.origin(piece.start())
+        start, end = piece.span()
         if number in factors:
             bracket, factor = factors[number]
             scale = scales[bracket]
@@ -56,22 +59,22 @@ def read(prompt: Excerpt) -> tuple[list[Segment | Break], list[Remark]]:
             continue
         weight = scales["("][-1] * scales["["][-1]
         if not math.isfinite(weight):
+            place = prompt.origin(start) + 1
             raise PromptError(
-                f"The weight at character {at + 1} grows beyond all numbers. Use fewer brackets."
+                f"The weight at character {place} grows beyond all numbers. Use fewer brackets."
             )
-        if text.startswith("\\"):
-            found.append(Segment(text[1:], weight, at))
+        if piece[0].startswith("\\"):
+            found.append((start + 1, end, weight))
             continue
-        end = piece.start()
-        for closes in _BREAK.finditer(prompt.text, piece.start(), piece.end()):
-            found.append(Segment(prompt.text[end : closes.start()].rstrip(), weight, prompt.origin(end)))
-            found.append(Break(prompt.origin(closes.start())))
+        for closes in _BREAK.finditer(prompt.text, start, end):
+            before = prompt.text[start : closes.start()].rstrip()
+            found += [(start, start + len(before), weight), Break(prompt.origin(closes.start()))]
             if weight != 1:
                 message = "BREAK acts inside brackets here, where A1111 reads it as a word"
                 remarks.append(Remark(message, prompt.origin(closes.start())))
-            end = closes.end()
-        found.append(Segment(prompt.text[end : piece.end()], weight, prompt.origin(end)))
-    return merged(found), remarks
+            start = closes.end()
+        found.append((start, end, weight))
+    return _merged(found, prompt), remarks
 
 
 def _paired(pieces: list[re.Match[str]], prompt: Excerpt) -> dict[int, tuple[str, float | None]]:
@@ -103,14 +106,14 @@ def _weight(text: str, at: int) -> float:
         ) from None
 
 
-def merged(pieces: list[Segment | Break]) -> list[Segment | Break]:
-    """The same pieces with neighbours of equal weight made one, and those without text left out."""
+def _merged(pieces: list[tuple[int, int, float] | Break], prompt: Excerpt) -> list[Segment | Break]:
+    """Segments out of spans with their weights: neighbours of equal weight are one, empty ones left out."""
     found: list[Segment | Break] = []
-    for weight, group in groupby(pieces, lambda piece: None if isinstance(piece, Break) else piece.weight):
+    for weight, group in groupby(pieces, lambda piece: None if isinstance(piece, Break) else piece[2]):
         if weight is None:
-            found += group
+            found += [piece for piece in group if isinstance(piece, Break)]
             continue
-        run = [piece for piece in group if isinstance(piece, Segment) and piece.text]
-        if run:
-            found.append(Segment("".join(piece.text for piece in run), weight, run[0].at))
+        words = prompt.keep(piece[:2] for piece in group if not isinstance(piece, Break))
+        if words.text:
+            found.append(Segment(words, weight))
     return found

@@ -27,13 +27,13 @@ def read(prompt: Excerpt) -> list[Segment]:
     ends: dict[int, int] = {}
     weights = [1.0]
     found: list[Segment] = []
-    texts: list[str] = []
-    begins = 0
+    spans: list[tuple[int, int]] = []
 
     def close() -> None:
-        if text := "".join(texts):
-            found.append(Segment(text, weights[-1], prompt.origin(begins)))
-        texts.clear()
+        words = prompt.keep(spans)
+        if words.text:
+            found.append(Segment(words, weights[-1]))
+        spans.clear()
 
     for number, piece in enumerate(pieces):
         if number in pairs:
@@ -51,9 +51,9 @@ def read(prompt: Excerpt) -> list[Segment]:
         else:
             if number == left_open:
                 close()
-            if not texts:
-                begins = piece.start()
-            texts.append(piece[0][1:] if piece[0] in ("\\(", "\\)") else piece[0][: ends.get(number)])
+            start, end = piece.span()
+            escaped = piece[0] in {"\\(", "\\)"}
+            spans.append((start + escaped, start + ends[number] if number in ends else end))
     close()
     return found
 

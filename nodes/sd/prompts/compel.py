@@ -18,7 +18,7 @@ from nodes.sd import text as texts
 from nodes.sd.prompts import dialects
 from nodes.sd.prompts.attention import Segment
 from nodes.sd.prompts.encoding import Encoded, Settings, told
-from nodes.sd.prompts.excerpt import PromptError, Remark
+from nodes.sd.prompts.excerpt import Excerpt, PromptError, Remark
 from nodes.sd.prompts.spelling import ROOM, Place, Speller
 from nodes.sd.prompts.tags import Tag
 from nodes.sd.prompts.timeline import PromptPart
@@ -127,7 +127,7 @@ class _Spelling:
         self._numbers: dict[tuple[str, int], int] = {}
 
     def __call__(self, texts: list[str], **how: object) -> dict[str, list[list[int]]]:
-        spelt = self._speller.spell([Segment(text, 1.0, 0) for text in texts])
+        spelt = self._speller.spell([Segment(Excerpt(text), 1.0) for text in texts])
         rows = [[self._number(place) for group in groups for place in group] for groups in spelt]
         return {"input_ids": [[self.bos_token_id, *row, self.eos_token_id] for row in rows]}
 

@@ -55,7 +55,7 @@ def read(prompt: str, dialect: Dialect = "a1111", *, negative: bool = False) -> 
     if dialect == "comfy":
         return Written([WrittenPart([list(comfy.read(whole))])], [], remarks)
     if dialect == "plain":
-        return Written([WrittenPart([[Segment(prompt, 1.0, 0)]])], [], remarks)
+        return Written([WrittenPart([[Segment(whole, 1.0)]])], [], remarks)
     raise PromptError(
         f"{dialect!r} is read elsewhere, or not at all; there are {', '.join(get_args(Dialect))}."
     )

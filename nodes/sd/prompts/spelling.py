@@ -118,14 +118,16 @@ class Speller:
             message = (
                 f"{written} is no known embedding and is {'left out' if drop else 'read as plain words'}"
             )
-            self.remarks.append(Remark(f"{message}; {near(written, self._triggers)}", segment.at + at))
+            self.remarks.append(
+                Remark(f"{message}; {near(written, self._triggers)}", segment.words.origin(at))
+            )
         return sorted(kept)
 
     def _known(self, trigger: Found, segment: Segment) -> bool:
         name = trigger.trigger
         if name in self.vectors or name in self._refused:
             return name in self.vectors
-        place = segment.at + trigger.start
+        place = segment.words.origin(trigger.start)
         try:
             vectors = self._triggers.vectors(name, self._encoder)
         except ValueError as error:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.sd.prompts import dialects, parts, tags
+from nodes.sd.prompts.attention import Segment
 from nodes.sd.prompts.dialects import Dialect, Written
 from nodes.sd.prompts.excerpt import Excerpt, PromptError
 from nodes.sd.prompts.tags import Tag
@@ -69,7 +70,9 @@ def test_a_number_at_the_end_weights_the_whole_prompt_and_is_told() -> None:
 def test_in_a_negative_prompt_and_is_a_word() -> None:
     (part,) = dialects.read("a AND b:2", negative=True).parts
     assert part.weight == 1
-    assert [piece[0] for piece in part.texts[0]] == ["a AND b:2"]
+    (segment,) = part.texts[0]
+    assert isinstance(segment, Segment)
+    assert segment.text == "a AND b:2"
 
 
 @given(st.text(max_size=40), st.data())
