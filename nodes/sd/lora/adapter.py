@@ -15,7 +15,7 @@ from nodes.sd.lora import algorithms
 _ADDED = frozenset({"lora", "loha", "lokr", "full", "norm"})
 """Kinds whose change does not depend on the weight: in any order they come to the same."""
 
-_COMPLETE = {"lora": "down", "loha": "w1_b", "glora": "b2"}
+_INNER = {"lora": "down", "loha": "w1_b"}
 """Whose first dimension is the rank."""
 
 
@@ -49,7 +49,9 @@ class Adapter:
     @property
     def rank(self) -> int | None:
         """How many directions it adds; None where that means nothing."""
-        part = _COMPLETE.get(self.kind) or next((p for p in ("kw2_b", "kw1_b") if p in self.tensors), None)
+        if self.kind == "glora":
+            return min(self.tensors["a1"].shape[:2])  # in the older order it is the first of the two
+        part = _INNER.get(self.kind) or next((p for p in ("kw2_b", "kw1_b") if p in self.tensors), None)
         return self.tensors[part].shape[0] if part else None
 
     @property
@@ -58,7 +60,7 @@ class Adapter:
         if self.scale is not None:
             return self.scale
         whole = self.kind == "lokr" and {"kw1", "kw2"} <= self.tensors.keys()
-        if self.alpha is None or self.rank is None or whole or self.kind == "oft":
+        if self.alpha is None or not self.rank or whole or self.kind == "oft":
             return 1.0
         return self.alpha / self.rank
 
@@ -153,7 +155,10 @@ class Adapter:
             case "lora":
                 return algorithms.lora(have["up"], have["down"])
             case "loha":
-                return algorithms.loha(*(self._hadamard(have, number) for number in (1, 2)))
+                first, second = (self._hadamard(have, number) for number in (1, 2))
+                if first.shape != second.shape:
+                    raise Misfit(f"its factors are {list(first.shape)} and {list(second.shape)}")
+                return algorithms.loha(first, second)
             case "lokr":
                 return self._kronecker(have, W)
             case "glora":

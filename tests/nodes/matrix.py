@@ -1,0 +1,32 @@
+"""Writes `nodes/formats.md` out of comparisons that really ran: `python -m tests.nodes.matrix`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import matrix
+
+PAGE = Path(__file__).parents[2] / "nodes" / "formats.md"
+TESTS = Path(__file__).parent / "sd"
+
+HEAD = """\
+# What Safelight reads, and how closely
+
+This page is written by `python -m tests.nodes.matrix`, out of tests that ran. An error is the largest
+difference divided by the largest number of what was compared.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tests that compare, and write what they told; returns pytest's answer."""
+    code = pytest.main(["-q", "-p", "no:cacheprovider", *(arguments or [str(TESTS)])])
+    if code == pytest.ExitCode.OK:
+        PAGE.write_text(HEAD + matrix.tables(matrix.ROWS), encoding="utf-8")
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
