@@ -59,7 +59,7 @@ class Reasons:
         if cause is not None:
             return cause.own
         if step.late:
-            return "what it reads is known only when it runs"
+            return "what it depends on is known only during the run"
         return _STATES.get(self.record.nodes[self._was[step.id]].state, "evicted")
 
     def _found(self, step: Step) -> Cause | None:
@@ -78,6 +78,8 @@ class Reasons:
 
     def _cause(self, step: Step) -> Cause | None:
         if (elements := _elements(step)) is not None:
+            first = self._was.get(elements[0].id, "") if elements else ""
+            self._was[step.id] = first.rpartition("[")[0] or step.id
             return next((cause for element in elements if (cause := self._causes[element.id])), None)
         old = self._old(step)
         if old is None:

@@ -61,6 +61,15 @@ class Either(Node):
         return self.first.get() if self.take else self.second.get()
 
 
+class Say(Node):
+    """Say a text."""
+
+    text: str
+
+    def run(self, ctx: Context) -> str:
+        return self.text
+
+
 class Numbers(Node):
     """Say some numbers."""
 
@@ -70,7 +79,7 @@ class Numbers(Node):
         return self.numbers
 
 
-TYPES: list[type[Node]] = [Mix, Split, Act, Broken, Settings, Read, Measure, Either, Numbers]
+TYPES: list[type[Node]] = [Mix, Split, Act, Broken, Settings, Read, Measure, Either, Say, Numbers]
 
 
 @pytest.fixture
@@ -339,7 +348,7 @@ def test_elements_of_a_list_have_their_own_reasons(session: Session) -> None:
         return graph(
             numbers=("Numbers@1", {"numbers": numbers}),
             each=("Mix@1", {"a": "@numbers.out", "salt": salt}),
-            end=("Settings@1", {"weights": [1.0]}),
+            all=("Numbers@1", {"numbers": "@each.out"}),
         )
 
     session.run(of([1, 2]))
@@ -347,8 +356,42 @@ def test_elements_of_a_list_have_their_own_reasons(session: Session) -> None:
     assert {node: item.reason for node, item in report.nodes.items() if item.state == "done"}[
         "numbers"
     ] == "numbers is [1,2,3], was [1,2]"
+    assert report.nodes["each[2]"].reason == NEW
+    assert report.nodes["all"].reason == "`each[2]` is new"
     reasons = {step.id: step.reason for step in session.plan(of([1, 2, 3], 4)).steps.values()}
     assert {reasons[f"each[{n}]"] for n in range(3)} == {"salt is 4, was 0"}
+    assert reasons["all"] == "salt changed in `each[0]`"
+    other = session.run(of([5, 2, 3])).nodes
+    assert {node: item.reason for node, item in other.items() if item.state == "done"} == {
+        "numbers": "numbers is [5,2,3], was [1,2,3]",
+        "each[0]": "numbers changed in `numbers`",
+        "each": "1 of 3 elements run",
+        "all": "numbers changed in `numbers`",
+    }
+
+
+def test_a_list_that_goes_by_another_id_is_no_other_list(session: Session) -> None:
+    def of(name: str) -> Graph:
+        nodes = {name: ("Mix@1", {"a": "@numbers.out"}), "all": ("Numbers@1", {"numbers": f"@{name}.out"})}
+        return graph(numbers=("Numbers@1", {"numbers": [1, 2]}), **nodes)
+
+    session.run(of("each"))
+    mix = session.registry.types["Mix"]
+    session.registry.types["Mix"] = replace(mix, version=2)
+    reasons = why(session, of("every"))
+    assert {reasons[node] for node in ("every[0]", "every[1]", "all")} == {"Mix is now version 2"}
+
+
+def test_what_only_the_run_can_tell_is_said_to_be_so(session: Session, home: Path) -> None:
+    (home / "inputs" / "other.png").write_text("another photo")
+
+    def of(name: str) -> Graph:
+        return graph(name=("Say@1", {"text": name}), read=("Read@1", {"file": "@name.out"}))
+
+    session.run(of("photo.png"))
+    assert why(session, of("photo.png")) == {"read": "what it depends on is known only during the run"}
+    assert why(session, of("other.png"))["read"] == "text changed in `name`"
+    assert session.run(of("photo.png")).nodes["read"].state == "cached"
 
 
 def test_a_node_within_a_subgraph_is_named_with_it(session: Session) -> None:
