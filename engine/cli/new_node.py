@@ -149,7 +149,7 @@ def new(
         say.out(say.path(path))
     if pack:
         say.err(f"install it with: pip install -e {project}")
-    say.err(f"see it with: safelight nodes {node}")
+    say.err(f"see it with: safelight nodes {node}{f' --home {home}' if home else ''}")
     return 0
 
 
