@@ -8,6 +8,7 @@ through.
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ LIMIT = strict_json.MAX_BYTES
 MOST = 50_000
 """Tensors in one file; the largest models have a few thousand."""
 _DIMENSIONS = 16
+_COMMAS = 100_000
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+"""A text in JSON; one that does not end goes to the end of all, so that none is looked through twice."""
 
 
 def read_header(path: Path, file: io.FileIO, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
@@ -44,8 +48,12 @@ def read_header(path: Path, file: io.FileIO, size: int) -> tuple[dict[str, Entry
     if length > LIMIT:
         raise _bad(path, f"has a header of {length:,} bytes; at most {LIMIT:,} are read", "too_large")
     text = bytes(read_at(file, LENGTH, length))
-    if text.count(b'"data_offsets"') > MOST:
+    listed = text.count(b'"data_offsets"')
+    if listed > MOST:
         raise _bad(path, f"lists more than {MOST:,} tensors", "too_large")
+    # Metadata may be full of commas; numbers beyond what tensors have would only take long to look through.
+    if text.count(b",") > _COMMAS and _TEXT.sub(b"", text).count(b",") > _COMMAS + listed * 2 * _DIMENSIONS:
+        raise _bad(path, "has a header full of what describes no tensor", "too_large")
     if text.startswith(b"\xef\xbb\xbf"):
         raise _bad(path, "begins with a byte-order mark, which no tool writes")
     try:
