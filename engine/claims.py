@@ -11,6 +11,7 @@ from threading import Lock
 from typing import ClassVar
 from zlib import crc32
 
+from engine import faults
 from engine.errors import said
 
 try:
@@ -113,6 +114,8 @@ class Claims:
         if file is None:
             return True
         try:
+            if faults.ON:
+                faults.at("claim.take")
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
         except OSError as error:
             if error.errno in _TAKEN:
@@ -185,6 +188,8 @@ class _Shared:
             fcntl.lockf(self.file, fcntl.LOCK_EX, _NEWS, 0)
             try:
                 before = self.news()
+                if faults.ON:
+                    faults.at("claim.announce", news, self.file)
                 os.pwrite(self.file, news, 0)
             finally:
                 fcntl.lockf(self.file, fcntl.LOCK_UN, _NEWS, 0)

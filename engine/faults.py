@@ -34,6 +34,8 @@ SITES = (
     "file.flush",
     "file.rename",
     "digests.write",
+    "claim.take",
+    "claim.announce",
     "node.run",  # for the nodes of tests
 )
 
