@@ -35,6 +35,8 @@ _FINE = ("done", "cached")
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
 
 
+_Identity = tuple[int, int]
+
 Environment = tuple[str, Mapping[str, str]]
 """A kind of device, or nothing, and the release of each library."""
 
@@ -107,7 +109,7 @@ class History:
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self._warn = warn
-        self._written: dict[str, bytes] = {}  # what this process knows each record to be of
+        self._known: dict[str, tuple[bytes, _Identity | None]] = {}  # of what each record is, and which file
 
     def record(self, name: str) -> Record:
         """The record of the graph that goes by this name: the path of its file, or its title."""
@@ -117,18 +119,19 @@ class History:
         """Write how a graph was in the run that has just ended, unless its record says so already."""
         try:
             state = _state(plan, report)
-            known = self._written.get(record.path) or _state_of(_read(record.path, _HEADER_BYTES))
-            if known != state:
+            identity = _identity(record.path)
+            if identity is not None and self._known.get(record.path) == (state, identity):
+                return
+            if _state_of(_read(record.path, _HEADER_BYTES)) != state:
                 record.hold()
-                self._write(record.path, _whole(record, state, plan, report))
-            self._written[record.path] = state
+                identity = self._write(record.path, _whole(record, state, plan, report))
+            self._known[record.path] = state, identity
         except Exception as error:  # a full disk, or what a node pack put into a literal
-            self._written.pop(record.path, None)
             self._warn(
                 f"how this graph was is not remembered: {record.path} cannot be written: {said(error)}"
             )
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, data: bytes) -> _Identity | None:
         # Not flushed to the disk: what a power cut leaves is ignored, and a flush may cost more than the run.
         draft = f"{self.folder}/.{os.urandom(8).hex()}.part"
         try:
@@ -139,7 +142,7 @@ class History:
                 file = open(draft, "xb")
             with file:
                 file.write(data)
-            fresh = not os.path.exists(path)
+            fresh, identity = not os.path.exists(path), _identity(draft)
             os.replace(draft, path)
         except BaseException:
             with suppress(OSError):
@@ -147,6 +150,7 @@ class History:
             raise
         if fresh:
             self._prune()
+        return identity
 
     def _prune(self) -> None:
         with os.scandir(self.folder) as entries:
@@ -270,6 +274,14 @@ def _shortened(literals: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str,
         else:
             left[name] = value
     return left, dropped
+
+
+def _identity(path: str) -> _Identity | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
 
 
 def _header(state: bytes, body: bytes, nested: bool = False) -> bytes:

@@ -117,6 +117,19 @@ def test_the_record_is_written_only_when_something_is_different(session: Session
     assert path.stat().st_mtime > 1
 
 
+def test_the_record_is_of_the_last_run_whoever_ran_it(session: Session) -> None:
+    session.run(mixing(1), name=NAME)
+    with Session(session.settings, registry=Registry(TYPES)) as other:
+        other.run(mixing(2), name=NAME)
+    assert kept(session)["one"][1]["salt"] == 2
+    session.run(mixing(1), name=NAME)
+    assert kept(session)["one"][1]["salt"] == 1
+    (path,) = session.history.folder.iterdir()
+    path.unlink()
+    session.run(mixing(1), name=NAME)
+    assert kept(session)["one"][1]["salt"] == 1
+
+
 def test_how_a_node_ended_is_part_of_the_record(session: Session) -> None:
     broken = Entry("Broken@1", {"a": From("one", "out")})
     graph = mixing(1, bad=broken, after=Entry("Mix@1", {"a": From("bad", "out")}))
