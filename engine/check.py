@@ -20,7 +20,7 @@ from engine.problems import Problems
 from engine.registry import Registry, near
 from engine.sweep import Sweep
 from engine.values import Json, canonical
-from engine.wires import Wire
+from engine.wires import Wire, of_value
 
 KEY_SCHEMA = 1
 """Part of every key; a new number abandons all cached results."""
@@ -274,6 +274,9 @@ class _Checker:
                 sound &= self._link(node, item, binding, levels, meant)
             else:
                 sound &= self._literal(node, item, binding, literals, levels)
+        if node_type.is_open:
+            for name, value in literals.items():
+                sound &= self._means(node, node_type.inputs[name], value, meant)
         if not sound:
             return
         outputs = node_type.outputs
@@ -421,6 +424,21 @@ class _Checker:
             levels[item.name] = along[:extra]
             return True
         self._mismatch(node, item, link, offered, wanted)
+        return False
+
+    def _means(self, node: str, item: Input, value: Json, meant: dict[str, Wire]) -> bool:
+        """Let a literal say what an open type is, if no wire has; False if a wire says otherwise."""
+        if not item.wire.is_open or (value is None and not item.required):
+            return True
+        known = meant.get(item.wire.name)
+        if known is None:
+            kind = of_value(value)
+            meant[item.wire.name] = Wire(kind.name, max(kind.lists - item.wire.lists, 0))
+            return True
+        if Wire(known.name, known.lists + item.wire.lists).holds(value):
+            return True
+        message = f"takes {known} here, as the wires say, not {short(value)}"
+        self._bad("type_mismatch", message, node, item.name, "give all of these inputs the same type")
         return False
 
     def _dangling(self, link: From, node: str | None, input: str | None, lead: str = "comes from") -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from engine.errors import Cancelled
 from engine.events import Emit, Preview, Progress, Warned
 from engine.files import Files
+from engine.graph import Graph
 from engine.residency import Recipe, Residency
 
 T = TypeVar("T")
@@ -115,6 +116,14 @@ class Context:
             Cancelled: the run was asked to stop.
         """
         self._cancel.check()
+
+    def expand(self, graph: Graph) -> Any:
+        """What `run` returns to have a graph run in the node's place: `return ctx.expand(graph)`.
+
+        The graph's outputs are named as the node's; what it binds to a `Param` is what the node's own input of
+        that name is given. Its steps are planned, cached and shown as if they had been wired there.
+        """
+        return graph
 
     def use(self, recipe: Recipe[T]) -> T:
         """What a recipe stands for, loaded on the device; kept there for the next step that asks."""

@@ -243,9 +243,9 @@ class _Inliner:
         binding: Binding = link
         while isinstance(binding, From) and binding in self._stands:
             binding = self._stands[binding]
-            if binding in seen:
-                return REPORTED  # a circle of nodes that are off: nothing ever enters it
             if isinstance(binding, From):
+                if binding in seen:
+                    return REPORTED  # a circle of nodes that are off: nothing ever enters it
                 seen.add(binding)
         return binding
 

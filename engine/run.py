@@ -405,7 +405,8 @@ class Run:
             result = self._store.load(key) if key is not None and step.keep else None
             if result is None or output not in result.outputs:
                 raise _Lost(job)
-            job.result = result
+            if job.users:
+                job.result = result
         value: Any = result.outputs[output]
         for index in path:
             value = value[index]
@@ -531,9 +532,10 @@ class Run:
             found = [item for item in items if item is not None]
             return joined(found) if len(found) == len(items) else None
         job = self._schedule.found(step)
-        if job is None and step.action != "reuse":
-            return None
-        if job is not None and job.state not in ("done", "reused"):
+        if job is None or job.state == "idle":  # nobody demanded it, so it is there already or not at all
+            if not step.held:
+                return None
+        elif job.state not in ("done", "reused"):
             return None
         packed = self._store.packed(step.key, output) if step.key is not None and step.keep else None
         if packed is None and job is not None and job.result is not None:

@@ -32,6 +32,9 @@ def not_running(step: Step, output: str) -> object:
     raise KeyError(output)
 
 
+UNEVEN = "uneven_lists"
+
+
 class Lacking(Exception):
     """What a step will be cannot be said before other steps are done: the argument is the list of those."""
 
@@ -122,14 +125,20 @@ class Steps:
         try:
             self.spread(gather)
         except Lacking as lacking:
-            gather.lacks = tuple(lacking.steps)
-            gather.spread = Spread(
-                bound.id, bound, (), (), keep=False, maybe=maybe, depth=depth, gather=gather
-            )
-            gather.parents = (gather.spread,)
-            gather.late = True
+            self._put_off(gather, lacking.steps)
+        except NodeError as error:
+            if error.code != UNEVEN:
+                raise
+            self._put_off(gather, [])  # it will fail when it runs, and alone
         self._enter(gather)
+        if gather.spread is not None:
+            gather.spread.index = gather.index
         return gather
+
+    def _put_off(self, gather: Gather, lacks: Iterable[Step]) -> None:
+        """Leave it to the run to find out what the elements are."""
+        spread = Spread(gather.id, gather.bound, (), (), keep=False, maybe=gather.maybe, gather=gather)
+        gather.lacks, gather.spread, gather.parents, gather.late = tuple(lacks), spread, (spread,), True
 
     def spread(self, gather: Gather) -> list[Step]:
         """Find out what the elements of a node are, and make their steps.
@@ -275,7 +284,7 @@ class Steps:
         for name, row in rows.items():
             if len(row) != count:
                 message, hint = uneven(first, count, name, len(row))
-                raise NodeError(message, hint=hint, code="uneven_lists")
+                raise NodeError(message, hint=hint, code=UNEVEN)
         inner = []
         for n in range(count):
             own = {**inputs, **{name: row[n] for name, row in rows.items()}}
@@ -286,7 +295,7 @@ class Steps:
         """What a list holds; None, and whom to wait for, if that is not known yet."""
         if isinstance(value, _Given):
             if not isinstance(value.value, list):
-                raise NodeError(f"goes through lists, and {short(value.value)} is none", code="uneven_lists")
+                raise NodeError(f"goes through lists, and {short(value.value)} is none", code=UNEVEN)
             return [_Given(item) for item in value.value]
         step = value.step
         if isinstance(step, Gather):

@@ -142,6 +142,14 @@ def wire(annotation: Any) -> Wire:
     )
 
 
+def of_value(value: Json) -> Wire:
+    """The type of a plain value: that of its first element if it is a list, `any` where that says nothing."""
+    lists = 0
+    while isinstance(value, list):
+        value, lists = value[0] if value else None, lists + 1
+    return Wire(_PLAIN.get(type(value), ANY), lists)
+
+
 def bare(annotation: Any) -> Any:
     """An annotation without its `Annotated` wrapping."""
     while get_origin(annotation) is Annotated:
