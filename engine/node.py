@@ -211,9 +211,7 @@ class Node(BaseModel, metaclass=NodeClass):
             return  # a shared base of several nodes, not a node itself
         inputs, outputs = _inputs(cls), _outputs(cls)
         _check_passes(cls, passes or {}, inputs, outputs)
-        if cls.asks is not Node.asks and not any(item.lazy for item in inputs.values()):
-            what = "there is no input to ask for; declare one as Lazy, such as `picture: Lazy[Image]`"
-            raise BadNode(name, what, "asks")
+        _check_methods(cls, inputs)
         cls.node_type = NodeType(
             name=name,
             version=version,
@@ -254,6 +252,21 @@ class Node(BaseModel, metaclass=NodeClass):
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
         """Rewrite inputs that were saved by an older `version` of this type."""
         return inputs
+
+
+def _check_methods(cls: type[Node], inputs: Mapping[str, Input]) -> None:
+    """Find methods that the engine could not call as it does."""
+    name = cls.__name__
+    if cls.asks is not Node.asks:
+        if not any(item.lazy for item in inputs.values()):
+            what = "there is no input to ask for; declare one as Lazy, such as `picture: Lazy[Image]`"
+            raise BadNode(name, what, "asks")
+        if inspect.iscoroutinefunction(cls.asks) or len(inspect.signature(cls.asks).parameters) != 1:
+            raise BadNode(name, "write it as `def asks(self) -> Iterable[str]:`", "asks")
+    if len(inspect.signature(cls.fingerprint).parameters) != 2:
+        raise BadNode(name, "write it as `def fingerprint(self, files: Files) -> Json:`", "fingerprint")
+    if not isinstance(inspect.getattr_static(cls, "upgrade"), classmethod | staticmethod):
+        raise BadNode(name, "put @classmethod above it: there is no node yet when it is called", "upgrade")
 
 
 def _converted(
@@ -310,6 +323,9 @@ def _inputs(cls: type[Node]) -> dict[str, Input]:
         except TypeError as error:
             what = _unread(info.annotation) or str(error)
             raise BadNode(cls.__name__, what, name) from None
+        if any(_has_lazy(part) for part in get_args(bare(info.annotation))):
+            what = "Lazy goes around all of its type: write Lazy[list[...]], or Lazy[... | None] = None"
+            raise BadNode(cls.__name__, what, name)
         required = info.is_required()
         default = None if required else info.get_default(call_default_factory=True, validated_data={})
         try:
@@ -324,6 +340,11 @@ def _inputs(cls: type[Node]) -> dict[str, Input]:
         lazy = get_origin(bare(info.annotation)) is Lazy
         inputs[name] = Input(name, kind, required, kind.spelled(default), lazy, info=info)
     return inputs
+
+
+def _has_lazy(annotation: object) -> bool:
+    annotation = bare(annotation)
+    return get_origin(annotation) is Lazy or any(map(_has_lazy, get_args(annotation)))
 
 
 def _unread(annotation: object) -> str | None:
@@ -352,6 +373,11 @@ def _outputs(cls: type[Node]) -> dict[str, Wire]:
     outputs = {}
     for output, annotation in named.items():
         place = f", output {output}"
+        if get_origin(bare(annotation)) is tuple:
+            what = f"{annotation} cannot travel on a wire; for several outputs return a NamedTuple"
+            raise BadNode(name, what, "run", place)
+        if _has_lazy(annotation):
+            raise BadNode(name, "an output is there when `run` ends, so it is not Lazy", "run", place)
         try:
             outputs[output] = wire(annotation)
         except TypeError as error:

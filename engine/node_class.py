@@ -7,6 +7,8 @@ from typing import Any, ClassVar, get_origin
 from pydantic import ConfigDict, PydanticUserError
 from pydantic._internal._model_construction import ModelMetaclass
 
+from engine.lazy import Lazy
+
 KEYWORDS = (
     "category",
     "version",
@@ -59,7 +61,7 @@ class NodeClass(ModelMetaclass):
                 raise BadNode(name, str(error.message)) from None
             raise BadNode(name, _without_annotation(bare, namespace[bare]), bare) from None
         except SyntaxError as error:
-            raise BadNode(name, f"the annotation of an input cannot be read: {error.msg}") from None
+            raise BadNode(name, f"an annotation cannot be read: {error.msg}") from None
         return made
 
 
@@ -87,6 +89,8 @@ def _check_names(cls: str, bases: tuple[type, ...], namespace: dict[str, Any]) -
         if name.startswith("_"):
             what = f"an input's name begins with a letter; for a constant write `{name}: ClassVar[...]`"
             raise BadNode(cls, what, name)
+        if annotation is Lazy or annotation == "Lazy":
+            raise BadNode(cls, "say what is in it, such as Lazy[float]", name)
         if name == "node_type" or any(hasattr(base, name) for base in bases):
             raise BadNode(cls, f"every node has a {name} of its own; give the input another name", name)
 

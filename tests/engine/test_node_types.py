@@ -19,6 +19,7 @@ HEAD = """
 from typing import Annotated, Any, Literal, NamedTuple, Optional
 from engine.context import Context
 from engine.files import Files
+from engine.lazy import Lazy
 from engine.node import Node
 from engine.values import Value
 from engine.widgets import Range
@@ -59,9 +60,20 @@ RUN = "def run(self, ctx: Context) -> int: return 1"
         (f"node_type: int = 3\n{RUN}", "X.node_type: every node has a node_type of its own"),
         (f"run: int = 3\n{RUN}", "X.run: every node has a run of its own"),
         (f"a: 'Nowhere'\n{RUN}", "X.a: its annotation 'Nowhere' is not known here; import it"),
-        (f"a: 'list[int'\n{RUN}", "X: the annotation of an input cannot be read"),
+        (f"a: 'list[int'\n{RUN}", "X: an annotation cannot be read"),
         (f"a: int = '1'\n{RUN}", "X.a: refuses its own default: Input should be a valid integer"),
         (f"def __init__(self, a): pass\n{RUN}", "X.__init__: a node has none: inputs are fields"),
+        (f"a: Lazy\n{RUN}", "X.a: say what is in it, such as Lazy[float]"),
+        (f"a: Lazy[int] | None = None\n{RUN}", "X.a: Lazy goes around all of its type"),
+        (f"a: list[Lazy[int]]\n{RUN}", "X.a: Lazy goes around all of its type: write Lazy[list[...]]"),
+        (f"a: Lazy[int]\nasync def asks(self): return ['a']\n{RUN}", "X.asks: write it as `def asks(self)"),
+        (
+            f"def fingerprint(self): return 1\n{RUN}",
+            "X.fingerprint: write it as `def fingerprint(self, files",
+        ),
+        (f"def upgrade(self, inputs, version): return inputs\n{RUN}", "X.upgrade: put @classmethod above it"),
+        ("def run(self, ctx: Context) -> Lazy[int]: return 1", "so it is not Lazy"),
+        ("def run(self, ctx: Context) -> tuple[int, int]: return 1, 2", "for several outputs return a Named"),
         (f"a: int = 0\ndef asks(self): return ['a']\n{RUN}", "X.asks: there is no input to ask for"),
     ],
 )
