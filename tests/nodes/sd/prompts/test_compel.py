@@ -1,0 +1,123 @@
+"""InvokeAI's dialect: bit for bit what compel makes of it, with embeddings in the place of words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nodes.sd.prompts.excerpt import PromptError
+from tests.nodes.sd.prompts.catalogue import Words
+from tests.nodes.sd.prompts.conftest import Encode
+
+compel = pytest.importorskip("compel")
+
+PROMPTS = [
+    "",
+    "a red circle",
+    "a red++ circle- on (blue)1.3",
+    "a (red (circle)1.2)0.5",
+    '("a red circle", "a blue star").blend(0.7, 0.3)',
+    '("a red circle", "a blue star").blend(0.7, -0.3, no_normalize)',
+    '("a red circle", "a blue star").and(1, 0.5)',
+    r"a \(red\) circle, \"so\"",
+    "a red circle on blue. " * 20,
+    ", ".join(["a (red)1.2 circle"] * 25),
+]
+
+
+@pytest.fixture(scope="module")
+def theirs(encoder: Any, tokenizer: Any) -> Callable[[str], Tensor]:
+    reader = compel.Compel(tokenizer, encoder, truncate_long_prompts=False)
+
+    def call(prompt: str) -> Tensor:
+        made: Tensor = reader(prompt)
+        return made
+
+    return call
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_it_is_what_compel_makes_of_it(read_as: Encode, theirs: Callable[[str], Tensor], prompt: str) -> None:
+    (part,) = read_as(prompt, dialect="compel").parts
+    assert torch.equal(part.encodings[0], theirs(prompt))
+
+
+def test_clip_skip_listens_to_an_earlier_layer(read_as: Encode) -> None:
+    plain = read_as("a red circle", dialect="compel", clip_skip=2).parts[0].encodings[0]
+    expected = read_as("a red circle", clip_skip=2).parts[0].encodings[0]
+    assert torch.allclose(plain, expected, atol=1e-5)
+
+
+def test_it_shows_what_the_model_sees(read_as: Encode) -> None:
+    found = read_as("a red++ circle, (<x>)0.5", dialect="compel", triggers=Words({"<x>": torch.ones(2, 64)}))
+    shown = [(token["text"], round(token["weight"], 4), token["trigger"]) for token in found.tokens]
+    assert shown == [
+        ("a", 1, ""),
+        ("red", 1.21, ""),
+        ("circle", 1, ""),
+        (",", 1, ""),
+        ("<x>", 0.5, "<x>"),
+        ("<x>", 0.5, "<x>"),
+    ]
+    assert (found.used, found.left) == (6, 69)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "spelt_out"),
+    [
+        ("a <thing> on blue", "a red circle on blue"),
+        ("a (<thing>)1.3 on (<thing>)0.6", "a (red circle)1.3 on (red circle)0.6"),
+        ('("<thing>", "a star").blend(1, 1)', '("red circle", "a star").blend(1, 1)'),
+        ("a <thing>. " * 20, "a red circle. " * 20),
+    ],
+)
+def test_an_embedding_equal_to_words_is_those_words_bit_for_bit(
+    read_as: Encode, vectors_of: Callable[[str], Tensor], prompt: str, spelt_out: str
+) -> None:
+    known = Words({"<thing>": vectors_of("red circle")})
+    (found,) = read_as(prompt, dialect="compel", triggers=known).parts
+    (expected,) = read_as(spelt_out, dialect="compel").parts
+    assert torch.equal(found.encodings[0], expected.encodings[0])
+
+
+def test_an_embedding_is_not_divided_at_the_end_of_a_chunk(read_as: Encode) -> None:
+    known = Words({"<x>": torch.ones(20, 64)})
+    found = read_as("red " * 60 + "<x>", dialect="compel", triggers=known)
+    assert [token["chunk"] for token in found.tokens] == [0] * 60 + [1] * 20
+
+
+def test_what_compel_does_not_do_is_told(read_as: Encode) -> None:
+    (told,) = read_as("a (red:1.2) circle", dialect="compel").remarks
+    assert str(told).startswith("a weight such as (x:1.2) has no meaning in the dialect 'compel'")
+    assert any(
+        ".swap() is read" in str(told) for told in read_as("a cat.swap(dog)", dialect="compel").remarks
+    )
+    (tag,) = read_as("a mug withLora(ink, 0.5)", dialect="compel").tags
+    assert (tag.name, tag.unet, tag.text) == ("ink", 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        ('("a", "b").blend(1)', "compel cannot read this prompt"),
+        ("(" * 30, "More than 20 brackets are open at character 21"),
+        ("a " * 2001, "4,002 characters long; compel reads 4,000"),
+    ],
+)
+def test_what_compel_cannot_read_is_refused(read_as: Encode, prompt: str, reason: str) -> None:
+    with pytest.raises(PromptError, match=reason):
+        read_as(prompt, dialect="compel")
+
+
+def test_it_is_imported_only_when_it_is_asked_for(read_as: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in {"compel", "pyparsing"}]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "nodes.sd.prompts.compel", raising=False)
+    read_as("a (red:1.2) circle")
+    read_as("a (red:1.2) circle", dialect="comfy")
+    assert "compel" not in sys.modules
