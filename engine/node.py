@@ -2,54 +2,35 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict
 
-from engine.lazy import Lazy
+from engine.declared import (
+    Input,
+    check_defaults,
+    check_passes,
+    converted,
+    declared_outputs,
+    docs_under_fields,
+    inputs_of,
+)
 from engine.node_class import BadNode, NodeClass, unknown_keyword
-from engine.values import Json, canonical
+from engine.values import Json
 from engine.widgets import Widget
-from engine.wires import Wire, bare, wire
+from engine.wires import Wire
 
 if TYPE_CHECKING:
     from engine.context import Context
     from engine.files import Files
 
+__all__ = ["Input", "Node", "NodeType", "outputs_of"]
+
 MAX_VERSION = 999_999
-
-
-@dataclass(frozen=True)
-class Input:
-    """One input of a node type."""
-
-    name: str
-    wire: Wire
-    required: bool
-    default: Json
-    lazy: bool = False
-    """True if it is fetched only when the node's `asks` names it."""
-    info: FieldInfo = field(repr=False, compare=False, kw_only=True)
-
-    @cached_property
-    def adapter(self) -> TypeAdapter[Any]:
-        """Checks one literal for this input, strictly."""
-        from typing import Annotated
-
-        annotation: Any = self.info.annotation
-        if self.lazy:
-            annotation = get_args(bare(annotation))[0]
-        for extra in self.info.metadata:
-            annotation = Annotated[annotation, extra]
-        return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,7 @@ class NodeType:
         docs: dict[str, str] = {}
         for owner in reversed(self.cls.__mro__):
             if issubclass(owner, Node) and owner is not Node:
-                docs |= _docs_under_fields(owner)
+                docs |= docs_under_fields(owner)
         return docs
 
     def schema(self) -> dict[str, Any]:
@@ -209,8 +190,8 @@ class Node(BaseModel, metaclass=NodeClass):
             if (category, version, pure, accelerator, libraries) != ("other", 1, True, False, ()) or said:
                 raise BadNode(name, "class keywords are for nodes, and this one has no run()")
             return  # a shared base of several nodes, not a node itself
-        inputs, outputs = _inputs(cls), _outputs(cls)
-        _check_passes(cls, passes or {}, inputs, outputs)
+        inputs, outputs = inputs_of(cls), declared_outputs(cls)
+        check_passes(cls, passes or {}, inputs, outputs)
         _check_methods(cls, inputs)
         cls.node_type = NodeType(
             name=name,
@@ -223,11 +204,11 @@ class Node(BaseModel, metaclass=NodeClass):
             outputs=outputs,
             cls=cls,
             passes=dict(passes or {}),
-            converts=_converted(name, converts, inputs, outputs),
+            converts=converted(name, converts, inputs, outputs),
             deprecated=deprecated or (f"use {replaced_by} instead" if replaced_by else ""),
             replaced_by=replaced_by,
         )
-        _check_defaults(cls)
+        check_defaults(cls)
 
     def run(self, ctx: Context) -> Any:
         """Compute the outputs. Inputs are read-only; ask `ctx` for everything else."""
@@ -267,151 +248,6 @@ def _check_methods(cls: type[Node], inputs: Mapping[str, Input]) -> None:
         raise BadNode(name, "write it as `def fingerprint(self, files: Files) -> Json:`", "fingerprint")
     if not isinstance(inspect.getattr_static(cls, "upgrade"), classmethod | staticmethod):
         raise BadNode(name, "put @classmethod above it: there is no node yet when it is called", "upgrade")
-
-
-def _converted(
-    cls: str, converts: bool | str, inputs: Mapping[str, Input], outputs: Mapping[str, Wire]
-) -> str | None:
-    """The input that a node type is a conversion of, from the class keyword `converts`."""
-    if converts is False:
-        return None
-    if len(outputs) != 1:
-        raise BadNode(cls, f"converts is for one output, and there are {len(outputs)}")
-    required = [name for name, item in inputs.items() if item.required and not item.lazy]
-    if converts is True and len(required) == 1:
-        return required[0]
-    if converts in required:
-        return str(converts)
-    which = f'; say which of them, such as converts="{required[0]}"' if required else ""
-    raise BadNode(cls, f"converts={converts!r} names no single required input{which}")
-
-
-def _check_passes(
-    cls: type[Node], passes: Mapping[str, str], inputs: Mapping[str, Input], outputs: Mapping[str, Wire]
-) -> None:
-    for output, input in passes.items():
-        if output not in outputs or input not in inputs:
-            raise BadNode(
-                cls.__name__,
-                f"passes says {output!r}: {input!r}; write an output"
-                f" ({', '.join(outputs)}) and the input that it hands on ({', '.join(inputs)})",
-            )
-        if not inputs[input].wire.fits(outputs[output]):
-            raise BadNode(
-                cls.__name__,
-                f"passes hands {input} on as {output},"
-                f" but that is {outputs[output]} and {input} is {inputs[input].wire}",
-            )
-
-
-def _check_defaults(cls: type[Node]) -> None:
-    try:
-        cls.__pydantic_validator__.validate_python({})
-    except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            if fault["type"] != "missing":
-                field, *inside = map(str, fault["loc"])
-                more = "".join(f".{part}" for part in inside)
-                raise BadNode(cls.__name__, f"refuses its own default: {fault['msg']}", field, more) from None
-
-
-def _inputs(cls: type[Node]) -> dict[str, Input]:
-    inputs = {}
-    for name, info in cls.model_fields.items():
-        try:
-            kind = wire(info.annotation)
-        except TypeError as error:
-            what = _unread(info.annotation) or str(error)
-            raise BadNode(cls.__name__, what, name) from None
-        if any(_has_lazy(part) for part in get_args(bare(info.annotation))):
-            what = "Lazy goes around all of its type: write Lazy[list[...]], or Lazy[... | None] = None"
-            raise BadNode(cls.__name__, what, name)
-        required = info.is_required()
-        default = None if required else info.get_default(call_default_factory=True, validated_data={})
-        try:
-            canonical(default)
-        except (TypeError, ValueError):
-            raise BadNode(
-                cls.__name__,
-                f"its default is {default!r}; a default is JSON: a finite number, "
-                "text, true, false, null, or a list or dict of these",
-                name,
-            ) from None
-        lazy = get_origin(bare(info.annotation)) is Lazy
-        inputs[name] = Input(name, kind, required, kind.spelled(default), lazy, info=info)
-    return inputs
-
-
-def _has_lazy(annotation: object) -> bool:
-    annotation = bare(annotation)
-    return get_origin(annotation) is Lazy or any(map(_has_lazy, get_args(annotation)))
-
-
-def _unread(annotation: object) -> str | None:
-    """What to say of an annotation that names what is not there when the class is made."""
-    if not isinstance(annotation, ForwardRef):
-        return None
-    name = annotation.__forward_arg__
-    return f"its annotation {name!r} is not known here; import it, and not under TYPE_CHECKING"
-
-
-def _outputs(cls: type[Node]) -> dict[str, Wire]:
-    name = cls.__name__
-    if not inspect.isfunction(cls.run) or len(inspect.signature(cls.run).parameters) != 2:
-        what = "write it as `def run(self, ctx: Context) -> …:`; inputs are fields"
-        raise BadNode(name, what, "run")
-    if inspect.iscoroutinefunction(cls.run) or inspect.isgeneratorfunction(cls.run):
-        what = "write a plain function that returns its outputs, without async or yield"
-        raise BadNode(name, what, "run")
-    hints = _hints(cls.run, name)
-    if "return" not in hints:
-        raise BadNode(name, "say what it returns, such as `def run(self, ctx: Context) -> Image:`", "run")
-    returned = hints["return"]
-    if returned is type(None):
-        return {}
-    named = _hints(returned, name) if hasattr(returned, "_fields") else {"out": returned}
-    outputs = {}
-    for output, annotation in named.items():
-        place = f", output {output}"
-        if get_origin(bare(annotation)) is tuple:
-            what = f"{annotation} cannot travel on a wire; for several outputs return a NamedTuple"
-            raise BadNode(name, what, "run", place)
-        if _has_lazy(annotation):
-            raise BadNode(name, "an output is there when `run` ends, so it is not Lazy", "run", place)
-        try:
-            outputs[output] = wire(annotation)
-        except TypeError as error:
-            raise BadNode(name, str(error), "run", place) from None
-        if type(None) in get_args(bare(annotation)):
-            raise BadNode(name, f"{annotation} may be None; an output is always there", "run", place)
-    return outputs
-
-
-def _hints(of: Any, cls: str) -> dict[str, Any]:
-    try:
-        return get_type_hints(of, localns={"Context": object}, include_extras=True)
-    except NameError as error:
-        what = f"{error}; import what its annotation names where the module is read, not under TYPE_CHECKING"
-        raise BadNode(cls, what, "run") from None
-
-
-def _docs_under_fields(cls: type) -> dict[str, str]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
-        return {}  # typed at a prompt: there is no source to read
-    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-    docs = {}
-    for statement, below in pairwise(body):
-        if (
-            isinstance(statement, ast.AnnAssign)
-            and isinstance(statement.target, ast.Name)
-            and isinstance(below, ast.Expr)
-            and isinstance(below.value, ast.Constant)
-            and isinstance(below.value.value, str)
-        ):
-            docs[statement.target.id] = inspect.cleandoc(below.value.value)
-    return docs
 
 
 def outputs_of(node_type: NodeType, returned: object) -> Mapping[str, object]:
