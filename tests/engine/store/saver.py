@@ -54,7 +54,7 @@ def in_a_crowd(disk: Disk, seed: int) -> None:
     chance = random.Random(seed)
     for n in range(400):
         size = chance.choice([10, 1000, 5000, 17_000, 100_000, 300_000])
-        saved = result(Note(f"{seed} {n}", (random.Random(n).randbytes(size),)), "x" * chance.randrange(3000))
+        saved = result(Note(f"{seed} {n}", (chance.randbytes(size),)), "x" * chance.randrange(3000))
         disk.save(key(1000 * seed + n), saved)
         if disk.load(key(1000 * seed + n)) not in (None, saved):
             sys.exit(1)
@@ -68,7 +68,8 @@ def dear_and_cheap(disk: Disk, seed: int) -> None:
         )
     disk.flush()
     for n in range(150):
-        disk.save(f"cheap {seed} {n}", result(Note(f"{seed} {n}", (random.Random(n).randbytes(100_000),))))
+        page = random.Random(1000 * seed + n).randbytes(100_000)
+        disk.save(f"cheap {seed} {n}", result(Note(f"{seed} {n}", (page,))))
 
 
 def evict(disk: Disk, seed: int) -> None:
