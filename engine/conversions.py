@@ -19,11 +19,17 @@ def find(types: Iterable[NodeType], offered: Wire, wanted: Wire) -> list[NodeTyp
     Returns:
         the node types to put between them, first to last; none if there is no such chain.
     """
-    lifted = min(offered.lists, wanted.lists)  # a list goes through a conversion element by element
-    offered, wanted = (Wire(end.name, end.lists - lifted) for end in (offered, wanted))
     known = sorted(
         (kind for kind in types if kind.converts and not kind.deprecated), key=lambda kind: kind.name
     )
+    for lifted in range(offered.lists + 1):  # lists go through a conversion element by element
+        one = Wire(offered.name, offered.lists - lifted)
+        if chain := _chain(known, one, Wire(wanted.name, max(wanted.lists - lifted, 0))):
+            return chain
+    return []
+
+
+def _chain(known: Sequence[NodeType], offered: Wire, wanted: Wire) -> list[NodeType]:
     first = [kind for kind in known if offered.fits(_takes(kind))]
     for kind in first:
         if _makes(kind).fits(wanted):

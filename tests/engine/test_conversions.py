@@ -59,6 +59,13 @@ class Forge(Node, converts="iron"):
         return Sword()
 
 
+class Mean(Node, converts=True):
+    numbers: list[float]
+
+    def run(self, ctx: Context) -> float:
+        return sum(self.numbers) / len(self.numbers)
+
+
 class Melt(Node):
     sword: Sword
 
@@ -66,7 +73,7 @@ class Melt(Node):
         return Iron()
 
 
-REGISTRY = Registry([Anneal, Forge, Melt, Smelt])
+REGISTRY = Registry([Anneal, Forge, Mean, Melt, Smelt])
 ORE, IRON, SWORD = Wire(Ore.wire), Wire(Iron.wire), Wire(Sword.wire)
 
 
@@ -79,7 +86,9 @@ ORE, IRON, SWORD = Wire(Ore.wire), Wire(Iron.wire), Wire(Sword.wire)
         (SWORD, IRON, []),
         (IRON, ORE, []),
         (Wire(Ore.wire, 2), Wire(Iron.wire, 2), ["Smelt"]),
-        (Wire(Ore.wire, 1), IRON, []),
+        (Wire(Ore.wire, 1), IRON, ["Smelt"]),
+        (ORE, Wire(Iron.wire, 1), []),
+        (Wire("int", 1), Wire("float"), ["Mean"]),
         (Wire("text"), SWORD, []),
     ],
 )
