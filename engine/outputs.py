@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -169,8 +168,9 @@ def refuse_unwritable(folder: Path) -> None:
     try:
         while not os.path.lexists(there):
             there = there.parent
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        probe = there / f".{os.urandom(8).hex()}.part"
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        probe.unlink()
     except OSError as error:
         # Of a file in the way some systems say that it is no folder, and others that it is not there.
         why = "Not a directory" if not there.is_dir() else error.strerror or error

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Annotated, TextIO
@@ -112,6 +110,9 @@ def _refuse(words: list[str], problems: Sequence[Problem], code: int, as_json: b
 
 def _kept(error: Exception) -> str:
     """Write a traceback to a file, and say where it is."""
+    import tempfile
+    import traceback
+
     trace = "".join(traceback.format_exception(error))
     if say.debugging():
         say.err(trace)

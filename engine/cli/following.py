@@ -14,11 +14,10 @@ import typer
 
 from engine.cli import say
 from engine.errors import GraphError, Problem
-from engine.event_line import event_line
-from engine.events import Emit, Event
 from engine.paths import expanded
 
 if TYPE_CHECKING:
+    from engine.events import Emit, Event
     from engine.session import Session
     from engine.watch import Watch
 
@@ -111,6 +110,9 @@ class _Lines:
     """A line for each event, at once; a file that takes no more is said once, and the run goes on."""
 
     def __init__(self, file: TextIO, name: str) -> None:
+        from engine.event_line import event_line
+
+        self._line = event_line
         self._file: TextIO | None = file
         self._name = name
         self._start = time.perf_counter()
@@ -119,7 +121,7 @@ class _Lines:
         if self._file is None:
             return
         try:
-            self._file.write(event_line(event, self._start))
+            self._file.write(self._line(event, self._start))
             self._file.flush()
         except (OSError, ValueError) as error:
             self._file = None

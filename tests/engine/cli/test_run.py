@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -328,14 +327,14 @@ def test_an_output_folder_that_takes_no_files_is_refused_before_anything_runs(
 ) -> None:
     Path("file").write_text("in the way")
     Path("closed").mkdir()
-    real = tempfile.TemporaryFile
+    real = os.open
 
-    def refused(*args: Any, dir: Path, **more: Any) -> Any:  # as for a user who is not root
-        if dir.name == "closed":
+    def refused(path: Any, *args: Any, **more: Any) -> int:  # as for a user who is not root
+        if Path(path).parent.name == "closed":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return real(*args, dir=dir, **more)
+        return real(path, *args, **more)
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    monkeypatch.setattr("os.open", refused)
     answer = call("run", painting, "--out", out, "--json")
     (problem,) = answer.json["problems"]
     assert (answer.code, answer.json["state"], problem["code"]) == (2, "invalid", "unwritable")
@@ -350,8 +349,9 @@ def test_an_output_folder_that_takes_no_files_is_refused_before_anything_runs(
 
 def test_a_folder_that_takes_files_is_not_made_before_there_are_any(call: Call, write: Write) -> None:
     graph = write({"bad": ("Fail", {}), "paint": ("Paint", {})}, outputs={"x": "bad.out"})
-    assert call("run", graph, "--out", "new/er").code == 1
-    assert not Path("new").exists()
+    Path("there").mkdir()
+    assert call("run", graph, "--out", "there/new").code == 1
+    assert list(Path("there").iterdir()) == []
 
 
 def test_a_home_whose_outputs_folder_is_in_the_way_matters_only_for_files(
