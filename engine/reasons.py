@@ -8,9 +8,10 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from engine.graph import Graph
-from engine.history import Environment, Record, Was, digest, environment, link, place
+from engine.history import Record
 from engine.renames import Gone
 from engine.values import canonical
+from engine.was import Environment, Was, digest, environment, link, place
 from engine.widgets import FileIn
 from engine.wording import changed_type, changed_value, file_name, listed
 

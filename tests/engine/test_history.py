@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine import history, settings
+from engine import history, history_format, settings
 from engine.graph import Entry, From, Graph, Literal
 from engine.node import Node
 from engine.plan import Plan
@@ -175,7 +175,7 @@ def test_a_whole_record_of_other_columns_is_as_none(session: Session) -> None:
     session.run(mixing(), name=NAME)
     (path,) = session.history.folder.iterdir()
     for body in (b"[]", b"{}", b'{"nodes": 3}', b"[" * 100_000):
-        path.write_bytes(history._header(b"0" * 64, body) + body)
+        path.write_bytes(history_format._header(b"0" * 64, body) + body)
         assert kept(session) == {}
 
 
