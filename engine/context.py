@@ -120,8 +120,8 @@ class Context:
     def expand(self, graph: Graph) -> Any:
         """What `run` returns to have a graph run in the node's place: `return ctx.expand(graph)`.
 
-        The graph's outputs are named as the node's; what it binds to a `Param` is what the node's own input of
-        that name is given. Its steps are planned, cached and shown as if they had been wired there.
+        The graph's outputs are named as the node's; what it binds to a `Param` is what the node's own input
+        of that name is given. Its steps are planned, cached and shown as if they had been wired there.
         """
         return graph
 

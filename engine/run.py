@@ -8,14 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from engine.context import Cancel, Context
 from engine.crew import Crew
-from engine.errors import Cancelled, GraphError, NodeError, Problem, explained
-from engine.events import Done, Emit, Event, Failed, Finished, Grown, Planned, Skipped, Started, State
+from engine.errors import Cancelled, GraphError, NodeError, explained
+from engine.events import Done, Emit, Event, Failed, Finished, Grown, Planned, Skipped, Started
 from engine.expand import expanded
 from engine.files import Files
 from engine.graph import Graph
@@ -23,60 +22,21 @@ from engine.lazy import Lazy
 from engine.lifecycles.lifecycle import Lifecycle
 from engine.node import outputs_of
 from engine.plan import Plan, decide
+from engine.report import CANCELLED, NodeReport, Report, Reports
 from engine.residency import Residency
 from engine.schedule import Job, Schedule
 from engine.step import Gather, Spread, Step
 from engine.steps import Lacking, Unreadable, not_running
 from engine.store.store import Result, Store
-from engine.values import Packed, joined, pack, wire_of
-
-CANCELLED = "the run was cancelled"
+from engine.supply import Lost, Supply
+from engine.values import Packed, wire_of
 
 STALL_SECONDS = 0.003
 """How long ready work may wait for a busy thread before another one is put to it."""
 IDLE_LOOKS = 20
 """After how many looks without such work nobody looks any more, until there is some."""
 
-_WORST = ("failed", "cancelled", "skipped", "done", "cached")
 _Body = Callable[[Job, dict[str, object]], Mapping[str, object]]
-
-
-@dataclass(slots=True)
-class NodeReport:
-    """How one node fared."""
-
-    state: State
-    cache: str = "none"
-    """Where its result came from: `none` (computed), `memory` or `disk`."""
-    seconds: float = 0.0
-    said: str = ""
-    problem: Problem | None = None
-    trace: str = field(default="", repr=False)
-    step: Step | None = field(default=None, repr=False)
-
-    @property
-    def reason(self) -> str:
-        """Why it fared so, in words."""
-        return self.said or (self.step.reason if self.step is not None else "")
-
-
-@dataclass(slots=True)
-class Report:
-    """How a run ended."""
-
-    state: State
-    seconds: float
-    nodes: dict[str, NodeReport]
-    outputs: dict[str, Packed]
-    """The graph's declared outputs among the targets, as bytes, as far as there are results."""
-
-
-class _Lost(Exception):
-    """A result that was to be taken from the store is not there after all."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(job.step.id)
-        self.job = job
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +93,9 @@ class Run:
         self._lifecycles, self._workers = tuple(lifecycles), max(1, workers)
         self._crew = crew or Crew()
         self._schedule = Schedule()
-        self._reports: dict[Step, NodeReport] = {}
+        self._reports = Reports(self._schedule)
         self._lock = threading.Lock()  # around the schedule and the counts below
+        self._supply = Supply(self._schedule, self._lock, store)
         self._news = threading.Condition(self._lock)
         self._threads = 1
         self._busy = 0
@@ -147,7 +108,7 @@ class Run:
 
     def go(self) -> Report:
         """Run to the end: until every demanded step is done, failed, skipped or cancelled."""
-        self._plan.maker.value_of = self._value_of
+        self._plan.maker.value_of = self._supply.live
         try:
             return self._go()
         finally:
@@ -170,7 +131,7 @@ class Run:
             with self._lock:
                 for job in lost:
                     self._schedule.revive(job)
-        nodes = {node: self._report(step) for node, step in steps.items()}
+        nodes = {node: self._reports.of(step) for node, step in steps.items()}
         states = {report.state for report in nodes.values()}
         state = "cancelled" if "cancelled" in states else "failed" if "failed" in states else "done"
         seconds = time.perf_counter() - start
@@ -261,14 +222,14 @@ class Run:
         elif isinstance(outcome, Job):
             schedule.lost(job, outcome)
         else:
-            schedule.broke(job, "cancelled" if self._reports[job.step].state == "cancelled" else "failed")
+            schedule.broke(job, "cancelled" if self._reports.was_cancelled(job.step) else "failed")
         self._settled += 1
         if not schedule.given_up:
             return
         given_up, schedule.given_up = schedule.given_up, []
         for other in given_up:
             reason = CANCELLED if other.state == "cancelled" else other.because
-            self._reports[other.step] = NodeReport(other.state, said=reason)
+            self._reports.put(other.step, NodeReport(other.state, said=reason))
             if other.state == "skipped":
                 self._emit(Skipped(other.step.id, reason))
 
@@ -285,16 +246,16 @@ class Run:
                 return self._do_list(step)
             if step.late and (outcome := self._find_out(job)) is not None:
                 return outcome
-            inputs = self._inputs(step)
+            inputs = self._supply.inputs(step)
             body = self._body if job.expansion is None else self._expansion
             result, answered = self._through_lifecycles(job, inputs, start, body)
-        except _Lost as lost:
+        except Lost as lost:
             return lost.job
         except _Returned as returned:
             return self._expand(job, returned.graph, time.perf_counter() - start)
         except Cancelled:
             seconds = time.perf_counter() - start
-            self._reports[step] = NodeReport("cancelled", seconds=seconds, said=CANCELLED)
+            self._reports.put(step, NodeReport("cancelled", seconds=seconds, said=CANCELLED))
             return None
         except KeyboardInterrupt:
             raise
@@ -306,7 +267,7 @@ class Run:
 
     def _told(self, step: Step, seconds: float, cache: str) -> None:
         state = "done" if cache == "none" else "cached"
-        self._reports[step] = NodeReport(state, cache, seconds, step=step)
+        self._reports.put(step, NodeReport(state, cache, seconds, step=step))
         if self._listener is not None:
             self._emit(Done(step.id, seconds, cache))
 
@@ -316,7 +277,7 @@ class Run:
         if step.key is None:
             node_type = step.bound.type
             if node_type.lazy and step.asked is None:
-                maker.decide(step, self._inputs(step))
+                maker.decide(step, self._supply.inputs(step))
                 asked: frozenset[str] = step.asked or frozenset()
                 step.sources = tuple(
                     source
@@ -327,7 +288,7 @@ class Run:
             if node_type.reads_world:
                 if missing := self._missing(step):
                     return _Wants(missing)
-                inputs = _given(step, self._inputs(step))
+                inputs = _given(step, self._supply.inputs(step))
                 step.fingerprint = node_type.cls(**inputs).fingerprint(self._files)
             key = maker.key(step, step.fingerprint)
             if key is None:
@@ -347,7 +308,7 @@ class Run:
             leading = self._schedule.job(step.leader)
             result = leading.result or (self._store.load(step.key) if step.keep else None)
             if result is None:
-                raise _Lost(leading)
+                raise Lost(leading)
             return result
         if step.keep and not job.revived:
             held = self._store.where([step.key]).get(step.key)
@@ -383,41 +344,6 @@ class Run:
             decide(more, set(), self._store)
         self._emit(Grown(step.id, more))
         return _SETTLED
-
-    def _inputs(self, step: Step) -> dict[str, object]:
-        """The values of a step's inputs, as far as they have been asked for."""
-        inputs: dict[str, object] = dict(step.bound.literals)
-        lazy = step.bound.type.lazy
-        for source in step.sources:
-            if lazy and step.asked is None and source.input in lazy:
-                continue
-            inputs[source.input] = self._value(source.step, source.output, source.path)
-        return inputs
-
-    def _value(self, step: Step, output: str, path: tuple[int, ...]) -> Any:
-        if isinstance(step, Gather):
-            return [self._value(child, output, ()) for child in step.children or ()]
-        with self._lock:
-            job = self._schedule.job(step)
-        result = job.result
-        if result is None:
-            key = step.key
-            result = self._store.load(key) if key is not None and step.keep else None
-            if result is None or output not in result.outputs:
-                raise _Lost(job)
-            if job.users:
-                job.result = result
-        value: Any = result.outputs[output]
-        for index in path:
-            value = value[index]
-        return value
-
-    def _value_of(self, step: Step, output: str) -> object:
-        job = self._schedule.found(step)
-        result = None if job is None else job.result
-        if result is None:
-            raise KeyError(output)
-        return result.outputs[output]
 
     def _through_lifecycles(
         self, job: Job, inputs: dict[str, object], start: float, body: _Body
@@ -474,7 +400,7 @@ class Run:
     def _expansion(self, job: Job, inputs: dict[str, object]) -> Mapping[str, object]:
         """The outputs of a step whose node returned a graph, now that the graph's steps are done."""
         return {
-            source.input: self._value(source.step, source.output, source.path)
+            source.input: self._supply.value(source.step, source.output, source.path)
             for source in job.expansion or ()
             if source.output
         }
@@ -498,7 +424,7 @@ class Run:
         problem, trace = explained(error, step.id, step.bound.type.name)
         if isinstance(error, GraphError) and error.problems:
             problem = error.problems[0]
-        self._reports[step] = NodeReport("failed", "none", seconds, problem.message, problem, trace)
+        self._reports.put(step, NodeReport("failed", "none", seconds, problem.message, problem, trace))
         self._emit(Failed(step.id, seconds, problem, trace))
 
     # What the run leaves behind.
@@ -512,8 +438,8 @@ class Run:
                 continue
             step = self._plan.steps[link.node]
             try:
-                packed = self._packed(step, link.output)
-            except _Lost as error:
+                packed = self._supply.packed(step, link.output)
+            except Lost as error:
                 lost.append(error.job)
                 continue
             except Exception as error:  # the code of a node pack may raise anything
@@ -522,63 +448,6 @@ class Run:
             if packed is not None:
                 outputs[name] = packed
         return outputs, lost
-
-    def _packed(self, step: Step, output: str) -> Packed | None:
-        """One output as bytes, or None if it did not come to be."""
-        if isinstance(step, Gather):
-            if step.children is None:
-                return None
-            items = [self._packed(child, output) for child in step.children]
-            found = [item for item in items if item is not None]
-            return joined(found) if len(found) == len(items) else None
-        job = self._schedule.found(step)
-        if job is None or job.state == "idle":  # nobody demanded it, so it is there already or not at all
-            if not step.held:
-                return None
-        elif job.state not in ("done", "reused"):
-            return None
-        packed = self._store.packed(step.key, output) if step.key is not None and step.keep else None
-        if packed is None and job is not None and job.result is not None:
-            packed = pack(job.result.outputs[output])
-        if packed is None:
-            raise _Lost(job or self._schedule.job(step))
-        return packed
-
-    def _report(self, step: Step) -> NodeReport:
-        if isinstance(step, Gather):
-            return self._report_of_list(step)
-        leader = step.leader or step
-        report = self._reports.get(leader)
-        if leader is not step and (report is None or report.state in ("done", "cached")):
-            return NodeReport("cached", leader.tier or "memory", step=step)
-        if report is not None:
-            return report
-        job = self._schedule.found(step)
-        if job is not None and job.state in ("waiting", "ready", "running"):
-            return NodeReport("cancelled", said=CANCELLED)
-        if step.maybe and step.action == "unneeded":
-            return NodeReport("skipped", step=step)
-        return NodeReport("cached", step.tier or "none", step=step)
-
-    def _report_of_list(self, gather: Gather) -> NodeReport:
-        """How a node fared that went through lists."""
-        if gather.spread is not None and (report := self._reports.get(gather.spread)) is not None:
-            return report
-        elements = [self._report(step) for step in gather.elements()]
-        if gather.children is None:
-            state = "skipped" if self._schedule.found(gather) is None else "cancelled"
-            return self._reports.get(gather) or NodeReport(state, step=gather)
-        states = {report.state for report in elements}
-        worst = next((state for state in _WORST if state in states), "cached")
-        caches = {report.cache for report in elements if report.state == "cached"}
-        first = next((report for report in elements if report.state == worst), None)
-        return NodeReport(
-            worst,
-            "none" if worst != "cached" else "disk" if "disk" in caches else "memory",
-            sum(report.seconds for report in elements),
-            step=gather,
-            problem=first.problem if first is not None and worst == "failed" else None,
-        )
 
     def _emit(self, event: Event) -> None:
         with self._telling:

@@ -30,8 +30,9 @@ from engine.lifecycles.lifecycle import Lifecycle
 from engine.plan import Plan
 from engine.reasons import Reasons
 from engine.registry import Registry
+from engine.report import Report
 from engine.residency import Residency
-from engine.run import Report, Run
+from engine.run import Run
 from engine.settings import Settings
 from engine.store.disk import Disk
 from engine.store.memory import Memory

@@ -17,7 +17,7 @@ from engine.events import Emit
 from engine.graph import Graph
 from engine.node import Node, outputs_of
 from engine.registry import Registry
-from engine.run import Report
+from engine.report import Report
 from engine.session import Session
 from engine.values import Json, unpack
 

@@ -13,7 +13,7 @@ from engine.errors import Problem
 if TYPE_CHECKING:
     from engine.lifecycles.measured import Memory
     from engine.outputs import Written
-    from engine.run import Report
+    from engine.report import Report
 
 STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "skipped": "yellow", "cancelled": "yellow"}
 

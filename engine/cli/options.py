@@ -136,13 +136,18 @@ def value(item: GraphInput, text: str) -> Json:
                 raise ValueError(
                     f"takes a path: {error.problems[0].message}", error.problems[0].hint
                 ) from None
-        case "json":
+        case _ if is_json(item):
             try:
                 tree: Json = strict_json.parse(text)
             except GraphError as error:
                 raise ValueError(f"takes JSON: {error.problems[0].message}") from None
             return tree
     return text
+
+
+def is_json(item: GraphInput) -> bool:
+    """True if the values for an input are written as JSON: anything, or lists of a type."""
+    return item.type == "json" or item.type.startswith("list of ")
 
 
 def with_sets(graph: Graph, sets: Sequence[str], registry: Registry) -> Graph:
@@ -205,4 +210,4 @@ def described(item: GraphInput) -> str:
             return "DECIMAL"
         case "file":
             return "PATH"
-    return item.type.upper()
+    return "JSON" if is_json(item) else item.type.upper()

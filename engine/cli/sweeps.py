@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from engine.cli.options import flag, value
+from engine.cli.options import flag, is_json, value
 from engine.errors import GraphError, Problem
 from engine.graph import Graph, GraphInput
 from engine.registry import near
@@ -69,7 +69,7 @@ def _name(graph: Graph, written: str) -> str | None:
 
 
 def _values(item: GraphInput, spec: str) -> list[Json]:
-    if item.type == "json" and not spec.startswith("@"):
+    if is_json(item) and not spec.startswith("@"):
         listed = value(item, spec)
         if not isinstance(listed, list) or not 0 < len(listed) <= MOST:
             raise ValueError(f"takes one JSON list of 1 to {MOST:,} values", "write it as '[1, 2]'")

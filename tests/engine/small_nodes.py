@@ -14,7 +14,7 @@ from pydantic import Field
 from engine import check as checking
 from engine import plan as planning
 from engine.context import Cancel, Context
-from engine.errors import NodeError
+from engine.errors import NodeError, Problem
 from engine.events import Event
 from engine.files import Files
 from engine.graph import From, Graph, GraphInput, from_json
@@ -23,8 +23,9 @@ from engine.lifecycles.guarded import Guarded
 from engine.node import Node
 from engine.plan import Plan
 from engine.registry import Registry
+from engine.report import Report
 from engine.residency import Residency
-from engine.run import Report, Run
+from engine.run import Run
 from engine.store.memory import Memory
 from engine.store.store import Store
 from engine.values import Json, Value
@@ -185,6 +186,9 @@ class Bench:
     @property
     def files(self) -> Files:
         return Files(lambda kind: [self.folder / kind], PlainDigests(), self.folder, local=True)
+
+    def problems(self, graph: Graph) -> list[Problem]:
+        return checking.check(graph, self.registry).problems
 
     def plan(
         self, graph: Graph, targets: Sequence[str] = (), values: Mapping[str, Json] = {}

@@ -17,8 +17,8 @@ from engine.files import Files
 from engine.journal import Journal
 from engine.node import Node
 from engine.registry import Registry
+from engine.report import Report
 from engine.residency import Residency
-from engine.run import Report
 from engine.store.disk import Disk
 from engine.store.memory import Memory
 from engine.store.tiered import Tiered

@@ -22,7 +22,7 @@ from engine.files import Files
 from engine.lifecycles.measured import Measured
 from engine.node import Node
 from engine.registry import Registry
-from engine.run import Report
+from engine.report import Report
 from engine.session import Session
 from engine.store.memory import Memory
 from engine.trace import LANES, THREADS, WAITS, Trace

@@ -49,11 +49,12 @@ def assert_good(ended: Ended, salt: int, why: object = None) -> None:
     assert (told.get("found", []), told["missing"]) == ([], []), why
 
 
-def killed(home: Path, salt: int, sites: int) -> Job:
+def killed(home: Path, salt: int, untroubled: Ended) -> Job:
     """A run that is killed: half of them at a site of our own code, the others at any moment."""
     chance = random.Random(salt)
+    sites, moments = len(untroubled.told["sites"]), untroubled.told["seconds"]
     if chance.random() < 0.5:
-        return Job(str(home), salt, SIZE, kill_after=chance.uniform(0, 0.04), verify=False)
+        return Job(str(home), salt, SIZE, kill_after=chance.uniform(0, moments), verify=False)
     fault = Fault("*", chance.randrange(1, sites + 1), chance.choice(["kill", "torn"]), salt)
     return Job(str(home), salt, SIZE, faults=(fault,), verify=False)
 
@@ -61,7 +62,6 @@ def killed(home: Path, salt: int, sites: int) -> Job:
 def test_after_300_kills_nothing_is_lost_duplicated_or_different(
     forks: Forks, place: Path, untroubled: Ended, figures: Callable[..., None]
 ) -> None:
-    sites = len(untroubled.told["sites"])
     wrong: Counter[str] = Counter(lost=0, duplicated=0, mismatched=0)
     ready: list[float] = []
     kills = reused = half_done = seed = 0
@@ -69,7 +69,7 @@ def test_after_300_kills_nothing_is_lost_duplicated_or_different(
         homes = [furnish(place / f"{seed} {n}") for n in range(SIDE_BY_SIDE)]
         salts = range(seed, seed + SIDE_BY_SIDE * A_HOME, SIDE_BY_SIDE)
         for salt in salts:
-            jobs = [killed(home, salt + n, sites) for n, home in enumerate(homes)]
+            jobs = [killed(home, salt + n, untroubled) for n, home in enumerate(homes)]
             for job, ended in zip(jobs, forks.run(*jobs), strict=True):
                 assert "error" not in ended.told, (job, ended.told)
                 kills += ended.killed
@@ -106,9 +106,12 @@ def test_two_processes_at_once_are_killed_in_one_home(
 ) -> None:
     kills = 0
     homes = [furnish(place / str(n)) for n in range(2)]
+    longest = 2 * untroubled.told["seconds"]
     for salt in range(1, 31):
         jobs = [
-            Job(str(home), salt, SIZE, kill_after=random.Random(f"{salt} {n} {home.name}").uniform(0, 0.08))
+            Job(
+                str(home), salt, SIZE, kill_after=random.Random(f"{salt} {n} {home.name}").uniform(0, longest)
+            )
             for home in homes
             for n in range(2)
         ]

@@ -17,6 +17,7 @@ from engine.errors import SafelightError
 from engine.faults import Fault
 from engine.files import Files
 from engine.graph import Entry, From, Graph, Literal
+from engine.lifecycles import cached
 from engine.node import Node
 from engine.outputs import Outputs
 from engine.plan import Plan
@@ -124,6 +125,8 @@ class Job:
     """Seconds that the clock of this process is ahead."""
     commit_after: float = 0.002
     """Seconds that rows wait; so short that a kill falls between the commits of one run."""
+    dear: float = 0.02
+    """Seconds of a step after which its result is written, and announced, at once."""
     verify: bool = True
 
 
@@ -132,6 +135,7 @@ def _altered(job: Job) -> Iterator[None]:
     with ExitStack() as stack:
         for module in (buffer, disk):
             stack.enter_context(mock.patch.object(module, "SECONDS", job.commit_after))
+        stack.enter_context(mock.patch.object(cached, "DEAR_SECONDS", job.dear))
         # The file was just made, and would otherwise be too young for its digest to be written down.
         stack.enter_context(mock.patch.object(digests, "_SETTLED_SECONDS", 0.0))
         if job.clock:
@@ -169,6 +173,7 @@ def do(job: Job) -> dict[str, Any]:
             if job.verify and store.disk is not None:
                 told["found"] = [str(item) for item in store.disk.verify()]
     told["sites"] = faults.passed()
+    told["seconds"] = time.perf_counter() - begun
     return told
 
 

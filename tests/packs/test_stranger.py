@@ -13,7 +13,7 @@ from engine.conversions import hint
 from engine.deprecation import deprecation
 from engine.graph import from_json
 from engine.registry import Registry
-from engine.run import Report
+from engine.report import Report
 from engine.testing import assert_cached, cached, computed, open_session, output, run_graph
 from engine.values import Value, summary_of
 from engine.wires import Wire

@@ -29,6 +29,7 @@ GRAPH = Graph(
         "tree": GraphInput("json", None, False),
         "clip_skip": GraphInput("int", 1, False),
         "out": GraphInput("text", "", False),
+        "weights": GraphInput("list of float", [], False),
     }
 )
 
@@ -58,6 +59,7 @@ GRAPH = Graph(
         ("--start|a/b.png", {"start": "a/b.png"}),
         ('--tree|{"a": [1, null]}', {"tree": {"a": [1, None]}}),
         ("--clip-skip|2", {"clip_skip": 2}),
+        ("--weights|[1, 0.5]", {"weights": [1, 0.5]}),
         ("--clip_skip=2", {"clip_skip": 2}),
         ("--input.out|x", {"out": "x"}),
         ("--input.steps=4", {"steps": 4}),

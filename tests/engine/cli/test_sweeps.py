@@ -27,6 +27,7 @@ from tests.engine.cli.test_options import GRAPH
         ("prompt=a=b", "prompt", ["a=b"]),
         ("clip-skip=1,2", "clip_skip", [1, 2]),
         ('tree=[[1, 2], {"a": null}]', "tree", [[1, 2], {"a": None}]),
+        ("weights=[[1], [0.5, 2]]", "weights", [[1], [0.5, 2]]),
         ("start=a.png,b.png", "start", ["a.png", "b.png"]),
         ("out=x,y", "out", ["x", "y"]),
     ],

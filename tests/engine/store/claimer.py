@@ -14,7 +14,7 @@ from engine.context import Context
 from engine.graph import Entry, Graph, Literal
 from engine.node import Node
 from engine.registry import Registry
-from engine.run import Report
+from engine.report import Report
 from engine.session import Session
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from engine.claims import Claims
 from engine.errors import Cancelled
-from engine.run import Report
+from engine.report import Report
 from tests.engine.store import claimer
 from tests.engine.store.claimer import Slow, graph, run, session
 from tests.engine.store.kept_values import key, wait_until
