@@ -13,6 +13,7 @@ import pytest
 
 from engine.cli.following import wants_telemetry
 from tests.engine.cli.conftest import Call, Start, Write
+from tests.engine.cli.test_process import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -110,10 +111,8 @@ def test_a_trace_is_whole_after_ctrl_c(start: Start, write: Write, times: int) -
     kind = "Slow" if times == 1 else "Stubborn"
     graph = write({"slow": (kind, {})}, outputs={"x": "slow.out"})
     process = start("run", graph, "--trace", "trace.json", "--events", "events.jsonl")
-    assert process.stderr is not None
     for expected in ("slow ...", "Stopping")[:times]:
-        while expected not in process.stderr.readline():
-            pass
+        wait_for(process, expected)
         process.send_signal(signal.SIGINT)
     process.communicate(timeout=100)
     assert process.returncode == 130
