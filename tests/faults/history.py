@@ -23,7 +23,7 @@ KEPT = 200
 """Of more runs than this the oldest are deleted, and what they made is not known any more."""
 
 STATES = {"done", "failed", "cancelled"}
-WORDS = {"planned", "started", "progress", "preview", "warned", "done", "failed", "skipped", "finished"}
+WORDS = {"planned", "grown", "warned", "started", "progress", "preview", "done", "failed", "skipped"}
 
 Event = Mapping[str, Any]
 
@@ -56,7 +56,7 @@ class Run:
     def take(self, event: Event) -> None:
         """One event more."""
         word, node, time = event.get("event"), event.get("node"), event.get("t")
-        if word not in WORDS:
+        if word not in WORDS | {"finished"}:
             self.say(f"an event that does not exist: {word!r}")
             return
         if not isinstance(time, int | float) or time < self.time:

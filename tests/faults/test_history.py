@@ -12,12 +12,23 @@ from typing import Any
 import pytest
 
 from engine import settings
+from engine.context import Context
+from engine.node import Node
+from engine.registry import Registry
 from engine.session import Session
-from tests.engine.small_nodes import REGISTRY, graph_of
+from tests.engine.small_nodes import Broken, Mix, graph_of
 from tests.faults.forks import ROOT
 from tests.faults.history import check, history, is_alive
 
 Event = dict[str, Any]
+
+
+class Numbers(Node):
+    """Make a list, which what takes one number goes through."""
+
+    def run(self, ctx: Context) -> list[int]:
+        return [5, 6, 7]
+
 
 PLANNED: Event = {"event": "planned", "pid": 0, "at": 1.5e9, "title": "", "nodes": 3, "to_run": 3}
 START: Event = {"event": "started", "node": "a"}
@@ -120,14 +131,19 @@ def test_what_the_engine_writes_is_legal_and_the_command_says_so(tmp_path: Path)
             "bad": ("Broken", {}),
             "after": ("Mix", {"a": {"from": "bad.out"}}),
             "later": ("Mix", {"a": {"from": "after.out"}}),
+            "list": ("Numbers", {}),
+            "each": ("Mix", {"a": {"from": "list.out"}}),
+            "broken": ("Broken", {"a": {"from": "list.out"}}),
         }
     )
-    with Session(settings.load(tmp_path), registry=REGISTRY) as session:
+    with Session(settings.load(tmp_path), registry=Registry([Mix, Broken, Numbers])) as session:
         for _ in range(2):
             session.run(graph)
         session.run(graph_of({"good": ("Mix", {"a": 1})}))
     assert list(check(history(tmp_path), is_alive, idle=True)) == []
     line = [sys.executable, "-m", "tests.faults.history", str(tmp_path)]
+    told_by_the_runs = [path.read_text() for path in (tmp_path / "store" / "journal").iterdir()]
+    assert any('"each[2]"' in text for text in told_by_the_runs), "steps that came to be in a run, too"
     ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout == "3 runs, 3 finished, 0 things that cannot be\n"
     (journal,) = [
