@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import strict_json, whole_file
 from engine.errors import GraphError
-from engine.events import Done, Emit, Event, Planned, Started, Warned
+from engine.events import Done, Emit, Event, Grown, Planned, Started, Warned
 from engine.values import canonical
 
 if TYPE_CHECKING:
@@ -54,10 +55,9 @@ class Remarks:
         match event:
             case Planned(plan):
                 self._plan = plan
-                if self._kept:
-                    for step in plan.steps.values():
-                        if step.action in ("reuse", "unneeded"):
-                            self._repeat(step)
+                self._repeat_all(plan.steps.values())
+            case Grown(_, steps):
+                self._repeat_all(steps)
             case Started(node):
                 self.said.pop(node, None)
             case Warned(message, str(node)):
@@ -70,6 +70,13 @@ class Remarks:
 
     def _step(self, node: str) -> Step | None:
         return None if self._plan is None else self._plan.steps.get(node)
+
+    def _repeat_all(self, steps: Iterable[Step]) -> None:
+        """Repeat what was said of those steps whose results are used and not made."""
+        if self._kept:
+            for step in steps:
+                if step.action in ("reuse", "unneeded"):
+                    self._repeat(step)
 
     def _repeat(self, step: Step) -> None:
         name = f"{step.key}.json"

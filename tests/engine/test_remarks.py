@@ -44,12 +44,21 @@ class Act(Node, pure=False):
         return self.a
 
 
+class Count(Node):
+    """Count up to a number."""
+
+    a: int = 0
+
+    def run(self, ctx: Context) -> list[int]:
+        return list(range(self.a))
+
+
 Nodes = dict[str, tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture
 def bench() -> Bench:
-    return Bench(registry=Registry([Grumble, Act]))
+    return Bench(registry=Registry([Grumble, Act, Count]))
 
 
 def run(bench: Bench, folder: Path | None, nodes: Nodes) -> tuple[Remarks, list[tuple[str | None, str]]]:
@@ -66,6 +75,16 @@ def test_warnings_are_told_again_with_the_kept_result_also_of_ancestors(bench: B
         said, told = run(bench, tmp_path / "warnings", nodes)
         assert (said.of("one"), said.of("two")) == (["rain"], ["snow"])
         assert sorted(told) == [("one", "rain"), ("two", "snow")]
+
+
+def test_elements_of_a_list_are_each_told_for_themselves_whenever_they_become_known(
+    bench: Bench, tmp_path: Path
+) -> None:
+    for count in (2, 3, 3):
+        nodes: Nodes = {"count": ("Count", {"a": count}), "g": ("Grumble", {"a": {"from": "count.out"}})}
+        said, told = run(bench, tmp_path, nodes)
+        assert sorted(told) == [(f"g[{n}]", "rain") for n in range(count)]
+        assert all(said.of(f"g[{n}]") == ["rain"] for n in range(count))
 
 
 def test_equal_nodes_share_their_warnings_which_are_told_once(bench: Bench, tmp_path: Path) -> None:
