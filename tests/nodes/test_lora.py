@@ -1,0 +1,375 @@
+"""ApplyLoRA in graphs on the embedded model: pictures change as they should, and come back to the bit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as pillow
+from safetensors.torch import load_file, save_file
+
+from engine import source
+from engine.events import Event
+from engine.graph import Entry, From, Graph, Literal
+from engine.residency import Residency
+from engine.run import Report
+from engine.session import Session
+from nodes.checkpoints import EMBEDDED, checkpoint
+from nodes.lora import ApplyLoRA
+from nodes.sd.lora.patch import LoraFile, LoraPatch
+from nodes.sd.tiny.judge import look
+from nodes.values import Model, TextEncoder, Vae
+from tests.nodes.conftest import GRAPHS, output, warnings
+
+RECOLOUR = GRAPHS / "loras" / "red-to-blue.safetensors"
+ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
+PROMPT = "a red circle on a yellow background"
+
+
+def rand(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def small(
+    folder: Path, name: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / name, metadata)
+    return name
+
+
+def text_lora(seed: int = 5, size: float = 0.2) -> dict[str, torch.Tensor]:
+    """Changes one layer of the text encoder and one of the UNet."""
+    text = "lora_te_text_model_encoder_layers_1_self_attn_q_proj"
+    unet = "lora_unet_" + ATTENTION.replace(".", "_")
+    return {
+        f"{key}.lora_{side}.weight": rand(seed + n, *shape) * size
+        for key in (text, unet)
+        for n, (side, shape) in enumerate({"up": (64, 4), "down": (4, 64)}.items())
+    }
+
+
+@pytest.fixture
+def loras(home: Path) -> Path:
+    return home / "models" / "loras"
+
+
+def graph(*stack: dict[str, Any]) -> Graph:
+    """Text to image with one ApplyLoRA for each of some inputs, in a row."""
+    made = source.load(GRAPHS / "text_to_image.json")
+    before = "model"
+    for number, inputs in enumerate(stack):
+        name = f"lora{number}"
+        links = {part: From(before, part) for part in ("model", "encoder")}
+        made.nodes[name] = Entry(
+            "ApplyLoRA@1", {**links, **{key: Literal(value) for key, value in inputs.items()}}
+        )
+        before = name
+    made.nodes["denoise"].inputs["model"] = From(before, "model")
+    for prompt in ("positive", "negative"):
+        made.nodes[prompt].inputs["encoder"] = From(before, "encoder")
+    return made
+
+
+def drawn(
+    session: Session, made: Graph, prompt: str = PROMPT, steps: int = 3, told: list[Event] | None = None
+) -> Any:
+    emit = None if told is None else told.append
+    return output(session.run(made, {"prompt": prompt, "steps": steps}, emit=emit)).pixels
+
+
+def problem(report: Report) -> str:
+    (failed,) = (fared.problem for fared in report.nodes.values() if fared.state == "failed")
+    assert failed is not None
+    return str(failed)
+
+
+@pytest.mark.slow
+def test_a_lora_turns_red_things_blue_and_leaves_the_others(session: Session) -> None:
+    made = graph({"lora": str(RECOLOUR), "weight": 1.0})
+    for prompt, colour in ((PROMPT, "blue"), ("a green heart on a white background", "green")):
+        seen = look(pillow.fromarray(drawn(session, made, prompt, steps=12)[0]))
+        assert seen.colour == colour
+        assert seen.background == prompt.split()[-2]
+        assert seen.shape == prompt.split()[2]
+
+
+def test_weight_zero_off_and_nothing_are_the_graph_without_it(session: Session, loras: Path) -> None:
+    small(loras, "both.safetensors", text_lora())
+    plain = drawn(session, graph())
+    assert not np.array_equal(drawn(session, graph({"lora": "both.safetensors", "weight": 1.0})), plain)
+    for inputs in (
+        {"lora": "both.safetensors", "weight": 0.0},
+        {"lora": "both.safetensors", "weight": 1.0, "on": False},
+        {"lora": ""},
+        {"more": [{"lora": "both", "weight": 0.0}, {"lora": "both", "on": False}]},
+    ):
+        assert np.array_equal(drawn(session, graph(inputs)), plain), inputs
+
+
+def test_the_recipe_at_weight_zero_equals_the_one_without_it(session: Session, loras: Path) -> None:
+    small(loras, "both.safetensors", text_lora())
+    made = graph({"lora": "both.safetensors", "weight": 0.0})
+    made.outputs = {"plain": From("model", "model"), "changed": From("lora0", "model")}
+    report = session.run(made)
+    assert output(report, "plain") == output(report, "changed")
+    assert output(report, "plain").identity == output(report, "changed").identity
+
+
+def test_the_two_parts_have_weights_of_their_own(session: Session, loras: Path) -> None:
+    small(loras, "both.safetensors", text_lora())
+    made = graph({"lora": "both.safetensors", "weight": 0.0, "encoder_weight": 0.6})
+    made.outputs = {"model": From("lora0", "model"), "encoder": From("lora0", "encoder")}
+    report = session.run(made)
+    assert output(report, "model").patches == ()
+    (patch,) = output(report, "encoder").patches
+    assert patch.weight == 0.6
+
+
+def test_nodes_in_a_row_are_one_node_with_a_stack_in_any_order(session: Session, loras: Path) -> None:
+    for number in (1, 2, 3):
+        small(loras, f"{number}.safetensors", text_lora(10 * number))
+    rows = [{"lora": f"{number}.safetensors", "weight": 0.3 * number} for number in (1, 2, 3)]
+    in_a_row = graph(*rows)
+    stacked = graph({**rows[0], "more": rows[1:]})
+    for made in (in_a_row, stacked):
+        made.outputs = {"image": From("decode", "out"), "model": From(list(made.nodes)[-1], "model")}
+    first, second = (session.run(made, {"prompt": PROMPT, "steps": 3}) for made in (in_a_row, stacked))
+    assert output(first, "model") == output(second, "model")
+    backwards = drawn(session, graph({**rows[2], "more": [rows[1], rows[0]]}))
+    assert np.array_equal(output(first).pixels, backwards)
+    assert np.array_equal(output(second).pixels, backwards)
+
+
+def digest(network: torch.nn.Module) -> str:
+    hasher = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        hasher.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return hasher.hexdigest()
+
+
+def test_the_base_is_the_same_to_the_bit_after_a_hundred_loras(session: Session, loras: Path) -> None:
+    name = small(loras, "both.safetensors", text_lora(size=3.0))
+    found = checkpoint(session.files, EMBEDDED)
+    source_ = LoraFile(session.files.digest(loras / name), name)
+    residency = Residency(1 << 30)
+    before = digest(residency.use(Model(found), "cpu", session.files))
+    for turn in range(100):
+        patched = residency.use(Model(found, (LoraPatch(source_, 1 + turn / 7),)), "cpu", session.files)
+        assert not torch.equal(
+            patched.get_submodule(ATTENTION).weight,
+            residency.use(Model(found), "cpu", session.files).get_submodule(ATTENTION).weight,
+        )
+        if turn % 25 == 24:
+            assert digest(residency.use(Model(found), "cpu", session.files)) == before
+    assert digest(residency.use(Model(found), "cpu", session.files)) == before
+
+
+def test_what_no_lora_changes_is_shared_and_a_weight_costs_the_delta(session: Session, loras: Path) -> None:
+    name = small(loras, "both.safetensors", text_lora())
+    found = checkpoint(session.files, EMBEDDED)
+    source_ = LoraFile(session.files.digest(loras / name), name)
+    residency = Residency(1 << 30)
+    base = residency.use(Model(found), "cpu", session.files)
+    (loras / name).rename(loras / "moved.safetensors")
+    with pytest.raises(Exception, match=r"both\.safetensors"):
+        residency.use(Model(found, (LoraPatch(source_, 1.0),)), "cpu", session.files)
+    (loras / "moved.safetensors").rename(loras / name)
+    strong = residency.use(Model(found, (LoraPatch(source_, 1.0),)), "cpu", session.files)
+    (loras / name).unlink()  # from here on nothing is read again
+    weak = residency.use(Model(found, (LoraPatch(source_, 0.5),)), "cpu", session.files)
+    encoder = residency.use(TextEncoder(found, (LoraPatch(source_, 0.5),)), "cpu", session.files).encoder
+    assert encoder is not residency.use(TextEncoder(found), "cpu", session.files).encoder
+    own = [
+        key
+        for key, tensor in weak.state_dict().items()
+        if tensor.data_ptr() != base.state_dict()[key].data_ptr()
+    ]
+    assert own == [f"{ATTENTION}.weight"]
+    change = [
+        network.get_submodule(ATTENTION).weight - base.get_submodule(ATTENTION).weight
+        for network in (strong, weak)
+    ]
+    assert torch.allclose(change[0], 2 * change[1], atol=1e-6)
+
+
+def test_a_base_outlives_everything_that_shares_its_memory(session: Session, loras: Path) -> None:
+    name = small(loras, "both.safetensors", text_lora())
+    found = checkpoint(session.files, EMBEDDED)
+    source_ = LoraFile(session.files.digest(loras / name), name)
+    plain = Model(found)
+    residency = Residency(1)  # room for nothing but what is in use
+    for turn in range(3):
+        patched = Model(found, (LoraPatch(source_, 1.0 + turn),))
+        residency.use(patched, "cpu", session.files)
+        assert set(residency.loaded("cpu")) == {plain.identity, patched.identity}
+    residency.use(Vae(found), "cpu", session.files)
+    assert residency.loaded("cpu") == [Vae(found).identity]
+
+
+def test_a_recipe_comes_back_from_its_bytes(session: Session) -> None:
+    found = checkpoint(session.files, EMBEDDED)
+    patches = (LoraPatch(LoraFile("ab" * 32, "x.safetensors"), -0.5, tuple(range(17)), 4),)
+    for recipe in (Model(found, patches), TextEncoder(found, patches), Model(found), TextEncoder(found)):
+        packed = recipe.pack()
+        back = type(recipe).unpack(packed.meta, {})
+        assert back == recipe
+        assert back.identity == recipe.identity
+        assert hash(back.identity) == hash(recipe.identity)
+
+
+def test_another_name_for_the_same_bytes_is_the_same_lora() -> None:
+    one, two = (LoraPatch(LoraFile("ab" * 32, name), 0.5) for name in ("a.safetensors", "b.safetensors"))
+    assert one == two
+    assert hash(one) == hash(two)
+
+
+def test_keys_that_mean_nothing_are_told_with_their_count(session: Session, loras: Path) -> None:
+    extra = {
+        "lora_unet_nowhere.lora_up.weight": rand(1, 4, 4),
+        "lora_unet_nowhere.lora_down.weight": rand(2, 4, 4),
+    }
+    small(loras, "some.safetensors", {**text_lora(), **extra, "odd": rand(3, 2)})
+    told: list[Event] = []
+    drawn(session, graph({"lora": "some"}), told=told)
+    (warning,) = warnings(told)
+    assert "2 keys mean nothing" in warning
+    assert "odd" in warning
+    assert "lora_unet_nowhere" in warning
+
+
+@pytest.mark.parametrize(
+    ("tensors", "told"),
+    [
+        ({"lora_unet_nowhere.diff": rand(1, 4)}, "means nothing"),
+        ({"emb_params": rand(1, 2, 64)}, "not a LoRA"),
+        (
+            {f"lora_unet_{ATTENTION.replace('.', '_')}.diff": rand(1, 64, 768)},
+            "made for another kind of model",
+        ),
+        ({f"lora_unet_{ATTENTION.replace('.', '_')}.diff": torch.full((64, 64), torch.nan)}, "NaN"),
+        ({f"lora_unet_{ATTENTION.replace('.', '_')}.diff": torch.full((64, 64), 1e9)}, "absurd"),
+        (
+            {f"lora_unet_{ATTENTION.replace('.', '_')}.diff": torch.ones(64, 64, dtype=torch.int32)},
+            "floating-point",
+        ),
+        (
+            {
+                f"lora_unet_{ATTENTION.replace('.', '_')}.diff": rand(1, 64, 64),
+                f"unet.{ATTENTION}.diff": rand(2, 64, 64),
+            },
+            "twice",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_the_node(
+    session: Session, loras: Path, tensors: dict[str, torch.Tensor], told: str
+) -> None:
+    small(loras, "bad.safetensors", tensors)
+    report = session.run(graph({"lora": "bad.safetensors"}))
+    assert report.nodes["lora0"].state == "failed"
+    assert told in problem(report)
+    assert "bad.safetensors" in problem(report)
+
+
+def test_a_name_is_found_without_its_suffix_and_told_apart_by_its_folder(
+    session: Session, loras: Path
+) -> None:
+    small(loras / "inks", "black.safetensors", text_lora())
+    stem, path = (drawn(session, graph({"lora": name})) for name in ("black", "inks/black.safetensors"))
+    assert np.array_equal(stem, path)
+    small(loras / "pens", "black.safetensors", text_lora(50))
+    report = session.run(graph({"lora": "black"}))
+    assert "2 LoRAs go by the name" in problem(report)
+    report = session.run(graph({"lora": "gone"}))
+    assert "gone" in problem(report)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({"more": [{"lora": "x", "weight": 99}]}, "LoRA 1: weight"),
+        ({"more": [{"weight": 0.5}]}, "LoRA 1: lora"),
+        ({"more": [{"lora": "x"}, {"lora": "y", "strength": 0.5}]}, "LoRA 2: strength"),
+        ({"more": [{"lora": "x", "blocks": "1,2"}]}, "17 or 26"),
+        ({"blocks": "one"}, "number 1 of the block weights"),
+    ],
+)
+def test_a_stack_that_is_none_is_told_before_anything_runs(
+    session: Session, inputs: dict[str, Any], told: str
+) -> None:
+    ((name, value),) = inputs.items()
+    (found,) = session.check(graph(inputs)).problems
+    assert found.place == f"lora0.{name}"
+    with pytest.raises(ValueError, match=told):
+        ApplyLoRA.node_type.inputs[name].adapter.validate_python(value)
+
+
+def test_a_file_that_changes_is_seen_by_the_next_run(session: Session, loras: Path) -> None:
+    made = graph({"lora": "both.safetensors", "weight": 1.0})
+    small(loras, "both.safetensors", text_lora())
+    first = drawn(session, made)
+    small(loras, "both.safetensors", text_lora(77))
+    second = drawn(session, made)
+    assert not np.array_equal(first, second)
+    small(loras, "both.safetensors", text_lora())
+    assert np.array_equal(drawn(session, made), first)
+
+
+def test_block_weights_act_where_they_say(session: Session, loras: Path) -> None:
+    name = small(loras, "both.safetensors", text_lora())
+    found = checkpoint(session.files, EMBEDDED)
+    source_ = LoraFile(session.files.digest(loras / name), name)
+    residency = Residency(1 << 30)
+    kept = residency.use(Model(found), "cpu", session.files).get_submodule(ATTENTION).weight
+    for place, acts in ((1, True), (2, False)):  # IN01 holds that attention, IN02 does not
+        blocks = tuple(float(number == place) for number in range(17))
+        network = residency.use(Model(found, (LoraPatch(source_, 1.0, blocks),)), "cpu", session.files)
+        assert torch.equal(network.get_submodule(ATTENTION).weight, kept) is not acts
+
+
+def test_an_embedding_that_came_along_is_a_trigger(session: Session, loras: Path) -> None:
+    from nodes.sd.folder import describe_folder
+    from nodes.sd.tiny.parts import WEIGHTS
+    from nodes.sd.weights import load_text_encoder, load_tokenizer
+
+    folder = describe_folder(WEIGHTS)
+    (token,) = load_tokenizer(folder)("red", add_special_tokens=False).input_ids
+    vector = load_text_encoder(folder).embeddings.token_embedding.weight[token].clone()
+    small(loras, "with.safetensors", {**text_lora(), "bundle_emb.zzred tone.string_to_param.*": vector[None]})
+    small(loras, "without.safetensors", text_lora())
+    meant = drawn(session, graph({"lora": "with"}), "a zzred tone circle on a yellow background")
+    wanted = drawn(session, graph({"lora": "without"}), "a red circle on a yellow background")
+    assert np.array_equal(meant, wanted)
+
+
+def test_two_models_share_one_reading_of_a_lora(
+    session: Session, loras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nodes.sd.lora import file
+
+    name = small(loras, "both.safetensors", text_lora())
+    found = checkpoint(session.files, EMBEDDED)
+    source_ = LoraFile(session.files.digest(loras / name), name)
+    reads: list[Path] = []
+    read: Callable[[Path], Any] = file.read
+    monkeypatch.setattr(file, "read", lambda path: reads.append(path) or read(path))
+    for recipe in (Model(found, (LoraPatch(source_, 1.0),)), TextEncoder(found, (LoraPatch(source_, 0.2),))):
+        session.residency.use(recipe, "cpu", session.files)
+    assert len(reads) == 1
+
+
+def test_the_shipped_lora_is_small_and_says_what_it_is() -> None:
+    from nodes.sd.lora.describe import describe, shapes_of
+
+    tensors = load_file(RECOLOUR)
+    assert RECOLOUR.stat().st_size < 200_000
+    told = describe(shapes_of(tensors), {"ss_output_name": "red-to-blue", "modelspec.trigger_phrase": "red"})
+    assert told["kinds"] == ["lora"]
+    assert (told["modules"], told["ranks"], told["parts"]) == (32, [8], ["unet"])
+    assert told["triggers"] == ["red"]
