@@ -31,6 +31,16 @@ class Memory:
     """The most that torch held on a CUDA device, models that stay loaded included; steps on it run one at a
     time."""
 
+    def most(self, other: Memory) -> Memory:
+        """The larger figure of each kind."""
+        mine, theirs = self.as_json(), other.as_json()
+        return Memory(
+            *(
+                max((n for n in pair if n is not None), default=None)
+                for pair in zip(mine.values(), theirs.values(), strict=True)
+            )
+        )
+
     def as_json(self) -> dict[str, int | None]:
         """The figures by name."""
         return {"host": self.host, "rise": self.rise, "device": self.device}
@@ -84,7 +94,8 @@ class Measured:
         # Where torch was imported by this step itself, its peak since then is the peak of this step.
         if step.lane and (cuda := _cuda(self._device)) is not None:
             memory.device = cuda.max_memory_allocated(self._device)
-        self.memory[step.id] = memory
+        before = self.memory.get(step.id)  # of a node that returned a graph, or that had to be done again
+        self.memory[step.id] = memory if before is None else memory.most(before)
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_SECONDS):

@@ -138,5 +138,10 @@ def test_torch_is_asked_for_the_peak_of_steps_on_its_device(
     assert (memory["compute"].device, memory["fill"].device) == (5 * MIB, None)
 
 
+def test_of_a_step_that_is_done_twice_the_larger_figures_count() -> None:
+    assert Memory(5, 1, None).most(Memory(3, 2, 4)) == Memory(5, 2, 4)
+    assert Memory(None, None).most(Memory(None, 0)) == Memory(None, 0)
+
+
 def test_what_nobody_knows_is_none() -> None:
     assert Memory(None, None).as_json() == {"host": None, "rise": None, "device": None}
