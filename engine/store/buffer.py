@@ -92,9 +92,8 @@ class Buffer:
         except Damaged as damage:
             with self._lock:
                 self._forget(key)
-                if row is not None or self.folder.index.reader.entry(key) != entry:
+                if row is not None or not self.folder.drop(entry, damage):
                     return None  # a file of it was evicted meanwhile
-                self.folder.drop(key, damage)
             return Found(key, entry.node_type, str(damage))
 
     def touch(self, key: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from engine.store.blobs import Blobs
-from engine.store.entry import INLINE_BYTES, Damaged, PartRow
+from engine.store.entry import INLINE_BYTES, Damaged, Entry, PartRow
 from engine.store.index import Index
 from engine.store.pending import Pending
 from engine.store.store import Result
@@ -37,7 +37,7 @@ class Folder:
         self._blobs = blobs
         self._low = limit - limit // 32  # how far to shrink, so that not every save has to
         self._lease = 0
-        self._more = limit // 64  # how much to lease beyond what is needed, so that not every save has to
+        self._more = min(limit // 64, 16 << 20)  # to lease beyond what is needed, lest every save has to
 
     def part(self, part: PartRow) -> bytes:
         """The bytes of a part, verified.
@@ -155,13 +155,20 @@ class Folder:
                 self._blobs.remove(digest)
             self.index.undoom()
 
-    def drop(self, key: str, damage: Damaged) -> None:
-        """Remove a damaged entry, and all others that hold the same bad part."""
+    def drop(self, entry: Entry, damage: Damaged) -> bool:
+        """Remove a damaged entry, and all others that hold the same bad part.
+
+        Returns:
+            whether it was there still: another process may have evicted or made it again meanwhile.
+        """
         with self.index.writing():
-            self.index.delete([key])
+            if self.index.reader.entry(entry.key) != entry:
+                return False
+            self.index.delete([entry.key])
             if damage.digest:
                 self.index.delete_holders(damage.digest)
                 self._blobs.remove(damage.digest)
+            return True
 
     def clear(self, node_type: str | None, unused_since: float | None, spare: set[str]) -> tuple[int, int]:
         """Forget results; returns how many entries and bytes went.

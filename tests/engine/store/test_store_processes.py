@@ -118,6 +118,34 @@ def test_four_processes_stay_within_one_budget(budget: int) -> None:
         disk.close()
 
 
+def test_what_killed_processes_left_is_within_the_budget_too() -> None:
+    budget = 4 * MB
+    with quick_folder() as folder:
+        store = folder / "store"
+        children = [start("forever", store, seed, budget) for seed in range(3)]
+        most = 0
+        for seed in range(3, 15):
+            oldest = children.pop(0)
+            assert oldest.stdout is not None
+            assert oldest.stdout.readline().startswith("ready")
+            for _ in range(30):
+                time.sleep(0.01)
+                most = max(most, bytes_at_once(store))
+            assert oldest.poll() is None
+            oldest.kill()
+            oldest.communicate()
+            children.append(start("forever", store, seed, budget))
+        for child in children:
+            child.kill()
+            child.communicate()
+        assert budget / 3 < most <= budget
+        disk = Disk(store, budget, pytest.fail)
+        assert disk.verify() == []
+        disk.save("new", result_of(2))
+        disk.close()
+        assert folder_bytes(store) <= budget
+
+
 def test_of_four_processes_the_dear_results_stay() -> None:
     with quick_folder() as folder:
         budget = 4 * MB
