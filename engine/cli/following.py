@@ -60,6 +60,7 @@ def following(session: Session, trace: Path | None) -> Iterator[Watch]:
         if trace is not None:
             from engine.trace import Trace
 
+            _spare("--trace", expanded(trace), b"[")
             try:
                 watch.add(Trace(expanded(trace), session.device, measured, say.warn))
             except OSError as error:
@@ -95,6 +96,7 @@ def events_to(path: Path | None) -> Iterator[Emit | None]:
     elif str(path) == "-":
         yield _Lines(sys.stdout, "standard output")
     else:
+        _spare("--events", expanded(path), b'{"t":')
         try:
             file = expanded(path).open("w", encoding="ascii")
         except OSError as error:
@@ -137,6 +139,24 @@ def together(*listeners: Emit | None) -> Emit:
             listener(event)
 
     return tell if len(there) > 1 else there[0]
+
+
+def _spare(option: str, path: Path, head: bytes) -> None:
+    """Replace nothing but what an earlier run wrote: a slip of the pen must not cost somebody a graph.
+
+    Raises:
+        GraphError: a file lies there that begins otherwise.
+    """
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(head))
+    except OSError as error:
+        raise _unwritable(option, path, error) from None
+    if begins not in (b"", head):
+        message = f"{option}: {path} is another kind of file, which would be lost"
+        raise GraphError([Problem("unwritable", message, hint="name another file")])
 
 
 def _unwritable(option: str, path: Path, error: OSError) -> GraphError:

@@ -85,6 +85,19 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(
     assert call("plan", failing, "--json").json["to_run"] == 5
 
 
+@pytest.mark.parametrize("option", ["--trace", "--events"])
+def test_no_file_of_another_kind_is_replaced(call: Call, painting: Path, option: str) -> None:
+    before = painting.read_bytes()
+    answer = call("run", painting, option, painting)
+    assert answer.code == 2
+    assert f"{option}: {painting} is another kind of file, which would be lost" in answer.err
+    assert painting.read_bytes() == before
+    Path("told").touch()
+    for _ in range(2):
+        assert call("run", painting, option, "told").code == 0
+    assert Path("told").stat().st_size > 100
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("option", ["--trace", "--events"])
 def test_a_full_disk_is_said_once_and_costs_no_result(call: Call, write: Write, option: str) -> None:
