@@ -20,7 +20,7 @@ from nodes.values import TextEncoder
 _TOLD = 5
 
 
-class LoadEmbeddings(Node, category="load"):
+class LoadEmbeddings(Node, category="load", passes={"out": "encoder"}):
     """Teach the words of embeddings (textual inversion) to a text encoder.
 
     Everything that A1111, ComfyUI, diffusers, InvokeAI, kohya and OneTrainer write is read. In a prompt, an

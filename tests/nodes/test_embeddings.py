@@ -1,0 +1,298 @@
+"""Embeddings in graphs: what they mean to the model, and that a run always sees the files as they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from engine.errors import GraphError, NodeError
+from engine.events import Event
+from engine.graph import Binding, Entry, From, Graph, Literal
+from engine.session import Session
+from engine.testing import run_node
+from engine.values import unpack
+from nodes.embedding import Embedding
+from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
+from nodes.load import LoadModel
+from nodes.prompt import EncodePrompt
+from nodes.sd import weights
+from nodes.sd.folder import describe_folder
+from nodes.values import Conditioning, TextEncoder
+from tests.nodes.conftest import output, ran, warnings
+from tests.nodes.sd.conftest import TINY
+from tests.nodes.sd.formats.tools import a1111, vectors
+
+GRAPH = Graph(
+    nodes={
+        "model": Entry("LoadModel@1", {}),
+        "words": Entry("LoadEmbeddings@1", {"encoder": From("model", "encoder")}),
+        "text": Entry(
+            "EncodePrompt@2", {"encoder": From("words", "out"), "prompt": Literal("a <ruby> circle")}
+        ),
+    },
+    outputs={"image": From("text", "out")},
+)
+
+
+@pytest.fixture(scope="module")
+def red() -> Tensor:
+    """What the model's text encoder reads for the word `red`."""
+    folder = describe_folder(TINY)
+    tokenizer, encoder = weights.load_tokenizer(folder), weights.load_text_encoder(folder)
+    (number,) = tokenizer("red", add_special_tokens=False).input_ids
+    row: Tensor = encoder.get_input_embeddings().weight[number].detach().clone()
+    return row[None]
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    place = home / "models" / "embeddings"
+    place.mkdir(parents=True)
+    return place
+
+
+def plain(session: Session) -> TextEncoder:
+    found = run_node(session, LoadModel())["encoder"]
+    assert isinstance(found, TextEncoder)
+    return found
+
+
+def taught(session: Session, **inputs: Any) -> tuple[TextEncoder, list[str]]:
+    events: list[Event] = []
+    node = LoadEmbeddings(encoder=plain(session), **inputs)
+    found = run_node(session, node, emit=events.append)["out"]
+    assert isinstance(found, TextEncoder)
+    return found, warnings(events)
+
+
+def encoded(session: Session, encoder: TextEncoder, prompt: str) -> tuple[Tensor, list[str]]:
+    events: list[Event] = []
+    made = run_node(session, EncodePrompt(encoder=encoder, prompt=prompt), emit=events.append)["out"]
+    assert isinstance(made, Conditioning)
+    return made.embeddings, warnings(events)
+
+
+@pytest.mark.parametrize("written", ["<ruby>", "ruby", "embedding:ruby", "Ruby"])
+def test_an_embedding_equal_to_a_word_says_that_word(
+    session: Session, folder: Path, red: Tensor, written: str
+) -> None:
+    torch.save(a1111(red, name="gem"), folder / "ruby.pt")
+    encoder, told = taught(session)
+    assert told == []
+    expected, _ = encoded(session, encoder, "a red circle, red")
+    for prompt in (f"a {written} circle, {written}", f"a {written} circle, <gem>"):
+        found, _ = encoded(session, encoder, prompt)
+        assert torch.equal(found, expected)
+
+
+def test_several_vectors_take_as_many_places_in_their_order(session: Session, folder: Path) -> None:
+    words = "red blue green"
+    model = describe_folder(TINY)
+    ids = weights.load_tokenizer(model)(words, add_special_tokens=False).input_ids
+    rows = weights.load_text_encoder(model).get_input_embeddings().weight[ids].detach().clone()
+    torch.save({"<three>": rows}, folder / "x.bin")
+    encoder, _ = taught(session)
+    expected, _ = encoded(session, encoder, f"a {words} circle")
+    assert torch.equal(encoded(session, encoder, "a <three> circle")[0], expected)
+
+
+def test_without_its_trigger_the_model_is_unchanged(session: Session, folder: Path, red: Tensor) -> None:
+    torch.save(a1111(red), folder / "ruby.pt")
+    encoder, _ = taught(session)
+    assert torch.equal(encoded(session, encoder, "a star")[0], encoded(session, plain(session), "a star")[0])
+    assert encoder.identity == plain(session).identity
+
+
+def test_the_weights_are_those_of_the_plain_model(session: Session, folder: Path, red: Tensor) -> None:
+    torch.save(a1111(red), folder / "ruby.pt")
+    encoder, _ = taught(session)
+    assert session.residency.use(encoder, "cpu", session.files) is session.residency.use(
+        plain(session), "cpu", session.files
+    )
+
+
+def test_a_wrong_width_is_told_with_the_file_and_both_widths(session: Session, folder: Path) -> None:
+    torch.save(a1111(vectors(2, 768)), folder / "ruby.pt")
+    encoder, _ = taught(session)
+    found, told = encoded(session, encoder, "a <ruby> circle")
+    (message,) = [line for line in told if "ruby.pt" in line]
+    assert "768" in message
+    assert "64" in message
+    assert torch.equal(found, encoded(session, plain(session), "a <ruby> circle")[0])
+
+
+def test_what_cannot_be_used_is_told_and_harms_nothing_else(
+    session: Session, folder: Path, red: Tensor
+) -> None:
+    torch.save(a1111(red, sd_checkpoint=None, sd_checkpoint_name=None), folder / "ruby.pt")
+    torch.save(a1111(red * float("nan")), folder / "broken.pt")
+    reasons = {"pipe.pt": "pipe", "broken.pt": "NaN", "empty.pt": "empty"}
+    (folder / "empty.pt").touch()
+    os.mkfifo(folder / "pipe.pt")
+    encoder, told = taught(session)
+    assert len(told) == 3
+    for line, (name, why) in zip(told, reasons.items(), strict=True):
+        assert name in line
+        assert why in line
+    assert encoded(session, encoder, "a <ruby>")[1] == []
+    (message,) = encoded(session, encoder, "a <broken>")[1]
+    assert "broken.pt" in message
+    assert "NaN" in message
+
+
+def test_an_unknown_trigger_is_not_silent(session: Session, folder: Path, red: Tensor) -> None:
+    torch.save(a1111(red), folder / "ruby.pt")
+    encoder, _ = taught(session)
+    (told,) = encoded(session, encoder, "a <rubi>")[1]
+    assert "<rubi>" in told
+    assert "ruby" in told
+
+
+def test_each_run_sees_the_files_as_they_are(
+    open_session: Callable[[], Session], folder: Path, red: Tensor
+) -> None:
+    session = open_session()
+    torch.save(a1111(red), folder / "ruby.pt")
+    data = (folder / "ruby.pt").read_bytes()
+    first = output(session.run(GRAPH)).embeddings
+    assert ran(session.run(GRAPH)) == set()
+    torch.save(a1111(-red), folder / "ruby.pt")
+    changed = session.run(GRAPH)
+    assert ran(changed) == {"words", "text"}
+    assert not torch.equal(output(changed).embeddings, first)
+    (folder / "ruby.pt").unlink()
+    assert ran(session.run(GRAPH)) == {"words", "text"}
+    (folder / "ruby.pt").write_bytes(data)
+    back = open_session().run(GRAPH)
+    assert ran(back) == set()
+    assert torch.equal(output(back).embeddings, first)
+
+
+def test_with_a_file_named_the_others_redo_nothing(
+    open_session: Callable[[], Session], folder: Path, red: Tensor
+) -> None:
+    torch.save(a1111(red), folder / "ruby.pt")
+    inputs: dict[str, Binding] = {"encoder": From("model", "encoder"), "files": Literal("ruby.pt")}
+    graph = Graph({**GRAPH.nodes, "words": Entry("LoadEmbeddings@1", inputs)}, {}, GRAPH.outputs)
+    session = open_session()
+    assert ran(session.run(graph)) == {"model", "words", "text"}
+    torch.save(a1111(red), folder / "other.pt")
+    assert ran(session.run(graph)) == set()
+
+
+def test_a_named_file_that_is_no_embedding_is_refused(session: Session, folder: Path) -> None:
+    torch.save({"lora_unet_x.lora_up.weight": torch.zeros(2, 2)}, folder / "x.pt")
+    with pytest.raises(NodeError, match=r"x\.pt is a lora, not an embedding"):
+        taught(session, files="x.pt")
+    with pytest.raises(NodeError, match="there is no 'y"):
+        taught(session, files="y.pt")
+
+
+@pytest.mark.parametrize("name", ["../../x.pt", "/etc/passwd", "a\0b"])
+def test_no_name_leads_out_of_the_folders(home: Path, name: str) -> None:
+    from engine import settings
+
+    (home / "x.pt").parent.mkdir(parents=True, exist_ok=True)
+    (home / "x.pt").write_bytes(b"x")
+    inputs: dict[str, Binding] = {"encoder": From("model", "encoder"), "files": Literal(name)}
+    graph = Graph({**GRAPH.nodes, "words": Entry("LoadEmbeddings@1", inputs)}, {}, GRAPH.outputs)
+    with Session(settings.load(home, device="cpu"), local=False) as session:
+        try:
+            report = session.run(graph)
+        except GraphError as refused:
+            assert "is not a name inside" in str(refused)  # noqa: PT017  # either way of refusing will do
+        else:
+            problem = report.nodes["words"].problem
+            assert problem is not None
+            assert problem.code == "bad_name"
+
+
+def test_a_file_that_changes_during_a_run_fails_what_would_read_it(
+    session: Session, folder: Path, red: Tensor
+) -> None:
+    torch.save(a1111(red), folder / "ruby.pt")
+    encoder, _ = taught(session)
+    torch.save(a1111(-red), folder / "ruby.pt")
+    with pytest.raises(NodeError, match="changed during the run"):
+        encoded(session, encoder, "a <ruby>")
+
+
+def test_an_embedding_made_in_the_graph_is_used_without_a_file(session: Session, red: Tensor) -> None:
+    made = Embedding("v1.5 gem/x", {"clip_l": red}, step=3, base_name="tiny")
+    encoder, told = taught(session, embedding=made)
+    assert told == []
+    expected, _ = encoded(session, encoder, "a red circle")
+    for written in ("v1.5 gem/x", "<v1.5 gem/x>"):
+        assert torch.equal(encoded(session, encoder, f"a {written} circle")[0], expected)
+
+
+def test_a_text_encoder_with_embeddings_comes_back_from_its_bytes(
+    session: Session, folder: Path, red: Tensor
+) -> None:
+    torch.save(a1111(red), folder / "ruby.pt")
+    made = Embedding("gem", {"clip_l": -red}, step=3, notes={"a": "b"})
+    encoder, _ = taught(session, embedding=made, files="ruby.pt")
+    packed = encoder.pack()
+    back = unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
+    assert isinstance(back, TextEncoder)
+    assert back.pack() == packed
+    prompt = "a <ruby> <gem> circle"
+    assert torch.equal(encoded(session, back, prompt)[0], encoded(session, encoder, prompt)[0])
+
+
+@pytest.mark.parametrize("format", ["safetensors", "pt"])
+def test_a_saved_embedding_is_read_again_as_it_was(session: Session, red: Tensor, format: Any) -> None:
+    made = Embedding("usada pekora", {"clip_l": red}, step=500, base_hash="abc", base_name="tiny")
+    paths = [
+        Path(str(run_node(session, SaveEmbedding(embedding=made, format=format))["out"])) for _ in range(2)
+    ]
+    outputs = session.settings.home / "outputs" / "embeddings"
+    assert paths == [outputs / f"usada pekora.{format}", outputs / f"usada pekora_0002.{format}"]
+    back = run_node(session, OpenEmbedding(file=str(paths[0])))["out"]
+    assert isinstance(back, Embedding)
+    assert (back.name, back.step, back.base_hash, back.base_name) == ("usada pekora", 500, "abc", "tiny")
+    assert torch.equal(back.vectors["clip_l"], red)
+
+
+def test_other_tools_read_what_is_saved(session: Session, red: Tensor) -> None:
+    made = Embedding("gem", {"clip_l": red})
+    kohya = run_node(session, SaveEmbedding(embedding=made, path="a.safetensors"))["out"]
+    with safe_open(str(kohya), "pt") as file:
+        assert torch.equal(file.get_tensor("emb_params"), red)
+    pickled = run_node(session, SaveEmbedding(embedding=made, format="pt"))["out"]
+    a1111s = torch.load(str(pickled), weights_only=True)
+    assert torch.equal(a1111s["string_to_param"]["*"], red)
+    assert a1111s["name"] == "gem"
+    both = Embedding("gem", {"clip_l": vectors(1, 768), "clip_g": vectors(1, 1280)})
+    with safe_open(str(run_node(session, SaveEmbedding(embedding=both))["out"]), "pt") as file:
+        assert torch.equal(file.get_tensor("clip_g"), vectors(1, 1280))
+    with pytest.raises(NodeError, match="several text encoders"):
+        run_node(session, SaveEmbedding(embedding=both, format="pt"))
+
+
+def test_nothing_is_saved_outside_the_outputs_folder(session: Session, red: Tensor) -> None:
+    with pytest.raises(NodeError, match="leads out"):
+        run_node(session, SaveEmbedding(embedding=Embedding("x", {"clip_l": red}), path="../x"))
+    evil = Embedding("../../evil", {"clip_l": red})
+    place = Path(str(run_node(session, SaveEmbedding(embedding=evil))["out"]))
+    assert place.parent == session.settings.home / "outputs" / "embeddings"
+
+
+def test_vectors_that_are_not_finite_are_not_saved(session: Session, red: Tensor) -> None:
+    with pytest.raises(NodeError, match="NaN or infinity"):
+        run_node(session, SaveEmbedding(embedding=Embedding("x", {"clip_l": red * float("inf")})))
+
+
+def test_another_base_model_is_told_by_both_names(session: Session, folder: Path, red: Tensor) -> None:
+    torch.save(a1111(red), folder / "ruby.pt")
+    encoder, _ = taught(session)
+    (told,) = encoded(session, encoder, "a <ruby>")[1]
+    assert "v1-5-pruned [cc6cb27103]" in told
+    assert "safelight-tiny" in told
