@@ -40,6 +40,8 @@ class Bound:
     """What it brings in this graph: lists where it goes through lists, and nothing left open."""
     lift: Lift | None = None
     """How it goes through the lists among its inputs, if there are any."""
+    wraps: Mapping[str, int] = field(default_factory=dict)
+    """The inputs that take a list and are wired to less: how many lists are put around what comes."""
 
 
 @dataclass(slots=True)
@@ -238,7 +240,7 @@ class _Checker:
                 continue
             self._done.values[name] = plain if swept else plain[0]
             if swept:
-                self._sweeps[name] = Axis(f"${name}", True, len(plain))
+                self._sweeps[name] = Axis(f"${name}", True, [*given].index(name), len(plain))
 
     def _bind(self, node: str, entry: Entry) -> None:
         node_type = self._type(node, entry)
@@ -260,6 +262,7 @@ class _Checker:
                     hint = self._near(name, node_type.inputs) or _listed("it has", node_type.inputs)
                     self._bad("unknown_input", f"{node_type.name} has no such input", node, name, hint)
         meant: dict[str, Wire] = {}
+        wraps: dict[str, int] = {}
         for name, item in node_type.inputs.items():
             binding = inputs.get(name)
             if binding is None:
@@ -271,7 +274,7 @@ class _Checker:
                 continue
             if isinstance(binding, From):
                 links[name] = binding
-                sound &= self._link(node, item, binding, levels, meant)
+                sound &= self._link(node, item, binding, levels, meant, wraps)
             else:
                 sound &= self._literal(node, item, binding, literals, levels)
         if node_type.is_open:
@@ -284,7 +287,7 @@ class _Checker:
             outputs = {name: kind.closed(meant) for name, kind in outputs.items()}
         if not levels:
             sign = signature(node_type, literals)
-            self._done.steps[node] = Bound(node, node_type, literals, links, sign, outputs)
+            self._done.steps[node] = Bound(node, node_type, literals, links, sign, outputs, None, wraps)
             return
         try:
             lift = lifted(levels, entry.lift == "cross")
@@ -293,7 +296,7 @@ class _Checker:
             self._bad("uneven_lists", message, node, hint=hint)
             return
         outputs = {name: Wire(kind.name, kind.lists + len(lift.axes)) for name, kind in outputs.items()}
-        self._done.steps[node] = Bound(node, node_type, literals, links, b"", outputs, lift)
+        self._done.steps[node] = Bound(node, node_type, literals, links, b"", outputs, lift, wraps)
 
     def _type(self, node: str, entry: Entry) -> NodeType | None:
         node_type = self._types.get(entry.name)
@@ -367,10 +370,11 @@ class _Checker:
         link: From,
         levels: dict[str, tuple[Axis, ...]],
         meant: dict[str, Wire],
+        wraps: dict[str, int],
     ) -> bool:
         """Check one wire; False if it is no good, or if its other end is not."""
         if link.node == OUTSIDE:
-            return self._fits(node, item, link, self._outside[link.output], (), levels, meant)
+            return self._fits(node, item, link, self._outside[link.output], (), levels, meant, wraps)
         source = self._flat.nodes.get(link.node)
         if source is None:
             self._dangling(link, node, item.name)
@@ -392,7 +396,7 @@ class _Checker:
             self._mismatch(node, item, link, kind, item.wire)
             return False
         axes = bound.lift.axes if bound.lift is not None else ()
-        return self._fits(node, item, link, bound.outputs[link.output], axes, levels, meant)
+        return self._fits(node, item, link, bound.outputs[link.output], axes, levels, meant, wraps)
 
     def _fits(
         self,
@@ -403,6 +407,7 @@ class _Checker:
         axes: tuple[Axis, ...],
         levels: dict[str, tuple[Axis, ...]],
         meant: dict[str, Wire],
+        wraps: dict[str, int],
     ) -> bool:
         """Check what a wire brings, a list along `axes` first, against what the input takes."""
         wanted = item.wire
@@ -422,6 +427,9 @@ class _Checker:
             own = range(offered.lists - len(axes))
             along = (*axes, *(Axis(f"{link}#{level}" if level else str(link)) for level in own))
             levels[item.name] = along[:extra]
+            return True
+        if extra < 0 and Wire(offered.name, wanted.lists).fits(wanted):
+            wraps[item.name] = -extra
             return True
         self._mismatch(node, item, link, offered, wanted)
         return False

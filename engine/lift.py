@@ -20,6 +20,8 @@ class Axis:
 
     name: str
     sweep: bool = False
+    order: int = 0
+    """Of a sweep, its place among those of the run: the outermost comes first."""
     length: int | None = None
     """How many elements there are, where that is known before anything runs, and the same throughout."""
 
@@ -50,6 +52,7 @@ def lifted(levels: Mapping[str, Sequence[Axis]], cross: bool) -> Lift:
             opposite order.
     """
     sweeps = list(dict.fromkeys(axis for axes in levels.values() for axis in axes if axis.sweep))
+    sweeps.sort(key=lambda axis: axis.order)
     rest: list[Axis] = []
     if cross:
         for axes in levels.values():

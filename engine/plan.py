@@ -103,6 +103,10 @@ def decide(steps: Sequence[Step], wanted: set[Step], store: Store) -> None:
             wanted.update(step.parents)
         else:
             step.action = "unneeded"
+    for step in steps:
+        if isinstance(step, Gather) and step.action == "unneeded" and step.children is not None:
+            if any((child.leader or child).action == "run" for child in step.elements()):
+                step.action = "run"
 
 
 def _decide_gather(gather: Gather, held: dict[str, Held], wanted: set[Step]) -> None:

@@ -352,7 +352,16 @@ class Steps:
                 if isinstance(item, _Made)
             )
             outputs = {name: type(kind)(kind.name, kind.lists - axes) for name, kind in bound.outputs.items()}
-            one = Bound(inner.id, bound.type, literals, {}, signature(bound.type, literals), outputs)
+            one = Bound(
+                inner.id,
+                bound.type,
+                literals,
+                {},
+                signature(bound.type, literals),
+                outputs,
+                None,
+                bound.wraps,
+            )
             step = self._step(one, sources, gather.maybe, gather.depth)
             step.at = inner.at
             children.append(step)

@@ -43,6 +43,9 @@ class Supply:
             if lazy and step.asked is None and source.input in lazy:
                 continue
             inputs[source.input] = self.value(source.step, source.output, source.path)
+        for name, lists in step.bound.wraps.items():
+            for _ in range(lists if name in inputs else 0):
+                inputs[name] = [inputs[name]]
         return inputs
 
     def value(self, step: Step, output: str, path: tuple[int, ...] = ()) -> Any:

@@ -95,7 +95,7 @@ def _read(path: Path) -> Picture:
         raise _unreadable(path, error) from None
 
 
-class ResizeImage(Node, category="image", libraries=("pillow",)):
+class ResizeImage(Node, category="image", libraries=("pillow",), passes={"out": "image"}):
     """Bring a picture to a size."""
 
     image: Image

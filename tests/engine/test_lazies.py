@@ -1,0 +1,130 @@
+"""What a lazy input leads to runs only when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.context import Context
+from engine.errors import GraphError
+from engine.graph import Graph, GraphInput
+from engine.lazy import Lazy
+from engine.node import Node
+from engine.registry import Registry
+from tests.engine.small_nodes import CALLS, Bench, called, graph_of
+from tests.engine.wide_nodes import WIDE
+
+
+class Forgetful(Node):
+    """Read what it did not ask for."""
+
+    x: Lazy[int]
+
+    def asks(self) -> list[str]:
+        return []
+
+    def run(self, ctx: Context) -> int:
+        called(ctx)
+        return self.x.get()
+
+
+class Strange(Node):
+    """Ask for what there is not."""
+
+    x: Lazy[int]
+
+    def asks(self) -> list[str]:
+        return ["y"]
+
+    def run(self, ctx: Context) -> int:
+        return 0
+
+
+MORE: list[Any] = [*(kind.cls for kind in WIDE.types.values()), Forgetful, Strange]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    CALLS.clear()
+    return Bench(registry=Registry(MORE))
+
+
+def choosing(which: object) -> Graph:
+    return graph_of(
+        {
+            "one": ("Mix", {"a": 1}),
+            "far": ("Mix", {"a": 7}),
+            "two": ("Double", {"x": {"from": "far.out"}}),
+            "switch": ("Switch", {"which": which, "a": {"from": "one.out"}, "b": {"from": "two.out"}}),
+        },
+        {"out": "switch.out"},
+        {"which": GraphInput("bool", True, False)},
+    )
+
+
+def test_a_branch_that_is_not_taken_is_not_planned(bench: Bench) -> None:
+    planned = bench.plan(choosing({"param": "which"}))
+    assert set(planned.steps) == {"one", "switch"}
+    assert bench.walk(planned).outputs["out"].meta == 3
+    other = bench.plan(choosing({"param": "which"}), values={"which": False})
+    assert set(other.steps) == {"far", "two", "switch"}
+    assert bench.walk(other).outputs["out"].meta == 42
+
+
+@pytest.mark.parametrize(("number", "expected", "ran"), [(2, 3, "one"), (3, 42, "two")])
+def test_a_choice_that_is_made_while_it_runs(bench: Bench, number: int, expected: int, ran: str) -> None:
+    graph = choosing({"from": "even.out"})
+    graph.nodes["even"] = graph_of({"even": ("Even", {"x": number})}).nodes["even"]
+    report = bench.run(graph)
+    assert report.outputs["out"].meta == expected
+    assert (CALLS["one"], CALLS["two"]) == (int(ran == "one"), int(ran == "two"))
+    left = "two" if ran == "one" else "one"
+    assert report.nodes[left].state == "skipped"
+    assert report.nodes[left].reason == "only if asked for"
+    CALLS.clear()
+    assert bench.run(graph).outputs["out"].meta == expected
+    assert not CALLS
+
+
+def test_a_branch_that_is_not_taken_has_no_part_in_the_key(bench: Bench) -> None:
+    first = bench.plan(choosing(True)).steps["switch"].key
+    graph = choosing(True)
+    graph.nodes["far"].inputs["a"] = graph_of({"x": ("Mix", {"a": 8})}).nodes["x"].inputs["a"]
+    assert bench.plan(graph).steps["switch"].key == first
+    graph.nodes["one"].inputs["a"] = graph.nodes["far"].inputs["a"]
+    assert bench.plan(graph).steps["switch"].key != first
+
+
+def test_a_branch_that_fails_fails_only_when_it_is_taken(bench: Bench) -> None:
+    graph = choosing({"param": "which"})
+    graph.nodes["two"].type = "Fragile"
+    graph.nodes["far"].inputs["a"] = graph_of({"x": ("Mix", {"a": 1})}).nodes["x"].inputs["a"]
+    assert bench.run(graph).state == "done"
+    report = bench.run(graph, values={"which": False})
+    assert report.nodes["two"].state == "failed"
+    assert report.nodes["switch"].state == "skipped"
+
+
+def test_both_sides_have_one_type(bench: Bench) -> None:
+    graph = choosing(True)
+    graph.nodes["two"].type = "Even"
+    (problem,) = bench.problems(graph)
+    assert (problem.code, problem.node, problem.input) == ("type_mismatch", "switch", "b")
+    assert "int" in problem.message
+    assert "bool" in problem.message
+
+
+def test_a_list_of_choices_chooses_for_each(bench: Bench) -> None:
+    report = bench.run(choosing([True, False, True]))
+    assert report.outputs["out"].meta == [3, 42, 3]
+    assert CALLS["switch[2]"] == 0, "equal to the first"
+
+
+def test_what_was_not_asked_for_is_not_there(bench: Bench) -> None:
+    report = bench.run(graph_of({"n": ("Forgetful", {"x": 3})}, {"o": "n.out"}))
+    problem = report.nodes["n"].problem
+    assert problem is not None
+    assert problem.code == "not_asked"
+    with pytest.raises(GraphError, match="asks"):
+        bench.run(graph_of({"n": ("Strange", {"x": 3})}, {"o": "n.out"}))

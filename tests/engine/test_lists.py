@@ -1,0 +1,236 @@
+"""Nodes that take one thing go through lists of it, each element on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from engine.errors import GraphError
+from engine.graph import Graph, GraphInput, Literal
+from engine.report import Report
+from engine.sweep import Sweep
+from tests.engine.small_nodes import CALLS, Bench, graph_of
+from tests.engine.wide_nodes import WIDE
+
+
+@pytest.fixture
+def bench() -> Bench:
+    CALLS.clear()
+    return Bench(registry=WIDE)
+
+
+def results(report: Report) -> dict[str, Any]:
+    return {name: packed.meta for name, packed in report.outputs.items()}
+
+
+def mixed(inputs: Mapping[str, Any], **more: Any) -> Graph:
+    nodes = {"mix": ("Mix", inputs), "double": ("Double", {"x": {"from": "mix.out"}})}
+    return graph_of({**nodes, **more}, {"out": "double.out"})
+
+
+def problems(bench: Bench, graph: Graph) -> list[tuple[str, str | None, str]]:
+    return [(problem.code, problem.node, problem.message) for problem in bench.problems(graph)]
+
+
+def test_a_list_is_gone_through_and_comes_out_as_one(bench: Bench) -> None:
+    report = bench.run(mixed({"a": [1, 2, 3]}))
+    assert results(report) == {"out": [6, 12, 18]}
+    assert {node: told.state for node, told in report.nodes.items() if "[" not in node} == {
+        "mix": "done",
+        "double": "done",
+    }
+
+
+def test_one_more_element_computes_one_element(bench: Bench) -> None:
+    bench.run(mixed({"a": [1, 2, 3]}))
+    CALLS.clear()
+    assert results(bench.run(mixed({"a": [3, 1, 9, 2]}))) == {"out": [18, 6, 54, 12]}
+    assert CALLS == {"mix[2]": 1, "double[2]": 1}
+
+
+def test_an_element_has_the_key_that_it_has_alone(bench: Bench) -> None:
+    bench.run(mixed({"a": 2}))
+    CALLS.clear()
+    bench.run(mixed({"a": [1, 2]}))
+    assert CALLS == {"mix[0]": 1, "double[0]": 1}
+
+
+def test_equal_elements_are_computed_once(bench: Bench) -> None:
+    assert results(bench.run(mixed({"a": [5, 5, 5]}))) == {"out": [30, 30, 30]}
+    assert CALLS == {"mix[0]": 1, "double[0]": 1}
+
+
+def test_an_empty_list_makes_an_empty_list(bench: Bench) -> None:
+    report = bench.run(mixed({"a": []}))
+    assert results(report) == {"out": []}
+    assert report.state == "done"
+    assert not CALLS
+
+
+def test_two_lists_go_side_by_side(bench: Bench) -> None:
+    assert results(bench.run(mixed({"a": [1, 2], "b": [10, 20], "salt": 1}))) == {"out": [108, 214]}
+
+
+def test_lists_of_different_lengths_are_a_problem_that_names_both(bench: Bench) -> None:
+    ((code, node, message),) = problems(bench, mixed({"a": [1, 2, 3], "b": [10, 20]}))
+    assert (code, node) == ("uneven_lists", "mix")
+    assert message == "takes 3 of 'a' and 2 of 'b', which cannot go side by side"
+
+
+def test_lists_cross_on_request(bench: Bench) -> None:
+    graph = mixed({"a": [1, 2, 3], "b": [10, 20]})
+    graph.nodes["mix"].lift = "cross"
+    assert results(bench.run(graph)) == {"out": [[2 * (3 * a + 5 * b) for b in (10, 20)] for a in (1, 2, 3)]}
+
+
+def test_lists_that_crossed_stay_aligned(bench: Bench) -> None:
+    """What was crossed with a list goes side by side with it, whichever comes first."""
+    rows = {"rows": ("Double", {"x": [1, 2]})}
+    graph = mixed({"a": {"from": "rows.out"}, "b": [10, 20, 30]}, **rows)
+    graph.nodes["mix"].lift = "cross"
+    graph.nodes["double"].type = "Mix"
+    graph.nodes["double"].lift = "cross"
+    graph.nodes["double"].inputs = {
+        "a": graph.nodes["double"].inputs["x"],
+        "b": graph.nodes["mix"].inputs["a"],
+    }
+    expected = [[3 * (3 * row + 5 * b) + 5 * row for b in (10, 20, 30)] for row in (2, 4)]
+    assert results(bench.run(graph)) == {"out": expected}
+
+
+def test_nested_lists_keep_their_shape(bench: Bench) -> None:
+    assert results(bench.run(mixed({"a": [[1, 2], [3], []]}))) == {"out": [[6, 12], [18], []]}
+
+
+def test_an_input_that_takes_a_list_gathers(bench: Bench) -> None:
+    graph = graph_of(
+        {"double": ("Double", {"x": [1, 2, 3]}), "sum": ("Sum", {"xs": {"from": "double.out"}})},
+        {"sum": "sum.out"},
+    )
+    assert results(bench.run(graph)) == {"sum": 12}
+    nested = graph_of(
+        {"double": ("Double", {"x": [[1, 2], [3]]}), "sum": ("Sum", {"xs": {"from": "double.out"}})},
+        {"sum": "sum.out"},
+    )
+    assert results(bench.run(nested)) == {"sum": [6, 6]}
+
+
+def test_a_single_thing_becomes_a_list_of_one_where_a_list_is_taken(bench: Bench) -> None:
+    graph = graph_of(
+        {"one": ("Double", {"x": 4}), "sum": ("Sum", {"xs": {"from": "one.out"}})}, {"s": "sum.out"}
+    )
+    assert results(bench.run(graph)) == {"s": 8}
+
+
+def test_a_list_that_is_made_is_gone_through(bench: Bench) -> None:
+    graph = graph_of(
+        {
+            "upto": ("Upto", {"n": 3}),
+            "double": ("Double", {"x": {"from": "upto.out"}}),
+            "sum": ("Sum", {"xs": {"from": "double.out"}}),
+        },
+        {"doubles": "double.out", "sum": "sum.out"},
+    )
+    assert results(bench.run(graph)) == {"doubles": [0, 2, 4], "sum": 6}
+    CALLS.clear()
+    assert results(bench.run(graph)) == {"doubles": [0, 2, 4], "sum": 6}
+    assert not CALLS
+    graph.nodes["upto"].inputs["n"] = Literal(2)
+    assert results(bench.run(graph)) == {"doubles": [0, 2], "sum": 2}
+    assert CALLS == {"upto": 1, "sum": 1}, "elements are known by what they are, not by the list around them"
+
+
+def test_lists_that_turn_out_uneven_fail_their_node_alone(bench: Bench) -> None:
+    graph = graph_of(
+        {
+            "upto": ("Upto", {"n": 3}),
+            "mix": ("Mix", {"a": {"from": "upto.out"}, "b": [1, 2]}),
+            "other": ("Double", {"x": {"from": "upto.out"}}),
+        },
+        {"mix": "mix.out", "other": "other.out"},
+    )
+    for _ in range(2):  # the second time the list is known before anything runs
+        report = bench.run(graph)
+        assert results(report) == {"other": [0, 2, 4]}
+        problem = report.nodes["mix"].problem
+        assert problem is not None
+        assert problem.code == "uneven_lists"
+        assert "3 of 'a' and 2 of 'b'" in problem.message
+
+
+def test_an_element_that_fails_takes_what_needs_it_and_nothing_else(bench: Bench) -> None:
+    graph = graph_of(
+        {
+            "fragile": ("Fragile", {"x": [1, 3, 5]}),
+            "double": ("Double", {"x": {"from": "fragile.out"}}),
+            "sum": ("Sum", {"xs": {"from": "double.out"}}),
+        },
+        {"sum": "sum.out"},
+    )
+    report = bench.run(graph)
+    states = {node: told.state for node, told in report.nodes.items()}
+    assert [states[f"double[{n}]"] for n in range(3)] == ["done", "skipped", "done"]
+    assert (states["fragile"], states["sum"]) == ("failed", "skipped")
+    problem = report.nodes["fragile"].problem
+    assert problem is not None
+    assert problem.node == "fragile[1]"
+
+
+def test_a_bad_element_is_named(bench: Bench) -> None:
+    ((code, node, message),) = problems(bench, mixed({"a": [1, "two"]}))
+    assert (code, node) == ("type_mismatch", "mix")
+    assert "'two'" in message
+    ((code, node, _),) = problems(bench, mixed({"a": [1, [2]]}))
+    assert (code, node) == ("type_mismatch", "mix")
+
+
+def swept() -> Graph:
+    graph = graph_of(
+        {
+            "mix": ("Mix", {"a": {"param": "p"}, "b": {"param": "q"}}),
+            "back": ("Mix", {"a": {"param": "q"}, "b": {"from": "mix.out"}}),
+        },
+        {"out": "back.out", "mix": "mix.out"},
+        {"p": GraphInput("int", 1, False), "q": GraphInput("int", 2, False)},
+    )
+    return graph
+
+
+def test_sweeps_combine_and_stay_aligned_with_themselves(bench: Bench) -> None:
+    for names in (("p", "q"), ("q", "p")):
+        values = {"p": Sweep((1, 2)), "q": Sweep((5, 6, 7))}
+        given = {name: values[name] for name in names}
+        report = bench.run(swept(), values=given)  # type: ignore[arg-type]
+        found = results(report)["out"]
+        for i, p in enumerate((1, 2)):
+            for j, q in enumerate((5, 6, 7)):
+                element = found[i][j] if names == ("p", "q") else found[j][i]
+                assert element == 3 * q + 5 * (3 * p + 5 * q)
+
+
+def test_what_a_sweep_does_not_reach_runs_once(bench: Bench) -> None:
+    graph = swept()
+    graph.nodes["mix"].inputs["b"] = Literal(9)
+    graph.nodes["back"].inputs["b"] = Literal(9)
+    bench.run(graph, values={"q": Sweep((5, 6, 7))})  # type: ignore[dict-item]
+    assert CALLS == {"mix": 1, "back[0]": 1, "back[1]": 1, "back[2]": 1}
+
+
+def test_a_sweep_is_checked_value_by_value(bench: Bench) -> None:
+    with pytest.raises(GraphError) as caught:
+        bench.run(swept(), values={"p": Sweep((1, "two"))})  # type: ignore[dict-item]
+    assert [problem.code for problem in caught.value.problems][:1] == ["invalid_value"]
+
+
+def test_ten_thousand_elements_are_gone_through(bench: Bench) -> None:
+    report = bench.run(mixed({"a": list(range(10_000))}))
+    assert results(report) == {"out": [6 * n for n in range(10_000)]}
+
+
+def test_too_many_elements_are_refused(bench: Bench) -> None:
+    graph = mixed({"a": list(range(400)), "b": list(range(400))})
+    graph.nodes["mix"].lift = "cross"
+    with pytest.raises(GraphError, match="more than 100,000 steps"):
+        bench.run(graph)
