@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from engine import source
 from engine.events import Event
 from engine.graph import Entry, From, Graph, Literal
+from engine.report import Report
 from engine.residency import Residency
-from engine.run import Report
 from engine.session import Session
 from nodes.checkpoints import EMBEDDED, checkpoint
 from nodes.lora import ApplyLoRA
@@ -358,7 +358,12 @@ def test_two_models_share_one_reading_of_a_lora(
     source_ = LoraFile(session.files.digest(loras / name), name)
     reads: list[Path] = []
     read: Callable[[Path], Any] = file.read
-    monkeypatch.setattr(file, "read", lambda path: reads.append(path) or read(path))
+
+    def counted(path: Path) -> Any:
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(file, "read", counted)
     for recipe in (Model(found, (LoraPatch(source_, 1.0),)), TextEncoder(found, (LoraPatch(source_, 0.2),))):
         session.residency.use(recipe, "cpu", session.files)
     assert len(reads) == 1
