@@ -83,7 +83,7 @@ class EncodePrompt(
         for remark in read.remarks:
             ctx.warn(str(remark))
         for tag in dict.fromkeys(read.tags):
-            ctx.warn(f"{tag} changes nothing here: apply it to the model with a node of its own")
+            ctx.warn(f"{tag} changes nothing here: take model, encoder and prompt through ApplyTags first")
         first = read.parts[0]
         plain = len(read.parts) == 1 and len(first.encodings) == 1 and first.weight == 1
         out = Conditioning(first.encodings[0], read.used, () if plain else read.parts, read.pooled)
