@@ -69,8 +69,12 @@ class Cached:
         Args:
             steps: those of the plan.
         """
-        reused = Counter(step.bound.type.id for step in steps if step.action == "reuse")
-        return reused + self._answered
+        reused = [step.bound.type for step in steps if step.action == "reuse"]
+        types = {id(node_type): node_type for node_type in reused}
+        found = self._answered.copy()
+        for number, count in Counter(map(id, reused)).items():  # to spell out the name of each takes longer
+            found[types[number].id] += count
+        return found
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
         """Keep the result."""
