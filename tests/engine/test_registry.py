@@ -270,11 +270,11 @@ class Palette(Value, wire="acme/Palette"):
     def unpack(cls, meta, parts):
         return cls(tuple(meta))
 
-class Make(Node):
+class MakeColours(Node):
     def run(self, ctx: Context) -> Palette:
         return Palette(("red", {second!r}))
 
-class Count(Node):
+class CountColours(Node):
     palette: Palette
     def run(self, ctx: Context) -> int:
         return len(self.palette.names) + {more}
@@ -284,8 +284,8 @@ COUNT = {
     "safelight": 1,
     "outputs": {"out": {"from": "count.out"}},
     "nodes": {
-        "make": {"type": "Make@1", "inputs": {}},
-        "count": {"type": "Count@1", "inputs": {"palette": {"from": "make.out"}}},
+        "make": {"type": "MakeColours@1", "inputs": {}},
+        "count": {"type": "CountColours@1", "inputs": {"palette": {"from": "make.out"}}},
     },
 }
 

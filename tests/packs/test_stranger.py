@@ -61,7 +61,7 @@ def test_a_value_of_its_own_goes_to_disk_and_comes_back(home: Path) -> None:
 def test_lists_map_and_gather_and_one_more_element_computes_one(home: Path) -> None:
     def chord(by: list[int]) -> dict[str, Any]:
         up = node("Transpose@2", tune=FROM, by={"from": "by.out"})
-        listed = {"type": "Numbers@1", "inputs": {"numbers": by}}
+        listed = {"type": "StrangeNumbers@1", "inputs": {"numbers": by}}
         return graph(
             {"by": listed, "up": up, "all": node("Harmonize@1", tunes={"from": "up.out"})}, "all.out"
         )
@@ -70,7 +70,7 @@ def test_lists_map_and_gather_and_one_more_element_computes_one(home: Path) -> N
 from engine.context import Context
 from engine.node import Node
 
-class Numbers(Node):
+class StrangeNumbers(Node):
     """Some numbers."""
 
     numbers: list[int]
