@@ -24,7 +24,6 @@ from engine.node import Node
 from engine.registry import Registry
 from engine.report import Report
 from engine.session import Session
-from engine.store.memory import Memory
 from engine.trace import LANES, THREADS, WAITS, Trace
 from engine.watch import Watch
 from tests.engine.small_nodes import Lane, Mix, graph_of
@@ -117,9 +116,8 @@ Events = list[dict[str, Any]]
 
 def traced(home: Path, nodes: Nodes, *, workers: int = 4) -> tuple[Events, Report]:
     """The events of one run, and its report."""
-    found = settings_.load(home, workers=workers)
+    found = settings_.load(home, workers=workers, disk_budget=0)
     with Session(found, registry=REGISTRY) as session:
-        session.store = Memory(1 << 20)  # type: ignore[assignment]
         with Watch(measured := Measured("cpu")) as watch:
             watch.add(Trace(home / "trace.json", "cpu", measured, pytest.fail))
             report = session.walk(session.plan(graph_of(nodes)), watch, watch)
