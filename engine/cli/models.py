@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,8 @@ def models(
 
     with request.session(home) as session:
         # Facts of files are kept in the store; in a home that was never used there is none to keep them in.
-        session.settings.store_folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            session.settings.store_folder.mkdir(parents=True, exist_ok=True)
         try:
             rows = [row for pack in offered() for row in pack.listed(session.files, kind, model)]
         except NodeError as error:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from .archive import content, members
@@ -52,7 +53,8 @@ def _give_up_rights(files: int) -> None:
         resource.RLIMIT_NPROC: 0,
         resource.RLIMIT_NOFILE: 0,  # what is open stays open; nothing else can be, no socket either
     }.items():
-        resource.setrlimit(limit, (most, most))
+        with suppress(ValueError, OSError):  # a system that does not know this limit, or has a lower one
+            resource.setrlimit(limit, (most, most))
 
 
 def _described(file: io.FileIO) -> dict[str, Any]:
