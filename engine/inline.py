@@ -96,6 +96,7 @@ class _Inliner:
         self._done = Inlined({}, {})
         self._stands: dict[From, Binding] = {}
         self._files: dict[Path, Graph] = {}
+        self._circles: set[str] = set()
 
     def inlined(self, graph: Graph, around: Around | None) -> Inlined:
         done = self._done
@@ -196,7 +197,7 @@ class _Inliner:
         if path not in self._files:
             self._files[path] = self._read(kind, folder)
         found = self._files[path]
-        return found, None, path.resolve()
+        return found, None, (found.folder or path.parent) / path.name
 
     def _params(self, node: str, entry: Entry, inner: Graph) -> Iterator[tuple[str, Binding]]:
         for name in entry.inputs:
@@ -245,7 +246,12 @@ class _Inliner:
             binding = self._stands[binding]
             if isinstance(binding, From):
                 if binding in seen:
-                    return REPORTED  # a circle of nodes that are off: nothing ever enters it
+                    if binding.node not in self._circles:
+                        message = "runs in a circle of nodes that are off, so nothing ever comes out of it"
+                        problem = Problem("cycle", message, binding.node, hint="remove one of the wires")
+                        self._done.problems.append(problem)
+                    self._circles.update(end.node for end in seen)
+                    return REPORTED
                 seen.add(binding)
         return binding
 

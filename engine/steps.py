@@ -183,9 +183,17 @@ class Steps:
         return step_key(step.bound.signature, node_type, wires, world, self._device)
 
     def leads(self, step: Step) -> Step:
-        """The step that computes what has this step's key: itself, or an equal one."""
+        """The step that computes what has this step's key: itself, or an equal one.
+
+        Raises:
+            NodeError: that is the very step whose node returned the graph that this one is in.
+        """
         assert step.key is not None
-        return self.leaders.setdefault(step.key, step)
+        leader = self.leaders.setdefault(step.key, step)
+        if leader is not step and step.id.startswith(f"{leader.id}/"):
+            hint = "give the node in the graph other inputs, such as a count that goes down"
+            raise NodeError("returned a graph that comes down to itself", hint=hint, code="recursion")
+        return leader
 
     def _source(self, name: str, link: From, around: Step | None) -> Source:
         if link.node == OUTSIDE and around is not None:
