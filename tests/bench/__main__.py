@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import cached_rerun, engine_overhead, memory, new_process, peers, text_to_image
+from tests.bench import cached_rerun, engine_overhead, memory, new_process, peers, prompts, text_to_image
 from tests.bench.bench import BENCHES, Row, rows_of
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "memory",
     "new_process",
     "peers",
+    "prompts",
     "text_to_image",
 ]  # register themselves
 
