@@ -109,8 +109,12 @@ def _read(path: Path, identity: Identity, line: bytes) -> Tensors | BadFileError
         return Tensors(path, identity, answer["format"], entries, {}, tree)
     except (GraphError, KeyError, TypeError, ValueError, IndexError):
         return _bad(path, "bad_pickle", "cannot be made sense of")
-    except BadFileError as error:
-        return error
+    except _TwiceError as error:
+        return _bad(path, "bad_pickle", f"leads to two tensors by one name, {str(error)[:80]!r}")
+
+
+class _TwiceError(Exception):
+    """Two ways through a tree spell alike, such as `a.b` and `b` in `a`."""
 
 
 def _run(size: int, start: int, deflated: int, whole: int) -> Run:
@@ -147,7 +151,7 @@ def _tree(item: Any, laid: list[Entry], entries: dict[str, Entry], name: str, *,
     ((kind, value),) = item.items()
     if kind == "tensor":
         if name in entries:
-            raise ValueError
+            raise _TwiceError(name)
         entries[name] = laid[value]
         return Named(name)
     if kind == "float":
