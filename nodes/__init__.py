@@ -15,13 +15,11 @@ from nodes.lora import ApplyLoRA
 from nodes.metadata import annotate
 from nodes.prompt import EncodePrompt
 from nodes.prompt_tags import ApplyTags
-from nodes.prompt_tags import ApplyTags
 from nodes.save_model import SaveModel
 
 __all__ = [
     "ApplyHypernetwork",
     "ApplyLoRA",
-    "ApplyTags",
     "ApplyTags",
     "Decode",
     "Denoise",
