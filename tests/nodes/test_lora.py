@@ -90,6 +90,18 @@ def problem(report: Report) -> str:
 
 
 @pytest.mark.slow
+def test_two_loras_act_side_by_side(session: Session) -> None:
+    made = source.load(GRAPHS / "lora_stack.json")
+    session.files.beside = GRAPHS
+    for colour in (0.0, 1.0):
+        for shape in (0.0, 1.0):
+            report = session.run(made, {"colour": colour, "shape": shape, "steps": 12})
+            seen = look(pillow.fromarray(output(report).pixels[0]))
+            wanted = ("blue" if colour else "red", "star" if shape else "circle", "yellow")
+            assert (seen.colour, seen.shape, seen.background) == wanted
+
+
+@pytest.mark.slow
 def test_a_lora_turns_red_things_blue_and_leaves_the_others(session: Session) -> None:
     made = graph({"lora": str(RECOLOUR), "weight": 1.0})
     for prompt, colour in ((PROMPT, "blue"), ("a green heart on a white background", "green")):

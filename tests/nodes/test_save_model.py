@@ -73,7 +73,8 @@ def test_diffusers_loads_a_saved_file_with_the_patched_weights(
     found = checkpoint(session.files, EMBEDDED)
     base = {"unet": Model(found), "text_encoder": TextEncoder(found)}
     for part, recipe in recipes.items():
-        ours, plain = (session.residency.use(one, "cpu", session.files) for one in (recipe, base[part]))
+        pair: list[Any] = [recipe, base[part]]
+        ours, plain = (session.residency.use(one, "cpu", session.files) for one in pair)
         ours, plain = (getattr(one, "encoder", one).state_dict() for one in (ours, plain))
         theirs = getattr(pipeline, part).state_dict()
         assert theirs.keys() - {"embeddings.position_ids"} == ours.keys() - {"embeddings.position_ids"}

@@ -1,8 +1,8 @@
-"""Makes the LoRA of the example graph: `python -m nodes.sd.tiny.recolour FILE` turns red things blue.
+"""Makes the LoRAs of the example graph: `python -m nodes.sd.tiny.swap red blue FILE` draws red things blue.
 
 No picture and no training is needed. A linear map is fitted, by least squares, that takes the text encoder's
-rows of captions with "red" to those of the same captions with "blue", and leaves other captions alone. Cut to
-a low rank, it goes before the keys and values of each cross attention as a LoRA.
+rows of captions with one word to those of the same captions with the other, and leaves other captions alone.
+Cut to a low rank, it goes before the keys and values of each cross attention as a LoRA.
 """
 
 from __future__ import annotations
@@ -21,15 +21,21 @@ from nodes.sd.tiny.parts import WEIGHTS
 from nodes.sd.tiny.scenes import COLOURS, POSITIONS, SHAPES
 from nodes.sd.weights import load_text_encoder, load_tokenizer, load_unet
 
-FROM, TO = "red", "blue"
 RANK = 8
 CAPTIONS = 160
 FOLLOWING = 24
 """Rows after the first that count; further ones are padding."""
 
 
-def main(path: Path) -> None:
-    """Make the file."""
+def main(word: str, other: str, path: Path) -> None:
+    """Make a LoRA that draws one word of the captions, a colour or a shape, as another of its kind.
+
+    Raises:
+        ValueError: the words are not two colours or two shapes.
+    """
+    kind = next((words for words in (tuple(COLOURS), SHAPES) if {word, other} <= set(words)), None)
+    if kind is None:
+        raise ValueError(f"{word} and {other} are not two colours, nor two shapes")
     torch.manual_seed(0)
     folder = describe_folder(WEIGHTS)
     encoder, tokenizer = load_text_encoder(folder), load_tokenizer(folder)
@@ -40,11 +46,11 @@ def main(path: Path) -> None:
             return encode(encoder, ids)[:, :FOLLOWING].flatten(0, 1).double()
 
     drawn = random.Random(0)
-    others = [colour for colour in COLOURS if colour != FROM]
-    frames = [_caption(drawn, drawn.choice(others)) for _ in range(CAPTIONS)]
-    source = rows([frame.format(FROM) for frame in frames])
-    target = rows([frame.format(TO) for frame in frames])
-    still = rows([frame.format(drawn.choice(others)) for frame in frames])
+    rest = [one for one in kind if one != word]
+    frames = [_caption(drawn, kind is not SHAPES, word) for _ in range(CAPTIONS)]
+    source = rows([frame.format(word) for frame in frames])
+    target = rows([frame.format(other) for frame in frames])
+    still = rows([frame.format(drawn.choice(rest)) for frame in frames])
     change = _fit(torch.cat([source, still]), torch.cat([target - source, torch.zeros_like(still)]))
     left, sizes, right = torch.linalg.svd(change)
     left, right = left[:, :RANK] * sizes[:RANK], right[:RANK]
@@ -58,31 +64,34 @@ def main(path: Path) -> None:
             tensors[f"{key}.lora_down.weight"] = right.to(torch.float16).contiguous()
             tensors[f"{key}.alpha"] = torch.tensor(float(RANK), dtype=torch.float16)
     metadata = {
-        "ss_output_name": "red-to-blue",
+        "ss_output_name": f"{word}-to-{other}",
         "ss_base_model_version": "sd_v1",
         "ss_network_dim": str(RANK),
         "ss_network_alpha": str(RANK),
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "stable-diffusion-v1/lora",
-        "modelspec.title": "Red to blue, for safelight-tiny",
+        "modelspec.title": f"{word} to {other}, for safelight-tiny",
         "modelspec.license": "Apache-2.0",
-        "modelspec.trigger_phrase": FROM,
+        "modelspec.trigger_phrase": word,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata)
 
 
-def _caption(drawn: random.Random, background: str) -> str:
-    shape, position = drawn.choice(SHAPES), drawn.choice(list(POSITIONS))
-    place = drawn.choice(("", f" at the {position}"))
-    return f"a {{}} {shape}{place} on a {background} background"
+def _caption(drawn: random.Random, coloured: bool, word: str) -> str:
+    """A caption with a gap for a colour, or else for a shape; the word stands nowhere else in it."""
+    colours = [colour for colour in COLOURS if colour != word]
+    first = f"a {{}} {drawn.choice(SHAPES)}" if coloured else f"a {drawn.choice(colours)} {{}}"
+    place = drawn.choice(("", f" at the {drawn.choice(list(POSITIONS))}"))
+    return f"{first}{place} on a {drawn.choice(colours)} background"
 
 
 def _fit(inputs: Tensor, outputs: Tensor) -> Tensor:
     """The matrix M of least squares with M·input ≈ output, leaning to small numbers."""
     ridge = 1e-3 * inputs.square().sum(0).mean() * torch.eye(inputs.shape[1], dtype=inputs.dtype)
-    return torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ outputs).T
+    solved: Tensor = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ outputs)
+    return solved.T
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
