@@ -193,3 +193,22 @@ def found(files: Files, given: str = "") -> tuple[list[EmbeddingFile], list[str]
             if its.message:
                 problems.append(f"{file.name} {its.message}")
     return kept, problems
+
+
+def meant(files: Files, chosen: Sequence[EmbeddingFile], text: str) -> list[EmbeddingFile]:
+    """Those of some embeddings that a text means, and those that claim the same words.
+
+    Args:
+        files: knows what is in them.
+        chosen: the embeddings at hand.
+        text: prompts as they were typed, in any dialect: signs that one of them takes for itself are looked
+            past, so rather too many are found than too few.
+    """
+    from nodes.sd.prompts.triggers import find
+
+    catalogue = Embeddings(tuple(chosen)).catalogue(files, {})
+    numbers: set[int] = set()
+    for spelt in (text, text.replace("\\", "")):  # in a prompt, brackets of a name are escaped
+        for trigger in find(spelt, catalogue):
+            numbers |= catalogue.meant(trigger.trigger, spelt[trigger.start : trigger.end])
+    return [chosen[number] for number in sorted(numbers)]

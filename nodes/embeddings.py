@@ -12,9 +12,9 @@ from engine.errors import NodeError
 from engine.files import Files
 from engine.node import Node
 from engine.values import Json
-from engine.widgets import FileIn
+from engine.widgets import FileIn, Text
 from nodes.embedding import Embedding
-from nodes.embedding_files import KIND, EmbeddingFile, Embeddings, found
+from nodes.embedding_files import KIND, EmbeddingFile, Embeddings, found, meant
 from nodes.values import TextEncoder
 
 _TOLD = 5
@@ -33,6 +33,11 @@ class LoadEmbeddings(Node, category="load", passes={"out": "encoder"}):
     of the settings. With one named, changes to the others redo no picture."""
     embedding: Embedding | None = None
     """An embedding that was made in this graph; with it, files are taken only if `files` names them."""
+    prompt: Text = ""
+    """Wire the prompts here, too, and only the embeddings that they mean are taken: whatever else happens to
+    the folder redoes no picture then. Empty, with `negative` empty, takes all."""
+    negative: Text = ""
+    """The negative prompt, likewise."""
 
     def fingerprint(self, files: Files) -> Json:
         """The names and digests of the files: new, changed and removed ones make another text encoder."""
@@ -45,7 +50,7 @@ class LoadEmbeddings(Node, category="load", passes={"out": "encoder"}):
         if len(problems) > _TOLD:
             ctx.warn(f"not used: {len(problems) - _TOLD} more; safelight models --kind embedding lists them")
         made = () if self.embedding is None else (self.embedding,)
-        if not chosen and not made:
+        if not chosen and not made and not self.prompt and not self.negative:
             looked = self.files or ", ".join(map(str, ctx.files.folders(KIND)))
             ctx.warn(f"there are no embeddings in {looked}")
         return replace(self.encoder, embeddings=self.encoder.embeddings + Embeddings(tuple(chosen), made))
@@ -53,7 +58,11 @@ class LoadEmbeddings(Node, category="load", passes={"out": "encoder"}):
     def _found(self, files: Files) -> tuple[list[EmbeddingFile], list[str]]:
         if self.embedding is not None and not self.files:
             return [], []
-        return found(files, self.files)
+        chosen, problems = found(files, self.files)
+        if not self.prompt and not self.negative:
+            return chosen, problems
+        # What cannot be used is told by whoever means it.
+        return meant(files, chosen, f"{self.prompt}\n{self.negative}"), []
 
 
 class OpenEmbedding(Node, category="load", libraries=("torch",)):

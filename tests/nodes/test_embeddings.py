@@ -187,6 +187,33 @@ def test_with_a_file_named_the_others_redo_nothing(
     assert ran(session.run(graph)) == set()
 
 
+def test_with_the_prompts_wired_only_what_they_mean_redoes_anything(
+    open_session: Callable[[], Session], folder: Path, red: Tensor
+) -> None:
+    for name in ("ruby", "gem (old)", "other"):
+        torch.save(a1111(red, name=name), folder / f"{name}.pt")
+    written = "a <ruby> circle, gem \\(old\\)"
+    inputs: dict[str, Binding] = {"encoder": From("model", "encoder"), "prompt": Literal(written)}
+    text: dict[str, Binding] = {"encoder": From("words", "out"), "prompt": Literal(written)}
+    nodes = {"words": Entry("LoadEmbeddings@1", inputs), "text": Entry("EncodePrompt@2", text)}
+    graph = Graph({**GRAPH.nodes, **nodes}, {}, GRAPH.outputs)
+    session = open_session()
+    first = output(session.run(graph)).embeddings
+    assert torch.equal(first, encoded(session, plain(session), "a red circle, red")[0])
+    torch.save(a1111(-red), folder / "other.pt")
+    torch.save(a1111(-red), folder / "new.pt")
+    (folder / "junk.pt").write_bytes(b"junk")
+    assert ran(session.run(graph)) == set()
+    torch.save(a1111(-red), folder / "gem (old).pt")
+    again = session.run(graph)
+    assert ran(again) == {"words", "text"}
+    assert not torch.equal(output(again).embeddings, first)
+    (folder / "ruby.pt").unlink()
+    events: list[Event] = []
+    session.run(graph, emit=events.append)
+    assert any("<ruby>" in line for line in warnings(events))
+
+
 def test_a_named_file_that_is_no_embedding_is_refused(session: Session, folder: Path) -> None:
     torch.save({"lora_unet_x.lora_up.weight": torch.zeros(2, 2)}, folder / "x.pt")
     with pytest.raises(NodeError, match=r"x\.pt is a lora, not an embedding"):

@@ -159,6 +159,12 @@ class Catalogue:
                 found[number].append(text)
         return found
 
+    def meant(self, trigger: str, written: str) -> set[int]:
+        """The numbers of the sources that a trigger stands for, or that claim what was written as well."""
+        held = self._held[trigger]
+        others = [other for name, other in held.clashes if name.casefold() == written.casefold()]
+        return held.sources.union(*(self._held[other].sources for other in others))
+
     def digests(self, trigger: str) -> tuple[str, ...]:
         """The digests of the bytes that a trigger stands for."""
         return self._held[trigger].digests
