@@ -30,6 +30,7 @@ from engine.store.reader import Reader
 from engine.store.store import Result
 
 _PATIENCE = 0.05  # seconds to wait for others before the log stays as long as it is
+_MOST_LOGS = 3  # how long it may grow meanwhile, in logs of the usual length
 
 
 class Index:
@@ -69,9 +70,13 @@ class Index:
     def writing(self) -> Iterator[None]:
         """One transaction, alone among all threads and processes; nothing of it stays if it fails."""
         with self._lock:
+            self._wait_for_log()
             with transaction(self._writer):
                 yield
-            self._shorten_log()
+            now = time.monotonic()
+            if now >= self._not_before and _size(self._log) > self.log_bytes:
+                if not self._shorten_log(_PATIENCE):
+                    self._not_before = now + 2 * _PATIENCE
 
     def kept(self) -> int:
         """What the index and the blobs that it knows take, in bytes, once this transaction is over."""
@@ -235,23 +240,28 @@ class Index:
                 faults.at("index.checkpoint")
             self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def _shorten_log(self) -> None:
-        """Bring home a log that is too long, and begin it again.
+    def _wait_for_log(self) -> None:
+        """Write nothing while the log is far too long; somebody is bringing it home, or this one does."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while _size(self._log) > _MOST_LOGS * self.log_bytes and not self._shorten_log(_PATIENCE):
+            if time.monotonic() > deadline:
+                raise _locked("somebody reads it without end, and its log is too long already")
+            time.sleep(0.002)
+
+    def _shorten_log(self, patience: float) -> bool:
+        """Bring the log home and begin it again, if others leave room for that soon enough; says whether.
 
         SQLite would do so by itself only at a moment when nobody reads or writes, and under several busy
         processes that is never.
         """
-        now = time.monotonic()
-        if now < self._not_before or _size(self._log) <= self.log_bytes:
-            return
         with suppress(sqlite3.Error):  # what was written is written, whether the log is long or short
-            self._writer.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
+            self._writer.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
             try:
-                (busy, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                busy: int = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                return not busy
             finally:
                 self._writer.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-            if busy:
-                self._not_before = now + 2 * _PATIENCE
+        return False
 
     def doomed(self) -> list[str]:
         """The files to delete; whoever deletes them calls `undoom` in the same transaction."""
@@ -283,6 +293,12 @@ class Index:
 
     def _number(self, statement: str) -> int:
         return int(self._writer.execute(statement).fetchone()[0])
+
+
+def _locked(why: str) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(why)
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
 
 
 def _size(path: str) -> int:

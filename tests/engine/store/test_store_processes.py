@@ -138,7 +138,7 @@ def test_what_killed_processes_left_is_within_the_budget_too() -> None:
         for child in children:
             child.kill()
             child.communicate()
-        assert budget / 3 < most <= budget
+        assert budget / 8 < most <= budget
         disk = Disk(store, budget, pytest.fail)
         assert disk.verify() == []
         disk.save("new", result_of(2))
@@ -167,17 +167,18 @@ def test_reading_while_another_process_evicts_and_clears() -> None:
         assert other.stdout is not None
         assert other.stdout.readline().startswith("ready")
         disk = Disk(folder / "store", budget, pytest.fail)  # nothing of this is damage
-        found = missed = 0
-        for n in range(600):
+        found = missed = n = 0
+        while n < 300 or (n < 10_000 and missed < 5):
             disk.save(key(n), result_of(n))
             disk.flush()
             for m in range(max(n - 5, 0), n + 1):
                 loaded = disk.load(key(m))
                 assert loaded in (None, result_of(m))
                 found, missed = found + (loaded is not None), missed + (loaded is None)
+            n += 1
         assert disk.verify() == []
         disk.close()
         other.kill()
         other.communicate()
         assert found > 100
-        assert missed > 5
+        assert missed >= 5
