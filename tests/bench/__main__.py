@@ -15,12 +15,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import cached_rerun, engine_overhead, memory, new_process, peers, prompts, text_to_image
+from tests.bench import (
+    cached_rerun,
+    engine_overhead,
+    lora,
+    memory,
+    new_process,
+    peers,
+    prompts,
+    text_to_image,
+)
 from tests.bench.bench import BENCHES, Row, rows_of
 
 __all__ = [
     "cached_rerun",
     "engine_overhead",
+    "lora",
     "memory",
     "new_process",
     "peers",

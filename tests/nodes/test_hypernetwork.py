@@ -51,7 +51,8 @@ def formula(state: dict[str, Tensor], x: Tensor, inner: Any = None, outer: Any =
     same = lambda value: value  # noqa: E731
     (w1, b1), (w2, b2) = list(zip(*[iter(t.double() for t in state.values())] * 2, strict=True))
     hidden = (inner or same)(x.double() @ w1.T + b1)
-    return x.double() + (outer or same)(hidden @ w2.T + b2)
+    whole: Tensor = x.double() + (outer or same)(hidden @ w2.T + b2)
+    return whole
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,8 @@ def test_two_in_a_row_and_over_a_lora(session: Session, home: Path) -> None:
 
 def with_hypernetwork(**inputs: Any) -> Graph:
     made = graph()
-    links = {"model": From("model", "model"), **{key: Literal(value) for key, value in inputs.items()}}
+    links: dict[str, Any] = {"model": From("model", "model")}
+    links |= {key: Literal(value) for key, value in inputs.items()}
     made.nodes["hyper"] = Entry("ApplyHypernetwork@1", links)
     made.nodes["denoise"].inputs["model"] = From("hyper", "out")
     return made
