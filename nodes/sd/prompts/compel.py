@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyparsing
@@ -23,7 +24,7 @@ from nodes.sd.prompts.spelling import ROOM, Place, Speller
 from nodes.sd.prompts.tags import Tag
 from nodes.sd.prompts.timeline import PromptPart
 
-LONGEST = 4_000
+LONGEST = 2_000
 """Characters of a prompt; compel's parser takes seconds for more."""
 
 DEEPEST = 20
@@ -82,10 +83,11 @@ def _parsed(prompt: str) -> Any:
             f"This prompt is {len(prompt):,} characters long; compel reads {LONGEST:,} at most."
         )
     depth = 0
-    for at, sign in enumerate(prompt):
-        depth += (sign == "(") - (sign == ")")
+    for sign in re.finditer(r"\\.|[()]", prompt, re.DOTALL):
+        depth += (sign[0] == "(") - (sign[0] == ")")
         if depth > DEEPEST:
-            raise PromptError(f"More than {DEEPEST} brackets are open at character {at + 1}; close some.")
+            at = sign.start() + 1
+            raise PromptError(f"More than {DEEPEST} brackets are open at character {at}; close some.")
     try:
         return Compel.parse_prompt_string(prompt)
     except (pyparsing.ParseException, PromptParser.ParsingException, ValueError, RecursionError) as error:

@@ -25,6 +25,7 @@ PROMPTS = [
     '("a red circle", "a blue star").blend(0.7, -0.3, no_normalize)',
     '("a red circle", "a blue star").and(1, 0.5)',
     r"a \(red\) circle, \"so\"",
+    r"a " + r"\(" * 30,
     "a red circle on blue. " * 20,
     ", ".join(["a (red)1.2 circle"] * 25),
 ]
@@ -106,7 +107,7 @@ def test_what_compel_does_not_do_is_told(read_as: Encode) -> None:
     [
         ('("a", "b").blend(1)', "compel cannot read this prompt"),
         ("(" * 30, "More than 20 brackets are open at character 21"),
-        ("a " * 2001, "4,002 characters long; compel reads 4,000"),
+        ("a " * 1001, "2,002 characters long; compel reads 2,000"),
     ],
 )
 def test_what_compel_cannot_read_is_refused(read_as: Encode, prompt: str, reason: str) -> None:

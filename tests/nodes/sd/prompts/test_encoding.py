@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -204,6 +205,31 @@ def test_triggers_are_words_of_any_kind_but_never_inside_words(
     assert torch.equal(
         rows(read_as("mignon", dialect="comfy", triggers=known)), rows(read_as("mignon", dialect="comfy"))
     )
+
+
+def test_only_a_trigger_changes_anything_and_nothing_before_it(
+    read_as: Encode, vectors_of: VectorsOf
+) -> None:
+    known = Words({"<x>": vectors_of("blue"), "never": torch.full((3, 64), 9.0)})
+    assert torch.equal(rows(read_as("a red circle", triggers=known)), rows(read_as("a red circle")))
+    plain, taught = rows(read_as("a red circle")), rows(read_as("a <x> circle", triggers=known))
+    assert torch.equal(plain[:, :2], taught[:, :2])
+    assert not torch.isclose(plain[:, 2], taught[:, 2]).all()
+
+
+def test_half_precision_is_weighted_in_full(
+    encoder: Any, tokenizer: Any, read_as: Encode, vectors_of: VectorsOf
+) -> None:
+    half = copy.deepcopy(encoder).half()
+    known = Words({"<x>": vectors_of("blue star")})
+    for dialect in ("a1111", "comfy"):
+        prompt = "a (<x>:1.4) on (red:0.6)"
+        settings = Settings(dialect=dialect, triggers=known)
+        with torch.no_grad():
+            found = rows(encode(prompt, tokenizer, half, settings))
+        expected = rows(read_as(prompt, dialect=dialect, triggers=known))
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, expected, rtol=0.02, atol=0.05)
 
 
 def test_an_embedding_of_16_vectors_leaves_59_places(read_as: Encode) -> None:
