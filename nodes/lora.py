@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
@@ -16,7 +16,7 @@ from engine.node import Node
 from engine.values import Json
 from engine.widgets import FileIn, Range, Widget
 from nodes.sd.lora import blocks as block_weights
-from nodes.sd.lora.describe import names_of
+from nodes.sd.lora.describe import alias_of, names_of
 from nodes.sd.lora.patch import KIND, LoraFile, LoraPatch
 from nodes.values import Model, TextEncoder
 
@@ -191,14 +191,25 @@ def from_tag(tag: Mapping[str, Any]) -> Choice:
 
 
 def located(files: Files, name: str) -> str:
-    """The name of a LoRA's file out of what a person calls it: with or without its suffix and sub-folder.
+    """The name of a LoRA's file out of what a person calls it.
+
+    That is its name with or without suffix and sub-folder, or what its maker called it, if no other file is
+    called so (A1111).
 
     Raises:
-        NodeError: there is none, or several in different sub-folders go by this name.
+        NodeError: several in different sub-folders go by this name.
     """
     if files.inside(KIND, name) is not None or Path(name).suffix.lower() in _SUFFIXES:
         return name
-    found = sorted({path for folder in files.folders(KIND) for path in _stems(folder, name)})
+    there = sorted(
+        {
+            (path.relative_to(folder).as_posix(), path)
+            for folder in map(Path, files.folders(KIND))
+            for suffix in _SUFFIXES
+            for path in folder.rglob(f"*{suffix}")
+        }
+    )
+    found = [inner for inner, path in there if name in (path.stem, str(Path(inner).with_suffix("")))]
     if len(found) > 1:
         hint = "say which, with its sub-folder and suffix"
         raise NodeError(
@@ -207,16 +218,21 @@ def located(files: Files, name: str) -> str:
             input="lora",
             code="ambiguous_name",
         )
-    return found[0] if found else name
+    if not found:
+        found = [inner for inner, path in there if _alias(path) == name]
+    return found[0] if len(found) == 1 else name
 
 
-def _stems(folder: Path, name: str) -> Iterator[str]:
-    for suffix in _SUFFIXES:
-        if folder.is_dir():
-            for path in folder.rglob(f"*{suffix}"):
-                inner = path.relative_to(folder)
-                if name in (path.stem, inner.with_suffix("").as_posix()):
-                    yield inner.as_posix()
+def _alias(path: Path) -> str:
+    from nodes.sd.formats.bad_file import BadFileError
+    from nodes.sd.formats.read import read_tensors
+
+    if path.suffix != ".safetensors":
+        return ""
+    try:
+        return alias_of(read_tensors(path).metadata)
+    except BadFileError:
+        return ""
 
 
 def _over(recipe: R, patch: LoraPatch) -> R:

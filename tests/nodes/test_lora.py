@@ -298,6 +298,8 @@ def test_a_name_is_found_without_its_suffix_and_told_apart_by_its_folder(
     small(loras / "pens", "black.safetensors", text_lora(50))
     report = session.run(graph({"lora": "black"}))
     assert "2 LoRAs go by the name" in problem(report)
+    small(loras, "v2-final.safetensors", text_lora(), {"ss_output_name": "inky"})
+    assert np.array_equal(drawn(session, graph({"lora": "inky"})), stem)
     report = session.run(graph({"lora": "gone"}))
     assert "gone" in problem(report)
 
