@@ -1,6 +1,7 @@
 """Writes `nodes/formats.md` out of comparisons that really ran: `python -m tests.nodes.matrix`.
 
-It runs the tests that tell of one; those against peft need it installed, and their rows are missing otherwise.
+It runs the tests that tell of one; those against peft need it installed, and their rows are missing
+otherwise.
 """
 
 from __future__ import annotations
