@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from engine import conversions, packs
 from engine.broken_pack import broken_module, broken_pack, names_in, no_node, place_of, unreadable
@@ -19,6 +20,9 @@ from engine.packs import Pack
 from engine.stamps import Stamps
 from engine.values import Json
 from engine.wires import Wire
+
+if TYPE_CHECKING:
+    from engine.foreign import ImportGraph
 
 GROUP = "safelight.nodes"
 
@@ -179,7 +183,8 @@ class Registry:
                 table.problems.append(loaded.problem)
             if loaded.pack.module is not None:
                 table.take(loaded.types, loaded.pack.module, loaded.pack)
-        self.types, self.problems, self.annotators = table.types, table.problems, table.annotators
+        self.types, self.problems = table.types, table.problems
+        self.annotators, self.importers = table.annotators, table.importers
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,15 +228,17 @@ class _Table:
     types: dict[str, NodeType] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     annotators: list[Annotate] = field(default_factory=list)
+    importers: list[ImportGraph] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     """Where each type is declared, in words."""
 
     def copy(self) -> _Table:
         """The same, to be added to."""
-        return _Table(dict(self.types), [*self.problems], [*self.annotators], dict(self.origins))
+        lists = [*self.problems], [*self.annotators], [*self.importers]
+        return _Table(dict(self.types), *lists, dict(self.origins))
 
     def take(self, types: Iterable[NodeType], module: ModuleType, pack: Pack | None = None) -> None:
-        """Take in what a module offers: node types, and its `annotate` if it has one."""
+        """Take in what a module offers: node types, its `annotate` and its `import_graph` if it has them."""
         for kind in types:
             there = self.types.setdefault(kind.name, kind)
             origin = place_of(kind.cls, pack)
@@ -243,6 +250,8 @@ class _Table:
                 self.problems.append(Problem("name_taken", message, hint=hint, severity="warning"))
         if callable(annotate := getattr(module, "annotate", None)):
             self.annotators.append(annotate)
+        if callable(import_graph := getattr(module, "import_graph", None)):
+            self.importers.append(import_graph)
 
 
 def near(name: str, known: Iterable[str]) -> str | None:

@@ -19,6 +19,7 @@ from engine.digests import FileDigests
 from engine.errors import GraphError
 from engine.events import Emit, Event
 from engine.files import Files
+from engine.foreign import Imported, ImportGraph
 from engine.graph import Graph
 from engine.history import History
 from engine.inline import Read
@@ -138,8 +139,26 @@ class Session:
         return devices.resolve(self.settings.device)
 
     def load(self, path: Path) -> Graph:
-        """The graph in a file, or in a picture that carries one; see `source.load`."""
-        return source.load(path)
+        """The graph in a file, or in a picture that carries one; see `source.read`.
+
+        Of a file that another program wrote, a warning says what it was read from, and more of them what was
+        left out.
+        """
+        imported = self.read(path)
+        if imported.origin != source.OWN:
+            self._warn(f"{path}: {imported.summary}")
+        for problem in imported.problems:
+            self._warn(str(problem))
+        return imported.graph
+
+    def read(self, path: Path) -> Imported:
+        """The same, with where it comes from and what was left out as data."""
+
+        def importers() -> list[ImportGraph]:
+            self.registry.refresh()
+            return self.registry.importers
+
+        return source.read(path, importers, self.files)
 
     def check(self, graph: Graph, values: Mapping[str, Json | Sweep] | None = None) -> checking.Checked:
         """Every problem of a graph; see `check.check`. Packs that were saved since are read again."""

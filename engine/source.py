@@ -1,27 +1,82 @@
-"""A graph from wherever it lies: its own JSON file, or a picture that carries it."""
+"""A graph from wherever it lies: its own file, a picture that carries it, or what another program wrote."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from engine import foreign, png
+from engine import exif, foreign, png
 from engine import graph as documents
 from engine.errors import GraphError, Problem
+from engine.files import Files
+from engine.foreign import Foreign, Imported, ImportGraph
 from engine.graph import Graph
 
 CHUNK = "safelight"
 """The PNG text that carries a graph."""
 
 MAX_BYTES = 256 << 20
+OWN = "its own document"
+"""The origin of a graph that nothing had to be made of."""
+_OURS = re.compile(rb'"safelight"\s{0,9}:')
 
 
 def load(path: Path) -> Graph:
-    """The graph in a file; what the file is, its content says and not its name.
+    """The Safelight graph in a file; what the file is, its content says and not its name.
 
     Raises:
         GraphError: it cannot be read, or holds no graph; with every problem found.
     """
+    return read(path, list).graph
+
+
+def installed() -> Iterable[ImportGraph]:
+    """What the installed packs make graphs of; see `foreign.ImportGraph`."""
+    from engine.registry import Registry
+
+    return Registry.find().importers
+
+
+def read(
+    path: Path, importers: Callable[[], Iterable[ImportGraph]] = installed, files: Files | None = None
+) -> Imported:
+    """The graph in a file: a Safelight graph, or what the importers make of the file of another program.
+
+    Args:
+        path: the file; what it is, its content says and not its name.
+        importers: names those who are asked; called only if the file holds no Safelight graph.
+        files: where names of models and pictures are looked up; without it nothing is found.
+
+    Raises:
+        GraphError: it cannot be read, or holds nothing that a graph can be made of; with every problem found.
+    """
+    data = _bytes(path)
+    document, found = _opened(data, path)
+    refusal: GraphError | None = None
+    if document is not None:
+        try:
+            return Imported(_parsed(document, path), OWN)
+        except GraphError as error:
+            if found is None or _OURS.search(data):
+                raise
+            refusal = error
+    assert found is not None
+    for importer in importers():
+        imported = _imported(importer, found, files or _no_files(), path)
+        if imported is not None:
+            return imported
+    if refusal is not None:
+        raise refusal
+    if program := foreign.carried(found.chunks):
+        message = f"the picture {path} carries no Safelight graph; how it was made, it says as {program} does"
+        raise _refused("other_program", message, foreign.HINT)
+    hint = "take the file as Safelight wrote it: many programs drop the text of a picture"
+    raise _refused("no_graph", f"the picture {path} carries no Safelight graph", hint)
+
+
+def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -32,20 +87,43 @@ def load(path: Path) -> Graph:
         raise _refused("too_large", f"{path} is larger than {MAX_BYTES:,} bytes", None)
     if not data:
         raise _refused("empty_file", f"{path} is empty", None)
-    if not data.startswith(png.SIGNATURE):
-        return _parsed(data, path)
+    return data
+
+
+def _opened(data: bytes, path: Path) -> tuple[bytes | str | None, Foreign | None]:
+    """What may be a document of ours, and what may be another program's; one of them is there."""
+    if data.startswith(png.SIGNATURE):
+        try:
+            texts = png.read_text(data)
+        except ValueError as error:
+            raise _refused("bad_picture", f"{path} cannot be read: {error}", None) from None
+        own = texts.get(CHUNK)
+        return own, None if own is not None else Foreign(path.stem, None, texts)
+    if data.startswith(exif.JPEG) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
+        return None, Foreign(path.stem, None, exif.read_text(data))
     try:
-        texts = png.read_text(data)
-    except ValueError as error:
-        raise _refused("bad_picture", f"{path} cannot be read: {error}", None) from None
-    text = texts.get(CHUNK)
-    if text is None and (program := foreign.carried(texts)):
-        message = f"the picture {path} carries no Safelight graph; how it was made, it says as {program} does"
-        raise _refused("other_program", message, foreign.HINT)
-    if text is None:
-        hint = "take the file as Safelight wrote it: many programs drop the text of a picture"
-        raise _refused("no_graph", f"the picture {path} carries no Safelight graph", hint)
-    return _parsed(text, path)
+        return data, Foreign(path.stem, data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return data, None
+
+
+def _imported(importer: ImportGraph, found: Foreign, files: Files, path: Path) -> Imported | None:
+    """What an importer makes of a file, held to the rules of a document."""
+    try:
+        imported = importer(found, files)
+        if imported is None:
+            return None
+        graph = documents.parse(documents.dump(imported.graph))
+    except GraphError as error:
+        placed = [dataclasses.replace(item, message=f"{path}: {item.message}") for item in error.problems]
+        raise GraphError(placed) from None
+    return dataclasses.replace(imported, graph=dataclasses.replace(graph, folder=path.resolve().parent))
+
+
+def _no_files() -> Files:
+    from engine.digests import FileDigests
+
+    return Files(lambda kind: (), FileDigests(), Path())
 
 
 def _parsed(data: bytes | str, path: Path) -> Graph:

@@ -1,4 +1,4 @@
-"""The command line: `safelight run`, `check`, `plan`, `diff`, `nodes`, `models`, `convert` and `cache`."""
+"""The command line: `safelight run`, `check`, `plan`, `diff`, `nodes`, `models`, `import` and others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from engine.cli import cache, check, convert, diff, models, nodes, plan, run, say
+from engine.cli import cache, check, convert, diff, import_, models, nodes, plan, run, say
 from engine.cli.request import TAKES_GRAPH
 from engine.cli.stopping import EXIT_CODE
 from engine.errors import GraphError, Problem, SafelightError
@@ -26,6 +26,7 @@ app.command(**TAKES_GRAPH)(plan.plan)  # type: ignore[arg-type]
 app.command()(diff.diff)
 app.command()(models.models)
 app.command()(convert.convert)
+app.command(name="import")(import_.import_)
 app.add_typer(nodes.app, name="nodes")
 app.add_typer(cache.app, name="cache")
 

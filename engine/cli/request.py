@@ -25,7 +25,10 @@ TAKES_GRAPH = {
 
 GraphPath = Annotated[
     Path | None,
-    typer.Argument(metavar="GRAPH", help="A graph: its JSON file, or a picture that Safelight wrote."),
+    typer.Argument(
+        metavar="GRAPH",
+        help="A graph: its JSON file, a picture that carries it, or a file of A1111, ComfyUI …",
+    ),
 ]
 Help = Annotated[bool, typer.Option("--help", help="Show this, with the graph's own options, and leave.")]
 Home = Annotated[
@@ -145,7 +148,7 @@ def _show_help(ctx: typer.Context, graph: Path | None) -> None:
     if graph is not None:
         from engine import source
 
-        _show_options(source.load(_given(graph)))
+        _show_options(source.read(_given(graph)).graph)
 
 
 def _show_options(graph: Graph) -> None:

@@ -1,0 +1,62 @@
+"""`safelight import`: the picture or workflow of another program as a graph of ours."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.cli import request, say
+from engine.cli.request import AsJson, Home
+from engine.errors import GraphError, Problem
+
+
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A picture of A1111, ComfyUI …, its text, or a workflow.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="OUT", help="The graph's file; else it is printed.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    home: Home = None,
+    json: AsJson = False,
+) -> int:
+    """Make a graph of what another program wrote, and say what was left out."""
+    from engine import graph as documents
+
+    with request.session(home) as session:
+        imported = session.read(file)
+    document = documents.dump(imported.graph)
+    if out is not None:
+        _write(out, document.encode(), overwrite)
+    if json:
+        answer: dict[str, object] = {"origin": imported.origin}
+        answer |= {"graph": document} if out is None else {"file": str(out.absolute())}
+        say.as_json({**answer, "problems": [problem.as_json() for problem in imported.problems]})
+        return 0
+    say.problems(imported.problems)
+    if out is None:
+        say.err(imported.summary)
+        print(say.plain(document) if sys.stdout.isatty() else document, end="")
+    else:
+        say.out(f"{say.path(out)}: {imported.summary}")
+    return 0
+
+
+def _write(out: Path, data: bytes, overwrite: bool) -> None:
+    from engine import whole_file
+
+    try:
+        if overwrite:
+            whole_file.replace(out, data)
+        else:
+            whole_file.put(data, [out])
+    except FileExistsError:
+        hint = "give another name, or --overwrite"
+        raise GraphError([Problem("file_exists", f"{out} is there already", hint=hint)]) from None
+    except OSError as error:
+        message = f"{out} cannot be written: {error.strerror or error}"
+        raise GraphError([Problem("unwritable", message)]) from None
