@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
@@ -17,6 +18,8 @@ _OPENS = {")": "(", "]": "["}
 
 MOST = 256
 """In how many ways a prompt may read; each is encoded."""
+
+_CHARACTERS = 200_000
 
 
 class Switch(NamedTuple):
@@ -81,20 +84,26 @@ class Alternatives:
             self._turns = []
         self._content: Content = [(0, len(prompt.text))] if stray else content
 
+    @property
+    def ways(self) -> int:
+        """In how many ways it may read, some of which may come to the same."""
+        fractions, steps, cycle = self._moments()
+        return (len(fractions) + 1) * (len(steps) + 1) * cycle
+
+    def _moments(self) -> tuple[list[Switch], list[Switch], int]:
+        switches = {turn.switch for turn in self._turns if turn.switch is not None}
+        fractions = sorted(switch for switch in switches if switch.fraction)
+        steps = sorted(switch for switch in switches if not switch.fraction)
+        return fractions, steps, math.lcm(*{len(turn.options) for turn in self._turns if not turn.switch})
+
     def texts(self) -> tuple[Timeline, list[Excerpt]]:
         """Which of the texts is read at which step, and the texts, each once, the first one first.
 
         Raises:
             PromptError: there are more than 256.
         """
-        switches = {turn.switch for turn in self._turns if turn.switch is not None}
-        fractions = sorted(switch for switch in switches if switch.fraction)
-        steps = sorted(switch for switch in switches if not switch.fraction)
-        cycle = math.lcm(*{len(turn.options) for turn in self._turns if turn.switch is None})
-        if (len(fractions) + 1) * (len(steps) + 1) * cycle > MOST:
-            raise PromptError(
-                f"This prompt changes in more than {MOST} ways. Use fewer of [a:b:0.5] and of [a|b]."
-            )
+        bounded([self])
+        fractions, steps, cycle = self._moments()
         numbers: dict[str, int] = {}
         texts: list[Excerpt] = []
         table: list[int] = []
@@ -170,3 +179,20 @@ class Alternatives:
         for bracket in opened:
             self.stray = next((at for sign, at, _ in bracket.signs if sign == "|"), self.stray)
         opened.clear()
+
+
+def bounded(prompts: Sequence[Alternatives]) -> None:
+    """Refuse prompts that make more work than any person means.
+
+    Raises:
+        PromptError: they read in more than 256 ways, or come to more than 200,000 characters in all of them.
+    """
+    if sum(prompt.ways for prompt in prompts) > MOST:
+        raise PromptError(
+            f"This prompt reads in more than {MOST} ways. Use fewer of [a:b:0.5], [a|b] and AND."
+        )
+    if sum(prompt.ways * len(prompt.prompt.text) for prompt in prompts if prompt.ways > 1) > _CHARACTERS:
+        raise PromptError(
+            f"This prompt comes to more than {_CHARACTERS:,} characters in all the ways it reads. Shorten it, or"
+            " use fewer of [a:b:0.5] and [a|b]."
+        )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
 from nodes.sd.prompts import attention, comfy, parts, tags
-from nodes.sd.prompts.alternatives import Alternatives
+from nodes.sd.prompts.alternatives import Alternatives, bounded
 from nodes.sd.prompts.attention import Break, Segment
 from nodes.sd.prompts.excerpt import Excerpt, PromptError, Remark
 from nodes.sd.prompts.tags import Tag
@@ -66,11 +66,12 @@ def _a1111(whole: Excerpt, remarks: list[Remark], negative: bool) -> Written:
     remarks += unknown
     written = []
     joined = [(rest, 1.0)] if negative else parts.split(rest)
-    for excerpt, weight in joined:
+    changes = [Alternatives(excerpt) for excerpt, _ in joined]
+    bounded(changes)
+    for (excerpt, weight), changing in zip(joined, changes, strict=True):
         if weight != 1 and len(joined) == 1:
             message = f"the number at the end weights the whole prompt by {weight:g}, as in A1111"
             remarks.append(Remark(message, excerpt.origin(len(excerpt.text))))
-        changing = Alternatives(excerpt)
         if changing.stray is not None:
             message = "a | outside of [a|b] makes plain text of all [a:b:0.5] and [a|b] here, as in A1111"
             remarks.append(Remark(message, excerpt.origin(changing.stray)))

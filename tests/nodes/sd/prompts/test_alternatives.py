@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nodes.sd.prompts import dialects
 from nodes.sd.prompts.alternatives import Alternatives
 from nodes.sd.prompts.excerpt import Excerpt, PromptError
 
@@ -82,6 +83,14 @@ def test_a_prompt_that_changes_too_often_is_refused() -> None:
     for prompt in (many, "[" + "|" * 300 + "]", "[a|b|c][a|b|c|d|e][||||||][|||||||||||]"):
         with pytest.raises(PromptError, match="more than 256 ways"):
             Alternatives(Excerpt(prompt)).texts()
+
+
+def test_a_prompt_that_is_long_in_many_ways_is_refused() -> None:
+    with pytest.raises(PromptError, match="more than 200,000 characters in all the ways"):
+        dialects.read(") " * 20_000 + "[" + "a|" * 250 + "]")
+    assert len(dialects.read(") " * 20_000).parts) == 1
+    with pytest.raises(PromptError, match="more than 256 ways"):
+        dialects.read("a AND " * 300)
 
 
 @given(st.text(alphabet="[]()|:ab1.5 \\", max_size=24), st.integers(1, 12))
