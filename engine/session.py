@@ -158,7 +158,7 @@ class Session:
             self.registry.refresh()
             return self.registry.importers
 
-        return source.read(path, importers, self.files)
+        return source.read(path, importers, lambda: self.files)
 
     def check(self, graph: Graph, values: Mapping[str, Json | Sweep] | None = None) -> checking.Checked:
         """Every problem of a graph; see `check.check`. Packs that were saved since are read again."""

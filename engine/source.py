@@ -39,15 +39,24 @@ def installed() -> Iterable[ImportGraph]:
     return Registry.find().importers
 
 
+def nowhere() -> Files:
+    """Files where nothing is found."""
+    from engine.digests import FileDigests
+
+    return Files(lambda kind: (), FileDigests(), Path())
+
+
 def read(
-    path: Path, importers: Callable[[], Iterable[ImportGraph]] = installed, files: Files | None = None
+    path: Path,
+    importers: Callable[[], Iterable[ImportGraph]] = installed,
+    files: Callable[[], Files] = nowhere,
 ) -> Imported:
     """The graph in a file: a Safelight graph, or what the importers make of the file of another program.
 
     Args:
         path: the file; what it is, its content says and not its name.
         importers: names those who are asked; called only if the file holds no Safelight graph.
-        files: where names of models and pictures are looked up; without it nothing is found.
+        files: where names of models and pictures are looked up; called likewise.
 
     Raises:
         GraphError: it cannot be read, or holds nothing that a graph can be made of; with every problem found.
@@ -63,8 +72,9 @@ def read(
                 raise
             refusal = error
     assert found is not None
+    folders = files()
     for importer in importers():
-        imported = _imported(importer, found, files or _no_files(), path)
+        imported = _imported(importer, found, folders, path)
         if imported is not None:
             return imported
     if refusal is not None:
@@ -118,12 +128,6 @@ def _imported(importer: ImportGraph, found: Foreign, files: Files, path: Path) -
         placed = [dataclasses.replace(item, message=f"{path}: {item.message}") for item in error.problems]
         raise GraphError(placed) from None
     return dataclasses.replace(imported, graph=dataclasses.replace(graph, folder=path.resolve().parent))
-
-
-def _no_files() -> Files:
-    from engine.digests import FileDigests
-
-    return Files(lambda kind: (), FileDigests(), Path())
 
 
 def _parsed(data: bytes | str, path: Path) -> Graph:
