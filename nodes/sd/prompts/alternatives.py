@@ -193,6 +193,6 @@ def bounded(prompts: Sequence[Alternatives]) -> None:
         )
     if sum(prompt.ways * len(prompt.prompt.text) for prompt in prompts if prompt.ways > 1) > _CHARACTERS:
         raise PromptError(
-            f"This prompt comes to more than {_CHARACTERS:,} characters in all the ways it reads. Shorten it, or"
-            " use fewer of [a:b:0.5] and [a|b]."
+            f"This prompt comes to more than {_CHARACTERS:,} characters in all the ways it reads."
+            " Shorten it, or use fewer of [a:b:0.5] and [a|b]."
         )
