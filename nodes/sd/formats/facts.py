@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from engine.errors import said
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.embedding import Term, Vectors, describe_embedding
 from nodes.sd.formats.kinds import kind_of
@@ -80,6 +81,8 @@ def facts_of(paths: Sequence[Path]) -> list[Facts]:
                 found[n] = _facts(read_tensors(path))
         except BadFileError as error:
             found[n] = _wrong(path, error)
+        except Exception as error:  # libraries raise anything for a damaged picture; the other files go on
+            found[n] = Facts("unknown", code="unreadable", message=f"cannot be read: {said(error)}")
     for n, read in zip(pickles, read_all_pickled([paths[n] for n in pickles]), strict=True):
         found[n] = _wrong(paths[n], read) if isinstance(read, BadFileError) else _facts(read)
     return [found[n] for n in range(len(paths))]

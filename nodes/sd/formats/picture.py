@@ -54,7 +54,7 @@ def read_picture(path: Path) -> Tensors | None:
         data = bytes(read_at(file, 0, identity.size))
     try:
         text = _from_chunk(data) or _from_pixels(data)
-    except (ValueError, OSError, SyntaxError) as error:
+    except Exception as error:  # pillow raises whatever a damaged picture makes of its code
         raise BadFileError("bad_picture", f"{path} cannot be read: {error}.") from None
     if text is None:
         return None

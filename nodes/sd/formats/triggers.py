@@ -48,8 +48,10 @@ def triggers_of(file: str, term: Term, *, alone: bool, folder: str = "", bare: b
     def add(text: str, rank: int) -> None:
         text = " ".join(unicodedata.normalize("NFC", text).split())
         marked = text.startswith(("<", "embedding:"))
-        if (bare or marked) and len(text) <= _LONGEST and any(letter.isalnum() for letter in text):
-            found.append(Trigger(text, rank))
+        # A bare comma, or a bracket, is never meant as a name, whatever a file is called.
+        if (bare and any(map(_telling, text))) or marked:
+            if len(text) <= _LONGEST:
+                found.append(Trigger(text, rank))
 
     own = term.name
     if stem and (alone or own is None):
@@ -85,6 +87,10 @@ def pieces(text: str, at: int = 0) -> Iterator[tuple[str, int]]:
 def inside_word(text: str, at: int) -> bool:
     """Whether a place lies between two letters of a word."""
     return 0 < at < len(text) and _word(text[at - 1]) and _word(text[at])
+
+
+def _telling(letter: str) -> bool:
+    return letter.isalnum() or not letter.isascii()
 
 
 def _word(letter: str) -> bool:

@@ -64,6 +64,11 @@ def test_it_is_never_found_inside_a_word(text: str) -> None:
     assert meant(text, CAT) == []
 
 
+def test_a_sign_is_a_name_only_where_it_is_marked() -> None:
+    assert meant("a , b <,> embedding:,", source(",.pt")) == [("<,>", ",.pt"), ("embedding:,", ",.pt")]
+    assert meant("a 😀 <😀>", source("😀.pt")) == [("😀", "😀.pt"), ("<😀>", "😀.pt")]
+
+
 def test_hyphens_and_signs_end_a_word() -> None:
     assert meant("cat-toy cat's", CAT) == [("cat", "cat.pt"), ("cat", "cat.pt")]
 
