@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from engine import conversions
+from engine.deprecation import deprecation
 from engine.errors import GraphError, Problem, explained, said, short
 from engine.files import Files
 from engine.graph import Binding, Entry, From, Graph, Literal, Param
@@ -170,7 +172,7 @@ class _Checker:
         around: Around | None = None,
         outside: Mapping[str, Wire] | None = None,
     ) -> None:
-        self._types, self._graph = registry.types, graph
+        self._registry, self._types, self._graph = registry, registry.types, graph
         self._around, self._outside = around, outside or {}
         self._done = Checked(graph, registry=registry, read=read)
         self._problems = self._done.problems
@@ -301,7 +303,7 @@ class _Checker:
     def _type(self, node: str, entry: Entry) -> NodeType | None:
         node_type = self._types.get(entry.name)
         if node_type is None:
-            hint = self._near(entry.name, self._types)
+            hint = self._registry.near(entry.name) if self._few(self._types) else None
             hint = hint or "install the pack that brings it, or put its file in the nodes folder"
             self._bad("unknown_type", f"there is no node type {entry.name!r}", node, hint=hint)
             return None
@@ -309,6 +311,8 @@ class _Checker:
             message = f"saved by {entry.type}, but here {node_type.name} is at version {node_type.version}"
             self._bad("newer_type", message, node, hint="update the pack")
             return None
+        if node_type.deprecated and (warning := deprecation(node_type, self._types, node)) is not None:
+            self._problems.append(warning)
         return node_type
 
     def _missing(self, node: str, item: Input) -> None:
@@ -465,7 +469,10 @@ class _Checker:
 
     def _mismatch(self, node: str, item: Input, link: From, offered: Wire, wanted: Wire) -> None:
         message = f"takes {wanted}, but {link} brings {offered}"
-        self._bad("type_mismatch", message, node, item.name, f"wire something that brings {wanted}")
+        between = conversions.hint(self._registry.conversion(offered, wanted))
+        self._bad(
+            "type_mismatch", message, node, item.name, between or f"wire something that brings {wanted}"
+        )
 
     def _output(self, name: str, link: From) -> None:
         lead = f"the graph output {name!r} comes from"
@@ -480,8 +487,12 @@ class _Checker:
             self._bad("dangling_link", message, hint=hint)
 
     def _near(self, name: str, known: Mapping[str, object]) -> str | None:
-        """Near names, while looking costs little: not among thousands, nor for the hundredth time."""
-        return near(name, known) if len(known) <= 2000 and len(self._problems) < 100 else None
+        """Near names, while looking costs little."""
+        return near(name, known) if self._few(known) else None
+
+    def _few(self, known: Mapping[str, object]) -> bool:
+        """True while looking for near names costs little: not among thousands, nor for the hundredth time."""
+        return len(known) <= 2000 and len(self._problems) < 100
 
 
 def _listed(lead: str, names: Mapping[str, object]) -> str:

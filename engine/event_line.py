@@ -7,7 +7,10 @@ Each line is an object with `t`, the seconds since the run was begun, and `event
 - `progress`: `node`; `value` of `total` units, where 0 is a total that nobody knows.
 - `preview`: `node`.
 - `warned`: `message`, and `node` if it is about one.
-- `done`: `node`; `seconds`; `cache`, where the result came from: `none` (computed), `memory` or `disk`.
+- `done`: `node`; `seconds`; `cache`, where the result came from: `none` (computed), `memory` or `disk`; `key`,
+  the first 16 digits of its content key, if it has one that means something to a later run.
+- `missed`: `node` and perhaps `key` of a result that was there, or was said to be, and is made again.
+- `grown`: `node` whose elements or returned graph became known; `steps`, how many.
 - `failed`: `node`; `seconds`; `problem`, with the fields of `errors.Problem.as_json`; `trace`, Python's own.
 - `skipped`: `node`; `because`.
 - `finished`: `state` (`done`, `failed` or `cancelled`); `seconds`.
@@ -28,6 +31,7 @@ from engine.events import (
     Failed,
     Finished,
     Grown,
+    Missed,
     Planned,
     Preview,
     Progress,
@@ -52,8 +56,12 @@ def _told(event: Event) -> str:
     match event:
         case Started(node):
             return f'"event":"started","node":{quoted(node)}'
-        case Done(node, seconds, cache):
-            return f'"event":"done","node":{quoted(node)},"seconds":{seconds:.6f},"cache":"{cache}"'
+        case Done(node, seconds, cache, key):
+            said = f',"key":"{key[:16]}"' if key else ""
+            return f'"event":"done","node":{quoted(node)},"seconds":{seconds:.6f},"cache":"{cache}"{said}'
+        case Missed(node, key):
+            said = f',"key":"{key[:16]}"' if key else ""
+            return f'"event":"missed","node":{quoted(node)}{said}'
         case Progress(node, value, total, _):
             return f'"event":"progress","node":{quoted(node)},"value":{value},"total":{total or 0}'
         case Preview(node):

@@ -72,6 +72,16 @@ class Done:
     node: str
     seconds: float
     cache: str = "none"
+    key: str | None = None
+    """Its content key; None if its result means nothing to a later run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A result that was there, or was said to be, is not; the step is done again."""
+
+    node: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +110,5 @@ class Finished:
     seconds: float
 
 
-Event = Planned | Grown | Started | Progress | Preview | Warned | Done | Failed | Skipped | Finished
+Event = Planned | Grown | Started | Progress | Preview | Warned | Done | Missed | Failed | Skipped | Finished
 Emit = Callable[[Event], None]

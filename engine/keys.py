@@ -28,12 +28,13 @@ def step_key(signature: bytes, node_type: NodeType, wires: str, fingerprint: Jso
     if fingerprint is not None:
         world += canonical(fingerprint)
     if node_type.accelerator or node_type.libraries:
-        world += _environment(node_type.libraries, device if node_type.accelerator else "")
+        world += environment(node_type.libraries, device if node_type.accelerator else "")
     return hashlib.sha256(world + wires.encode()).hexdigest()
 
 
 @cache
-def _environment(libraries: tuple[str, ...], device: str) -> bytes:
+def environment(libraries: tuple[str, ...], device: str) -> bytes:
+    """What a key says of the machine: the kind of device, and the release of each library, as JSON."""
     return canonical([device, {library: _version(library) for library in libraries}])
 
 

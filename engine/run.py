@@ -14,7 +14,7 @@ from functools import partial
 from engine.context import Cancel, Context
 from engine.crew import Crew
 from engine.errors import Cancelled, GraphError, NodeError, explained
-from engine.events import Done, Emit, Event, Failed, Finished, Grown, Planned, Skipped, Started
+from engine.events import Done, Emit, Event, Failed, Finished, Grown, Missed, Planned, Skipped, Started
 from engine.expand import expanded
 from engine.files import Files
 from engine.graph import Graph
@@ -131,6 +131,7 @@ class Run:
             with self._lock:
                 for job in lost:
                     self._schedule.revive(job)
+                    self._emit(Missed(job.step.id, job.step.key))
         nodes = {node: self._reports.of(step) for node, step in steps.items()}
         states = {report.state for report in nodes.values()}
         state = "cancelled" if "cancelled" in states else "failed" if "failed" in states else "done"
@@ -221,6 +222,7 @@ class Run:
             schedule.wait(job, outcome.steps)
         elif isinstance(outcome, Job):
             schedule.lost(job, outcome)
+            self._emit(Missed(outcome.step.id, outcome.step.key))
         else:
             schedule.broke(job, "cancelled" if self._reports.was_cancelled(job.step) else "failed")
         self._settled += 1
@@ -269,7 +271,7 @@ class Run:
         state = "done" if cache == "none" else "cached"
         self._reports.put(step, NodeReport(state, cache, seconds, step=step))
         if self._listener is not None:
-            self._emit(Done(step.id, seconds, cache))
+            self._emit(Done(step.id, seconds, cache, step.key if step.keep else None))
 
     def _find_out(self, job: Job) -> _Outcome:
         """What a step will be whose key the plan could not know; None if nothing is left but to do it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.keys import _environment
+from engine import keys
 from engine.values import Json, canonical, sha256
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def environment(node_type: NodeType, device: str) -> Environment | None:
     """What the keys of a node type know of the machine."""
     if not (node_type.accelerator or node_type.libraries):
         return None
-    kind, releases = json.loads(_environment(node_type.libraries, device if node_type.accelerator else ""))
+    kind, releases = json.loads(
+        keys.environment(node_type.libraries, device if node_type.accelerator else "")
+    )
     return kind, releases
 
 

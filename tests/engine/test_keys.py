@@ -97,9 +97,9 @@ def test_version_code_libraries_and_device_matter(monkeypatch: pytest.MonkeyPatc
         key(graph, made(accelerator=True), device="cuda"),
     ]
     monkeypatch.setattr(keys, "_version", lambda library: "another version")
-    keys._environment.cache_clear()
+    keys.environment.cache_clear()
     found.append(key(graph, with_library))
-    keys._environment.cache_clear()
+    keys.environment.cache_clear()
     assert len(set(found)) == len(found)
     assert key(graph, made(), device="cuda") == found[0], "a node that computes elsewhere does not care"
     assert key(graph, made(category="other words")) == found[0]

@@ -5,8 +5,7 @@ A step starts once, then makes progress, then is done or failed; one that is don
 that was skipped never started, and names a step that failed. How a run ended agrees with its steps. A run
 that never finished was cut off by the end of its process, and only its last line may be torn.
 
-Where the journals name the keys of steps: a key is computed once in a run, what comes from the store was made
-before, by this run or an earlier one, and equal keys have equal digests.
+A key is computed once in a run unless it was missed; what comes from the store, some run has made.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ KEPT = 200
 """Of more runs than this the oldest are deleted, and what they made is not known any more."""
 
 STATES = {"done", "failed", "cancelled"}
-WORDS = {"planned", "grown", "warned", "started", "progress", "preview", "done", "failed", "skipped"}
+WORDS = set("planned grown warned started progress preview done failed skipped missed".split())
 
 Event = Mapping[str, Any]
 
@@ -37,17 +36,14 @@ class Run:
     pid: int = 0
     begun: bool = False
     state: str = ""
-    """How it finished; empty while it has not."""
     time: float = 0.0
     started: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     skipped: dict[str, str] = field(default_factory=dict)
-    """Step -> what it says was the reason."""
+    # By key, what was computed and what came from the store: a digest, if one is told.
     made: dict[str, str | None] = field(default_factory=dict)
-    """Key -> digest, where the journal tells them, of what was computed."""
     taken: dict[str, str | None] = field(default_factory=dict)
-    """Likewise, of what came from the store."""
 
     def say(self, what: str) -> None:
         """Note something that cannot be."""
@@ -108,6 +104,11 @@ class Run:
             self.say(f"{node} computed {key} again")
         (self.made if computed else self.taken)[key] = event.get("digest")
 
+    def _missed(self, node: str, event: Event) -> None:
+        self.started.discard(node)
+        self.done.discard(node)
+        self.made.pop(event.get("key", ""), None)
+
     def _failed(self, node: str, event: Event) -> None:
         # One that is done may fail yet: when its output is to be written and does not become bytes.
         if node in self.failed or node in self.skipped:
@@ -162,12 +163,15 @@ def check(runs: Iterable[Run], alive: Callable[[int], bool], idle: bool = False)
     """
     runs = list(runs)
     known: dict[str, str | None] = {}
+    made = {key for run in runs for key in run.made}
+    # One that was cut off may have kept a result, and been killed before it said so.
+    torn = any(not run.state and run.started - run.done - run.failed for run in runs)
     for run in runs:
         yield from run.wrong
         for key, digest in [*run.made.items(), *run.taken.items()]:
             if digest is not None and known.get(key) not in (None, digest):
                 yield f"{run.name}: {key} is {digest}, and was {known[key]} before"
-            if key in run.taken and key not in known and key not in run.made and len(runs) < KEPT:
+            if key in run.taken and key not in made and not torn and len(runs) < KEPT:
                 yield f"{run.name}: {key} came from the store, and nobody had made it"
             known[key] = digest or known.get(key)
         if run.begun and not run.state and idle and alive(run.pid):
