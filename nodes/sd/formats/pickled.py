@@ -59,7 +59,9 @@ def _group(paths: Sequence[Path]) -> list[Tensors | BadFileError]:
         for file, _ in files.values():
             file.close()
     for (n, (_, identity)), line in zip(files.items(), lines, strict=False):
-        answers[n] = _read(paths[n], identity, line)
+        read = _read(paths[n], identity, line)
+        if len(files) == 1 or not isinstance(read, BadFileError) or read.code != "no_memory":
+            answers[n] = read  # otherwise the one before it may have left too little
     unanswered = [n for n in files if answers[n] is None]
     if len(files) > 1:  # one of them ended the process before its time: each for itself, then
         for n in unanswered:

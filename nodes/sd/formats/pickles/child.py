@@ -34,7 +34,7 @@ def main(handles: list[str]) -> None:
         except RefusedError as error:
             answer = {"code": error.code, "message": error.message}
         except (MemoryError, RecursionError):
-            answer = {"code": "too_large", "message": "needs more memory to read than a file of tensors does"}
+            answer = {"code": "no_memory", "message": "needs more memory to read than a file of tensors does"}
         sys.stdout.write(json.dumps(answer, allow_nan=False) + "\n")
         sys.stdout.flush()
 

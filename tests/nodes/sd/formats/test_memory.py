@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from nodes.sd.formats.facts import Facts, facts_of
 from nodes.sd.formats.memory import Memory
 from tests.nodes.sd.formats.tools import FORMATS, vectors
@@ -37,10 +39,14 @@ def test_one_that_cannot_be_used_is_empty(tmp_path: Path) -> None:
         assert memory.recall(["a"]) == {}
 
 
-def test_one_file_that_ends_the_reading_process_leaves_the_others_their_facts(tmp_path: Path) -> None:
+MANY_BYTES = b"\x80\2X\0\0\0\1" + bytes(1 << 24) + b"q\0" + b"c_codecs\nencode\nh\0X\6\0\0\0latin1\x86R" * 60
+
+
+@pytest.mark.parametrize("greedy", [b"\x80\2" + b"]" * 31_000_000, b"\x80\2(" * 300_000, MANY_BYTES])
+def test_one_greedy_file_leaves_the_others_their_facts(tmp_path: Path, greedy: bytes) -> None:
     for number in range(3):
         FORMATS["A1111"](tmp_path / f"{number}.pt", vectors())
-    (tmp_path / "bad.pt").write_bytes(b"\x80\2" + b"(" * 2_000_000)
+    (tmp_path / "bad.pt").write_bytes(greedy)
     order = [tmp_path / name for name in ("0.pt", "bad.pt", "1.pt", "2.pt")]
     kinds = [facts.kind for facts in facts_of(order)]
     assert kinds == ["embedding", "unknown", "embedding", "embedding"]
