@@ -42,6 +42,9 @@ def encode(prompt: str, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, settin
     """
     remarks = list(dialects.foreign(prompt, "compel"))
     conjunction = _parsed(prompt)
+    loras = conjunction.lora_weights
+    if not conjunction.prompts:
+        conjunction = _parsed("")  # nothing but brackets or LoRAs, which compel cannot encode
     speller = Speller(tokenizer, settings.triggers, settings.encoder, settings.bare)
     spelling = _Spelling(tokenizer, speller)
     reader = _Reader(encoder, spelling, settings)
@@ -59,9 +62,7 @@ def encode(prompt: str, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, settin
     chunks = _chunks(conjunction, ours, spelling)
     if any(written.wants_cross_attention_control for written in conjunction.prompts):
         remarks.append(Remark(".swap() is read, and changes nothing: compel does not draw it", 0))
-    tags = [
-        Tag("lora", lora.model, float(lora.weight), float(lora.weight)) for lora in conjunction.lora_weights
-    ]
+    tags = [Tag("lora", lora.model, float(lora.weight), float(lora.weight)) for lora in loras]
     rows = rows.float().cpu()
     if not torch.isfinite(rows).all():
         raise ValueError("The weights of this prompt lead to NaN or infinity. Use smaller ones.")

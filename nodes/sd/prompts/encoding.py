@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,11 +17,14 @@ from nodes.sd.prompts.attention import Break, Segment
 from nodes.sd.prompts.chunks import Chunk
 from nodes.sd.prompts.dialects import Dialect
 from nodes.sd.prompts.emphasis import Emphasis
-from nodes.sd.prompts.excerpt import Remark
+from nodes.sd.prompts.excerpt import PromptError, Remark
 from nodes.sd.prompts.spelling import ROOM, Speller
 from nodes.sd.prompts.tags import Tag
 from nodes.sd.prompts.timeline import PromptPart
 from nodes.sd.prompts.triggers import EncoderName, NoTriggers, Triggers
+
+_BROKEN = re.compile("[\ud800-\udfff]")
+"""Halves of characters that UTF-16 writes in two, which no tokenizer takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,9 @@ def encode(
         ModuleNotFoundError: the dialect is `compel`, and compel is not installed.
     """
     settings = settings or Settings()
+    if (broken := _BROKEN.search(prompt)) is not None:
+        place = broken.start() + 1
+        raise PromptError(f"Character {place} of this prompt is half of one, such as a cut emoji. Delete it.")
     if settings.dialect == "compel":
         from nodes.sd.prompts.compel import encode as with_compel
 

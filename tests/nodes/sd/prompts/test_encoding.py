@@ -163,6 +163,12 @@ def test_no_embedding_is_divided_and_nothing_is_lost(texts: list[list[Any]], bac
                 assert chunk[-1].vector == int(chunk[-1].trigger[1:]) - 1
 
 
+@pytest.mark.parametrize("dialect", ["a1111", "comfy", "plain"])
+def test_half_a_character_is_refused_with_its_place(read_as: Encode, dialect: str) -> None:
+    with pytest.raises(PromptError, match="Character 3 of this prompt is half of one"):
+        read_as("a \ud83d mug", dialect=dialect)
+
+
 def test_a_prompt_beyond_all_measure_is_refused(read_as: Encode) -> None:
     with pytest.raises(PromptError, match="at most 64 are read"):
         read_as("a " * 75 * 65)
