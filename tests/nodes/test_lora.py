@@ -224,6 +224,35 @@ def test_a_base_outlives_everything_that_shares_its_memory(session: Session, lor
     assert residency.loaded("cpu") == [Vae(found).identity]
 
 
+def test_memory_that_runs_out_costs_what_is_idle_and_never_the_base(session: Session) -> None:
+    class Plain:
+        base = None
+
+        def __init__(self, name: str) -> None:
+            self.identity = name
+
+        def load(self, device: str, files: object) -> tuple[str, int]:
+            return self.identity, 10
+
+    class Over:
+        identity, base, layers = "over", Plain("below"), (Plain("layer"),)
+        tries = 0
+
+        def load(self, device: str, files: object) -> tuple[str, int]:
+            raise AssertionError("it is made of its base")
+
+        def compose(self, base: str, layers: list[str]) -> tuple[str, int]:
+            Over.tries += 1
+            if Over.tries == 1:
+                raise MemoryError
+            return f"{layers} over {base}", 5
+
+    residency = Residency(1000)
+    residency.use(Plain("idle"), "cpu", session.files)
+    assert residency.use(Over(), "cpu", session.files) == "['layer'] over below"
+    assert residency.loaded("cpu") == ["over", "below"]
+
+
 def test_a_recipe_comes_back_from_its_bytes(session: Session) -> None:
     found = checkpoint(session.files, EMBEDDED)
     patches = (LoraPatch(LoraFile("ab" * 32, "x.safetensors"), -0.5, tuple(range(17)), 4),)

@@ -202,3 +202,96 @@ def compare_at_one(pipeline: Any, path: Path) -> None:
 def test_old_processor_keys(pipeline: Any, tmp_path: Path) -> None:
     save_file(old(pipeline), tmp_path / "x.safetensors")
     compare(pipeline, tmp_path / "x.safetensors", "old diffusers (attention processors)")
+
+
+FLAT = "lora_unet_" + UNET["linear"].replace(".", "_")
+UP, DOWN = rand(1, 64, 4), rand(2, 4, 64)
+KOHYA = {f"{FLAT}.lora_up.weight": UP, f"{FLAT}.lora_down.weight": DOWN}
+LENGTHS = rand(3, 64, 1).abs() + 0.1
+FAULTS: dict[str, tuple[dict[str, Tensor], str]] = {
+    "kohya text encoder, q/k/v without out": (
+        {
+            f"lora_te_text_model_{TEXT[0].replace('.', '_')}.lora_up.weight": UP,
+            f"lora_te_text_model_{TEXT[0].replace('.', '_')}.lora_down.weight": DOWN,
+        },
+        "raises",
+    ),
+    "kohya DoRA": ({**KOHYA, f"{FLAT}.dora_scale": LENGTHS}, "drops dora_scale"),
+    "LoHa": (
+        {f"{FLAT}.hada_w{n}_{side}": t for n in (1, 2) for side, t in (("a", UP), ("b", DOWN))},
+        "raises",
+    ),
+    "LoKr": ({f"{FLAT}.lokr_w1": rand(4, 8, 8), f"{FLAT}.lokr_w2": rand(5, 8, 8)}, "raises"),
+    "full difference": ({f"{FLAT}.diff": rand(4, 64, 64)}, "raises"),
+    "bundled embedding": ({**KOHYA, "bundle_emb.cat.string_to_param.*": rand(6, 1, 64)}, "raises"),
+    "LyCORIS' wrapper": (
+        {key.replace("lora_unet_", "lycoris_"): t for key, t in KOHYA.items()},
+        "changes nothing",
+    ),
+    "lora_A and lora_B with alphas": (
+        {
+            f"unet.{UNET['linear']}.lora_B.weight": UP,
+            f"unet.{UNET['linear']}.lora_A.weight": DOWN,
+            f"unet.{UNET['linear']}.alpha": torch.tensor(2.0),
+        },
+        "raises",
+    ),
+    "old processor keys without unet.": (
+        {
+            f"{BLOCK}.attn1.processor.to_q_lora.up.weight": UP,
+            f"{BLOCK}.attn1.processor.to_q_lora.down.weight": DOWN,
+        },
+        "changes nothing",
+    ),
+    "raw peft (base_model.model.)": (
+        {
+            f"base_model.model.{UNET['linear']}.lora_B.weight": UP,
+            f"base_model.model.{UNET['linear']}.lora_A.weight": DOWN,
+        },
+        "changes nothing",
+    ),
+}
+
+
+def formula(case: str, W: Tensor) -> Tensor:
+    """The new weight, in float64."""
+    W = W.double()
+    product = UP.double() @ DOWN.double()
+    if case == "kohya DoRA":
+        whole = W + product
+        turned: Tensor = LENGTHS.double() * whole / whole.norm(dim=1, keepdim=True)
+        return turned
+    if case == "LoHa":
+        return W + product * product
+    if case == "LoKr":
+        return W + torch.kron(*(tensor.double() for tensor in FAULTS[case][0].values()))
+    if case == "full difference":
+        return W + FAULTS[case][0][f"{FLAT}.diff"].double()
+    return W + product * (0.5 if "alphas" in case else 1)
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_what_diffusers_gets_wrong(pipeline: Any, tmp_path: Path, case: str) -> None:
+    tensors, fault = FAULTS[case]
+    part, name = ("text_encoder", TEXT[0]) if "text encoder" in case else ("unet", UNET["linear"])
+    save_file({key: tensor.clone() for key, tensor in tensors.items()}, tmp_path / "x.safetensors")
+    before = getattr(pipeline, part).get_submodule(name).weight.clone()
+    wanted = formula(case, before)
+    patch = LoraPatch(LoraFile("ab" * 32, "x"), 1.0)
+    network, _ = apply(getattr(pipeline, part), part, [(patch, read(tmp_path / "x.safetensors"))])  # type: ignore[arg-type]
+    error = float((network.get_submodule(name).weight.double() - wanted).abs().max() / wanted.abs().max())
+    assert error < 1e-6
+    try:
+        pipeline.load_lora_weights(str(tmp_path), weight_name="x.safetensors")
+        pipeline.fuse_lora()
+        pipeline.unload_lora_weights()
+        after = getattr(pipeline, part).get_submodule(name).weight
+        if torch.equal(after, before):
+            theirs = "changes nothing"
+        else:
+            plain = before + UP @ DOWN
+            theirs = "drops dora_scale" if torch.allclose(after, plain, atol=1e-6) else "another weight"
+    except ValueError:
+        theirs = "raises"
+    assert theirs == fault
+    matrix.told(SECTION, case, f"diffusers {fault}", "the formula's weight", error)
