@@ -23,7 +23,7 @@ from engine.foreign import Imported, ImportGraph
 from engine.graph import Graph
 from engine.history import History
 from engine.inline import Read
-from engine.journal import Journal
+from engine.journal import Journals
 from engine.library import library
 from engine.lifecycles.cached import Cached
 from engine.lifecycles.guarded import Guarded
@@ -82,6 +82,8 @@ class Session:
         """Flush the store and let go of everything loaded."""
         if "store" in self.__dict__:
             self.store.close()
+        if "journals" in self.__dict__:
+            self.journals.close()
         if "claims" in self.__dict__:
             self.claims.close()
         if "residency" in self.__dict__:
@@ -100,6 +102,11 @@ class Session:
         budget = self.settings.disk_budget
         disk = Disk(self.settings.store_folder, budget, self._warn) if budget else None
         return Tiered(Memory(self.settings.memory_budget), disk)
+
+    @cached_property
+    def journals(self) -> Journals:
+        """What runs did, line by line."""
+        return Journals(self.settings.store_folder / "journal", self._warn)
 
     @cached_property
     def claims(self) -> Claims:
@@ -227,7 +234,7 @@ class Session:
         lifecycles: list[Lifecycle] = [*watch.lifecycles, cached]
         if self.settings.checked:
             lifecycles.append(Guarded())
-        with Journal(self.settings.store_folder / "journal", self._warn) as journal:
+        with self.journals.one() as journal:
 
             def both(event: Event) -> None:
                 journal(event)

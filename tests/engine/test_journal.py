@@ -12,7 +12,7 @@ from engine import journal as journals
 from engine import settings
 from engine.errors import Problem
 from engine.events import Done, Failed, Finished, Skipped, Started, Warned
-from engine.journal import Journal
+from engine.journal import Journal, Journals
 from engine.session import Session
 from tests.engine.small_nodes import REGISTRY, graph_of
 
@@ -70,12 +70,39 @@ def test_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     made = []
     for _ in range(5):
         with Journal(tmp_path, pytest.fail) as journal:
-            made.append(journal.run)
+            made.append(journal.path.stem)
     kept = {path.stem for path in tmp_path.glob("*.jsonl")}
     assert len(kept) == 3
     assert "20000101-000000-000-aaaaaa" not in kept
     assert kept <= set(made)
     assert (tmp_path / "notes.txt").exists()
+
+
+def test_runs_that_follow_one_another_share_a_file_and_those_at_once_do_not(tmp_path: Path) -> None:
+    journals_ = Journals(tmp_path, pytest.fail)
+    with journals_.one() as first:
+        first(Started("a"))
+        with journals_.one() as second:
+            second(Started("b"))
+    with journals_.one() as third:
+        third(Started("c"))
+    assert first.path != second.path
+    assert third is first
+    assert [line["node"] for line in map(json.loads, first.path.read_text().splitlines())] == ["a", "c"]
+    first.path.unlink()
+    with journals_.one() as other:
+        other(Started("d"))
+    assert other.path.exists()
+    journals_.close()
+
+
+def test_a_long_file_is_left_for_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "MAX_BYTES", 10)
+    journals_ = Journals(tmp_path, pytest.fail)
+    for _ in range(2):
+        with journals_.one() as journal:
+            journal(Started("a"))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_journal_that_cannot_be_written_says_so_once(tmp_path: Path) -> None:

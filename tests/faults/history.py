@@ -29,7 +29,7 @@ Event = Mapping[str, Any]
 
 @dataclass
 class Run:
-    """One journal, as far as it has been read."""
+    """One run, as far as its journal has been read."""
 
     name: str
     wrong: list[str] = field(default_factory=list)
@@ -139,18 +139,21 @@ class Run:
                 self.say(f"{node} skipped because {because!r}, which is not so")
 
 
-def read(path: Path) -> Run:
-    """One journal."""
-    run = Run(path.stem)
+def read(path: Path) -> list[Run]:
+    """The runs of one journal."""
+    runs = [run := Run(path.stem)]
     *lines, rest = path.read_bytes().split(b"\n")
     for line in lines:
         try:
-            run.take(json.loads(line))
-        except (ValueError, AttributeError, TypeError):
+            event = json.loads(line)
+            if event["event"] == "planned" and run.state:
+                runs.append(run := Run(f"{path.stem}:{len(runs)}"))
+            run.take(event)
+        except (ValueError, AttributeError, TypeError, KeyError):
             run.say(f"a line that is no event: {line[:80]!r}")
     if rest and run.state:
         run.say("half a line after it had finished")
-    return run
+    return runs
 
 
 def check(runs: Iterable[Run], alive: Callable[[int], bool], idle: bool = False) -> Iterator[str]:
@@ -191,7 +194,8 @@ def is_alive(pid: int) -> bool:
 
 def history(home: Path) -> list[Run]:
     """All runs that a home remembers, the oldest first."""
-    return [read(path) for path in sorted((home / "store" / "journal").glob("*.jsonl"))]
+    paths = sorted((home / "store" / "journal").glob("*.jsonl"))
+    return [run for path in paths for run in read(path)]
 
 
 if __name__ == "__main__":
