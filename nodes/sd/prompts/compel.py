@@ -58,6 +58,8 @@ def encode(prompt: str, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, settin
     try:
         rows, _, _ = ours.build_conditioning_tensor_for_conjunction(conjunction, return_tokenization=True)
     except RuntimeError as error:
+        if not str(error).startswith(("couldn't find", "token sequence mismatch")):
+            raise
         raise PromptError(f"compel cannot encode this prompt: {error}") from None
     chunks = _chunks(conjunction, ours, spelling)
     if any(written.wants_cross_attention_control for written in conjunction.prompts):
@@ -90,11 +92,16 @@ def _parsed(prompt: str) -> Any:
             at = sign.start() + 1
             raise PromptError(f"More than {DEEPEST} brackets are open at character {at}; close some.")
     try:
-        return Compel.parse_prompt_string(prompt)
+        conjunction = Compel.parse_prompt_string(prompt)
     except (pyparsing.ParseException, PromptParser.ParsingException, ValueError, RecursionError) as error:
         place = getattr(error, "loc", None)
         where = "" if place is None else f" at character {place + 1}"
         raise PromptError(f"compel cannot read this prompt{where}: {error}") from None
+    for written in conjunction.prompts:
+        for flat in written.prompts if isinstance(written, Blend) else [written]:
+            # Words of no length, as in ""0.5, say nothing, and compel stumbles over their weight.
+            flat.children = [child for child in flat.children if getattr(child, "text", None) != ""]
+    return conjunction
 
 
 def _chunks(conjunction: Any, ours: Compel, spelling: _Spelling) -> list[list[Place]]:

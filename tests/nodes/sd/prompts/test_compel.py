@@ -102,7 +102,7 @@ def test_what_compel_does_not_do_is_told(read_as: Encode) -> None:
     assert (tag.name, tag.unet, tag.text) == ("ink", 0.5, 0.5)
 
 
-@pytest.mark.parametrize("prompt", ["()", " ", "withLora(ink, 0.5)"])
+@pytest.mark.parametrize("prompt", ["()", " ", '""0.5', "withLora(ink, 0.5)"])
 def test_brackets_without_words_are_the_empty_prompt(read_as: Encode, prompt: str) -> None:
     found = read_as(prompt, dialect="compel")
     assert torch.equal(found.parts[0].encodings[0], read_as("", dialect="compel").parts[0].encodings[0])
