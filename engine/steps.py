@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.check import OUTSIDE, Bound, Checked, signature
 from engine.errors import NodeError, Problem, explained, short
@@ -21,7 +22,7 @@ from engine.node import NodeType
 from engine.reasons import Reasons
 from engine.step import Gather, Source, Spread, Step
 from engine.store.store import Store
-from engine.values import Json, canonical, pack, sha256, split
+from engine.values import Json, Packed, canonical, pack, sha256, split
 
 ValueOf = Callable[[Step, str], object]
 """The value of an output of a step that is done; raises KeyError if it is not at hand."""
@@ -59,8 +60,10 @@ class _Made:
     step: Step
     output: str
     path: tuple[int, ...] = ()
+    digest: str = ""
+    """Of an element, what it is."""
     listed: object = None
-    """Digests of what is in the list, nested as it is; of an element, its digest."""
+    """Digests of what is in it, nested as it is, if it is a list and somebody has looked."""
 
 
 @dataclass(slots=True)
@@ -151,7 +154,7 @@ class Steps:
         inputs: dict[str, _Given | _Made] = {name: _Given(value) for name, value in bound.literals.items()}
         for name, link in bound.links.items():
             _, step, output, path, digest = self._source(name, link, gather.around)
-            inputs[name] = _Made(step, output, path, digest or None)
+            inputs[name] = _Made(step, output, path, digest)
         shape = self._shape(bound, bound.id, inputs, (), lacking)
         if lacking:
             raise Lacking(list(dict.fromkeys(lacking)))
@@ -312,27 +315,37 @@ class Steps:
                 lacking.append(step.spread)
                 return None
             return [_Made(child, value.output) for child in step.children]
-        listed = value.listed if value.listed is not None else self._listed(step, value.output)
+        listed = value.listed if value.listed is not None else self._listed(step, value.output, value.path)
         if listed is None:
             lacking.append(step)
             return None
         assert isinstance(listed, list)
-        return [_Made(step, value.output, (*value.path, n), item) for n, item in enumerate(listed)]
+        return [
+            _Made(step, value.output, (*value.path, n), _digest(item), item) for n, item in enumerate(listed)
+        ]
 
-    def _listed(self, step: Step, output: str) -> object:
-        """Digests of what is in a list that a step made; None if it is not at hand."""
-        depth = step.bound.outputs[output].lists
+    def _listed(self, step: Step, output: str, path: tuple[int, ...]) -> object:
+        """Digests of what is in a list that a step made, or in one in that; None if it is not at hand."""
+        depth = step.bound.outputs[output].lists - len(path)
         lead = step.leader or step
         try:
-            return _digests(self.value_of(lead, output), depth, f"{step.id}.{output}{self._nonce}")
+            value: Any = self.value_of(lead, output)
         except KeyError:
             pass
+        else:
+            for index in path:
+                value = value[index]
+            place = "".join(f".{index}" for index in path)
+            return _digests(value, depth, f"{step.id}.{output}{self._nonce}{place}")
         packed = self._store.packed(lead.key, output) if lead.key is not None and lead.keep else None
         if packed is None:
             return None
 
-        def digests(packed: object, depth: int) -> object:
-            return packed.digest if not depth else [digests(item, depth - 1) for item in split(packed)]  # type: ignore[attr-defined,arg-type]
+        for index in path:
+            packed = split(packed)[index]
+
+        def digests(packed: Packed, depth: int) -> object:
+            return packed.digest if not depth else [digests(item, depth - 1) for item in split(packed)]
 
         return digests(packed, depth)
 
@@ -349,13 +362,7 @@ class Steps:
                 continue
             literals = {name: item.value for name, item in inner.inputs.items() if isinstance(item, _Given)}
             sources = tuple(
-                Source(
-                    name,
-                    item.step,
-                    item.output,
-                    item.path,
-                    item.listed if isinstance(item.listed, str) else "",
-                )
+                Source(name, item.step, item.output, item.path, item.digest)
                 for name, item in inner.inputs.items()
                 if isinstance(item, _Made)
             )
@@ -409,6 +416,11 @@ def _digests(value: object, depth: int, otherwise: str) -> object:
         return pack(value).digest
     except (TypeError, ValueError):  # it does not become bytes, so nothing that follows it can be kept
         return sha256(otherwise.encode())
+
+
+def _digest(listed: object) -> str:
+    """What an element is, of which `listed` is the digest or, if it is a list, the digests in it."""
+    return listed if isinstance(listed, str) else sha256(canonical(listed))
 
 
 def targets_of(checked: Checked, names: Iterable[str]) -> tuple[Sequence[str], list[str]]:

@@ -142,6 +142,21 @@ def test_a_list_that_is_made_is_gone_through(bench: Bench) -> None:
     assert CALLS == {"upto": 1, "sum": 1}, "elements are known by what they are, not by the list around them"
 
 
+def test_rows_that_one_node_made_are_told_apart(bench: Bench) -> None:
+    """A node that takes a list, and goes through a list of them, has one key for each."""
+    nodes = {
+        "table": ("Table", {"n": 3}),
+        "sum": ("Sum", {"xs": {"from": "table.out"}}),
+        "each": ("Each", {"xs": {"from": "table.out"}}),
+    }
+    graph = graph_of(nodes, {"sum": "sum.out", "each": "each.out"})
+    expected = {"sum": [0, 3, 7], "each": [[], [6], [6, 8]]}
+    assert results(bench.run(graph)) == expected
+    CALLS.clear()
+    assert results(bench.run(graph)) == expected
+    assert not CALLS
+
+
 def test_lists_that_turn_out_uneven_fail_their_node_alone(bench: Bench) -> None:
     graph = graph_of(
         {

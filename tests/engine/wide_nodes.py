@@ -25,6 +25,16 @@ class Upto(Node):
         return list(range(abs(self.n) % 4))
 
 
+class Table(Node):
+    """List rows of numbers, each longer than the one before."""
+
+    n: int
+
+    def run(self, ctx: Context) -> list[list[int]]:
+        called(ctx)
+        return [list(range(self.n, self.n + row)) for row in range(abs(self.n) % 4)]
+
+
 class Sum(Node):
     """Add up a list."""
 
@@ -99,5 +109,18 @@ class Again(Node):
         return ctx.expand(graph)  # type: ignore[no-any-return]
 
 
-_OWN: list[Any] = [Upto, Sum, Even, Switch, Double, Fragile, Again]
+class Each(Node):
+    """Double each number of a list, by returning a graph that does."""
+
+    xs: list[int]
+
+    def run(self, ctx: Context) -> list[int]:
+        called(ctx)
+        graph = Graph()
+        graph.nodes["each"] = Entry("Double", {"x": Param("xs")})
+        graph.outputs["out"] = From("each", "out")
+        return ctx.expand(graph)  # type: ignore[no-any-return]
+
+
+_OWN: list[Any] = [Upto, Table, Sum, Each, Even, Switch, Double, Fragile, Again]
 WIDE = Registry([Mix, Split, Broken, Act, Lane, MakeThing, TakeThing, *_OWN])
