@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
@@ -62,10 +61,22 @@ class Choice(BaseModel):
         return self.on and bool(self.lora) and bool(self.weight or self.text_weight)
 
 
+_TAG = frozenset({"kind", "name", "unet", "text", "rank"})
+
+
+def _choice(item: dict[str, Any]) -> Choice | None:
+    """A row of a stack, or a tag of a prompt as EncodePrompt tells it; None for a tag of another kind."""
+    if item.keys() != _TAG:
+        return Choice(**item)
+    if item["kind"] != "lora":
+        return None
+    return Choice(lora=item["name"], weight=item["unet"], encoder_weight=item["text"], ranks=item["rank"])
+
+
 def _stack(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for number, item in enumerate(given, 1):
         try:
-            Choice(**item)
+            _choice(item)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
@@ -118,13 +129,15 @@ class ApplyLoRA(
     """Off leaves the model as it is."""
     more: Annotated[list[dict[str, Any]], StackField(), AfterValidator(_stack)] = []  # noqa: RUF012
     """Further LoRAs after this one, such as {"lora": "ink", "weight": 0.5}; each may have `encoder_weight`,
-    `blocks`, `ranks` (how many of its directions to use) and `on`, too."""
+    `blocks`, `ranks` (how many of its directions to use) and `on`, too. The `tags` of EncodePrompt do as
+    well: what `<lora:ink:0.5>` asks for."""
 
     @property
     def choices(self) -> list[Choice]:
         """The LoRAs that act, the first one first."""
         first = {name: getattr(self, name) for name in ("lora", "weight", "encoder_weight", "blocks", "on")}
-        return [choice for item in (first, *self.more) if (choice := Choice(**item)).acts]
+        chosen = map(_choice, (first, *self.more))
+        return [choice for choice in chosen if choice is not None and choice.acts]
 
     def fingerprint(self, files: Files) -> Json:
         """The digests of the files that act: names alone say nothing."""
@@ -183,11 +196,6 @@ def apply(to: Applied, choice: Choice, ctx: Context) -> Applied:
     if lora.bundled:
         encoder = _with_bundled(encoder, lora, choice.lora, ctx)
     return Applied(model, encoder)
-
-
-def from_tag(tag: Mapping[str, Any]) -> Choice:
-    """The choice that a prompt's `<lora:name:te:unet:rank>` makes, as EncodePrompt's `tags` tell it."""
-    return Choice(lora=tag["name"], weight=tag["unet"], encoder_weight=tag["text"], ranks=tag["rank"])
 
 
 def located(files: Files, name: str) -> str:

@@ -158,6 +158,26 @@ def test_nodes_in_a_row_are_one_node_with_a_stack_in_any_order(session: Session,
     assert np.array_equal(output(second).pixels, backwards)
 
 
+def test_tags_of_a_prompt_choose_loras(session: Session, loras: Path) -> None:
+    small(loras, "both.safetensors", text_lora())
+    made = graph({})
+    made.nodes["tags"] = Entry(
+        "EncodePrompt@2",
+        {
+            "encoder": From("model", "encoder"),
+            "prompt": Literal("a circle <lora:both:0.5:0.9> <hypernet:x:1> <lora:both:te=0.2:unet=0:dyn=2>"),
+        },
+    )
+    made.nodes["lora0"].inputs["more"] = From("tags", "tags")
+    made.outputs = {"model": From("lora0", "model"), "encoder": From("lora0", "encoder")}
+    report = session.run(made)
+    assert [(patch.weight, patch.ranks) for patch in output(report, "model").patches] == [(0.9, None)]
+    assert [(patch.weight, patch.ranks) for patch in output(report, "encoder").patches] == [
+        (0.5, None),
+        (0.2, 2),
+    ]
+
+
 def digest(network: torch.nn.Module) -> str:
     hasher = hashlib.sha256()
     for name, tensor in network.state_dict().items():
