@@ -8,6 +8,7 @@ from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
 from nodes.grid import Grid
 from nodes.hypernetwork import ApplyHypernetwork
 from nodes.image import LoadImage, ResizeImage, SaveImage
+from nodes.importing import import_graph
 from nodes.latent import EmptyLatent
 from nodes.lists import Label, Lines, Numbers, Seeds
 from nodes.load import LoadModel
@@ -42,5 +43,6 @@ __all__ = [
     "Seeds",
     "Switch",
     "annotate",
+    "import_graph",
     "model_files",
 ]

@@ -1,0 +1,220 @@
+"""Finds what foreign files name (models, LoRAs, pictures) among the user's own, by digest and by name.
+
+A name from a stranger's file is never a path: it is compared with the names of what lies in the user's
+folders, and only a name from there goes into a graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from engine.errors import NodeError
+from engine.files import Files
+from nodes import checkpoints, embedding_files, image, lora
+from nodes.importing.notes import Notes, told
+from nodes.sd.formats.scan import Seen, scan
+from nodes.sd.hypernetwork_patch import KIND as HYPERNETWORKS
+from nodes.sd.lora.patch import KIND as LORAS
+
+_HASH = re.compile(r"[0-9a-fA-F]{8,64}")
+_OLD_HASH = 8
+"""Digits of the hash that A1111 used before 2023: of 64 KiB in the middle of the file."""
+_PIECE = 4 << 20
+
+
+class Shelf:
+    """The user's files, for one import.
+
+    Args:
+        files: the folders and digests.
+        notes: is told what is missing.
+    """
+
+    def __init__(self, files: Files, notes: Notes) -> None:
+        self._files, self._notes = files, notes
+
+    def model(self, name: str, hash: str | None = None) -> str | None:
+        """The name of a checkpoint that has this hash, or else this name; None, noted, if there is none.
+
+        Args:
+            name: as another tool calls it: with or without folder and suffix; may be empty.
+            hash: the first digits of the sha256 of its file, or A1111's older kind of 8 digits.
+        """
+        wanted = " ".join(filter(None, (told(name), f"[{told(hash)}]" if hash else "")))
+        seen = [(item.name, item) for item in self._seen(checkpoints.KIND)]
+        named = [(inner, item) for inner, item in seen if _same(inner, name)]
+        if _stem(name) == checkpoints.EMBEDDED:
+            named.append((checkpoints.EMBEDDED, None))  # type: ignore[arg-type]
+        if hash and _HASH.fullmatch(hash):
+            others = [pair for pair in seen if pair not in named]
+            for inner, item in (*named, *others):
+                if self._has(inner, item, hash.lower()):
+                    return inner
+        if named:
+            if hash:
+                self._notes.say(
+                    "other_model", f"the model {wanted} is taken by its name: no file has its hash"
+                )
+            return named[0][0]
+        self._notes.say(
+            "missing_model",
+            f"it was made with the model {wanted or 'of no name'}, which is not among yours",
+            f"put it into {self._folder(checkpoints.KIND)}, or choose another with --model",
+        )
+        return None
+
+    def lora(self, name: str, hash: str | None = None) -> str | None:
+        """The name of a LoRA's file; None, noted, if there is none."""
+        plain = _inner(name)
+        try:
+            located = lora.located(self._files, plain) if plain else ""
+        except NodeError as error:
+            self._notes.say("missing_lora", f"the LoRA {told(name)} is left off: {error}", error.hint)
+            return None
+        if located and self._files.inside(LORAS, located) is not None:
+            return located
+        seen = [item for item in self._seen(LORAS) if not item.model_folder]
+        for item in seen:
+            if _same(item.name, name):
+                return item.name
+        if hash and _HASH.fullmatch(hash):
+            for matches in (_said_hash, self._digest, _tensors_hash):
+                for item in seen:
+                    if matches(item.path).startswith(hash.lower()):
+                        return item.name
+        self._notes.say(
+            "missing_lora",
+            f"the LoRA {told(name)} is left off: it is not among yours",
+            f"put it into {self._folder(LORAS)} and import again",
+        )
+        return None
+
+    def hypernetwork(self, name: str) -> str | None:
+        """The name of a hypernetwork's file; None, noted, if there is none."""
+        found = next((item.name for item in self._seen(HYPERNETWORKS) if _same(item.name, name)), None)
+        if found is None:
+            hint = f"put it into {self._folder(HYPERNETWORKS)} and import again"
+            self._notes.say(
+                "missing_hypernetwork", f"the hypernetwork {told(name)} is left off: it is not there", hint
+            )
+        return found
+
+    def embeddings(self, prompts: str, hashes: dict[str, str]) -> bool:
+        """Whether prompts need the user's embeddings; those that are missing are noted.
+
+        Args:
+            prompts: the texts, as they are.
+            hashes: the embeddings that are named for certain, with the first digits of their sha256.
+        """
+        seen = [item for item in self._seen(embedding_files.KIND) if not item.model_folder]
+        stems = {PurePosixPath(item.name).stem.casefold() for item in seen}
+        for name, hash in hashes.items():
+            if name.casefold() in stems:
+                continue
+            same = next((item for item in seen if hash and self._digest(item.path).startswith(hash)), None)
+            where = self._folder(embedding_files.KIND)
+            hint = f"write {same.name} in the prompt" if same else f"put it into {where}"
+            message = f"the embedding {told(name)} is not among yours" + (" by this name" if same else "")
+            self._notes.say("missing_embedding", message, hint)
+        folded = prompts.casefold()
+        return bool(hashes) or "embedding:" in folded or any(stem and stem in folded for stem in stems)
+
+    def picture(self, name: str) -> str | None:
+        """The name of a picture in the folder of inputs; None, noted, if there is none."""
+        plain = _inner(name)
+        if plain and self._files.inside(image.KIND, plain) is not None:
+            return plain
+        self._notes.say(
+            "missing_picture",
+            f"it begins with the picture {told(name) or 'of no name'}, which is not among yours",
+            "name one with --image",
+        )
+        return None
+
+    def _seen(self, kind: str) -> Iterator[Seen]:
+        for folder in self._files.folders(kind):
+            for item in scan(Path(folder), pictures=kind == embedding_files.KIND):
+                if item.problem is None:
+                    yield item
+
+    def _folder(self, kind: str) -> str:
+        return str(next(iter(self._files.folders(kind)), f"models/{kind}"))
+
+    def _has(self, name: str, item: Seen | None, hash: str) -> bool:
+        if item is None or item.model_folder:
+            try:
+                return checkpoints.checkpoint(self._files, name).digest.startswith(hash)
+            except NodeError:
+                return False
+        if len(hash) == _OLD_HASH and _middle_hash(item.path) == hash:
+            return True
+        return self._digest(item.path).startswith(hash)
+
+    def _digest(self, path: Path) -> str:
+        try:
+            return self._files.digest(path)
+        except NodeError:
+            return ""
+
+
+def _inner(name: str) -> str:
+    """A name as a way inside of a folder; its last part if it is none; empty if nothing is left."""
+    inner = PurePosixPath(name.replace("\\", "/").strip())
+    leads_out = inner.is_absolute() or ".." in inner.parts or ":" in name or name.startswith("~")
+    plain = inner.name if leads_out else str(inner)
+    return "" if "\0" in plain or ":" in plain or plain in ("", ".", "..") or len(plain) > 500 else plain
+
+
+def bare(name: str) -> str:
+    """The last part of a name that another tool gave; no path, wherever it is looked up."""
+    return PurePosixPath(_inner(name)).name
+
+
+def _stem(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/").strip())
+    known = path.suffix.lower() in (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+    return path.stem if known else path.name
+
+
+def _same(inner: str, name: str) -> bool:
+    """Whether a file of the user's goes by a name, with or without folder and suffix."""
+    return bool(name.strip()) and _stem(inner).casefold() == _stem(name).casefold()
+
+
+def _middle_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(1 << 20)
+            return hashlib.sha256(file.read(1 << 16)).hexdigest()[:_OLD_HASH]
+    except OSError:
+        return ""
+
+
+def _said_hash(path: Path) -> str:
+    """The hash of a LoRA's tensors that its header says (kohya)."""
+    from nodes.sd.formats.bad_file import BadFileError
+    from nodes.sd.formats.read import read_tensors
+
+    try:
+        return read_tensors(path).metadata.get("sshs_model_hash", "").lower()
+    except BadFileError:
+        return ""
+
+
+def _tensors_hash(path: Path) -> str:
+    """The sha256 of all that follows a safetensors header: it stays when the metadata is edited."""
+    hasher = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if path.suffix != ".safetensors" or length > path.stat().st_size:
+                return ""
+            file.seek(8 + length)
+            while piece := file.read(_PIECE):
+                hasher.update(piece)
+    except OSError:
+        return ""
+    return hasher.hexdigest()
