@@ -15,7 +15,9 @@ JPEG = b"\xff\xd8\xff"
 _EXIF = b"Exif\0\0"
 _EXIF_DIRECTORY = 0x8769
 _USER_COMMENT = 0x9286
-_ASCII, _UNDEFINED = 2, 7
+_BYTE, _ASCII, _UNDEFINED = 1, 2, 7
+_BYTES = (_BYTE, _ASCII, _UNDEFINED)
+"""The kinds of value that texts are written as; some writers take the wrong one for a user comment."""
 _LONG = 4
 _PLAIN_TAGS = range(0x0100, 0x0140)
 """Where ComfyUI puts texts such as `workflow:{…}`: from 0x010F (Make) and 0x0110 (Model) downwards."""
@@ -44,7 +46,7 @@ def read_text(data: bytes) -> dict[str, str]:
         if _EXIF_DIRECTORY in first:
             _, at, _ = first[_EXIF_DIRECTORY]
             comment = tiff.directory(tiff.number(at, 4)).get(_USER_COMMENT)
-            if comment is not None and comment[0] in (_ASCII, _UNDEFINED):
+            if comment is not None and comment[0] in _BYTES:
                 found.setdefault("parameters", _comment(block[comment[1] : comment[1] + comment[2]]))
     return {name: text for name, text in found.items() if text}
 
@@ -90,7 +92,7 @@ class _Tiff:
             tag, kind, count = self.number(entry, 2), self.number(entry + 2, 2), self.number(entry + 4, 4)
             if kind == _LONG and count == 1:
                 found[tag] = kind, entry + 8, 4
-            elif kind in (_ASCII, _UNDEFINED) and count <= len(self._data):
+            elif kind in _BYTES and count <= len(self._data):
                 found[tag] = kind, entry + 8 if count <= 4 else self.number(entry + 8, 4), count
         return found
 
