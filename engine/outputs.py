@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from engine.slug import slug
 from engine.source import CHUNK
 from engine.step import Gather, Step
 from engine.store.store import Store
-from engine.values import Json, Packed
+from engine.values import Json, Packed, split, summary_of, unpack
 
 SUFFIXES = {
     "image/png": ".png",
@@ -30,6 +29,13 @@ SUFFIXES = {
     "application/json": ".json",
     "text/plain": ".txt",
 }
+
+LONGEST_WORD = 24
+"""A swept text of more characters than this is in no file's name."""
+LONGEST_LABEL = 64
+"""If what was swept takes more bytes than this, a file's name says nothing of it."""
+
+_PLACES = re.compile(r"(?:\[\d+\])+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,40 @@ class Written:
     digest: str
     value: Json = None
     """The value itself where `type` is `json`."""
+    elements: tuple[Element, ...] | None = None
+    """If a node made it that went through lists or a sweep, what each of their elements made, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """What one element of a list made of a declared output."""
+
+    index: tuple[int, ...]
+    """Its place in the list, and in the lists in that."""
+    values: Mapping[str, Json]
+    """The swept inputs of the graph, with the value that each had."""
+    files: tuple[Path, ...]
+    digest: str
+    value: Json = None
+    plain: bool = False
+    """True if it is JSON, and `value` says it all."""
+
+    def as_json(self) -> dict[str, object]:
+        """As `--json` tells it."""
+        return {
+            "index": list(self.index),
+            "values": dict(self.values),
+            "files": [str(file.absolute()) for file in self.files],
+            **({"value": self.value} if self.plain else {}),
+            "digest": self.digest,
+        }
 
 
 class Outputs:
     """Writes what the graph of a plan declares.
 
-    A file is called after the graph, the output and a counter: `mug-on-a-desk-image-0001.png`. A picture
+    A file is called after the graph, the output and a counter: `mug-on-a-desk-image-0001.png`. Between them
+    stands what was swept, where that is short: `mug-on-a-desk-image-steps-4-guidance-1-0001.png`. A picture
     carries the graph with the values of this run (`safelight`) and what the node packs say of it. It can be
     run like the graph's own file, from anywhere, since the command line names the files that a graph reads so
     that they are found again (`findable`). When the very same bytes lie in the folder already under one of
@@ -65,6 +99,18 @@ class Outputs:
     ) -> None:
         self._plan, self._store, self._annotators, self._warn = plan, store, annotators, warn
         self._documents: dict[str, str] = {}
+        self._sweeps = {
+            axis.name[1:]: axis.order
+            for bound in plan.checked.steps.values()
+            if bound.lift is not None
+            for axis in bound.lift.axes
+            if axis.sweep
+        }
+        self._named = [
+            name
+            for name in sorted(self._sweeps, key=self._sweeps.__getitem__)
+            if all(_short(value) for value in self._values_of(name))
+        ]
         self.inscribed = False
         """Whether the graph went into any picture."""
 
@@ -83,48 +129,73 @@ class Outputs:
             yield output, self._written(output, value, folder, name)
 
     def _written(self, output: str, packed: Packed, folder: Path, name: str) -> Written:
-        files: list[Path] = []
-        pictures: Counter[str] = Counter()
-        for part in packed.parts:
-            data = part.data
-            if part.media == "image/png":
-                step = self._maker(self._plan.checked.outputs[output].node, part.name)
-                data = self.inscribe(data, step, pictures[step])
-                pictures[step] += 1
-            series = _Series(folder, f"{slug(name)}-{slug(output)}", SUFFIXES.get(part.media, ".bin"))
-            files.append(series.add(data, files))
+        link = self._plan.checked.outputs[output]
+        step = self._plan.steps[link.node]
+        stem = f"{slug(name)}-{slug(output)}"
+        taken: list[Path] = []
+        elements = []
+        for one, item in _elements(step, packed):
+            values = self._swept(one.id)
+            own = f"{stem}{self._label(values)}"
+            files = []
+            pictures = itertools.count()
+            for part in item.parts:
+                data = part.data
+                if part.media == "image/png":
+                    data = self.inscribe(data, one.id, next(pictures))
+                series = _Series(folder, own, SUFFIXES.get(part.media, ".bin"))
+                files.append(series.add(data, taken))
+                taken.append(files[-1])
+            plain = item.type == "json"
+            value = item.meta if plain else None
+            elements.append(Element(one.at, values, tuple(files), item.digest, value, plain))
         value = packed.meta if packed.type == "json" else None
-        return Written(packed.type, tuple(files), packed.digest, value)
+        told = tuple(elements) if isinstance(step, Gather) else None
+        return Written(packed.type, tuple(taken), packed.digest, value, told)
 
-    def _maker(self, node: str, part: str) -> str:
-        """The id of the step that made a part: of a node that goes through lists, one of its elements."""
-        step = self._plan.steps[node]
-        place = part.split("/")
-        while isinstance(step, Gather):
-            assert step.children is not None
-            step = step.children[int(place.pop(0))]
-        return step.id
+    def _label(self, values: Mapping[str, Json]) -> str:
+        """What a file's name says of the swept values; nothing of inputs with a long one among theirs."""
+        words = [f"-{slug(name)}-{_short(values[name])}" for name in self._named if name in values]
+        label = "".join(words)
+        return label if len(label.encode()) <= LONGEST_LABEL else ""
 
-    def _document(self, step: Step) -> str:
+    def _values_of(self, name: str) -> list[Json]:
+        """All values of a swept input."""
+        values = self._plan.checked.values[name]
+        assert isinstance(values, list)
+        return values
+
+    def _swept(self, step: str) -> dict[str, Json]:
+        """The values that the swept inputs had where a step was made."""
+        values: dict[str, Json] = {}
+        for place in _PLACES.finditer(step):
+            lift = self._plan.steps[step[: place.start()]].bound.lift
+            at = [int(n) for n in place[0][1:-1].split("][")]
+            for axis, n in zip(lift.axes if lift is not None else (), at, strict=False):
+                if axis.sweep:
+                    values[axis.name[1:]] = self._values_of(axis.name[1:])[n]
+        return values
+
+    def _document(self, step: str) -> str:
         """The graph as it made this picture: of inputs that were swept, with the value that it has."""
-        checked = self._plan.checked
-        whole = self._plan.steps[step.id.partition("[")[0]]
-        axes = whole.bound.lift.axes if whole.bound.lift is not None else ()
-        own = {
-            axis.name[1:]: checked.values[axis.name[1:]][n]  # type: ignore[index]
-            for axis, n in zip(axes, step.at, strict=False)
-            if axis.sweep
-        }
+        own = self._swept(step)
         spelled = str(own)
         if spelled not in self._documents:
-            graph = bundled(checked.graph, checked.read).with_defaults({**checked.values, **own})
+            checked = self._plan.checked
+            values = dict(checked.values)
+            for name in self._sweeps:
+                del values[name]
+                if name in own or checked.graph.inputs[name].required:
+                    # A picture without a value of its own depends on none of them.
+                    values[name] = own.get(name, self._values_of(name)[0])
+            graph = bundled(checked.graph, checked.read).with_defaults(values)
             self._documents[spelled] = documents.dump(graph)
         return self._documents[spelled]
 
     def inscribe(self, data: bytes, step: str, index: int) -> bytes:
         """A PNG file with the graph and what the node packs say of it; see `files.Inscribe`."""
         self.inscribed = True
-        texts = {CHUNK: self._document(self._plan.steps[step])}
+        texts = {CHUNK: self._document(step)}
         for annotate in self._annotators:
             try:
                 said = annotate(self._made(step), step, index)
@@ -156,6 +227,40 @@ class Outputs:
             made[step.id] = Made(step.bound.type.name, step.bound.literals, links, meta)
             ahead += links.values()
         return made
+
+
+def _elements(step: Step, packed: Packed) -> Iterator[tuple[Step, Packed]]:
+    """The steps that made an output, each with its part of it."""
+    if not isinstance(step, Gather):
+        yield step, packed
+        return
+    for child, item in zip(step.children or (), split(packed), strict=True):
+        yield from _elements(child, item)
+
+
+def _short(value: Json) -> str:
+    """A value as a part of a file name; empty if it is too long or means nothing there."""
+    if isinstance(value, float):
+        return f"{value:.6g}" if float(f"{value:.6g}") == value else ""
+    if isinstance(value, bool | int):
+        return str(value).lower() if abs(value) < 10**20 else ""
+    if isinstance(value, str) and value.strip() and len(value) <= LONGEST_WORD:
+        return slug(value)
+    return ""
+
+
+def summary(packed: Packed) -> str:
+    """A few words on an output that is more than JSON, unless tensors would have to be loaded for them."""
+    if packed.type == "list":
+        items = split(packed)
+        first = summary(items[0])
+        return first and f"{len(items)} x {first}"
+    if packed.type == "json" or not all(part.media.startswith("image/") for part in packed.parts):
+        return ""
+    try:
+        return summary_of(unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts}))
+    except Exception:  # the code of a node pack may raise anything
+        return ""
 
 
 def refuse_unwritable(folder: Path) -> None:

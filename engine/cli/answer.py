@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from engine.errors import Problem
 if TYPE_CHECKING:
     from engine.lifecycles.measured import Memory
     from engine.outputs import Written
-    from engine.report import Report
+    from engine.report import NodeReport, Report
 
 STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "skipped": "yellow", "cancelled": "yellow"}
 
@@ -35,6 +35,8 @@ class Answer:
 
     def as_json(self) -> dict[str, object]:
         """The object that `--json` promises."""
+        from engine.outputs import summary
+
         answer: dict[str, object] = {
             "state": self.report.state,
             "seconds": round(self.report.seconds, 6),
@@ -44,6 +46,12 @@ class Answer:
                     "files": [str(file.absolute()) for file in item.files],
                     **({"value": item.value} if item.type == "json" else {}),
                     "digest": item.digest,
+                    **({"summary": told} if (told := summary(self.report.outputs[name])) else {}),
+                    **(
+                        {}
+                        if item.elements is None
+                        else {"elements": [element.as_json() for element in item.elements]}
+                    ),
                 }
                 for name, item in self.outputs.items()
             },
@@ -67,11 +75,16 @@ class Answer:
             said["memory"] = self.memory[node].as_json()
         return said
 
-    def show(self, quiet: bool) -> None:
-        """Say it to a person; quietly the outputs alone."""
+    def show(self, quiet: bool, every: bool = False) -> None:
+        """Say it to a person; quietly the outputs alone.
+
+        Args:
+            quiet: True to leave the table out.
+            every: True for a row for everything that ran, elements of lists among it.
+        """
         report = self.report
         if not quiet:
-            _table(report)
+            _table(report, every)
         if say.debugging():
             for node in report.nodes.values():
                 if node.trace:
@@ -91,7 +104,7 @@ class Answer:
             say.err(f"{report.state}; what is finished is kept, so the next run goes on from there")
 
 
-def _table(report: Report) -> None:
+def _table(report: Report, every: bool) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -102,26 +115,52 @@ def _table(report: Report) -> None:
     table.add_column("state")
     table.add_column("seconds", justify="right")
     table.add_column("why", overflow="fold")
-    shown = _telling(report)
-    for node, item in report.nodes.items():
+    rows = report.nodes if every else _rows(report)
+    shown = rows.keys() if every else _telling(rows)
+    for node, item in rows.items():
         if node in shown:
             seconds = f"{item.seconds:.2f}" if item.seconds else ""
             style = STYLES[item.state]
-            table.add_row(node, Text(item.state, style=style), seconds, Text(say.line(item.reason)))
-    others = Counter(item.state for node, item in report.nodes.items() if node not in shown)
+            table.add_row(node, Text(item.state, style=style), seconds, Text(say.line(_why(report, item))))
+    others = Counter(item.state for node, item in rows.items() if node not in shown)
     for state, count in others.items():
         table.add_row(f"{count:,} {'others' if shown else 'nodes'}", Text(state, style=STYLES[state]))
-    counts = Counter(item.state for item in report.nodes.values())
+    counts = Counter(item.state for node, item in report.nodes.items() if "[" not in node)
     console = Console()
     console.print(table)
     told = ", ".join(f"{count:,} {state}" for state, count in counts.items())
     console.print(Text(f"{report.state} in {report.seconds:.2f} s: {told}"))
 
 
-def _telling(report: Report) -> set[str]:
-    """The nodes that have rows of their own."""
-    if len(report.nodes) <= MOST_ROWS:
-        return set(report.nodes)
-    fresh = [(node, item) for node, item in report.nodes.items() if item.state != "cached"]
+def _rows(report: Report) -> dict[str, NodeReport]:
+    """The nodes, and those elements of nodes that go through lists which failed."""
+    from engine.step import Gather
+
+    return {
+        node: item
+        for node, item in report.nodes.items()
+        if "[" not in node or (item.state == "failed" and not isinstance(item.step, Gather))
+    }
+
+
+def _telling(rows: Mapping[str, NodeReport]) -> Collection[str]:
+    """Those that have rows of their own."""
+    if len(rows) <= MOST_ROWS:
+        return rows.keys()
+    fresh = [(node, item) for node, item in rows.items() if item.state != "cached"]
     fresh.sort(key=lambda row: (row[1].state != "failed", -row[1].seconds))
     return {node for node, _ in fresh[:MOST_ROWS]}
+
+
+def _why(report: Report, item: NodeReport) -> str:
+    """Why a node fared so; of one that goes through lists, how many elements did, and why."""
+    from engine.step import Gather
+
+    if not isinstance(item.step, Gather) or item.said or item.step.children is None:
+        return item.reason
+    elements = [report.nodes[step.id] for step in item.step.elements()]
+    states = Counter(element.state for element in elements)
+    told = [f"{states.pop(item.state, 0):,} of {len(elements):,} elements"]
+    told += [f"{count:,} {state}" for state, count in states.items()]
+    reason = next((element.reason for element in elements if element.state == item.state), "")
+    return ", ".join(told) + (f"; {reason}" if reason and item.state == "done" else "")

@@ -19,7 +19,7 @@ from engine.widgets import SEED_MAX
 if TYPE_CHECKING:
     from engine.registry import Registry
 
-OWN = frozenset("debug device events help home json out quiet set sweep to trace version".split())
+OWN = frozenset("all debug device events help home json out quiet set sweep to trace version".split())
 """Options of Safelight itself; a graph input of such a name is given as `--input.NAME`."""
 
 TRUE, FALSE = ("true", "yes"), ("false", "no")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from engine.cli import request, say
 from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Sweeps, Targets
+
+if TYPE_CHECKING:
+    from engine.step import Step
 
 STYLES = {"run": "bold", "reuse": "cyan", "share": "cyan", "unneeded": "dim"}
 
@@ -19,6 +24,7 @@ def plan(
     home: Home = None,
     device: Device = None,
     json: AsJson = False,
+    every: Annotated[bool, typer.Option("--all", help="Give every element of a list a row.")] = False,
     help: Help = False,
 ) -> int:
     """Say which steps a run would compute, which it has already, and why; nothing is run."""
@@ -28,6 +34,7 @@ def plan(
     with request.session(home, device) as session:
         document, values = asked.found(session)
         planned = session.plan(document, values, to or (), name=asked.name)
+    if json:
         steps = [
             {
                 "node": step.id,
@@ -38,7 +45,6 @@ def plan(
             }
             for step in planned.steps.values()
         ]
-    if json:
         say.as_json({"steps": steps, "targets": list(planned.targets), "to_run": len(planned.to_run)})
         return 0
 
@@ -47,16 +53,22 @@ def plan(
     from rich.table import Table
     from rich.text import Text
 
+    from engine.step import Gather
+
     table = Table("node", "type", "action", "why", box=SIMPLE, pad_edge=False)
-    for step in steps:
-        action = str(step["action"])
-        table.add_row(
-            str(step["node"]),
-            Text(say.line(step["type"])),
-            Text(action, style=STYLES[action]),
-            Text(say.line(step["reason"])),
-        )
+    count = 0
+    for step in planned.steps.values():
+        count += not isinstance(step, Gather)
+        if every or "[" not in step.id:
+            type_id, why = Text(say.line(step.bound.type.id)), Text(say.line(_why(step)))
+            table.add_row(step.id, type_id, Text(step.action, style=STYLES[step.action]), why)
     console = Console()
     console.print(table)
-    console.print(Text(f"{len(planned.to_run):,} of {len(steps):,} steps would run"))
+    console.print(Text(f"{len(planned.to_run):,} of {count:,} steps would run"))
     return 0
+
+
+def _why(step: Step) -> str:
+    """Why a step runs or not; of a node that goes through lists, why its first element does that runs."""
+    first = next((one for one in step.elements() if one.action == "run"), step)
+    return step.reason if first is step else f"{step.reason}; {first.reason}"

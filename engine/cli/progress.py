@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from engine.cli import say
-from engine.events import Done, Event, Failed, Planned, Progress, Started, Warned
+from engine.events import Done, Event, Failed, Grown, Planned, Progress, Skipped, Started, Warned
+from engine.step import Gather, Step
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -57,33 +61,105 @@ class Silent:
             say.warn(_warning(event))
 
 
+@dataclass
+class Tally:
+    """How many steps there are to do, and how many of them are over."""
+
+    total: int = 0
+    over: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return _count(self.over, self.total)
+
+
+class Tallies:
+    """How far a run is, and each of its nodes that go through lists."""
+
+    def __init__(self) -> None:
+        self.run = Tally()
+        self._nodes: dict[str, Tally] = {}
+
+    def expect(self, steps: Iterable[Step]) -> None:
+        """Count the steps that are to run."""
+        for step in steps:
+            if step.action == "run" and not isinstance(step, Gather):
+                self.run.total += 1
+                if "[" in step.id:
+                    self._nodes.setdefault(whole(step.id), Tally()).total += 1
+
+    def of(self, node: str) -> Tally | None:
+        """That of the node that a step is an element of, if it is one of several."""
+        tally = self._nodes.get(whole(node)) if "[" in node else None
+        return tally if tally is not None and tally.total > 1 else None
+
+    def end(self, node: str, seconds: float = 0.0) -> None:
+        """Say that a step is over."""
+        self.run.over += 1
+        if "[" in node and (tally := self._nodes.get(whole(node))) is not None:
+            tally.over += 1
+            tally.seconds += seconds
+
+
+def whole(node: str) -> str:
+    """The node that a step is an element of: `denoise` for `denoise[2]`."""
+    return re.sub(r"\[\d+\]", "", node)
+
+
 class Lines(Silent):
-    """A line when a step begins, when it ends, and now and then between; of very many steps, only a count."""
+    """A line when a step begins, when it ends, and now and then between; of very many steps, only a count.
+
+    The elements of a node that goes through lists are counted, too, and have no lines of their own.
+    """
 
     def __init__(self) -> None:
         self._told = time.monotonic()
-        self._ran = self._steps = 0
+        self._tallies = Tallies()
+        self._begun: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         """Say the event, if it is worth a line."""
-        few = self._steps <= MOST_LINES
         match event:
             case Planned(plan):
-                self._steps = len(plan.to_run)
-            case Started(node) if few:
-                say.err(f"{node} ...")
+                self._tallies.expect(plan.to_run)
+            case Grown(_, steps):
+                self._tallies.expect(steps)
+            case Started(node):
+                self._began(node)
             case Progress(node, value, total, rate) if self._due():
                 say.err(f"{node}: {_count(value, total)} {_rate(rate)}".rstrip())
-            case Done(node, seconds, "none"):
-                self._ran += 1
-                if few:
-                    say.err(f"{node}: done in {seconds:.2f} s")
-                elif self._due():
-                    say.err(f"{self._ran:,} of {self._steps:,} steps")
+            case Done(node, seconds):
+                self._tallies.end(node, seconds)
+                self._ended(node, seconds, computed=event.cache == "none")
             case Failed(node, seconds):
+                self._tallies.end(node, seconds)
                 say.err(f"{node}: failed after {seconds:.2f} s")
+            case Skipped(node):
+                self._tallies.end(node)
             case _:
                 super().__call__(event)
+
+    def _began(self, node: str) -> None:
+        tally = self._tallies.of(node)
+        if self._tallies.run.total > MOST_LINES and tally is None:
+            return
+        if tally is None:
+            say.err(f"{node} ...")
+        elif whole(node) not in self._begun:
+            self._begun.add(whole(node))
+            say.err(f"{whole(node)}: {tally.total:,} elements ...")
+
+    def _ended(self, node: str, seconds: float, computed: bool) -> None:
+        tally, run = self._tallies.of(node), self._tallies.run
+        if tally is not None:
+            if tally.over == tally.total:
+                say.err(f"{whole(node)}: {tally.total:,} elements done in {tally.seconds:.2f} s")
+            elif self._due():
+                say.err(f"{whole(node)}: {tally.over:,} of {tally.total:,} elements")
+        elif run.total <= MOST_LINES and computed:
+            say.err(f"{node}: done in {seconds:.2f} s")
+        elif run.total > MOST_LINES and self._due():
+            say.err(f"{run.over:,} of {run.total:,} steps")
 
     def _due(self) -> bool:
         now = time.monotonic()
@@ -94,7 +170,10 @@ class Lines(Silent):
 
 
 class Bars(Silent):
-    """A bar for the run, named by the step that began last, and one for each step that says how far it is."""
+    """A bar for the run, named by the step that began last, and one for each step that says how far it is.
+
+    A node that goes through lists has a bar that counts its elements.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -112,7 +191,7 @@ class Bars(Silent):
         )
         self._bars: dict[str, TaskID] = {}
         self._run: TaskID | None = None
-        self._ran = self._steps = 0
+        self._tallies = Tallies()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,11 +202,9 @@ class Bars(Silent):
         """Move the bars."""
         match event:
             case Planned(plan):
-                self._steps = len(plan.to_run)
-                if self._steps:
-                    self._display.start()
-                    count = _count(0, self._steps)
-                    self._run = self._display.add_task("run", total=self._steps, count=count, rate="")
+                self._expect(plan.to_run)
+            case Grown(_, steps):
+                self._expect(steps)
             case Started(node) if self._run is not None:
                 self._display.update(self._run, description=f"run: {node}")
             case Progress(node, value, total, rate):
@@ -138,7 +215,7 @@ class Bars(Silent):
                 count = _count(value, total)
                 bar = self._bars[node]
                 self._display.update(bar, completed=value, total=total, count=count, rate=_rate(rate))
-            case Done(node) | Failed(node):
+            case Done(node) | Failed(node) | Skipped(node):
                 self._over(node)
             case Warned():
                 from rich.text import Text
@@ -147,12 +224,34 @@ class Bars(Silent):
             case _:
                 pass
 
+    def _expect(self, steps: Iterable[Step]) -> None:
+        tally = self._tallies.run
+        self._tallies.expect(steps)
+        if self._run is not None:
+            self._display.update(self._run, total=tally.total, count=str(tally))
+        elif tally.total:
+            self._display.start()
+            self._run = self._display.add_task("run", total=tally.total, count=str(tally), rate="")
+
     def _over(self, node: str) -> None:
+        self._tallies.end(node)
         if node in self._bars:
             self._display.remove_task(self._bars.pop(node))
-        self._ran += 1
+        if (tally := self._tallies.of(node)) is not None:
+            self._count_element(whole(node), tally)
         if self._run is not None:
-            self._display.update(self._run, completed=self._ran, count=_count(self._ran, self._steps))
+            run = self._tallies.run
+            self._display.update(self._run, completed=run.over, count=str(run))
+
+    def _count_element(self, node: str, tally: Tally) -> None:
+        if tally.over == tally.total:
+            if node in self._bars:
+                self._display.remove_task(self._bars.pop(node))
+            return
+        if node not in self._bars:
+            self._bars[node] = self._display.add_task(node, count="", rate="")
+        count = f"{tally} elements"
+        self._display.update(self._bars[node], completed=tally.over, total=tally.total, count=count)
 
 
 def _count(value: int, total: int | None) -> str:

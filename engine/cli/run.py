@@ -36,6 +36,9 @@ def run(
     device: Device = None,
     json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the outputs.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Give every element of a list a row of the table.")
+    ] = False,
     trace: TraceFile = None,
     events: EventsFile = None,
     help: Help = False,
@@ -69,7 +72,8 @@ def run(
                 remarks = Remarks(kept, together(watch, tell, shown))
                 report = session.walk(plan, remarks, watch)
 
-            problems = [node.problem for node in report.nodes.values() if node.problem is not None]
+            # A node that goes through lists has the problem of the element that failed.
+            problems = list(dict.fromkeys(node.problem for node in report.nodes.values() if node.problem))
             warned = {node: said for node in report.nodes if (said := remarks.of(node))}
             answer = Answer(report, problems, warned, watch.memory)
         try:
@@ -88,7 +92,7 @@ def run(
         if json:
             say.as_json(answer.as_json())
         else:
-            answer.show(quiet)
+            answer.show(quiet, every)
     return EXIT_CODES[report.state]
 
 
