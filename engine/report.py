@@ -87,7 +87,8 @@ class Reports:
             return report
         elements = [self.of(step) for step in gather.elements()]
         if gather.children is None:
-            state = "skipped" if self._schedule.found(gather) is None else "cancelled"
+            job = self._schedule.found(gather)
+            state = "skipped" if job is None or job.state == "idle" else "cancelled"
             return self._told.get(gather) or NodeReport(state, step=gather)
         states = {report.state for report in elements}
         worst = next((state for state in _WORST if state in states), "cached")

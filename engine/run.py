@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from engine.collector import seldom
 from engine.context import Cancel, Context
 from engine.crew import Crew
 from engine.errors import Cancelled, GraphError, NodeError, explained
@@ -26,12 +27,12 @@ from engine.report import CANCELLED, NodeReport, Report, Reports
 from engine.residency import Residency
 from engine.schedule import Job, Schedule
 from engine.step import Gather, Spread, Step
-from engine.steps import Lacking, Unreadable, not_running
+from engine.steps import Lacking, Unreadable, circular, not_running
 from engine.store.store import Result, Store
 from engine.supply import Lost, Supply
 from engine.values import Packed, wire_of
 
-STALL_SECONDS = 0.003
+STALL_SECONDS = 0.004
 """How long ready work may wait for a busy thread before another one is put to it."""
 IDLE_LOOKS = 20
 """After how many looks without such work nobody looks any more, until there is some."""
@@ -100,6 +101,7 @@ class Run:
         self._threads = 1
         self._busy = 0
         self._settled = 0
+        self._began = 0.0  # when the caller's thread began the step that it is at
         self._watched = self._waiting = False
         self._over = threading.Event()
         self._making = threading.RLock()  # around the making of further steps
@@ -132,7 +134,8 @@ class Run:
                 for job in lost:
                     self._schedule.revive(job)
                     self._emit(Missed(job.step.id, job.step.key))
-        nodes = {node: self._reports.of(step) for node, step in steps.items()}
+        with seldom:
+            nodes = {node: self._reports.of(step) for node, step in steps.items()}
         states = {report.state for report in nodes.values()}
         state = "cancelled" if "cancelled" in states else "failed" if "failed" in states else "done"
         seconds = time.perf_counter() - start
@@ -145,7 +148,7 @@ class Run:
 
     def _work_off(self) -> None:
         with self._lock:
-            if not self._schedule.has_ready:
+            if not self._schedule.unsettled:
                 return
         try:
             self._serve(staying=True)
@@ -166,16 +169,21 @@ class Run:
                 while True:
                     job = self._schedule.take() if self._workers else None
                     if job is None:
-                        if not staying or not self._busy:
+                        if not staying:
                             return
-                        self._waiting = True
-                        self._news.wait()
-                        self._waiting = False
+                        if self._busy:
+                            self._waiting = True
+                            self._news.wait()
+                            self._waiting = False
+                        elif not self._broke_circle():
+                            return
                         continue
                     if self._schedule.has_ready and not self._watched and self._workers > 1:
                         self._watched = True
                         self._crew.hire(partial(self._watch, self._over))
                     self._busy += 1
+                    if staying:
+                        self._began = time.perf_counter()
                     self._lock.release()
                     try:
                         outcome = self._do(job)
@@ -185,6 +193,8 @@ class Run:
                     self._settle(job, outcome)
                     if self._waiting:
                         self._news.notify()
+                    elif not staying and time.perf_counter() - self._began < STALL_SECONDS:
+                        return  # the caller's thread keeps up again, and does small steps best alone
             except BaseException as error:  # a fault of the engine, or Ctrl-C: nothing more is begun
                 self._fault = error
                 self._workers = 0
@@ -195,6 +205,15 @@ class Run:
                 if not staying:
                     self._threads -= 1
                 self._news.notify_all()
+
+    def _broke_circle(self) -> bool:
+        """Fail a node that waits for itself, since nothing else is left to do; False if there is none."""
+        job = self._schedule.circle() if self._schedule.unsettled and self._workers else None
+        if job is None:
+            return False
+        self._failed(job.step, circular(), job.spent)
+        self._settle(job, None)
+        return True
 
     def _watch(self, over: threading.Event) -> None:
         """Hire a thread whenever ready work has waited for a while; until the run is over."""
@@ -416,6 +435,8 @@ class Run:
                 before = len(self._plan.maker.order)
                 job.expansion = expanded(self._plan, self._store, step, graph)
                 more = self._plan.maker.order[before:]
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             self._failed(step, error, job.spent)
             return None

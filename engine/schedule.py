@@ -28,6 +28,8 @@ class Job:
     state: JobState = "idle"
     parents: tuple[Job, ...] = ()
     """Whose results it takes, each once; known from when it is demanded."""
+    later: tuple[Job, ...] = ()
+    """Whose results it may come to take besides; until then they are kept for it, once they are there."""
     waits: int = 0
     """How many of them have yet to be done."""
     consumers: list[Job] = field(default_factory=list)
@@ -92,6 +94,10 @@ class Schedule:
             job.state = "waiting"
             self.unsettled += 1
             job.parents = tuple(dict.fromkeys([self.job(parent) for parent in step.parents]))
+            if step.later:
+                job.later = tuple(map(self.job, step.later))
+                for other in job.later:
+                    other.users += 1
             broken = None
             for parent in job.parents:
                 parent.users += 1
@@ -145,6 +151,21 @@ class Schedule:
         elif not job.waits:
             self._make_ready(job)
 
+    def circle(self) -> Job | None:
+        """While nothing is ready and nothing runs: a job that waits for itself, by way of others.
+
+        That comes about when nodes return graphs that come down to one another.
+        """
+        job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
+        seen: dict[Job, None] = {}
+        while job is not None and job not in seen:
+            seen[job] = None
+            job = next((parent for parent in job.parents if parent.state == "waiting"), None)
+        if job is None:
+            return None
+        circle = list(seen)[list(seen).index(job) :]
+        return next((job for job in circle if job.expansion is not None), job)
+
     def done(self, job: Job, result: Result | None) -> None:
         """A running job has its result; without one, what follows finds it in the store."""
         job.result = result
@@ -182,7 +203,7 @@ class Schedule:
 
     def revive(self, job: Job) -> None:
         """Compute what the plan meant to reuse, or what was let go, since the store does not have it."""
-        if job.state == "reused" or (job.state == "done" and job.result is None):
+        if job.state in ("idle", "reused") or (job.state == "done" and job.result is None):
             job.step.action, job.step.tier = "run", None
             job.state, job.revived = "idle", True
         self.demand(job)
@@ -197,6 +218,8 @@ class Schedule:
             self._lane_busy = False
         job.state = state
         self.unsettled -= 1
+        later, job.later = job.later, ()
+        self._let_go(later)
         if not job.users:
             job.result = None
         elif state == "done" and isinstance(job.step, Gather):
@@ -206,6 +229,9 @@ class Schedule:
     def _release(self, job: Job) -> None:
         """Let go of what a settled job took."""
         parents, job.parents = job.parents, ()
+        self._let_go(parents)
+
+    def _let_go(self, parents: Iterable[Job]) -> None:
         for parent in parents:
             parent.users -= 1
             if not parent.users:

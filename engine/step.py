@@ -47,6 +47,8 @@ class Step:
     """Every input that a wire brings, those of lazy inputs included."""
     parents: tuple[Step, ...]
     """The steps whose results it waits for, each once."""
+    later: tuple[Step, ...] = field(default=(), kw_only=True)
+    """The steps whose results it may take besides, once it is known which."""
     key: str | None = None
     """Its content key; None while that depends on something another step has yet to say."""
     keep: bool = True

@@ -142,6 +142,8 @@ class Steps:
         """Leave it to the run to find out what the elements are."""
         spread = Spread(gather.id, gather.bound, (), (), keep=False, maybe=gather.maybe, gather=gather)
         gather.lacks, gather.spread, gather.parents, gather.late = tuple(lacks), spread, (spread,), True
+        links = gather.bound.links.items()
+        gather.later = tuple([self._source(name, link, gather.around).step for name, link in links])
 
     def spread(self, gather: Gather) -> list[Step]:
         """Find out what the elements of a node are, and make their steps.
@@ -194,8 +196,7 @@ class Steps:
         assert step.key is not None
         leader = self.leaders.setdefault(step.key, step)
         if leader is not step and step.id.startswith(f"{leader.id}/"):
-            hint = "give the node in the graph other inputs, such as a count that goes down"
-            raise NodeError("returned a graph that comes down to itself", hint=hint, code="recursion")
+            raise circular()
         return leader
 
     def _source(self, name: str, link: From, around: Step | None) -> Source:
@@ -263,6 +264,8 @@ class Steps:
             step.sources = tuple(source for source in step.sources if source.input in asked)
             eager = step.sources
         step.parents = tuple(dict.fromkeys([source.step for source in eager]))
+        if step.asked is None:
+            step.later = tuple([source.step for source in step.sources if source.input in lazy])
         for source in step.sources:
             if not source.step.keep:
                 step.keep = False
@@ -391,6 +394,12 @@ class Unreadable(Exception):
         """The problem."""
         found: Problem = self.args[0]
         return found
+
+
+def circular() -> NodeError:
+    """What is wrong with a node whose graph needs that node's own result."""
+    hint = "give the node in the graph other inputs, such as a count that goes down"
+    return NodeError("returned a graph that comes down to itself", hint=hint, code="recursion")
 
 
 def asked(node_type: NodeType, inputs: Mapping[str, object]) -> frozenset[str]:

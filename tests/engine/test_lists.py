@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from engine.graph import Graph, GraphInput, Literal
 from engine.report import Report
 from engine.sweep import Sweep
 from tests.engine.small_nodes import CALLS, Bench, graph_of
+from tests.engine.test_run_random import Liar
 from tests.engine.wide_nodes import WIDE
 
 
@@ -144,7 +146,7 @@ def test_a_list_that_is_made_is_gone_through(bench: Bench) -> None:
 
 def test_rows_that_one_node_made_are_told_apart(bench: Bench) -> None:
     """A node that takes a list, and goes through a list of them, has one key for each."""
-    nodes = {
+    nodes: dict[str, Any] = {
         "table": ("Table", {"n": 3}),
         "sum": ("Sum", {"xs": {"from": "table.out"}}),
         "each": ("Each", {"xs": {"from": "table.out"}}),
@@ -155,6 +157,36 @@ def test_rows_that_one_node_made_are_told_apart(bench: Bench) -> None:
     CALLS.clear()
     assert results(bench.run(graph)) == expected
     assert not CALLS
+
+
+def test_a_list_that_depends_on_the_world_is_made_once(bench: Bench) -> None:
+    """It is not kept for later runs, and nothing takes it while its length is found out."""
+    nodes: dict[str, Any] = {
+        "act": ("Act", {"a": 2}),
+        "upto": ("Upto", {"n": {"from": "act.out"}}),
+        "mix": ("Mix", {"a": {"from": "upto.out"}, "b": {"from": "act.out"}}),
+    }
+    report = bench.run(graph_of(nodes, {"out": "mix.out"}), targets=["mix"])
+    assert results(report) == {"out": [15, 18, 21]}
+    assert max(CALLS.values()) == 1
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_lost_elements_are_made_again_for_what_gathers_them(bench: Bench, forgets: bool) -> None:
+    nodes: dict[str, Any] = {
+        "mix": ("Mix", {"a": [1, 2, 3]}),
+        "sum": ("Sum", {"xs": {"from": "mix.out"}}),
+        "act": ("Act", {"a": {"from": "sum.out"}}),
+    }
+    graph = graph_of(nodes, {"out": "act.out"})
+    planned = bench.plan(graph)
+    bench.walk(planned)
+    CALLS.clear()
+    lost = {str(step.key) for step in planned.steps.values()}
+    report = replace(bench, store=Liar(bench.store, lost, forgets)).run(graph)
+    assert report.state == "done"
+    assert results(report) == {"out": 19}
+    assert max(CALLS.values()) == 1
 
 
 def test_lists_that_turn_out_uneven_fail_their_node_alone(bench: Bench) -> None:

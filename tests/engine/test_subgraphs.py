@@ -29,6 +29,10 @@ class Sneaky(Node):
         called(ctx)
         graph = Graph()
         match self.how:
+            case "ping" | "pong":
+                other = "pong" if self.how == "ping" else "ping"
+                graph.nodes["more"] = Entry("Sneaky", {"how": Literal(other)})
+                graph.outputs["out"] = From("more", "out")
             case "acts":
                 graph.nodes["act"] = Entry("Act", {})
                 graph.outputs["out"] = From("act", "out")
@@ -329,6 +333,29 @@ def test_graphs_within_graphs_end_somewhere(bench: Bench) -> None:
     (problem,) = [told.problem for told in report.nodes.values() if told.problem is not None]
     assert problem.code == "too_deep"
     assert bench.run(from_json(using("Again", times=64))).state == "done"
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_graphs_that_come_down_to_one_another_fail(workers: int) -> None:
+    """Each of the two waits for the other, and what is beside them is done."""
+    CALLS.clear()
+    graph = Graph(outputs={"ping": From("ping", "out"), "beside": From("beside", "out")})
+    graph.nodes["ping"] = Entry("Sneaky", {"how": Literal("ping")})
+    graph.nodes["pong"] = Entry("Sneaky", {"how": Literal("pong")})
+    graph.nodes["beside"] = Entry("Double", {"x": From("pong", "out")})
+    graph.nodes["apart"] = Entry("Double", {"x": Literal(4)})
+    graph.outputs["apart"] = From("apart", "out")
+    report = Bench(registry=REGISTRY, workers=workers).run(graph)
+    assert report.state == "failed"
+    assert {node: told.state for node, told in report.nodes.items() if told.problem} == {
+        "ping": "failed",
+        "pong/more": "failed",
+    }
+    problem = report.nodes["ping"].problem
+    assert problem is not None
+    assert problem.code == "recursion"
+    assert {name: packed.meta for name, packed in report.outputs.items()} == {"apart": 8}
+    assert CALLS == {"ping": 1, "pong": 1, "apart": 1}
 
 
 def test_what_is_wrong_in_a_returned_graph_names_its_node(bench: Bench) -> None:
