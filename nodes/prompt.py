@@ -83,7 +83,10 @@ class EncodePrompt(
         for remark in read.remarks:
             ctx.warn(str(remark))
         for tag in dict.fromkeys(read.tags):
-            ctx.warn(f"{tag} changes nothing here: take model, encoder and prompt through ApplyTags first")
+            ctx.warn(
+                f"{tag} changes nothing here: take model, encoder and prompt through ApplyTags first, or wire"
+                " `tags` into ApplyLoRA"
+            )
         first = read.parts[0]
         plain = len(read.parts) == 1 and len(first.encodings) == 1 and first.weight == 1
         out = Conditioning(first.encodings[0], read.used, () if plain else read.parts, read.pooled)

@@ -75,7 +75,7 @@ class ApplyTags(
 
 def _choice(tag: Tag) -> lora.Choice:
     try:
-        return lora.from_tag(tag.as_json())
+        return lora.Choice(lora=tag.name, weight=tag.unet, encoder_weight=tag.text, ranks=tag.rank)
     except ValidationError:
         raise NodeError(
             f"{tag} cannot be applied",
