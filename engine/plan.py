@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine.check import Bound, Checked
+from engine.collector import seldom
 from engine.errors import GraphError, NodeError, Problem
 from engine.files import Files
 from engine.problems import Problems
@@ -67,6 +68,18 @@ def plan(
             for target in unknown
         )
     wanted = tuple(wanted) or _default_targets(checked)
+    with seldom:
+        return _plan(checked, wanted, store, files, device, reasons)
+
+
+def _plan(
+    checked: Checked,
+    wanted: tuple[str, ...],
+    store: Store,
+    files: Files,
+    device: str,
+    reasons: Reasons | None,
+) -> Plan:
     steps = Steps(checked, store, files, device, reasons)
     needed, surely = _ancestors(checked, wanted)
     problems = Problems()

@@ -17,7 +17,7 @@ def engine_overhead() -> Iterator[Row]:
     for shape in (chain, fan):
         cost: dict[int, float] = {}
         for size in SIZES:
-            repeats = 3 if size == SIZES[-1] else 7
+            repeats = max(5, 600 // size)
             events: list[Event] = []
             with new_home() as home, session(home) as ours:
                 ours.run(shape(3, salt=999_999_999))  # opens the store

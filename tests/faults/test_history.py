@@ -152,4 +152,4 @@ def test_what_the_engine_writes_is_legal_and_the_command_says_so(tmp_path: Path)
     journal.write_text(journal.read_text() + journal.read_text().splitlines(keepends=True)[-1])
     ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "planned twice" in ended.stdout
+    assert "after it had finished" in ended.stdout
