@@ -281,7 +281,8 @@ class _Checker:
                 sound &= self._literal(node, item, binding, literals, levels)
         if node_type.is_open:
             for name, value in literals.items():
-                sound &= self._means(node, node_type.inputs[name], value, meant)
+                for one_value in value if name in levels and isinstance(value, list) else [value]:
+                    sound &= self._means(node, node_type.inputs[name], one_value, meant)
         if not sound:
             return
         outputs = node_type.outputs
@@ -418,10 +419,14 @@ class _Checker:
         if wanted.is_open:
             known = meant.get(wanted.name)
             if known is None:
-                if offered.lists < wanted.lists:
+                inner = offered.lists - wanted.lists
+                if inner < 0:
                     self._mismatch(node, item, link, offered, wanted)
                     return False
-                meant[wanted.name] = Wire(offered.name, offered.lists - wanted.lists)
+                swept = tuple([axis for axis in axes if axis.sweep])[:inner]  # they are the outermost
+                if swept:
+                    levels[item.name] = swept
+                meant[wanted.name] = Wire(offered.name, inner - len(swept))
                 return True
             wanted = wanted.closed(meant)
         if offered.fits(wanted):

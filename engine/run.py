@@ -456,8 +456,9 @@ class Run:
         """The declared outputs as bytes, and the jobs whose bytes the store has lost."""
         outputs: dict[str, Packed] = {}
         lost: list[Job] = []
+        targets = set(self._plan.targets)
         for name, link in self._plan.checked.outputs.items():
-            if link.node not in self._plan.targets:
+            if link.node not in targets:
                 continue
             step = self._plan.steps[link.node]
             try:

@@ -257,6 +257,34 @@ def test_sweeps_combine_and_stay_aligned_with_themselves(bench: Bench) -> None:
                 assert element == 3 * q + 5 * (3 * p + 5 * q)
 
 
+@pytest.mark.parametrize("swept", ["a", "b"])
+@pytest.mark.parametrize("which", [True, False])
+def test_a_sweep_goes_through_a_choice(bench: Bench, which: bool, swept: str) -> None:
+    """Whichever branch it comes by, and whichever is taken, there is one result for each value."""
+    plain = "b" if swept == "a" else "a"
+    nodes: dict[str, Any] = {
+        "far": ("Mix", {"a": {"param": "p"}}),
+        "near": ("Mix", {"a": 7}),
+        "switch": ("Switch", {"which": which, swept: {"from": "far.out"}, plain: {"from": "near.out"}}),
+        "end": ("Mix", {"a": {"from": "switch.out"}, "b": {"param": "p"}}),
+    }
+    graph = graph_of(nodes, {"out": "end.out"}, {"p": GraphInput("int")})
+    report = bench.run(graph, values={"p": Sweep((1, 2, 3))})
+    taken = swept == ("a" if which else "b")
+    assert results(report) == {"out": [3 * (3 * p if taken else 21) + 5 * p for p in (1, 2, 3)]}
+
+
+def test_a_choice_takes_swept_values_themselves(bench: Bench) -> None:
+    choice = {"which": {"param": "q"}, "a": {"param": "p"}, "b": 5}
+    graph = graph_of(
+        {"switch": ("Switch", choice)},
+        {"out": "switch.out"},
+        {"p": GraphInput("int"), "q": GraphInput("bool")},
+    )
+    report = bench.run(graph, values={"p": Sweep((1, 2)), "q": Sweep((True, False))})
+    assert results(report) == {"out": [[1, 5], [2, 5]]}
+
+
 def test_what_a_sweep_does_not_reach_runs_once(bench: Bench) -> None:
     graph = swept()
     graph.nodes["mix"].inputs["b"] = Literal(9)
