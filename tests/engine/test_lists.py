@@ -269,7 +269,8 @@ def test_a_sweep_goes_through_a_choice(bench: Bench, which: bool, swept: str) ->
         "end": ("Mix", {"a": {"from": "switch.out"}, "b": {"param": "p"}}),
     }
     graph = graph_of(nodes, {"out": "end.out"}, {"p": GraphInput("int")})
-    report = bench.run(graph, values={"p": Sweep((1, 2, 3))})
+    swept_values: Any = {"p": Sweep((1, 2, 3))}
+    report = bench.run(graph, values=swept_values)
     taken = swept == ("a" if which else "b")
     assert results(report) == {"out": [3 * (3 * p if taken else 21) + 5 * p for p in (1, 2, 3)]}
 
@@ -281,7 +282,8 @@ def test_a_choice_takes_swept_values_themselves(bench: Bench) -> None:
         {"out": "switch.out"},
         {"p": GraphInput("int"), "q": GraphInput("bool")},
     )
-    report = bench.run(graph, values={"p": Sweep((1, 2)), "q": Sweep((True, False))})
+    swept_values: Any = {"p": Sweep((1, 2)), "q": Sweep((True, False))}
+    report = bench.run(graph, values=swept_values)
     assert results(report) == {"out": [[1, 5], [2, 5]]}
 
 
