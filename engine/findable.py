@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 from engine.check import upgraded
 from engine.errors import GraphError, NodeError
 from engine.files import Files
-from engine.graph import Entry, Graph, Literal, Param
+from engine.graph import Binding, Entry, Graph, Literal, Param
 from engine.node import Input
 from engine.registry import Registry
+from engine.sweep import Sweep
 from engine.values import Json
 from engine.widgets import FileIn
 
 KEPT_KINDS = frozenset({"inputs"})
 """Kinds of files that are small enough to keep a copy of: the pictures that a graph begins with."""
 
+Kinds = frozenset[str | None]
+"""What the nodes behind an input take it for: kinds of files, or None for something else."""
+
 
 def findable(
-    graph: Graph, values: Mapping[str, Json], registry: Registry, files: Files
-) -> tuple[Graph, dict[str, Json]]:
+    graph: Graph, values: Mapping[str, Json | Sweep], registry: Registry, files: Files
+) -> tuple[Graph, dict[str, Json | Sweep]]:
     """The graph and its values, with every file named so that it is found from anywhere on this machine.
 
     A written picture carries its graph, and shall give the same bytes when it is run from another folder,
     where a name relative to the graph's own folder leads nowhere. So what lies outside of the home's folders
     goes by a name made of its content (`Files.stage`), which says nothing of the user's folders; a run that
     writes pictures then keeps a copy under that name (`Files.keep`). A model is too large for that: its path
-    becomes absolute. Everything else, names that lead nowhere included, stays as it is.
+    becomes absolute. Everything else, names that lead nowhere included, stays as it is. Lists of names, the
+    values of a sweep and the graphs defined in the graph are treated alike.
 
     Args:
         graph: the document.
@@ -35,35 +40,14 @@ def findable(
         registry: says which inputs of its nodes are files.
         files: finds them, and remembers what is to be kept.
     """
-    nodes = dict(graph.nodes)
-    kinds_of: dict[str, dict[str, str | None]] = {}
-    readers: dict[str, set[str | None]] = defaultdict(set)
-    for node, saved in graph.nodes.items():
-        node_type = registry.types.get(saved.name)
-        if node_type is None:
-            continue
-        try:
-            entry = upgraded(node, saved, node_type)
-        except GraphError:
-            continue  # the check says so
-        if node_type.name not in kinds_of:
-            kinds_of[node_type.name] = {name: _kind(item) for name, item in node_type.inputs.items()}
-        kinds = kinds_of[node_type.name]
-        renamed = {}
-        for name, binding in entry.inputs.items():
-            if isinstance(binding, Param):
-                readers[binding.name].add(kinds.get(name))
-            elif isinstance(binding, Literal) and (found := _found(files, kinds.get(name), binding.value)):
-                renamed[name] = Literal(found)
-        if renamed:
-            nodes[node] = Entry(entry.type, {**entry.inputs, **renamed}, entry.title)
+    namer = _Namer(registry, files)
     given = dict(values)
-    for name, meant in readers.items():
+    for name, kinds in namer.inputs((graph,)).items():
         if name in graph.inputs:
-            kind = meant.pop() if len(meant) == 1 else None  # of several it means more than a file
-            if found := _found(files, kind, values.get(name, graph.inputs[name].default)):
+            value = values.get(name, graph.inputs[name].default)
+            if (found := namer.found(kinds, value)) != value:
                 given[name] = found
-    return Graph(nodes, graph.inputs, graph.outputs, graph.title, graph.doc, graph.layout), given
+    return namer.renamed((graph,)), given
 
 
 def kinds(registry: Registry) -> set[str]:
@@ -72,20 +56,95 @@ def kinds(registry: Registry) -> set[str]:
     return {kind for kind in found if kind is not None}
 
 
+class _Namer:
+    """Names the files of graphs, each given with the graphs that it is defined in, itself first."""
+
+    def __init__(self, registry: Registry, files: Files) -> None:
+        self._registry, self._files = registry, files
+        self._types: dict[str, dict[str, Kinds]] = {}
+        self._graphs: dict[int, dict[str, Kinds]] = {}
+
+    def inputs(self, scopes: tuple[Graph, ...]) -> dict[str, Kinds]:
+        """What the inputs of a graph are taken for."""
+        graph = scopes[0]
+        if id(graph) not in self._graphs:
+            readers = self._graphs[id(graph)] = {}  # a graph that contains itself ends here
+            for node, saved in graph.nodes.items():
+                entry, kinds = self._entry(node, saved, scopes)
+                for name, binding in entry.inputs.items():
+                    if isinstance(binding, Param):
+                        known = readers.get(binding.name, frozenset())
+                        readers[binding.name] = known | kinds.get(name, frozenset({None}))
+        return self._graphs[id(graph)]
+
+    def renamed(self, scopes: tuple[Graph, ...]) -> Graph:
+        """A graph with other names for the files in it; what a run gives to its inputs is not looked at."""
+        graph = scopes[0]
+        nodes = dict(graph.nodes)
+        for node, saved in graph.nodes.items():
+            entry, kinds = self._entry(node, saved, scopes)
+            inputs: dict[str, Binding] = {}
+            for name, binding in entry.inputs.items():
+                if isinstance(binding, Literal):
+                    found = self.found(kinds.get(name, frozenset()), binding.value)
+                    if found != binding.value and not isinstance(found, Sweep):
+                        inputs[name] = Literal(found)
+            if inputs:
+                nodes[node] = replace(entry, inputs={**entry.inputs, **inputs})
+        graphs = {}
+        for name, inner in graph.graphs.items():
+            kinds = self.inputs((inner, *scopes))
+            defaults = {
+                name: found
+                for name, item in inner.inputs.items()
+                if (found := self.found(kinds.get(name, frozenset()), item.default)) != item.default
+            }
+            graphs[name] = self.renamed((inner, *scopes))
+            if defaults:
+                graphs[name] = graphs[name].with_defaults(defaults)  # type: ignore[arg-type]
+        return replace(graph, nodes=nodes, graphs=graphs)
+
+    def found(self, kinds: Kinds, value: Json | Sweep) -> Json | Sweep:
+        """A value with other names for the files in it; what is taken for several things stays as it is."""
+        if len(kinds) != 1 or (kind := next(iter(kinds))) is None:
+            return value
+        if isinstance(value, Sweep):
+            return Sweep(tuple(self._found(kind, one) for one in value.values))
+        return self._found(kind, value)
+
+    def _found(self, kind: str, value: Json) -> Json:
+        if isinstance(value, list):
+            return [self._found(kind, one) for one in value]
+        if not isinstance(value, str) or self._files.inside(kind, value):
+            return value
+        try:
+            path = self._files.find(kind, value)
+            if kind in KEPT_KINDS and path.is_file():
+                return self._files.stage(kind, path)
+        except NodeError:
+            return value  # whoever needs the file says so
+        # A bare name may be one that a node knows without any file.
+        return str(path) if "/" in value or "\\" in value else value
+
+    def _entry(self, node: str, saved: Entry, scopes: tuple[Graph, ...]) -> tuple[Entry, dict[str, Kinds]]:
+        """A node as it would be saved today, and what its inputs are taken for."""
+        if saved.type.startswith("#"):
+            for n, graph in enumerate(scopes):
+                if (inner := graph.graphs.get(saved.type[1:])) is not None:
+                    return saved, self.inputs((inner, *scopes[n:]))
+        node_type = self._registry.types.get(saved.name)
+        if node_type is None:
+            return saved, {}
+        if node_type.name not in self._types:
+            self._types[node_type.name] = {
+                name: frozenset({_kind(item)}) for name, item in node_type.inputs.items()
+            }
+        try:
+            return upgraded(node, saved, node_type), self._types[node_type.name]
+        except GraphError:
+            return saved, {}  # the check says so
+
+
 def _kind(item: Input) -> str | None:
     """The kind of file that an input names, if it does."""
     return next((extra.kind for extra in item.info.metadata if isinstance(extra, FileIn)), None)
-
-
-def _found(files: Files, kind: str | None, name: Json) -> str | None:
-    """The name to put in place of this one; None to leave it."""
-    if kind is None or not isinstance(name, str) or files.inside(kind, name):
-        return None
-    try:
-        path = files.find(kind, name)
-        if kind in KEPT_KINDS and path.is_file():
-            return files.stage(kind, path)
-    except NodeError:
-        return None  # whoever needs the file says so
-    # A bare name may be one that a node knows without any file.
-    return str(path) if "/" in name or "\\" in name else None

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine import faults
+
+STALE_SECONDS = 3600.0
+"""A draft of this age belongs to a process that was killed, and is removed by whoever writes beside it."""
+
+
+_DRAFT = re.compile(r"\.[0-9a-f]{16,32}\.part")
 
 
 def put(data: bytes, names: Iterable[Path], *, share: bool = False) -> Path:
@@ -66,6 +74,7 @@ def holds(path: Path, data: bytes) -> bool:
 @contextmanager
 def _draft(folder: Path, data: bytes) -> Iterator[Path]:
     """The data on disk, under a name that nobody else uses; gone afterwards unless it got another name."""
+    _sweep(folder)
     draft = folder / f".{uuid.uuid4().hex}.part"
     try:
         with draft.open("xb") as file:
@@ -80,6 +89,14 @@ def _draft(folder: Path, data: bytes) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong before says more
             draft.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the drafts of processes that were killed, as far as that can be done."""
+    for draft in folder.glob(".*.part"):
+        with suppress(OSError):  # another process may remove it, too
+            if _DRAFT.fullmatch(draft.name) and time.time() - draft.lstat().st_mtime > STALE_SECONDS:
+                draft.unlink()
 
 
 def _name(draft: Path, path: Path) -> None:

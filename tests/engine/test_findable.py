@@ -12,9 +12,10 @@ from engine.digests import FileDigests
 from engine.errors import NodeError
 from engine.files import Files
 from engine.findable import findable
-from engine.graph import Entry, Graph, GraphInput, Literal, Param
+from engine.graph import Entry, From, Graph, GraphInput, Literal, Param
 from engine.node import Node
 from engine.registry import Registry
+from engine.sweep import Sweep
 from engine.widgets import FileIn
 
 
@@ -92,6 +93,52 @@ def test_a_value_that_is_a_file_and_a_text_stays_as_it_is(files: Files) -> None:
     inputs = {"picture": Param("p"), "text": Param("p")}
     graph = Graph({"read": Entry("Read@1", dict(inputs))}, {"p": GraphInput("file", "sub/out.png", False)})
     assert findable(graph, {}, REGISTRY, files) == (graph, {})
+
+
+def test_swept_and_listed_files_are_named_like_single_ones(files: Files) -> None:
+    name = renamed(files, "picture", "sub/out.png")
+    graph = Graph({"read": Entry("Read@1", {"picture": Param("p")})}, {"p": GraphInput("file", "", False)})
+    _, values = findable(graph, {"p": Sweep(("sub/out.png", "in.png"))}, REGISTRY, files)
+    assert values == {"p": Sweep((name, "in.png"))}
+    _, values = findable(graph, {"p": ["sub/out.png", ["in.png", "gone.png"]]}, REGISTRY, files)
+    assert values == {"p": [name, ["in.png", "gone.png"]]}
+    listed = Graph({"read": Entry("Read@1", {"picture": Literal(["sub/out.png"])}, lift="cross")})
+    named, _ = findable(listed, {}, REGISTRY, files)
+    assert named.nodes["read"] == Entry("Read@1", {"picture": Literal([name])}, lift="cross")
+
+
+def test_files_in_subgraphs_are_named_like_others_and_all_else_is_kept(files: Files) -> None:
+    name = renamed(files, "picture", "sub/out.png")
+    inner = Graph(
+        {
+            "bound": Entry("Read@1", {"picture": Param("q")}),
+            "typed": Entry("Read@1", {"picture": Literal("sub/out.png"), "text": Param("t")}, off=True),
+        },
+        {"q": GraphInput("file", "sub/out.png", False), "t": GraphInput("text", "sub/out.png", False)},
+        {"out": From("bound", "out")},
+        passes={"out": "q"},
+        graphs={"deeper": Graph({"self": Entry("#inner", {"q": Literal("sub/out.png")})})},
+    )
+    graph = Graph(
+        {"given": Entry("#inner", {"q": Param("p"), "t": Literal("sub/out.png")}, title="T", off=True)},
+        {"p": GraphInput("file", "sub/out.png", False)},
+        graphs={"inner": inner},
+        layout={"given": [1, 2]},
+        folder=Path("folder"),
+    )
+    named, values = findable(graph, {}, REGISTRY, files)
+    assert values == {"p": name}
+    assert (named.nodes, named.inputs, named.layout, named.folder) == (
+        graph.nodes,
+        graph.inputs,
+        graph.layout,
+        graph.folder,
+    )
+    found = named.graphs["inner"]
+    assert {key: item.default for key, item in found.inputs.items()} == {"q": name, "t": "sub/out.png"}
+    assert found.nodes["typed"] == Entry("Read@1", {"picture": Literal(name), "text": Param("t")}, off=True)
+    assert found.graphs["deeper"].nodes["self"].inputs == {"q": Literal(name)}
+    assert (found.passes, found.outputs) == (inner.passes, inner.outputs)
 
 
 def test_a_file_that_changed_meanwhile_is_not_kept(files: Files, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,3 +77,23 @@ def test_replacing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(OSError, match="no links here"):
         whole_file.replace(path, b"third")
     assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [("file", b"second")]
+
+
+def test_old_drafts_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    draft, fresh, mine = (
+        tmp_path / name for name in (f".{'0a' * 16}.part", f".{'0b' * 16}.part", ".mine.part")
+    )
+    past = time.time() - whole_file.STALE_SECONDS - 1
+    for path in (draft, fresh, mine):
+        path.write_bytes(b"half")
+    for path in (draft, mine):
+        os.utime(path, (past, past))
+    (tmp_path / f".{'0c' * 16}.part").mkdir()
+    os.utime(tmp_path / f".{'0c' * 16}.part", (past, past))
+    whole_file.put(b"x", names(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        fresh.name,
+        mine.name,
+        f".{'0c' * 16}.part",
+        "1.bin",
+    }
