@@ -96,7 +96,6 @@ class _Inliner:
         self._done = Inlined({}, {})
         self._stands: dict[From, Binding] = {}
         self._files: dict[Path, Graph] = {}
-        self._circles: set[str] = set()
 
     def inlined(self, graph: Graph, around: Around | None) -> Inlined:
         done = self._done
@@ -246,13 +245,13 @@ class _Inliner:
             binding = self._stands[binding]
             if isinstance(binding, From):
                 if binding in seen:
-                    if binding.node not in self._circles:
-                        message = "runs in a circle of nodes that are off, so nothing ever comes out of it"
-                        problem = Problem("cycle", message, binding.node, hint="remove one of the wires")
-                        self._done.problems.append(problem)
-                    self._circles.update(end.node for end in seen)
-                    return REPORTED
+                    message = "runs in a circle of nodes that are off, so nothing ever comes out of it"
+                    problem = Problem("cycle", message, binding.node, hint="remove one of the wires")
+                    self._done.problems.append(problem)
+                    binding = REPORTED
+                    break
                 seen.add(binding)
+        self._stands.update({end: binding for end in seen if end != binding})  # a long row is walked once
         return binding
 
 
