@@ -10,6 +10,7 @@ from engine import conversions
 from engine.deprecation import deprecation
 from engine.errors import GraphError, Problem, explained, said, short
 from engine.files import Files
+from engine.fingerprints import Wired, fingerprint
 from engine.graph import Binding, Entry, From, Graph, Literal, Param
 from engine.graph_inputs import LISTED, wrong_kind
 from engine.inline import REPORTED, Around, Inlined, Read, inline, no_files
@@ -123,9 +124,11 @@ def unreadable(checked: Checked, files: Files) -> list[Problem]:
     """
     problems = Problems()
     for node, bound in checked.steps.items():
-        if bound.type.reads_world and not bound.links and bound.lift is None:
+        if bound.type.reads_world and bound.lift is None:
             try:
-                canonical(bound.type.cls(**bound.literals).fingerprint(files))
+                fingerprint(bound.type, bound.literals, bound.links, files)
+            except Wired:  # told when it is known
+                continue
             except Exception as error:  # the code of a node pack may raise anything
                 problems.append(explained(error, node, bound.type.name)[0])
     return problems

@@ -14,6 +14,7 @@ from typing import Any
 from engine.check import OUTSIDE, Bound, Checked, signature
 from engine.errors import NodeError, Problem, explained, short
 from engine.files import Files
+from engine.fingerprints import Wired, fingerprint
 from engine.graph import MAX_NODES, From
 from engine.keys import step_key
 from engine.lazy import Lazy
@@ -230,16 +231,15 @@ class Steps:
             if not parent.keep:
                 step.keep = False
         if node_type.reads_world and known:
-            if sources:
-                known = False  # which file it reads, another step says
-            else:
-                try:
-                    step.fingerprint = node_type.cls(**bound.literals).fingerprint(self._files)
-                    canonical(step.fingerprint)
-                except Exception as error:  # the code of a node pack may raise anything
-                    if not maybe:
-                        raise Unreadable(explained(error, step.id, node_type.name)[0]) from error
-                    step.fingerprint, known = None, False
+            wired = [source.input for source in sources]
+            try:
+                step.fingerprint = fingerprint(node_type, bound.literals, wired, self._files)
+            except Wired:  # which file it reads, another step says
+                known = False
+            except Exception as error:  # the code of a node pack may raise anything
+                if not maybe:
+                    raise Unreadable(explained(error, step.id, node_type.name)[0]) from error
+                known = False
         if known:
             step.key = self.key(step, step.fingerprint)
         if step.key is None:
