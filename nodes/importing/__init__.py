@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from engine import foreign as foreigners
+from engine.errors import GraphError
 from engine.files import Files
 from engine.foreign import Foreign, Imported
-from nodes.importing import a1111
+from nodes.importing import a1111, comfy
 
 __all__ = ["import_graph"]
+
+READERS = (comfy.read, a1111.read)
 
 
 def import_graph(foreign: Foreign, files: Files) -> Imported | None:
@@ -17,7 +23,18 @@ def import_graph(foreign: Foreign, files: Files) -> Imported | None:
     Raises:
         GraphError: it is of a known kind and cannot be read.
     """
-    for read in (a1111.read,):
-        if (imported := read(foreign, files)) is not None:
+    tree = _tree(foreign.text)
+    for read in READERS:
+        if (imported := read(foreign, tree, files)) is not None:
             return imported
     return None
+
+
+def _tree(text: str | None) -> Any:
+    """The JSON that a file is; None if it is none, and of what is damaged others speak with its place."""
+    if text is None or text.lstrip()[:1] != "{":
+        return None
+    try:
+        return foreigners.parse(text)
+    except GraphError:
+        return None

@@ -58,14 +58,19 @@ SILENT = frozenset(
 """Fields that change nothing in the picture, or whose sense other fields say too."""
 
 
-def read(foreign: Foreign, files: Files) -> Imported | None:
+def read(foreign: Foreign, tree: Any, files: Files) -> Imported | None:
     """The graph of a text; None if it is not A1111's.
+
+    Args:
+        foreign: the file.
+        tree: its JSON, which its text never is.
+        files: where names are looked up.
 
     Raises:
         GraphError: it is too long.
     """
     text = foreign.chunks.get(CHUNK, foreign.text)
-    if text is None or text.lstrip()[:1] in ("{", "["):
+    if text is None or tree is not None or text.lstrip()[:1] in ("{", "["):
         return None
     said = infotext.parse(text)
     if "Steps" not in said.fields:
