@@ -34,6 +34,8 @@ LONGEST_WORD = 24
 """A swept text of more characters than this is in no file's name."""
 LONGEST_LABEL = 64
 """If what was swept takes more bytes than this, a file's name says nothing of it."""
+LONGEST_STEM = 220
+"""How many bytes a file's name may have before its number and its suffix, so that all have at most 255."""
 
 _PLACES = re.compile(r"(?:\[\d+\])+")
 
@@ -136,7 +138,7 @@ class Outputs:
         elements = []
         for one, item in _elements(step, packed):
             values = self._swept(one.id)
-            own = f"{stem}{self._label(values)}"
+            own = self._stem(stem, values)
             files = []
             pictures = itertools.count()
             for part in item.parts:
@@ -153,11 +155,11 @@ class Outputs:
         told = tuple(elements) if isinstance(step, Gather) else None
         return Written(packed.type, tuple(taken), packed.digest, value, told)
 
-    def _label(self, values: Mapping[str, Json]) -> str:
-        """What a file's name says of the swept values; nothing of inputs with a long one among theirs."""
-        words = [f"-{slug(name)}-{_short(values[name])}" for name in self._named if name in values]
-        label = "".join(words)
-        return label if len(label.encode()) <= LONGEST_LABEL else ""
+    def _stem(self, stem: str, values: Mapping[str, Json]) -> str:
+        """The name of a file with what was swept, but for inputs with a long value among theirs."""
+        label = "".join([f"-{slug(name)}-{_short(values[name])}" for name in self._named if name in values])
+        long = len(label.encode()) > LONGEST_LABEL or len(f"{stem}{label}".encode()) > LONGEST_STEM
+        return stem if long else stem + label
 
     def _values_of(self, name: str) -> list[Json]:
         """All values of a swept input."""

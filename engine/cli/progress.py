@@ -78,6 +78,7 @@ class Tallies:
 
     def __init__(self) -> None:
         self.run = Tally()
+        self._ahead: set[str] = set()
         self._nodes: dict[str, Tally] = {}
 
     def expect(self, steps: Iterable[Step]) -> None:
@@ -85,6 +86,7 @@ class Tallies:
         for step in steps:
             if step.action == "run" and not isinstance(step, Gather):
                 self.run.total += 1
+                self._ahead.add(step.id)
                 if "[" in step.id:
                     self._nodes.setdefault(whole(step.id), Tally()).total += 1
 
@@ -94,7 +96,10 @@ class Tallies:
         return tally if tally is not None and tally.total > 1 else None
 
     def end(self, node: str, seconds: float = 0.0) -> None:
-        """Say that a step is over."""
+        """Say that a step is over; of others than those that were to run, it does not matter."""
+        if node not in self._ahead:
+            return
+        self._ahead.remove(node)
         self.run.over += 1
         if "[" in node and (tally := self._nodes.get(whole(node))) is not None:
             tally.over += 1
