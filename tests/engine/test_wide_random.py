@@ -251,3 +251,26 @@ def test_parts_that_are_there_are_not_made_again(graph: Graph, data: st.DataObje
     for key in data.draw(st.lists(st.sampled_from(sorted(entries)), unique=True) if entries else st.just([])):
         del entries[key]
     assert results(other.run(graph)) == first
+
+
+@settings(max_examples=100, deadline=None)
+@given(graphs(), st.randoms(use_true_random=False))
+def test_keys_ignore_names_order_titles_and_layout(graph: Graph, random: Any) -> None:
+    """Nodes renamed, shuffled, titled and moved about keep their keys, within subgraphs and lists too."""
+    new = {node: f"m{random.randrange(10**9)}-{n}" for n, node in enumerate(graph.nodes)}
+    other = Graph(title="other", layout={new[node]: [1, 2] for node in graph.nodes}, graphs=graph.graphs)
+    for node in sorted(graph.nodes, key=lambda _: random.random()):
+        entry = graph.nodes[node]
+        inputs = {
+            name: From(new[item.node], item.output) if isinstance(item, From) else item
+            for name, item in reversed(entry.inputs.items())
+        }
+        other.nodes[new[node]] = replace(entry, inputs=inputs, title=f"titled {node}")
+    bench = Bench(registry=WIDE)
+    if bench.problems(graph):
+        return
+    targets = [node for node, entry in graph.nodes.items() if not entry.off]
+    one, two = bench.plan(graph, targets), bench.plan(other, [new[node] for node in targets])
+    for node, step in one.steps.items():
+        head = bare(node)
+        assert two.steps[new[head] + node.removeprefix(head)].identity == step.identity
