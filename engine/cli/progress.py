@@ -81,10 +81,17 @@ class Tallies:
         self._ahead: set[str] = set()
         self._nodes: dict[str, Tally] = {}
 
-    def expect(self, steps: Iterable[Step]) -> None:
-        """Count the steps that are to run."""
+    def expect(self, steps: Iterable[Step], node: str = "") -> None:
+        """Count the steps that are to run.
+
+        Args:
+            steps: all that are known.
+            node: what has brought them; its own elements are to run unless they are there, whatever the plan
+                says, which did not know of them.
+        """
         for step in steps:
-            if step.action == "run" and not isinstance(step, Gather):
+            runs = step.action == "run" or (step.action == "unneeded" and step.id.startswith(f"{node}["))
+            if runs and not isinstance(step, Gather):
                 self.run.total += 1
                 self._ahead.add(step.id)
                 if "[" in step.id:
@@ -127,8 +134,8 @@ class Lines(Silent):
         match event:
             case Planned(plan):
                 self._tallies.expect(plan.to_run)
-            case Grown(_, steps):
-                self._tallies.expect(steps)
+            case Grown(node, steps):
+                self._tallies.expect(steps, node)
             case Started(node):
                 self._began(node)
             case Progress(node, value, total, rate) if self._due():
@@ -208,8 +215,8 @@ class Bars(Silent):
         match event:
             case Planned(plan):
                 self._expect(plan.to_run)
-            case Grown(_, steps):
-                self._expect(steps)
+            case Grown(node, steps):
+                self._expect(steps, node)
             case Started(node) if self._run is not None:
                 self._display.update(self._run, description=f"run: {node}")
             case Progress(node, value, total, rate):
@@ -229,9 +236,9 @@ class Bars(Silent):
             case _:
                 pass
 
-    def _expect(self, steps: Iterable[Step]) -> None:
+    def _expect(self, steps: Iterable[Step], node: str = "") -> None:
         tally = self._tallies.run
-        self._tallies.expect(steps)
+        self._tallies.expect(steps, node)
         if self._run is not None:
             self._display.update(self._run, total=tally.total, count=str(tally))
         elif tally.total:

@@ -11,7 +11,6 @@ from engine.cli.progress import MOST_LINES, Bars, Lines
 from tests.engine.small_nodes import Bench, graph_of
 from tests.engine.wide_nodes import WIDE
 
-
 Nodes = Mapping[str, Any]
 
 
