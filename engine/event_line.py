@@ -7,8 +7,8 @@ Each line is an object with `t`, the seconds since the run was begun, and `event
 - `progress`: `node`; `value` of `total` units, where 0 is a total that nobody knows.
 - `preview`: `node`.
 - `warned`: `message`, and `node` if it is about one.
-- `done`: `node`; `seconds`; `cache`, where the result came from: `none` (computed), `memory` or `disk`; `key`,
-  the first 16 digits of its content key, if it has one that means something to a later run.
+- `done`: `node`; `seconds`; `cache`, where the result came from: `none` (computed), `memory` or `disk`;
+  `key`, the first 16 digits of its content key, if it has one that means something to a later run.
 - `missed`: `node` and perhaps `key` of a result that was there, or was said to be, and is made again.
 - `grown`: `node` whose elements or returned graph became known; `steps`, how many.
 - `failed`: `node`; `seconds`; `problem`, with the fields of `errors.Problem.as_json`; `trace`, Python's own.

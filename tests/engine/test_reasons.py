@@ -294,11 +294,11 @@ def test_an_environment_that_changed(session: Session, monkeypatch: pytest.Monke
     measuring = graph(size=("Measure@1", {"text": "four"}), mix=("Mix@1", {"a": "@size.out"}))
     session.run(measuring)
     monkeypatch.setattr(keys, "_version", lambda library: "9.9")
-    keys._environment.cache_clear()
+    keys.environment.cache_clear()
     try:
         assert why(session, measuring) == dict.fromkeys(("size", "mix"), "numpy is now 9.9")
     finally:
-        keys._environment.cache_clear()
+        keys.environment.cache_clear()
 
 
 def test_a_node_under_another_id_is_no_new_node(session: Session) -> None:
