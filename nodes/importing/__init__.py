@@ -8,11 +8,11 @@ from engine import foreign as foreigners
 from engine.errors import GraphError
 from engine.files import Files
 from engine.foreign import Foreign, Imported
-from nodes.importing import a1111, comfy
+from nodes.importing import a1111, comfy, invokeai, novelai
 
 __all__ = ["import_graph"]
 
-READERS = (comfy.read, a1111.read)
+READERS = (comfy.read, invokeai.read, novelai.read, a1111.read)
 
 
 def import_graph(foreign: Foreign, files: Files) -> Imported | None:

@@ -13,7 +13,7 @@ from nodes.importing import infotext
 from nodes.importing.infotext import Infotext
 from nodes.importing.names import A1111_AUTOMATIC, A1111_SAMPLERS, A1111_SCHEDULES
 from nodes.importing.notes import Notes
-from nodes.importing.recipe import SIDE, AskedLora, Recipe
+from nodes.importing.recipe import AskedLora, Recipe, side
 from nodes.importing.shelf import Shelf
 from nodes.sd.prompts import tags
 from nodes.sd.prompts.excerpt import Excerpt, PromptError
@@ -94,7 +94,7 @@ def _recipe(said: Infotext, notes: Notes) -> Recipe:
     recipe.guidance = notes.number("CFG scale", fields.pop("CFG scale", None), 0, 30)
     recipe.rescale = notes.number("CFG Rescale phi", fields.pop("CFG Rescale phi", None), 0, 1)
     recipe.seed = notes.whole("Seed", fields.pop("Seed", None), 0, SEED_MAX)
-    recipe.width, recipe.height = size(fields.pop("Size", None), notes)
+    recipe.width, recipe.height = _size(fields.pop("Size", None), notes)
     recipe.clip_skip = notes.whole("Clip skip", fields.pop("Clip skip", None), 1, 12)
     recipe.model = fields.pop("Model", "")
     recipe.model_hash = fields.pop("Model hash", None)
@@ -151,19 +151,14 @@ def _sampler(fields: dict[str, str], notes: Notes) -> tuple[str | None, str | No
     return sampler, schedule
 
 
-def size(said: str | None, notes: Notes) -> tuple[int | None, int | None]:
-    """Width and height of a `512x768`, brought to multiples of 8."""
-    if said is None:
+def _size(said: str | None, notes: Notes) -> tuple[int | None, int | None]:
+    """Width and height of a `512x768`."""
+    match = _SIZE.fullmatch("" if said is None else said.strip())
+    if match is None:
+        if said is not None:
+            notes.left_out("Size", said, "it is no width and height; 512x512 is used")
         return None, None
-    match = _SIZE.fullmatch(said.strip())
-    sides = [int(side) for side in match.groups()] if match else []
-    if not sides or not all(64 <= side <= SIDE for side in sides):
-        notes.left_out("Size", said, f"it takes sides from 64 to {SIDE}; 512x512 is used")
-        return None, None
-    whole = [side // 8 * 8 for side in sides]
-    if whole != sides:
-        notes.say("rounded", f"Size: {said} becomes {whole[0]}x{whole[1]}, multiples of 8")
-    return whole[0], whole[1]
+    return side(notes, "Size", match[1]), side(notes, "Size", match[2])
 
 
 def _emphasis(recipe: Recipe, said: str, notes: Notes) -> None:

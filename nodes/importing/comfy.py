@@ -20,7 +20,7 @@ from nodes.importing import comfy_items
 from nodes.importing.comfy_items import BYPASSED, Given, Item, Items, Slot
 from nodes.importing.names import COMFY_SAMPLERS, COMFY_SCHEDULES
 from nodes.importing.notes import Notes, told
-from nodes.importing.placed import Placed, output_name
+from nodes.importing.placed import HOPS, Placed, output_name
 from nodes.importing.recipe import entry
 from nodes.importing.shelf import Shelf, bare
 from nodes.latent import EmptyLatent
@@ -175,9 +175,9 @@ class _Comfy(Placed):
 
     def behind(self, source: Slot | Given | None) -> Slot | Given | None:
         """Where a wire really comes from: past bends, subgraphs' ends and nodes that are bypassed."""
-        seen = set()
-        while isinstance(source, Slot) and source not in seen:
-            seen.add(source)
+        for _ in range(HOPS):
+            if not isinstance(source, Slot):
+                return source
             if source in self._stands:
                 source = self._stands[source]
                 continue
@@ -198,14 +198,14 @@ class _Comfy(Placed):
                 return source
             else:
                 return None
-        return source if isinstance(source, Given) else None
+        return None
 
     def layer(self, item: Item) -> int | None:
         """The layer of the text encoder that a prompt is read from: the nearest CLIPSetLastLayer says."""
-        seen = set()
         source = item.links.get("clip")
-        while isinstance(source, Slot) and source not in seen:
-            seen.add(source)
+        for _ in range(HOPS):
+            if not isinstance(source, Slot):
+                return None
             if source in self._stands:
                 source = self._stands[source]
                 continue
@@ -223,10 +223,10 @@ class _Comfy(Placed):
 
     def encoder_of(self, item: Item) -> From | None:
         """The text encoder that belongs to a node's model, for nodes that take the model alone."""
-        seen = set()
         source = self.behind(item.links.get("model"))
-        while isinstance(source, Slot) and source.item not in seen:
-            seen.add(source.item)
+        for _ in range(HOPS):
+            if not isinstance(source, Slot):
+                return None
             behind = self._items[source.item]
             if behind.type in _LOADERS:
                 return From(self._ids[behind.id], "encoder")
@@ -391,10 +391,7 @@ def _known(made: _Comfy, item: Item, name: str, names: Mapping[str, str], usual:
     binding = made.bind(item, name)
     if not isinstance(binding, Literal):
         return binding
-    found = names.get(binding.value) if isinstance(binding.value, str) else None
-    if found is None:
-        made.notes.left_out(name, binding.value, f"there is none such here; {usual} is used")
-    return found
+    return made.notes.known(name, binding.value, names, usual)
 
 
 def _decode(made: _Comfy, item: Item) -> Entry:

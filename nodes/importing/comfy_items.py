@@ -8,6 +8,7 @@ editors since 2025 do, and kept as one list where it does not.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from nodes.importing.notes import label
 
 MOST = 10_000
 """Nodes of one graph, those of its subgraphs counted as often as they are used."""
+MOST_OUTPUTS = 64
 DEEPEST = 8
 FARTHEST = 10_000_000
 """Places of cards beyond this are not kept."""
@@ -245,7 +247,7 @@ class _Workflow:
                 widgets.append(str(given["widget"].get("name") or name))
             if isinstance(link, int | str) and link in ends:
                 item.links[name] = ends[link]
-        for given in _list(node.get("outputs")):
+        for given in _list(node.get("outputs"))[:MOST_OUTPUTS]:
             if isinstance(given, dict):
                 item.outputs.append((label(given.get("name")), str(given.get("type"))))
         inner = self._subgraphs.get(item.type)
@@ -292,7 +294,7 @@ def passed(item: Item, slot: int) -> Source:
     if slot >= len(item.outputs):
         return None
     wanted = item.outputs[slot][1]
-    names = list(item.kinds)
+    names = list(itertools.islice(item.kinds, MOST_OUTPUTS))
     ahead = [*names[slot : slot + 1], *names]
     return next(
         (item.links[name] for name in ahead if item.kinds[name] == wanted and name in item.links), None

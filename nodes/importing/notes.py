@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from engine.errors import Problem, short
 from engine.problems import Problems
+
+T = TypeVar("T")
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}(\.0{0,9})?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?")
@@ -49,6 +52,13 @@ class Notes:
             return None if value is None else float(value)
         self.left_out(field, value, f"it takes a number from {low:g} to {high:g}")
         return None
+
+    def known(self, field: str, value: Any, names: Mapping[str, T], usual: str) -> T | None:
+        """What another tool's name is here; None, noted, for one that is not known, and None for None."""
+        found = names.get(value) if isinstance(value, str) else None
+        if found is None and value is not None:
+            self.left_out(field, value, f"there is none such here; {usual} is used")
+        return found
 
 
 def told(value: Any) -> str:

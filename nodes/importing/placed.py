@@ -16,6 +16,9 @@ from nodes.latent import EmptyLatent
 from nodes.load import LoadModel
 from nodes.prompt import EncodePrompt
 
+HOPS = 200
+"""How far a wire is followed past bends and settings; real graphs have a handful."""
+
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]+")
 _NO_TYPE = re.compile(r"[^A-Za-z0-9_./-]+")
 _NO_OUTPUT = re.compile(r"[^\w -]+")
@@ -41,10 +44,10 @@ class Placed:
         stem = _NO_ID.sub("-", f"{name}-{key}").strip("-")[:56] or "node"
         return self._free(stem, self.graph.nodes)
 
-    def model(self, name: str) -> Entry:
+    def model(self, name: str, hash: str | None = None) -> Entry:
         """The node of a model, which becomes an input of the graph."""
         param = self._free("model", self.graph.inputs)
-        self.graph.inputs[param] = model_input(self.shelf, name)
+        self.graph.inputs[param] = model_input(self.shelf, name, hash)
         return entry(LoadModel, model=Param(param))
 
     def picture(self, name: str) -> Entry:

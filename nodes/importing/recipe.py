@@ -22,7 +22,8 @@ from nodes.prompt import EncodePrompt
 
 COLUMN, ROW = 320, 180
 """How far apart cards are drawn."""
-SIDE = 8192
+LEAST, MOST, STEP = 64, 8192, 8
+"""Sides of pictures, in pixels."""
 DOCS = {
     "prompt": "What to picture",
     "negative": "What to keep out of the picture",
@@ -190,6 +191,15 @@ class _Built:
         self._add("denoise", denoise)
         self._column += 1
         self._add("decode", entry(Decode, vae=From("model", "vae"), latent=From("denoise", "latent")))
+
+
+def side(notes: Notes, field: str, said: Any) -> int | None:
+    """The side of a picture, brought to a multiple of 8; None, noted, for what is none."""
+    found = notes.whole(field, said, LEAST, MOST)
+    if found is None or found % STEP == 0:
+        return found
+    notes.say("rounded", f"{field}: {found} becomes {found // STEP * STEP}, a multiple of {STEP}")
+    return found // STEP * STEP
 
 
 def model_input(shelf: Shelf, name: str, hash: str | None = None) -> GraphInput:

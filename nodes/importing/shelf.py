@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from engine.errors import NodeError
 from engine.files import Files
 from nodes import checkpoints, embedding_files, image, lora
 from nodes.importing.notes import Notes, told
-from nodes.sd.formats.scan import Seen, scan
+from nodes.sd.formats.scan import MODEL_SUFFIXES, Seen, scan
 from nodes.sd.hypernetwork_patch import KIND as HYPERNETWORKS
 from nodes.sd.lora.patch import KIND as LORAS
 
+T = TypeVar("T")
+
+PATIENCE = 20.0
+"""Seconds for hashes of models that are called otherwise."""
+MOST_LORAS = 200
+"""Names of LoRAs that are looked up by more than their file's name."""
 _HASH = re.compile(r"[0-9a-fA-F]{8,64}")
 _OLD_HASH = 8
 """Digits of the hash that A1111 used before 2023: of 64 KiB in the middle of the file."""
@@ -28,6 +37,9 @@ _PIECE = 4 << 20
 class Shelf:
     """The user's files, for one import.
 
+    Hashes that are not remembered yet take reading whole files; of models that are not called as they should
+    be, no more is read than `PATIENCE` allows.
+
     Args:
         files: the folders and digests.
         notes: is told what is missing.
@@ -35,6 +47,9 @@ class Shelf:
 
     def __init__(self, files: Files, notes: Notes) -> None:
         self._files, self._notes = files, notes
+        self._stems: dict[str, dict[str, list[Seen]]] = {}
+        self._loras: dict[tuple[str, str | None], str | None] = {}
+        self._spent = 0.0
 
     def model(self, name: str, hash: str | None = None) -> str | None:
         """The name of a checkpoint that has this hash, or else this name; None, noted, if there is none.
@@ -44,21 +59,22 @@ class Shelf:
             hash: the first digits of the sha256 of its file, or A1111's older kind of 8 digits.
         """
         wanted = " ".join(filter(None, (told(name), f"[{told(hash)}]" if hash else "")))
-        seen = [(item.name, item) for item in self._seen(checkpoints.KIND)]
-        named = [(inner, item) for inner, item in seen if _same(inner, name)]
+        by_name = [item.name for item in self._named(checkpoints.KIND, name)]
         if _stem(name) == checkpoints.EMBEDDED:
-            named.append((checkpoints.EMBEDDED, None))  # type: ignore[arg-type]
+            by_name.append(checkpoints.EMBEDDED)
         if hash and _HASH.fullmatch(hash):
-            others = [pair for pair in seen if pair not in named]
-            for inner, item in (*named, *others):
-                if self._has(inner, item, hash.lower()):
+            seen = {item.name: item for item in self._seen(checkpoints.KIND)}
+            for inner in by_name:
+                if self._has(inner, seen.get(inner), hash.lower()):
                     return inner
-        if named:
+            for inner in self._while_patient([inner for inner in seen if inner not in by_name]):
+                if self._has(inner, seen[inner], hash.lower()):
+                    return inner
+        if by_name:
             if hash:
-                self._notes.say(
-                    "other_model", f"the model {wanted} is taken by its name: no file has its hash"
-                )
-            return named[0][0]
+                message = f"the model {wanted} is taken by its name: no file has its hash"
+                self._notes.say("other_model", message)
+            return by_name[0]
         self._notes.say(
             "missing_model",
             f"it was made with the model {wanted or 'of no name'}, which is not among yours",
@@ -68,21 +84,26 @@ class Shelf:
 
     def lora(self, name: str, hash: str | None = None) -> str | None:
         """The name of a LoRA's file; None, noted, if there is none."""
+        if (name, hash) not in self._loras:
+            self._loras[name, hash] = self._lora(name, hash)
+        return self._loras[name, hash]
+
+    def _lora(self, name: str, hash: str | None) -> str | None:
         plain = _inner(name)
+        many = len(self._loras) >= MOST_LORAS
         try:
-            located = lora.located(self._files, plain) if plain else ""
+            located = lora.located(self._files, plain) if plain and not many else ""
         except NodeError as error:
             self._notes.say("missing_lora", f"the LoRA {told(name)} is left off: {error}", error.hint)
             return None
         if located and self._files.inside(LORAS, located) is not None:
             return located
-        seen = [item for item in self._seen(LORAS) if not item.model_folder]
-        for item in seen:
-            if _same(item.name, name):
-                return item.name
-        if hash and _HASH.fullmatch(hash):
+        for item in self._named(LORAS, name):
+            return item.name
+        if hash and _HASH.fullmatch(hash) and not many:
+            seen = [item for item in self._seen(LORAS) if not item.model_folder]
             for matches in (_said_hash, self._digest, _tensors_hash):
-                for item in seen:
+                for item in self._while_patient(seen):
                     if matches(item.path).startswith(hash.lower()):
                         return item.name
         self._notes.say(
@@ -94,13 +115,12 @@ class Shelf:
 
     def hypernetwork(self, name: str) -> str | None:
         """The name of a hypernetwork's file; None, noted, if there is none."""
-        found = next((item.name for item in self._seen(HYPERNETWORKS) if _same(item.name, name)), None)
-        if found is None:
-            hint = f"put it into {self._folder(HYPERNETWORKS)} and import again"
-            self._notes.say(
-                "missing_hypernetwork", f"the hypernetwork {told(name)} is left off: it is not there", hint
-            )
-        return found
+        for item in self._named(HYPERNETWORKS, name):
+            return item.name
+        hint = f"put it into {self._folder(HYPERNETWORKS)} and import again"
+        message = f"the hypernetwork {told(name)} is left off: it is not there"
+        self._notes.say("missing_hypernetwork", message, hint)
+        return None
 
     def embeddings(self, prompts: str, hashes: dict[str, str]) -> bool:
         """Whether prompts need the user's embeddings; those that are missing are noted.
@@ -109,12 +129,12 @@ class Shelf:
             prompts: the texts, as they are.
             hashes: the embeddings that are named for certain, with the first digits of their sha256.
         """
-        seen = [item for item in self._seen(embedding_files.KIND) if not item.model_folder]
-        stems = {PurePosixPath(item.name).stem.casefold() for item in seen}
+        stems = self._by_stem(embedding_files.KIND)
         for name, hash in hashes.items():
             if name.casefold() in stems:
                 continue
-            same = next((item for item in seen if hash and self._digest(item.path).startswith(hash)), None)
+            seen = self._seen(embedding_files.KIND) if _HASH.fullmatch(hash) else []
+            same = next((item for item in seen if self._digest(item.path).startswith(hash)), None)
             where = self._folder(embedding_files.KIND)
             hint = f"write {same.name} in the prompt" if same else f"put it into {where}"
             message = f"the embedding {told(name)} is not among yours" + (" by this name" if same else "")
@@ -134,11 +154,36 @@ class Shelf:
         )
         return None
 
-    def _seen(self, kind: str) -> Iterator[Seen]:
-        for folder in self._files.folders(kind):
-            for item in scan(Path(folder), pictures=kind == embedding_files.KIND):
-                if item.problem is None:
-                    yield item
+    def _named(self, kind: str, name: str) -> list[Seen]:
+        """The files of a kind that go by a name, with or without folder and suffix."""
+        return self._by_stem(kind).get(_stem(name).casefold(), []) if name.strip() else []
+
+    def _seen(self, kind: str) -> list[Seen]:
+        return [item for items in self._by_stem(kind).values() for item in items]
+
+    def _by_stem(self, kind: str) -> dict[str, list[Seen]]:
+        if kind not in self._stems:
+            found: dict[str, list[Seen]] = defaultdict(list)
+            for folder in self._files.folders(kind):
+                for item in scan(Path(folder), pictures=kind == embedding_files.KIND):
+                    if item.problem is None:
+                        found[_stem(item.name).casefold()].append(item)
+            self._stems[kind] = dict(found)
+        return self._stems[kind]
+
+    def _while_patient(self, ahead: Iterable[T]) -> Iterator[T]:
+        """One after another, as long as what is done with each has not taken too long in all."""
+        for item in ahead:
+            if self._spent > PATIENCE:
+                self._notes.say(
+                    "not_all_read",
+                    "not all of your models were compared by their hash: reading them takes long",
+                    "safelight models reads all of them once; then import again",
+                )
+                return
+            begun = time.monotonic()
+            yield item
+            self._spent += time.monotonic() - begun
 
     def _folder(self, kind: str) -> str:
         return str(next(iter(self._files.folders(kind)), f"models/{kind}"))
@@ -175,13 +220,8 @@ def bare(name: str) -> str:
 
 def _stem(name: str) -> str:
     path = PurePosixPath(name.replace("\\", "/").strip())
-    known = path.suffix.lower() in (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+    known = path.suffix.lower() in (*MODEL_SUFFIXES, ".png", ".webp")
     return path.stem if known else path.name
-
-
-def _same(inner: str, name: str) -> bool:
-    """Whether a file of the user's goes by a name, with or without folder and suffix."""
-    return bool(name.strip()) and _stem(inner).casefold() == _stem(name).casefold()
 
 
 def _middle_hash(path: Path) -> str:
