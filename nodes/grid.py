@@ -28,7 +28,8 @@ class Grid(Node, category="image", libraries=("pillow",)):
     columns: list[str] = []  # noqa: RUF012
     """What is written above each column."""
     width: Annotated[int, Range(0, 1000)] = 0
-    """How many pictures a row has when they come as one list; 0 makes the sheet about square."""
+    """How many pictures a row has when they come as one list; 0 leaves it to the labels, or makes the sheet
+    about square."""
     gap: Annotated[int, Range(0, 1000)] = 4
     """Pixels between the pictures."""
 
@@ -41,28 +42,29 @@ class Grid(Node, category="image", libraries=("pillow",)):
         """
         import numpy
 
-        rows = _rows(self.images, self.width or len(self.columns))
-        for name, labels, count in (("rows", self.rows, len(rows)), ("columns", self.columns, len(rows[0]))):
+        rows = _rows(self.images, self.width or len(self.columns), len(self.rows))
+        across = max(map(len, rows))
+        for name, labels, count in (("rows", self.rows, len(rows)), ("columns", self.columns, across)):
             if labels and len(labels) != count:
                 hint = f"give {count} of them, or none"
                 raise NodeError(f"has {len(labels)} labels for {count} {name}", hint=hint, input=name)
         high = max(cell.shape[0] for row in rows for cell in row)
         wide = max(cell.shape[1] for row in rows for cell in row)
         size = max(10, min(high, wide) // 8)
-        across = [_written(text, size) for text in self.columns]
-        down = [_written(text, size) for text in self.rows]
-        top = max((text.shape[0] for text in across), default=0)
-        left = max((text.shape[1] for text in down), default=0)
-        wide = max(wide, *(text.shape[1] for text in across), 1)
+        above = [_written(text, size) for text in self.columns]
+        before = [_written(text, size) for text in self.rows]
+        top = max((text.shape[0] for text in above), default=0)
+        left = max((text.shape[1] for text in before), default=0)
+        wide = max(wide, *(text.shape[1] for text in above), 1)
         height = top + len(rows) * (high + self.gap) + self.gap
-        breadth = left + max(map(len, rows)) * (wide + self.gap) + self.gap
+        breadth = left + across * (wide + self.gap) + self.gap
         if height * breadth > MAX_PIXELS:
             hint = "make the pictures smaller, or fewer"
             raise NodeError(f"the sheet would be {breadth} x {height} pixels", hint=hint, input="images")
         sheet = numpy.full((height, breadth, 3), PAPER, numpy.uint8)
-        for n, text in enumerate(across):
+        for n, text in enumerate(above):
             _lay(sheet, text, 0, left + self.gap + n * (wide + self.gap), top, wide)
-        for n, text in enumerate(down):
+        for n, text in enumerate(before):
             _lay(sheet, text, top + self.gap + n * (high + self.gap), 0, high, left)
         for y, row in enumerate(rows):
             for x, cell in enumerate(row):
@@ -71,11 +73,12 @@ class Grid(Node, category="image", libraries=("pillow",)):
         return Image(sheet[None])
 
 
-def _rows(images: Any, width: int) -> list[list[NDArray[uint8]]]:
+def _rows(images: Any, width: int, count: int) -> list[list[NDArray[uint8]]]:
     if isinstance(images, list) and any(isinstance(row, list) for row in images):
         return [row for row in (_cells(row) for row in images) if row] or [_none()]
     cells = _cells(images) or _none()
-    width = width or max(1, round(len(cells) ** 0.5 + 0.49))
+    if not width:
+        width = -(-len(cells) // count) if count else max(1, round(len(cells) ** 0.5 + 0.49))
     return [cells[n : n + width] for n in range(0, len(cells), width)]
 
 

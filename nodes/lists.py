@@ -7,7 +7,7 @@ from typing import Annotated
 from engine.context import Context
 from engine.errors import NodeError
 from engine.node import Node
-from engine.widgets import Range, Seed, Text
+from engine.widgets import SEED_MAX, Range, Seed, Text
 
 MOST = 10_000
 """How long a list may be."""
@@ -22,7 +22,7 @@ class Seeds(Node, category="lists"):
 
     def run(self, ctx: Context) -> list[int]:
         """The seeds; after the greatest seed there is, they go on from 0."""
-        return [(self.first + n) % 2**64 for n in range(self.count)]
+        return [(self.first + n) % (SEED_MAX + 1) for n in range(self.count)]
 
 
 class Numbers(Node, category="lists"):
