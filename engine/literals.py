@@ -91,6 +91,9 @@ def _invalid(node: str, item: Input, value: Json, error: ErrorDetails) -> Proble
         below = int(error["input"]) // step * step
         message = f"{wrong} is not a multiple of {step}"
         return Problem("out_of_range", message, node, item.name, f"use {below} or {below + step}")
+    if kind == "value_error":
+        message = str(ctx["error"]) or f"takes other {item.wire} than {short(value)}"
+        return Problem("invalid_value", message, node, item.name)
     code = "type_mismatch" if kind.endswith("_type") else "invalid_value"
     hint = _WANTED.get(str(item.wire), error["msg"])
     return Problem(code, f"takes {item.wire}, not {short(value)}", node, item.name, hint)

@@ -14,6 +14,7 @@ from engine.files import Files
 from engine.node import Node
 from engine.values import Json
 from engine.widgets import FileIn, Range, Widget
+from nodes.sd.formats.scan import MODEL_SUFFIXES, scan
 from nodes.sd.lora import blocks as block_weights
 from nodes.sd.lora.describe import alias_of, names_of
 from nodes.sd.lora.patch import KIND, LoraFile, LoraPatch
@@ -27,7 +28,6 @@ R = TypeVar("R", Model, TextEncoder)
 DEFAULT = 0.75
 """The weight that most LoRAs look right at; 0.5 to 1 is usual."""
 _INPUT_VECTORS = ("clip_l", "string_to_param.*", "emb_params")
-_SUFFIXES = (".safetensors", ".pt", ".ckpt", ".bin", ".pth")
 
 Weight = Annotated[float, Range(-10, 10, step=0.05)]
 
@@ -207,17 +207,15 @@ def located(files: Files, name: str) -> str:
     Raises:
         NodeError: several in different sub-folders go by this name.
     """
-    if files.inside(KIND, name) is not None or Path(name).suffix.lower() in _SUFFIXES:
+    if files.inside(KIND, name) is not None or Path(name).suffix.lower() in MODEL_SUFFIXES:
         return name
-    there = sorted(
-        {
-            (path.relative_to(folder).as_posix(), path)
-            for folder in map(Path, files.folders(KIND))
-            for suffix in _SUFFIXES
-            for path in folder.rglob(f"*{suffix}")
-        }
-    )
-    found = [inner for inner, path in there if name in (path.stem, str(Path(inner).with_suffix("")))]
+    there = [
+        (item.name, item.path)
+        for folder in files.folders(KIND)
+        for item in scan(Path(folder))
+        if item.problem is None and item.path.suffix.lower() in MODEL_SUFFIXES
+    ]
+    found = sorted({inner for inner, path in there if name in (path.stem, inner.removesuffix(path.suffix))})
     if len(found) > 1:
         hint = "say which, with its sub-folder and suffix"
         raise NodeError(
@@ -227,7 +225,7 @@ def located(files: Files, name: str) -> str:
             code="ambiguous_name",
         )
     if not found:
-        found = [inner for inner, path in there if _alias(path) == name]
+        found = sorted({inner for inner, path in there if _alias(path) == name})
     return found[0] if len(found) == 1 else name
 
 
@@ -258,6 +256,15 @@ def _with_bundled(encoder: TextEncoder, lora: Lora, name: str, ctx: Context) -> 
         if (found := known.match(word, 0)) is not None and found[1] == len(word):
             continue
         vectors = next((tensors[part] for part in _INPUT_VECTORS if part in tensors), None)
+        if output := next((part for part in tensors if part.endswith("_out")), None):
+            useless = vectors is None or not vectors.any()
+            ctx.warn(
+                f"{name} brings the embedding {names_of([word])} with vectors for what the text encoder says"
+                f" ({output}), not for what it reads; Safelight does not apply those"
+                + ("; it is left out" if useless else "")
+            )
+            if useless:
+                continue
         if vectors is None or vectors.ndim != 2 or vectors.shape[1] != encoder.checkpoint.text_width:
             shape = "no vectors" if vectors is None else f"vectors of shape {list(vectors.shape)}"
             ctx.warn(

@@ -8,6 +8,8 @@ from pathlib import Path
 from engine.errors import NodeError
 from engine.files import Files
 from engine.model_files import Conversion, ModelFile
+from nodes import embedding_files
+from nodes.checkpoints import KIND as CHECKPOINTS
 from nodes.checkpoints import checkpoint
 from nodes.known_files import facts
 from nodes.sd.formats.bad_file import BadFileError
@@ -15,13 +17,15 @@ from nodes.sd.formats.catalogue import Catalogue, Source
 from nodes.sd.formats.facts import Facts
 from nodes.sd.formats.scan import Seen, scan
 from nodes.sd.formats.triggers import triggers_of
+from nodes.sd.hypernetwork_patch import KIND as HYPERNETWORKS
+from nodes.sd.lora.patch import KIND as LORAS
 
 FOLDERS = {
-    "embeddings": ("embedding",),
-    "loras": ("lora",),
-    "checkpoints": ("checkpoint", "unet"),
+    embedding_files.KIND: ("embedding",),
+    LORAS: ("lora",),
+    CHECKPOINTS: ("checkpoint", "unet"),
     "vae": ("vae",),
-    "hypernetworks": ("hypernetwork",),
+    HYPERNETWORKS: ("hypernetwork",),
 }
 """The folders of models, and the kinds of files that belong into each; the first is what one is called."""
 
@@ -68,7 +72,7 @@ def _folder(files: Files, kind: str, owns: tuple[str, ...], wanted: int | None) 
     rows: list[tuple[Seen, int, str | None, str | None]] = []
     roots = list(files.folders(kind))
     for number, root in enumerate(roots):
-        for item in scan(Path(root), pictures=kind == "embeddings"):
+        for item in scan(Path(root), pictures=kind == embedding_files.KIND):
             digest = problem = None
             if item.problem is None and not item.model_folder:
                 try:
@@ -78,7 +82,7 @@ def _folder(files: Files, kind: str, owns: tuple[str, ...], wanted: int | None) 
             rows.append((item, number, digest, problem))
     known = facts(files, [(item.path, digest) for item, _, digest, _ in rows if digest is not None])
     triggers: dict[int, list[str]] = {}
-    if kind == "embeddings":
+    if kind == embedding_files.KIND:
         sources = (
             Source(item.name, known[digest], dict, digest, Path(roots[root]).name if root else "")
             if digest is not None

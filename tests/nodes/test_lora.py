@@ -14,11 +14,13 @@ from PIL import Image as pillow
 from safetensors.torch import load_file, save_file
 
 from engine import source
+from engine.errors import GraphError
 from engine.events import Event
 from engine.graph import Entry, From, Graph, Literal
 from engine.report import Report
 from engine.residency import Residency
 from engine.session import Session
+from nodes import model_files
 from nodes.checkpoints import EMBEDDED, checkpoint
 from nodes.lora import ApplyLoRA
 from nodes.sd.lora.patch import LoraFile, LoraPatch
@@ -345,12 +347,24 @@ def test_a_name_is_found_without_its_suffix_and_told_apart_by_its_folder(
     stem, path = (drawn(session, graph({"lora": name})) for name in ("black", "inks/black.safetensors"))
     assert np.array_equal(stem, path)
     small(loras / "pens", "black.safetensors", text_lora(50))
-    report = session.run(graph({"lora": "black"}))
-    assert "2 LoRAs go by the name" in problem(report)
+    with pytest.raises(GraphError, match="2 LoRAs go by the name"):
+        session.run(graph({"lora": "black"}))
     small(loras, "v2-final.safetensors", text_lora(), {"ss_output_name": "inky"})
     assert np.array_equal(drawn(session, graph({"lora": "inky"})), stem)
-    report = session.run(graph({"lora": "gone"}))
-    assert "gone" in problem(report)
+    with pytest.raises(GraphError, match="there is no 'gone' among the loras"):
+        session.run(graph({"lora": "gone"}))
+
+
+def test_a_name_is_found_in_a_folder_that_is_a_link_as_the_list_of_files_finds_it(
+    session: Session, loras: Path, tmp_path: Path
+) -> None:
+    small(tmp_path / "Lora", "black.safetensors", text_lora())
+    loras.mkdir(parents=True)
+    (loras / "a1111").symlink_to(tmp_path / "Lora")
+    (loras / "loop").symlink_to(loras)
+    assert [row.file for row in model_files.listed(session.files, "lora")] == ["a1111/black.safetensors"]
+    listed, linked = (drawn(session, graph({"lora": name})) for name in ("a1111/black.safetensors", "black"))
+    assert np.array_equal(listed, linked)
 
 
 @pytest.mark.parametrize(
@@ -369,6 +383,7 @@ def test_a_stack_that_is_none_is_told_before_anything_runs(
     ((name, value),) = inputs.items()
     (found,) = session.check(graph(inputs)).problems
     assert found.place == f"lora0.{name}"
+    assert told in found.message
     with pytest.raises(ValueError, match=told):
         ApplyLoRA.node_type.inputs[name].adapter.validate_python(value)
 
@@ -409,6 +424,22 @@ def test_an_embedding_that_came_along_is_a_trigger(session: Session, loras: Path
     meant = drawn(session, graph({"lora": "with"}), "a zzred tone circle on a yellow background")
     wanted = drawn(session, graph({"lora": "without"}), "a red circle on a yellow background")
     assert np.array_equal(meant, wanted)
+
+
+def test_vectors_that_cannot_be_applied_are_told_of(session: Session, loras: Path) -> None:
+    """OneTrainer may train what the encoder says; what it reads is all zeros then."""
+    for word, vectors in (("gone", torch.zeros(1, 64)), ("kept", rand(3, 1, 64))):
+        bundle = {f"bundle_emb.zz{word}.clip_l": vectors, f"bundle_emb.zz{word}.clip_l_out": rand(4, 1, 64)}
+        small(loras, f"{word}.safetensors", {**text_lora(), **bundle})
+        events: list[Event] = []
+        applied = drawn(session, graph({"lora": word}), f"a zz{word} circle", told=events)
+        (told,) = warnings(events)
+        assert "zz" + word in told
+        assert "clip_l_out" in told
+        assert ("left out" in told) is (word == "gone")
+        small(loras, "plain.safetensors", text_lora())
+        without = drawn(session, graph({"lora": "plain"}), f"a zz{word} circle")
+        assert np.array_equal(applied, without) is (word == "gone")
 
 
 def test_two_models_share_one_reading_of_a_lora(

@@ -12,8 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine import settings
 from engine.cli import main
+from engine.session import Session
+from engine.testing import run_node
 from nodes import known_files
+from nodes.embeddings import LoadEmbeddings
+from nodes.load import LoadModel
+from nodes.lora import ApplyLoRA
+from nodes.prompt import EncodePrompt
 from tests.nodes.sd.conftest import TINY
 from tests.nodes.sd.formats import hostile
 from tests.nodes.sd.formats.tools import FORMATS, a1111, vectors
@@ -46,7 +53,10 @@ def test_each_kind_is_told_with_what_there_is_to_know(
 ) -> None:
     FORMATS["A1111"](models / "embeddings" / "cup.pt", vectors())
     save_file(
-        {"lora_unet_x_attn2_to_k.lora_down.weight": torch.zeros(4, 2048)},
+        {
+            "lora_unet_x_attn2_to_k.lora_down.weight": torch.zeros(4, 2048),
+            "lora_unet_x_attn2_to_k.lora_up.weight": torch.zeros(640, 4),
+        },
         models / "loras" / "ink.safetensors",
         {"modelspec.trigger_phrase": "inkstyle, wet"},
     )
@@ -72,10 +82,8 @@ def test_each_kind_is_told_with_what_there_is_to_know(
     assert (cup["format"], cup["vectors"], cup["width"], cup["base"]) == ("A1111", 3, 768, "SD 1")
     assert cup["triggers"] == ["cup", "mug", "<mug>", "<cup>", "embedding:cup", "embedding:cup.pt"]
     assert cup["bytes"] == (models / "embeddings" / "cup.pt").stat().st_size
-    assert (rows["ink.safetensors"]["base"], rows["ink.safetensors"]["triggers"]) == (
-        "SDXL",
-        ["inkstyle", "wet"],
-    )
+    ink = rows["ink.safetensors"]
+    assert (ink["format"], ink["base"], ink["triggers"]) == ("LoRA, rank 4", "SDXL", ["inkstyle", "wet"])
     assert (rows["tiny"]["format"], rows["tiny"]["width"], rows["tiny"]["base"]) == ("diffusers", 64, "SD 1")
     assert listed(home, capsys, "--kind", "lora").keys() == {"ink.safetensors"}
 
@@ -94,7 +102,9 @@ def test_nothing_that_is_wrong_with_one_file_stops_the_list(
     (folder / "gone.pt").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.pt")
     (folder / "loop").symlink_to(folder)
-    save_file({"x.lora_up.weight": torch.zeros(1)}, folder / "lora.safetensors")
+    pair = {"x.lora_up.weight": torch.zeros(2, 1), "x.lora_down.weight": torch.zeros(1, 2)}
+    save_file(pair, folder / "lora.safetensors")
+    save_file({"x.lora_up.weight": torch.zeros(2, 1)}, folder / "half.safetensors")
     torch.save({"<x>": vectors() * float("nan")}, folder / "nan.pt")
     (folder / "odd\nname\x1b[31m.pt").write_bytes(b"x")
     found = codes(listed(home, capsys))
@@ -110,6 +120,7 @@ def test_nothing_that_is_wrong_with_one_file_stops_the_list(
         "gone.pt": "unreadable",
         "pipe.pt": "not_a_file",
         "lora.safetensors": "wrong_folder",
+        "half.safetensors": "bad_lora",
         "nan.pt": "not_finite",
     }
     assert not (home / "marker").exists()
@@ -171,6 +182,45 @@ def test_what_is_known_of_a_file_outlives_the_process_and_follows_its_bytes(
         assert listed(home, capsys) == first
     FORMATS["kohya"](path, vectors(2))
     assert (first["x.pt"]["vectors"], listed(home, capsys)["x.pt"]["vectors"]) == (3, 2)
+
+
+def test_the_folders_of_other_programs_are_looked_into_as_the_nodes_do(
+    home: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A1111's and ComfyUI's folders are named in the settings; a sub-folder of InvokeAI's is like any."""
+    webui, comfy = tmp_path / "stable-diffusion-webui", tmp_path / "ComfyUI" / "models"
+    folders = {
+        "embeddings": [webui / "embeddings", comfy / "embeddings"],
+        "loras": [webui / "models" / "Lora", comfy / "loras"],
+        "checkpoints": [webui / "models" / "Stable-diffusion", comfy / "checkpoints"],
+        "hypernetworks": [webui / "models" / "hypernetworks"],
+    }
+    for kind, places in folders.items():
+        for number, place in enumerate(places):
+            place.mkdir(parents=True)
+            if kind == "embeddings":
+                FORMATS["A1111"](place / f"e{number}.pt", vectors(1, 64, seed=number))
+            if kind == "loras":
+                key = "lora_unet_mid_block_attentions_0_proj_in"
+                pair = {"up": torch.ones(64, 1, 1, 1), "down": torch.ones(1, 64, 1, 1)}
+                named = {f"{key}.lora_{side}.weight": tensor for side, tensor in pair.items()}
+                save_file(named, place / f"l{number}.safetensors")
+    (models / "embeddings" / "sd-1" / "embedding").mkdir(parents=True)
+    FORMATS["A1111"](models / "embeddings" / "sd-1" / "embedding" / "e2.pt", vectors(1, 64, seed=2))
+    written = {kind: list(map(str, places)) for kind, places in folders.items()}
+    (home / "settings.json").write_text(json.dumps({"folders": written}))
+    rows = listed(home, capsys)
+    assert set(codes(rows).values()) == {None}
+    assert rows.keys() == {"e0.pt", "e1.pt", "sd-1/embedding/e2.pt", "l0.safetensors", "l1.safetensors"}
+    prompt = "".join(f"{row['triggers'][0]}, " for row in rows.values() if row["kind"] == "embedding")
+    with Session(settings.load(home, device="cpu")) as session:
+        loaded: dict[str, Any] = dict(run_node(session, LoadModel()))
+        loaded["encoder"] = run_node(session, LoadEmbeddings(encoder=loaded["encoder"]))["out"]
+        node = ApplyLoRA(model=loaded["model"], encoder=loaded["encoder"], lora="l0", more=[{"lora": "l1"}])
+        applied: dict[str, Any] = dict(run_node(session, node))
+        assert len(applied["model"].patches) == 2
+        tokens: Any = run_node(session, EncodePrompt(encoder=applied["encoder"], prompt=prompt))["tokens"]
+    assert len([token for token in tokens if token["trigger"]]) == 3
 
 
 def test_convert_writes_a_new_file_and_replaces_none(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +16,15 @@ from nodes.sd.formats.pickled import read_all_pickled
 from nodes.sd.formats.picture import read_picture
 from nodes.sd.formats.read import read_tensors, recognised
 from nodes.sd.formats.tensors import Tensors
+from nodes.sd.lora.describe import describe, names_of, shapes_of
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same bytes give other facts."""
 
-_SD_VERSIONS = {"sd_v1": "SD 1", "sd_v2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "Flux"}
-_CONTEXT = re.compile(r"attn2[._]to_k\.(?:lora_down|lora_A|hada_w1_b)")
-_WIDTHS = {768: "SD 1", 1024: "SD 2", 2048: "SDXL"}
+_FAMILIES = {"sd1": "SD 1", "sd2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "Flux"}
+_ALGORITHMS = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "ia3": "IA³", "glora": "GLoRA", "oft": "OFT"}
+_MOST_WORDS = 20
+_MOST_RANKS = 3
 
 
 @dataclass(frozen=True)
@@ -104,33 +105,39 @@ def _facts(tensors: Tensors) -> Facts:
             )
     except BadFileError as error:
         return _wrong(tensors.path, error, kind)
-    base = _base(kind, tensors)
     if kind == "unknown":
         return Facts(
             kind, tensors.format, code="unknown_kind", message="holds tensors of no kind that is known"
         )
-    phrase = tensors.metadata.get("modelspec.trigger_phrase", "")
-    words = tuple(word.strip()[:100] for word in phrase[:2000].split(",") if word.strip())
-    name = tensors.metadata.get("ss_sd_model_name")
-    return Facts(kind, tensors.format, words=words, base=base, base_name=name[:200] if name else None)
-
-
-def _base(kind: str, tensors: Tensors) -> str | None:
-    said = tensors.metadata.get("ss_base_model_version", "").lower()
-    for start, family in _SD_VERSIONS.items():
-        if said.startswith(start):
-            return family
-    if kind == "checkpoint":
-        if any(name.startswith("conditioner.embedders.") for name in tensors):
-            return "SDXL"
-        if any(name.startswith("cond_stage_model.model.") for name in tensors):
-            return "SD 2"
-        return "SD 1"
     if kind == "lora":
-        for name, entry in tensors.entries.items():
-            if _CONTEXT.search(name) and len(entry.shape) >= 2:
-                return _WIDTHS.get(entry.shape[1])
-    return None
+        return _lora(tensors)
+    return Facts(kind, tensors.format, base=_family(tensors) if kind == "checkpoint" else None)
+
+
+def _lora(tensors: Tensors) -> Facts:
+    told = describe(shapes_of(tensors.entries), tensors.metadata)
+    if not told["modules"] and not told["embeddings"]:
+        first = names_of(tensors)
+        message = f"holds parts of a LoRA, and no whole module: its keys begin with {first}"
+        return Facts("lora", tensors.format, code="bad_lora", message=message)
+    kinds = [_ALGORITHMS.get(kind, kind) for kind in told["kinds"]]
+    ranks = f", rank {' and '.join(map(str, told['ranks'][:_MOST_RANKS]))}" if told["ranks"] else ""
+    name = tensors.metadata.get("ss_sd_model_name")
+    return Facts(
+        "lora",
+        f"{' and '.join(kinds) or 'embeddings'}{ranks}",
+        words=tuple(told["triggers"][:_MOST_WORDS]),
+        base=_FAMILIES.get(told["base"]),
+        base_name=name[:200] if name else None,
+    )
+
+
+def _family(tensors: Tensors) -> str:
+    if any(name.startswith("conditioner.embedders.") for name in tensors):
+        return "SDXL"
+    if any(name.startswith("cond_stage_model.model.") for name in tensors):
+        return "SD 2"
+    return "SD 1"
 
 
 def _wrong(path: Path, error: BadFileError, kind: str = "unknown") -> Facts:

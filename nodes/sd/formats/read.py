@@ -48,7 +48,8 @@ def recognised(path: Path) -> Kind:
         head = bytes(read_at(file, 0, min(identity.size, 64)))
     if not head:
         raise BadFileError("empty", f"{path} is empty. Download it again.")
-    if head[8:9] == b"{" and head[:2] not in (b"\x80\x02", b"PK"):
+    # A header's length may begin like a pickle or a zip file; only its upper half tells them apart.
+    if head[8:9] == b"{" and (head[4:8] == bytes(4) or head[:2] not in (b"\x80\x02", b"PK")):
         return "safetensors"
     if head.startswith(b"\x89PNG\r\n\x1a\n") or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "picture"

@@ -16,6 +16,18 @@ _JSON_LIMIT = 4 << 20
 
 _BASES = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """By the width of the text that the UNet's cross attention reads."""
+_TOLD = {
+    "sdxl": "sdxl",
+    "xl-v1": "sdxl",
+    "sd_v2": "sd2",
+    "diffusion-v2": "sd2",
+    "sd_v1": "sd1",
+    "diffusion-v1": "sd1",
+    "sd3": "sd3",
+    "diffusion-3": "sd3",
+    "flux": "flux",
+}
+"""What metadata calls them, by a part of the name."""
 _CONTEXT = re.compile(r"attn2[._](?:processor[._])?to_[kv]$")
 _INPUTS = {"lora": "down", "loha": "w1_b", "full": "diff"}
 
@@ -28,12 +40,12 @@ def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str])
         metadata: the text in the header of a safetensors file.
 
     Returns:
-        `name`: what its maker calls it, or ""; `base`: `sd1`, `sd2`, `sdxl` or "", by the shapes and else by
-        the metadata; `kinds`: such as ["lora", "loha"]; `modules`: how many it changes; `ranks`: such as
-        [8, 16]; `parts`: of `unet` and `text_encoder`; `triggers`: words that its maker says to use; `tags`:
-        the most frequent words of its captions and how often each stood there; `embeddings`: the names of
-        those that came along; `unknown`: how many keys mean nothing to us. Nothing in the metadata is taken
-        on trust: what is malformed counts as absent.
+        `name`: what its maker calls it, or ""; `base`: `sd1`, `sd2`, `sdxl`, `sd3`, `flux` or "", by the
+        shapes and else by the metadata; `kinds`: such as ["lora", "loha"]; `modules`: how many it changes;
+        `ranks`: such as [8, 16]; `parts`: of `unet` and `text_encoder`; `triggers`: words that its maker says
+        to use; `tags`: the most frequent words of its captions and how often each stood there; `embeddings`:
+        the names of those that came along; `unknown`: how many keys mean nothing to us. Nothing in the
+        metadata is taken on trust: what is malformed counts as absent.
     """
     found = grouped(shapes)
     kinds = {prefix: kind_of(parts) or "" for prefix, parts in found.modules.items()}
@@ -75,11 +87,8 @@ def _base(
 
 
 def _told_base(metadata: Mapping[str, str]) -> str:
-    told = metadata.get("ss_base_model_version", "") + metadata.get("modelspec.architecture", "")
-    for sign, base in (("sdxl", "sdxl"), ("xl-v1", "sdxl"), ("sd_v2", "sd2"), ("diffusion-v2", "sd2")):
-        if sign in told:
-            return base
-    return "sd1" if "sd_v1" in told or "diffusion-v1" in told else ""
+    told = metadata.get("ss_base_model_version", "") + " " + metadata.get("modelspec.architecture", "")
+    return next((base for sign, base in _TOLD.items() if sign in told.lower()), "")
 
 
 def _triggers(metadata: Mapping[str, str]) -> list[str]:
