@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine import strict_json
 from engine.check import upgraded
 from engine.errors import GraphError, Problem
-from engine.graph import Entry, Graph, GraphInput, Literal
+from engine.graph import Graph, GraphInput, Literal
 from engine.paths import expanded
 from engine.registry import near
 from engine.values import Json
@@ -183,10 +184,10 @@ def with_sets(graph: Graph, sets: Sequence[str], registry: Registry) -> Graph:
         known = node_type.inputs.get(name) if node_type is not None else None
         is_text = known is not None and str(known.wire) == "text"
         value = Literal(text if is_text else _json_or_text(text))
-        nodes[node] = Entry(entry.type, {**entry.inputs, name: value}, entry.title)
+        nodes[node] = replace(entry, inputs={**entry.inputs, name: value})
     if found:
         raise GraphError(found)
-    return Graph(nodes, graph.inputs, graph.outputs, graph.title, graph.doc, graph.layout)
+    return replace(graph, nodes=nodes)
 
 
 def _json_or_text(text: str) -> Json:

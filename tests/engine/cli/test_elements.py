@@ -170,3 +170,21 @@ def test_a_single_value_has_no_elements(call: Call, sheet: Path) -> None:
         "digest",
         "summary",
     }
+
+
+def test_subgraphs_off_and_lift_are_what_they_are_on_the_command_line(call: Call, write: Write) -> None:
+    inner = {
+        "inputs": {"x": {"type": "int"}},
+        "outputs": {"sum": {"from": "more.out"}},
+        "nodes": {"more": {"type": "Add", "inputs": {"a": {"param": "x"}, "b": 10}}},
+    }
+    nodes = {"once": ("#more", {"x": 1}), "twice": ("#more", {"x": {"from": "once.sum"}})}
+    graph = write(nodes, outputs={"sum": "twice.sum"}, graphs={"more": inner})
+    answer = call("run", graph, "--set", "once.x=5", "--json").json
+    assert answer["outputs"]["sum"]["value"] == 25
+    assert rows(call("run", graph, "--all").out).keys() >= {"once/more", "twice/more"}
+    crossed = write({"add": ("Add", {"a": [1, 2], "b": [10, 20]})}, outputs={"sum": "add.out"})
+    tree = documents.parse(crossed.read_bytes())
+    tree.nodes["add"].lift = "cross"
+    crossed.write_text(documents.dump(tree))
+    assert call("run", crossed, "--set", "add.a=[3]", "--json").json["outputs"]["sum"]["value"] == [[13, 23]]
