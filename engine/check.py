@@ -27,6 +27,8 @@ from engine.wires import Wire, of_value
 
 KEY_SCHEMA = 1
 """Part of every key; a new number abandons all cached results."""
+MAX_AXES = 16
+"""How many levels of list one node may go through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,10 @@ class _Checker:
         except Uneven as error:
             message, hint = error.args
             self._bad("uneven_lists", message, node, hint=hint)
+            return
+        if len(lift.axes) > MAX_AXES:
+            hint = "gather some of them first"
+            self._bad("too_deep", f"goes through lists nested more than {MAX_AXES} deep", node, hint=hint)
             return
         outputs = {name: Wire(kind.name, kind.lists + len(lift.axes)) for name, kind in outputs.items()}
         self._done.steps[node] = Bound(node, node_type, literals, links, b"", outputs, lift, wraps)

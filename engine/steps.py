@@ -100,6 +100,7 @@ class Steps:
         self.reasons = reasons
         self.checked, self._store, self._files, self._device = checked, store, files, device
         self._nonce = os.urandom(16).hex()
+        self._room = 0  # for how many more elements, of the node whose lists are gone through
 
     def add(self, bound: Bound, maybe: bool = False, around: Step | None = None) -> Step:
         """The step of a bound node, whose parents have theirs already.
@@ -158,6 +159,7 @@ class Steps:
         for name, link in bound.links.items():
             _, step, output, path, digest = self._source(name, link, gather.around)
             inputs[name] = _Made(step, output, path, digest)
+        self._room = MAX_NODES - len(self.order)
         shape = self._shape(bound, bound.id, inputs, (), lacking)
         if lacking:
             raise Lacking(list(dict.fromkeys(lacking)))
@@ -211,8 +213,7 @@ class Steps:
     def _enter(self, step: Step) -> None:
         step.index = len(self.order)
         if step.index >= MAX_NODES:
-            message = f"with its lists gone through, the graph comes to more than {MAX_NODES:,} steps"
-            raise NodeError(message, hint="make the lists shorter, or run parts of them", code="too_many")
+            raise _too_many()
         self.by_id[step.id] = step
         step.reasons = self.reasons
         self.order.append(step)
@@ -299,6 +300,9 @@ class Steps:
             if len(row) != count:
                 message, hint = uneven(first, count, name, len(row))
                 raise NodeError(message, hint=hint, code=UNEVEN)
+        self._room -= count
+        if self._room < 0:  # before they take the memory that a product of lists may come to
+            raise _too_many()
         inner = []
         for n in range(count):
             own = {**inputs, **{name: row[n] for name, row in rows.items()}}
@@ -415,6 +419,11 @@ def asked(node_type: NodeType, inputs: Mapping[str, object]) -> frozenset[str]:
         strange = ", ".join(map(short, sorted(named - node_type.lazy)))
         raise TypeError(f"asks() names {strange}; its lazy inputs are {', '.join(sorted(node_type.lazy))}")
     return named
+
+
+def _too_many() -> NodeError:
+    message = f"with its lists gone through, the graph comes to more than {MAX_NODES:,} steps"
+    return NodeError(message, hint="make the lists shorter, or run parts of them", code="too_many")
 
 
 def _digests(value: object, depth: int, otherwise: str) -> object:

@@ -311,3 +311,20 @@ def test_too_many_elements_are_refused(bench: Bench) -> None:
     graph.nodes["mix"].lift = "cross"
     with pytest.raises(GraphError, match="more than 100,000 steps"):
         bench.run(graph)
+
+
+def test_a_product_of_lists_is_refused_before_it_takes_memory(bench: Bench) -> None:
+    graph = mixed({"a": list(range(100_000)), "b": list(range(100_000))})
+    graph.nodes["mix"].lift = "cross"
+    with pytest.raises(GraphError) as caught:
+        bench.plan(graph)
+    assert caught.value.problems[0].code == "too_many"
+    assert caught.value.problems[0].node == "mix"
+
+
+def test_lists_that_nest_without_end_are_refused(bench: Bench) -> None:
+    nodes = {f"n{n}": ("Mix", {"a": {"from": f"n{n - 1}.out"} if n else [1], "b": [1]}) for n in range(100)}
+    graph = graph_of(nodes, {"out": "n99.out"})
+    for entry in graph.nodes.values():
+        entry.lift = "cross"
+    assert problems(bench, graph)[0][:2] == ("too_deep", "n15")
