@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -45,6 +46,8 @@ class Claims:
     def __init__(self, folder: Path | None, warn: Callable[[str], None]) -> None:
         self._folder = folder
         self._warn = warn
+        self.quick: defaultdict[str, float] = defaultdict(float)
+        """How often results of each node type were made in no time; less than nothing once one was not."""
         self._shared = _Shared()
         if fcntl and folder is not None:
             try:
@@ -53,18 +56,19 @@ class Claims:
             except OSError as error:
                 self._alone(error)
 
-    def take(self, key: str, check: Callable[[], None]) -> bool:
+    def take(self, key: str, check: Callable[[], None], *, here: bool = False) -> bool:
         """Claim a key as soon as nobody else does; returns whether it had to wait.
 
         Args:
             key: what to claim.
             check: called while it waits; what that raises ends the wait.
+            here: True for something so cheap that other processes may as well make it, too.
         """
-        held, me = self._shared.held, object()
+        held, me = self._shared.held, [not here]
         waited = held.setdefault(key, me) is not me
         if waited:
             _wait(lambda: held.setdefault(key, me) is me, check)
-        if not self._lock(key):
+        if not here and not self._lock(key):
             waited = True
             try:
                 _wait(lambda: self._lock(key), check)
@@ -75,13 +79,13 @@ class Claims:
 
     def release(self, key: str) -> None:
         """Let go of a claim."""
-        file = self._shared.file
-        if file is not None:
+        file, held = self._shared.file, self._shared.held
+        if file is not None and held[key][0]:
             try:
                 fcntl.lockf(file, fcntl.LOCK_UN, 1, _place(key))
             except OSError:  # such a lock goes with the process at the latest
                 pass
-        del self._shared.held[key]
+        del held[key]
 
     def news(self) -> bytes:
         """What differs from before whenever somebody has announced something."""
@@ -142,7 +146,7 @@ class _Shared:
 
     def __init__(self, file: int | None = None) -> None:
         self.file = self._file = file
-        self.held: dict[str, object] = {}
+        self.held: dict[str, list[bool]] = {}
         self._users = 1
         self._own = bytes(_NEWS)  # the news where there is no file
         self._changing = Lock()
