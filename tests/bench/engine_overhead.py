@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from engine.events import Event
@@ -18,7 +19,7 @@ def engine_overhead() -> Iterator[Row]:
         cost: dict[int, float] = {}
         for size in SIZES:
             repeats = max(5, 600 // size)
-            events: list[Event] = []
+            events: deque[Event] = deque(maxlen=1000)  # as a face keeps the newest
             with new_home() as home, session(home) as ours:
                 ours.run(shape(3, salt=999_999_999))  # opens the store
                 cpu, wall = [], []
