@@ -41,7 +41,8 @@ class Placed:
 
     def id(self, name: str, key: str) -> str:
         """A free id for a node, made of what it is and of what its own program calls it."""
-        stem = _NO_ID.sub("-", f"{name}-{key}").strip("-")[:56] or "node"
+        parts = (_NO_ID.sub("-", name).strip("-")[:30], _NO_ID.sub("-", key).strip("-")[:24])
+        stem = "-".join(filter(None, parts)) or "node"
         return self._free(stem, self.graph.nodes)
 
     def model(self, name: str, hash: str | None = None) -> Entry:
