@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ LONGEST_STEM = 220
 """How many bytes a file's name may have before its number and its suffix, so that all have at most 255."""
 
 _PLACES = re.compile(r"(?:\[\d+\])+")
+_NUMBERED = re.compile(r"(.+)-(\d{4,9})(\.[a-z]+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +128,15 @@ class Outputs:
         Raises:
             SafelightError: the folder cannot be written, or the disk is full; what was written is whole.
         """
+        there = _Folder(folder)
         for output, value in packed.items():
-            yield output, self._written(output, value, folder, name)
+            yield output, self._written(output, value, there, name)
 
-    def _written(self, output: str, packed: Packed, folder: Path, name: str) -> Written:
+    def _written(self, output: str, packed: Packed, folder: _Folder, name: str) -> Written:
         link = self._plan.checked.outputs[output]
         step = self._plan.steps[link.node]
         stem = f"{slug(name)}-{slug(output)}"
-        taken: list[Path] = []
+        taken: dict[Path, None] = {}
         elements = []
         for one, item in _elements(step, packed):
             values = self._swept(one.id)
@@ -145,9 +147,8 @@ class Outputs:
                 data = part.data
                 if part.media == "image/png":
                     data = self.inscribe(data, one.id, next(pictures))
-                series = _Series(folder, own, SUFFIXES.get(part.media, ".bin"))
-                files.append(series.add(data, taken))
-                taken.append(files[-1])
+                files.append(folder.add(own, SUFFIXES.get(part.media, ".bin"), data, taken))
+                taken[files[-1]] = None
             plain = item.type == "json"
             value = item.meta if plain else None
             elements.append(Element(one.at, values, tuple(files), item.digest, value, plain))
@@ -307,29 +308,34 @@ class _Meta(Mapping[str, Json]):
         return len(list(iter(self)))
 
 
-class _Series:
-    """The files of one output in one folder, by number."""
+class _Folder:
+    """The files of one folder, by what they are called and their number; it is read once."""
 
-    def __init__(self, folder: Path, stem: str, suffix: str) -> None:
-        self._folder, self._stem, self._suffix = folder, stem, suffix
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._series: dict[str, dict[int, Path]] | None = None
 
-    def add(self, data: bytes, taken: list[Path]) -> Path:
+    def add(self, stem: str, suffix: str, data: bytes, taken: Collection[Path]) -> Path:
         """The file that holds `data`: one that is there already and not `taken`, or a new one."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            found = self._numbered()
+            found = self._found(stem + suffix)
             for _, path in sorted(found.items()):
                 if path not in taken and whole_file.holds(path, data):
                     return path
-            return whole_file.put(data, self._names(max(found, default=0) + 1), share=True)
+            first = max(found, default=0) + 1
+            names = (self._folder / f"{stem}-{n:04}{suffix}" for n in itertools.count(first))
+            path = whole_file.put(data, names, share=True)
         except OSError as error:
             why = error.strerror or error
             raise SafelightError(f"the outputs cannot be written to {self._folder}: {why}") from None
+        found[int(path.name.removesuffix(suffix).rpartition("-")[2])] = path
+        return path
 
-    def _numbered(self) -> dict[int, Path]:
-        pattern = re.compile(re.escape(self._stem) + r"-(\d{4,9})" + re.escape(self._suffix))
-        matches = ((pattern.fullmatch(path.name), path) for path in self._folder.iterdir())
-        return {int(match[1]): path for match, path in matches if match}
-
-    def _names(self, number: int) -> Iterator[Path]:
-        return (self._folder / f"{self._stem}-{n:04}{self._suffix}" for n in itertools.count(number))
+    def _found(self, series: str) -> dict[int, Path]:
+        if self._series is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._series = {}
+            for path in self._folder.iterdir():
+                if match := _NUMBERED.fullmatch(path.name):
+                    self._series.setdefault(match[1] + match[3], {})[int(match[2])] = path
+        return self._series.setdefault(series, {})

@@ -16,6 +16,9 @@ STALE_SECONDS = 3600.0
 """A draft of this age belongs to a process that was killed, and is removed by whoever writes beside it."""
 
 
+_swept: dict[Path, float] = {}
+"""When each folder was looked through last, in seconds of `time.monotonic`."""
+
 _DRAFT = re.compile(r"\.[0-9a-f]{16,32}\.part")
 
 
@@ -93,6 +96,10 @@ def _draft(folder: Path, data: bytes) -> Iterator[Path]:
 
 def _sweep(folder: Path) -> None:
     """Remove the drafts of processes that were killed, as far as that can be done."""
+    now = time.monotonic()
+    if now - _swept.get(folder, -STALE_SECONDS) < STALE_SECONDS:
+        return  # a folder may hold very many files, and be written to as often
+    _swept[folder] = now
     for draft in folder.glob(".*.part"):
         with suppress(OSError):  # another process may remove it, too
             if _DRAFT.fullmatch(draft.name) and time.time() - draft.lstat().st_mtime > STALE_SECONDS:
