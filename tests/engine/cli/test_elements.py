@@ -188,3 +188,36 @@ def test_subgraphs_off_and_lift_are_what_they_are_on_the_command_line(call: Call
     tree.nodes["add"].lift = "cross"
     crossed.write_text(documents.dump(tree))
     assert call("run", crossed, "--set", "add.a=[3]", "--json").json["outputs"]["sum"]["value"] == [[13, 23]]
+
+
+def test_swept_files_are_found_again_from_anywhere(
+    call: Call, write: Write, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = {
+        "read": ("ReadText", {"file": {"param": "file"}}),
+        "paint": ("Paint", {"name": {"from": "read.out"}}),
+    }
+    graph = write(nodes, {"file": {"type": "file", "default": "a.txt"}}, {"image": "paint.out"})
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    found = elements(call, graph, "--sweep", "file=a.txt,b.txt")
+    assert len(found) == 2
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).unlink()
+    monkeypatch.chdir("/")
+    for item, stem in zip(found, "ab", strict=True):
+        (file,) = map(Path, item["files"])
+        assert carried(file).inputs["file"].default == item["values"]["file"]
+        assert item["values"]["file"].startswith(f"kept/{stem}-")
+        again = call("run", file, "--out", tmp_path / "again", "--json").json
+        assert {fared["state"] for fared in again["nodes"].values()} == {"cached"}
+
+
+def test_a_sweep_that_is_stopped_or_fails_says_so_by_element(call: Call, write: Write) -> None:
+    nodes = {"bad": ("Fail", {"a": {"param": "a"}}), "add": ("Add", {"a": {"param": "a"}})}
+    graph = write(nodes, {"a": {"type": "int", "default": 1}}, {"x": "bad.out", "sum": "add.out"})
+    answer = call("run", graph, "--sweep", "a=1,2", "--json")
+    assert (answer.code, answer.json["state"]) == (1, "failed")
+    assert [problem["node"] for problem in answer.json["problems"]] == ["bad[0]", "bad[1]"]
+    assert [item["values"] for item in answer.json["outputs"]["sum"]["elements"]] == [{"a": 1}, {"a": 2}]
+    assert "x" not in answer.json["outputs"]
