@@ -12,8 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.registry import Made
-from nodes.importing.names import A1111_SAMPLERS as SAMPLERS
-from nodes.importing.names import A1111_SCHEDULES as SCHEDULES
+from nodes.importing.names import A1111_SAMPLERS, A1111_SCHEDULES
 from nodes.lora import ApplyLoRA, Choice
 from nodes.sd.prompts import tags
 from nodes.sd.prompts.excerpt import Excerpt, PromptError
@@ -45,8 +44,8 @@ def annotate(steps: Mapping[str, Made], target: str, index: int) -> dict[str, st
     spoken: Mapping[str, Any] = positive.inputs if positive is not None else {}
     fields = {
         "Steps": said.get("steps"),
-        "Sampler": SAMPLERS.get(str(said.get("sampler"))),
-        "Schedule type": SCHEDULES.get(str(said.get("schedule"))),
+        "Sampler": A1111_SAMPLERS.get(str(said.get("sampler"))),
+        "Schedule type": A1111_SCHEDULES.get(str(said.get("schedule"))),
         "CFG scale": _short(said.get("guidance")),
         "Seed": seed + index if isinstance(seed, int) else None,
         "Size": _size(steps, found),
