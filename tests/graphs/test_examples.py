@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image as pillow
 
 from engine import graph as documents
 from engine import source
+from engine.cli import main
 from engine.graph import Entry, From, Literal
 from engine.session import Session
 from tests.nodes.conftest import GRAPHS, home, open_session, output, session
@@ -62,3 +64,24 @@ def test_the_readme_s_graph_is_written_canonically_and_runs(
     with pillow.open(star) as picture:
         light = np.asarray(picture.convert("RGB")).astype(int)
     assert np.abs(dark - (light + (255 - 2 * light) * 0.8)).max() <= 0.5
+
+
+def commands() -> list[list[str]]:
+    """What the README says to type after `safelight`, but for pictures, which are not there yet."""
+    written = re.findall(r"^\$ safelight (.+)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    words = (shlex.split(line, comments=True) for line in written)
+    return [line for line in words if not any(word.startswith("outputs/") for word in line)]
+
+
+@pytest.mark.parametrize("line", commands(), ids=" ".join)
+def test_the_readme_s_commands_are_good_use(
+    line: list[str], home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(GRAPHS.parent)
+    monkeypatch.setenv("SAFELIGHT_HOME", str(home))
+    if line[0] == "run":  # planned only: what they draw, other tests look at
+        line = ["plan", *line[1:]]
+        for option in {"--trace", "--events"} & {*line}:
+            at = line.index(option)
+            del line[at : at + 2]
+    assert main(line) == 0, capsys.readouterr().err
