@@ -134,7 +134,7 @@ def _reader(files: Files, path: Path, digest: str) -> Callable[[], Mapping[str, 
         try:
             hidden = read_picture(path) if recognised(path) == "picture" else None
             tensors = hidden or read_tensors(path)
-            read = {name: tensors[name] for name in tensors if tensors.entries[name].floating}
+            read = tensors.some(name for name in tensors if tensors.entries[name].floating)
         except BadFileError as error:
             raise NodeError(str(error), code=error.code) from None
         if not unchanged(files, path, digest):

@@ -23,6 +23,7 @@ from tests.bench import (
     new_process,
     peers,
     prompts,
+    scan,
     text_to_image,
 )
 from tests.bench.bench import BENCHES, Row, rows_of
@@ -35,6 +36,7 @@ __all__ = [
     "new_process",
     "peers",
     "prompts",
+    "scan",
     "text_to_image",
 ]  # register themselves
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import json
 import warnings
 import zlib
@@ -36,7 +37,7 @@ class PictureTensors(Tensors):
         super().__init__(path, identity, "picture", entries, {}, tree)
         self._data = data
 
-    def _read(self, entry: Entry) -> bytearray:
+    def _read(self, file: io.FileIO, entry: Entry) -> bytearray:
         name = next(name for name, other in self.entries.items() if other is entry)
         return bytearray(self._data[name])
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,13 +126,29 @@ class Tensors(Mapping[str, "Tensor"]):
             KeyError: there is none of that name.
             BadFileError: the file is gone, was changed, or is damaged there.
         """
+        return self.some([name])[name]
+
+    def some(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Several tensors, each as when it is asked for alone; the file is opened once.
+
+        Raises:
+            KeyError: there is none of one of these names.
+            BadFileError: the file is gone, was changed, or is damaged there.
+        """
         import torch
 
-        entry = self.entries[name]
-        dtype: torch.dtype = getattr(torch, DTYPES[entry.dtype][0])
-        if not entry.count:
-            return torch.empty(entry.shape, dtype=dtype)
-        return torch.frombuffer(self.raw(name), dtype=dtype).reshape(entry.shape)
+        found = {}
+        file, _ = opened(self.path, self.identity)
+        with file:
+            for name in names:
+                entry = self.entries[name]
+                dtype: torch.dtype = getattr(torch, DTYPES[entry.dtype][0])
+                if entry.count:
+                    numbers = torch.frombuffer(self._raw(file, entry), dtype=dtype)
+                    found[name] = numbers.reshape(entry.shape)
+                else:
+                    found[name] = torch.empty(entry.shape, dtype=dtype)
+        return found
 
     def raw(self, name: str) -> bytearray:
         """The bytes of a tensor's numbers, one after another as safetensors lays them out.
@@ -140,14 +157,18 @@ class Tensors(Mapping[str, "Tensor"]):
             KeyError: there is none of that name.
             BadFileError: the file is gone, was changed, or is damaged there.
         """
-        entry = self.entries[name]
+        file, _ = opened(self.path, self.identity)
+        with file:
+            return self._raw(file, self.entries[name])
+
+    def _raw(self, file: io.FileIO, entry: Entry) -> bytearray:
         if entry.strides is None or not entry.count:
-            return self._read(entry)
+            return self._read(file, entry)
         import numpy
         from numpy.lib.stride_tricks import as_strided
 
         item = DTYPES[entry.dtype][1]
-        flat = numpy.frombuffer(self._read(entry), f"<u{item}")
+        flat = numpy.frombuffer(self._read(file, entry), f"<u{item}")
         laid = as_strided(flat, entry.shape, [stride * item for stride in entry.strides], writeable=False)
         return bytearray(laid.tobytes())
 
@@ -163,7 +184,9 @@ class Tensors(Mapping[str, "Tensor"]):
         entry = self.entries[name]
         if not entry.floating or not entry.count:
             return True
-        data = self._read(entry)
+        file, _ = opened(self.path, self.identity)
+        with file:
+            data = self._read(file, entry)
         if entry.dtype == "BF16":  # unknown to numpy: all bits of the exponent set
             return not bool(((numpy.frombuffer(data, "<u2") & 0x7F80) == 0x7F80).any())
         if entry.dtype == "F8_E5M2":
@@ -172,7 +195,7 @@ class Tensors(Mapping[str, "Tensor"]):
             return not bool(((numpy.frombuffer(data, "u1") & 0x7F) == 0x7F).any())
         return bool(numpy.isfinite(numpy.frombuffer(data, f"<f{DTYPES[entry.dtype][1]}")).all())
 
-    def _read(self, entry: Entry) -> bytearray:
+    def _read(self, file: io.FileIO, entry: Entry) -> bytearray:
         """The bytes from a tensor's first number to its last."""
         if not entry.count:
             return bytearray()
@@ -182,11 +205,9 @@ class Tensors(Mapping[str, "Tensor"]):
         else:
             steps = zip(entry.shape, entry.strides, strict=True)
             length = (1 + sum((side - 1) * stride for side, stride in steps)) * item
-        file, _ = opened(self.path, self.identity)
-        with file:
-            if entry.run.deflated is None:
-                return read_at(file, entry.run.start + entry.offset, length)
-            packed = read_at(file, entry.run.start, entry.run.deflated)
+        if entry.run.deflated is None:
+            return read_at(file, entry.run.start + entry.offset, length)
+        packed = read_at(file, entry.run.start, entry.run.deflated)
         if entry.run.size > _INFLATED_LIMIT:
             raise BadFileError(
                 "too_large", f"{self.path} unpacks to {entry.run.size:,} bytes. Save it unpacked."

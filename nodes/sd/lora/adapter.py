@@ -93,13 +93,13 @@ class Adapter:
         if change is not None and not (biased and change.numel() == shape[0]):
             raise Misfit(f"a bias of {change.numel()} numbers for a module of {shape[0]}")
 
-    def added(self, W: Tensor, strength: float) -> Tensor:
-        """A new weight: W and `strength` times the change."""
+    def added(self, W: Tensor, strength: float, out: Tensor) -> Tensor:
+        """A new weight, W and `strength` times the change, written into `out`, which may be W itself."""
         if self._is_plain:
             up, down = (self._of(part, W).flatten(1) for part in ("up", "down"))
-            whole = torch.addmm(W.flatten(1), up, down, alpha=strength * self.factor)
-            return whole.reshape(W.shape)
-        return torch.add(W, self.delta(W), alpha=strength)
+            torch.addmm(W.flatten(1), up, down, alpha=strength * self.factor, out=out.view(len(W), -1))
+            return out
+        return torch.add(W, self.delta(W), alpha=strength, out=out)
 
     def delta(self, W: Tensor) -> Tensor:
         """The change of a weight at strength 1, in its dtype and shape.

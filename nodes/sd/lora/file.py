@@ -69,7 +69,7 @@ def read(path: Path) -> Lora:
         ModelError: it is no LoRA, damaged, or holds NaN, infinity or absurd numbers.
     """
     tensors = read_tensors(path)
-    return lora({name: tensors[name] for name in tensors}, tensors.metadata, str(path))
+    return lora(tensors.some(tensors), tensors.metadata, str(path))
 
 
 def lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], place: str) -> Lora:
@@ -144,7 +144,9 @@ def _check(key: str, tensor: Tensor, place: str) -> None:
     last = key.rpartition(".")[2]
     if not tensor.is_floating_point() and (last not in _NUMBERS or tensor.is_complex()):
         raise ModelError(f"{place}: {key[:200]!r} holds {tensor.dtype}, not floating-point numbers.")
-    if tensor.numel() and not tensor.float().abs().max() <= _LARGEST:  # not so for NaN either
+    if (
+        tensor.numel() and not torch.linalg.vector_norm(tensor.float(), math.inf) <= _LARGEST
+    ):  # not so for NaN either
         raise ModelError(
             f"{place}: {key[:200]!r} holds NaN, infinity or absurd numbers. Train or download it again."
         )

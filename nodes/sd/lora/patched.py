@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nodes.sd.json_file import ModelError
 from nodes.sd.lora.adapter import Adapter
+from nodes.sd.lora.arena import alike
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -49,32 +50,61 @@ def patched(network: N, layers: Sequence[Layer]) -> tuple[N, int]:
     Raises:
         ModelError: a weight is no longer finite.
     """
-    touched = list(dict.fromkeys(chain.from_iterable(layer.adapters for layer in layers)))
+    touched = {
+        name: acting
+        for name in dict.fromkeys(chain.from_iterable(layer.adapters for layer in layers))
+        if (acting := _acting(layers, name))
+    }
     result = shared_copy(network, touched)
+    weights = {
+        name: _weight_of(result, name)
+        for name, acting in touched.items()
+        if any(adapter.has_weight for _, adapter, _ in acting)
+    }
+    fresh = alike(weights)
     size = 0
-    for name in touched:
-        acting = [
-            (layer, layer.adapters[name], layer.strengths[name])
-            for layer in layers
-            if name in layer.adapters and layer.strengths.get(name)
-        ]
-        if all(adapter.is_added for _, adapter, _ in acting):
-            acting.sort(key=lambda one: (one[0].digest, one[2]))
+    for name, acting in touched.items():
         module = result.get_submodule(name)
-        weight, bias = module._parameters["weight"], module._parameters.get("bias")
-        assert weight is not None
-        W = weight.float()
-        B = None
+        B, bias = None, module._parameters.get("bias")
+        if name in weights:
+            size += _put(module, "weight", _changed(weights[name], acting, fresh[name]), acting[-1][0].name)
         for _, adapter, strength in acting:
-            if adapter.has_weight:
-                W = adapter.added(W, strength)
             if (change := adapter.bias_delta()) is not None and bias is not None:
                 B = torch.add(bias.float() if B is None else B, change.to(bias.device), alpha=strength)
-        if any(adapter.has_weight for _, adapter, _ in acting):
-            size += _put(module, "weight", W.to(weight.dtype), acting[-1][0].name)
         if B is not None and bias is not None:
             size += _put(module, "bias", B.to(bias.dtype), acting[-1][0].name)
     return result, size
+
+
+Acting = list[tuple[Layer, Adapter, float]]
+"""What acts on one module: whose it is, the adapter, and how strong."""
+
+
+def _acting(layers: Sequence[Layer], name: str) -> Acting:
+    acting = [
+        (layer, layer.adapters[name], layer.strengths[name])
+        for layer in layers
+        if name in layer.adapters and layer.strengths.get(name)
+    ]
+    if all(adapter.is_added for _, adapter, _ in acting):
+        acting.sort(key=lambda one: (one[0].digest, one[2]))
+    return acting
+
+
+def _weight_of(network: nn.Module, name: str) -> Tensor:
+    weight = network.get_submodule(name)._parameters["weight"]
+    assert weight is not None
+    return weight
+
+
+def _changed(before: Tensor, acting: Acting, fresh: Tensor) -> Tensor:
+    """A weight with what acts on it, written into `fresh`, which is of its shape and dtype."""
+    W = before.float()
+    place = fresh if fresh.dtype == torch.float32 else torch.empty(W.shape, device=W.device)
+    for _, adapter, strength in acting:
+        if adapter.has_weight:
+            W = adapter.added(W, strength, place)
+    return fresh.copy_(W) if place is not fresh else place
 
 
 def shared_copy(network: N, paths: Iterable[str]) -> N:

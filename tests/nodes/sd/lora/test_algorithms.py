@@ -43,7 +43,7 @@ def compare(
     assert change.shape == wanted.shape == shape
     error = float(np.abs(change - wanted).max() / np.abs(wanted).max())
     assert error < 2e-6
-    strong = f64(adapter.added(W, -0.6))
+    strong = f64(adapter.added(W, -0.6, torch.empty(W.shape)))
     assert np.abs(strong - (f64(W) - 0.6 * wanted)).max() < 1e-5 * np.abs(wanted).max()
     matrix.told(SECTION, case, rule, error=error)
 
@@ -67,7 +67,7 @@ def test_lora(name: str, alpha: float | None, half: bool) -> None:
     factor = 1.0 if alpha is None else alpha / 4
     if alpha == 0:
         (adapter,) = lora({f"x.{part}": t for part, t in parts.items()}, {}, "test").adapters.values()
-        assert torch.equal(adapter.added(rand(9, *shape), 0.7), rand(9, *shape))
+        assert torch.equal(adapter.added(rand(9, *shape), 0.7, torch.empty(shape)), rand(9, *shape))
         return
     compare(
         parts,

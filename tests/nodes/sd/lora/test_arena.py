@@ -1,0 +1,82 @@
+"""Tensors in one piece of memory: apart from each other, aligned, and gone when the last of them is."""
+
+from __future__ import annotations
+
+import gc
+import mmap
+from typing import Any
+
+import pytest
+import torch
+
+from nodes.sd.lora import arena
+from nodes.sd.lora.patched import patched
+from tests.nodes.sd.lora.test_patched import layer, low_rank, network
+
+SHAPES = {"a": (3, 5), "b": (7,), "none": (0, 4), "c": (2, 3, 3, 3)}
+
+
+@pytest.fixture
+def every(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even the smallest tensors are laid into huge pages."""
+    monkeypatch.setattr(arena, "_LEAST", 1)
+
+
+@pytest.mark.usefixtures("every")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_each_is_as_it_was_asked_for_and_none_overlaps(dtype: torch.dtype) -> None:
+    made = arena.alike({name: torch.empty(shape, dtype=dtype) for name, shape in SHAPES.items()})
+    for number, (name, shape) in enumerate(SHAPES.items()):
+        assert (made[name].shape, made[name].dtype) == (shape, dtype)
+        assert made[name].is_contiguous()
+        assert made[name].data_ptr() % 64 == 0
+        made[name].fill_(number + 1)
+    for number, name in enumerate(SHAPES):
+        assert (made[name] == number + 1).all()
+
+
+@pytest.mark.usefixtures("every")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_where_weights_lie_makes_no_difference(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = [layer(str(n), 0.3 + n, n0=low_rank(10 * n)) for n in range(3)]
+    here, size = patched(network(dtype), layers)
+    monkeypatch.setattr(arena, "_LEAST", 1 << 40)
+    there, same = patched(network(dtype), layers)
+    assert size == same == here[0].weight.nbytes
+    assert torch.equal(here[0].weight, there[0].weight)
+
+
+@pytest.mark.usefixtures("every")
+def test_the_memory_is_given_back_with_the_last_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    real = mmap.mmap
+
+    class Counted(real):  # type: ignore[misc, valid-type]
+        def __del__(self) -> None:
+            opened.remove(1)
+
+    def made(*given: Any, **more: Any) -> Any:
+        opened.append(1)
+        return Counted(*given, **more)
+
+    monkeypatch.setattr(mmap, "mmap", made)
+    tensors = arena.alike({name: torch.empty(shape) for name, shape in SHAPES.items()})
+    last = tensors["c"]
+    del tensors
+    gc.collect()
+    assert opened == [1]
+    last.fill_(1)
+    del last
+    gc.collect()
+    assert opened == []
+
+
+@pytest.mark.usefixtures("every")
+def test_without_huge_pages_they_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*given: Any, **more: Any) -> Any:
+        raise OSError
+
+    monkeypatch.setattr(mmap, "mmap", none)
+    made = arena.alike({name: torch.ones(shape) for name, shape in SHAPES.items()})
+    assert {name: tuple(tensor.shape) for name, tensor in made.items()} == SHAPES
+    assert len({tensor.untyped_storage().data_ptr() for tensor in made.values() if tensor.numel()}) == 3
