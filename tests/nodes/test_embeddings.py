@@ -215,7 +215,8 @@ def test_with_the_prompts_wired_only_what_they_mean_redoes_anything(
 
 
 def test_a_named_file_that_is_no_embedding_is_refused(session: Session, folder: Path) -> None:
-    torch.save({"lora_unet_x.lora_up.weight": torch.zeros(2, 2)}, folder / "x.pt")
+    pair = {f"lora_unet_x.lora_{side}.weight": torch.zeros(2, 2) for side in ("up", "down")}
+    torch.save(pair, folder / "x.pt")
     with pytest.raises(NodeError, match=r"x\.pt is a lora, not an embedding"):
         taught(session, files="x.pt")
     with pytest.raises(NodeError, match="there is no 'y"):
