@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -26,9 +26,10 @@ T = TypeVar("T")
 
 PATIENCE = 20.0
 """Seconds for hashes of models that are called otherwise."""
-MOST_LORAS = 200
+MOST_LORAS = 30
 """Names of LoRAs that are looked up by more than their file's name."""
-_HASH = re.compile(r"[0-9a-fA-F]{8,64}")
+_SHORTEST = 8
+_HASH = re.compile(rf"[0-9a-fA-F]{{{_SHORTEST},64}}")
 _OLD_HASH = 8
 """Digits of the hash that A1111 used before 2023: of 64 KiB in the middle of the file."""
 _PIECE = 4 << 20
@@ -49,6 +50,8 @@ class Shelf:
         self._files, self._notes = files, notes
         self._stems: dict[str, dict[str, list[Seen]]] = {}
         self._loras: dict[tuple[str, str | None], str | None] = {}
+        self._embeddings: dict[str, list[tuple[str, Seen]]] | None = None
+        self._hashes: dict[tuple[str, Path], str] = {}
         self._spent = 0.0
 
     def model(self, name: str, hash: str | None = None) -> str | None:
@@ -90,21 +93,23 @@ class Shelf:
 
     def _lora(self, name: str, hash: str | None) -> str | None:
         plain = _inner(name)
-        many = len(self._loras) >= MOST_LORAS
+        named = [item.name for item in self._named(LORAS, name)]
+        exact = [inner for inner in named if plain in (inner, str(PurePosixPath(inner).with_suffix("")))]
+        if exact or len(named) == 1:
+            return (exact or named)[0]
+        few = len(self._loras) < MOST_LORAS
         try:
-            located = lora.located(self._files, plain) if plain and not many else ""
+            located = lora.located(self._files, plain) if plain and few else ""
         except NodeError as error:
             self._notes.say("missing_lora", f"the LoRA {told(name)} is left off: {error}", error.hint)
             return None
         if located and self._files.inside(LORAS, located) is not None:
             return located
-        for item in self._named(LORAS, name):
-            return item.name
-        if hash and _HASH.fullmatch(hash) and not many:
+        if hash and _HASH.fullmatch(hash) and few:
             seen = [item for item in self._seen(LORAS) if not item.model_folder]
-            for matches in (_said_hash, self._digest, _tensors_hash):
+            for hashed in (_said_hash, self._digest, _tensors_hash):
                 for item in self._while_patient(seen):
-                    if matches(item.path).startswith(hash.lower()):
+                    if self._kept(hashed, item.path).startswith(hash.lower()):
                         return item.name
         self._notes.say(
             "missing_lora",
@@ -133,8 +138,8 @@ class Shelf:
         for name, hash in hashes.items():
             if name.casefold() in stems:
                 continue
-            seen = self._seen(embedding_files.KIND) if _HASH.fullmatch(hash) else []
-            same = next((item for item in seen if self._digest(item.path).startswith(hash)), None)
+            known = self._embedding_hashes().get(hash[:_SHORTEST], []) if _HASH.fullmatch(hash) else []
+            same = next((item for digest, item in known if digest.startswith(hash)), None)
             where = self._folder(embedding_files.KIND)
             hint = f"write {same.name} in the prompt" if same else f"put it into {where}"
             message = f"the embedding {told(name)} is not among yours" + (" by this name" if same else "")
@@ -153,6 +158,22 @@ class Shelf:
             "name one with --image",
         )
         return None
+
+    def _embedding_hashes(self) -> dict[str, list[tuple[str, Seen]]]:
+        """The embeddings by the first digits of their digests."""
+        if self._embeddings is None:
+            self._embeddings = defaultdict(list)
+            for item in self._seen(embedding_files.KIND):
+                digest = self._digest(item.path)
+                self._embeddings[digest[:_SHORTEST]].append((digest, item))
+        return self._embeddings
+
+    def _kept(self, hashed: Callable[[Path], str], path: Path) -> str:
+        """A hash of a file, made once."""
+        key = hashed.__name__, path
+        if key not in self._hashes:
+            self._hashes[key] = hashed(path)
+        return self._hashes[key]
 
     def _named(self, kind: str, name: str) -> list[Seen]:
         """The files of a kind that go by a name, with or without folder and suffix."""
