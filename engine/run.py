@@ -99,7 +99,7 @@ class Run:
         self._supply = Supply(self._schedule, self._lock, store)
         self._news = threading.Condition(self._lock)
         self._threads = 1
-        self._busy = 0
+        self._busy: set[int] = set()  # the threads that do a step
         self._settled = 0
         self._began = 0.0  # when the caller's thread began the step that it is at
         self._watched = self._waiting = False
@@ -132,6 +132,7 @@ class Run:
                 break
             with self._lock:
                 for job in lost:
+                    job.users += 1  # the store may forget it again
                     self._schedule.revive(job)
                     self._emit(Missed(job.step.id, job.step.key))
         with seldom:
@@ -164,47 +165,50 @@ class Run:
 
     def _serve(self, staying: bool) -> None:
         """Take a ready step, do it, settle it; until none is ready, or if staying, until all are settled."""
-        with self._lock:
-            try:
-                while True:
-                    job = self._schedule.take() if self._workers else None
+        me = threading.get_ident()
+        job: Job | None = None
+        outcome: _Outcome = None
+        try:
+            while True:
+                with self._lock:  # not taken and let go by hand: Ctrl-C may come between any two calls
+                    if job is not None:
+                        self._busy.discard(me)
+                        self._settle(job, outcome)
+                        if self._waiting:
+                            self._news.notify()
+                    job = self._next(staying)
                     if job is None:
-                        if not staying:
-                            return
-                        if self._busy:
-                            self._waiting = True
-                            self._news.wait()
-                            self._waiting = False
-                        elif not self._broke_circle():
-                            return
-                        continue
+                        return
+                    self._busy.add(me)
                     if self._schedule.has_ready and not self._watched and self._workers > 1:
                         self._watched = True
                         self._crew.hire(partial(self._watch, self._over))
-                    self._busy += 1
-                    if staying:
-                        self._began = time.perf_counter()
-                    self._lock.release()
-                    try:
-                        outcome = self._do(job)
-                    finally:
-                        self._lock.acquire()
-                        self._busy -= 1
-                    self._settle(job, outcome)
-                    if self._waiting:
-                        self._news.notify()
-                    elif not staying and time.perf_counter() - self._began < STALL_SECONDS:
-                        return  # the caller's thread keeps up again, and does small steps best alone
-            except BaseException as error:  # a fault of the engine, or Ctrl-C: nothing more is begun
-                self._fault = error
-                self._workers = 0
-                self._cancel.ask()
-                if staying:
-                    raise
-            finally:
+                outcome = self._do(job)
+        except BaseException as error:  # a fault of the engine, or Ctrl-C: nothing more is begun
+            self._fault = error
+            self._workers = 0
+            self._cancel.ask()
+            if staying:
+                raise
+        finally:
+            with self._lock:
+                self._busy.discard(me)
                 if not staying:
                     self._threads -= 1
                 self._news.notify_all()
+
+    def _next(self, staying: bool) -> Job | None:
+        """The next step to do; None if there is none, or if staying, if there will be none either."""
+        while True:
+            job = self._schedule.take() if self._workers else None
+            if job is not None or not staying:
+                return job
+            if self._busy:
+                self._waiting = True
+                self._news.wait()
+                self._waiting = False
+            elif not self._broke_circle():
+                return None
 
     def _broke_circle(self) -> bool:
         """Fail a node that waits for itself, since nothing else is left to do; False if there is none."""

@@ -189,6 +189,19 @@ def test_lost_elements_are_made_again_for_what_gathers_them(bench: Bench, forget
     assert max(CALLS.values()) == 1
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+def test_lost_elements_are_made_again_for_the_output(bench: Bench, forgets: bool) -> None:
+    """Once, even if the store keeps forgetting them."""
+    graph = graph_of({"mix": ("Mix", {"a": [1, 2, 3]})}, {"out": "mix.out"})
+    planned = bench.plan(graph)
+    bench.walk(planned)
+    CALLS.clear()
+    lost = {str(step.key) for step in planned.steps.values()}
+    report = replace(bench, store=Liar(bench.store, lost, forgets)).run(graph)
+    assert results(report) == {"out": [3, 6, 9]}
+    assert CALLS == {"mix[0]": 1, "mix[1]": 1, "mix[2]": 1}
+
+
 def test_lists_that_turn_out_uneven_fail_their_node_alone(bench: Bench) -> None:
     graph = graph_of(
         {

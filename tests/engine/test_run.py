@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import _thread
+import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engine import run as running
 from engine.context import Cancel, Context
 from engine.errors import Cancelled, GraphError, NodeError
 from engine.events import Done, Event, Failed, Finished, Planned, Progress, Skipped, Started
 from engine.files import Files
 from engine.graph import Graph
+from engine.lifecycles.cached import Cached
 from engine.node import Node
 from engine.registry import Registry
+from engine.residency import Residency
 from engine.store.memory import Memory
 from engine.values import Json, Packed, Value
 from tests.engine.small_nodes import CALLS, REGISTRY, Bench, called, graph_of
@@ -288,6 +295,40 @@ def test_an_interrupt_stops_the_run_and_comes_out_of_it(bench: Bench) -> None:
         bench.run(graph, emit=emit)
     assert CALLS["count"] < 5000
     assert bench.plan(graph).steps["first"].action == "reuse", "what is finished is kept"
+
+
+def test_an_interrupt_may_come_wherever_a_function_begins(bench: Bench) -> None:
+    """It comes out of the run, which waits for nobody, and is never taken for a failure of a node."""
+    nodes: dict[str, Any] = {"mix": ("Mix", {"a": 1}), "next": ("Mix", {"a": {"from": "mix.out"}})}
+    graph = graph_of(nodes, {"next": "next.out"})
+    engine = str(Path(running.__file__).parent)
+    before = sys.getprofile()
+    for at in itertools.count(1):
+        calls = itertools.count(1)
+
+        def interrupt(frame: FrameType, event: str, arg: Any, at: int = at, calls: Any = calls) -> None:
+            if event == "call" and frame.f_code.co_filename.startswith(engine) and next(calls) == at:
+                raise KeyboardInterrupt
+
+        fresh = replace(bench, store=Memory(1 << 20), workers=1)
+        planned = fresh.plan(graph)
+        run = running.Run(
+            planned,
+            fresh.store,
+            files=fresh.files,
+            residency=Residency(1 << 20),
+            lifecycles=[Cached(fresh.store)],
+        )
+        sys.setprofile(interrupt)
+        try:
+            report = run.go()
+        except KeyboardInterrupt:
+            continue
+        finally:
+            sys.setprofile(before)
+        break
+    assert at > 50
+    assert report.outputs["next"].meta == 9
 
 
 def test_an_interrupt_waits_for_the_steps_of_other_threads(bench: Bench) -> None:
