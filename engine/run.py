@@ -362,7 +362,9 @@ class Run:
             try:
                 more = self._plan.maker.spread(step.gather)
             except Lacking as lacking:
-                return _Wants(lacking.steps)
+                if missing := self._missing(step, *lacking.steps):
+                    return _Wants(missing)
+                raise Lost(self._schedule.job(lacking.steps[0])) from None
             except Unreadable as error:
                 problem = error.problem
                 raise NodeError(problem.message, hint=problem.hint, code=problem.code) from None

@@ -190,6 +190,23 @@ def test_lost_elements_are_made_again_for_what_gathers_them(bench: Bench, forget
 
 
 @pytest.mark.parametrize("forgets", [False, True])
+def test_a_lost_list_is_made_again_to_find_out_how_long_it_is(bench: Bench, forgets: bool) -> None:
+    act: dict[str, Any] = {"act": ("Act", {"a": 2})}
+    more: dict[str, Any] = {
+        "upto": ("Upto", {"n": 3}),
+        "mix": ("Mix", {"a": {"from": "upto.out"}, "b": {"from": "act.out"}}),
+    }
+    graph = graph_of(act | more, {"out": "mix.out"})
+    planned = bench.plan(graph)
+    bench.walk(planned)
+    CALLS.clear()
+    lost = {str(planned.steps["upto"].key)}
+    report = replace(bench, store=Liar(bench.store, lost, forgets)).run(graph)
+    assert results(report) == {"out": [15, 18, 21]}
+    assert max(CALLS.values()) == 1
+
+
+@pytest.mark.parametrize("forgets", [False, True])
 def test_lost_elements_are_made_again_for_the_output(bench: Bench, forgets: bool) -> None:
     """Once, even if the store keeps forgetting them."""
     graph = graph_of({"mix": ("Mix", {"a": [1, 2, 3]})}, {"out": "mix.out"})
