@@ -165,7 +165,15 @@ class Session:
             self.registry.refresh()
             return self.registry.importers
 
-        return source.read(path, importers, lambda: self.files)
+        def files() -> Files:
+            if self.settings.store_folder.is_dir():
+                return self.files
+            # Looking at a file leaves a home that was never used without a store.
+            return Files(
+                self.settings.folders_of, FileDigests(), self.settings.home / "outputs", local=self._local
+            )
+
+        return source.read(path, importers, files)
 
     def check(self, graph: Graph, values: Mapping[str, Json | Sweep] | None = None) -> checking.Checked:
         """Every problem of a graph; see `check.check`. Packs that were saved since are read again."""

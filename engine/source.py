@@ -72,8 +72,9 @@ def read(
                 raise
             refusal = error
     assert found is not None
+    asked = list(importers())
     folders = files()
-    for importer in importers():
+    for importer in asked:
         imported = _imported(importer, found, folders, path)
         if imported is not None:
             return imported
@@ -81,7 +82,8 @@ def read(
         raise refusal
     if program := foreign.carried(found.chunks):
         message = f"the picture {path} carries no Safelight graph; how it was made, it says as {program} does"
-        raise _refused("other_program", message, foreign.HINT)
+        hint = "it says too little to make a graph of" if asked else foreign.HINT
+        raise _refused("other_program", message, hint)
     hint = "take the file as Safelight wrote it: many programs drop the text of a picture"
     raise _refused("no_graph", f"the picture {path} carries no Safelight graph", hint)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
+from engine import foreign as foreigners
+from engine.errors import GraphError
 from engine.files import Files
 from engine.foreign import Foreign, Imported
 from engine.widgets import SEED_MAX
@@ -221,6 +222,6 @@ def _civitai(recipe: Recipe, fields: dict[str, str], notes: Notes) -> None:
 
 def _json(text: str | None) -> Any:
     try:
-        return None if text is None else json.loads(text)
-    except (ValueError, RecursionError):
+        return None if text is None else foreigners.parse(text)
+    except GraphError:
         return None

@@ -87,6 +87,10 @@ class Placed:
                 self._param(name, input, input, graph_type)
             for side in ("width", "height"):
                 self._param(self._wired(name, "latent", EmptyLatent.node_type.id), side, side, "int")
+        first = [name for name in ("prompt", "negative") if name in self.graph.inputs]
+        self.graph.inputs = {
+            name: self.graph.inputs[name] for name in dict.fromkeys([*first, *self.graph.inputs])
+        }
 
     def _wired(self, node: str, input: str, kind: str) -> str | None:
         """The node that is wired into an input, if it is of a type."""

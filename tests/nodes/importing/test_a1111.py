@@ -100,6 +100,12 @@ def test_what_civitai_lists_beside_is_applied() -> None:
     assert graph.nodes["lora"].inputs["on"].value is False  # type: ignore[union-attr]
 
 
+def test_names_with_half_a_letter_do_no_harm() -> None:
+    halved = CIVITAI.replace('"Ink"', '"Ink\\ud800"')
+    assert halved != CIVITAI
+    assert values(imported(halved).graph, "lora")["lora"] == "Ink?"
+
+
 def test_what_has_no_counterpart_is_named() -> None:
     found = imported(
         "a cat\nSteps: 20, Sampler: UniPC, Schedule type: Beta, CFG scale: 7, Seed: 1, Size: 500x512, Model:"

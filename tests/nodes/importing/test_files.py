@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,9 @@ def test_comfy_runs_too(tmp_path: Path, call: Call) -> None:
 
 def test_check_plan_and_help_go_the_same_way(tmp_path: Path, call: Call) -> None:
     for path in a1111_files(tmp_path)[:2]:
+        shutil.rmtree(tmp_path / "home", ignore_errors=True)
         code, out, err = call("check", path)
+        assert not (tmp_path / "home" / "store").exists(), "checking makes no store"
         assert (code, "6 nodes, nothing wrong" in out) == (0, True)
         assert "warning: Hires fix" in err
         code, out, _ = call("plan", path, "--model", "safelight-tiny", "--json")
