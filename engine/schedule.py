@@ -94,6 +94,8 @@ class Schedule:
             job.state = "waiting"
             self.unsettled += 1
             job.parents = tuple(dict.fromkeys([self.job(parent) for parent in step.parents]))
+            if not step.bound.type.pure:
+                job.users += 1  # it may act only once, so its result stays for whoever may yet ask for it
             if step.later:
                 job.later = tuple(map(self.job, step.later))
                 for other in job.later:
