@@ -196,7 +196,7 @@ def test_all_problems_of_a_graph_are_said_at_once(call: Call, write: Write) -> N
     ("content", "says"),
     [
         (b"", "graph.json is empty"),
-        (b"\xff\xd8\xff\xe0JFIF", "not UTF-8"),
+        (b"\xff\xd8\xff\xe0JFIF", "carries no Safelight graph"),
         (b'{"safelight": 1, "nodes": {"a": NaN}}', "not a finite number"),
         (b'{"safelight": 1, "nodes": {}, "nodes": {}}', "written twice"),
         (b"[" * 5000, "nested deeper"),
