@@ -36,7 +36,7 @@ class Three:
         """Those of one embedding."""
         return self._vectors[trigger]
 
-    def remarks(self, trigger: str) -> list[str]:
+    def remarks(self, trigger: str, written: str) -> list[str]:
         """None."""
         return []
 

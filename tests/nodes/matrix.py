@@ -6,6 +6,7 @@ otherwise.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pytest
 
 from tests import matrix
 
-PAGE = Path(__file__).parents[2] / "nodes" / "formats.md"
 TESTS = Path(__file__).parent
 
 HEAD = """\
@@ -29,9 +29,10 @@ def main(arguments: list[str]) -> int:
     telling = [
         str(path) for path in sorted(TESTS.rglob("test_*.py")) if "matrix.told(" in path.read_text("utf-8")
     ]
+    os.environ[matrix.WRITING] = "1"
     code = pytest.main(["-q", "-p", "no:cacheprovider", *(arguments or telling)])
     if code == pytest.ExitCode.OK:
-        PAGE.write_text(HEAD + matrix.tables(matrix.ROWS), encoding="utf-8")
+        matrix.PAGE.write_text(HEAD + matrix.tables(matrix.ROWS), encoding="utf-8")
     return int(code)
 
 

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image as pillow
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from engine import source
 from engine.errors import GraphError, NodeError
 from engine.events import Event
 from engine.graph import Binding, Entry, From, Graph, Literal
@@ -24,8 +28,9 @@ from nodes.load import LoadModel
 from nodes.prompt import EncodePrompt
 from nodes.sd import weights
 from nodes.sd.folder import describe_folder
+from nodes.sd.tiny.judge import look
 from nodes.values import Conditioning, TextEncoder
-from tests.nodes.conftest import output, ran, warnings
+from tests.nodes.conftest import GRAPHS, output, ran, warnings
 from tests.nodes.sd.conftest import TINY
 from tests.nodes.sd.formats.tools import a1111, vectors
 
@@ -145,6 +150,18 @@ def test_what_cannot_be_used_is_told_and_harms_nothing_else(
     (message,) = encoded(session, encoder, "a <broken>")[1]
     assert "broken.pt" in message
     assert "NaN" in message
+
+
+def test_a_clash_is_told_of_the_name_that_was_written_and_of_no_other(
+    session: Session, folder: Path, red: Tensor
+) -> None:
+    for number, name in enumerate(("ruby", "opal")):
+        whole = a1111(red - number, name="gem", sd_checkpoint=None, sd_checkpoint_name=None)
+        torch.save(whole, folder / f"{name}.pt")
+    encoder, _ = taught(session)
+    assert encoded(session, encoder, "a <ruby> and an opal")[1] == []
+    (told,) = encoded(session, encoder, "a <opal>, a gem, the same gem")[1]
+    assert "'gem' is opal.pt, and ruby.pt claims it too" in told
 
 
 def test_an_unknown_trigger_is_not_silent(session: Session, folder: Path, red: Tensor) -> None:
@@ -324,3 +341,53 @@ def test_another_base_model_is_told_by_both_names(session: Session, folder: Path
     (told,) = encoded(session, encoder, "a <ruby>")[1]
     assert "v1-5-pruned [cc6cb27103]" in told
     assert "safelight-tiny" in told
+
+
+PICTURES = [
+    ("a <ruby> circle on a <meadow>", ("red", "circle", "green")),
+    ("a ruby star on a white background", ("red", "star", "white")),
+    ("a embedding:ruby heart on a meadow", ("red", "heart", "green")),
+]
+
+
+@pytest.mark.slow
+def test_the_example_s_words_make_what_they_were_made_of(session: Session) -> None:
+    made = source.load(GRAPHS / "embeddings.json")
+    session.files.beside = GRAPHS
+    for prompt, wanted in PICTURES:
+        report = session.run(made, {"prompt": prompt, "steps": 12})
+        seen = look(pillow.fromarray(output(report).pixels[0]))
+        assert (seen.colour, seen.shape, seen.background) == wanted
+    drawn = {}
+    for negative in ("", "red", "ruby", "<ruby>"):
+        values: dict[str, Any] = {
+            "prompt": "a circle on a white background",
+            "negative": negative,
+            "steps": 6,
+        }
+        drawn[negative] = output(session.run(made, values)).pixels
+    assert np.array_equal(drawn["ruby"], drawn["red"])
+    assert np.array_equal(drawn["<ruby>"], drawn["red"])
+    assert not np.array_equal(drawn[""], drawn["red"])
+
+
+@pytest.mark.slow
+def test_a_file_dropped_in_between_two_runs_is_seen_by_the_second(
+    session: Session, folder: Path, red: Tensor
+) -> None:
+    made = source.load(GRAPHS / "text_to_image.json")
+    made.nodes["words"] = Entry("LoadEmbeddings@1", {"encoder": From("model", "encoder")})
+    for prompt in ("positive", "negative"):
+        made.nodes[prompt].inputs["encoder"] = From("words", "out")
+    values: dict[str, Any] = {"prompt": "a <my gem> circle on a white background", "steps": 12}
+    events: list[Event] = []
+    session.run(made, values, emit=events.append)
+    assert any("<my gem> is no known embedding" in line for line in warnings(events))
+    (blue,) = weights.load_tokenizer(describe_folder(TINY))("blue", add_special_tokens=False).input_ids
+    table = weights.load_text_encoder(describe_folder(TINY)).get_input_embeddings().weight
+    for vector, colour in ((red, "red"), (table[blue].detach().clone()[None], "blue")):
+        save_file({"emb_params": vector}, folder / "my gem.safetensors")
+        events.clear()
+        report = session.run(made, values, emit=events.append)
+        assert look(pillow.fromarray(output(report).pixels[0])).colour == colour
+        assert warnings(events) == []

@@ -61,6 +61,7 @@ class Speller:
         self._tokenizer, self._triggers, self._encoder, self._bare = tokenizer, triggers, encoder, bare
         self._drop = drop
         self._refused: set[str] = set()
+        self._told: set[str] = set()
 
     def spell(self, segments: Sequence[Segment]) -> list[list[Group]]:
         """The groups of places that each segment fills.
@@ -125,9 +126,12 @@ class Speller:
 
     def _known(self, trigger: Found, segment: Segment) -> bool:
         name = trigger.trigger
-        if name in self.vectors or name in self._refused:
-            return name in self.vectors
+        if name in self._refused:
+            return False
         place = segment.words.origin(trigger.start)
+        if name in self.vectors:
+            self._tell(trigger, segment.text, place)
+            return True
         try:
             vectors = self._triggers.vectors(name, self._encoder)
         except ValueError as error:
@@ -141,5 +145,13 @@ class Speller:
                 f" a chunk of the prompt has room for {ROOM}."
             )
         self.vectors[name] = vectors
-        self.remarks += [Remark(told, place) for told in self._triggers.remarks(name)]
+        self._tell(trigger, segment.text, place)
         return True
+
+    def _tell(self, trigger: Found, text: str, place: int) -> None:
+        """What is to be said of a trigger as it is written here, once."""
+        typed = text[trigger.start : trigger.end]
+        for told in self._triggers.remarks(trigger.trigger, typed):
+            if told not in self._told:
+                self._told.add(told)
+                self.remarks.append(Remark(told, place))

@@ -33,8 +33,8 @@ class Triggers(Protocol):
         """
         ...
 
-    def remarks(self, trigger: str) -> Iterable[str]:
-        """What a person should know who uses a trigger, such as that another file claims its name."""
+    def remarks(self, trigger: str, written: str) -> Iterable[str]:
+        """What a person should know who writes a trigger so, such as that another file claims this name."""
         ...
 
     def names(self) -> Iterable[str]:
@@ -51,7 +51,7 @@ class NoTriggers:
     def vectors(self, trigger: str, encoder: EncoderName) -> Tensor:
         raise ValueError(f"there is no embedding {trigger!r}")
 
-    def remarks(self, trigger: str) -> Iterable[str]:
+    def remarks(self, trigger: str, written: str) -> Iterable[str]:
         return ()
 
     def names(self) -> Iterable[str]:

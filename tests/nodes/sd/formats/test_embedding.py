@@ -14,7 +14,10 @@ from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.embedding import ONLY, Described, describe_embedding
 from nodes.sd.formats.saved import read_embedding
 from nodes.sd.formats.tensors import Tensors
+from tests import matrix
 from tests.nodes.sd.formats.tools import FORMATS, WIDTH, N, a1111, vectors
+
+EMBEDDINGS = "Embeddings"
 
 
 def read(path: Path) -> tuple[Tensors, Described]:
@@ -45,6 +48,7 @@ def test_vectors_are_those_that_were_written_whatever_the_file_is_called(
     assert (found.count, found.width) == (N, WIDTH)
     assert torch.equal(numbers(tensors, described), vectors())
     assert described.family == "SD 1"
+    matrix.told(EMBEDDINGS, tool, "the vectors that were written", error=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -55,6 +59,8 @@ def test_each_precision_is_kept(tmp_path: Path, dtype: torch.dtype, old: bool) -
     tensors, described = read(tmp_path / "x")
     assert numbers(tensors, described).dtype == dtype
     assert torch.equal(numbers(tensors, described), written)
+    kind = "torch before 1.6" if old else "torch"
+    matrix.told(EMBEDDINGS, f"{dtype} in a file of {kind}", "its own precision", error=0)
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -71,6 +77,7 @@ def test_views_and_turned_tensors_come_out_as_they_look(tmp_path: Path, old: boo
 def test_one_vector_may_lack_its_first_dimension(tmp_path: Path) -> None:
     tensors, described = read(saved(tmp_path / "x", {"<mug>": vectors()[0]}))
     assert torch.equal(numbers(tensors, described), vectors()[:1])
+    matrix.told(EMBEDDINGS, "one vector without its first dimension", "a row", error=0)
 
 
 def test_what_the_file_says_of_its_training_is_read(tmp_path: Path) -> None:
@@ -86,6 +93,7 @@ def test_a_file_with_two_tokens_brings_two_terms(tmp_path: Path) -> None:
     read_back = [tensors[term.vectors[ONLY].tensors[0]] for term in described.terms]
     assert torch.equal(read_back[0], first)
     assert torch.equal(read_back[1], second)
+    matrix.told(EMBEDDINGS, "two tokens in one file", "A1111 and diffusers refuse", "two terms", 0)
 
 
 def test_vectors_for_two_text_encoders_are_kept_apart(tmp_path: Path) -> None:
@@ -95,6 +103,7 @@ def test_vectors_for_two_text_encoders_are_kept_apart(tmp_path: Path) -> None:
     for encoder, written in both.items():
         assert torch.equal(numbers(tensors, described, encoder), written)
     assert described.family == "SDXL"
+    matrix.told(EMBEDDINGS, "clip_l and clip_g (SDXL)", "one tensor an encoder", error=0)
 
 
 NAN = vectors()
@@ -130,6 +139,7 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, case: str) -> No
     with pytest.raises(BadFileError, match=message) as refused:
         read(saved(tmp_path / "mug.pt", whole))
     assert str(tmp_path / "mug.pt") in str(refused.value)
+    matrix.told(EMBEDDINGS, f"a file with {case}", "never silence", f"refused: {refused.value.code}")
 
 
 def test_a_file_that_is_replaced_after_it_was_looked_at_is_not_mixed_with_the_new(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Words:
             raise ValueError(found)
         return found
 
-    def remarks(self, trigger: str) -> list[str]:
+    def remarks(self, trigger: str, written: str) -> list[str]:
         return [f"{trigger} is lent"] if trigger == "lent" else []
 
     def names(self) -> list[str]:

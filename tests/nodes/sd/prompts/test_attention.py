@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nodes.sd.prompts.attention import Break, Segment, read
 from nodes.sd.prompts.excerpt import Excerpt, PromptError
+from tests import matrix
 
 
 def weights(prompt: str) -> list[tuple[str, float] | None]:
@@ -54,6 +55,12 @@ def test_a_prompt_reads_as_a1111_documents_it(prompt: str, expected: list[tuple[
         else:
             assert mine[0] == its[0]
             assert mine[1] == pytest.approx(its[1], rel=1e-12)
+    matrix.told("Prompts in A1111's dialect", f"`{prompt}`", "its documented weights", _spelt(found))
+
+
+def _spelt(pieces: list[tuple[str, float] | None]) -> str:
+    texts = ("BREAK" if piece is None else f"{piece[0]!r} {piece[1]:.4g}" for piece in pieces)
+    return ", ".join(texts) or "nothing"
 
 
 def test_a_break_inside_brackets_is_told_with_its_place() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nodes.sd.prompts.excerpt import PromptError
+from tests import matrix
 from tests.nodes.sd.prompts.catalogue import Words
 from tests.nodes.sd.prompts.conftest import Encode
 
@@ -46,6 +48,8 @@ def theirs(encoder: Any, tokenizer: Any) -> Callable[[str], Tensor]:
 def test_it_is_what_compel_makes_of_it(read_as: Encode, theirs: Callable[[str], Tensor], prompt: str) -> None:
     (part,) = read_as(prompt, dialect="compel").parts
     assert torch.equal(part.encodings[0], theirs(prompt))
+    case = f"`{prompt[:40]}{'…' if len(prompt) > 40 else ''}`" if prompt else "the empty prompt"
+    matrix.told("Prompts in compel's dialect", case, f"compel {version('compel')}", error=0)
 
 
 def test_clip_skip_listens_to_an_earlier_layer(read_as: Encode) -> None:

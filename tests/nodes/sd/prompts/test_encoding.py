@@ -19,11 +19,20 @@ from nodes.sd.prompts.chunks import at_commas, at_segments
 from nodes.sd.prompts.encoding import Encoded, Settings, encode
 from nodes.sd.prompts.excerpt import PromptError
 from nodes.sd.prompts.spelling import Place
+from tests import matrix
 from tests.nodes.sd.prompts.catalogue import Words
 from tests.nodes.sd.prompts.conftest import Encode
 
 VectorsOf = Callable[[str], Tensor]
 COMMA = 267
+
+
+PROMPTS = "Prompts as tensors"
+
+
+def apart(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, against the largest number."""
+    return float((found.double() - expected).abs().max() / expected.abs().max())
 
 
 def rows(found: Encoded) -> Tensor:
@@ -47,6 +56,7 @@ def test_plain_words_are_read_bit_for_bit_as_without_a_dialect(
     expected = text.encode(encoder, text.tokenize(tokenizer, prompt).ids, clip_skip)
     found = read_as(prompt, dialect=dialect, clip_skip=clip_skip)
     assert torch.equal(rows(found), expected)
+    matrix.told(PROMPTS, f"plain words, {dialect}", "transformers alone", error=0)
     assert found.used == text.tokenize(tokenizer, prompt).used
     assert found.left == 75 - found.used
     assert found.remarks == []
@@ -65,6 +75,8 @@ def test_a1111_multiplies_rows_and_keeps_the_mean(read_as: Encode, read: Any) ->
     assert torch.allclose(kept.double(), expected, rtol=1e-4, atol=1e-5)
     assert kept.double().mean() == pytest.approx(float(plain.mean()), rel=1e-3)
     assert torch.equal(rows(read_as(prompt, emphasis="ignore"))[0], plain.float())
+    matrix.told(PROMPTS, "weights, a1111", "rows times weights", error=apart(no_norm, weighted))
+    matrix.told(PROMPTS, "weights, a1111, original", "and the mean as it was", error=apart(kept, expected))
 
 
 def test_the_mean_is_kept_chunk_by_chunk(read_as: Encode) -> None:
@@ -82,6 +94,7 @@ def test_comfyui_moves_rows_away_from_the_empty_prompt(read_as: Encode, read: An
     found = rows(read_as("a (red:1.5) (circle:0.4)", dialect="comfy"))[0]
     assert torch.allclose(found.double(), expected, rtol=1e-6, atol=1e-6)
     assert torch.equal(found[[0, 1, 4, 76]], plain.float()[[0, 1, 4, 76]])
+    matrix.told(PROMPTS, "weights, comfy", "away from the empty prompt", error=apart(found, expected))
 
 
 def test_weights_that_lead_nowhere_are_refused(read_as: Encode) -> None:
@@ -125,6 +138,10 @@ def places(*texts: int | str) -> list[list[Place]]:
 def test_a1111_parts_chunks_at_commas(segments: Any, backtrack: int, lengths: list[int]) -> None:
     found = at_commas(segments, COMMA, backtrack)
     assert [len(chunk) for chunk in found] == lengths
+    total = sum(lengths)
+    matrix.told(
+        PROMPTS, f"{total} tokens, a1111, backtrack {backtrack}", "the comma rule", f"chunks of {lengths}"
+    )
     given = [place for segment in segments for group in segment or [] for place in group]
     assert [place for chunk in found for place in chunk] == given
 
@@ -142,6 +159,7 @@ def test_a1111_parts_chunks_at_commas(segments: Any, backtrack: int, lengths: li
 )
 def test_comfyui_parts_chunks_at_segments(segments: Any, lengths: list[int]) -> None:
     assert [len(chunk) for chunk in at_segments(segments)] == lengths
+    matrix.told(PROMPTS, f"{sum(lengths)} tokens, comfy", "ComfyUI's batches", f"chunks of {lengths}")
 
 
 GROUPS = st.lists(
