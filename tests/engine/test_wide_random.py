@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
@@ -12,13 +13,16 @@ from hypothesis import strategies as st
 from engine.errors import GraphError
 from engine.graph import Entry, From, Graph, GraphInput, Literal, Param
 from tests.engine.small_nodes import CALLS, Bench
+from tests.engine.test_run_random import Liar
 from tests.engine.wide_nodes import WIDE
 
 INPUTS: dict[str, dict[str, str]] = {
     "Mix": {"a": "int", "b": "int"},
     "Lane": {"a": "int", "b": "int"},
     "Upto": {"n": "int"},
+    "Table": {"n": "int"},
     "Sum": {"xs": "list"},
+    "Each": {"xs": "list"},
     "Even": {"x": "int"},
     "Double": {"x": "int"},
     "Fragile": {"x": "int"},
@@ -72,7 +76,7 @@ def graphs(draw: st.DrawFn) -> Graph:
             other = draw(st.sampled_from(others)) if others else one
             entry.inputs = {"which": which, "a": one, "b": other}
             made = depth + extra
-        elif kind == "Sum":
+        elif kind in ("Sum", "Each"):
             lists = [end for end in ends if end.kind == "int" and end.depth in (1, 2)]
             if lists and draw(st.integers(0, 3)) > 0:
                 end = draw(st.sampled_from(lists))
@@ -82,7 +86,7 @@ def graphs(draw: st.DrawFn) -> Graph:
                 entry.inputs = {"xs": Literal([draw(st.integers(0, 3)) for _ in range(2)])}
                 made = 0
         else:
-            extras = []
+            extras: list[int] = []
             for name, wanted in INPUTS[kind].items():
                 if wanted == "small":
                     entry.inputs[name] = Literal(draw(st.integers(0, 2)))
@@ -90,9 +94,12 @@ def graphs(draw: st.DrawFn) -> Graph:
                 entry.inputs[name], depth = bound("int", 2)
                 extras.append(depth)
             made = max(extras)
+            typed = any(isinstance(binding, Literal) for binding in entry.inputs.values())
+            if kind in ("Mix", "Lane") and typed and min(extras) > 0 and draw(st.booleans()):
+                entry.lift, made = "cross", sum(extras)
             if kind in ("Double", "#twice"):
                 entry.off = draw(st.integers(0, 3)) == 0
-        own = 1 if kind == "Upto" else 0
+        own = {"Upto": 1, "Each": 1, "Table": 2}.get(kind, 0)
         graph.nodes[node] = entry
         ends.append(End(From(node, "out"), "bool" if kind == "Even" else "int", made + own))
     for n, end in enumerate(draw(st.lists(st.sampled_from(ends), min_size=1, max_size=3, unique=True))):
@@ -133,7 +140,7 @@ class Naive:
     def fresh(self, entry: Entry) -> Any:
         if entry.off:
             return self.given(entry.inputs["x"])[0]
-        lists = {"xs": 1} if entry.type == "Sum" else {}
+        lists = {"xs": 1} if entry.type in ("Sum", "Each") else {}
         inputs, extra = {}, {}
         for name, binding in entry.inputs.items():
             if entry.type == "Switch" and name != "which":
@@ -141,7 +148,7 @@ class Naive:
             value, levels = self.given(binding)
             inputs[name], extra[name] = value, levels - lists.get(name, 0)
         try:
-            shape = self.lifted(inputs, extra)
+            shape = (self.crossed if entry.lift == "cross" else self.lifted)(inputs, extra)
         except Uneven:
             return FAIL
         return self.mapped(entry, shape)
@@ -159,6 +166,16 @@ class Naive:
             for n in range(len(inputs[along[0]]))
         ]
 
+    def crossed(self, inputs: dict[str, Any], extra: dict[str, int]) -> Any:
+        """The same, for every combination of lists that have nothing to do with one another."""
+        name = next((name for name, levels in extra.items() if levels > 0), None)
+        if name is None:
+            return inputs
+        if inputs[name] is FAIL:
+            raise Uneven
+        rest = {**extra, name: extra[name] - 1}
+        return [self.crossed({**inputs, name: item}, rest) for item in inputs[name]]
+
     def mapped(self, entry: Entry, shape: Any) -> Any:
         if isinstance(shape, list):
             return [self.mapped(entry, inner) for inner in shape]
@@ -172,6 +189,10 @@ class Naive:
                 return given["a"] - given["b"]
             case "Upto":
                 return list(range(abs(given["n"]) % 4))
+            case "Table":
+                return [list(range(given["n"], given["n"] + row)) for row in range(abs(given["n"]) % 4)]
+            case "Each":
+                return [2 * x for x in given["xs"]]
             case "Sum":
                 return sum(given["xs"])
             case "Even":
@@ -274,3 +295,20 @@ def test_keys_ignore_names_order_titles_and_layout(graph: Graph, random: Any) ->
     for node, step in one.steps.items():
         head = bare(node)
         assert two.steps[new[head] + node.removeprefix(head)].identity == step.identity
+
+
+@settings(max_examples=150, deadline=None)
+@given(graphs(), st.randoms(use_true_random=False), st.booleans(), st.sampled_from([1, 4]))
+def test_a_store_that_lies_costs_time_and_never_a_value(
+    graph: Graph, random: Random, forgets: bool, workers: int
+) -> None:
+    bench = Bench(registry=WIDE, workers=workers)
+    try:
+        first = bench.run(graph)
+    except GraphError:
+        return
+    held = sorted(bench.store._entries)  # type: ignore[attr-defined]
+    lost = {key for key in held if random.random() < 0.4}
+    again = replace(bench, store=Liar(bench.store, lost, forgets)).run(graph)
+    assert again.state == first.state
+    assert results(again) == results(first)
