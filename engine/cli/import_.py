@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from json import loads
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def import_(
         _write(out, document.encode(), overwrite)
     if json:
         answer: dict[str, object] = {"origin": imported.origin}
-        answer |= {"graph": document} if out is None else {"file": str(out.absolute())}
+        answer |= {"graph": loads(document)} if out is None else {"file": str(out.absolute())}
         say.as_json({**answer, "problems": [problem.as_json() for problem in imported.problems]})
         return 0
     say.problems(imported.problems)

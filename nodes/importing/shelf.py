@@ -78,11 +78,12 @@ class Shelf:
                 message = f"the model {wanted} is taken by its name: no file has its hash"
                 self._notes.say("other_model", message)
             return by_name[0]
-        self._notes.say(
-            "missing_model",
-            f"it was made with the model {wanted or 'of no name'}, which is not among yours",
-            f"put it into {self._folder(checkpoints.KIND)}, or choose another with --model",
-        )
+        if wanted:
+            message = f"it was made with the model {wanted}, which is not among yours"
+            hint = f"put it into {self._folder(checkpoints.KIND)}, or choose another with --model"
+        else:
+            message, hint = "it does not say with which model it was made", "choose one with --model"
+        self._notes.say("missing_model", message, hint)
         return None
 
     def lora(self, name: str, hash: str | None = None) -> str | None:

@@ -228,8 +228,7 @@ def test_our_text_makes_the_same_graph_and_the_same_picture(
     assert main(["import", str(tmp_path / "text.txt"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["problems"] == [], "everything is found again, the model by its hash"
-    document = json.loads(answer["graph"])
-    found = {name: item["default"] for name, item in document["inputs"].items()}
+    found = {name: item["default"] for name, item in answer["graph"]["inputs"].items()}
     assert found == {
         "prompt": prompt,
         "negative": "zzstyle",

@@ -149,7 +149,7 @@ def test_import_as_json(tmp_path: Path, call: Call) -> None:
     answer = json.loads(out)
     assert (code, err) == (0, "")
     assert answer["origin"] == "A1111's parameters"
-    assert json.loads(answer["graph"])["title"] == "picture"
+    assert answer["graph"]["title"] == "picture"
     assert {problem["code"] for problem in answer["problems"]} == {"left_out", "missing_model"}
     code, out, _ = call("import", tmp_path / "gone.png", "--json")
     assert (code, json.loads(out)["problems"][0]["code"]) == (2, "unreadable")
