@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.errors import GraphError, Problem, short
-from engine.graph import MAX_NODES, Binding, Entry, From, Graph, Literal, Param, within
+from engine.graph import LIFTS, MAX_NODES, Binding, Entry, From, Graph, Literal, Param, within
 from engine.graph_inputs import wrong_kind
 from engine.node import NodeType
 from engine.problems import Problems
@@ -169,6 +169,10 @@ class _Inliner:
                 node, entry, inner.passes, {name: item.default for name, item in inner.inputs.items()}
             )
             return
+        if entry.lift != LIFTS[0]:
+            message = f'its "lift" has no effect, since the nodes in {entry.type} go through lists themselves'
+            hint = 'set "lift" on a node in that graph'
+            self._done.problems.append(Problem("no_lift", message, node, hint=hint, severity="warning"))
         params = dict(self._params(node, entry, inner))
         trail = (*scope.trail, (identity, entry.type))
         self._place(_Scope(inner, f"{node}/", params, outer, trail))

@@ -124,6 +124,13 @@ def test_lists_go_through_a_subgraph(bench: Bench) -> None:
     assert bench.run(graph).outputs["out"].meta == [6 * 19, 6 * 20]
 
 
+def test_a_lift_that_has_no_effect_is_told() -> None:
+    graph = Graph(graphs={"twice": from_json({"safelight": 1, **TWICE})})
+    graph.nodes["a"] = Entry("#twice", {"x": Literal([1, 2]), "salt": Literal([3, 4])}, lift="cross")
+    (problem,) = checking.check(graph, REGISTRY).problems
+    assert (problem.code, problem.node, problem.severity) == ("no_lift", "a", "warning")
+
+
 def test_what_is_wrong_inside_names_the_inner_node() -> None:
     tree = using("#twice")
     tree["graphs"]["twice"] = {**TWICE, "nodes": {**TWICE["nodes"], "bad": {"type": "Nothing"}}}
