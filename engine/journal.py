@@ -141,7 +141,7 @@ class Journal:
             written = os.write(self._file, line)
             self.size += written
             if written < len(line):
-                raise OSError(errno.ENOSPC, "the disk is full")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except Exception as error:  # a full disk, or what a node pack put into a message
             self._broken(error)
 

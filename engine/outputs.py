@@ -19,6 +19,7 @@ from engine.slug import slug
 from engine.source import CHUNK
 from engine.step import Gather, Step
 from engine.store.store import Store
+from engine.supply import HOLE
 from engine.values import Json, Packed, split, summary_of, unpack
 
 SUFFIXES = {
@@ -52,6 +53,8 @@ class Written:
     """The value itself where `type` is `json`."""
     elements: tuple[Element, ...] | None = None
     """If a node made it that went through lists or a sweep, what each of their elements made, in order."""
+    partial: bool = False
+    """True if elements are missing, since they failed or were not reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ class Outputs:
         """Write the outputs of one run, one with each step of the iterator.
 
         Args:
-            packed: the outputs by name, as `Report.outputs` has them.
+            packed: the outputs by name, as `Report.outputs` and `Report.partial` have them.
             folder: made if it does not exist and there is something to write.
             name: what the files are called after; see `slug`.
 
@@ -138,7 +141,11 @@ class Outputs:
         stem = f"{slug(name)}-{slug(output)}"
         taken: dict[Path, None] = {}
         elements = []
+        partial = False
         for one, item in _elements(step, packed):
+            if item == HOLE:
+                partial = True
+                continue
             values = self._swept(one.id)
             own = self._stem(stem, values)
             files = []
@@ -154,7 +161,7 @@ class Outputs:
             elements.append(Element(one.at, values, tuple(files), item.digest, value, plain))
         value = packed.meta if packed.type == "json" else None
         told = tuple(elements) if isinstance(step, Gather) else None
-        return Written(packed.type, tuple(taken), packed.digest, value, told)
+        return Written(packed.type, tuple(taken), packed.digest, value, told, partial)
 
     def _stem(self, stem: str, values: Mapping[str, Json]) -> str:
         """The name of a file with what was swept, but for inputs with a long value among theirs."""
@@ -235,6 +242,9 @@ class Outputs:
 def _elements(step: Step, packed: Packed) -> Iterator[tuple[Step, Packed]]:
     """The steps that made an output, each with its part of it."""
     if not isinstance(step, Gather):
+        yield step, packed
+        return
+    if packed == HOLE:
         yield step, packed
         return
     for child, item in zip(step.children or (), split(packed), strict=True):

@@ -43,6 +43,8 @@ class Report:
     nodes: dict[str, NodeReport]
     outputs: dict[str, Packed]
     """The graph's declared outputs among the targets, as bytes, as far as there are results."""
+    partial: dict[str, Packed] = field(default_factory=dict)
+    """Those that are lists of pictures and the like, of which some came to be; `supply.HOLE` for the rest."""
 
 
 class Reports:

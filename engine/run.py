@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -143,7 +144,7 @@ class Run:
         self._emit(Finished(state, seconds))
         if self._fault is not None:
             raise self._fault
-        return Report(state, seconds, nodes, outputs)
+        return Report(state, seconds, nodes, outputs, self._partial(outputs) if state != "done" else {})
 
     # Threads: the caller's does the steps, and more join it when it does not keep up.
 
@@ -478,6 +479,19 @@ class Run:
             if packed is not None:
                 outputs[name] = packed
         return outputs, lost
+
+    def _partial(self, whole: Mapping[str, Packed]) -> dict[str, Packed]:
+        """Of the declared outputs that are lists and not whole, what there is."""
+        found: dict[str, Packed] = {}
+        for name, link in self._plan.checked.outputs.items():
+            step = self._plan.steps.get(link.node)
+            if name in whole or not isinstance(step, Gather):
+                continue
+            with suppress(Lost, TypeError, ValueError):
+                packed = self._supply.packed(step, link.output, holes=True)
+                if packed is not None and packed.type == "list":
+                    found[name] = packed
+        return found
 
     def _emit(self, event: Event) -> None:
         with self._telling:

@@ -10,6 +10,9 @@ from engine.step import Gather, Step
 from engine.store.store import Store
 from engine.values import Packed, joined, pack
 
+HOLE = Packed("json", None)
+"""Stands for an element that did not come to be; nothing that did looks like it."""
+
 
 class Lost(Exception):
     """A result that was to be taken from the store is not there after all."""
@@ -83,8 +86,13 @@ class Supply:
             raise KeyError(output)
         return result.outputs[output]
 
-    def packed(self, step: Step, output: str) -> Packed | None:
+    def packed(self, step: Step, output: str, holes: bool = False) -> Packed | None:
         """One output as bytes, or None if it did not come to be.
+
+        Args:
+            step: the step that it is of.
+            output: its name.
+            holes: True to have of a list what there is, with `HOLE` for each element that is not there.
 
         Raises:
             Lost: it has to be made again.
@@ -93,9 +101,9 @@ class Supply:
         if isinstance(step, Gather):
             if step.children is None:
                 return None
-            items = [self.packed(child, output) for child in step.children]
-            found = [item for item in items if item is not None]
-            return joined(found) if len(found) == len(items) else None
+            items = [self.packed(child, output, holes) for child in step.children]
+            found = [HOLE if item is None else item for item in items]
+            return joined(found) if holes or None not in items else None
         job = self._schedule.found(step)
         if job is None or job.state == "idle":  # nobody demanded it, so it is there already or not at all
             if not step.held:

@@ -35,8 +35,6 @@ class Answer:
 
     def as_json(self) -> dict[str, object]:
         """The object that `--json` promises."""
-        from engine.outputs import summary
-
         answer: dict[str, object] = {
             "state": self.report.state,
             "seconds": round(self.report.seconds, 6),
@@ -46,7 +44,8 @@ class Answer:
                     "files": [str(file.absolute()) for file in item.files],
                     **({"value": item.value} if item.type == "json" else {}),
                     "digest": item.digest,
-                    **({"summary": told} if (told := summary(self.report.outputs[name])) else {}),
+                    **({"partial": True} if item.partial else {}),
+                    **self._summary(name),
                     **(
                         {}
                         if item.elements is None
@@ -60,6 +59,13 @@ class Answer:
         if self.problems:
             answer["problems"] = [problem.as_json() for problem in self.problems]
         return answer
+
+    def _summary(self, output: str) -> dict[str, str]:
+        from engine.outputs import summary
+
+        packed = self.report.outputs.get(output)
+        told = "" if packed is None else summary(packed)
+        return {"summary": told} if told else {}
 
     def _node(self, node: str) -> dict[str, object]:
         item = self.report.nodes[node]

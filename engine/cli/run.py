@@ -78,10 +78,14 @@ def run(
             answer = Answer(report, problems, warned, watch.memory)
         try:
             with interruptible():
-                if outputs.inscribed or any(packed.parts for packed in report.outputs.values()):
+                if outputs.inscribed or any(
+                    packed.parts for packed in (*report.outputs.values(), *report.partial.values())
+                ):
                     session.files.keep(say.warn)
                 for name, written in outputs.write(
-                    report.outputs, session.files.outputs, document.title or asked.path.stem
+                    {**report.outputs, **report.partial},
+                    session.files.outputs,
+                    document.title or asked.path.stem,
                 ):
                     answer.outputs[name] = written
         except KeyboardInterrupt:
@@ -111,7 +115,7 @@ def _outputs(session: Session, plan: Plan, *, asked_for: bool) -> Outputs:
 
     wires = [
         plan.steps[link.node].bound.type.outputs[link.output]
-        for link in plan.checked.graph.outputs.values()
+        for link in plan.checked.outputs.values()
         if link.node in plan.targets
     ]
     if asked_for or any(wire.is_value for wire in wires):

@@ -95,7 +95,7 @@ def test_a_fault_replays_from_what_is_printed_of_it(forks: Forks) -> None:
             text = re.sub(r'"(t|at|pid|seconds)":[\d.]+', "", journal.read_text())
             ends.append((text.count("\n"), text.splitlines()[:-1]))
         assert ends[0] == ends[1]
-        assert ends[0][0] == 6, "six whole lines, and some of the seventh"
+        assert ends[0][0] == 8, "the lines of six writes, and some of the seventh"
 
 
 def test_a_delay_only_delays(forks: Forks) -> None:

@@ -221,3 +221,23 @@ def test_a_sweep_that_is_stopped_or_fails_says_so_by_element(call: Call, write: 
     assert [problem["node"] for problem in answer.json["problems"]] == ["bad[0]", "bad[1]"]
     assert [item["values"] for item in answer.json["outputs"]["sum"]["elements"]] == [{"a": 1}, {"a": 2}]
     assert "x" not in answer.json["outputs"]
+
+
+def test_what_came_to_be_of_a_sweep_is_written_although_an_element_failed(call: Call, write: Write) -> None:
+    nodes = {"paint": ("Paint", {"grey": {"param": "grey"}, "count": 2})}
+    graph = write(nodes, {"grey": INPUTS["grey"]}, {"image": "paint.out"})
+    answer = call("run", graph, "--sweep", "grey=1,3,255", "--json")
+    assert answer.code == 1
+    output = answer.json["outputs"]["image"]
+    assert output["partial"] is True
+    assert [(element["index"], element["values"]) for element in output["elements"]] == [
+        ([0], {"grey": 1}),
+        ([1], {"grey": 3}),
+    ]
+    assert [len(element["files"]) for element in output["elements"]] == [2, 2]
+    assert [Image.open(file).getpixel((0, 0)) for file in output["files"]] == [1, 2, 3, 4]
+    (problem,) = answer.json["problems"]
+    assert problem["node"] == "paint[2]"
+    whole = call("run", graph, "--sweep", "grey=1,3", "--json").json["outputs"]["image"]
+    assert "partial" not in whole
+    assert whole["files"] == output["files"], "they are there already"
