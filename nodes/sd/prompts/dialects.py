@@ -15,7 +15,7 @@ from nodes.sd.prompts.timeline import Timeline
 
 Dialect = Literal["a1111", "comfy", "compel", "plain"]
 
-LONGEST = 100_000
+LONGEST = 40_000
 """Characters of a prompt; 64 chunks of tokens take far fewer."""
 
 
