@@ -234,6 +234,8 @@ class _Checker:
                 hint = f"give one, such as --{name} VALUE"
                 self._bad("missing_value", f"the graph input {name!r} has no value", hint=hint)
                 continue
+            elif item.sweep and isinstance(item.default, list):
+                value = Sweep(tuple(item.default))
             else:
                 value = item.default
             swept = isinstance(value, Sweep)
@@ -247,7 +249,8 @@ class _Checker:
                 continue
             self._done.values[name] = plain if swept else plain[0]
             if swept:
-                self._sweeps[name] = Axis(f"${name}", True, [*given].index(name), len(plain))
+                place = [*given].index(name) if name in given else len(given) + item.sweep
+                self._sweeps[name] = Axis(f"${name}", True, place, len(plain))
 
     def _bind(self, node: str, entry: Entry) -> None:
         node_type = self._type(node, entry)

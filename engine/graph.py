@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ class GraphInput:
     required: bool = True
     doc: str = ""
     choices: tuple[Json, ...] = ()
+    sweep: int = 0
+    """If not 0, the default is a list of values to go through; the sweep with the least number is outermost."""
 
 
 @dataclass(slots=True)
@@ -128,10 +130,22 @@ class Graph:
     folder: Path | None = field(default=None, compare=False)
     """Where the document lies, so that `./other.json` can be found; no part of it."""
 
-    def with_defaults(self, values: Mapping[str, Json]) -> Graph:
-        """This graph with other defaults for its inputs, as a picture carries it."""
+    def with_defaults(self, values: Mapping[str, Json], sweeps: Sequence[str] = ()) -> Graph:
+        """This graph with other defaults for its inputs, as a picture carries it.
+
+        Args:
+            values: the defaults; of an input that is swept, all its values.
+            sweeps: the inputs that are swept, the outermost first.
+        """
         inputs = {
-            name: replace(item, default=values[name], required=False) if name in values else item
+            name: replace(
+                item,
+                default=values[name],
+                required=False,
+                sweep=sweeps.index(name) + 1 if name in sweeps else 0,
+            )
+            if name in values
+            else item
             for name, item in self.inputs.items()
         }
         return replace(self, inputs=inputs)
@@ -208,6 +222,8 @@ def _input_json(item: GraphInput) -> Json:
         tree["default"] = item.default
     if item.choices:
         tree["choices"] = list(item.choices)
+    if item.sweep:
+        tree["sweep"] = item.sweep
     if item.doc:
         tree["doc"] = item.doc
     return tree
@@ -326,7 +342,7 @@ class _Reader:
         item = self.object(item, place)
         if item is None:
             return GraphInput("json")
-        self.no_others(item, {"type", "default", "doc", "choices"}, place)
+        self.no_others(item, {"type", "default", "doc", "choices", "sweep"}, place)
         kind = item.get("type")
         if not isinstance(kind, str) or not re.fullmatch(WIRE, kind):
             self.bad(
@@ -342,7 +358,12 @@ class _Reader:
         elif kind == "choice" and not choices:
             self.bad("bad_input_type", f"{place} has no choices", hint="list at least one")
         doc = self.string(item.get("doc", ""), f"the doc of {place}")
-        return GraphInput(kind, item.get("default"), "default" not in item, doc, tuple(choices))
+        default, sweep = item.get("default"), item.get("sweep", 0)
+        if "sweep" in item and (type(sweep) is not int or sweep < 1 or not isinstance(default, list)):
+            hint = "give it a list of values as default, and sweep its place among the sweeps: 1, 2, …"
+            self.bad("bad_sweep", f"{place} is swept by {short(sweep)}", hint=hint)
+            sweep = 0
+        return GraphInput(kind, default, "default" not in item, doc, tuple(choices), sweep)
 
     def graph_output(self, graph: Graph, name: str, item: Any) -> None:
         binding = self.binding(item)

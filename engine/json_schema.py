@@ -40,6 +40,14 @@ def json_schema() -> dict[str, Any]:
                     "default": {"description": "Without it, a run has to give a value."},
                     "doc": {"type": "string"},
                     "choices": {"type": "array", "minItems": 1},
+                    "sweep": {
+                        "description": "Its place among the sweeps; its default is then a list of values.",
+                        "type": "integer",
+                        "minimum": 1,
+                    },
+                },
+                "dependentSchemas": {
+                    "sweep": {"required": ["default"], "properties": {"default": {"type": "array"}}}
                 },
                 "if": {"properties": {"type": {"const": "choice"}}, "required": ["type"]},
                 "then": {"required": ["choices"]},

@@ -188,19 +188,31 @@ class Outputs:
 
     def _document(self, step: str) -> str:
         """The graph as it made this picture: of inputs that were swept, with the value that it has."""
-        own = self._swept(step)
-        spelled = str(own)
+        own, gathered = self._swept(step), self._gathered(step)
+        spelled = str((own, gathered))
         if spelled not in self._documents:
             checked = self._plan.checked
             values = dict(checked.values)
             for name in self._sweeps:
                 del values[name]
                 if name in own or checked.graph.inputs[name].required:
-                    # A picture without a value of its own depends on none of them.
                     values[name] = own.get(name, self._values_of(name)[0])
-            graph = bundled(checked.graph, checked.read).with_defaults(values)
+            values |= {name: checked.values[name] for name in gathered}
+            graph = bundled(checked.graph, checked.read).with_defaults(values, gathered)
             self._documents[spelled] = documents.dump(graph)
         return self._documents[spelled]
+
+    def _gathered(self, step: str) -> list[str]:
+        """The swept inputs of which all values came together in what a step made, the outermost first."""
+        ahead, seen, found = [self._plan.steps[step]], set[str](), set[str]()
+        while ahead and self._sweeps:
+            one = ahead.pop()
+            if one.id not in seen:
+                seen.add(one.id)
+                found.update(self._swept(one.id))
+                ahead += one.elements() if isinstance(one, Gather) else [made.step for made in one.sources]
+        own = self._swept(step)
+        return [name for name in sorted(found, key=self._sweeps.__getitem__) if name not in own]
 
     def inscribe(self, data: bytes, step: str, index: int) -> bytes:
         """A PNG file with the graph and what the node packs say of it; see `files.Inscribe`."""

@@ -18,7 +18,7 @@ def engine_overhead() -> Iterator[Row]:
     for shape in (chain, fan):
         cost: dict[int, float] = {}
         for size in SIZES:
-            repeats = max(5, 600 // size)
+            repeats = max(8, 600 // size)
             events: deque[Event] = deque(maxlen=1000)  # as a face keeps the newest
             with new_home() as home, session(home) as ours:
                 ours.run(shape(3, salt=999_999_999))  # opens the store

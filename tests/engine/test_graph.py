@@ -46,6 +46,9 @@ def graph_inputs(draw: st.DrawFn) -> GraphInput:
     kind = draw(st.sampled_from([*documents.INPUT_TYPES, "Image", "list of acme/Mesh"]))
     required = draw(st.booleans())
     choices = tuple(draw(st.lists(jsons, min_size=1, max_size=3))) if kind == "choice" else ()
+    if not required and draw(st.integers(0, 3)) == 0:
+        values = draw(st.lists(jsons, max_size=3))
+        return GraphInput(kind, values, False, draw(texts), choices, draw(st.integers(1, 3)))
     return GraphInput(kind, None if required else draw(jsons), required, draw(texts), choices)
 
 
@@ -152,6 +155,10 @@ odd = jsons | st.sampled_from(
         {"type": "Mix@1", "off": 1},
         {"type": "Mix@1", "lift": "cross"},
         {"type": "list of"},
+        {"type": "int", "sweep": 1},
+        {"type": "int", "sweep": 1, "default": 3},
+        {"type": "int", "sweep": 0, "default": [3]},
+        {"type": "int", "sweep": 2, "default": [3]},
         {"nodes": {}},
         {"safelight": 1},
         True,

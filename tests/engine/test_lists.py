@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine import graph as documents
 from engine.errors import GraphError
 from engine.graph import Graph, GraphInput, Literal
 from engine.report import Report
@@ -315,6 +316,15 @@ def test_a_choice_takes_swept_values_themselves(bench: Bench) -> None:
     swept_values: Any = {"p": Sweep((1, 2)), "q": Sweep((True, False))}
     report = bench.run(graph, values=swept_values)
     assert results(report) == {"out": [[1, 5], [2, 5]]}
+
+
+def test_a_graph_may_say_itself_what_is_swept(bench: Bench) -> None:
+    """As a picture carries it that a sweep came together in; a value given for it takes its place."""
+    graph = swept().with_defaults({"p": [1, 2], "q": [5, 6, 7]}, ["q", "p"])
+    given = {"q": Sweep((5, 6, 7)), "p": Sweep((1, 2))}
+    read = documents.parse(documents.dump(graph))
+    assert results(bench.run(read)) == results(bench.run(swept(), values=given))  # type: ignore[arg-type]
+    assert results(bench.run(read, values={"q": 5}))["mix"] == [3 + 25, 6 + 25]
 
 
 def test_what_a_sweep_does_not_reach_runs_once(bench: Bench) -> None:

@@ -23,7 +23,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from engine.context import Context
 from engine.errors import NodeError
@@ -67,6 +67,21 @@ class Paint(Node, category="test"):
         header = (8).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
         rows = zlib.compress((b"\\0" + bytes([grey]) * 8) * 8)
         return b"\\x89PNG\\r\\n\\x1a\\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+class Sheet(Node, category="test"):
+    """Put all squares one after the other, the rows of a table too."""
+
+    pictures: Any
+
+    def run(self, ctx: Context) -> Picture:
+        def squares(given: Any) -> bytes:
+            if isinstance(given, list):
+                return b"".join(map(squares, given))
+            return b"".join(given.files)
+
+        tone = sum(squares(self.pictures)) % 251
+        return Picture((Paint.square(tone),))
 
 
 class Add(Node, category="test"):

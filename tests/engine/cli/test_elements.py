@@ -241,3 +241,20 @@ def test_what_came_to_be_of_a_sweep_is_written_although_an_element_failed(call: 
     whole = call("run", graph, "--sweep", "grey=1,3", "--json").json["outputs"]["image"]
     assert "partial" not in whole
     assert whole["files"] == output["files"], "they are there already"
+
+
+def test_a_picture_in_which_a_sweep_came_together_makes_the_same_again(call: Call, write: Write) -> None:
+    nodes = {
+        "paint": ("Paint", {"grey": {"param": "grey"}, "count": {"param": "count"}}),
+        "sheet": ("Sheet", {"pictures": {"from": "paint.out"}}),
+    }
+    inputs = {"grey": INPUTS["grey"], "count": {"type": "int", "default": 1}, "other": INPUTS["other"]}
+    graph = write(nodes, inputs, {"image": "sheet.out"})
+    line = ("--sweep", "count=1,2", "--sweep", "grey=10,20", "--sweep", "other=1,2")
+    (file,) = call("run", graph, *line, "--json").json["outputs"]["image"]["files"]
+    kept = carried(Path(file))
+    assert [kept.inputs[name].sweep for name in inputs] == [2, 1, 0]
+    again = call("run", file, "--json").json
+    (other,) = again["outputs"]["image"]["files"]
+    assert Path(other).read_bytes() == Path(file).read_bytes(), "the sheet, and the graph in it"
+    assert {node["state"] for node in again["nodes"].values()} == {"cached"}
