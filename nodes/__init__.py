@@ -12,7 +12,7 @@ from nodes.importing import import_graph
 from nodes.latent import EmptyLatent
 from nodes.lists import Label, Lines, Numbers, Seeds
 from nodes.load import LoadModel
-from nodes.lora import ApplyLoRA
+from nodes.lora import ApplyLoRA, DescribeLoRA
 from nodes.metadata import annotate
 from nodes.prompt import EncodePrompt
 from nodes.prompt_tags import ApplyTags
@@ -24,6 +24,7 @@ __all__ = [
     "ApplyTags",
     "Decode",
     "Denoise",
+    "DescribeLoRA",
     "EmptyLatent",
     "Encode",
     "EncodePrompt",

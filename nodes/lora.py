@@ -16,7 +16,7 @@ from engine.values import Json
 from engine.widgets import FileIn, Range, Widget
 from nodes.sd.formats.scan import MODEL_SUFFIXES, scan
 from nodes.sd.lora import blocks as block_weights
-from nodes.sd.lora.describe import alias_of, names_of
+from nodes.sd.lora.describe import alias_of, describe, names_of, shapes_of
 from nodes.sd.lora.patch import KIND, LoraFile, LoraPatch
 from nodes.values import Model, TextEncoder
 
@@ -148,6 +148,31 @@ class ApplyLoRA(
         for choice in self.choices:
             applied = apply(applied, choice, ctx)
         return applied
+
+
+class DescribeLoRA(Node, category="load"):
+    """Tell what a LoRA says of itself: base, kinds, ranks, words that call it, tags it was trained with."""
+
+    lora: Annotated[str, FileIn(KIND)]
+    """The name of a file in `models/loras`, or a path."""
+
+    def fingerprint(self, files: Files) -> Json:
+        """The digest of the file: a name alone says nothing."""
+        return files.digest(files.find(KIND, located(files, self.lora)))
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        from nodes.sd.formats.bad_file import BadFileError
+        from nodes.sd.formats.read import read_tensors
+
+        try:
+            tensors = read_tensors(ctx.files.find(KIND, located(ctx.files, self.lora)))
+        except BadFileError as error:
+            raise NodeError(str(error), input="lora", code=error.code) from None
+        told = describe(shapes_of(tensors.entries), tensors.metadata)
+        if not told["modules"] and not told["embeddings"]:
+            message = f"{self.lora} is not a LoRA of a known kind; it holds {names_of(tensors) or 'nothing'}"
+            raise NodeError(message, input="lora", code="bad_lora")
+        return told
 
 
 def apply(to: Applied, choice: Choice, ctx: Context) -> Applied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,16 @@ from PIL import Image as pillow
 from safetensors.torch import load_file, save_file
 
 from engine import source
-from engine.errors import GraphError
+from engine.errors import GraphError, NodeError
 from engine.events import Event
 from engine.graph import Entry, From, Graph, Literal
 from engine.report import Report
 from engine.residency import Residency
 from engine.session import Session
+from engine.testing import run_node
 from nodes import model_files
 from nodes.checkpoints import EMBEDDED, checkpoint
-from nodes.lora import ApplyLoRA
+from nodes.lora import ApplyLoRA, DescribeLoRA
 from nodes.sd.lora.patch import LoraFile, LoraPatch
 from nodes.sd.tiny.judge import look
 from nodes.values import Model, TextEncoder, Vae
@@ -472,3 +474,30 @@ def test_the_shipped_lora_is_small_and_says_what_it_is() -> None:
     assert told["kinds"] == ["lora"]
     assert (told["modules"], told["ranks"], told["parts"]) == (32, [8], ["unet"])
     assert told["triggers"] == ["red"]
+
+
+def test_what_a_lora_says_of_itself_is_shown(session: Session, loras: Path) -> None:
+    tags = json.dumps({"10_ink": {"line": 4, "pen": 9}})
+    told = {"ss_output_name": "inky", "modelspec.trigger_phrase": "ink style", "ss_tag_frequency": tags}
+    told["ss_base_model_version"] = "sd_v1"
+    small(loras, "ink.safetensors", {**text_lora(), "odd": torch.zeros(1)}, told)
+    graph_ = Graph(
+        nodes={"told": Entry("DescribeLoRA@1", {"lora": Literal("inky")})},
+        outputs={"table": From("told", "out")},
+    )
+    packed = session.run(graph_).outputs["table"]
+    assert packed.meta == {
+        "name": "inky",
+        "base": "sd1",
+        "kinds": ["lora"],
+        "modules": 2,
+        "ranks": [4],
+        "parts": ["unet", "text_encoder"],
+        "triggers": ["ink style"],
+        "tags": {"pen": 9, "line": 4},
+        "embeddings": [],
+        "unknown": 1,
+    }
+    small(loras, "none.safetensors", {"odd": torch.zeros(1)})
+    with pytest.raises(NodeError, match="not a LoRA of a known kind; it holds odd"):
+        run_node(session, DescribeLoRA(lora="none.safetensors"))
