@@ -81,7 +81,7 @@ class GraphInput:
     doc: str = ""
     choices: tuple[Json, ...] = ()
     sweep: int = 0
-    """If not 0, the default is a list of values to go through; the sweep with the least number is outermost."""
+    """If not 0, the default is a list of values to go through; that with the least number is outermost."""
 
 
 @dataclass(slots=True)
