@@ -83,7 +83,7 @@ class Journal:
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
         now = time.time()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-        self.path = folder / f"{stamp}-{int(now % 1 * 1000):03d}-{os.urandom(3).hex()}.jsonl"
+        self.path = folder / f"{stamp}-{int(now % 1 * 1e6):06d}-{os.urandom(3).hex()}.jsonl"
         """Names sort by time."""
         self._held = b""
         self.size = 0

@@ -134,8 +134,8 @@ class Run:
             with self._lock:
                 for job in lost:
                     job.users += 1  # the store may forget it again
-                    self._schedule.revive(job)
-                    self._emit(Missed(job.step.id, job.step.key))
+                    if self._schedule.revive(job):
+                        self._emit(Missed(job.step.id, job.step.key))
         with seldom:
             nodes = {node: self._reports.of(step) for node, step in steps.items()}
         states = {report.state for report in nodes.values()}
@@ -245,8 +245,8 @@ class Run:
         elif isinstance(outcome, _Wants):
             schedule.wait(job, outcome.steps)
         elif isinstance(outcome, Job):
-            schedule.lost(job, outcome)
-            self._emit(Missed(outcome.step.id, outcome.step.key))
+            if schedule.lost(job, outcome):
+                self._emit(Missed(outcome.step.id, outcome.step.key))
         else:
             schedule.broke(job, "cancelled" if self._reports.was_cancelled(job.step) else "failed")
         self._settled += 1

@@ -186,12 +186,16 @@ class Schedule:
         job.consumers.clear()
         self._give_up(job, consumers)
 
-    def lost(self, job: Job, parent: Job) -> None:
-        """A running job found the result of a parent gone: make it again, then the job."""
+    def lost(self, job: Job, parent: Job) -> bool:
+        """A running job found the result of a parent gone: make it again, then the job.
+
+        Returns:
+            whether that begins now; not if somebody else missed it before.
+        """
         if job.step.lane:
             self._lane_busy = False
         job.state = "waiting"
-        self.revive(parent)
+        revived = self.revive(parent)
         if parent.state in BROKEN:
             self._give_up(parent, [job])
         elif parent.state == "done":  # somebody else missed it first, and it has been made again since
@@ -202,13 +206,20 @@ class Schedule:
                 parent.users += 1
             job.waits += 1
             parent.consumers.append(job)
+        return revived
 
-    def revive(self, job: Job) -> None:
-        """Compute what the plan meant to reuse, or what was let go, since the store does not have it."""
-        if job.state in ("idle", "reused") or (job.state == "done" and job.result is None):
+    def revive(self, job: Job) -> bool:
+        """Compute what the plan meant to reuse, or what was let go, since the store does not have it.
+
+        Returns:
+            False if that is under way already, or has been done since.
+        """
+        revived = job.state in ("idle", "reused") or (job.state == "done" and job.result is None)
+        if revived:
             job.step.action, job.step.tier = "run", None
             job.state, job.revived = "idle", True
         self.demand(job)
+        return revived
 
     def _make_ready(self, job: Job) -> None:
         job.state = "ready"
