@@ -100,5 +100,5 @@ def near(written: str, triggers: Triggers) -> str:
     names = {name.strip("<>").removeprefix("embedding:").casefold(): name for name in triggers.names()}
     close = get_close_matches(plain, names, n=3, cutoff=0.6)
     if not close:
-        return "there is no embedding of that name; is its file in the embeddings folder?"
+        return "none of that name is here; LoadEmbeddings, wired before the prompt, brings the files in"
     return "near names: " + ", ".join(names[name] for name in close)
