@@ -141,6 +141,12 @@ class Registry:
         for folder in self._folders:
             try:
                 paths = packs.packs_in(folder)
+                # One that is being saved, by a rename, may be missing from the list of its folder.
+                paths += [
+                    path
+                    for path in self._packs
+                    if path.parent == folder and path not in paths and path.exists()
+                ]
             except OSError as error:
                 unread.append(unreadable(folder, error))
                 continue

@@ -282,7 +282,7 @@ def test_what_looks_like_a_trigger_and_is_none_is_told_with_near_names(
         "<cat-toi> is no known embedding and is read as plain words; near names: <cat-toy>"
     )
     assert first.endswith("(character 3)")
-    assert "no embedding of that name; is its file in the embeddings folder?" in second
+    assert "none of that name is here; LoadEmbeddings, wired before the prompt, brings the files in" in second
     assert torch.equal(rows(found), rows(read_as("a <cat-toi> and <zebra>")))
     left_out = read_as("a embedding:zebra mug", dialect="comfy", triggers=known)
     assert "is left out" in str(left_out.remarks[0])
