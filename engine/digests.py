@@ -22,6 +22,10 @@ Identity = tuple[int, int, int, int]
 """Size, time of modification, time of change (both in ns) and inode."""
 
 
+class Unsettled(OSError):
+    """A file is being written."""
+
+
 class FileDigests:
     """The sha256 of files, each read once.
 
@@ -63,7 +67,7 @@ class FileDigests:
                     self._known[place] = identity, digest
                     self._remember(place, identity, digest)
                 return digest
-        raise OSError(f"{place} keeps changing while it is read; try again when it is written completely")
+        raise Unsettled(f"{place} keeps changing while it is read; try again when it is written completely")
 
     def close(self) -> None:
         """Let go of the index; digests are remembered in this process only from now on."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from engine import conversions, packs
 from engine.broken_pack import broken_module, broken_pack, names_in, no_node, place_of, unreadable
-from engine.digests import FileDigests
+from engine.digests import FileDigests, Unsettled
 from engine.errors import Problem
 from engine.node import Node, NodeType
 from engine.packs import Pack
@@ -159,6 +159,8 @@ class Registry:
                         found[path] = packs.read(path, self._digests)
                 except OSError as error:
                     unread.append(unreadable(path, error))
+                    if known is not None and isinstance(error, Unsettled):
+                        found[path] = known.pack  # as it was before it began to be written
         return found, unread
 
     def _load(self, found: Mapping[Path, Pack]) -> bool:
