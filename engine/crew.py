@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 IDLE_SECONDS = 10.0
 """How long a thread without work stays."""
+QUICK_SECONDS = 0.001
+QUICK_TIMES = 3
+"""Work that took less so often, and never more, is better done by one thread."""
 
 
 class Crew:
@@ -20,6 +25,15 @@ class Crew:
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
+        self._quick: defaultdict[str, float] = defaultdict(float)
+
+    def note(self, kind: str, seconds: float) -> None:
+        """Remember how long a piece of work of some kind took."""
+        self._quick[kind] += 1 if seconds < QUICK_SECONDS else -math.inf
+
+    def is_quick(self, kind: str) -> bool:
+        """True if work of this kind has always been done in no time."""
+        return self._quick[kind] >= QUICK_TIMES
 
     def hire(self, work: Callable[[], None]) -> bool:
         """Have a piece of work done by another thread; False if the machine gives no more threads.

@@ -181,10 +181,15 @@ class Run:
                     if job is None:
                         return
                     self._busy.add(me)
-                    if self._schedule.has_ready and not self._watched and self._workers > 1:
-                        self._watched = True
-                        self._crew.hire(partial(self._watch, self._over))
+                    kind = job.step.bound.type.id
+                    if self._schedule.has_ready and not self._watched and not self._crew.is_quick(kind):
+                        self._watched = self._workers > 1 and self._crew.hire(
+                            partial(self._watch, self._over)
+                        )
+                began = time.perf_counter()
                 outcome = self._do(job)
+                if isinstance(outcome, Result):
+                    self._crew.note(kind, time.perf_counter() - began)
         except BaseException as error:  # a fault of the engine, or Ctrl-C: nothing more is begun
             self._fault = error
             self._workers = 0
