@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -12,7 +11,8 @@ IDLE_SECONDS = 10.0
 """How long a thread without work stays."""
 QUICK_SECONDS = 0.001
 QUICK_TIMES = 3
-"""Work that took less so often, and never more, is better done by one thread."""
+SLOW_SHARE = 0.05
+"""Work that was done in less so often, but for this share of the times, is better done by one thread."""
 
 
 class Crew:
@@ -25,15 +25,19 @@ class Crew:
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
-        self._quick: defaultdict[str, float] = defaultdict(float)
+        self._times: Counter[str] = Counter()
+        self._slow: Counter[str] = Counter()
 
     def note(self, kind: str, seconds: float) -> None:
         """Remember how long a piece of work of some kind took."""
-        self._quick[kind] += 1 if seconds < QUICK_SECONDS else -math.inf
+        self._times[kind] += 1
+        if seconds > QUICK_SECONDS:
+            self._slow[kind] += 1
 
     def is_quick(self, kind: str) -> bool:
-        """True if work of this kind has always been done in no time."""
-        return self._quick[kind] >= QUICK_TIMES
+        """True if work of this kind has been done in no time, but for rare exceptions."""
+        times = self._times[kind]
+        return times >= QUICK_TIMES and self._slow[kind] <= SLOW_SHARE * times
 
     def hire(self, work: Callable[[], None]) -> bool:
         """Have a piece of work done by another thread; False if the machine gives no more threads.
