@@ -102,7 +102,6 @@ class Run:
         self._threads = 1
         self._busy: set[int] = set()  # the threads that do a step
         self._settled = 0
-        self._began = 0.0  # when the caller's thread began the step that it is at
         self._watched = self._waiting = False
         self._over = threading.Event()
         self._making = threading.RLock()  # around the making of further steps

@@ -100,7 +100,7 @@ __all__ = ["{name}"]
 
 README = """# {title}
 
-Nodes for [Safelight](https://pypi.org/project/safelight/).
+Nodes for Safelight.
 
 ```console
 $ pip install -e .          # while you work on it; `pip install {project}` once it is published
