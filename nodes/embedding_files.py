@@ -11,6 +11,7 @@ from engine.errors import NodeError
 from engine.files import Files
 from engine.values import Json, Part
 from nodes.embedding import Embedding
+from nodes.file_names import named
 from nodes.known_files import facts, unchanged
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def found(files: Files, given: str = "") -> tuple[list[EmbeddingFile], list[str]
     seen: list[tuple[EmbeddingFile, Path]] = []
     problems: list[str] = []
     if given:
+        given = named(files, KIND, given) or given
         place = files.find(KIND, given)
         if not place.is_dir():
             file = EmbeddingFile(given, 0, "", files.digest(place))

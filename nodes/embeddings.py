@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from engine import whole_file
@@ -15,6 +16,7 @@ from engine.values import Json
 from engine.widgets import FileIn, Text
 from nodes.embedding import Embedding
 from nodes.embedding_files import KIND, EmbeddingFile, Embeddings, found, meant
+from nodes.file_names import named
 from nodes.values import TextEncoder
 
 _TOLD = 5
@@ -73,17 +75,20 @@ class OpenEmbedding(Node, category="load", libraries=("torch",)):
 
     def fingerprint(self, files: Files) -> Json:
         """The digest of the file: a name alone says nothing."""
-        return files.digest(files.find(KIND, self.file))
+        return files.digest(self._path(files))
 
     def run(self, ctx: Context) -> Embedding:
         from nodes.sd.formats.bad_file import BadFileError
         from nodes.sd.formats.saved import open_embedding
 
-        path = ctx.files.find(KIND, self.file)
+        path = self._path(ctx.files)
         try:
             return Embedding(**open_embedding(path))
         except BadFileError as error:
             raise NodeError(str(error), input="file", code=error.code) from None
+
+    def _path(self, files: Files) -> Path:
+        return files.find(KIND, named(files, KIND, self.file) or self.file)
 
 
 class SaveEmbedding(Node, category="save", pure=False, libraries=("torch", "safetensors")):

@@ -10,6 +10,7 @@ from engine.files import Files
 from engine.node import Node
 from engine.values import Json
 from engine.widgets import FileIn, Range
+from nodes.file_names import named
 from nodes.sd.hypernetwork_patch import KIND, HypernetworkFile, HypernetworkPatch
 from nodes.values import Model
 
@@ -28,13 +29,13 @@ class ApplyHypernetwork(Node, category="model", libraries=("torch",), passes={"o
 
     def fingerprint(self, files: Files) -> Json:
         """The digest of the file: a name alone says nothing."""
-        return files.digest(files.find(KIND, self.hypernetwork)) if self._acts else None
+        return files.digest(files.find(KIND, self._name(files))) if self._acts else None
 
     def run(self, ctx: Context) -> Model:
         if not self._acts:
             return self.model
-        digest = ctx.files.digest(ctx.files.find(KIND, self.hypernetwork))
-        source = HypernetworkFile(digest, self.hypernetwork)
+        name = self._name(ctx.files)
+        source = HypernetworkFile(ctx.files.digest(ctx.files.find(KIND, name)), name)
         loaded = ctx.use(source)
         widths = sorted(loaded.pairs)
         if self.model.checkpoint.text_width not in widths:
@@ -43,6 +44,9 @@ class ApplyHypernetwork(Node, category="model", libraries=("torch",), passes={"o
                 f" {self.model.checkpoint.text_width} wide, so its words are read without it"
             )
         return replace(self.model, patches=(*self.model.patches, HypernetworkPatch(source, self.strength)))
+
+    def _name(self, files: Files) -> str:
+        return named(files, KIND, self.hypernetwork) or self.hypernetwork
 
     @property
     def _acts(self) -> bool:

@@ -14,6 +14,7 @@ from engine.files import Files
 from engine.node import Node
 from engine.values import Json
 from engine.widgets import FileIn, Range, Widget
+from nodes.file_names import named
 from nodes.sd.formats.scan import MODEL_SUFFIXES, scan
 from nodes.sd.lora import blocks as block_weights
 from nodes.sd.lora.describe import alias_of, describe, names_of, shapes_of
@@ -232,26 +233,15 @@ def located(files: Files, name: str) -> str:
     Raises:
         NodeError: several in different sub-folders go by this name.
     """
-    if files.inside(KIND, name) is not None or Path(name).suffix.lower() in MODEL_SUFFIXES:
-        return name
-    there = [
-        (item.name, item.path)
+    if (found := named(files, KIND, name)) is not None:
+        return found
+    called = {
+        item.name
         for folder in files.folders(KIND)
         for item in scan(Path(folder))
-        if item.problem is None and item.path.suffix.lower() in MODEL_SUFFIXES
-    ]
-    found = sorted({inner for inner, path in there if name in (path.stem, inner.removesuffix(path.suffix))})
-    if len(found) > 1:
-        hint = "say which, with its sub-folder and suffix"
-        raise NodeError(
-            f"{len(found)} LoRAs go by the name {name!r}: {', '.join(found[:3])}",
-            hint=hint,
-            input="lora",
-            code="ambiguous_name",
-        )
-    if not found:
-        found = sorted({inner for inner, path in there if _alias(path) == name})
-    return found[0] if len(found) == 1 else name
+        if item.problem is None and item.path.suffix.lower() in MODEL_SUFFIXES and _alias(item.path) == name
+    }
+    return called.pop() if len(called) == 1 else name
 
 
 def _alias(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from engine.values import Json
 from engine.widgets import Text
 from nodes import lora
 from nodes.explained import explained
+from nodes.file_names import named
 from nodes.hypernetwork import ApplyHypernetwork
 from nodes.lora import Applied
 from nodes.sd import hypernetwork_patch
@@ -93,6 +93,4 @@ def _file(tag: Tag, files: Files) -> tuple[str, str]:
     if tag.kind == "lora":
         return LORAS, lora.located(files, tag.name)
     kind = hypernetwork_patch.KIND
-    if Path(tag.name).suffix or files.inside(kind, tag.name) is not None:
-        return kind, tag.name
-    return kind, f"{tag.name}.pt"
+    return kind, named(files, kind, tag.name) or tag.name

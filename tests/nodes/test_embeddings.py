@@ -240,6 +240,24 @@ def test_a_named_file_that_is_no_embedding_is_refused(session: Session, folder: 
         taught(session, files="y.pt")
 
 
+@pytest.mark.parametrize("name", ["ruby.safetensors", "ruby", "stones/ruby", "stones/ruby.safetensors"])
+def test_a_file_needs_no_suffix_and_no_sub_folder(session: Session, folder: Path, name: str) -> None:
+    path = folder / ("stones/ruby.safetensors" if name != "ruby.safetensors" else name)
+    path.parent.mkdir(exist_ok=True)
+    save_file({"emb_params": torch.ones(1, 64)}, path)
+    encoder, _ = taught(session, files=name)
+    (file,) = encoder.embeddings.files
+    assert file.digest == session.files.digest(path)
+
+
+def test_a_name_that_two_files_go_by_is_refused(session: Session, folder: Path) -> None:
+    for place in ("one", "two"):
+        (folder / place).mkdir()
+        save_file({"emb_params": torch.ones(1, 64)}, folder / place / "ruby.safetensors")
+    with pytest.raises(NodeError, match="2 embeddings go by the name 'ruby': one/ruby"):
+        taught(session, files="ruby")
+
+
 @pytest.mark.parametrize("name", ["../../x.pt", "/etc/passwd", "a\0b"])
 def test_no_name_leads_out_of_the_folders(home: Path, name: str) -> None:
     from engine import settings

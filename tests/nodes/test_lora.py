@@ -349,7 +349,7 @@ def test_a_name_is_found_without_its_suffix_and_told_apart_by_its_folder(
     stem, path = (drawn(session, graph({"lora": name})) for name in ("black", "inks/black.safetensors"))
     assert np.array_equal(stem, path)
     small(loras / "pens", "black.safetensors", text_lora(50))
-    with pytest.raises(GraphError, match="2 LoRAs go by the name"):
+    with pytest.raises(GraphError, match="2 loras go by the name"):
         session.run(graph({"lora": "black"}))
     small(loras, "v2-final.safetensors", text_lora(), {"ss_output_name": "inky"})
     assert np.array_equal(drawn(session, graph({"lora": "inky"})), stem)
