@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -156,10 +157,29 @@ class Reasons:
         nodes = self.record.nodes
         if step.id in nodes:
             return step.id
+        if (alike := self._alike(step.id)) is not None:
+            return alike
         if self._gone is None:
             gone = [node for node in nodes if place(node) not in self._graph.nodes]
             self._gone = Gone({node: _marks_of(nodes[node]) for node in gone})
         return self._gone.take(self._marks(step))
+
+    def _alike(self, id: str) -> str | None:
+        """Of an element of a list, the single step that its node was; of a single step, its first element."""
+        head, _, rest = id.partition("[")
+        if rest:
+            return head if head in self.record.nodes else None
+        return self._elements_were.get(id)
+
+    @cached_property
+    def _elements_were(self) -> dict[str, str]:
+        """By node, the first of the elements that it went through."""
+        first: dict[str, str] = {}
+        for node in self.record.nodes:
+            head, _, rest = node.partition("[")
+            if rest and "/" not in rest:
+                first.setdefault(head, node)
+        return first
 
     def _marks(self, step: Step) -> Iterator[Hashable]:
         if step.key is not None:

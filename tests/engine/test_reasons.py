@@ -370,6 +370,20 @@ def test_elements_of_a_list_have_their_own_reasons(session: Session) -> None:
     }
 
 
+def test_a_node_that_was_single_and_goes_through_a_list_is_compared_and_the_other_way_round(
+    session: Session,
+) -> None:
+    def of(a: int | list[int]) -> Graph:
+        return graph(one=("Mix@1", {"a": a}), after=("Mix@1", {"a": "@one.out"}))
+
+    session.run(of(1))
+    swept = why(session, of([2, 1]))
+    assert (swept["one[0]"], swept["after[0]"]) == ("a is 2, was 1", "a changed in `one[0]`")
+    session.run(of([2, 3]))
+    single = why(session, of(4))
+    assert (single["one"], single["after"]) == ("a is 4, was 2", "a changed in `one`")
+
+
 def test_a_list_that_goes_by_another_id_is_no_other_list(session: Session) -> None:
     def of(name: str) -> Graph:
         nodes = {name: ("Mix@1", {"a": "@numbers.out"}), "all": ("Numbers@1", {"numbers": f"@{name}.out"})}
