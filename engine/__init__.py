@@ -1,1 +1,1 @@
-"""Safelight's engine: graphs, types, time and bytes. It knows no diffusion."""
+"""Safelight's engine: graphs, types, scheduling and storage. It contains no diffusion code."""

@@ -1,77 +1,178 @@
-"""What a node may ask for while it runs: progress, previews, warnings, device, files, loaded models."""
+"""The context of a running step: progress, previews, files, loaded models, and a folder for long work."""
 
 from __future__ import annotations
 
-import threading
+import math
 import time
-from collections.abc import Iterable, Iterator, Sized
-from typing import Any, TypeVar, overload
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sized
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
 
-from engine.errors import Cancelled
-from engine.events import Emit, Preview, Progress, Warned
+from engine.devices.compute import ComputeSettings
+from engine.devices.recipe import Recipe
+from engine.devices.residency import Pins, Residency
+from engine.document.graph import Graph
+from engine.errors import Cancelled, NodeError
+from engine.events import Checkpoint, Emit, Metrics, Preview, Progress, Published, Sample, Warned
 from engine.files import Files
-from engine.graph import Graph
-from engine.residency import Recipe, Residency
+from engine.pictures import encoded
+from engine.store.step_folders import PublishedFile, StepFolder
 
 T = TypeVar("T")
 
+PREVIEWS_A_SECOND = 5
+"""The most previews per second that a step encodes and sends; the others are dropped."""
 REPORTS_A_SECOND = 20
-"""How often a step's progress is told at most; the newest wins."""
+"""The most progress events per second that a step sends; the others are dropped."""
+
+
+Request = Literal["stop", "sample", "checkpoint"]
+"""`stop` after the current piece of work, draw a `sample` now, or save a `checkpoint` now."""
 
 
 class Cancel:
-    """A wish to stop, that any thread may express and every step looks at."""
+    """Thread-safe flag that cancels a run. It is checked between steps, and by `track` inside steps."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._asked = False  # setting it takes one bytecode, so it needs no lock
 
     def ask(self) -> None:
-        """Ask the run to stop at its next opportunity."""
-        self._event.set()
+        """Ask the run to stop at its next check."""
+        self._asked = True
 
     @property
     def asked(self) -> bool:
-        """True once somebody asked."""
-        return self._event.is_set()
+        """True after `ask` was called."""
+        return self._asked
 
     def check(self) -> None:
-        """Stop here if somebody asked.
+        """Check the flag.
 
         Raises:
-            Cancelled: somebody did.
+            Cancelled: the run was asked to stop.
         """
-        if self._event.is_set():
+        if self._asked:
             raise Cancelled
 
 
-class Context:
-    """Handed to `Node.run`; one for each step."""
+class Requests:
+    """Thread-safe list of requests to the running steps of one run, such as to draw a sample now."""
 
-    __slots__ = ("_cancel", "_emit", "_residency", "device", "files", "node")
+    def __init__(self) -> None:
+        self._made: list[tuple[str, Request]] = []
+
+    def ask(self, node: str, request: Request) -> None:
+        """Send a request to a running step; for a node that goes through lists, to its elements."""
+        self._made.append((node, request))
+
+    def count(self) -> int:
+        """The number of requests made so far."""
+        return len(self._made)
+
+    def since(self, count: int, step: str) -> set[Request]:
+        """The requests to a step that were made since `count()` returned `count`."""
+        return {
+            request
+            for node, request in self._made[count:]
+            if step == node or step.startswith((f"{node}[", f"{node}/"))
+        }
+
+
+class Context:
+    """The services of the engine for one running step; the argument of `Node.run`."""
+
+    __slots__ = (
+        "_cancel",
+        "_emit",
+        "_folder",
+        "_lineage",
+        "_next_preview",
+        "_next_rows",
+        "_node",
+        "_pins",
+        "_previews",
+        "_pure",
+        "_requests",
+        "_reserved",
+        "_residency",
+        "_rows",
+        "_samples",
+        "_saves_memory",
+        "_seen",
+        "compute",
+        "files",
+        "is_approximate",
+        "may_save_memory",
+    )
 
     def __init__(
-        self, node: str, emit: Emit, cancel: Cancel, files: Files, residency: Residency, device: str
+        self,
+        node: str,
+        emit: Emit,
+        cancel: Cancel,
+        files: Files,
+        residency: Residency,
+        compute: ComputeSettings,
+        *,
+        previews: bool = False,
+        folder: Callable[[], StepFolder] | None = None,
+        lineage: Callable[[], str | None] = lambda: None,
+        requests: Requests | None = None,
+        pure: bool = True,
     ) -> None:
-        self.node = node
-        """The id of the node that runs."""
         self.files = files
         """Finds files by kind and name."""
-        self.device = device
-        """What to compute on: `cpu`, `cuda`, `cuda:1`, `mps`."""
+        self.compute = compute
+        """The compute settings: device, precision, attention, compilation.
+
+        They are part of the key of a node with `accelerator=True`. Any other node computes on the host, with
+        the same settings on every machine.
+        """
+        self._node, self._pure = node, pure
         self._emit, self._cancel, self._residency = emit, cancel, residency
+        self._previews, self._next_preview = previews, 0.0
+        self._pins: Pins | None = None
+        self._folder, self._lineage = folder, lineage
+        self._requests, self._seen = requests, 0 if requests is None else requests.count()
+        self._rows: list[dict[str, float | None]] = []
+        self._next_rows = 0.0
+        self._samples: Counter[int] | None = None
+        self._reserved, self._saves_memory = 0, False
+        self.may_save_memory = False
+        """True if the step knows a way of computing that takes less memory than the one it has taken."""
+        self.is_approximate = False
+        """True after `approximate`: the result is not stored."""
+
+    @property
+    def node(self) -> str:
+        """The id of the running node, for example for the name of a file that it writes.
+
+        Raises:
+            NodeError: the node is pure. Equal nodes share one result, so it cannot depend on an id.
+        """
+        if self._pure:
+            hint = "give the node an input for the name; or write pure=False if it has side effects"
+            raise NodeError("`ctx.node` is not available in a pure node", hint=hint, code="pure_node")
+        return self._node
+
+    @property
+    def device(self) -> str:
+        """The device to compute on: `cpu`, `cuda`, `cuda:1`, `mps`."""
+        return self.compute.device
 
     @overload
     def track(self, work: int) -> Iterator[int]: ...
     @overload
     def track(self, work: Iterable[T], total: int | None = None) -> Iterator[T]: ...
     def track(self, work: int | Iterable[T], total: int | None = None) -> Iterator[T] | Iterator[int]:
-        """Go through `work` one by one, with progress and a chance to be cancelled before each.
+        """Iterate over `work`, showing progress, and stop before the next item if the run is cancelled.
 
-        After the last one nothing is cancelled here: what is finished is worth keeping.
+        There is no check after the last item, since the result is complete then.
 
         Args:
-            work: what to iterate over; a number stands for `range(number)`.
-            total: how many there are, if `work` cannot say.
+            work: the items; a number means `range(number)`.
+            total: the number of items, if `work` has no length.
 
         Raises:
             Cancelled: the run was asked to stop.
@@ -88,7 +189,7 @@ class Context:
         count = 0
         while True:
             if count != total:
-                self._cancel.check()  # before the next is made: what is made already is not thrown away
+                self._cancel.check()  # before the next item is computed, so that no finished item is lost
             try:
                 item = next(iterator)
             except StopIteration:
@@ -99,18 +200,32 @@ class Context:
             if now - last >= 1 / REPORTS_A_SECOND or count == total:
                 last = now
                 rate = count / (now - start) if now > start else None
-                self._emit(Progress(self.node, count, total, rate))
+                self._emit(Progress(self._node, count, total, rate))
 
-    def preview(self, picture: object) -> None:
-        """Show what there is so far; faces draw it when they can and drop it when they cannot."""
-        self._emit(Preview(self.node, picture))
+    def preview(self, value: object) -> None:
+        """Show the unfinished result to the user.
+
+        Without a listener for previews, the value is dropped without encoding it; so it is less than 0.2
+        seconds after the last preview of this step.
+
+        Args:
+            value: a Pillow image; a `Value` whose `preview` returns one; or a function that returns one or
+                None, which is called only if the preview is sent.
+        """
+        now = time.perf_counter()
+        if not self._previews or now < self._next_preview:
+            return
+        self._next_preview = now + 1 / PREVIEWS_A_SECOND
+        picture = encoded(value)
+        if picture is not None:
+            self._emit(Preview(self._node, picture))
 
     def warn(self, message: str) -> None:
-        """Say that something is not as it should be; the run goes on."""
-        self._emit(Warned(str(message), self.node))
+        """Show a warning; the run continues."""
+        self._emit(Warned(str(message), self._node))
 
     def cancelled(self) -> None:
-        """A chance to be cancelled, for work that has no steps to track.
+        """Raise `Cancelled` if the run is cancelled; for work that does not fit `track`.
 
         Raises:
             Cancelled: the run was asked to stop.
@@ -118,13 +233,211 @@ class Context:
         self._cancel.check()
 
     def expand(self, graph: Graph) -> Any:
-        """What `run` returns to have a graph run in the node's place: `return ctx.expand(graph)`.
+        """Run a graph in place of the node: `return ctx.expand(graph)`.
 
-        The graph's outputs are named as the node's; what it binds to a `Param` is what the node's own input
-        of that name is given. Its steps are planned, cached and shown as if they had been wired there.
+        The graph must declare the outputs of the node. A `Param` in it means the node's input of that name.
+        Its steps are planned, cached and shown as if they were part of the node's graph.
         """
         return graph
 
     def use(self, recipe: Recipe[T]) -> T:
-        """What a recipe stands for, loaded on the device; kept there for the next step that asks."""
-        return self._residency.use(recipe, self.device, self.files)
+        """Load a recipe onto the device; the model stays there at least until this step ends."""
+        if self._pins is None:
+            self._pins = self._residency.pins()
+        return self._residency.use(recipe, self.compute, self.files, self._pins)
+
+    def release(self, recipe: Recipe[Any]) -> None:
+        """Take a loaded recipe off the device before the step ends, if no other step uses it.
+
+        For a long step that needs a model only at its beginning, such as the VAE in a training. `use` loads
+        it again.
+        """
+        if self._pins is not None:
+            self._residency.release(recipe, self.compute, self._pins)
+
+    def reserve(self, size: int, work: str) -> None:
+        """Make room on the device for the tensors of a computation, by evicting models that no step uses.
+
+        Call it before the computation, so that one which the device cannot hold fails at once, and before
+        `use`, so that no model is loaded for it.
+
+        Args:
+            size: an estimate of the bytes that it takes at once, beside loaded models.
+            work: the computation, for messages, such as `decoding 512 x 512`.
+
+        Raises:
+            NodeError: `too_large`, because the device does not have so much memory.
+        """
+        self._reserved = max(self._reserved, size)
+        self._residency.reserve(self.compute.device, size, work)
+
+    @property
+    def reserved(self) -> int:
+        """The most bytes that the step has reserved."""
+        return self._reserved
+
+    @property
+    def pins(self) -> Pins | None:
+        """The models that the step uses; None if it uses none."""
+        return self._pins
+
+    @property
+    def saves_memory(self) -> bool:
+        """True if memory has run out: the step is to compute in the way that takes the least memory.
+
+        A node that asks knows such a way; otherwise the step is not repeated for it.
+        """
+        self.may_save_memory = True
+        return self._saves_memory
+
+    def save_memory(self) -> bool:
+        """Let the step run again in the way that takes the least memory; False if its node knows none.
+
+        The engine calls it between two runs of the step. The models of the first run are released.
+        """
+        if not self.may_save_memory or self._saves_memory:
+            return False
+        self._saves_memory = True
+        if self._pins is not None:
+            self._pins.release()
+        return True
+
+    def approximate(self, message: str) -> None:
+        """Show a warning that the result is not exactly what its key stands for; it is then not stored.
+
+        For a result that was computed in another way than the settings say, because memory ran out.
+        """
+        self.is_approximate = True
+        self.warn(message)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for unfinished work, such as training state; created on first use.
+
+        It belongs to this step: to the node type, its inputs and the files that it reads. After a
+        cancellation, an error or a kill, the next run of the step finds the folder again. It is removed when
+        the result of the step is stored, or when it has not been used for long and its room is needed. Write
+        files with `engine.whole_file`, so that a killed step leaves no half-written file.
+
+        The folder of a step whose result cannot be stored (`pure=False`, or no store on disk) is removed when
+        the step ends.
+        """
+        return self._opened().scratch
+
+    @property
+    def lineage(self) -> str | None:
+        """The key of this step without the inputs that the class keyword `extends` names.
+
+        It is equal for two steps that differ only in how long they continue. None if the step has no key.
+        """
+        return self._lineage()
+
+    def lineage_files(self) -> list[PublishedFile]:
+        """The existing files that steps of the same lineage have published, newest first.
+
+        A training of 2,000 steps finds the checkpoints of one of 1,000 steps here, and continues from them.
+        """
+        return self._opened().related()
+
+    def metrics(self, **numbers: float) -> None:
+        """Report numbers of one step of a long task: `ctx.metrics(step=100, loss=0.12)`.
+
+        Rows are sent together, at most 5 times per second.
+        """
+        row: dict[str, float | None] = {}
+        for name, value in numbers.items():
+            number = value if isinstance(value, int) else float(value)
+            row[name] = number if math.isfinite(number) else None
+        self._rows.append(row)
+        now = time.perf_counter()
+        if now >= self._next_rows:
+            self._next_rows = now + 1 / PREVIEWS_A_SECOND
+            self._send_rows()
+
+    def sample(self, picture: object, step: int, caption: str = "") -> None:
+        """Show a picture that a long task has made so far, and publish it under `samples/`.
+
+        Args:
+            picture: a Pillow image, or a `Value` whose `preview` returns one.
+            step: the step of the task at which it was made.
+            caption: a short text, such as the prompt.
+
+        Raises:
+            TypeError: the value has no picture.
+        """
+        made = encoded(picture)
+        if made is None:
+            raise TypeError(f"a sample must be a picture; a {type(picture).__name__} has no preview")
+        self._samples = self._samples or Counter()
+        self._samples[step] += 1
+        number = f"-{self._samples[step]}" if self._samples[step] > 1 else ""
+        self._emit(Sample(self._node, step, made, caption))
+        self.publish(f"samples/{step:06}{number}.{made.media.rpartition('/')[2]}", made.data)
+
+    def checkpoint(self, step: int, name: str = "") -> None:
+        """Report that the state at a step is saved, so that the task can continue from there.
+
+        Call it after the state has been written to `scratch` or published.
+
+        Args:
+            step: the step of the task.
+            name: the name of the checkpoint, such as that of its published file.
+        """
+        self._opened().keep_within_budget()
+        self._emit(Checkpoint(self._node, step, name or f"step {step}"))
+
+    def publish(self, name: str, data: bytes | Path) -> Path:
+        """Store a file that is useful before the step is done, such as a checkpoint.
+
+        The report of the run lists published files. They stay when the result is stored, and a later run that
+        reuses the result lists those that still exist. Files that have not been used for long are removed
+        when room is needed, so no result may depend on them.
+
+        Args:
+            name: a file name, which may have sub-folders; it replaces an earlier file of this name.
+            data: the content, or a file to copy.
+
+        Raises:
+            NodeError: the name leads out of the folder.
+        """
+        file = self._opened().publish(name, data)
+        self._emit(Published(self._node, file.name, str(file.path), file.size))
+        return file.path
+
+    def requests(self) -> set[Request]:
+        """The user's requests to this step since the last call.
+
+        A long-running node calls this between two pieces of its work. It may draw a sample, save a
+        checkpoint, or stop: save the state needed to continue in `scratch`, and raise
+        `engine.errors.Cancelled`.
+        """
+        if self._requests is None:
+            return set()
+        seen, self._seen = self._seen, self._requests.count()
+        return self._requests.since(seen, self._node)
+
+    def require_unchanged(self) -> None:
+        """Check that no file of a loaded model changed while the step ran; the engine calls it after `run`.
+
+        Raises:
+            NodeError: `changed_file`: one was overwritten, so the result may be wrong.
+        """
+        if self._pins is not None:
+            self._pins.require_unchanged()
+
+    def close(self) -> None:
+        """Release the loaded models and send remaining events; the engine calls it when the step ends."""
+        if self._rows:
+            self._send_rows()
+        if self._pins is not None:
+            self._pins.release()
+
+    def _send_rows(self) -> None:
+        rows, self._rows = self._rows, []
+        self._emit(Metrics(self._node, tuple(rows)))
+
+    def _opened(self) -> StepFolder:
+        """The folder of the step."""
+        if self._folder is None:
+            raise NodeError("this step has no folder for unfinished work", code="no_folder")
+        return self._folder()

@@ -1,155 +1,197 @@
-"""What is in a file, as a digest, remembered for as long as the file stays as it is."""
+"""Computes the SHA-256 of files, cached until the file changes."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import sqlite3
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from stat import S_ISREG
-from threading import Lock
+from typing import NamedTuple
 
-from engine import faults
+from engine.file_facts import FactKind, FileFacts
 
 _PIECE = 4 << 20
 _TRIES = 3
+_TICK_SECONDS = 0.02  # longer than a tick of the clock of any file system
 _SETTLED_SECONDS = 2.0
-_VERSION = 1
+_REPORT_BYTES = 64 << 20  # files up to this size are read without progress reports
+_REPORT_SECONDS = 0.1
+_SPARSE_BYTES = 1 << 30
+_SPARSE_RATIO = 16
 
-Identity = tuple[int, int, int, int]
-"""Size, time of modification, time of change (both in ns) and inode."""
+_DIGEST = FactKind("sha256", 1)
+_SEEN = FactKind("last seen", 1)
+
+
+class Identity(NamedTuple):
+    """The attributes by which a change of the file at a path is recognised."""
+
+    size: int
+    modified: int
+    """Time of the last change of the content, in ns; any program can set it."""
+    changed: int
+    """Time of the last change of content, name or attributes, in ns; no program can set it back."""
+    inode: int
+
+
+class LastSeen(NamedTuple):
+    """The place where a file with a given digest was last read."""
+
+    path: Path
+    size: int
 
 
 class Unsettled(OSError):
-    """A file is being written."""
+    """Raised if a file keeps changing while it is read."""
+
+
+Progress = Callable[[str, int, int], None]
+"""`progress(path, bytes_read, bytes_in_all)`; an exception in it stops the reading."""
+
+_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+@contextmanager
+def report_progress(progress: Progress) -> Iterator[None]:
+    """Call `progress` every 0.1 s while this thread computes the digest of a large file inside the block.
+
+    Blocks may be nested; then the functions of all of them are called.
+    """
+    outer = _progress.get()
+
+    def both(path: str, done: int, size: int) -> None:
+        progress(path, done, size)
+        if outer is not None:
+            outer(path, done, size)
+
+    token = _progress.set(both)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
 
 
 class FileDigests:
-    """The sha256 of files, each read once.
+    """Computes and caches the SHA-256 of files, by path.
 
-    A digest is remembered under the file's absolute path, size, inode and times. Besides the time of
-    modification that is the time of the last change of the inode, which no program can set back: a file
-    copied over another with its old date is noticed. A file that changed within two seconds before it was
-    read is not remembered at all, since it may change again within the same tick of the file system's clock.
+    A digest is valid for one `Identity`. The digest of a file that changed less than two seconds before is
+    not cached, since a coarse clock might give the file the same times after another change.
 
     Args:
-        index_path: a small SQLite file that keeps digests for the next process, apart from kept results so
-            that clearing those does not forget it; None, or one that cannot be used, remembers only here.
+        facts: stores digests for later processes; without it they are cached in this process only.
     """
 
-    def __init__(self, index_path: Path | None = None) -> None:
+    def __init__(self, facts: FileFacts | None = None) -> None:
+        self.facts = facts or FileFacts()
+        """The database of digests, and of other facts by digest."""
         self._known: dict[str, tuple[Identity, str]] = {}
-        self._lock = Lock()
-        self._index = None if index_path is None else _open(index_path)
 
     def digest(self, path: str | os.PathLike[str]) -> str:
         """The sha256 of a file's content, in hex.
 
         Raises:
-            OSError: it cannot be read, is not a file, or keeps changing while it is read.
+            OSError: the file cannot be read, is not an ordinary file, consists of holes, or keeps changing
+                while it is read.
         """
         place = os.path.abspath(path)
-        stat = os.stat(place)
-        if not S_ISREG(stat.st_mode):
-            raise OSError(f"{place} is not a file")
-        identity = _identity(stat)
-        found = self._known.get(place) or self._recall(place)
-        if found is not None and found[0] == identity:
-            self._known[place] = found
-            return found[1]
+        stat = _regular(place)
+        known = self._known.get(place) or self._recall(place)
+        if known is not None and known[0] == _identity(stat):
+            self._known[place] = known
+            return known[1]
+        _refuse_holes(place, stat)
         for _ in range(_TRIES):
             begun = time.time_ns()
             identity, digest = _read(place)
             if digest is not None:
-                if max(identity[1:3]) < begun - _SETTLED_SECONDS * 1e9:
+                self.facts.remember(_SEEN, {digest: json.dumps([place, identity.size])})
+                if max(identity.modified, identity.changed) < begun - _SETTLED_SECONDS * 1e9:
                     self._known[place] = identity, digest
-                    self._remember(place, identity, digest)
+                    self.facts.remember(_DIGEST, {place: json.dumps([*identity, digest])})
                 return digest
-        raise Unsettled(f"{place} keeps changing while it is read; try again when it is written completely")
+        raise Unsettled(f"{place} keeps changing while it is read; run again when it is written completely")
 
     def close(self) -> None:
-        """Let go of the index; digests are remembered in this process only from now on."""
-        with self._lock:
-            if self._index is not None:
-                self._index.close()
-                self._index = None
+        """Close the database; digests stay cached in this process."""
+        self.facts.close()
 
     def _recall(self, place: str) -> tuple[Identity, str] | None:
-        with self._lock, suppress(sqlite3.Error):
-            if self._index is not None:
-                row = self._index.execute(
-                    "SELECT size, modified, changed, inode, digest, proof FROM files WHERE path = ?",
-                    (os.fsencode(place),),
-                ).fetchone()
-                if row is not None and row[5] == _proof(place, row[:4], row[4]):
-                    return row[:4], row[4]
+        fact = self.facts.recall(_DIGEST, [place]).get(place)
+        if fact is None:
+            return None
+        *identity, digest = json.loads(fact)
+        return Identity(*identity), digest
+
+
+def last_seen(facts: FileFacts, digest: str) -> LastSeen | None:
+    """The place where a file with this digest was last read. It may have been moved or changed since."""
+    fact = facts.recall(_SEEN, [digest]).get(digest)
+    if fact is None:
         return None
-
-    def _remember(self, place: str, identity: Identity, digest: str) -> None:
-        with self._lock, suppress(sqlite3.Error):
-            if self._index is not None:
-                row = (os.fsencode(place), *identity, digest, _proof(place, identity, digest))
-                if faults.ON:
-                    faults.at("digests.write")
-                self._index.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    path, size = json.loads(fact)
+    return LastSeen(Path(path), size)
 
 
-def _read(place: str) -> tuple[Identity, str | None]:
-    """Which file lies there and its digest; None for the digest when it changed meanwhile."""
-    with open(place, "rb", buffering=0) as file:
-        before = _identity(os.fstat(file.fileno()))
-        hasher = hashlib.sha256()
-        piece = memoryview(bytearray(_PIECE))
-        while count := file.readinto(piece):
-            hasher.update(piece[:count])
-    try:
-        after = _identity(os.stat(place))
-    except FileNotFoundError:
-        return before, None
-    return before, hasher.hexdigest() if before == after else None
+def identity_of(path: str | os.PathLike[str]) -> Identity:
+    """The identity of the file at a path, for detecting later changes.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    return _identity(os.stat(path))
 
 
 def _identity(stat: os.stat_result) -> Identity:
     inode = stat.st_ino & (1 << 63) - 1  # SQLite's integers are signed
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, inode
+    return Identity(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, inode)
 
 
-def _proof(place: str, identity: Identity, digest: str) -> bytes:
-    """A checksum of a row, so that a damaged one is read again rather than believed."""
-    return hashlib.sha256(repr((place, tuple(identity), digest)).encode()).digest()
+def _regular(place: str) -> os.stat_result:
+    stat = os.stat(place)
+    if not S_ISREG(stat.st_mode):
+        raise OSError(f"{place} is not a file")
+    return stat
 
 
-def _open(path: Path) -> sqlite3.Connection | None:
-    """The index; a damaged one is begun again, one that cannot be used is None: it only saves reading."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return _connect(path)
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise
-            path.unlink()
-            return _connect(path)
-    except (OSError, sqlite3.Error):
-        return None
-
-
-def _connect(path: Path) -> sqlite3.Connection | None:
-    connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:  # of a newer program: not ours to touch
-            connection.close()
-            return None
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, modified INTEGER, "
-            "changed INTEGER, inode INTEGER, digest TEXT, proof BLOB)"
+def _refuse_holes(place: str, stat: os.stat_result) -> None:
+    """Refuse a large file that is mostly holes, such as an incomplete download."""
+    written = getattr(stat, "st_blocks", None)
+    if written is not None and stat.st_size > max(_SPARSE_BYTES, written * 512 * _SPARSE_RATIO):
+        raise OSError(
+            f"{place} is {stat.st_size:,} bytes long, but only {written * 512:,} of them were ever written; "
+            "finish the download"
         )
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
+
+
+def _read(place: str) -> tuple[Identity, str | None]:
+    """The identity of the file at a path and its digest; the digest is None if the file changed meanwhile.
+
+    One open file is read from beginning to end, so a file that replaces it for a moment does not get into the
+    digest; a write into the file itself sets a new time of change.
+    """
+    with open(place, "rb", buffering=0) as file:
+        before = _identity(os.fstat(file.fileno()))
+        if 0 <= (age := time.time_ns() / 1e9 - before.changed / 1e9) < _TICK_SECONDS:
+            time.sleep(_TICK_SECONDS - age)  # so that a later write gives another time of change
+        hasher = hashlib.sha256()
+        piece = memoryview(bytearray(min(_PIECE, before.size + 1)))
+        progress = _progress.get() if before.size > _REPORT_BYTES else None
+        done, next_report = 0, 0.0
+        while count := file.readinto(piece):
+            hasher.update(piece[:count])
+            if progress is not None:
+                done += count
+                if (now := time.monotonic()) >= next_report:
+                    progress(place, done, before.size)
+                    next_report = now + _REPORT_SECONDS
+        after = _identity(os.fstat(file.fileno()))
+    try:
+        there = identity_of(place)
+    except FileNotFoundError:
+        return before, None
+    return before, hasher.hexdigest() if before == after == there else None

@@ -1,19 +1,23 @@
-"""What can go wrong, as data: a problem has a place, a code, a sentence and a way out."""
+"""Problems as data (place, code, message, hint), and Safelight's exceptions."""
 
 from __future__ import annotations
 
 import os
+import sysconfig
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Severity = Literal["error", "warning"]
 
+OUT_OF_MEMORY = "out_of_memory"
+"""The code of the problem of a step for which the memory of the host or the device does not suffice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in one place; the same object in the terminal, over HTTP and on the canvas."""
+    """One error or warning, the same on the terminal and in `--json`."""
 
     code: str
     message: str
@@ -24,8 +28,12 @@ class Problem:
 
     @property
     def place(self) -> str:
-        """Where it is: `node.input`, `node`, or nothing for the graph as a whole."""
+        """The place of the problem: `node.input`, `node`, or empty for the graph as a whole."""
         return ".".join(part for part in (self.node, self.input) if part)
+
+    def within(self, node: str) -> Problem:
+        """A problem of a subgraph as a problem of the graph that uses it in `node`."""
+        return replace(self, node=node if self.node is None else f"{node}/{self.node}")
 
     def __str__(self) -> str:
         place = f"{self.place}: " if self.place else ""
@@ -33,7 +41,7 @@ class Problem:
         return f"{place}{self.message}{hint}"
 
     def as_json(self) -> dict[str, str | None]:
-        """The six fields of the contract, in their fixed order."""
+        """The six fields as JSON, in a fixed order."""
         return {
             "code": self.code,
             "severity": self.severity,
@@ -45,11 +53,11 @@ class Problem:
 
 
 class SafelightError(Exception):
-    """Anything that Safelight reports to a person as a sentence instead of a traceback."""
+    """An error that is shown as a sentence instead of a traceback."""
 
 
 class GraphError(SafelightError):
-    """A graph that cannot be read or run; carries every problem found, not only the first."""
+    """Raised for a graph that cannot be read or run; holds every problem found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -57,39 +65,55 @@ class GraphError(SafelightError):
 
 
 class NodeError(SafelightError):
-    """A failure that a node explains itself.
+    """An error that a node reports to the user as a sentence.
 
-    Raise it from `run` or `fingerprint` when you know what is wrong and what helps.
+    Raise it from `run` or `fingerprint` if the cause and the remedy are known.
 
     Args:
-        message: one sentence for an artist.
-        hint: what to do about it.
-        input: the input that it is about.
-        code: a stable word for programs.
+        message: one sentence for the user.
+        hint: the remedy.
+        input: the input that causes the error.
+        code: a stable identifier for programs.
     """
 
     def __init__(
         self, message: str, *, hint: str | None = None, input: str | None = None, code: str = "node_failed"
     ) -> None:
         super().__init__(message)
-        self.message = str(message)  # node authors pass exceptions and paths, too
+        self.message = str(message)  # node authors also pass exceptions and paths
         self.hint = None if hint is None else str(hint)
         self.input, self.code = input, code
 
     def problem(self, node: str) -> Problem:
-        """This failure as a problem of the node `node`."""
+        """The problem of the node `node` that describes this error."""
         return Problem(self.code, self.message, node, self.input, self.hint)
 
 
-class Cancelled(BaseException):
-    """The run was asked to stop.
+class AuthorError(TypeError):
+    """A mistake in the code of a node pack, such as a wrong return type.
 
-    Not an `Exception`, so that a node's own `except Exception` cannot swallow it.
+    Args:
+        message: the mistake.
+        function: the function with the mistake; the problem names its file and line.
+        hint: the correct code.
+    """
+
+    def __init__(self, message: str, function: object = None, hint: str = "") -> None:
+        super().__init__(message)
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        self.place = None if code is None else f"{code.co_filename}, line {code.co_firstlineno}"
+        self.hint = hint
+
+
+class Cancelled(BaseException):
+    """Raised in a step when its run is cancelled.
+
+    It is not an `Exception`, so a node's own `except Exception` does not catch it.
     """
 
 
-def explained(error: BaseException, node: str, node_type: str) -> tuple[Problem, str]:
-    """Whatever the code of a node raised, as a problem of that node, and its traceback as text."""
+def node_problem(error: BaseException, node: str, node_type: str) -> tuple[Problem, str]:
+    """Convert an exception of a node's code to a problem of that node, and its traceback to text."""
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, NodeError):
         return error.problem(node), trace
@@ -98,34 +122,68 @@ def explained(error: BaseException, node: str, node_type: str) -> tuple[Problem,
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         place = str(first["loc"][0]) if first["loc"] else None
-        return Problem("invalid_value", f"{node_type} cannot take it: {first['msg']}", node, place), trace
+        return Problem("invalid_value", f"{node_type} rejects the value: {first['msg']}", node, place), trace
     if out_of_memory(error):
-        smaller = "make the picture or batch smaller"
-        return Problem("out_of_memory", "memory ran out", node, hint=smaller), trace
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_ENGINE)]
-    hint = f"{own[-1].filename}, line {own[-1].lineno}" if own else None
-    return Problem("node_failed", said(error), node, hint=hint), trace
+        hint = "make the picture or the batch smaller"
+        where = "device" if type(error).__name__ == "OutOfMemoryError" else "host"
+        return Problem(OUT_OF_MEMORY, f"the {where} memory is full", node, hint=hint), trace
+    if isinstance(error, AuthorError):
+        advice = f"{error.hint} ({error.place})" if error.hint and error.place else error.hint or error.place
+        return Problem("node_failed", str(error), node, hint=advice or None), trace
+    return Problem("node_failed", error_text(error), node, hint=author_place(error)), trace
+
+
+def author_place(error: BaseException) -> str | None:
+    """The file and line in a node pack where an exception was raised; None if no pack was running."""
+    if isinstance(error, AuthorError):
+        return error.place
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if os.path.isabs(frame.filename) and not frame.filename.startswith(_ENGINE)
+    ]
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
+    return f"{own[-1].filename}, line {own[-1].lineno}" if own else None
+
+
+def hook_problem(name: str, hook: object, error: BaseException) -> Problem:
+    """The problem of a function of a node pack that is no node, such as `import_graph`.
+
+    Args:
+        name: the function as messages name it.
+        hook: the function; the problem names its module.
+        error: the exception that it raised; the hint names the author's file and line.
+    """
+    module = getattr(hook, "__module__", None) or type(hook).__module__
+    message = f"{name} of the node pack {module.partition('@')[0]} failed: {error_text(error)}"
+    return Problem("pack_failed", message, hint=author_place(error))
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """True if memory ran out, the host's or, as torch says it without being imported here, the device's."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    """True if an exception means that the memory of the host or the device is full.
+
+    Torch's exceptions are recognised by name and text, because this module does not import torch.
+    """
+    if isinstance(error, NodeError):
+        return error.code == OUT_OF_MEMORY
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
-def said(error: BaseException) -> str:
-    """An exception in a line or two, even one that cannot say what it is."""
-    name = error.__class__.__name__
+def error_text(error: BaseException) -> str:
+    """The class and message of an exception, cut to 500 characters; never raises."""
+    name = "" if isinstance(error, AuthorError) else error.__class__.__name__
     try:
         text = str(error).strip()
     except Exception:
         text = ""
     text = text if len(text) <= 500 else text[:499] + "…"
-    return f"{name}: {text}" if text else name
+    return f"{name}: {text}" if name and text else name or text
 
 
 def short(value: object) -> str:
-    """A value as Python writes it, cut to fit in a sentence."""
+    """The `repr` of a value, cut to 60 characters; never raises."""
     try:
         text = repr(value)
     except Exception:
@@ -133,4 +191,10 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
+def with_article(name: object) -> str:
+    """A name with its article: `an Image`."""
+    return f"{'an' if str(name)[:1] in 'AEIOaeio' else 'a'} {name}"
+
+
 _ENGINE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARIES = tuple({sysconfig.get_path(kind) + os.sep for kind in ("stdlib", "purelib", "platlib")})

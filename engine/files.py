@@ -1,28 +1,50 @@
-"""Finds the files that a graph names, and lets no name lead outside its folders."""
+"""Finds the files that a graph names, and rejects names that lead out of their folders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import copy
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from engine import whole_file
+from engine.digests import Identity, LastSeen, identity_of, last_seen
 from engine.errors import GraphError, NodeError
-from engine.paths import expanded
-from engine.registry import near
-from engine.slug import slug
+from engine.file_facts import FileFacts
+from engine.near_names import near
+from engine.paths import expanded, slug
 from engine.values import sha256
 
+UPLOADED = "sha256:"
+"""The prefix of the name of an uploaded file; its digest in hex follows."""
 KEPT = "kept"
-"""The sub-folder for copies of files from elsewhere."""
+"""The sub-folder for copies of files from outside the home folder."""
 
 
 Inscribe = Callable[[bytes, str, int], bytes]
-"""`inscribe(png, step, index)`: the file with its text; the step that made it, and its place in the batch."""
+"""`inscribe(picture, step, index)` adds metadata to a PNG, JPEG or WEBP file.
+
+The file holds the picture `index` of the batch that `step` made.
+"""
+
+
+_UPLOADED = re.compile(rf"{UPLOADED}([0-9a-f]{{64}})")
+
+_consulted: ContextVar[dict[Path, Identity] | None] = ContextVar("consulted", default=None)
+"""The files whose digests the current `Files.unchanged` block has requested, with their identities."""
 
 
 class Digests(Protocol):
-    """What remembers the sha256 of files."""
+    """Computes and caches the sha256 of files."""
+
+    @property
+    def facts(self) -> FileFacts:
+        """The database of facts about files by digest."""
+        ...
 
     def digest(self, path: Path) -> str:
         """The sha256 of a file's content, in hex."""
@@ -30,14 +52,14 @@ class Digests(Protocol):
 
 
 class Files:
-    """The folders of each kind of file, and the digests of what lies in them.
+    """The folders of each kind of file, and the digests of their files.
 
     Args:
-        folders: says for a kind, such as `checkpoints`, which folders to look in; the first match wins.
-        digests: what remembers the sha256 of files.
-        outputs: the folder that nodes write into.
-        local: True if a graph may also read a file by any path on this machine, as on the command line; a
-            server says False.
+        folders: returns the folders of a kind, such as `checkpoints`; the first match is used.
+        digests: computes and caches the sha256 of files.
+        outputs: the folder that nodes write to.
+        local: True if a graph may read any file on this machine by its path, as on the command line; False in
+            a server.
     """
 
     def __init__(
@@ -52,35 +74,59 @@ class Files:
         self._digests = digests
         self._local = local
         self._staged: dict[tuple[str, str], tuple[Path, str]] = {}
+        self._kept: set[tuple[str, str]] = set()
         self.beside: Path | None = None
-        """The folder of the graph at hand, which local names may be relative to."""
+        """The folder of the current graph; local names may be relative to it."""
         self.outputs = outputs
-        """The folder that nodes write into."""
+        """The folder that nodes write to."""
         self.inscribe: Inscribe = _as_it_is
-        """Puts what says how it was made into a PNG file that a node writes; a face sets it for each run."""
+        """Adds the graph to a PNG file that a node writes; set for each run."""
+
+    def for_run(self, beside: Path | None = None, outputs: Path | None = None) -> Files:
+        """A copy for one run, so that simultaneous runs have their own settings.
+
+        Args:
+            beside: the folder of the graph, if it has one.
+            outputs: the folder that nodes write to, if it is not the default one.
+        """
+        files = copy(self)
+        files._kept = set()
+        files.beside, files.outputs = beside or self.beside, outputs or self.outputs
+        return files
 
     def folders(self, kind: str) -> Sequence[Path]:
-        """Where files of this kind are looked for."""
+        """The folders of a kind of file."""
         return self._folders(kind)
 
     def inside(self, kind: str, name: str) -> Path | None:
-        """What lies under this name in the folders of a kind; None if nothing does or the name leads out."""
+        """The file of a name in the folders of a kind; None if it does not exist there."""
+        if (digest := _digest_in(name)) is not None:
+            blob = self._blobs / digest
+            return blob if blob.is_file() else None
         inner = _inner(name)
         if inner is not None:
             for folder in self.folders(kind):
                 path = folder.joinpath(*inner.parts)
-                if path.exists():
+                if os.path.exists(path):  # unlike `path.exists`, False for a name that is too long
                     return path
         return None
 
     def find(self, kind: str, name: str) -> Path:
-        """The file or folder of this kind and name; the name may have sub-folders, and no way out of them.
+        """Find the file or folder of a kind and name.
+
+        Args:
+            kind: the kind of file, such as `inputs`.
+            name: a name inside the folders of the kind, which may have sub-folders; or the digest of a file
+                that was uploaded, as `upload` returns it.
 
         Raises:
-            NodeError: there is none; says where it was looked for and what is there.
+            NodeError: it does not exist; names the folders, or similar names. Or an uploaded file does not
+                match the digest in its name.
         """
         if (kind, name) in self._staged:
             return self._staged[kind, name][0]
+        if (digest := _digest_in(name)) is not None:
+            return self._uploaded(digest)
         if (there := self.inside(kind, name)) is not None:
             return there
         if not name.strip() or "\0" in name or not (self._local or _inner(name)):
@@ -93,60 +139,92 @@ class Files:
                 raise NodeError(problem.message, hint=problem.hint, code=problem.code) from None
             for start in (Path(), self.beside or Path()):
                 path = (start / written).absolute()
-                if path.exists():
+                if os.path.exists(path):  # unlike `path.exists`, False for a name that is too long
                     return path
         looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
-        hint = near(name, self.names(kind)) or f"put it into {looked}"
+        hint = near(name, self.names(kind)) or f"put the file into {looked}"
         raise NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
 
-    def stage(self, kind: str, path: Path) -> str:
-        """A name for a file from elsewhere, made of its content, under which it is found from now on.
+    def upload(self, data: bytes) -> str:
+        """Save the bytes of a file in the home; returns the name for `find`: `sha256:` and the digest.
 
         Raises:
-            NodeError: it cannot be read.
+            OSError: the file cannot be written.
+        """
+        digest = sha256(data)
+        blob = self._blobs / digest
+        if not whole_file.holds(blob, data):
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            whole_file.replace(blob, data)
+        return UPLOADED + digest
+
+    @property
+    def _blobs(self) -> Path:
+        """The folder of uploaded files, in the home's own inputs."""
+        return next(iter(self.folders("inputs"))) / "blobs"
+
+    def _uploaded(self, digest: str) -> Path:
+        blob = self._blobs / digest
+        if not blob.is_file():
+            hint = "upload the file again, or choose another"
+            raise NodeError(f"no file with the sha256 {digest} was uploaded", hint=hint, code="missing_file")
+        if self.digest(blob) != digest:
+            hint = "delete it and upload the file again"
+            raise NodeError(
+                f"{blob} is damaged: its sha256 does not match its name", hint=hint, code="damaged_file"
+            )
+        return blob
+
+    def stage(self, kind: str, path: Path) -> str:
+        """Give a file outside the home a name by its digest, under which `find` finds it from now on.
+
+        Raises:
+            NodeError: the file cannot be read.
         """
         digest = self.digest(path)
         suffix = path.suffix.lower() if path.suffix[1:].isalnum() else ""
         name = f"{KEPT}/{slug(path.stem)}-{digest[:16]}{suffix}"
         self._staged[kind, name] = path, digest
+        self._kept.add((kind, name))
         return name
 
     def keep(self, warn: Callable[[str], None]) -> None:
-        """Copy what was staged into the home, so that later processes find it under its name too.
+        """Copy the staged files into the home folder, so that later processes find them too.
 
         Args:
-            warn: is told of what cannot be kept.
+            warn: called with a message for each file that cannot be copied.
         """
-        for (kind, name), (path, digest) in self._staged.items():
+        for kind, name in sorted(self._kept):
+            path, digest = self._staged[kind, name]
             copy = next(iter(self.folders(kind))).joinpath(*PurePosixPath(name).parts)
             try:
                 data = path.read_bytes()
                 if sha256(data) != digest:
-                    warn(f"{path} changed during the run, so the pictures made from it cannot be made again")
+                    warn(f"{path} changed during the run, so pictures made from it cannot be reproduced")
                 elif not whole_file.holds(copy, data):
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     whole_file.replace(copy, data)
             except OSError as error:
-                warn(f"{path} cannot be kept as {copy}: {error.strerror or error}")
+                warn(f"{path} cannot be copied to {copy}: {error.strerror or error}")
 
     def target(self, name: str) -> Path:
-        """Where a file of this name may be written: inside the outputs folder, whoever asks.
+        """The path in the outputs folder for a file that a node writes.
 
-        Graphs come from strangers, so not even a local one may choose a place elsewhere.
+        Graphs may come from strangers, so they cannot write anywhere else.
 
         Raises:
             NodeError: the name leads out of the folder.
         """
         inner = PurePosixPath(name.replace("\\", "/"))
         if not inner.name or "\0" in name or not name.strip():
-            raise NodeError(f"{name!r} is no file name", code="bad_name")
+            raise NodeError(f"{name!r} is not a valid file name", code="bad_name")
         if inner.is_absolute() or ".." in inner.parts or ":" in name or name.startswith("~"):
-            hint = "name a file, or a sub-folder and a file"
+            hint = "use a file name, or a sub-folder and a file name"
             raise NodeError(f"{name!r} leads out of the outputs folder", hint=hint, code="bad_name")
         return self.outputs.joinpath(*inner.parts)
 
     def names(self, kind: str) -> list[str]:
-        """What lies directly in the folders of this kind, sorted."""
+        """The names of the files and folders directly in the folders of a kind, sorted."""
         found: set[str] = set()
         for folder in self.folders(kind):
             if folder.is_dir():
@@ -157,20 +235,90 @@ class Files:
         """The sha256 of a file's content, in hex.
 
         Raises:
-            NodeError: it cannot be read.
+            NodeError: the file cannot be read.
         """
         try:
+            consulted = _consulted.get()
+            if consulted is not None:
+                consulted.setdefault(path, identity_of(path))
             return self._digests.digest(path)
         except OSError as error:
             raise NodeError(f"{path} cannot be read: {error.strerror or error}", code="unreadable") from None
 
+    @contextmanager
+    def unchanged(self) -> Iterator[Mapping[Path, Identity]]:
+        """Fail if a file changes while the block uses it, even if it is restored before the end.
 
-def _as_it_is(png: bytes, step: str, index: int) -> bytes:
-    return png
+        The files whose digests the block requests in this thread are compared at its end by size, inode and
+        times; the digest alone would not show that another file was there for a moment.
+
+        Yields:
+            these files with their identities; complete after the block.
+
+        Raises:
+            NodeError: one of the files changed.
+        """
+        consulted: dict[Path, Identity] = {}
+        token = _consulted.set(consulted)
+        try:
+            yield consulted
+        finally:
+            _consulted.reset(token)
+        for path, identity in consulted.items():
+            if not _is_still(path, identity):
+                raise changed_file(path)
+
+    @property
+    def facts(self) -> FileFacts:
+        """The database of facts about files by digest."""
+        return self._digests.facts
+
+    def last_seen(self, digest: str) -> LastSeen | None:
+        """The place where a file with this digest was last read. It may have been moved or changed since."""
+        return last_seen(self.facts, digest)
+
+
+def overwritten(files: Mapping[Path, Identity]) -> Path | None:
+    """The first of these files whose content was overwritten since; None if there is none.
+
+    Memory that is mapped from such a file has changed with it. A file that was replaced by another under the
+    same name is not meant: the memory then still holds the content of the old file.
+    """
+    for path, known in files.items():
+        try:
+            now = identity_of(path)
+        except OSError:
+            continue
+        if now.inode == known.inode and (now.size, now.modified) != (known.size, known.modified):
+            return path
+    return None
+
+
+def changed_file(path: Path) -> NodeError:
+    """The error for a file that changed while it was in use."""
+    hint = "run again to use its current content"
+    return NodeError(f"{path} changed while it was read", hint=hint, code="changed_file")
+
+
+def _is_still(path: Path, identity: Identity) -> bool:
+    try:
+        return identity_of(path) == identity
+    except OSError:
+        return False
+
+
+def _as_it_is(picture: bytes, step: str, index: int) -> bytes:
+    return picture
+
+
+def _digest_in(name: str) -> str | None:
+    """The digest in the name of an uploaded file; None for other names."""
+    found = _UPLOADED.fullmatch(name)
+    return found[1] if found else None
 
 
 def _inner(name: str) -> PurePosixPath | None:
-    """A name as a way inside a folder; None if it leads out, or is no name."""
+    """A name as a path inside a folder; None if it leads out of the folder or is empty."""
     inner = PurePosixPath(name.replace("\\", "/"))
     bad = not name.strip() or "\0" in name or ":" in name or inner.is_absolute() or ".." in inner.parts
     return None if bad else inner

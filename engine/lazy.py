@@ -1,4 +1,4 @@
-"""Inputs that are fetched only when a node asks for them."""
+"""Lazy inputs: they are computed only if the node asks for them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _UNASKED: Any = object()
 
 
 class Lazy(Generic[T]):
-    """An input whose value is there only if the node's `asks` named it.
+    """An input that has a value only if the node's `asks` returned its name.
 
-    Declare it as `Lazy[Image]` and name in `asks` what `run` will read. Whatever is not named is not
-    computed, not planned and has no part in the node's key.
+    Declare it as `Lazy[Image]`, and return from `asks` the names of the inputs that `run` will read. The
+    other inputs are not computed, not planned and not part of the node's key.
     """
 
     __slots__ = ("_value",)
@@ -24,22 +24,22 @@ class Lazy(Generic[T]):
         self._value = value
 
     def get(self) -> T:
-        """The value.
+        """Return the value.
 
         Raises:
-            NodeError: `asks` did not name this input.
+            NodeError: `asks` did not return the name of this input.
         """
         if self._value is _UNASKED:
             raise NodeError(
-                "a lazy input was read that `asks` did not name",
-                hint="return its name from `asks`",
+                "run() read a lazy input that asks() did not return",
+                hint="return its name from asks()",
                 code="not_asked",
             )
         return self._value
 
     @property
     def asked(self) -> bool:
-        """True if the value is there."""
+        """True if the input has a value."""
         return self._value is not _UNASKED
 
     def __repr__(self) -> str:

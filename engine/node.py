@@ -1,146 +1,51 @@
-"""A node: a small class whose fields are its inputs and whose `run` says its outputs."""
+"""The base class of nodes: fields are inputs, and `run` returns the outputs."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from engine.declared import (
-    Input,
-    check_defaults,
-    check_passes,
-    converted,
-    declared_outputs,
-    docs_under_fields,
-    inputs_of,
-)
-from engine.node_class import BadNode, NodeClass, unknown_keyword
-from engine.values import Json
-from engine.widgets import Widget
-from engine.wires import Wire
+from engine.document.graph import From, Param
+from engine.errors import AuthorError, short
+from engine.types.bad_node import BadNode
+from engine.types.inputs import Input, check_defaults, read_inputs
+from engine.types.keywords import Keywords, check_extends, check_passes, converted_input, read_keywords
+from engine.types.node_class import NodeClass
+from engine.types.node_type import NodeType
+from engine.types.outputs import read_outputs
+from engine.values import Json, Value
 
 if TYPE_CHECKING:
     from engine.context import Context
     from engine.files import Files
 
-__all__ = ["Input", "Node", "NodeType", "outputs_of"]
-
-MAX_VERSION = 999_999
-
-
-@dataclass(frozen=True)
-class NodeType:
-    """What the engine knows of a node class: enough to check, plan, key and draw it."""
-
-    name: str
-    version: int
-    category: str
-    pure: bool
-    accelerator: bool
-    libraries: tuple[str, ...]
-    inputs: dict[str, Input]
-    outputs: dict[str, Wire]
-    cls: type[Node] = field(repr=False, compare=False)
-    passes: Mapping[str, str] = field(default_factory=dict)
-    """For each output that has one, the input that it hands on when the node is off."""
-    converts: str | None = None
-    """The input that it is a conversion of, if it is one: what `check` offers between two types."""
-    deprecated: str = ""
-    """What to do instead of using it; empty for a type that is not deprecated."""
-    replaced_by: str = ""
-    """The name of the type that takes its place."""
-    code: str = ""
-    """Digest of the source for types from a user's folder; built-in types change by version."""
-
-    @property
-    def id(self) -> str:
-        """Name and version, as a saved graph writes it: `Denoise@1`."""
-        return f"{self.name}@{self.version}"
-
-    @cached_property
-    def reads_world(self) -> bool:
-        """True if the node's result depends on more than its inputs, such as a file."""
-        return self.cls.fingerprint is not Node.fingerprint
-
-    @cached_property
-    def lazy(self) -> frozenset[str]:
-        """The inputs that are fetched only when the node asks for them."""
-        return frozenset(name for name, item in self.inputs.items() if item.lazy)
-
-    @cached_property
-    def is_open(self) -> bool:
-        """True if an output's type depends on what is wired in."""
-        return any(kind.is_open for kind in self.outputs.values())
-
-    @cached_property
-    def doc(self) -> str:
-        """The class's own docstring; its first line is the tooltip."""
-        return inspect.cleandoc(self.cls.__dict__.get("__doc__") or "")
-
-    @cached_property
-    def input_docs(self) -> dict[str, str]:
-        """The docstring under each field, by input."""
-        docs: dict[str, str] = {}
-        for owner in reversed(self.cls.__mro__):
-            if issubclass(owner, Node) and owner is not Node:
-                docs |= docs_under_fields(owner)
-        return docs
-
-    def schema(self) -> dict[str, Any]:
-        """This type as JSON: what a canvas, a form or a reference page is drawn from."""
-        fields = self.cls.model_json_schema()
-        properties = fields.get("properties", {})
-        inputs: dict[str, Any] = {}
-        for name, item in self.inputs.items():
-            described = {key: value for key, value in properties[name].items() if key != "title"}
-            doc = self.input_docs.get(name)
-            inputs[name] = {"wire": str(item.wire), "required": item.required, **described}
-            if item.lazy:
-                inputs[name]["x-lazy"] = True
-            if doc:
-                inputs[name]["description"] = doc
-            widget = next((extra for extra in item.info.metadata if isinstance(extra, Widget)), None)
-            if widget is not None:
-                inputs[name]["x-widget"] = widget.describe()
-        schema: dict[str, Any] = {
-            "type": self.id,
-            "category": self.category,
-            "doc": self.doc,
-            "pure": self.pure,
-            "inputs": inputs,
-            "outputs": {name: str(kind) for name, kind in self.outputs.items()},
-        }
-        if self.passes:
-            schema["passes"] = dict(self.passes)
-        for word in ("converts", "deprecated", "replaced_by"):
-            if said := getattr(self, word):
-                schema[word] = said
-        if "$defs" in fields:
-            schema["$defs"] = fields["$defs"]
-        return schema
+__all__ = ["Input", "Node", "NodeType", "is_connected", "outputs_of"]
 
 
 class Node(BaseModel, metaclass=NodeClass):
-    """The base of every node.
+    """The base class of every node.
 
     Subclass it: annotated fields are the inputs, the return annotation of `run` is the output (a `NamedTuple`
-    gives several), docstrings are the help. Class keywords:
+    gives several), and docstrings are the help. Class keywords:
 
-        category: where the palette lists it.
-        version: a whole number; raise it when the same inputs give another result.
-        pure: False for a node that acts on the world, such as one that writes a file: it always runs.
+        category: the group in which the palette lists the node.
+    version: a whole number; increase it when the same inputs give another result.
+        pure: False for a node with side effects, such as one that writes a file. It runs every time.
         accelerator: True for a node that computes on the device; such steps run one at a time per device.
-        libraries: packages whose release may change the result; their versions enter the key.
-        passes: what each output hands on when the node is off, such as `{"out": "image"}`.
-        converts: True if the node does nothing but turn its one required input into its one output; the name
-            of that input if it requires others besides. It is then offered where a wire does not fit.
-        deprecated: what to do instead, such as `"use Upscale2"`; the node works on, with a warning.
-        replaced_by: the name of the node type that takes its place, such as `"Upscale2"`.
+        libraries: packages whose version may change the result; their versions are part of the key.
+    extends: the inputs that only decide how long the work continues, such as `("steps",)`. Steps that differ
+    only in these have the same `ctx.lineage`, so that a longer one can continue from the state of a
+    shorter one.
+        returns_graph: True for a node whose `run` may return a graph; see `Context.expand`.
+        passes: for each output, the input that replaces it when the node is off, such as `{"out": "image"}`.
+        converts: True if the node converts its one required input to its one output; the name of that input
+            if other inputs are required as well. `check` then suggests the node where a wire does not fit.
+    aliases: other names for searching, such as `("KSampler",)`.
+    deprecated: the alternative, such as `"use Upscale2"`. The node keeps working, with a warning.
+        replaced_by: the name of the node type that replaces it, such as `"Upscale2"`.
     """
 
     model_config = ConfigDict(
@@ -154,115 +59,157 @@ class Node(BaseModel, metaclass=NodeClass):
 
     node_type: ClassVar[NodeType]
 
+    def __init__(self, /, *positional: object, **inputs: Any) -> None:
+        """Create a node; errors about input names list the valid ones.
+
+        Raises:
+            TypeError: an input is given by position.
+            ValidationError: an input is missing, unknown or invalid.
+        """
+        if positional:
+            raise TypeError(f"name the inputs: {_signature(type(self))}")
+        try:
+            self.__pydantic_validator__.validate_python(inputs, self_instance=self)
+        except ValidationError as error:
+            kinds = {fault["type"] for fault in error.errors(include_url=False, include_input=False)}
+            if kinds & {"missing", "extra_forbidden"}:
+                error.add_note(f"The inputs are {_signature(type(self))}.")
+            raise
+
+    # Pydantic then treats it as its own __init__, which does the same without the note.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__()
 
     @classmethod
-    def __pydantic_init_subclass__(
-        cls,
-        *,
-        category: str = "other",
-        version: int = 1,
-        pure: bool = True,
-        accelerator: bool = False,
-        libraries: tuple[str, ...] = (),
-        passes: Mapping[str, str] | None = None,
-        converts: bool | str = False,
-        deprecated: str = "",
-        replaced_by: str = "",
-        **unknown: Any,
-    ) -> None:
+    def __pydantic_init_subclass__(cls, **given: Any) -> None:
         name = cls.__name__
-        if unknown:
-            raise unknown_keyword(name, list(unknown))
-        if type(version) is not int or not 1 <= version <= MAX_VERSION:
-            raise BadNode(name, f"version is {version!r}; use a whole number from 1")
-        if not isinstance(libraries, tuple):
-            raise BadNode(name, f'libraries is {libraries!r}; write a tuple, such as ("torch",)')
-        if not isinstance(category, str):
-            raise BadNode(name, f'category is {category!r}; write text, such as "image"')
-        if not isinstance(deprecated, str) or not isinstance(replaced_by, str):
-            raise BadNode(name, 'deprecated and replaced_by are text, such as deprecated="use Upscale2"')
-        if passes is not None and not isinstance(passes, Mapping):
-            raise BadNode(name, f'passes is {passes!r}; write a dict, such as {{"out": "image"}}')
+        keywords = read_keywords(name, given)
         if cls.run is Node.run:
-            said = converts or deprecated or replaced_by or passes
-            if (category, version, pure, accelerator, libraries) != ("other", 1, True, False, ()) or said:
-                raise BadNode(name, "class keywords are for nodes, and this one has no run()")
-            return  # a shared base of several nodes, not a node itself
-        inputs, outputs = inputs_of(cls), declared_outputs(cls)
-        check_passes(cls, passes or {}, inputs, outputs)
+            if keywords != Keywords():
+                raise BadNode(name, "class keywords are for nodes, and this class has no run()")
+            return  # the common base class of several nodes, not a node itself
+        inputs, outputs = read_inputs(cls), read_outputs(cls)
+        check_passes(name, keywords.passes, inputs, outputs)
+        check_extends(name, keywords.extends, inputs)
         _check_methods(cls, inputs)
+        replaced_by = keywords.replaced_by
         cls.node_type = NodeType(
             name=name,
-            version=version,
-            category=category,
-            pure=pure,
-            accelerator=accelerator,
-            libraries=libraries,
+            version=keywords.version,
+            category=keywords.category,
+            extends=keywords.extends,
+            returns_graph=keywords.returns_graph,
+            pure=keywords.pure,
+            accelerator=keywords.accelerator,
+            libraries=keywords.libraries,
             inputs=inputs,
             outputs=outputs,
             cls=cls,
-            passes=dict(passes or {}),
-            converts=converted(name, converts, inputs, outputs),
-            deprecated=deprecated or (f"use {replaced_by} instead" if replaced_by else ""),
+            reads_world=cls.fingerprint is not Node.fingerprint,
+            passes=dict(keywords.passes),
+            converts=converted_input(name, keywords.converts, inputs, outputs),
+            aliases=keywords.aliases,
+            deprecated=keywords.deprecated or (f"use {replaced_by} instead" if replaced_by else ""),
             replaced_by=replaced_by,
         )
         check_defaults(cls)
 
     def run(self, ctx: Context) -> Any:
-        """Compute the outputs. Inputs are read-only; ask `ctx` for everything else."""
+        """Compute the outputs. Inputs are read-only; everything else comes from `ctx`."""
         raise TypeError(f"{type(self).__name__} has no run()")
 
     def fingerprint(self, files: Files) -> Json:
-        """What this node reads from the world, as JSON, such as a file's digest. It enters the key.
+        """The state of the files that the node reads, as JSON, such as digests. It is part of the key.
+
+        If it depends on a wired input, the key of the step is known only after that input has been computed.
+        Equal files must give equal JSON; for a node that must run every time, write `pure=False` instead.
 
         Raises:
-            NodeError: what it wants to read is not there.
+            NodeError: a file does not exist.
         """
         return None
 
     def asks(self) -> Iterable[str]:
-        """Which of the `Lazy` inputs `run` will read; all of them unless the node says otherwise.
+        """The names of the `Lazy` inputs that `run` will read; by default all of them.
 
-        It is asked before any of them is there, and must depend on the other inputs alone.
+        It is called before they have values, and must depend on the other inputs only.
         """
         return type(self).node_type.lazy
 
     @classmethod
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
-        """Rewrite inputs that were saved by an older `version` of this type."""
+        """Rewrite inputs that an older `version` of this type saved.
+
+        Args:
+            inputs: the saved inputs by name, as plain JSON values. A connected input has an opaque object,
+                which may be moved to another name but not changed; see `is_connected`.
+            version: the version that saved them.
+        """
         return inputs
 
 
+def is_connected(value: object) -> bool:
+    """True if a value in `upgrade` represents a wire or an input of the graph."""
+    return isinstance(value, From | Param)
+
+
+def _signature(cls: type[Node]) -> str:
+    return f"{cls.__name__}({', '.join(f'{name}=...' for name in cls.model_fields)})"
+
+
 def _check_methods(cls: type[Node], inputs: Mapping[str, Input]) -> None:
-    """Find methods that the engine could not call as it does."""
+    """Check that the engine can call the methods of a node class.
+
+    Raises:
+        BadNode: a method has a wrong signature.
+    """
     name = cls.__name__
     if cls.asks is not Node.asks:
         if not any(item.lazy for item in inputs.values()):
-            what = "there is no input to ask for; declare one as Lazy, such as `picture: Lazy[Image]`"
-            raise BadNode(name, what, "asks")
+            message = "no input is lazy; declare one, such as `picture: Lazy[Image]`"
+            raise BadNode(name, message, "asks")
         if inspect.iscoroutinefunction(cls.asks) or len(inspect.signature(cls.asks).parameters) != 1:
             raise BadNode(name, "write it as `def asks(self) -> Iterable[str]:`", "asks")
     if len(inspect.signature(cls.fingerprint).parameters) != 2:
         raise BadNode(name, "write it as `def fingerprint(self, files: Files) -> Json:`", "fingerprint")
     if not isinstance(inspect.getattr_static(cls, "upgrade"), classmethod | staticmethod):
-        raise BadNode(name, "put @classmethod above it: there is no node yet when it is called", "upgrade")
+        raise BadNode(name, "put @classmethod above it: it is called before a node is made", "upgrade")
 
 
 def outputs_of(node_type: NodeType, returned: object) -> Mapping[str, object]:
-    """What `run` returned, by output name.
+    """The outputs by name, from the value that `run` returned.
 
     Raises:
-        TypeError: it is not what the annotation says.
+        AuthorError: the value does not match the return annotation.
     """
     if not node_type.outputs:
         return {}
     if hasattr(returned, "_asdict"):
         given: dict[str, object] = returned._asdict()
         if given.keys() != node_type.outputs.keys():
-            raise TypeError(f"returned {', '.join(given)} where {', '.join(node_type.outputs)} was declared")
-        return given
+            raise _wrong_outputs(node_type, f"the outputs {', '.join(given)}")
+        return {name: _adopted(node_type, name, value) for name, value in given.items()}
     if list(node_type.outputs) != ["out"]:
-        raise TypeError(f"returned one value where {', '.join(node_type.outputs)} were declared")
-    return {"out": returned}
+        raise _wrong_outputs(node_type, short(returned))
+    return {"out": _adopted(node_type, "out", returned)}
+
+
+def _wrong_outputs(node_type: NodeType, returned: str) -> AuthorError:
+    declared = ", ".join(node_type.outputs)
+    message = f"run() returned {returned}; its annotation declares {declared}"
+    return AuthorError(message, node_type.cls.run, "return the NamedTuple that the annotation declares")
+
+
+def _adopted(node_type: NodeType, name: str, value: object) -> object:
+    """Convert an output value, such as an array, to the declared type if the value class supports it."""
+    kind = node_type.outputs[name]
+    cls = None if kind.lists or isinstance(value, Value) else Value.types.get(kind.name)
+    if cls is None:
+        return value
+    try:
+        adopted = cls.adopt(value)
+    except TypeError as error:
+        raise AuthorError(f"the output {name!r}: {error}", node_type.cls.run) from None
+    return value if adopted is None else adopted

@@ -1,4 +1,4 @@
-"""A list of problems that stays short, however much is wrong."""
+"""A list of problems of limited length: beyond the limit, problems are only counted."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ from collections.abc import Iterable
 
 from engine.errors import Problem
 
-MOST = 100
-"""Of more problems than this only the number is told."""
+MAX_PROBLEMS = 100
+"""The most problems in a list; beyond it, the last entry counts the rest."""
 
 
 class Problems(list[Problem]):
-    """The first problems that were found, and one that says how many more there are."""
+    """The first `MAX_PROBLEMS` problems, and one more that counts the rest."""
 
     def __init__(self) -> None:
         super().__init__()
         self._left_out = 0
 
     def append(self, problem: Problem) -> None:
-        """Take in one more, or count it."""
-        if len(self) < MOST:
+        """Add a problem, or count it if the list is full."""
+        if len(self) < MAX_PROBLEMS:
             super().append(problem)
         else:
             self._left_out += 1
-            hint = "mend these first"
-            self[MOST:] = [Problem("more_problems", f"… and {self._left_out:,} more problems", hint=hint)]
+            hint = "fix the problems above first"
+            more = Problem("more_problems", f"and {self._left_out:,} more problems", hint=hint)
+            self[MAX_PROBLEMS:] = [more]
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        """Take in several."""
+        """Add several problems."""
         for problem in problems:
             self.append(problem)
 

@@ -1,4 +1,4 @@
-"""Every setting in one typed place: defaults, the home folder's `settings.json`, the environment."""
+"""The settings: their defaults, and their values in the home folder's `settings.json` and the environment."""
 
 from __future__ import annotations
 
@@ -6,73 +6,120 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import strict_json
 from engine.errors import GraphError, Problem
+from engine.near_names import near
 from engine.paths import expanded
-from engine.registry import near
 
 PREFIX = "SAFELIGHT_"
-"""What a setting's name begins with in the environment, in capitals: `SAFELIGHT_WORKERS=2`."""
+"""The prefix of settings in the environment: `SAFELIGHT_WORKERS=2`."""
 
 GIB = 1024**3
 
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+PictureFormat = Literal["png", "jpeg", "webp", "webp-lossless"]
+Attention = Literal["auto", "sdpa", "sliced", "plain"]
+
 
 class Settings(BaseModel):
-    """What may be set, in `settings.json` or as `SAFELIGHT_…` in the environment."""
+    """The settings, from `settings.json` and from `SAFELIGHT_…` in the environment."""
 
     model_config = ConfigDict(extra="forbid")
 
     home: Path
-    """Holds `inputs/`, `models/`, `nodes/`, `graphs/`, `outputs/` and `store/`."""
+    """The home folder, with `inputs/`, `models/`, `nodes/`, `graphs/`, `outputs/` and `store/`."""
     device: str = "auto"
-    """What accelerator nodes compute on: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    """The device that accelerator nodes compute on: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    dtype: Dtype = "auto"
+    """The precision of UNets and text encoders; `auto` is `float16` on `cuda` and `float32` elsewhere."""
+    vae_dtype: Dtype = "auto"
+    """The precision of VAEs; `auto` is `float32`. Half precision takes half the memory. In `float16` the VAE
+    of SDXL overflows; the picture is then decoded again in `float32`, with a warning."""
+    attention: Attention = "auto"
+    """The implementation of attention: `sdpa` is fast, `sliced` needs the least memory, `plain` is the
+    textbook formula; `auto` is `sdpa`."""
+    compile: bool = False
+    """Compile UNets with torch.compile: the first step takes a minute longer, later ones are faster."""
     folders: dict[str, list[Path]] = Field(default_factory=dict)
-    """Further folders for a kind of file, such as {"checkpoints": ["/data/ComfyUI/models/checkpoints"]}."""
+    """More folders for a kind of file, such as {"checkpoints": ["/data/ComfyUI/models/checkpoints"]}."""
     disk_budget: int = Field(20 * GIB, ge=0)
-    """How many bytes the store may take on disk; 0 keeps nothing there."""
+    """The size limit of the store on disk, in bytes; 0 stores nothing on disk."""
     memory_budget: int = Field(2 * GIB, ge=0)
-    """How many bytes of results stay in memory."""
+    """The size limit of results kept in memory, in bytes."""
     loaded_budget: int = Field(8 * GIB, ge=0)
-    """How many bytes of models stay loaded on each device."""
+    """The size limit of models kept loaded on each device, in bytes."""
     workers: int = Field(4, ge=1, le=64)
-    """How many steps may run side by side; accelerator nodes run one at a time all the same."""
+    """The most steps that run at the same time; accelerator nodes always run one at a time on each device."""
+    max_steps: int = Field(100_000, ge=1)
+    """The most steps of a run, including elements of lists."""
+    stop_timeout: float = Field(10.0, gt=0, le=86_400)
+    """The seconds after a SIGTERM that a run may take to stop before its process ends."""
+    after_restart: Literal["interrupt", "requeue"] = "interrupt"
+    """The fate of a server's run that was running when the server stopped or was killed: it is `interrupted`,
+    or goes back to the front of the queue."""
+    hang_timeout: float | None = Field(None, gt=0)
+    """The seconds without any event after which a server stops a run that has hung; by default never, because
+    nodes may be silent for long."""
+    worker_retries: int = Field(1, ge=0, le=10)
+    """How often a server starts a run again whose worker process has died, before the run fails."""
+    max_queued: int = Field(10_000, ge=1)
+    """The most runs that wait in the queue of a server; it refuses further ones."""
+    metadata: bool = True
+    """Write the graph, its values and the versions of the software into each picture."""
+    picture_format: PictureFormat = "png"
+    """The format of the pictures that outputs are written as; all of them carry the graph. A picture that a
+    format cannot hold, such as one with transparency in `jpeg`, stays PNG."""
+    picture_quality: int = Field(92, ge=1, le=100)
+    """The quality of `jpeg` and `webp`; higher values keep more detail and give larger files."""
     checked: bool = False
-    """Watch for nodes that write into their inputs."""
+    """Compare the inputs of each node before and after it runs, to find nodes that write into them."""
 
     def folders_of(self, kind: str) -> list[Path]:
-        """Where files of a kind are looked for: the home's own folder, then the further ones."""
+        """The folders in which to find files of a kind: the home's own first."""
         own = self.home / "inputs" if kind == "inputs" else self.home / "models" / kind
         return [own, *self.folders.get(kind, [])]
 
     @property
     def store_folder(self) -> Path:
-        """Where the disk tier lies."""
+        """The folder of the store."""
         return self.home / "store"
 
 
 def default_home() -> Path:
-    """The platform's folder for a user's data, as its own guidelines name it."""
+    """The platform's default folder for user data.
+
+    Raises:
+        GraphError: this user has no home folder.
+    """
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", expanded("~") / "AppData" / "Local")) / "Safelight"
+        return Path(os.environ.get("LOCALAPPDATA") or _user_home() / "AppData" / "Local") / "Safelight"
     if sys.platform == "darwin":
-        return expanded("~") / "Library" / "Application Support" / "Safelight"
-    return Path(os.environ.get("XDG_DATA_HOME") or expanded("~") / ".local" / "share") / "safelight"
+        return _user_home() / "Library" / "Application Support" / "Safelight"
+    return Path(os.environ.get("XDG_DATA_HOME") or _user_home() / ".local" / "share") / "safelight"
+
+
+def _user_home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        hint = f"set {PREFIX}HOME to a folder, or use --home"
+        raise GraphError([Problem("no_home", "this user has no home folder", hint=hint)]) from None
 
 
 def load(home: Path | None = None, **given: Any) -> Settings:
-    """The settings in force.
+    """Load the settings.
 
     Args:
-        home: the home folder; without it `SAFELIGHT_HOME`, else the platform's folder for user data.
-        given: what a caller fixes, past the file and the environment.
+        home: the home folder; by default `SAFELIGHT_HOME`, or else the platform's folder for user data.
+        given: settings that take precedence over the file and the environment.
 
     Raises:
-        GraphError: `settings.json` or the environment holds something that is no setting, with every problem;
-            or a path begins with the home folder of nobody.
+        GraphError: `settings.json` or the environment has an unknown or invalid setting, or a path begins
+            with `~name` of an unknown user; with every problem.
     """
     home = expanded(home or os.environ.get("SAFELIGHT_HOME") or default_home()).absolute()
     path = home / "settings.json"
@@ -87,7 +134,9 @@ def load(home: Path | None = None, **given: Any) -> Settings:
         problems = [Problem(item.code, f"{path}: {item.message}", hint=item.hint) for item in error.problems]
         raise GraphError(problems) from None
     if not isinstance(in_file, dict):
-        raise GraphError([Problem("bad_settings", f"{path} holds no object", hint='write {"device": "cpu"}')])
+        raise GraphError(
+            [Problem("bad_settings", f"{path} is not a JSON object", hint='write {"device": "cpu"}')]
+        )
     in_environment = _environment(os.environ)
     if isinstance(both := in_file.get("folders"), dict) and "folders" in in_environment:
         in_environment["folders"] = {**both, **in_environment["folders"]}
@@ -100,10 +149,10 @@ def load(home: Path | None = None, **given: Any) -> Settings:
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """What the environment sets; other variables that begin like ours are not settings, and left alone.
+    """The settings in the environment. Other variables with the same prefix are ignored.
 
     Raises:
-        GraphError: `SAFELIGHT_FOLDERS` is no JSON object, with every problem.
+        GraphError: `SAFELIGHT_FOLDERS` is not a JSON object.
     """
     found: dict[str, Any] = {}
     for variable, text in environment.items():
@@ -117,7 +166,7 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
             except GraphError as error:
                 raise _folders_refused(error.problems[0].message) from None
             if not isinstance(found[name], dict):
-                raise _folders_refused("it holds no object")
+                raise _folders_refused("it is not a JSON object")
     return found
 
 
@@ -130,26 +179,29 @@ def _problem(place: tuple[int | str, ...], message: str, path: Path) -> Problem:
     name = str(place[0]) if place else ""
     variable = f"{PREFIX}{name.upper()}"
     if name not in Settings.model_fields:
-        hint = near(name, Settings.model_fields) or f"{path} may set {', '.join(Settings.model_fields)}"
-        return Problem("bad_settings", f"setting {name}: there is no such setting", hint=hint)
+        hint = near(name, Settings.model_fields) or f"the settings are {', '.join(Settings.model_fields)}"
+        return Problem("bad_settings", f"the setting {name} does not exist", hint=hint)
     where = f"the environment, {variable}" if variable in os.environ else str(path)
     return Problem("bad_settings", f"setting {'.'.join(map(str, place))}: {message}", hint=f"see {where}")
 
 
-def unknown_folders(settings: Settings, kinds: Iterable[str]) -> list[Problem]:
-    """What is wrong with the names in `folders`.
+def folder_problems(settings: Settings, kinds: Iterable[str]) -> list[Problem]:
+    """Check the setting `folders`: finds kinds that no node reads, and folders that do not exist.
 
     Args:
-        settings: the settings in force.
-        kinds: the kinds of file that the node types at hand read.
+        settings: the settings.
+        kinds: the kinds of file that the installed node types read.
     """
     known = sorted(kinds)
-    return [
-        Problem(
-            "bad_settings",
-            f"setting folders: no node type reads files of the kind {kind!r}",
-            hint=near(kind, known) or f"the kinds are {', '.join(known)}",
-        )
-        for kind in settings.folders
-        if kind not in known
-    ]
+    problems = []
+    for kind, folders in settings.folders.items():
+        if kind not in known:
+            message = f"setting folders: no node type reads files of the kind {kind!r}"
+            hint = near(kind, known) or f"the kinds are {', '.join(known)}"
+            problems.append(Problem("bad_settings", message, hint=hint))
+        for folder in folders:
+            if not folder.is_dir():
+                message = f"setting folders.{kind}: the folder {folder} does not exist"
+                hint = "create it, or correct the setting"
+                problems.append(Problem("missing_folder", message, hint=hint, severity="warning"))
+    return problems

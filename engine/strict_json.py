@@ -1,4 +1,4 @@
-"""The one JSON reader for everything that comes from outside: strict, bounded, and clear about the place."""
+"""Reads untrusted JSON strictly, with limits on size and depth, and reports the place of each problem."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ from engine.problems import Problems
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_ITEMS = 2_000_000
-"""How many values a document may hold, so that a small file cannot become a huge tree."""
+"""The most values in a document, so that a small file cannot become a huge tree."""
 
 
 def parse(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
     """Read JSON that must be finite, unambiguous and of bounded size and depth.
 
     Raises:
-        GraphError: with every problem found, up to `problems.MOST`; each names its line or its path.
+        GraphError: with every problem found, up to `problems.MAX_PROBLEMS`; each names its line or its path.
     """
     text = _decoded(data, max_bytes)
-    # An upper bound: commas inside of texts count too.
+    # An upper bound, because commas inside texts are counted too.
     if text.count(",") + text.count("[") + text.count("{") > MAX_ITEMS:
-        raise _refused("too_large", f"more than {MAX_ITEMS:,} values", "split it")
+        raise _refused("too_large", f"the JSON contains more than {MAX_ITEMS:,} values", "split the file")
     try:
         tree = json.loads(text, object_pairs_hook=_object)
     except RecursionError:
-        raise _refused("too_deep", f"nested deeper than {max_depth} levels", "flatten it") from None
+        raise _refused(
+            "too_deep", f"the JSON is nested deeper than {max_depth} levels", "flatten it"
+        ) from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise _refused("bad_json", f"not JSON: {error.msg} at {place}", "mend the file there") from None
-    except ValueError:  # an integer of more digits than Python will read
-        raise _refused("bad_json", "a whole number in it has thousands of digits", None) from None
+        raise _refused("bad_json", f"the text is not JSON: {error.msg} at {place}", None) from None
+    except ValueError:  # an integer with more digits than Python accepts
+        raise _refused(
+            "bad_json", "the JSON contains a whole number with thousands of digits", None
+        ) from None
     problems = Problems()
     plain = _walk(tree, "", 1, max_depth, problems)
     if problems:
@@ -51,13 +55,15 @@ def _refused(code: str, message: str, hint: str | None) -> GraphError:
 
 def _decoded(data: bytes | str, max_bytes: int) -> str:
     if len(data) > max_bytes:
-        raise _refused("too_large", f"{len(data):,} bytes; at most {max_bytes:,} are read", None)
+        raise _refused("too_large", f"the JSON has {len(data):,} bytes; the limit is {max_bytes:,}", None)
     if isinstance(data, str):
         return data
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _refused("bad_json", f"not UTF-8 text: byte {error.start} cannot be read", None) from None
+        raise _refused(
+            "bad_json", f"the file is not UTF-8: byte {error.start} cannot be read", None
+        ) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -73,7 +79,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _walk(value: Any, path: str, depth: int, max_depth: int, problems: list[Problem]) -> Any:
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            problems.append(Problem("bad_text", f"{path or 'the text'} holds half of a surrogate pair"))
+            problems.append(Problem("bad_text", f"{path or 'the text'} contains half of a surrogate pair"))
         return value
     if isinstance(value, float) and not math.isfinite(value):
         message = f"{path or 'the value'} is {value}, not a finite number"

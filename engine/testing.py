@@ -1,42 +1,47 @@
-"""A test kit for node authors: run one node as a graph would, run a graph, and see what was computed."""
+"""Test helpers for node authors: run a node, run a graph, and see which nodes were computed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, overload
 
-from engine import graph as documents
-from engine import packs, settings, source
+from engine import settings
 from engine.context import Cancel, Context
+from engine.devices.compute import HOST
 from engine.digests import FileDigests
+from engine.document import reader
+from engine.document.graph import Graph
+from engine.errors import short
 from engine.events import Emit
-from engine.graph import Graph
 from engine.node import Node, outputs_of
-from engine.registry import Registry
-from engine.report import Report
+from engine.packs import pack_files, pack_modules
+from engine.packs.registry import Registry
+from engine.run.report import Report
 from engine.session import Session
-from engine.values import Json, unpack
+from engine.sources import source
+from engine.values import Json, Value, difference, unpack
 
 
 @contextmanager
 def open_session(
     home: Path | None = None, *, nodes: Path | None = None, types: Iterable[type[Node]] = ()
 ) -> Iterator[Session]:
-    """A session on the CPU that watches for nodes that write into their inputs.
+    """Open a session on the CPU in which nodes that write into their inputs fail.
 
     Args:
-        home: its home folder; without it, an empty one that is gone afterwards.
-        nodes: a folder of packs to take in, besides the home's own `nodes/` and what is installed.
-        types: node classes to take in besides.
+        home: its home folder; by default an empty one that is removed afterwards.
+        nodes: a folder of packs, in addition to the home's `nodes/` and the installed packs.
+        types: node classes to add.
     """
     with TemporaryDirectory() as empty:
         place = home or Path(empty)
         folders = [place / "nodes"] if nodes is None else [place / "nodes", nodes]
-        packs.forget_elsewhere(folders)  # not at the end: a report's outputs may yet be unpacked
+        pack_modules.forget_elsewhere(folders)  # not at the end, since an earlier report may still be read
         registry = Registry.find(folders)
         for cls in types:
             registry.add(cls)
@@ -51,26 +56,62 @@ def run_node(session: Session, node: Node, *, emit: Emit | None = None) -> Mappi
 def run_node(
     session: Session | Node, node: Node | None = None, *, emit: Emit | None = None
 ) -> Mapping[str, object]:
-    """Run one node and return its outputs by name; whatever it raises comes through.
+    """Run one node and return its outputs by name. Exceptions of the node are not caught.
 
     Args:
-        session: its home, device and loaded models; may be left out.
-        node: a node with all its inputs.
-        emit: is told the events, such as warnings and progress.
+        session: provides files, a device and loaded models; may be left out.
+        node: a node with all its inputs, such as `Blur(image=image)`.
+        emit: called with each event, such as warnings and progress.
+
+    Raises:
+        TypeError: `node` is a class, or is missing.
+        AssertionError: an output is declared lossless and is not; see `check_lossless`.
     """
     if isinstance(session, Node):
         with open_session() as own:
             return run_node(own, session, emit=emit)
-    assert node is not None
+    for given in (session, node):
+        if isinstance(given, type) and issubclass(given, Node):
+            name = given.__name__
+            raise TypeError(f"run_node() takes a node, not its class: write run_node({name}(...))")
+    if not isinstance(session, Session) or not isinstance(node, Node):
+        raise TypeError("run_node() takes a node, or a session and a node")
     ctx = Context(
         type(node).__name__,
         emit or (lambda event: None),
         Cancel(),
         session.files,
         session.residency,
-        session.device,
+        session.compute if node.node_type.accelerator else HOST,
+        folder=cache(partial(session.step_folders.open, None)),
+        pure=node.node_type.pure,
     )
-    return outputs_of(node.node_type, node.run(ctx))
+    try:
+        outputs = outputs_of(node.node_type, node.run(ctx))
+    finally:
+        ctx.close()
+    for name, value in outputs.items():
+        check_lossless(value, name)
+    return outputs
+
+
+def check_lossless(value: object, name: str = "value") -> None:
+    """Check that a value of a class with `lossless=True` is restored exactly by `unpack`.
+
+    Args:
+        value: the value; values of other classes are not checked.
+        name: its name in the message.
+
+    Raises:
+        AssertionError: the restored value differs; names the first field that does.
+    """
+    if isinstance(value, Value) and value.lossless:
+        packed = value.pack()
+        restored = unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
+        place = difference(value, restored, name)
+        assert place is None, (
+            f"{type(value).__name__} is declared lossless, but {place} differs after pack() and unpack()"
+        )
 
 
 def run_graph(
@@ -83,47 +124,51 @@ def run_graph(
     types: Iterable[type[Node]] = (),
     emit: Emit | None = None,
 ) -> Report:
-    """Run a graph to the end, as a new process would; run it twice over one home to see what is reused.
+    """Run a graph in a new session. Run it twice with one home to see which results are reused.
 
     Args:
-        graph: a graph, the JSON of one, or its file.
-        home: where results are kept; without it, nowhere.
+        graph: a graph, its JSON, or the path of its file.
+        home: the home folder, where results are stored; by default results are not stored.
         values: values for the graph's inputs.
-        targets: ids of the nodes to go to; without any, what the graph declares as outputs.
-        nodes: a folder of packs to take in, besides the home's own `nodes/`.
-        types: node classes to take in besides.
-        emit: is told every event.
+        targets: ids of the nodes to compute; by default the declared outputs of the graph.
+        nodes: a folder of packs, in addition to the home's `nodes/`.
+        types: node classes to add.
+        emit: called with each event.
 
     Raises:
         GraphError: the graph has errors; with all of them.
+        TypeError: `graph` is not a graph, for example the text of a path.
     """
+    if isinstance(graph, str) or not isinstance(graph, Graph | Mapping | Path):
+        raise TypeError(f"run_graph() takes a Graph, a dict or a Path, not {short(graph)}")
     with open_session(home, nodes=nodes, types=types) as session:
         if isinstance(graph, Path):
             session.files.beside = graph.absolute().parent
             graph = source.load(graph)
         elif not isinstance(graph, Graph):
-            graph = documents.from_json(dict(graph))
+            graph = reader.from_json(dict(graph))
         return session.run(graph, values, targets=tuple(targets), emit=emit)
 
 
 def output(report: Report, name: str | None = None) -> Any:
-    """A declared output of a run, back from its bytes.
+    """A declared output of a run, read back from its bytes.
 
     Args:
-        report: how the run ended.
-        name: which output; may be left out where there is one.
+        report: the result of the run.
+        name: the name of the output; may be left out if there is only one.
 
     Raises:
-        AssertionError: it was not made; with what failed, and its traceback.
+        AssertionError: the output was not computed; with the traceback of the node that failed.
     """
     failed = [
         fared.trace or f"{node}: {fared.reason}" for node, fared in report.nodes.items() if fared.problem
     ]
     assert not failed, "\n".join(failed)
     if name is None:
-        assert len(report.outputs) == 1, f"say which of the outputs: {', '.join(report.outputs) or 'none'}"
+        assert len(report.outputs) == 1, f"name one of the outputs: {', '.join(report.outputs) or 'none'}"
         name = next(iter(report.outputs))
-    assert name in report.outputs, f"there is no output {name}, but {', '.join(report.outputs) or 'none'}"
+    names = ", ".join(report.outputs) or "none"
+    assert name in report.outputs, f"there is no output {name}; the outputs are {names}"
     packed = report.outputs[name]
     return unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
 
@@ -134,35 +179,37 @@ def computed(report: Report) -> set[str]:
 
 
 def cached(report: Report) -> set[str]:
-    """The ids of the nodes whose results were there already."""
+    """The ids of the nodes whose results were reused."""
     return {node for node, fared in report.nodes.items() if fared.state == "cached"}
 
 
 def assert_cached(report: Report, *nodes: str) -> None:
-    """Fail, with the reasons, unless a run computed nothing.
+    """Assert that a run reused the results of all its nodes.
 
     Args:
-        report: how the run ended.
-        nodes: look at these only; others may have been computed.
+        report: the result of the run.
+        nodes: ids of the nodes to check; by default all nodes.
 
     Raises:
-        AssertionError: one was computed, or did not come to an end.
+        AssertionError: a node was computed or failed; with the reasons.
     """
     for node in nodes:
-        assert node in report.nodes, f"there is no node {node} in this run, but {', '.join(report.nodes)}"
+        assert node in report.nodes, (
+            f"there is no node {node} in this run; the nodes are {', '.join(report.nodes)}"
+        )
     fresh = {
         node: fared
         for node, fared in report.nodes.items()
         if fared.state != "cached" and (not nodes or node in nodes)
     }
-    told = "; ".join(f"{node} is {fared.state}: {fared.reason}" for node, fared in fresh.items())
-    assert not fresh, told
+    reasons = "; ".join(f"{node} is {fared.state}: {fared.reason}" for node, fared in fresh.items())
+    assert not fresh, reasons
 
 
 def load_pack(path: Path) -> ModuleType:
-    """The module of a pack that lies in a nodes folder, as Safelight would load it.
+    """Load a pack from a nodes folder as Safelight does, and return its module.
 
     Raises:
-        Exception: whatever keeps it from loading.
+        Exception: an exception of the pack.
     """
-    return packs.read(path, FileDigests()).load()
+    return pack_files.read(path, FileDigests()).load()

@@ -1,22 +1,32 @@
-"""What may travel on a wire, and how it becomes bytes and comes back."""
+"""The values on wires, and their conversion to bytes and back."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+from typing_extensions import TypeAliasType
+
+from engine.errors import AuthorError, short
+
+Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
+"""A JSON value; an input of this type takes any of them, lists as a whole."""
+
+
+FAMILIES = ("pixels", "latents", "conditioning", "models", "text", "training", "values")
+"""The families of wire types; a canvas draws each in one colour."""
 
 
 def canonical(value: object) -> bytes:
-    """The one spelling of a JSON value that digests and keys are taken of.
+    """The canonical JSON text of a value, for digests and keys.
 
     Raises:
-        ValueError: the value holds NaN or an infinity, which JSON cannot say.
+        ValueError: the value contains NaN or an infinity, which JSON does not have.
         TypeError: the value is not JSON.
     """
     return _encode(value).encode()
@@ -28,23 +38,23 @@ _encode = json.JSONEncoder(
 
 
 def sha256(data: bytes) -> str:
-    """The sha256 of some bytes, in hex: how blobs are named."""
+    """The sha256 of bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One run of bytes of a packed value, such as a picture or a safetensors file."""
+    """The bytes of one part of a packed value, such as a picture or a safetensors file."""
 
     name: str
     media: str
-    """The media type, such as `image/png`; decides the suffix of a written file."""
+    """The media type, such as `image/png`; it determines the suffix of a written file."""
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A value as bytes: what a store keeps and a face writes to files."""
+    """A value as bytes, for stores and files."""
 
     type: str
     """The wire type; `json` for plain values, `list` for lists that hold values."""
@@ -53,35 +63,59 @@ class Packed:
 
     @property
     def digest(self) -> str:
-        """What the value is, in 64 hex digits: equal digests, equal values."""
+        """The digest of the value, in 64 hex digits: equal digests mean equal values."""
         return digest_of(
             self.type, self.meta, ((part.name, part.media, sha256(part.data)) for part in self.parts)
         )
 
 
 def digest_of(type: str, meta: Json, parts: Iterable[tuple[str, str, str]]) -> str:
-    """The digest of a packed value from the digests of its parts, each (name, media type, sha256)."""
+    """The digest of a packed value, from its parts as (name, media type, sha256)."""
     return sha256(canonical([type, meta, [list(part) for part in parts]]))
 
 
 class Value:
-    """A thing on a wire that is more than JSON: a picture, a latent, a recipe for a model.
+    """The base class of wire values other than JSON: pictures, latents, recipes for models.
 
-    Values are immutable: whoever receives one may read it and never write into it. A subclass is
-    usually a frozen dataclass, and says how it becomes bytes (`pack`) and comes back (`unpack`).
+    Values are immutable: a node that receives one must not write into it. A subclass is usually a frozen
+    dataclass, and defines its conversion to bytes (`pack`) and back (`unpack`).
 
-    The class keyword `wire` names the wire type; without it the class's own name is used. What a value is,
-    its wire type says and not its class: a pack that is read again declares the same type by a new class.
+    The class keyword `wire` names the wire type; by default it is the name of the class. The class keyword
+    `family` is one of `FAMILIES`, such as `family="pixels"`, and decides the colour on a canvas.
+
+    `lossless=True` declares that `unpack` restores a value exactly. Without it, later steps always receive
+    the value after `pack` and `unpack`, so that cached and new results are the same.
+
+    A value is identified by its wire type, not by its class, because a reloaded pack declares the same type
+    with a new class.
     """
 
     wire: ClassVar[str] = "Value"
     kinds: ClassVar[frozenset[str]] = frozenset({"Value"})
-    """The wire types that it is one of: its own, and those of the value classes that it derives from."""
+    """Its wire types: its own, and those of its base classes."""
     types: ClassVar[dict[str, type[Value]]] = {}
+    family: ClassVar[str] = "values"
+    """One of `FAMILIES`; determines its colour on a canvas."""
+    _pack_code: ClassVar[str] = ""
+    """The digest of the code of the pack that declares it; the registry sets it. Empty for Safelight's
+    own."""
+    lossless: ClassVar[bool] = False
+    """Whether `unpack` restores a value exactly. Not inherited by subclasses."""
 
-    def __init_subclass__(cls, wire: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, wire: str | None = None, family: str | None = None, lossless: bool = False, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.wire = wire if wire is not None else vars(cls).get("wire", cls.__name__)  # its own, if made again
+        cls.lossless, cls._pack_code = lossless, ""
+        if family is not None:
+            cls.family = family
+        if cls.family not in FAMILIES:
+            raise TypeError(
+                f"{cls.__name__}: {family!r} is not a family of wire types; use one of {', '.join(FAMILIES)}"
+            )
+        cls.wire = (
+            wire if wire is not None else vars(cls).get("wire", cls.__name__)
+        )  # its own name, after a reload
         if not isinstance(cls.wire, str) or not _WIRE.fullmatch(cls.wire) or cls.wire in _PLAIN:
             raise TypeError(
                 f"{cls.__name__}: {cls.wire!r} cannot name a wire type; use at most 64 letters,"
@@ -100,28 +134,39 @@ class Value:
         Value.types[cls.wire] = cls
 
     def pack(self) -> Packed:
-        """This value as bytes.
+        """Convert this value to bytes.
 
         Raises:
-            TypeError: the class does not say how.
+            TypeError: the class does not define `pack`.
         """
-        raise TypeError(f"{type(self).__name__} has no pack(): say how it becomes bytes")
+        raise TypeError(f"{type(self).__name__} has no pack(); define its conversion to bytes")
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The value that `pack` made these of.
+        """Restore the value from what `pack` returned.
 
         Raises:
-            TypeError: the class does not say how.
+            TypeError: the class does not define `unpack`.
         """
-        raise TypeError(f"{cls.__name__} has no unpack(): say how it comes back from bytes")
+        raise TypeError(f"{cls.__name__} has no unpack(); define its conversion from bytes")
+
+    @classmethod
+    def adopt(cls, value: object) -> Self | None:
+        """Convert another value that a node returned, such as an array, to this type.
+
+        Returns None if the value cannot be converted.
+
+        Raises:
+            TypeError: the value is almost right; the message says what to return.
+        """
+        return None
 
     def summary(self) -> str:
-        """A few words for a table or a tooltip, such as `512 x 512, 4 pictures`."""
+        """A short description for a table or a tooltip, such as `512 x 512, 4 pictures`."""
         return self.wire
 
     def preview(self) -> object:
-        """What a face shows of it where there is room: a PIL picture, JSON, or None for the summary alone."""
+        """A larger view of the value: a PIL image, JSON, or None if there is only the summary."""
         return None
 
     @classmethod
@@ -136,12 +181,12 @@ class Value:
 
     @property
     def nbytes(self) -> int:
-        """How much memory this value holds, in bytes, as far as the memory tier should count it."""
+        """The memory of this value in bytes, for the memory tier."""
         return sum(int(getattr(held, "nbytes", 0)) for held in arrays(self))
 
 
 class _Kind:
-    """Stands for a wire type in `isinstance`: a class that is no longer the newest is still of its type."""
+    """Represents a wire type in `isinstance`, so that objects of a class from before a reload still match."""
 
     def __init__(self, wire: str) -> None:
         self._wire = wire
@@ -155,14 +200,14 @@ _PLAIN = frozenset({"Value", "any", "bool", "int", "float", "text", "json", "lis
 
 
 def _declared(cls: type) -> str:
-    """Where a class is declared, whichever load of a user's pack it is from."""
+    """The place where a class is declared, independent of reloads of its pack."""
     return re.sub(r"@\d+", "", f"{cls.__module__}.{cls.__qualname__}")
 
 
 def summary_of(value: object) -> str:
-    """A few words for any value of a wire: a value's own summary, or JSON cut to fit in a line.
+    """A short description of any wire value: its own summary, or JSON cut to one line.
 
-    Never fails: what a value class says of itself is only for show.
+    Never raises, even if the summary of a value class fails.
     """
     try:
         if isinstance(value, Value):
@@ -176,13 +221,13 @@ def summary_of(value: object) -> str:
 
 
 SUMMARY = 60
-"""A summary of plain values has at most so many characters."""
+"""The most characters in the summary of a plain value."""
 
 _encode_for_people = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def arrays(value: object) -> Iterator[Any]:
-    """Every array or tensor inside a value: attributes, lists and dicts are looked through."""
+    """Every array or tensor inside a value; searches attributes, lists and dicts."""
     if isinstance(value, int | float | str):
         return
     if isinstance(value, Value):
@@ -199,23 +244,154 @@ def arrays(value: object) -> Iterator[Any]:
         yield value
 
 
+def code_of_types(packed: Packed) -> str:
+    """The code identity of the value classes in a packed value, which determines how it is unpacked.
+
+    Empty for JSON and for Safelight's own types.
+    """
+    if packed.type == "list" and isinstance(packed.meta, list):
+        names = {str(item["type"]) for item in _items(packed.meta)}
+    else:
+        names = {packed.type}
+    codes = {
+        code for name in names if (cls := Value.types.get(name)) is not None and (code := cls._pack_code)
+    }
+    return " ".join(sorted(codes))
+
+
+def _items(meta: list[Json]) -> Iterator[dict[str, Json]]:
+    """The elements in the JSON part of a packed list, including those of inner lists."""
+    for item in meta:
+        assert isinstance(item, dict)
+        inner = item["meta"]
+        if item["type"] == "list" and isinstance(inner, list):
+            yield from _items(inner)
+        else:
+            yield item
+
+
+def on_host(value: Any) -> Any:
+    """Copy the tensors of a value to the host; returns the same object if they are there already."""
+    if isinstance(value, int | float | str | bytes):
+        return value
+    if isinstance(value, Value):
+        fields = getattr(value, "__dataclass_fields__", {})
+        held = {name: getattr(value, name) for name in fields}
+        moved = {name: on_host(item) for name, item in held.items()}
+        changed = {name: item for name, item in moved.items() if item is not held[name]}
+        return dataclasses.replace(value, **changed) if changed else value  # type: ignore[type-var]
+    if isinstance(value, list | tuple):
+        items = [on_host(item) for item in value]
+        if all(item is before for item, before in zip(items, value, strict=True)):
+            return value
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if isinstance(value, dict):
+        values = {name: on_host(item) for name, item in value.items()}
+        return value if all(values[name] is item for name, item in value.items()) else values
+    on_device = hasattr(value, "cpu") and str(getattr(value, "device", "cpu")) != "cpu"
+    return value.cpu() if on_device else value
+
+
 def pack(value: object) -> Packed:
-    """Any value of a wire as bytes.
+    """Convert any wire value to bytes.
 
     Raises:
         TypeError: it is neither a `Value`, nor JSON, nor a list of these.
         ValueError: a number in it is NaN or infinite.
     """
     if isinstance(value, Value):
-        return value.pack()
+        packed = value.pack()
+        if not isinstance(packed, Packed) or packed.type != value.wire:
+            name = type(value).__name__
+            message = (
+                f"{name}.pack() returned {short(packed)}, which is not a Packed of the type {value.wire}"
+            )
+            raise AuthorError(message, type(value).pack, "return Packed(self.wire, ...)")
+        return replace(packed, meta=sorted_keys(packed.meta))
     if isinstance(value, list | tuple) and _holds_value(value):
         return joined([pack(item) for item in value])
     _encode(value)
     return Packed("json", value)  # type: ignore[arg-type]  # _encode has just proved it
 
 
+def as_kept(value: object) -> object:
+    """The value after `pack` and `unpack`; a value of a lossless class is returned unchanged.
+
+    A value that cannot be packed or unpacked is returned unchanged, since no store keeps it.
+    """
+    if isinstance(value, Value):
+        if value.lossless:
+            return value
+        try:
+            packed = pack(value)
+            return unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
+        except Exception:  # the code of a node pack may raise anything; the store warns about it
+            return value
+    if isinstance(value, list) and _holds_value(value):
+        return [as_kept(item) for item in value]
+    return value
+
+
+def sorted_keys(value: Any) -> Any:
+    """A JSON value with lists for tuples, and dicts sorted by key.
+
+    So nodes cannot depend on the order of a dict, which is not part of digests and keys.
+
+    Raises:
+        TypeError: a key of a dict is not text, which JSON requires.
+    """
+    if isinstance(value, list | tuple):
+        return [sorted_keys(item) for item in value]
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} of a dict is not text")
+        return {key: sorted_keys(value[key]) for key in sorted(value)}
+    return value
+
+
+def difference(value: object, other: object, place: str) -> str | None:
+    """The first place at which two values differ, such as `image.pixels`; None if they are bit-equal.
+
+    Args:
+        value, other: values, lists, dicts, arrays, tensors, dataclasses or plain values.
+        place: the name of the whole value.
+    """
+    if type(value) is not type(other):
+        return place
+    if isinstance(value, list | tuple) and isinstance(other, list | tuple):
+        items: dict[str, tuple[object, object]] = {
+            f"[{n}]": pair for n, pair in enumerate(zip(value, other, strict=False))
+        }
+        if len(value) != len(other):
+            return place
+    elif isinstance(value, dict) and isinstance(other, dict):
+        if list(value) != list(other):
+            return place
+        items = {f"[{key!r}]": (item, other[key]) for key, item in value.items()}
+    elif isinstance(value, Value) or hasattr(value, "__dataclass_fields__"):
+        names = getattr(value, "__dataclass_fields__", None) or vars(value)
+        items = {f".{name}": (getattr(value, name), getattr(other, name, None)) for name in names}
+    elif hasattr(value, "nbytes"):
+        return None if _content(value) == _content(other) else place
+    else:
+        return None if value == other or repr(value) == repr(other) == "nan" else place
+    found = (difference(item, twin, place + key) for key, (item, twin) in items.items())
+    return next((where for where in found if where is not None), None)
+
+
+def _content(array: Any) -> tuple[str, tuple[int, ...], bytes]:
+    """The kind, shape and bytes of an array or tensor."""
+    kind, shape = str(array.dtype), tuple(array.shape)
+    if hasattr(array, "detach"):  # numpy does not support all number formats of torch
+        import torch
+
+        array = array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return kind, shape, array.tobytes()
+
+
 def joined(items: Sequence[Packed]) -> Packed:
-    """Packed values as one packed list; what `pack` makes of the list of them."""
+    """Join packed values into one packed list, as `pack` of the list would return."""
     if all(item.type == "json" for item in items):
         return Packed("json", [item.meta for item in items])
     meta: Json = [{"type": item.type, "meta": item.meta, "parts": len(item.parts)} for item in items]
@@ -254,7 +430,7 @@ def _holds_value(value: object) -> bool:
 
 
 def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:
-    """The value that `pack` made these of.
+    """Restore the value from what `pack` returned.
 
     Raises:
         KeyError: no value class of this wire type is loaded.
@@ -264,7 +440,12 @@ def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:
     if type == "list":
         assert isinstance(meta, list)
         return [_item(n, item, parts) for n, item in enumerate(meta)]
-    return Value.types[type].unpack(meta, parts)
+    cls = Value.types[type]
+    value: object = cls.unpack(meta, parts)
+    if not isinstance(value, Value) or type not in value.kinds:
+        message = f"{cls.__name__}.unpack() returned {short(value)}, which is not a {type}"
+        raise AuthorError(message, cls.unpack, "return cls(...)")
+    return value
 
 
 def _item(n: int, item: Json, parts: Mapping[str, bytes]) -> object:
@@ -276,12 +457,12 @@ def _item(n: int, item: Json, parts: Mapping[str, bytes]) -> object:
 
 
 def wire_of(value: object) -> str:
-    """The wire type of a value at hand, in the words of `check`: `Latent`, `int`, `list`."""
+    """The name of a value's wire type: `Latent`, `int`, `list`."""
     return value.wire if isinstance(value, Value) else type(value).__name__
 
 
 def nbytes(value: object) -> int:
-    """The memory that a value of a wire holds, in bytes; a floor of 64 for its object."""
+    """The memory of a wire value in bytes, at least 64."""
     if isinstance(value, int | float):
         return 64
     if isinstance(value, str | bytes):

@@ -1,73 +1,88 @@
-"""Files that are whole or not there: written under another name first, then given the one they keep."""
+"""Writes files atomically: under a temporary name, which is then renamed."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from engine import faults
+from engine.failpoints import failpoint
 
 STALE_SECONDS = 3600.0
-"""A draft of this age belongs to a process that was killed, and is removed by whoever writes beside it."""
-
+"""Temporary files of this age are left from killed processes; the next write to their folder deletes them."""
 
 _swept: dict[Path, float] = {}
-"""When each folder was looked through last, in seconds of `time.monotonic`."""
+"""The time when each folder was last searched for such files, by `time.monotonic`."""
 
 _DRAFT = re.compile(r"\.[0-9a-f]{16,32}\.part")
 
 
 def put(data: bytes, names: Iterable[Path], *, share: bool = False) -> Path:
-    """Write under the first of some names that is free, whatever other threads and processes write there.
+    """Write a new file under the first free name. No file of another thread or process is replaced.
 
     Args:
-        data: all of the file.
-        names: paths in one folder, which is there; as many as it takes.
-        share: whether a file that holds these very bytes already will do.
+        data: the content of the file.
+        names: the names to try in turn, as paths in one existing folder.
+        share: True to reuse an existing file of one of these names with the same bytes.
 
     Returns:
-        the path that holds the data now.
+        the path of the file with the data.
 
     Raises:
-        OSError: it cannot be written, or no name is free; nothing half-written is left.
+        OSError: the file cannot be written, or no name is free; no incomplete file is left.
     """
-    ahead = iter(names)
-    path = next(ahead)
+    remaining = iter(names)
+    path = next(remaining)
     with _draft(path.parent, data) as draft:
         while True:
             try:
-                if faults.ON:
-                    faults.at("file.rename")
+                failpoint("file.rename")
                 _name(draft, path)
-                return path
+                break
             except FileExistsError:
                 if share and holds(path, data):
                     return path
-                following = next(ahead, None)
+                following = next(remaining, None)
                 if following is None:
                     raise
                 path = following
+    _sync_folder(path.parent)
+    return path
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file in place of what lies there, if anything does.
+    """Write a file atomically. An existing file is replaced.
 
     Raises:
-        OSError: it cannot be written; what lay there still does.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     with _draft(path.parent, data) as draft:
-        if faults.ON:
-            faults.at("file.rename")
+        failpoint("file.rename")
         draft.replace(path)
+    _sync_folder(path.parent)
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copy a file of any size atomically. An existing file at the target path is replaced.
+
+    Raises:
+        OSError: the file cannot be copied; the old one is unchanged.
+    """
+    with _draft(path.parent, b"") as draft:
+        shutil.copyfile(source, draft)
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    _sync_folder(path.parent)
 
 
 def holds(path: Path, data: bytes) -> bool:
-    """Whether a file holds exactly these bytes."""
+    """Whether a file contains exactly these bytes."""
     try:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except OSError:
@@ -76,38 +91,36 @@ def holds(path: Path, data: bytes) -> bool:
 
 @contextmanager
 def _draft(folder: Path, data: bytes) -> Iterator[Path]:
-    """The data on disk, under a name that nobody else uses; gone afterwards unless it got another name."""
+    """A temporary file with the data, flushed to the disk. It is deleted afterwards unless it was renamed."""
     _sweep(folder)
     draft = folder / f".{uuid.uuid4().hex}.part"
     try:
         with draft.open("xb") as file:
-            if faults.ON:
-                faults.at("file.write", data, file.fileno())
+            failpoint("file.write", data, file.fileno())
             file.write(data)
             file.flush()
-            if faults.ON:
-                faults.at("file.flush")
+            failpoint("file.flush")
             os.fsync(file.fileno())
         yield draft
     finally:
-        with suppress(OSError):  # what went wrong before says more
+        with suppress(OSError):  # an error in the block is more informative
             draft.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the drafts of processes that were killed, as far as that can be done."""
+    """Delete the temporary files of killed processes."""
     now = time.monotonic()
     if now - _swept.get(folder, -STALE_SECONDS) < STALE_SECONDS:
-        return  # a folder may hold very many files, and be written to as often
+        return  # a folder may contain very many files
     _swept[folder] = now
     for draft in folder.glob(".*.part"):
-        with suppress(OSError):  # another process may remove it, too
+        with suppress(OSError):  # another process may delete it at the same time
             if _DRAFT.fullmatch(draft.name) and time.time() - draft.lstat().st_mtime > STALE_SECONDS:
                 draft.unlink()
 
 
 def _name(draft: Path, path: Path) -> None:
-    """Give a finished draft its name.
+    """Rename a complete temporary file.
 
     Raises:
         FileExistsError: the name is taken.
@@ -116,10 +129,22 @@ def _name(draft: Path, path: Path) -> None:
         os.link(draft, path)  # unlike a rename, this never replaces a file
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: claim the name, then fill it at once
+    except OSError:  # a file system without hard links: take the name with an empty file, then replace that
         path.open("xb").close()
         try:
             draft.replace(path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a folder to the disk, so that a new name in it survives a power cut."""
+    with suppress(
+        OSError
+    ):  # not supported by Windows and some network file systems; the file itself is complete
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

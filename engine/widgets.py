@@ -1,28 +1,40 @@
-"""Types that carry their control: what an input looks like, and what it accepts."""
+"""Widgets: annotations of input types that define the control and the accepted values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from annotated_types import BaseMetadata, Ge, GroupedMetadata, Le
 
 SEED_MAX = 2**53 - 1
-"""The largest whole number that JSON carries unharmed through a browser."""
+"""The largest integer that a browser reads exactly from JSON."""
+
+
+class AdvancedMarker:
+    """Type of the marker `Advanced`."""
+
+    def __repr__(self) -> str:
+        return "Advanced"
+
+
+Advanced: Final = AdvancedMarker()
+"""Marks an input that a canvas hides until the user asks for more: `Annotated[float, Range(0, 1), Advanced] =
+1.0`."""
 
 
 class Widget:
-    """What a canvas or a form draws for an input; it lands in the node's schema under `x-widget`."""
+    """A control that a canvas or a form draws for an input; it is in the node's schema under `x-widget`."""
 
     def describe(self) -> dict[str, Any]:
         """The control as JSON: its `kind` and its options."""
-        raise TypeError(f"{type(self).__name__} does not say what it draws")
+        raise TypeError(f"{type(self).__name__} has no describe()")
 
 
 @dataclass(frozen=True)
 class Range(Widget, GroupedMetadata):
-    """A number between two ends, both included; `step` is what one click of an arrow adds."""
+    """A number from `min` to `max`, both inclusive; `step` is the change for one click of an arrow."""
 
     min: float
     max: float
@@ -39,16 +51,16 @@ class Range(Widget, GroupedMetadata):
 
 @dataclass(frozen=True)
 class SeedField(Widget):
-    """A seed: fixed, or new for each run."""
+    """A seed: a number, or "random" for a new one in each run."""
 
     def describe(self) -> dict[str, Any]:
-        """A seed field."""
-        return {"kind": "seed"}
+        """A seed field; `random` is the value for a new seed in each run."""
+        return {"kind": "seed", "random": "random"}
 
 
 @dataclass(frozen=True)
 class TextField(Widget):
-    """Text of one or of many lines."""
+    """Text of one line or of many."""
 
     multiline: bool = False
 
@@ -69,7 +81,7 @@ class FileIn(Widget):
 
 
 Seed = Annotated[int, SeedField(), Range(0, SEED_MAX)]
-"""Where randomness starts: the same seed, the same result."""
+"""A random seed: the same seed gives the same result."""
 
 Text = Annotated[str, TextField(multiline=True)]
 """Text of many lines, such as a prompt."""

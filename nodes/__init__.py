@@ -1,49 +1,199 @@
-"""Safelight's built-in nodes: what an artist wires together."""
+"""Safelight's built-in nodes."""
 
-from nodes import model_files
+from pathlib import Path
+
+from nodes.advice import advise
+from nodes.augment_dataset import AugmentDataset
+from nodes.caption import Caption, LoadCaptioner
+from nodes.captions import EditCaptions, SetCaptions
+from nodes.check_dataset import CheckDataset
 from nodes.choose import If, Switch
+from nodes.conditioning import (
+    AveragePrompts,
+    CombinePrompts,
+    JoinPrompts,
+    LimitToArea,
+    LimitToMask,
+    LimitToSteps,
+    ZeroPrompt,
+)
+from nodes.controlnet import ApplyControlNet, ApplyControlNetToPrompt, LoadControlNet
+from nodes.crop import CropImage, CropMask
+from nodes.dataset_parts import EachPicture, GatherPictures, JoinDatasets
 from nodes.decode import Decode, Encode
 from nodes.denoise import Denoise
+from nodes.describe import DescribeEmbeddings, DescribeLoRA
+from nodes.dynamic_prompt import ApplyStyles, DynamicPrompt
 from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
+from nodes.files import model_files
+from nodes.flow_shift import SetShift
 from nodes.grid import Grid
 from nodes.hypernetwork import ApplyHypernetwork
-from nodes.image import LoadImage, ResizeImage, SaveImage
-from nodes.importing import import_graph
-from nodes.latent import EmptyLatent
+from nodes.image_effects import Blend, BlurImage, Composite, InvertImage, Levels, SolidImage
+from nodes.image_lists import BatchToList, JoinImages, ListToBatch
+from nodes.image_size import FlipImage, PadImage, ResizeImage, RotateImage, ScaleImage
+from nodes.inpaint import CropAroundMask, EncodeForInpainting
+from nodes.interchange import import_graph
+from nodes.interchange.a1111.write_parameters import annotate
+from nodes.latent import (
+    CompositeLatent,
+    CropLatent,
+    EmptyLatent,
+    FlipLatent,
+    JoinLatents,
+    LatentFromBatch,
+    MaskLatent,
+    RepeatLatent,
+    ResizeLatent,
+    RotateLatent,
+    ScaleLatent,
+)
 from nodes.lists import Label, Lines, Numbers, Seeds
-from nodes.load import LoadModel
-from nodes.lora import ApplyLoRA, DescribeLoRA
-from nodes.metadata import annotate
+from nodes.load import LoadModel, LoadTextEncoder, LoadUnet, LoadVae
+from nodes.load_dataset import LoadDataset
+from nodes.load_image import ListImages, LoadImage, LoadImageFolder, LoadMask
+from nodes.lora import ApplyLoRA
+from nodes.mask import (
+    CombineMasks,
+    FadeMaskEdges,
+    GrowMask,
+    ImageToMask,
+    InvertMask,
+    MaskFromColor,
+    MaskFromLuminance,
+    MaskToImage,
+    ResizeMask,
+    SolidMask,
+    ThresholdMask,
+)
+from nodes.merge import MergeModels, MergeTextEncoders, MergeVaes
+from nodes.preprocess import Preprocess
 from nodes.prompt import EncodePrompt
 from nodes.prompt_tags import ApplyTags
+from nodes.save_dataset import SaveDataset
+from nodes.save_image import SaveImage, SaveImages
+from nodes.save_lora import SaveLoRA
 from nodes.save_model import SaveModel
+from nodes.size_hints import SetSizeHints
+from nodes.split_dataset import SplitDataset
+from nodes.train_lora import TrainLoRA
+from nodes.train_ti import TrainTI
+from nodes.upscale import LoadUpscaler, UpscaleImage
 
 __all__ = [
+    "ApplyControlNet",
+    "ApplyControlNetToPrompt",
     "ApplyHypernetwork",
     "ApplyLoRA",
+    "ApplyStyles",
     "ApplyTags",
+    "AugmentDataset",
+    "AveragePrompts",
+    "BatchToList",
+    "Blend",
+    "BlurImage",
+    "Caption",
+    "CheckDataset",
+    "CombineMasks",
+    "CombinePrompts",
+    "Composite",
+    "CompositeLatent",
+    "CropAroundMask",
+    "CropImage",
+    "CropLatent",
+    "CropMask",
     "Decode",
     "Denoise",
+    "DescribeEmbeddings",
     "DescribeLoRA",
+    "DynamicPrompt",
+    "EachPicture",
+    "EditCaptions",
     "EmptyLatent",
     "Encode",
+    "EncodeForInpainting",
     "EncodePrompt",
+    "FadeMaskEdges",
+    "FlipImage",
+    "FlipLatent",
+    "GatherPictures",
     "Grid",
+    "GrowMask",
     "If",
+    "ImageToMask",
+    "InvertImage",
+    "InvertMask",
+    "JoinDatasets",
+    "JoinImages",
+    "JoinLatents",
+    "JoinPrompts",
     "Label",
+    "LatentFromBatch",
+    "Levels",
+    "LimitToArea",
+    "LimitToMask",
+    "LimitToSteps",
     "Lines",
+    "ListImages",
+    "ListToBatch",
+    "LoadCaptioner",
+    "LoadControlNet",
+    "LoadDataset",
     "LoadEmbeddings",
     "LoadImage",
+    "LoadImageFolder",
+    "LoadMask",
     "LoadModel",
+    "LoadTextEncoder",
+    "LoadUnet",
+    "LoadUpscaler",
+    "LoadVae",
+    "MaskFromColor",
+    "MaskFromLuminance",
+    "MaskLatent",
+    "MaskToImage",
+    "MergeModels",
+    "MergeTextEncoders",
+    "MergeVaes",
     "Numbers",
     "OpenEmbedding",
+    "PadImage",
+    "Preprocess",
+    "RepeatLatent",
     "ResizeImage",
+    "ResizeLatent",
+    "ResizeMask",
+    "RotateImage",
+    "RotateLatent",
+    "SaveDataset",
     "SaveEmbedding",
     "SaveImage",
+    "SaveImages",
+    "SaveLoRA",
     "SaveModel",
+    "ScaleImage",
+    "ScaleLatent",
     "Seeds",
+    "SetCaptions",
+    "SetShift",
+    "SetSizeHints",
+    "SolidImage",
+    "SolidMask",
+    "SplitDataset",
     "Switch",
+    "ThresholdMask",
+    "TrainLoRA",
+    "TrainTI",
+    "UpscaleImage",
+    "ZeroPrompt",
+    "advise",
     "annotate",
+    "examples",
     "import_graph",
     "model_files",
 ]
+
+_PACKAGE = Path(__file__).parent
+
+examples = folder if (folder := _PACKAGE / "graphs").is_dir() else _PACKAGE.parent / "graphs"
+"""The folder of the example graphs: inside this package in an installed wheel, beside it in a source tree."""

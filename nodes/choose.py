@@ -1,4 +1,4 @@
-"""If and Switch: take one of several inputs; what leads to the others only is never computed."""
+"""If and Switch: pass on one of several inputs. Nodes that only the other inputs need are not computed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ T = TypeVar("T")
 
 
 class If(Node, Generic[T], category="choose"):
-    """Take one input or the other."""
+    """Pass on `then` if the condition is true, else `otherwise`. The other input is not computed."""
 
     condition: bool
+    """Which input is passed on: true for `then`, false for `otherwise`."""
     then: Lazy[T]
     otherwise: Lazy[T]
 
     def asks(self) -> list[str]:
-        """The one that the condition speaks of."""
+        """The name of the input that is passed on."""
         return ["then" if self.condition else "otherwise"]
 
     def run(self, ctx: Context) -> T:
-        """What was asked for."""
         return (self.then if self.condition else self.otherwise).get()
 
 
 class Switch(Node, Generic[T], category="choose"):
-    """Take one of up to six inputs, by number."""
+    """Pass on one of up to six inputs, chosen by its number. The others are not computed."""
 
     select: Annotated[int, Range(1, 6)] = 1
+    """The number of the input that is passed on: 1 for `a`, 2 for `b`, up to 6 for `f`."""
     a: Lazy[T]
     b: Lazy[T | None] = None  # type: ignore[assignment]  # a plain default is wrapped
     c: Lazy[T | None] = None  # type: ignore[assignment]
@@ -41,18 +42,18 @@ class Switch(Node, Generic[T], category="choose"):
     f: Lazy[T | None] = None  # type: ignore[assignment]
 
     def asks(self) -> list[str]:
-        """The one with that number."""
+        """The name of the input that is passed on."""
         return ["abcdef"[self.select - 1]]
 
     def run(self, ctx: Context) -> T:
-        """What was asked for.
+        """Pass on the chosen input.
 
         Raises:
-            NodeError: nothing is wired there.
+            NodeError: the chosen input is not connected.
         """
         (name,) = self.asks()
         chosen: T | None = getattr(self, name).get()
         if chosen is None:
-            hint = "wire something into it, or select another one"
-            raise NodeError(f"selects {name}, into which nothing is wired", hint=hint, input=name)
+            message = f"`select` is {self.select}, but nothing is connected to {name}"
+            raise NodeError(message, hint="connect it, or select another input", input=name)
         return chosen

@@ -1,4 +1,4 @@
-"""Grid: pictures side by side on one sheet, with labels: what is called an XY plot."""
+"""Grid: arranges pictures on one sheet with row and column labels, as in an XY plot."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PIXELS = 200_000_000
+"""The greatest size of a sheet, in pixels."""
 INK, PAPER = (32, 32, 32), (255, 255, 255)
 
 
 class Grid(Node, category="image", libraries=("pillow",)):
-    """Lay pictures out on one sheet, in rows and columns."""
+    """Arrange pictures in rows and columns on one sheet, with labels (an XY plot)."""
 
     images: Any
-    """A list of pictures, or a list of rows of them, as two sweeps make it."""
+    """A list of pictures, or a list of rows of pictures, as from two sweeps."""
     rows: list[str] = []  # noqa: RUF012  # pydantic copies defaults
-    """What is written before each row."""
+    """A label for each row, written to its left. Empty: no labels."""
     columns: list[str] = []  # noqa: RUF012
-    """What is written above each column."""
+    """A label for each column, written above it. Empty: no labels."""
     width: Annotated[int, Range(0, 1000)] = 0
-    """How many pictures a row has when they come as one list; 0 leaves it to the labels, or makes the sheet
-    about square."""
+    """Pictures per row, for a single list of pictures. 0: as many as there are column labels, or a nearly
+    square sheet."""
     gap: Annotated[int, Range(0, 1000)] = 4
-    """Pixels between the pictures."""
+    """The space between the pictures, 0 to 1000 pixels."""
 
     def run(self, ctx: Context) -> Image:
-        """One picture, uint8 [1, H, W, 3]; cells are as large as the largest picture, centred, on white.
+        """Draw the sheet: uint8 [1, height, width, 3], white. Every cell has the size of the largest picture.
 
         Raises:
-            NodeError: there is no picture, there are more or fewer labels than rows or columns, or the sheet
-                would have more than `MAX_PIXELS`.
+            NodeError: the list is empty, the number of labels differs from that of the rows or columns, or
+                the sheet would have more than `MAX_PIXELS`.
         """
         import numpy
 
@@ -46,37 +47,39 @@ class Grid(Node, category="image", libraries=("pillow",)):
         across = max(map(len, rows))
         for name, labels, count in (("rows", self.rows, len(rows)), ("columns", self.columns, across)):
             if labels and len(labels) != count:
-                hint = f"give {count} of them, or none"
-                raise NodeError(f"has {len(labels)} labels for {count} {name}", hint=hint, input=name)
+                hint = f"give {count} labels, or none"
+                raise NodeError(
+                    f"`{name}` has {len(labels)} labels for {count} {name}", hint=hint, input=name
+                )
         high = max(cell.shape[0] for row in rows for cell in row)
         wide = max(cell.shape[1] for row in rows for cell in row)
         size = max(10, min(high, wide) // 8)
-        above = [_written(text, size) for text in self.columns]
-        before = [_written(text, size) for text in self.rows]
+        above = [_text_picture(text, size) for text in self.columns]
+        before = [_text_picture(text, size) for text in self.rows]
         top = max((text.shape[0] for text in above), default=0)
         left = max((text.shape[1] for text in before), default=0)
         wide = max(wide, *(text.shape[1] for text in above), 1)
         height = top + len(rows) * (high + self.gap) + self.gap
         breadth = left + across * (wide + self.gap) + self.gap
         if height * breadth > MAX_PIXELS:
-            hint = "make the pictures smaller, or fewer"
+            hint = "use fewer or smaller pictures"
             raise NodeError(f"the sheet would be {breadth} x {height} pixels", hint=hint, input="images")
         sheet = numpy.full((height, breadth, 3), PAPER, numpy.uint8)
         for n, text in enumerate(above):
-            _lay(sheet, text, 0, left + self.gap + n * (wide + self.gap), top, wide)
+            _paste(sheet, text, 0, left + self.gap + n * (wide + self.gap), top, wide)
         for n, text in enumerate(before):
-            _lay(sheet, text, top + self.gap + n * (high + self.gap), 0, high, left)
+            _paste(sheet, text, top + self.gap + n * (high + self.gap), 0, high, left)
         for y, row in enumerate(rows):
             for x, cell in enumerate(row):
                 at = top + self.gap + y * (high + self.gap), left + self.gap + x * (wide + self.gap)
-                _lay(sheet, cell, *at, high, wide)
+                _paste(sheet, cell, *at, high, wide)
         return Image(sheet[None])
 
 
 def _rows(images: Any, width: int, count: int) -> list[list[NDArray[uint8]]]:
     if isinstance(images, list) and any(isinstance(row, list) for row in images):
-        return [row for row in (_cells(row) for row in images) if row] or [_none()]
-    cells = _cells(images) or _none()
+        return [row for row in (_cells(row) for row in images) if row] or [_no_pictures()]
+    cells = _cells(images) or _no_pictures()
     if not width:
         width = -(-len(cells) // count) if count else max(1, round(len(cells) ** 0.5 + 0.49))
     return [cells[n : n + width] for n in range(0, len(cells), width)]
@@ -86,17 +89,19 @@ def _cells(images: Any) -> list[NDArray[uint8]]:
     if isinstance(images, list):
         return [cell for item in images for cell in _cells(item)]
     if not isinstance(images, Image):
-        hint = "wire pictures into it, such as those of a Decode"
-        raise NodeError(f"takes pictures, not {type(images).__name__}", hint=hint, input="images")
+        hint = "connect pictures, such as the output of Decode"
+        raise NodeError(f"`images` needs pictures, not {type(images).__name__}", hint=hint, input="images")
     return list(images.pixels)
 
 
-def _none() -> list[NDArray[uint8]]:
-    raise NodeError("there is no picture to lay out", hint="give it a list that is not empty", input="images")
+def _no_pictures() -> list[NDArray[uint8]]:
+    raise NodeError(
+        "the input `images` is an empty list", hint="connect a list with at least one picture", input="images"
+    )
 
 
-def _written(text: str, size: int) -> NDArray[uint8]:
-    """A line of text as a picture with some space around it."""
+def _text_picture(text: str, size: int) -> NDArray[uint8]:
+    """Draw a line of text with a margin, uint8 [height, width, 3]."""
     import numpy
     from PIL import Image as pillow
     from PIL import ImageDraw, ImageFont
@@ -111,8 +116,8 @@ def _written(text: str, size: int) -> NDArray[uint8]:
     return numpy.array(picture)
 
 
-def _lay(sheet: NDArray[uint8], cell: NDArray[uint8], y: int, x: int, high: int, wide: int) -> None:
-    """Lay a picture in the middle of a field of the sheet."""
+def _paste(sheet: NDArray[uint8], cell: NDArray[uint8], y: int, x: int, high: int, wide: int) -> None:
+    """Copy a picture into the middle of a cell of the sheet."""
     y += (high - cell.shape[0]) // 2
     x += (wide - cell.shape[1]) // 2
     sheet[y : y + cell.shape[0], x : x + cell.shape[1]] = cell

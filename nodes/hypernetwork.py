@@ -1,4 +1,4 @@
-"""ApplyHypernetwork: small networks beside the attention that change what a model draws."""
+"""ApplyHypernetwork: applies a hypernetwork to a model."""
 
 from __future__ import annotations
 
@@ -6,48 +6,76 @@ from dataclasses import replace
 from typing import Annotated
 
 from engine.context import Context
+from engine.errors import NodeError
 from engine.files import Files
 from engine.node import Node
 from engine.values import Json
 from engine.widgets import FileIn, Range
-from nodes.file_names import named
-from nodes.sd.hypernetwork_patch import KIND, HypernetworkFile, HypernetworkPatch
+from nodes.files.file_kinds import require_kind
+from nodes.files.file_names import resolve
+from nodes.files.patch_files import HYPERNETWORKS, Patch, PatchFile
+from nodes.sd.families.known import family_named
 from nodes.values import Model
 
 
 class ApplyHypernetwork(Node, category="model", libraries=("torch",), passes={"out": "model"}):
-    """Give a model a style with a hypernetwork (A1111's `.pt` files).
+    """Apply a hypernetwork (a `.pt` file of A1111) to a model.
 
-    Several in a row act one after another. At strength 0 the model is the one that came in, to the bit.
+    Several ApplyHypernetwork nodes in a row act one after another. At strength 0 there is no effect.
     """
 
     model: Model
-    hypernetwork: Annotated[str, FileIn(KIND)] = ""
-    """The name of a file in `models/hypernetworks`, or a path; nothing leaves the model as it is."""
+    hypernetwork: Annotated[str, FileIn(HYPERNETWORKS)] = ""
+    """The hypernetwork: the name of a file in `models/hypernetworks`, with or without sub-folder and suffix,
+    or a path. Empty: none."""
     strength: Annotated[float, Range(-10, 10, step=0.05)] = 1.0
-    """How strong it is; 0.4 to 1 is usual."""
+    """How strongly it changes the picture, -10 to 10; 0.4 to 1 is usual."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file: a name alone says nothing."""
-        return files.digest(files.find(KIND, self._name(files))) if self._acts else None
+        """The digest of the file, so that a changed file gives a new result.
+
+        Raises:
+            NodeError: there is no such file, or it is not a usable hypernetwork.
+        """
+        return digest(files, self.hypernetwork) if self.hypernetwork and self.strength else None
 
     def run(self, ctx: Context) -> Model:
-        if not self._acts:
-            return self.model
-        name = self._name(ctx.files)
-        source = HypernetworkFile(ctx.files.digest(ctx.files.find(KIND, name)), name)
-        loaded = ctx.use(source)
-        widths = sorted(loaded.pairs)
-        if self.model.checkpoint.text_width not in widths:
-            ctx.warn(
-                f"{self.hypernetwork} has networks for the widths {widths}; this model's text is"
-                f" {self.model.checkpoint.text_width} wide, so its words are read without it"
-            )
-        return replace(self.model, patches=(*self.model.patches, HypernetworkPatch(source, self.strength)))
+        return apply(self.model, self.hypernetwork, self.strength, ctx)
 
-    def _name(self, files: Files) -> str:
-        return named(files, KIND, self.hypernetwork) or self.hypernetwork
 
-    @property
-    def _acts(self) -> bool:
-        return bool(self.hypernetwork) and self.strength != 0
+def apply(model: Model, name: str, strength: float, ctx: Context, *, input: str = "hypernetwork") -> Model:
+    """Add one hypernetwork to a model; returns the model unchanged without a name or at strength 0.
+
+    Raises:
+        NodeError: there is no such file, it is not a usable hypernetwork, or the model is not a UNet.
+    """
+    if not name or not strength:
+        return model
+    if not family_named(model.checkpoint.family).network.is_unet:
+        message = f"{model.checkpoint.name} is not a UNet, and hypernetworks are for UNets"
+        hint = "choose a model of SD 1, SD 2 or SDXL"
+        raise NodeError(message, hint=hint, input=input, code="not_a_unet")
+    source = PatchFile(
+        HYPERNETWORKS, digest(ctx.files, name, input=input), resolve(ctx.files, HYPERNETWORKS, name) or name
+    )
+    widths = sorted(ctx.use(source).pairs)
+    text_width = model.checkpoint.context_width
+    if text_width not in widths:
+        ctx.warn(
+            f"{name} does not change how the model reads the prompt: it has no network for the width"
+            f" {text_width} of this model's text encoder, only for {', '.join(map(str, widths))}"
+        )
+    return replace(model, patches=(*model.patches, Patch(source, strength)))
+
+
+def digest(files: Files, name: str, *, input: str = "hypernetwork") -> str:
+    """The sha256 of the hypernetwork file with a name.
+
+    Raises:
+        NodeError: there is no such file, several have this name, or it is not a usable hypernetwork.
+    """
+    try:
+        path = files.find(HYPERNETWORKS, resolve(files, HYPERNETWORKS, name) or name)
+    except NodeError as error:
+        raise NodeError(error.message, hint=error.hint, input=input, code=error.code) from None
+    return require_kind(files, path, "hypernetwork", input=input)

@@ -1,4 +1,4 @@
-"""Seeds, Numbers, Lines and Label: lists for other nodes to go through, and what to write beside them."""
+"""Seeds, Numbers, Lines and Label: lists that other nodes process element by element, and grid labels."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from engine.node import Node
 from engine.widgets import SEED_MAX, Range, Seed, Text
 
 MOST = 10_000
-"""How long a list may be."""
+"""The greatest length of a list."""
 
 
 class Seeds(Node, category="lists"):
-    """List seeds that follow one another, so that one graph makes several pictures."""
+    """List consecutive seeds, to generate several pictures with one graph."""
 
     first: Seed = 0
+    """The first seed; each further seed is greater by 1. After the largest seed, the list continues from
+    0."""
     count: Annotated[int, Range(1, MOST)] = 4
-    """Adding one more makes one more picture; those that are there stay."""
+    """The number of seeds, 1 to 10000. Increasing it adds pictures; existing pictures are reused."""
 
     def run(self, ctx: Context) -> list[int]:
-        """The seeds; after the greatest seed there is, they go on from 0."""
         return [(self.first + n) % (SEED_MAX + 1) for n in range(self.count)]
 
 
 class Numbers(Node, category="lists"):
-    """List numbers at even distances, both ends among them."""
+    """List evenly spaced numbers, with both ends included."""
 
     start: float = 0.0
+    """The first number."""
     stop: float = 1.0
+    """The last number."""
     count: Annotated[int, Range(1, MOST)] = 5
+    """The number of numbers, 1 to 10000. With 1, the list is `start` only."""
 
     def run(self, ctx: Context) -> list[float]:
-        """From `start` to `stop`; a single one is `start`."""
         if self.count == 1:
             return [self.start]
         return [
@@ -42,30 +45,31 @@ class Numbers(Node, category="lists"):
 
 
 class Lines(Node, category="lists"):
-    """List the lines of a text, such as one prompt a line."""
+    """Split a text into a list of its lines, such as one prompt per line."""
 
     text: Text
+    """The text. Space around a line is removed and empty lines are skipped; at most 10000 lines."""
 
     def run(self, ctx: Context) -> list[str]:
-        """The lines without the space around them; empty ones are left out.
+        """Split the text.
 
         Raises:
-            NodeError: there are more than `MOST`.
+            NodeError: it has more than `MOST` lines.
         """
         lines = [line for line in map(str.strip, self.text.splitlines()) if line]
         if len(lines) > MOST:
-            raise NodeError(f"has {len(lines):,} lines; at most {MOST:,} are taken", input="text")
+            raise NodeError(f"the text has {len(lines):,} lines; the limit is {MOST:,}", input="text")
         return lines
 
 
 class Label(Node, category="lists"):
-    """Write a number into a line of text, for the rows and columns of a grid."""
+    """Insert a number into a text, for the row and column labels of a grid."""
 
     text: str = "{}"
-    """What is written; `{}` stands for the number."""
+    """The label; `{}` is replaced by the number, as in `steps {}`."""
     value: float = 0.0
+    """The number. Whole numbers are written without a decimal point."""
 
     def run(self, ctx: Context) -> str:
-        """The text with the number in it, which is 7 for 7.0."""
         whole = self.value.is_integer() and abs(self.value) < 2**63
         return self.text.replace("{}", str(int(self.value)) if whole else f"{self.value:g}")

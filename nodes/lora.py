@@ -1,9 +1,9 @@
-"""ApplyLoRA: small files that change a model, several at once, each at its weight."""
+"""ApplyLoRA: applies LoRAs to a model and its text encoder."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -14,21 +14,27 @@ from engine.files import Files
 from engine.node import Node
 from engine.values import Json
 from engine.widgets import FileIn, Range, Widget
-from nodes.file_names import named
-from nodes.sd.formats.scan import MODEL_SUFFIXES, scan
+from nodes.files.file_hashes import lora_hash
+from nodes.files.lora_files import lora_digest, resolve_lora
+from nodes.files.patch_files import LORAS, Patch, PatchFile
+from nodes.sd.families.known import family_named
 from nodes.sd.lora import blocks as block_weights
-from nodes.sd.lora.describe import alias_of, describe, names_of, shapes_of
-from nodes.sd.lora.patch import KIND, LoraFile, LoraPatch
+from nodes.sd.lora.describe import names_of
+from nodes.sd.lora.lora_value import LoRA
 from nodes.values import Model, TextEncoder
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nodes.sd.families.family import EncoderName
     from nodes.sd.lora.file import Lora
 
 R = TypeVar("R", Model, TextEncoder)
 
 DEFAULT = 0.75
-"""The weight that most LoRAs look right at; 0.5 to 1 is usual."""
-_INPUT_VECTORS = ("clip_l", "string_to_param.*", "emb_params")
+"""The usual weight of a LoRA."""
+_ONLY_VECTORS = ("string_to_param.*", "emb_params")
+"""The names of an embedding's vectors in files for models with one text encoder."""
 
 Weight = Annotated[float, Range(-10, 10, step=0.05)]
 
@@ -39,7 +45,7 @@ def _blocks(text: str) -> str:
 
 
 class Choice(BaseModel):
-    """One LoRA of a stack."""
+    """One LoRA with its weights: a row of the `more` input."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -52,39 +58,45 @@ class Choice(BaseModel):
 
     @property
     def text_weight(self) -> float:
-        """What applies in the text encoder: its own weight, times the block weight outside of blocks."""
+        """The weight in the text encoder: the encoder weight times the first block weight."""
         weight = self.weight if self.encoder_weight is None else self.encoder_weight
         return weight * block_weights.base(block_weights.parse(self.blocks))
 
     @property
     def acts(self) -> bool:
-        """Whether it changes anything at all."""
+        """Whether this LoRA has any effect on the model or the text encoder."""
         return self.on and bool(self.lora) and bool(self.weight or self.text_weight)
 
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Choice | None:
+        """Read a row of the `more` input: the fields of a `Choice`, or a tag from EncodePrompt.
 
-_TAG = frozenset({"kind", "name", "unet", "text", "rank"})
+        Returns:
+            the LoRA, or None for the tag of a hypernetwork.
+
+        Raises:
+            ValidationError: a field is missing, unknown or out of range.
+            TypeError: a key is not a name.
+        """
+        if "kind" not in row:
+            return cls(**row)
+        if row["kind"] != "lora":
+            return None
+        names = {"name": "lora", "unet": "weight", "text": "encoder_weight", "rank": "ranks"}
+        return cls(**{names.get(key, key): value for key, value in row.items() if key != "kind"})
 
 
-def _choice(item: dict[str, Any]) -> Choice | None:
-    """A row of a stack, or a tag of a prompt as EncodePrompt tells it; None for a tag of another kind."""
-    if item.keys() != _TAG:
-        return Choice(**item)
-    if item["kind"] != "lora":
-        return None
-    return Choice(lora=item["name"], weight=item["unet"], encoder_weight=item["text"], ranks=item["rank"])
-
-
-def _stack(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for number, item in enumerate(given, 1):
+def _stack(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for number, row in enumerate(rows, 1):
         try:
-            _choice(item)
+            Choice.from_row(row)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise ValueError(f"LoRA {number}: {place}: {first['msg']}") from None
         except TypeError:
             raise ValueError(f"LoRA {number}: its keys must be names, such as lora and weight") from None
-    return given
+    return rows
 
 
 @dataclass(frozen=True)
@@ -92,12 +104,12 @@ class StackField(Widget):
     """A list of LoRAs, each with its switch and weights."""
 
     def describe(self) -> dict[str, Any]:
-        """A list of rows, each of them the fields of `Choice`."""
-        return {"kind": "stack", "choices_from": KIND, "row": Choice.model_json_schema()["properties"]}
+        """The widget as data: a list of rows with the fields of `Choice`."""
+        return {"kind": "stack", "choices_from": LORAS, "row": Choice.model_json_schema()["properties"]}
 
 
 class Applied(NamedTuple):
-    """A model and its text encoder with LoRAs over them."""
+    """A model and its text encoder with LoRAs applied."""
 
     model: Model
     encoder: TextEncoder
@@ -109,183 +121,174 @@ class ApplyLoRA(
     libraries=("torch",),
     passes={"model": "model", "encoder": "encoder"},
 ):
-    """Give a model a style or a subject with LoRAs.
+    """Apply LoRAs to a model and its text encoder.
 
-    Files of kohya, LyCORIS, OneTrainer, peft and diffusers are read. Several of these nodes in a row do what
-    one node with several LoRAs does. At weight 0 the model is the one that came in, to the bit.
+    Reads LoRA, LoHa, LoKr, IA³, GLoRA, OFT and DoRA files of kohya, LyCORIS, OneTrainer, peft and diffusers.
+    Several ApplyLoRA nodes in a row act as one node with several LoRAs. A LoRA at weight 0 has no effect.
     """
 
     model: Model
     encoder: TextEncoder
-    lora: Annotated[str, FileIn(KIND)] = ""
-    """The name of a file in `models/loras`, or a path; nothing leaves the model as it is."""
+    lora: Annotated[str, FileIn(LORAS)] = ""
+    """The LoRA: the name of a file in `models/loras`, with or without sub-folder and suffix, or a path.
+    Empty: no LoRA."""
     weight: Weight = DEFAULT
-    """How strong it is: 0.5 to 1 is usual, more burns the picture, below 0 does the opposite."""
+    """Strength in the model, -10 to 10; 0.5 to 1 is usual. Higher values make the style or subject stronger
+    and start to damage the picture above about 1.2; negative values push away from it."""
     encoder_weight: Weight | None = None
-    """How strong it is in the text encoder, if that is to differ."""
+    """Strength in the text encoder, -10 to 10. Empty: the same as `weight`."""
     blocks: Annotated[str, AfterValidator(_blocks)] = ""
-    """How strong it is in each block of the UNet, times the weight: 17 numbers (or 26 with the blocks that
-    have no attention) for SD 1 and 2, 12 or 20 for SDXL, the first for all outside of blocks; empty for 1."""
+    """Strength in each block of the UNet, multiplied by the weight: a preset (NONE, ALL, INS, IND, INALL,
+    MIDD, OUTD, OUTS, OUTALL, ALL0.5) or numbers separated by commas. SD 1 and 2 take 17 numbers (26 with the
+    blocks without attention), SDXL 12 (or 20); the first number is for everything outside of blocks, with
+    the text encoder. Empty: 1 in every block."""
     on: bool = True
-    """Off leaves the model as it is."""
+    """Switch this LoRA off without removing it. Does not affect `more`."""
+    trained: LoRA | None = None
+    """A LoRA made in this graph, such as by TrainLoRA. It takes the place of `lora`, at the same weights."""
     more: Annotated[list[dict[str, Any]], StackField(), AfterValidator(_stack)] = []  # noqa: RUF012
-    """Further LoRAs after this one, such as {"lora": "ink", "weight": 0.5}; each may have `encoder_weight`,
-    `blocks`, `ranks` (how many of its directions to use) and `on`, too. The `tags` of EncodePrompt do as
-    well: what `<lora:ink:0.5>` asks for."""
+    """More LoRAs, applied after this one, such as {"lora": "ink", "weight": 0.5}. A row may also set
+    `encoder_weight`, `blocks`, `ranks` (use only this many of the first ranks) and `on`. The `tags` output of
+    EncodePrompt can be connected here."""
 
     @property
     def choices(self) -> list[Choice]:
-        """The LoRAs that act, the first one first."""
-        first = {name: getattr(self, name) for name in ("lora", "weight", "encoder_weight", "blocks", "on")}
-        chosen = map(_choice, (first, *self.more))
-        return [choice for choice in chosen if choice is not None and choice.acts]
+        """The LoRA files that have an effect, in the order of application."""
+        first = self._first(self.lora if self.trained is None else "")
+        choices = map(Choice.from_row, (first, *self.more))
+        return [choice for choice in choices if choice is not None and choice.acts]
+
+    def _first(self, name: str) -> dict[str, Any]:
+        """The fields of the first LoRA."""
+        weights = {field: getattr(self, field) for field in ("weight", "encoder_weight", "blocks", "on")}
+        return {"lora": name, **weights}
 
     def fingerprint(self, files: Files) -> Json:
-        """The digests of the files that act: names alone say nothing."""
-        return [files.digest(files.find(KIND, located(files, choice.lora))) for choice in self.choices]
+        """The digests of the LoRA files, so that a changed file gives a new result.
+
+        Raises:
+            NodeError: a file is missing, or is not a usable LoRA.
+        """
+        return [lora_digest(files, choice.lora, input="lora") for choice in self.choices]
 
     def run(self, ctx: Context) -> Applied:
         applied = Applied(self.model, self.encoder)
+        if self.trained is not None:
+            made = self.trained
+            first = Choice.from_row(self._first(made.name))
+            if first is not None and first.acts:
+                applied = _applied(applied, PatchFile(LORAS, made.digest, made.name, made=made), first, ctx)
         for choice in self.choices:
             applied = apply(applied, choice, ctx)
         return applied
 
 
-class DescribeLoRA(Node, category="load"):
-    """Tell what a LoRA says of itself: base, kinds, ranks, words that call it, tags it was trained with."""
-
-    lora: Annotated[str, FileIn(KIND)]
-    """The name of a file in `models/loras`, or a path."""
-
-    def fingerprint(self, files: Files) -> Json:
-        """The digest of the file: a name alone says nothing."""
-        return files.digest(files.find(KIND, located(files, self.lora)))
-
-    def run(self, ctx: Context) -> dict[str, Any]:
-        from nodes.sd.formats.bad_file import BadFileError
-        from nodes.sd.formats.read import read_tensors
-
-        try:
-            tensors = read_tensors(ctx.files.find(KIND, located(ctx.files, self.lora)))
-        except BadFileError as error:
-            raise NodeError(str(error), input="lora", code=error.code) from None
-        told = describe(shapes_of(tensors.entries), tensors.metadata)
-        if not told["modules"] and not told["embeddings"]:
-            message = f"{self.lora} is not a LoRA of a known kind; it holds {names_of(tensors) or 'nothing'}"
-            raise NodeError(message, input="lora", code="bad_lora")
-        return told
-
-
-def apply(to: Applied, choice: Choice, ctx: Context) -> Applied:
-    """A model and its text encoder with one more LoRA over them, where it has something for them.
+def apply(to: Applied, choice: Choice, ctx: Context, *, input: str = "lora") -> Applied:
+    """Add one LoRA to a model and its text encoder, where the file has weights for them.
 
     Raises:
-        NodeError: there is no such file, it is no LoRA, or it is for another kind of model.
+        NodeError: there is no such file, it is not a LoRA, or it was made for another kind of model.
     """
     if not choice.acts:
         return to
-    from nodes.sd.json_file import ModelError
+    digest = lora_digest(ctx.files, choice.lora, input=input)
+    name = resolve_lora(ctx.files, choice.lora)
+    source = PatchFile(LORAS, digest, name, lora_hash(ctx.files, ctx.files.find(LORAS, name), digest))
+    return _applied(to, source, choice, ctx, input=input)
+
+
+def _applied(
+    to: Applied, source: PatchFile, choice: Choice, ctx: Context, *, input: str = "trained"
+) -> Applied:
+    """Add one LoRA that has been found; see `apply`."""
+    from nodes.sd.formats.json_file import ModelError
     from nodes.sd.lora.file import match
     from nodes.sd.lora.keys import Target, key_map
     from nodes.sd.lora.stack import module_shapes
-    from nodes.sd.weights import tensor_shapes
+    from nodes.sd.models.weights import tensor_shapes
 
-    name = located(ctx.files, choice.lora)
-    source = LoraFile(ctx.files.digest(ctx.files.find(KIND, name)), name)
     lora = ctx.use(source)
-    unet = module_shapes(tensor_shapes(to.model.checkpoint.folder(ctx.files), "unet"))
-    text = module_shapes(tensor_shapes(to.encoder.checkpoint.folder(ctx.files), "text_encoder"))
-    shapes = {Target("unet", module): shape for module, shape in unet.items()}
-    shapes |= {Target("text_encoder", module): shape for module, shape in text.items()}
+    model_files, encoder_files = to.model.checkpoint.files(ctx.files), to.encoder.checkpoint.files(ctx.files)
+    modules = {part: module_shapes(tensor_shapes(model_files, part)) for part in to.model.components}
+    for part in to.encoder.components:
+        modules[part] = module_shapes(tensor_shapes(encoder_files, part))
+    shapes = {Target(part, module): shape for part, its in modules.items() for module, shape in its.items()}
     try:
-        matched = match(lora, key_map({"unet": unet, "text_encoder": text}), shapes, choice.lora)
+        matched = match(lora, key_map(modules), shapes, choice.lora)
     except ModelError as error:
-        raise NodeError(str(error), input="lora", code="bad_lora") from None
+        raise NodeError(str(error), input=input, code="bad_lora") from None
     if matched.unmatched:
         count, first = len(matched.unmatched), names_of(matched.unmatched)
         if not matched.targets and not lora.bundled:
             raise NodeError(
-                f"{choice.lora} means nothing to {to.model.checkpoint.name}: none of its {count} keys is"
-                f" known, first {first}",
+                f"{choice.lora} does not fit {to.model.checkpoint.name}: the model has no layer for any of"
+                f" its {count} keys (first {first})",
                 hint="it was made for another kind of model",
-                input="lora",
+                input=input,
                 code="bad_lora",
             )
-        ctx.warn(f"{choice.lora}: {count} keys mean nothing in this model and are left out, first {first}")
+        ctx.warn(f"{choice.lora}: {count} keys have no layer in this model and are ignored (first {first})")
     parts = {target.part for target in matched.targets}
     model, encoder = to
     weights = block_weights.parse(choice.blocks)
-    if "unet" in parts and choice.weight and (not weights or any(weights)):
-        model = _over(model, LoraPatch(source, choice.weight, weights, choice.ranks))
-    if "text_encoder" in parts and choice.text_weight:
-        encoder = _over(encoder, LoraPatch(source, choice.text_weight, (), choice.ranks))
+    (network,) = to.model.components
+    if weights and not family_named(to.model.checkpoint.family).network.is_unet:
+        message = f"{to.model.checkpoint.name} is not a UNet and has no blocks to weight"
+        raise NodeError(message, hint="leave `blocks` empty", input=input, code="not_a_unet")
+    if network in parts and choice.weight and (not weights or any(weights)):
+        model = _patched(model, Patch(source, choice.weight, weights, choice.ranks))
+    if parts & set(to.encoder.components) and choice.text_weight:
+        encoder = _patched(encoder, Patch(source, choice.text_weight, (), choice.ranks))
     if lora.bundled:
         encoder = _with_bundled(encoder, lora, choice.lora, ctx)
     return Applied(model, encoder)
 
 
-def located(files: Files, name: str) -> str:
-    """The name of a LoRA's file out of what a person calls it.
-
-    That is its name with or without suffix and sub-folder, or what its maker called it, if no other file is
-    called so (A1111).
-
-    Raises:
-        NodeError: several in different sub-folders go by this name.
-    """
-    if (found := named(files, KIND, name)) is not None:
-        return found
-    called = {
-        item.name
-        for folder in files.folders(KIND)
-        for item in scan(Path(folder))
-        if item.problem is None and item.path.suffix.lower() in MODEL_SUFFIXES and _alias(item.path) == name
-    }
-    return called.pop() if len(called) == 1 else name
-
-
-def _alias(path: Path) -> str:
-    from nodes.sd.formats.bad_file import BadFileError
-    from nodes.sd.formats.read import read_tensors
-
-    if path.suffix != ".safetensors":
-        return ""
-    try:
-        return alias_of(read_tensors(path).metadata)
-    except BadFileError:
-        return ""
-
-
-def _over(recipe: R, patch: LoraPatch) -> R:
+def _patched(recipe: R, patch: Patch) -> R:
     return replace(recipe, patches=(*recipe.patches, patch))
 
 
 def _with_bundled(encoder: TextEncoder, lora: Lora, name: str, ctx: Context) -> TextEncoder:
-    """The text encoder with the embeddings that came along; those of the user's own go before them."""
-    from nodes.embedding import Embedding
-    from nodes.embedding_files import Embeddings
+    """Add the embeddings of a LoRA file to the text encoder; embeddings that are already loaded take
+    precedence."""
+    from nodes.files.embedding_files import Embeddings
+    from nodes.sd.embeddings.embedding import Embedding
 
     known = encoder.triggers(ctx.files)
-    made = []
+    widths = dict(encoder.checkpoint.text_widths)
+    added = []
     for word, tensors in lora.bundled.items():
-        if (found := known.match(word, 0)) is not None and found[1] == len(word):
+        if (existing := known.match(word, 0)) is not None and existing[1] == len(word):
             continue
-        vectors = next((tensors[part] for part in _INPUT_VECTORS if part in tensors), None)
+        vectors = _vectors(tensors, widths)
         if output := next((part for part in tensors if part.endswith("_out")), None):
-            useless = vectors is None or not vectors.any()
+            empty = not any(bool(rows.any()) for rows in vectors.values())
             ctx.warn(
-                f"{name} brings the embedding {names_of([word])} with vectors for what the text encoder says"
-                f" ({output}), not for what it reads; Safelight does not apply those"
-                + ("; it is left out" if useless else "")
+                f"{name} contains the embedding {names_of([word])} with vectors for the text encoder's output"
+                f" ({output}), which Safelight does not apply" + ("; it is ignored" if empty else "")
             )
-            if useless:
+            if empty:
                 continue
-        if vectors is None or vectors.ndim != 2 or vectors.shape[1] != encoder.checkpoint.text_width:
-            shape = "no vectors" if vectors is None else f"vectors of shape {list(vectors.shape)}"
+        found = {encoder: list(rows.shape) for encoder, rows in vectors.items()}
+        if (
+            any(shape[1:] != [widths[encoder]] for encoder, shape in found.items())
+            or found.keys() != widths.keys()
+        ):
+            shapes = " and ".join(f"vectors of shape {shape}" for shape in found.values()) or "no vectors"
+            needed = " and ".join(map(str, widths.values()))
             ctx.warn(
-                f"{name} brings the embedding {names_of([word])} with {shape} for this text encoder, which"
-                f" reads rows of {encoder.checkpoint.text_width}; it is left out"
+                f"{name} contains the embedding {names_of([word])} with {shapes}; this model's text encoder"
+                f" needs vectors of width {needed}, so it is ignored"
             )
             continue
-        made.append(Embedding(word, {"clip_l": vectors.float()}))
-    return replace(encoder, embeddings=encoder.embeddings + Embeddings(made=tuple(made))) if made else encoder
+        added.append(Embedding(word, {encoder: rows.float() for encoder, rows in vectors.items()}))
+    if not added:
+        return encoder
+    return replace(encoder, embeddings=encoder.embeddings + Embeddings(made=tuple(added)))
+
+
+def _vectors(tensors: Mapping[str, Tensor], widths: Mapping[EncoderName, int]) -> dict[EncoderName, Tensor]:
+    """The vectors of an embedding for each text encoder of a model."""
+    only = next((tensors[part] for part in _ONLY_VECTORS if part in tensors), None)
+    found = {encoder: tensors.get(encoder, only if len(widths) == 1 else None) for encoder in widths}
+    return {encoder: rows for encoder, rows in found.items() if rows is not None}

@@ -1,4 +1,4 @@
-"""EncodePrompt: from words to what the model reads."""
+"""EncodePrompt: encodes a prompt with the text encoder of a model."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import Annotated, Any, Literal, NamedTuple
 from engine.context import Context
 from engine.errors import NodeError
 from engine.node import Node
-from engine.widgets import Range, Text
-from nodes.explained import explained
+from engine.widgets import Advanced, Range, Text
+from nodes.node_problem import node_problem
+from nodes.sd.families.known import family_named
 from nodes.values import Conditioning, TextEncoder
 
 
 class Prompted(NamedTuple):
-    """A prompt as the model reads it, and what became of its words."""
+    """An encoded prompt with its tokens and tags."""
 
     out: Conditioning
     tokens: list[dict[str, Any]]
-    """What the model sees, place by place: `text`, `id`, `weight`, `chunk`, `position`, `trigger`, and the
-    `part` (of AND) and `reading` (of what changes) that it belongs to."""
+    """One entry per token: `text`, `id`, `weight`, `chunk`, `position` (1 to 75), `trigger` (the embedding,
+    if it is one), and the `part` (of AND) and `reading` (of a prompt that changes) that it belongs to."""
     used: int
-    """How many places the longest reading fills."""
+    """The number of tokens, in the longest reading."""
     left: int
-    """How many places are left in its last chunk of 75."""
+    """The number of tokens that still fit into the last chunk of 75."""
     tags: list[dict[str, Any]]
-    """The `<lora:…>` and `<hypernet:…>` tags that were cut out: `kind`, `name`, `unet`, `text`, `rank`."""
+    """The `<lora:…>` and `<hypernet:…>` tags, which are removed from the prompt: `kind`, `name`, `unet` and
+    `text` (weights), `rank`, `blocks`. Connect them to `more` of ApplyLoRA to apply the LoRAs."""
 
 
 class EncodePrompt(
@@ -34,30 +36,42 @@ class EncodePrompt(
     accelerator=True,
     libraries=("torch", "transformers", "tokenizers", "compel"),
 ):
-    """Turn a prompt into what the model reads."""
+    """Encode a prompt with the text encoder."""
 
     encoder: TextEncoder
     prompt: Text = ""
-    """What to picture, in words. More than 75 tokens make several chunks, which are read one by one."""
+    """What the picture should show, in words. Prompts of more than 75 tokens are encoded in chunks of 75."""
     dialect: Literal["a1111", "comfy", "compel", "plain"] = "a1111"
-    """Whose syntax it is: `a1111` knows (x:1.2), [x], [a:b:0.5], [a|b], AND, BREAK and <lora:x:1>; `comfy`
-    knows (x:1.2); `compel` is InvokeAI's x++ and (x)1.2; to `plain` every sign is a word."""
+    """The prompt syntax. `a1111`: (x:1.2), [x], [a:b:0.5], [a|b], AND, BREAK and <lora:x:1>. `comfy`:
+    (x:1.2). `compel` (InvokeAI): x++ and (x)1.2. `plain`: no syntax; brackets and numbers are ordinary
+    words."""
     emphasis: Literal["original", "no_norm", "ignore"] = "original"
-    """How the weights of `a1111` act: `original` keeps the mean of each chunk as it was, `no_norm` does not,
-    `ignore` reads the words without their weights."""
+    """The effect of weights such as (x:1.2) in the dialect `a1111`. `original` restores the mean of each
+    chunk, as A1111 does by default; `no_norm` does not, so weights act more strongly; `ignore` ignores
+    weights."""
     clip_skip: Annotated[int, Range(1, 12)] = 1
-    """Which layer of the text encoder is listened to, counted from the last; 1 is usual, 2 for anime."""
+    """The layer of the text encoder whose output is used (CLIP skip), counted from the last, 1 to 12. 1 is
+    usual; 2 suits models trained that way, such as most anime models. The embedded model is trained for 1.
+    SD 2 and SDXL are trained for layer 2, which 1 means there, too."""
     backtrack: Annotated[int, Range(0, 74)] = 20
-    """How many tokens `a1111` moves to the next chunk at most, to end one at a comma; 0 never moves any."""
+    """How far before the end of a full chunk the dialect `a1111` looks for a comma to split at, 0 to 74
+    tokens. 0: chunks are always split after 75 tokens."""
     negative: bool = False
-    """On for a negative prompt: there, AND and a weight at the very end are plain words to `a1111`."""
+    """Turn on for a negative prompt: AND and a weight at the very end are then read as words. For SDXL, an
+    empty one then gives zeros, as in A1111 and InvokeAI, except in the dialect `comfy`; a model folder may
+    say otherwise (`force_zeros_for_empty_prompt`)."""
     bare_names: bool = True
-    """Whether an embedding's name alone is its trigger; off, only `<name>` and `embedding:name` are. `comfy`
-    always asks for these."""
+    """Whether the bare name of an embedding invokes it. Off: only `<name>` and `embedding:name` do, as always
+    in the dialect `comfy`."""
+    comments: Annotated[bool, Advanced] = False
+    """Whether `#` begins a comment to the end of the line in the dialect `a1111` (A1111 since 1.8)."""
 
     def run(self, ctx: Context) -> Prompted:
-        from nodes.sd.prompts.encoding import Settings, encode
+        from nodes.sd.prompts.encoded import Settings
+        from nodes.sd.prompts.encoding import context_shape, encode_with_all
 
+        checkpoint = self.encoder.checkpoint
+        family = family_named(checkpoint.family)
         settings = Settings(
             dialect=self.dialect,
             emphasis=self.emphasis,
@@ -65,34 +79,38 @@ class EncodePrompt(
             backtrack=self.backtrack,
             negative=self.negative,
             bare=self.bare_names,
+            comments=self.comments,
             triggers=self.encoder.triggers(ctx.files),
+            zeros=self.negative and self.dialect != "comfy" and checkpoint.empty_negative_is_zeros,
         )
-        tokenizer, encoder = ctx.use(self.encoder)
+        encoders = ctx.use(self.encoder)
         try:
-            with explained():
-                read = encode(self.prompt, tokenizer, encoder, settings)
+            with node_problem():
+                shape = context_shape(family, dict(checkpoint.text_widths), checkpoint.context_width)
+                read = encode_with_all(self.prompt, encoders, settings, shape)
         except ModuleNotFoundError as error:
             if error.name not in {"compel", "pyparsing"}:
                 raise
             raise NodeError(
-                "the dialect `compel` needs the package compel, which is not installed",
+                "the dialect `compel` needs the Python package compel, which is not installed",
                 hint="pip install 'safelight[compel]'",
                 input="dialect",
                 code="not_installed",
             ) from None
-        for remark in read.remarks:
-            ctx.warn(str(remark))
+        for warning in read.warnings:
+            ctx.warn(str(warning))
         for tag in dict.fromkeys(read.tags):
             ctx.warn(
-                f"{tag} changes nothing here: take model, encoder and prompt through ApplyTags first, or wire"
-                " `tags` into ApplyLoRA"
+                f"{tag} has no effect here: put an ApplyTags node before this one, or connect `tags` to"
+                " `more` of ApplyLoRA"
             )
         first = read.parts[0]
         plain = len(read.parts) == 1 and len(first.encodings) == 1 and first.weight == 1
-        out = Conditioning(first.encodings[0], read.used, () if plain else read.parts, read.pooled)
+        words = tuple(token["text"] for token in read.tokens if token["part"] == token["reading"] == 0)
+        out = Conditioning(first.encodings[0], read.used, () if plain else read.parts, read.pooled, words)
         return Prompted(out, read.tokens, read.used, read.left, [tag.as_json() for tag in read.tags])
 
     @classmethod
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 1 read every sign as a word."""
+        """Version 1 had no `dialect` and read prompts without syntax."""
         return {"dialect": "plain", **inputs} if version < 2 else inputs

@@ -1,4 +1,4 @@
-"""ApplyTags: what a prompt's `<lora:…>` and `<hypernet:…>` ask for, done to the model."""
+"""ApplyTags: applies the LoRAs and hypernetworks that a prompt names in tags."""
 
 from __future__ import annotations
 
@@ -12,21 +12,18 @@ from engine.files import Files
 from engine.node import Node
 from engine.values import Json
 from engine.widgets import Text
-from nodes import lora
-from nodes.explained import explained
-from nodes.file_names import named
-from nodes.hypernetwork import ApplyHypernetwork
+from nodes import hypernetwork, lora
+from nodes.files.lora_files import lora_digest
 from nodes.lora import Applied
-from nodes.sd import hypernetwork_patch
-from nodes.sd.lora.patch import KIND as LORAS
+from nodes.node_problem import node_problem
 from nodes.sd.prompts import tags
-from nodes.sd.prompts.excerpt import Excerpt, Remark
+from nodes.sd.prompts.excerpt import Excerpt, PromptWarning
 from nodes.sd.prompts.tags import Tag
 from nodes.values import Model, TextEncoder
 
 
 class Tagged(NamedTuple):
-    """A model and its text encoder as a prompt's tags ask for them, and the prompt without its tags."""
+    """A model and its text encoder with the tags of a prompt applied, and the prompt without its tags."""
 
     model: Model
     encoder: TextEncoder
@@ -39,58 +36,57 @@ class ApplyTags(
     libraries=("torch",),
     passes={"model": "model", "encoder": "encoder", "prompt": "prompt"},
 ):
-    """Apply the LoRAs and hypernetworks that a prompt names, as in `a mug <lora:ink:0.8>`.
+    """Apply the LoRAs and hypernetworks that a prompt names in tags, as in `a mug <lora:ink:0.8>`.
 
-    Wire what comes out into EncodePrompt and Denoise. The tags are A1111's: `<lora:name:weight>`,
-    `<lora:name:encoder weight:UNet weight>`, `<hypernet:name:strength>`; a weight left out is 1.
+    Connect the outputs to EncodePrompt and Denoise. The tags are A1111's: `<lora:name:weight>`,
+    `<lora:name:encoder weight:UNet weight>`, `<hypernet:name:strength>`; the default weight is 1. Block
+    weights are written `lbw=`, as in `<lora:ink:0.8:lbw=OUTD>`; see the `blocks` input of ApplyLoRA.
     """
 
     model: Model
     encoder: TextEncoder
     prompt: Text = ""
-    """The prompt with its tags; a name is that of a file in `models/loras` or `models/hypernetworks`, with or
+    """The prompt with its tags. A tag names a file in `models/loras` or `models/hypernetworks`, with or
     without sub-folder and suffix."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digests of the files that the tags name."""
-        return [files.digest(files.find(*_file(tag, files))) for tag in self._read()[1]]
+        """The digests of the files that the tags name, so that a changed file gives a new result.
+
+        Raises:
+            NodeError: a tag cannot be read, or names no usable file.
+        """
+        return [
+            lora_digest(files, tag.name, input="prompt")
+            if tag.kind == "lora"
+            else hypernetwork.digest(files, tag.name, input="prompt")
+            for tag in self._read()[1]
+        ]
 
     def run(self, ctx: Context) -> Tagged:
-        prompt, found, remarks = self._read()
-        for remark in remarks:
-            ctx.warn(str(remark))
+        prompt, found, warnings = self._read()
+        for warning in warnings:
+            ctx.warn(str(warning))
         model, encoder = self.model, self.encoder
         for tag in found:
             if tag.kind == "lora":
-                model, encoder = lora.apply(Applied(model, encoder), _choice(tag), ctx)
+                model, encoder = lora.apply(Applied(model, encoder), _choice(tag), ctx, input="prompt")
             else:
-                _, name = _file(tag, ctx.files)
-                model = ApplyHypernetwork(model=model, hypernetwork=name, strength=tag.unet).run(ctx)
+                model = hypernetwork.apply(model, tag.name, tag.unet, ctx, input="prompt")
         return Tagged(model, encoder, prompt.text)
 
-    def _read(self) -> tuple[Excerpt, list[Tag], list[Remark]]:
-        with explained(input="prompt"):
+    def _read(self) -> tuple[Excerpt, list[Tag], list[PromptWarning]]:
+        with node_problem(input="prompt"):
             return tags.cut(Excerpt(self.prompt))
 
 
 def _choice(tag: Tag) -> lora.Choice:
     try:
-        return lora.Choice(lora=tag.name, weight=tag.unet, encoder_weight=tag.text, ranks=tag.rank)
+        choice = lora.Choice.from_row(tag.as_json())
     except ValidationError:
         raise NodeError(
-            f"{tag} cannot be applied",
-            hint="weights lie within -10 and 10, a rank is 1 or more",
+            f"the tag {tag} has a weight or a rank that is out of range",
+            hint="use weights from -10 to 10, and a rank of 1 or more",
             input="prompt",
         ) from None
-
-
-def _file(tag: Tag, files: Files) -> tuple[str, str]:
-    """The kind and the name of the file that a tag asks for.
-
-    Raises:
-        NodeError: several files go by the name.
-    """
-    if tag.kind == "lora":
-        return LORAS, lora.located(files, tag.name)
-    kind = hypernetwork_patch.KIND
-    return kind, named(files, kind, tag.name) or tag.name
+    assert choice is not None
+    return choice

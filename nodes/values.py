@@ -1,357 +1,209 @@
-"""What travels on the wires of the built-in nodes: recipes for models, conditionings, latents and pictures.
-
-A model on a wire is a recipe: a few hundred bytes that name it by the digest of its files. Weights meet the
-device inside the nodes that compute, when `ctx.use` asks for what a recipe stands for.
-"""
+"""The wire values of the built-in nodes: prompts, latents, pictures, masks, datasets, models."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
-from engine.errors import NodeError
-from engine.files import Files
 from engine.values import Json, Packed, Part, Value
-from nodes.checkpoints import Checkpoint
-from nodes.embedding_files import Embeddings
-from nodes.sd.hypernetwork_patch import HypernetworkFile, HypernetworkPatch
-from nodes.sd.lora.patch import LoraFile, LoraPatch
+from nodes.datasets.dataset import Dataset
+from nodes.files.picture_modes import UnknownRange, to_rgb
+from nodes.mask_value import Mask
+from nodes.recipes import Model, TextEncoder, Vae
+from nodes.sd.families.family import NO_HINTS, SizeHints
+from nodes.sd.models.loaded_encoder import LoadedTextEncoder
+from nodes.sd.prompts.timeline import size_as_json, size_from_json
 
 if TYPE_CHECKING:
     import numpy
     import torch
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from numpy.typing import NDArray
-    from transformers.models.clip.modeling_clip import CLIPTextModel
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+    from PIL import Image as pillow
 
-    from nodes.sd.formats.catalogue import Catalogue
     from nodes.sd.prompts.timeline import PromptPart
+
+__all__ = [
+    "Conditioning",
+    "Dataset",
+    "Image",
+    "Latent",
+    "LoadedTextEncoder",
+    "Mask",
+    "Model",
+    "TextEncoder",
+    "Vae",
+]
 
 SAFETENSORS = "application/x-safetensors"
 PNG = "image/png"
 
 
-class Recipe(Value):
-    """A part of a checkpoint, by the digest of the checkpoint's files."""
-
-    checkpoint: Checkpoint
-
-    @property
-    def identity(self) -> Hashable:
-        """Equal identities load the same weights."""
-        return self.wire, self.checkpoint.digest
-
-    def summary(self) -> str:
-        """The checkpoint's name and the first of its digest."""
-        return f"{self.checkpoint.name} ({self.checkpoint.digest[:10]})"
-
-    def pack(self) -> Packed:
-        """The checkpoint as JSON; no weights."""
-        return Packed(self.wire, asdict(self.checkpoint))
-
-    @classmethod
-    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The recipe that `pack` made this of."""
-        assert isinstance(meta, dict)
-        recipe = cls.__new__(cls)
-        object.__setattr__(recipe, "checkpoint", Checkpoint.from_json(meta))
-        return recipe
-
-
-class Patched(Recipe):
-    """A part of a checkpoint, and what is laid over it: LoRAs and their like, each by the digest of its file.
-
-    Where nothing lies over it, it equals the plain part, and so does all that is made of it.
-    """
-
-    patches: tuple[LoraPatch | HypernetworkPatch, ...]
-
-    @property
-    def identity(self) -> Hashable:
-        """Equal identities load the same weights."""
-        return (super().identity, self.patches) if self.patches else super().identity
-
-    @property
-    def base(self) -> Self | None:
-        """The part without what lies over it; None if nothing does."""
-        return replace(self, patches=()) if self.patches else None  # type: ignore[type-var]
-
-    @property
-    def layers(self) -> tuple[LoraFile | HypernetworkFile, ...]:
-        """The files of the patches, in their order."""
-        return tuple(patch.source for patch in self.patches)
-
-    def summary(self) -> str:
-        """The checkpoint's name, the first of its digest, and what lies over it."""
-        return " + ".join([super().summary(), *(patch.summary() for patch in self.patches)])
-
-    def pack(self) -> Packed:
-        """The checkpoint and the patches as JSON; no weights."""
-        meta = asdict(self.checkpoint)
-        if self.patches:
-            meta["patches"] = [patch.as_json() for patch in self.patches]
-        return Packed(self.wire, meta)
-
-    @staticmethod
-    def _unpacked(meta: Json) -> dict[str, Any]:
-        """The fields that `pack` wrote."""
-        plain = dict(cast("dict[str, Any]", meta))
-        patches = tuple(_patch(kept) for kept in plain.pop("patches", ()))
-        plain.pop("embeddings", None)
-        return {"checkpoint": Checkpoint.from_json(plain), "patches": patches}
-
-
-def _patch(kept: dict[str, Any]) -> LoraPatch | HypernetworkPatch:
-    if "lora" in kept:
-        return LoraPatch.from_json(kept["lora"])
-    return HypernetworkPatch.from_json(kept["hypernetwork"])
-
-
-@dataclass(frozen=True)
-class Model(Patched):
-    """The network that removes noise: a recipe for a UNet."""
-
-    checkpoint: Checkpoint
-    patches: tuple[LoraPatch | HypernetworkPatch, ...] = ()
-
-    @classmethod
-    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The model that `pack` made this of."""
-        return cls(**cls._unpacked(meta))
-
-    def load(self, device: str, files: Files) -> tuple[UNet2DConditionModel, int]:
-        """The UNet on a device, with nothing over it, and the bytes that it takes there."""
-        from nodes.sd.weights import load_unet
-
-        return _placed(load_unet, self.checkpoint, device, files)
-
-    def compose(self, base: UNet2DConditionModel, layers: Sequence[Any]) -> tuple[UNet2DConditionModel, int]:
-        """The UNet with what lies over it, and the bytes that it does not share with the given one.
-
-        Raises:
-            NodeError: a LoRA does not fit it.
-        """
-        from nodes.sd.weights import patched_unet
-
-        return _composed(patched_unet, base, self.patches, layers)
-
-
-class Reader(NamedTuple):
-    """What reads prompts: the tokenizer and the text encoder of one checkpoint."""
-
-    tokenizer: CLIPTokenizer
-    encoder: CLIPTextModel
-
-
-@dataclass(frozen=True)
-class TextEncoder(Patched):
-    """The network that reads prompts: a recipe for a tokenizer and a text encoder."""
-
-    checkpoint: Checkpoint
-    patches: tuple[LoraPatch | HypernetworkPatch, ...] = ()
-    embeddings: Embeddings = field(default_factory=Embeddings)
-    """What its vocabulary is added to; the network itself stays as it is."""
-
-    def triggers(self, files: Files) -> Catalogue:
-        """Its embeddings by the words that mean them.
-
-        Raises:
-            NodeError: a file is gone, or is another than when it was named.
-        """
-        widths = {"clip_l": self.checkpoint.text_width}
-        model = self.checkpoint.name, self.checkpoint.digest
-        return self.embeddings.catalogue(files, widths, model)
-
-    def pack(self) -> Packed:
-        """The checkpoint and the embeddings as JSON; no weights, but vectors that no file holds."""
-        meta, parts = self.embeddings.packed()
-        return Packed(self.wire, {**cast("dict[str, Json]", super().pack().meta), "embeddings": meta}, parts)
-
-    @classmethod
-    def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The text encoder that `pack` made this of."""
-        assert isinstance(meta, dict)
-        return cls(**cls._unpacked(meta), embeddings=Embeddings.unpacked(meta["embeddings"], parts))
-
-    def load(self, device: str, files: Files) -> tuple[Reader, int]:
-        """The tokenizer, and the text encoder on a device, with nothing over it, and its bytes there."""
-        from nodes.sd.weights import load_text_encoder, load_tokenizer
-
-        encoder, size = _placed(load_text_encoder, self.checkpoint, device, files)
-        return Reader(load_tokenizer(self.checkpoint.folder(files)), encoder), size
-
-    def compose(self, base: Reader, layers: Sequence[Any]) -> tuple[Reader, int]:
-        """The text encoder with what lies over it, and the bytes that it does not share with the given one.
-
-        Raises:
-            NodeError: a LoRA does not fit it.
-        """
-        from nodes.sd.weights import patched_text_encoder
-
-        encoder, size = _composed(patched_text_encoder, base.encoder, self.patches, layers)
-        return Reader(base.tokenizer, encoder), size
-
-
-@dataclass(frozen=True)
-class Vae(Recipe):
-    """The network between pictures and latents: a recipe for a VAE."""
-
-    checkpoint: Checkpoint
-
-    def load(self, device: str, files: Files) -> tuple[AutoencoderKL, int]:
-        """The VAE on a device, and the bytes that it takes there."""
-        from nodes.sd.weights import load_vae
-
-        # Always in float32: the activations of Stable Diffusion's VAEs overflow in half precision.
-        return _placed(load_vae, self.checkpoint, device, files, half=False)
-
-
-def _composed(patch: Any, network: Any, patches: Sequence[Any], layers: Sequence[Any]) -> tuple[Any, int]:
-    from nodes.sd.json_file import ModelError
-
-    try:
-        composed: tuple[Any, int] = patch(network, list(zip(patches, layers, strict=True)))
-    except ModelError as error:
-        raise NodeError(str(error), code="bad_lora") from None
-    return composed
-
-
-def _placed(
-    load: Any, checkpoint: Checkpoint, device: str, files: Files, *, half: bool = True
-) -> tuple[Any, int]:
-    """A network on a device, in half precision on a GPU, and the bytes that it takes there."""
-    import torch
-
-    from nodes.sd.json_file import ModelError
-
-    try:
-        found = torch.device(device)
-        dtype = torch.float16 if half and found.type == "cuda" else torch.float32
-        network = load(checkpoint.folder(files), dtype).to(found)
-    except ModelError as error:
-        raise NodeError(str(error), code="bad_model") from None
-    except (RuntimeError, AssertionError) as error:
-        if "memory" in str(error):
-            raise
-        hint = "choose another, such as --device cpu"
-        raise NodeError(
-            f"the device {device} cannot be used: {error}", hint=hint, code="bad_device"
-        ) from None
-    return network, sum(tensor.nbytes for tensor in network.state_dict().values())
+_MOST_WORDS = 20
+"""The most tokens that the summary of a conditioning lists."""
 
 
 @dataclass(frozen=True, eq=False)
-class Conditioning(Value):
-    """A prompt as the UNet reads it."""
+class Conditioning(Value, family="conditioning", lossless=True):
+    """An encoded prompt for a UNet."""
 
     embeddings: torch.Tensor
-    """float32 [1, 77 * chunks, width]: the prompt, or what it begins with if it changes."""
+    """float32 [1, 77 * chunks, width]: the prompt; for a changing prompt, its encoding at the first step."""
     tokens: int
-    """How many places the prompt fills, of 75 in each chunk."""
+    """The number of tokens in the prompt. Each chunk has room for 75."""
     changing: tuple[PromptPart, ...] = ()
-    """The parts that AND joins, and what each reads at which step; empty for one prompt that stays."""
+    """The parts that AND and CombinePrompts join, each with its encodings by step, and where and when it
+    acts; empty for a single prompt that stays and acts everywhere."""
     pooled: torch.Tensor | None = None
-    """float32 [1, width]: the prompt in one vector, from text encoders that make one."""
+    """float32 [1, width]: the pooled prompt, if the text encoder provides one."""
+    words: tuple[str, ...] = ()
+    """The text of each token of the first reading, in order."""
+    size: SizeHints = NO_HINTS
+    """The size conditioning of the picture, for model families that use it."""
 
     @property
     def parts(self) -> tuple[PromptPart, ...]:
-        """What pulls at the picture: one part for a prompt without AND."""
+        """The parts of the prompt; one part for a prompt that is not combined and has no AND."""
         from nodes.sd.prompts.timeline import PromptPart
 
-        return self.changing or (PromptPart((self.embeddings,)),)
+        if self.changing:
+            return self.changing
+        pooled = () if self.pooled is None else (self.pooled,)
+        return (PromptPart((self.embeddings,), pooled=pooled, size=self.size),)
+
+    def with_parts(self, parts: Iterable[PromptPart]) -> Conditioning:
+        """This conditioning with other parts."""
+        changed = tuple(parts)
+        first = changed[0]
+        pooled = first.pooled[0] if first.pooled else None
+        return replace(self, embeddings=first.encodings[0], changing=changed, pooled=pooled)
 
     def summary(self) -> str:
-        """The places used, its width, how large its rows are, and how often it changes."""
-        rows, width = self.embeddings.shape[1:]
-        told = [
-            f"{self.tokens} of {75 * (rows // 77)} tokens",
-            f"{width} wide",
+        """The shape, the mean norm of the rows, the tokens with positions, and the numbers of parts and
+        readings."""
+        rows = self.embeddings.shape[1]
+        words = [f"{number} {word.strip()}" for number, word in enumerate(self.words[:_MOST_WORDS], 1)]
+        shown = ", ".join(words) + (", …" if len(self.words) > _MOST_WORDS else "")
+        details = [
+            " x ".join(map(str, self.embeddings.shape)),
             f"norm {float(self.embeddings.norm(dim=-1).mean()):.3g}",
+            f"{self.tokens} of {75 * (rows // 77)} tokens" + (f" ({shown})" if shown else ""),
         ]
         if len(self.parts) > 1:
-            told.append(f"{len(self.parts)} parts")
+            details.append(f"{len(self.parts)} parts")
         if any(len(part.encodings) > 1 for part in self.parts):
-            told.append(f"{sum(len(part.encodings) for part in self.parts)} readings")
-        return ", ".join(told)
+            details.append(f"{sum(len(part.encodings) for part in self.parts)} readings")
+        if self.pooled is not None:
+            details.append(f"pooled vector of {self.pooled.shape[-1]}")
+        if groups := len({part.group for part in self.parts} - {0}):
+            details.append(f"{groups + 1} prompts")
+        return ", ".join(details)
 
     def pack(self) -> Packed:
-        """The embeddings as safetensors; which counts when as JSON."""
-        meta: dict[str, Json] = {"tokens": self.tokens}
+        """Pack the encodings as safetensors, and the steps at which each is used as JSON."""
+        meta: dict[str, Json] = {"tokens": self.tokens, "words": list(self.words), "summary": self.summary()}
         tensors = {"embeddings": self.embeddings}
         if self.pooled is not None:
             tensors["pooled"] = self.pooled
+        if self.size != NO_HINTS:
+            meta["size"] = size_as_json(self.size)
         if self.changing:
             meta["parts"] = [part.as_json() for part in self.changing]
             for number, part in enumerate(self.changing):
-                for reading, encoding in enumerate(part.encodings):
-                    tensors[f"{number}.{reading}"] = encoding
-            del tensors["embeddings"]  # it is the first of these
+                tensors.update(part.tensors(number))
+            del tensors["embeddings"]  # it equals the first of these
         return _tensors(self, meta, tensors)
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The conditioning that `pack` made this of."""
+        """Restore the conditioning from what `pack` returned."""
         from safetensors.torch import load
 
         from nodes.sd.prompts.timeline import PromptPart
 
         assert isinstance(meta, dict)
-        tokens, told = meta["tokens"], meta.get("parts", [])
+        tokens, plain, words = meta["tokens"], meta.get("parts", []), meta.get("words", [])
         assert isinstance(tokens, int)
-        assert isinstance(told, list)
+        assert isinstance(plain, list)
+        assert isinstance(words, list)
         tensors = load(parts["tensors"])
-        changing = tuple(PromptPart.from_json(part, number, tensors) for number, part in enumerate(told))
+        changing = tuple(PromptPart.from_json(part, number, tensors) for number, part in enumerate(plain))
         embeddings = changing[0].encodings[0] if changing else tensors["embeddings"]
-        return cls(embeddings, tokens, changing, tensors.get("pooled"))
+        size = size_from_json(meta.get("size"))
+        return cls(embeddings, tokens, changing, tensors.get("pooled"), tuple(map(str, words)), size)
 
 
 @dataclass(frozen=True, eq=False)
-class Latent(Value):
-    """Pictures as the UNet sees them, or the empty places for them."""
+class Latent(Value, family="latents", lossless=True):
+    """Latent pictures, as a UNet processes them, or an empty latent."""
 
     samples: torch.Tensor
-    """float32 [pictures, channels, height / 8, width / 8], scaled as the UNet takes them."""
+    """A torch tensor, float32 [pictures, channels, height / 8, width / 8], on any device.
+
+    Values are scaled for the UNet: about normally distributed, mostly within -4 and 4.
+    """
+    mask: torch.Tensor | None = None
+    """Where Denoise changes the pictures: float32 [1 or pictures, height, width] from 0 (keep) to 1 (change),
+    of any size; None changes them everywhere."""
+    masked: torch.Tensor | None = None
+    """For inpainting models: the pictures, encoded with grey in place of what the mask covers; of the shape
+    of `samples`."""
 
     def summary(self) -> str:
-        """How many, and how large."""
+        """The number of pictures and their size."""
         count, _, height, width = self.samples.shape
-        return f"{count} latent{'s' if count > 1 else ''}, {width} x {height}"
+        size = f"{count} latent{'s' if count > 1 else ''}, {width} x {height}"
+        return size if self.mask is None else f"{size}, masked"
 
     def pack(self) -> Packed:
-        """The samples as safetensors."""
-        return _tensors(self, None, {"samples": self.samples})
+        """The tensors as safetensors."""
+        tensors = {"samples": self.samples, "mask": self.mask, "masked": self.masked}
+        return _tensors(self, None, {name: value for name, value in tensors.items() if value is not None})
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The latent that `pack` made this of."""
+        """Restore the latent from what `pack` returned."""
         from safetensors.torch import load
 
-        return cls(load(parts["tensors"])["samples"])
+        tensors = load(parts["tensors"])
+        return cls(tensors["samples"], tensors.get("mask"), tensors.get("masked"))
 
 
 def _tensors(value: Value, meta: Json, tensors: dict[str, torch.Tensor]) -> Packed:
     from safetensors.torch import save
 
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        if plain.data_ptr() in seen:  # safetensors refuses tensors that share memory
+            plain = plain.clone()
+        seen.add(plain.data_ptr())
+        apart[name] = plain
+    data = save(apart)
     return Packed(value.wire, meta, (Part("tensors", SAFETENSORS, data),))
 
 
 @dataclass(frozen=True, eq=False)
-class Image(Value):
-    """One picture or a batch of equal size."""
+class Image(Value, family="pixels", lossless=True):
+    """One picture or a batch of pictures of equal size.
+
+    A node with a declared output of type `Image` may also return a Pillow image or an array uint8 [height,
+    width, 3].
+    """
 
     pixels: NDArray[numpy.uint8]
-    """uint8 [pictures, height, width, 3], RGB."""
+    """A read-only numpy array, uint8 [pictures, height, width, 3]: RGB from 0 (black) to 255, top row first.
+
+    For numbers from 0 to 1, use `Image((array * 255).round().astype("uint8")[None])`.
+    """
 
     def __post_init__(self) -> None:
-        """Checks the pixels, and makes them safe from writes, in a copy of their own where it must be.
+        """Check the pixels and make them read-only, in a copy if necessary.
 
         Raises:
-            TypeError: they are of another kind or shape.
+            TypeError: the array has another dtype or shape.
         """
         pixels = self.pixels
         if pixels.dtype.name != "uint8" or pixels.ndim != 4 or pixels.shape[-1] != 3 or not pixels.size:
@@ -362,8 +214,47 @@ class Image(Value):
             pixels.setflags(write=False)
             object.__setattr__(self, "pixels", pixels)
 
+    @classmethod
+    def adopt(cls, value: object) -> Self | None:
+        """Convert a Pillow image, or an array uint8 [height, width, 3] with or without a batch.
+
+        Raises:
+            TypeError: the array or tensor has another dtype or shape.
+        """
+        import numpy
+        from PIL import Image
+
+        if isinstance(value, Image.Image):
+            try:
+                return cls(numpy.array(to_rgb(value))[None])
+            except UnknownRange as error:
+                raise TypeError(f"the picture cannot be converted to an Image: {error}") from None
+        if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+            return None
+        if isinstance(value, numpy.ndarray) and value.dtype == numpy.uint8 and value.ndim in (3, 4):
+            return cls(value if value.ndim == 4 else value[None])
+        raise TypeError(
+            f"an Image holds a numpy array uint8 [pictures, height, width, 3] from 0 to 255, not"
+            f" {value.dtype} {list(value.shape)}; for numbers from 0 to 1, return"
+            ' Image((array * 255).round().astype("uint8")[None])'
+        )
+
+    def pil(self, index: int = 0) -> pillow.Image:
+        """One of the pictures as a Pillow image."""
+        from PIL import Image
+
+        return Image.fromarray(self.pixels[index])
+
+    def array(self) -> NDArray[numpy.uint8]:
+        """The pictures as a read-only array: [pictures, height, width, 3], RGB."""
+        return self.pixels
+
+    def preview(self) -> pillow.Image:
+        """The first picture."""
+        return self.pil()
+
     def summary(self) -> str:
-        """How many, and how large."""
+        """The number of pictures and their size."""
         count, height, width, _ = self.pixels.shape
         return f"{width} x {height}" + (f", {count} pictures" if count > 1 else "")
 
@@ -380,7 +271,7 @@ class Image(Value):
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The pictures that `pack` made these of."""
+        """Restore the pictures from what `pack` returned."""
         import numpy
         from PIL import Image as pillow
 

@@ -1,5 +1,50 @@
-"""Every test runs in checked mode: a node that writes into its inputs fails."""
+"""Every test runs in checked mode: a node that writes into its inputs fails.
 
+A run of all tests fails if `nodes/formats.md` has a row that no test records (`matrix.record`).
+"""
+
+import importlib.util
 import os
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests import matrix
 
 os.environ["SAFELIGHT_CHECKED"] = "1"
+
+# No test fails because the machine is busy.
+hypothesis.settings.register_profile("safelight", deadline=None)
+hypothesis.settings.load_profile("safelight")
+
+_recorded_by_workers: set[str] = set()
+"""The rows that tests in the processes of pytest-xdist recorded."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Collect the rows of a process of pytest-xdist that has ended."""
+    _recorded_by_workers.update(getattr(node, "workeroutput", {}).get("recorded", ()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Compare the page with the recorded rows, or pass the rows on to the process that does."""
+    recorded = {row.line for row in matrix.ROWS}
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["recorded"] = sorted(recorded)
+        return
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (
+        config.option.keyword or config.option.markexpr != "not slow" or config.option.collectonly
+    )
+    has_peft = importlib.util.find_spec("peft") is not None  # its tests record some rows
+    if is_whole and has_peft and not session.testsfailed:
+        uncovered = matrix.uncovered(recorded | _recorded_by_workers)
+        if uncovered:
+            print(
+                f"\n\n{matrix.PAGE.name} has rows that no test records; python -m tests.nodes.matrix",
+                *uncovered,
+                sep="\n",
+            )
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,9 +1,9 @@
-"""What was compared with what, and how far apart they came out: told by tests as they run, for a page."""
+"""Comparisons with other tools and formulas that tests record as they run; `nodes/formats.md` lists them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,26 +17,40 @@ class Row:
     case: str
     """The format or algorithm."""
     rule: str
-    """Whose rule it is held against."""
+    """The tool, paper or formula that ours is compared with."""
     result: str
     error: float | None = None
     """The largest relative difference; None where there are no numbers to compare."""
 
+    @property
+    def line(self) -> str:
+        """The row as the page has it, without the error."""
+        return _cells(self.case, self.rule, self.result)
+
 
 WRITING = "SAFELIGHT_WRITING_FORMATS"
-"""Set in the environment of tests that run in order to write the page."""
+"""An environment variable, set while tests run to write the page."""
 PAGE = Path(__file__).parents[1] / "nodes" / "formats.md"
 
+_NAMES, _RULE = "| what | rule | ours | largest error |", "| --- | --- | --- | --- |"
+
 ROWS: list[Row] = []
-"""Of the tests that ran in this process."""
+"""The comparisons of the tests that ran in this process."""
 
 
-def told(section: str, case: str, rule: str, result: str = "the same", error: float | None = None) -> None:
-    """Tell of a comparison that held; where the page is not being written, it has to say so already."""
-    ROWS.append(Row(section, case, rule, result, error))
+def record(section: str, case: str, rule: str, result: str = "the same", error: float | None = None) -> None:
+    """Record a comparison that passed. The page must list it, unless it is being written."""
+    row = Row(section, case, rule, result, error)
+    ROWS.append(row)
     if WRITING not in os.environ:
-        line = _cells(case, rule, result)
-        assert line in _page(), f"{PAGE.name} lacks {line!r}; write it anew: python -m tests.nodes.matrix"
+        lacks = f"{PAGE.name} lacks {row.line!r}; write it anew: python -m tests.nodes.matrix"
+        assert row.line in _page(), lacks
+
+
+def uncovered(recorded: Collection[str]) -> list[str]:
+    """The rows of the page that no test recorded; `recorded` has the `Row.line` of each test's comparison."""
+    rows = [line for line in _page().splitlines() if line.startswith("| ") and line not in (_NAMES, _RULE)]
+    return [row for row in rows if not row.startswith(tuple(recorded))]
 
 
 @cache
@@ -61,8 +75,8 @@ def tables(rows: Iterable[Row]) -> str:
             "",
             f"## {section}",
             "",
-            "| what | rule | ours | largest error |",
-            "| --- | --- | --- | --- |",
+            _NAMES,
+            _RULE,
         ]
         for (place, case, rule, result), error in worst.items():
             if place == section:

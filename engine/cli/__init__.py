@@ -1,4 +1,4 @@
-"""The command line: `safelight run`, `check`, `plan`, `diff`, `nodes`, `models`, `import` and others."""
+"""The command line: `safelight run`, `check`, `plan`, `diff`, `serve`, `nodes`, `models` and others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Annotated, TextIO
 
 import typer
 
-from engine.cli import cache, check, convert, diff, import_, models, nodes, plan, run, say
+from engine.cli import cache, check, convert, diff, graphs, import_, models, nodes, plan, run, say, serve
 from engine.cli.request import TAKES_GRAPH
 from engine.cli.stopping import EXIT_CODE
 from engine.errors import GraphError, Problem, SafelightError
+from engine.run.captured_stdout import AnswerLost
 
 BAD_USE = 2
 
@@ -24,6 +25,8 @@ app.command(**TAKES_GRAPH)(run.run)  # type: ignore[arg-type]
 app.command(**TAKES_GRAPH)(check.check)  # type: ignore[arg-type]
 app.command(**TAKES_GRAPH)(plan.plan)  # type: ignore[arg-type]
 app.command()(diff.diff)
+app.command()(serve.serve)
+app.command()(graphs.graphs)
 app.command()(models.models)
 app.command()(convert.convert)
 app.command(name="import")(import_.import_)
@@ -34,10 +37,12 @@ app.add_typer(cache.app, name="cache")
 @app.callback(invoke_without_command=True)
 def safelight(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; also SAFELIGHT_DEBUG=1.")] = False,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="Show the version.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", metavar="", help="Show tracebacks; also SAFELIGHT_DEBUG=1.")
+    ] = False,
 ) -> None:
-    """Safelight runs node graphs for diffusion; equal steps are computed once and kept."""
+    """Run node graphs for diffusion; every result is cached."""
     if debug:
         os.environ["SAFELIGHT_DEBUG"] = "1"
     if version:
@@ -55,12 +60,15 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command line.
 
     Args:
-        args: its words; those of this process if there are none.
+        args: the words after `safelight`; by default those of this process.
 
     Returns:
-        the exit code: 0 done, 1 failed, 2 bad use or bad graph, 130 cancelled.
+        the exit code: 0 done, 1 failed, 2 invalid usage or graph, 130 cancelled.
     """
     words = list(sys.argv[1:] if args is None else args)
+    if sys.stdout is None:
+        say.err("standard output is closed, so the answer cannot be written")
+        return 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -68,8 +76,12 @@ def main(args: Sequence[str] | None = None) -> int:
         code = _command(words)
         sys.stdout.flush()
         return code
+    except AnswerLost as lost:
+        if not isinstance(lost.cause, BrokenPipeError):  # otherwise the reader closed the pipe
+            say.err(f"the answer cannot be written: {lost.cause.strerror}")
+        return 1
     except BrokenPipeError:
-        _discard(sys.stdout)  # whoever read has had enough; Python would complain of it again at exit
+        _discard(sys.stdout)  # the reader closed the pipe; Python would report it again at exit
         return 1
     except OSError as error:
         _discard(sys.stdout)
@@ -91,10 +103,12 @@ def _command(words: list[str]) -> int:
         return _refuse(words, [Problem("bad_use", error.format_message(), hint=hint)], BAD_USE, as_json)
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_CODE
-    except BrokenPipeError:
+    except (BrokenPipeError, AnswerLost):
         raise
     except Exception as error:
-        problem = Problem("internal", f"Safelight itself failed: {error!r}", hint=_kept(error))
+        if isinstance(error, OSError):
+            sys.stdout.flush()  # if the answer cannot be written, this raises the error again
+        problem = Problem("internal", f"Safelight itself failed: {error!r}", hint=_traceback_hint(error))
         return _refuse(words, [problem], 1, as_json)
 
 
@@ -109,8 +123,8 @@ def _refuse(words: list[str], problems: Sequence[Problem], code: int, as_json: b
     return code
 
 
-def _kept(error: Exception) -> str:
-    """Write a traceback to a file, and say where it is."""
+def _traceback_hint(error: Exception) -> str:
+    """Write the traceback of an error to a file, for a hint that names the file."""
     import tempfile
     import traceback
 

@@ -1,4 +1,4 @@
-"""`safelight cache`: what the store holds on disk; showing, clearing and verifying it."""
+"""`safelight cache`: shows, clears and verifies the results on disk."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from engine.cli import request, say
 from engine.cli.request import AsJson, Home
 from engine.errors import GraphError, Problem, SafelightError
+from engine.near_names import near
 
 if TYPE_CHECKING:
     from engine.session import Session
@@ -18,25 +19,28 @@ if TYPE_CHECKING:
 _AGE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhdw]?)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-app = typer.Typer(help="Show, clear or verify the results that are kept on disk.")
+app = typer.Typer(help="Show, clear or verify the results cached on disk.")
 
 
 @app.callback(invoke_without_command=True)
 def cache(ctx: typer.Context, home: Home = None, json: AsJson = False) -> int:
-    """Show, clear or verify the results that are kept on disk."""
+    """Show, clear or verify the results cached on disk."""
     if ctx.invoked_subcommand is None:
         return show(home, json)
-    # What stands before the command holds for it too, unless it says otherwise itself.
+    # Options before the subcommand apply to it too, unless it sets them itself.
     ctx.default_map = {ctx.invoked_subcommand: {"home": home, "json": json}}
     return 0
 
 
 @app.command()
 def show(home: Home = None, json: AsJson = False) -> int:
-    """Say what is kept, by node type, and how much of what runs wanted was there."""
+    """Show the cached results by node type, and how often runs reused them."""
     with request.session(home) as session:
         disk = _disk(session)
+        before = disk.problem
         usage = disk.usage()
+        folders, in_folders = session.step_folders.usage()
+        _refuse_trouble(disk, before)
     rows = {
         name: (*usage.by_type.get(name, (0, 0)), *usage.uses.get(name, (0, 0)))
         for name in {**usage.by_type, **usage.uses}
@@ -47,13 +51,17 @@ def show(home: Home = None, json: AsJson = False) -> int:
             for name, (count, size, hits, made) in rows.items()
         }
         tree = {"folder": str(disk.folder), "bytes": usage.bytes, "budget": usage.budget, "types": types}
-        say.as_json(tree)
+        say.as_json({**tree, "steps": {"folders": folders, "bytes": in_folders}})
         return 0
     if rows:
         say.out(f"{'kept':>10}{'size':>12}{'reused':>9}  node type")
     for name, (count, size, hits, made) in rows.items():
-        say.out(f"{count:>10,}{_short(size):>12}{_share(hits, made):>9}  {say.line(name)}")
-    say.out(f"{_short(usage.bytes)} of at most {_short(usage.budget)} in {say.path(disk.folder)}")
+        say.out(f"{count:>10,}{say.size(size):>12}{_share(hits, made):>9}  {say.line(name)}")
+    if folders:
+        say.out(
+            f"{folders:,} folders of long steps, {say.size(in_folders)}: unfinished work and published files"
+        )
+    say.out(f"{say.size(usage.bytes)} of at most {say.size(usage.budget)} in {say.path(disk.folder)}")
     return 0
 
 
@@ -72,56 +80,101 @@ def clear(
             "--older",
             "--older-than",
             metavar="AGE",
-            help="Only what was not used for so long: 7d, 12h, 30m, 2w; a bare number is days.",
+            help="Only results not used for this long: 7d, 12h, 30m, 2w; a bare number is days.",
         ),
     ] = None,
     home: Home = None,
     json: AsJson = False,
 ) -> int:
-    """Forget kept results; they are made again when a graph needs them."""
+    """Delete kept results, and the unfinished work and published files of long steps.
+
+    The next run that needs a result computes it again. With --type, only results are deleted.
+    """
     if node_type is not None and of_type not in (None, node_type):
-        raise GraphError([Problem("bad_use", f"two node types are named: {node_type} and {of_type}")])
+        raise GraphError([Problem("bad_use", f"give one node type, not both {node_type} and {of_type}")])
+    requested = node_type or of_type
     seconds = None if older is None else _seconds(older)
     with request.session(home) as session:
-        count, size = _disk(session).clear(node_type or of_type, seconds)
+        disk = _disk(session)
+        if requested is not None:
+            _refuse_unknown(requested, disk, session)
+        if not disk.writable:
+            raise SafelightError(f"no result was deleted, because {disk.folder} cannot be written")
+        before = disk.problem
+        count, size = disk.clear(requested, seconds)
+        folders, in_folders = (0, 0) if requested else session.step_folders.clear(seconds)
+        _refuse_trouble(disk, before)
+    size += in_folders
     if json:
-        say.as_json({"entries": count, "bytes": size})
+        say.as_json({"entries": count, "folders": folders, "bytes": size})
     else:
-        say.out(f"{count:,} results forgotten, {_short(size)} freed")
+        more = f" and {folders:,} folders of long steps" if folders else ""
+        say.out(f"{count:,} results{more} deleted, {say.size(size)} freed")
     return 0
 
 
 @app.command()
 def verify(home: Home = None, json: AsJson = False) -> int:
-    """Read everything that is kept against its checksums; what is damaged is removed."""
+    """Verify the checksum of every cached result; damaged results are deleted."""
     with request.session(home) as session:
-        found = _disk(session).verify()
+        disk = _disk(session)
+        before = disk.problem
+        damaged = disk.verify()
+        if not damaged:
+            _refuse_trouble(disk, before)
+        fate = (
+            "deleted"
+            if disk.writable
+            else "found; they are not deleted, because the folder cannot be written"
+        )
     if json:
-        damaged = [{"key": item.key, "type": item.node_type, "what": item.what} for item in found]
-        say.as_json({"damaged": damaged})
+        rows = [{"key": item.key, "type": item.node_type, "what": item.what} for item in damaged]
+        say.as_json({"damaged": rows})
     else:
-        for item in found:
+        for item in damaged:
             say.out(say.line(f"{item.node_type or 'the index'}: {item.what}"))
-        say.out(f"{len(found):,} damaged results removed" if found else "nothing is damaged")
-    return 1 if found else 0
+        say.out(f"{len(damaged):,} damaged results {fate}" if damaged else "no result is damaged")
+    return 1 if damaged else 0
 
 
 def _disk(session: Session) -> Disk:
     disk = session.store.disk
     if disk is None:
-        raise SafelightError("nothing is kept on disk: the setting disk_budget is 0")
+        raise SafelightError("no results are cached on disk: the setting disk_budget is 0")
+    if not disk.readable:
+        raise SafelightError(disk.problem)
     return disk
 
 
-def _short(size: int) -> str:
-    for unit, of in (("GB", 1e9), ("MB", 1e6)):
-        if size >= of:
-            return f"{size / of:,.1f} {unit}"
-    return f"{size / 1e3:,.1f} kB"
+def _refuse_trouble(disk: Disk, before: str) -> None:
+    """Raise the store's new problem, if any, so that the command shows no wrong numbers.
+
+    Args:
+        disk: the store.
+        before: its problem before the command; problems of opening it are shown as warnings already.
+
+    Raises:
+        SafelightError: there is a new problem.
+    """
+    if not disk.readable or disk.problem != before:
+        raise SafelightError(disk.problem)
+
+
+def _refuse_unknown(node_type: str, disk: Disk, session: Session) -> None:
+    """Refuse a node type that is not installed and has no cached results, since it is probably mistyped.
+
+    Raises:
+        GraphError: the node type is unknown.
+    """
+    kept = disk.usage().by_type
+    known = {*(versioned.partition("@")[0] for versioned in kept), *session.registry.types}
+    if (name := node_type.partition("@")[0]) not in known:
+        hint = near(name, known) or "safelight cache lists the node types with cached results"
+        raise GraphError([Problem("unknown_type", f"there is no node type {node_type!r}", hint=hint)])
 
 
 def _share(hits: int, made: int) -> str:
-    """How much of what runs wanted was there."""
+    """The share of the requested results that were reused, as a percentage."""
     return f"{hits / (hits + made):.0%}" if hits + made else ""
 
 
@@ -129,10 +182,10 @@ def _seconds(age: str) -> float:
     """The seconds in an age such as `7d`.
 
     Raises:
-        GraphError: it is none.
+        GraphError: it is not an age.
     """
-    found = _AGE.fullmatch(age.strip())
-    if found is None:
-        hint = "write a number of days, or one with a unit: 45s, 30m, 12h, 7d, 2w"
-        raise GraphError([Problem("bad_option", f"--older {age!r} is no age", hint=hint)])
-    return float(found[1]) * _SECONDS[found[2] or "d"]
+    match = _AGE.fullmatch(age.strip())
+    if match is None:
+        hint = "write a number of days, or a number with a unit: 45s, 30m, 12h, 7d, 2w"
+        raise GraphError([Problem("bad_option", f"--older: {age!r} is not an age", hint=hint)])
+    return float(match[1]) * _SECONDS[match[2] or "d"]

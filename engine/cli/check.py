@@ -1,15 +1,14 @@
-"""`safelight check`: everything that is wrong with a graph, at once."""
+"""`safelight check`: checks a graph and lists every problem."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from engine.cli import request, say
-from engine.cli.request import AsJson, GraphPath, Help, Home, Sets, Sweeps
+from engine.cli import graph_file, request, say
+from engine.cli.request import AsJson, GraphPath, Help, Home, Off, Sets, Sweeps
 from engine.errors import GraphError, Problem
 
 if TYPE_CHECKING:
@@ -22,27 +21,26 @@ def check(
     graph: GraphPath = None,
     sets: Sets = None,
     sweeps: Sweeps = None,
+    off: Off = None,
     home: Home = None,
     json: AsJson = False,
     help: Help = False,
 ) -> int:
-    """Say everything that is wrong with a graph, missing files included; nothing is run."""
-    asked = request.asked(ctx, graph, sets, sweeps, help)
-    if asked is None:
+    """Check a graph and list every problem, missing files included; nothing is run."""
+    arguments = request.arguments(ctx, graph, sets, sweeps, off, home, help)
+    if arguments is None:
         return 0
     with request.session(home) as session:
         problems: list[Problem] = list(session.registry.problems)
-        from engine.check import unreadable
+        from engine.plan.fingerprints import unreadable_files
 
         try:
-            document, values = asked.read(session)
+            document, values = arguments.read(session)
             checked = session.check(document, values)
-            # A graph that asks for a value is sound: whoever runs it gives one.
-            problems += [
-                replace(problem, severity="warning") if problem.code == "missing_value" else problem
-                for problem in checked.problems
-            ]
-            problems += unreadable(checked, _files(session, asked.path))
+            problems += checked.problems
+            files = _files(session, arguments.path)
+            problems += unreadable_files(checked, files)
+            problems += session.advice(checked, files)
         except GraphError as error:
             problems += error.problems
     ok = all(problem.severity != "error" for problem in problems)
@@ -51,12 +49,15 @@ def check(
     else:
         say.problems(problems)
         if ok:
-            say.out(f"{asked.path}: {len(document.nodes):,} nodes, nothing wrong")
+            plural = "s" * (len(problems) != 1)
+            warnings = f", {len(problems):,} warning{plural}" if problems else ""
+            path = say.path(graph_file.shown(arguments.path))
+            say.out(f"{path}: {len(document.nodes):,} nodes, no errors{warnings}")
     return 0 if ok else 2
 
 
 def _files(session: Session, graph: Path) -> Files:
-    """What the nodes of a graph are shown; a home that was never used is left without a store."""
+    """The folders of files; in a home without a store, digests are not saved, so that no store is created."""
     from engine.digests import FileDigests
     from engine.files import Files
 

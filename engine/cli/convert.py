@@ -1,4 +1,4 @@
-"""`safelight convert`: an embedding, a LoRA or a checkpoint of any format as a safetensors file."""
+"""`safelight convert`: converts an embedding, a LoRA or a checkpoint into a safetensors file."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ def convert(
         Path, typer.Argument(metavar="FILE", help="A .pt, .bin, .ckpt or other file, or a picture.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="The new file, NAME.safetensors.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace an existing file.")
+    ] = False,
     json: AsJson = False,
 ) -> int:
-    """Write what a file of tensors holds as safetensors; nothing in the file is ever run."""
-    from engine.model_files import offered
+    """Convert a model file into safetensors; code inside a pickle is never run."""
+    from engine.packs.model_files import converted
 
     if out.suffix.lower() != _SUFFIX:
-        raise _refused("bad_use", f"{out} does not end with {_SUFFIX}", "name the new file so")
-    packs = offered()
-    if not packs:
-        raise _refused("no_pack", "no installed pack converts files", None)
+        raise _refused("bad_use", f"{out} does not end with {_SUFFIX}", f"write NAME{_SUFFIX}")
     try:
-        conversion = packs[0].converted(file)
+        conversion = converted(file)
         _write(out, conversion.pieces, overwrite)
     except NodeError as error:
         raise _refused(error.code, error.message, error.hint) from None
     except FileExistsError:
         raise _refused(
-            "file_exists", f"{out} is there already", "give another name, or --overwrite"
+            "file_exists", f"{out} exists already", "choose another name, or add --overwrite"
         ) from None
     except OSError as error:
         raise _refused("unwritable", f"{out} cannot be written: {error.strerror or error}", None) from None
@@ -49,17 +48,17 @@ def convert(
         answer = {"file": str(out), "kind": conversion.kind, "tensors": conversion.tensors}
         say.as_json({**answer, "left_out": conversion.left_out, "bytes": out.stat().st_size})
     else:
-        left = f"; {conversion.left_out:,} left out that are no weights" if conversion.left_out else ""
+        left = f"; {conversion.left_out:,} left out that are not weights" if conversion.left_out else ""
         say.out(f"{say.path(out)}: {conversion.kind}, {conversion.tensors:,} tensors{left}")
     return 0
 
 
 def _write(out: Path, pieces: Iterator[bytes], overwrite: bool) -> None:
-    """Write piece by piece under another name, then give it its own: it is whole or not there.
+    """Write a file under a temporary name, then rename it, so that it is never seen half-written.
 
     Raises:
-        FileExistsError: there is such a file, and it is not to be replaced.
-        OSError: it cannot be written.
+        FileExistsError: the file exists, and `overwrite` is False.
+        OSError: the file cannot be written.
     """
     if not overwrite and out.exists():
         raise FileExistsError
@@ -73,7 +72,7 @@ def _write(out: Path, pieces: Iterator[bytes], overwrite: bool) -> None:
         if overwrite:
             draft.replace(out)
         else:
-            os.link(draft, out)  # unlike a rename, this never replaces a file
+            os.link(draft, out)  # unlike a rename, a link never replaces a file
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`safelight diff`: what makes one graph another."""
+"""`safelight diff`: shows how two graphs differ."""
 
 from __future__ import annotations
 
@@ -8,25 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli import say
-from engine.cli.request import AsJson
+from engine.cli import graph_file, say
+from engine.cli.request import AsJson, Home
 
 if TYPE_CHECKING:
-    from engine.diff import Change
+    from engine.explain.diff import Change
 
 DIFFERENT = 1
 
-Older = Annotated[Path, typer.Argument(metavar="A", help="A graph: its JSON file, or a picture that has it.")]
-Newer = Annotated[Path, typer.Argument(metavar="B", help="Another one.")]
-Everything = Annotated[bool, typer.Option("--all", help="Compare titles, docs and the layout, too.")]
+Older = Annotated[
+    Path, typer.Argument(metavar="A", help="A graph: its name, its JSON file, or a picture that carries it.")
+]
+Newer = Annotated[Path, typer.Argument(metavar="B", help="The graph to compare it with.")]
+Everything = Annotated[
+    bool, typer.Option("--all", metavar="", help="Compare titles, docs and the layout, too.")
+]
 
 
-def diff(older: Older, newer: Newer, everything: Everything = False, json: AsJson = False) -> int:
-    """Say how graph B differs from graph A. Exit code 0: they are equal, 1: they differ, 2: bad graph."""
-    from engine import source
-    from engine.diff import diff as compare
+def diff(
+    older: Older, newer: Newer, everything: Everything = False, home: Home = None, json: AsJson = False
+) -> int:
+    """Show how graph B differs from graph A. Exit code 0: they are equal, 1: they differ, 2: a bad graph."""
+    from engine.explain.diff import diff as compare
+    from engine.sources import source
 
-    changes = compare(source.load(older), source.load(newer), everything=everything)
+    before, after = (source.load(graph_file.found(graph, home)) for graph in (older, newer))
+    changes = compare(before, after, everything=everything)
     if json:
         say.as_json({"equal": not changes, "changes": [change.as_json() for change in changes]})
     elif changes:

@@ -1,9 +1,8 @@
-"""Who follows a run if somebody asks: `--trace`, `--events`, and OpenTelemetry by its environment."""
+"""Records a run: `--trace`, `--events`, and OpenTelemetry if its environment variables request it."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,75 +17,80 @@ from engine.paths import expanded
 
 if TYPE_CHECKING:
     from engine.events import Emit, Event
+    from engine.observe.watch import Watch
     from engine.session import Session
-    from engine.watch import Watch
 
 TraceFile = Annotated[
     Path | None,
     typer.Option(
         "--trace",
         metavar="FILE",
-        help="Write who worked when, what was waited for, and the memory of each step; ui.perfetto.dev "
-        "opens it.",
+        help="Write a timeline of the run, with waits and the memory of each step, for ui.perfetto.dev.",
     ),
 ]
 EventsFile = Annotated[
     Path | None,
     typer.Option(
-        "--events", metavar="FILE", help="Write each event as a line of JSON as it happens; - is stdout."
+        "--events",
+        metavar="FILE",
+        help="Write each event as a line of JSON when it happens; - writes to stdout.",
     ),
 ]
 
-_ASKS = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_REQUESTS = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 @contextmanager
 def following(session: Session, trace: Path | None) -> Iterator[Watch]:
-    """What watches the run for `--trace` and OpenTelemetry, if somebody asked.
+    """The watch of a run, with a trace and OpenTelemetry if they are requested.
 
     Raises:
         GraphError: the trace cannot be written.
     """
-    from engine.watch import Watch
+    from engine.observe.watch import Watch
 
-    telling = wants_telemetry(os.environ)
-    if trace is None and not telling:
+    exporting = wants_telemetry(os.environ)
+    if trace is None and not exporting:
         yield Watch()
         return
-    from engine.lifecycles.measured import Measured
+    from engine.observe.measured import Measured
 
     measured = Measured(session.device)
     with Watch(measured) as watch:
         if trace is not None:
-            from engine.trace import Trace
+            from engine.observe.trace import Trace
 
-            _spare("--trace", expanded(trace), b"[")
+            _refuse_other_file("--trace", expanded(trace), b"[")
             try:
                 watch.add(Trace(expanded(trace), session.device, measured, say.warn))
             except OSError as error:
                 raise _unwritable("--trace", trace, error) from None
-        if telling:
+        if exporting:
             try:
-                from engine.telemetry import telemetry
+                from engine.observe.telemetry import telemetry
             except ImportError:
                 say.warn("OpenTelemetry is not installed · hint: pip install 'safelight[observe]'")
             else:
-                if (told := telemetry(measured, os.environ, say.warn)) is not None:
-                    watch.add(told)
+                if (exporter := telemetry(measured, os.environ, say.warn)) is not None:
+                    watch.add(exporter)
         yield watch
 
 
 def wants_telemetry(environment: Mapping[str, str]) -> bool:
-    """Whether the environment asks for OpenTelemetry, in its own variables."""
+    """Whether the environment variables of OpenTelemetry request traces."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    asked = [environment.get(name, "") for name in _ASKS]
-    return any(asked) and asked[0] != "none"
+    requests = [environment.get(name, "") for name in _REQUESTS]
+    return any(requests) and requests[0] != "none"
 
 
 @contextmanager
-def events_to(path: Path | None) -> Iterator[Emit | None]:
-    """What writes `--events`; None if nobody asked.
+def events_to(path: Path | None, stdout: TextIO) -> Iterator[Emit | None]:
+    """The writer of `--events`; None without the option.
+
+    Args:
+        path: the file; `-` for standard output.
+        stdout: standard output.
 
     Raises:
         GraphError: the file cannot be written.
@@ -94,9 +98,9 @@ def events_to(path: Path | None) -> Iterator[Emit | None]:
     if path is None:
         yield None
     elif str(path) == "-":
-        yield _Lines(sys.stdout, "standard output")
+        yield _Lines(stdout, "standard output")
     else:
-        _spare("--events", expanded(path), b'{"t":')
+        _refuse_other_file("--events", expanded(path), b'{"t":')
         try:
             file = expanded(path).open("w", encoding="ascii")
         except OSError as error:
@@ -104,15 +108,15 @@ def events_to(path: Path | None) -> Iterator[Emit | None]:
         try:
             yield _Lines(file, str(path))
         finally:
-            with suppress(OSError):  # said already, when it happened
+            with suppress(OSError):  # a failed write has been reported already
                 file.close()
 
 
 class _Lines:
-    """A line for each event, at once; a file that takes no more is said once, and the run goes on."""
+    """Writes each event as a line immediately. After a failed write it warns once, and the run continues."""
 
     def __init__(self, file: TextIO, name: str) -> None:
-        from engine.event_line import event_line
+        from engine.observe.event_line import event_line
 
         self._line = event_line
         self._file: TextIO | None = file
@@ -131,21 +135,21 @@ class _Lines:
 
 
 def together(*listeners: Emit | None) -> Emit:
-    """Tells every one of some listeners."""
-    there: list[Callable[[Event], None]] = [listener for listener in listeners if listener is not None]
+    """A listener that passes each event to several listeners."""
+    present: list[Callable[[Event], None]] = [listener for listener in listeners if listener is not None]
 
-    def tell(event: Event) -> None:
-        for listener in there:
+    def emit(event: Event) -> None:
+        for listener in present:
             listener(event)
 
-    return tell if len(there) > 1 else there[0]
+    return emit if len(present) > 1 else present[0]
 
 
-def _spare(option: str, path: Path, head: bytes) -> None:
-    """Replace nothing but what an earlier run wrote: a slip of the pen must not cost somebody a graph.
+def _refuse_other_file(option: str, path: Path, head: bytes) -> None:
+    """Refuse to replace a file that is not an earlier recording, such as a graph named by mistake.
 
     Raises:
-        GraphError: a file lies there that begins otherwise.
+        GraphError: the file exists and begins with other bytes.
     """
     if not path.is_file():
         return
@@ -155,7 +159,7 @@ def _spare(option: str, path: Path, head: bytes) -> None:
     except OSError as error:
         raise _unwritable(option, path, error) from None
     if begins not in (b"", head):
-        message = f"{option}: {path} is another kind of file, which would be lost"
+        message = f"{option}: {path} exists and is another kind of file"
         raise GraphError([Problem("unwritable", message, hint="name another file")])
 
 

@@ -1,8 +1,7 @@
-"""`safelight import`: the picture or workflow of another program as a graph of ours."""
+"""`safelight import`: converts the picture or workflow of another program into a graph."""
 
 from __future__ import annotations
 
-import sys
 from json import loads
 from pathlib import Path
 from typing import Annotated
@@ -16,21 +15,29 @@ from engine.errors import GraphError, Problem
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A picture of A1111, ComfyUI …, its text, or a workflow.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A picture of A1111, ComfyUI or others, its text, or a workflow."
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="OUT", help="The graph's file; else it is printed.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="OUT", help="Write the graph to this file instead of printing it."
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace an existing file.")
+    ] = False,
     home: Home = None,
     json: AsJson = False,
 ) -> int:
-    """Make a graph of what another program wrote, and say what was left out."""
-    from engine import graph as documents
+    """Convert a picture or workflow of another program into a graph, and list what was left out."""
+    from engine.document import writer
 
     with request.session(home) as session:
         imported = session.read(file)
-    document = documents.dump(imported.graph)
+    document = writer.dump(imported.graph)
     if out is not None:
         _write(out, document.encode(), overwrite)
     if json:
@@ -41,7 +48,8 @@ def import_(
     say.problems(imported.problems)
     if out is None:
         say.err(imported.summary)
-        print(say.plain(document) if sys.stdout.isatty() else document, end="")
+        stdout = say.stdout()
+        print(say.plain(document) if stdout.isatty() else document, end="", file=stdout)
     else:
         say.out(f"{say.path(out)}: {imported.summary}")
     return 0
@@ -56,8 +64,8 @@ def _write(out: Path, data: bytes, overwrite: bool) -> None:
         else:
             whole_file.put(data, [out])
     except FileExistsError:
-        hint = "give another name, or --overwrite"
-        raise GraphError([Problem("file_exists", f"{out} is there already", hint=hint)]) from None
+        hint = "choose another name, or add --overwrite"
+        raise GraphError([Problem("file_exists", f"{out} exists already", hint=hint)]) from None
     except OSError as error:
         message = f"{out} cannot be written: {error.strerror or error}"
         raise GraphError([Problem("unwritable", message)]) from None

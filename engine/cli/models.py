@@ -1,4 +1,4 @@
-"""`safelight models`: the files of models in the home and the further folders, and what is wrong with any."""
+"""`safelight models`: lists model files, with their triggers and problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.cli.request import AsJson, Home
 from engine.errors import GraphError, NodeError, Problem
 
 if TYPE_CHECKING:
-    from engine.model_files import ModelFile
+    from engine.packs.model_files import ModelFile
 
 _TRIGGERS = 3
 
@@ -21,24 +21,27 @@ _TRIGGERS = 3
 def models(
     kind: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="embedding, lora, checkpoint, vae or hypernetwork; all without."),
+        typer.Option(
+            metavar="KIND",
+            help="Only files of one kind, such as embedding, lora, checkpoint, unet or vae.",
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Say which embeddings are of another width than this model reads."),
+        typer.Option(metavar="NAME", help="Mark the embeddings that do not fit this model."),
     ] = None,
     home: Home = None,
     json: AsJson = False,
 ) -> int:
-    """List the files of models, with their triggers, and what is wrong with any of them."""
-    from engine.model_files import offered
+    """List model files, with their triggers, tags, sizes and problems."""
+    from engine.packs.model_files import listed
 
     with request.session(home) as session:
-        # Facts of files are kept in the store; in a home that was never used there is none to keep them in.
+        # Facts about files are kept in the store, which a new home does not have yet.
         with suppress(OSError):
             session.settings.store_folder.mkdir(parents=True, exist_ok=True)
         try:
-            rows = [row for pack in offered() for row in pack.listed(session.files, kind, model)]
+            rows = listed(session.files, kind, model)
         except NodeError as error:
             raise GraphError([Problem(error.code, error.message, hint=error.hint)]) from None
     if json:
@@ -49,27 +52,22 @@ def models(
 
 
 def _list(rows: list[ModelFile], home: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from engine.cli.tables import show
+
     if not rows:
-        say.out(f"there are no models in {home / 'models'} and the further folders of the settings")
+        say.out(f"there are no model files in {home / 'models'} and the folders that the settings name")
         return
-    table = Table("file", "kind", "for", "in prompts", "size", "problem", box=None, pad_edge=False)
+    table = Table("file", "kind", "for", "in prompts", "size", "vectors", "problem", box=None, pad_edge=False)
+    table.columns[0].overflow = "fold"  # a name is never cut, since graphs and prompts need the full name
     for row in rows:
-        shown = ", ".join(row.triggers[:_TRIGGERS]) + (" …" if len(row.triggers) > _TRIGGERS else "")
-        size = f"{row.vectors} of {row.width}" if row.vectors else _bytes(row.bytes)
-        cells = (row.kind, row.base or "", shown, size, row.problem["message"] if row.problem else "")
+        triggers = (*((row.tag,) if row.tag else ()), *row.triggers)
+        shown = ", ".join(triggers[:_TRIGGERS]) + (" …" if len(triggers) > _TRIGGERS else "")
+        size = "" if row.bytes is None else say.size(row.bytes)
+        vectors = f"{row.vectors} of {row.width}" if row.vectors else ""
+        problem = row.problem["message"] if row.problem else ""
+        cells = (row.kind, row.base or "", shown, size, vectors, problem)
         table.add_row(Text(say.line(row.file), style="cyan"), *(Text(say.line(cell)) for cell in cells))
-    Console().print(table)
-
-
-def _bytes(count: int | None) -> str:
-    if count is None:
-        return ""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count //= 1000
-    return f"{count:,} GB"
+    show(table)

@@ -1,4 +1,4 @@
-"""`safelight nodes new`: the beginning of a pack, as a file in the home or as a package to publish."""
+"""`safelight nodes new`: creates a node and its test, as files in the home or as a package to publish."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.cli import request, say
 from engine.cli.request import AsJson, Home
 from engine.errors import GraphError, Problem, SafelightError
 
-NODE = '''"""{title}: write here what this pack is for."""
+NODE = '''"""{title}: describe the purpose of this pack here."""
 
 from typing import Annotated
 
@@ -25,23 +25,23 @@ from engine.widgets import Range
 
 
 class {name}(Node, category="my nodes"):
-    """Say in one line what it does; this is its tooltip."""
+    """Describe the node in one line; the line is its tooltip."""
 
-    # Fields are the inputs. The type decides what a person sees: a number field, a text field, a socket.
+    # Fields are the inputs. The type picks the control: a number field, a text field, a socket.
     text: str = "light"
-    """What to repeat. The text under a field is its help."""
+    """The word to repeat. The text under a field is its help."""
     times: Annotated[int, Range(1, 100)] = 3
-    """More takes longer."""
+    """How often to repeat it; more takes longer."""
 
-    # The return annotation is the output. Results are kept: equal inputs are computed once.
+    # The return annotation is the output. Results are cached: equal inputs are computed once.
     def run(self, ctx: Context) -> str:
         words = []
-        for _ in ctx.track(self.times):  # shows progress, and lets a person cancel
+        for _ in ctx.track(self.times):  # shows progress and allows cancelling
             words.append(self.text)
         return " ".join(words)
 '''
 
-TEST = '''"""What {name} promises; run it with pytest."""
+TEST = '''"""Tests of {name}; run them with pytest."""
 
 from pathlib import Path
 
@@ -108,21 +108,20 @@ $ safelight nodes {name}
 $ pytest
 ```
 
-Raise a node's `version` when equal inputs give another result: what was kept is then made again.
+Raise a node's `version` when equal inputs give another result: cached results are then computed again.
 """
 
 
 def new(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="What the node is called, such as SharpenEdges.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the node, such as SharpenEdges.")],
     home: Home = None,
     pack: Annotated[
-        bool, typer.Option("--pack", help="Make a package to publish, in a folder here, instead.")
+        bool,
+        typer.Option("--pack", metavar="", help="Create a package to publish in the current folder instead."),
     ] = False,
     json: AsJson = False,
 ) -> int:
-    """Write the beginning of a node of your own, and a test for it."""
+    """Create a node of your own, and a test for it."""
     words = _words(name)
     with request.session(home) as session:
         node = _free("".join(f"{word[0].upper()}{word[1:]}" for word in words), session.registry.types)
@@ -132,10 +131,8 @@ def new(
     filled = {"name": node, "module": module, "project": project, "title": " ".join(words).capitalize()}
     files = _package(Path(project), filled) if pack else _file(nodes, filled)
     if taken := [path for path in files if path.exists()]:
-        hint = "take another name, or move it away"
-        raise GraphError(
-            [Problem("exists", f"{say.path(path)} is there already", hint=hint) for path in taken]
-        )
+        hint = "choose another name, or move the file"
+        raise GraphError([Problem("exists", f"{say.path(path)} exists already", hint=hint) for path in taken])
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +145,8 @@ def new(
     for path in files:
         say.out(say.path(path))
     if pack:
-        say.err(f"install it with: pip install -e {project}")
-    say.err(f"see it with: safelight nodes {node}{f' --home {home}' if home else ''}")
+        say.err(f"install the package: pip install -e {project}")
+    say.err(f"show the node: safelight nodes {node}{f' --home {home}' if home else ''}")
     return 0
 
 
@@ -180,11 +177,11 @@ def _package(folder: Path, filled: Mapping[str, str]) -> dict[Path, str]:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name, however they are put together: SharpenEdges, sharpen_edges, sharpen-edges."""
+    """The words of a name in any spelling: SharpenEdges, sharpen_edges or sharpen-edges."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]", name)
     fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]{0,59}", name)
     if not fits or not words or keyword.iskeyword("_".join(words).lower()):
-        message = f"{name!r} cannot name a node"
+        message = f"{name!r} cannot be the name of a node"
         hint = "use letters from a to z and digits, such as SharpenEdges"
         raise GraphError([Problem("bad_name", message, hint=hint)])
     return words
@@ -193,6 +190,6 @@ def _words(name: str) -> list[str]:
 def _free(node: str, types: Mapping[str, object]) -> str:
     if node in types:
         raise GraphError(
-            [Problem("name_taken", f"there is a node type {node} already", hint="take another name")]
+            [Problem("name_taken", f"a node type {node} exists already", hint="choose another name")]
         )
     return node

@@ -1,4 +1,4 @@
-"""`safelight plan`: what a run would do, step by step, and why."""
+"""`safelight plan`: shows which steps a run would compute or reuse, and why."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli import request, say
-from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Sweeps, Targets
+from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Off, Sets, Sweeps, Targets
 
 if TYPE_CHECKING:
-    from engine.step import Step
+    from engine.explain.reasons import Reasons
+    from engine.plan.step import Step
 
-STYLES = {"run": "bold", "reuse": "cyan", "share": "cyan", "unneeded": "dim"}
+STYLES = {"run": "bold", "reuse": "cyan", "share": "cyan", "unneeded": "dim", "may_run": ""}
 
 
 def plan(
@@ -20,55 +21,70 @@ def plan(
     graph: GraphPath = None,
     sets: Sets = None,
     sweeps: Sweeps = None,
+    off: Off = None,
     to: Targets = None,
     home: Home = None,
     device: Device = None,
     json: AsJson = False,
-    every: Annotated[bool, typer.Option("--all", help="Give every element of a list a row.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", metavar="", help="Show a row for every element of a list.")
+    ] = False,
     help: Help = False,
 ) -> int:
-    """Say which steps a run would compute, which it has already, and why; nothing is run."""
-    asked = request.asked(ctx, graph, sets, sweeps, help)
-    if asked is None:
+    """Show which steps a run would compute, which it would reuse, and why; nothing is run."""
+    arguments = request.arguments(ctx, graph, sets, sweeps, off, home, help)
+    if arguments is None:
         return 0
     with request.session(home, device) as session:
-        document, values = asked.found(session)
-        planned = session.plan(document, values, to or (), name=asked.name)
+        document, values = arguments.read(session)
+        planned = session.plan(document, values, to or (), name=arguments.name)
+        reasons = session.reasons(planned)
+        say.problems(session.advice(planned.checked))
     if json:
         steps = [
             {
                 "node": step.id,
                 "type": step.bound.type.id,
                 "action": step.action,
-                "reason": step.reason,
+                "reason": reasons.why(step),
                 "key": step.key,
             }
             for step in planned.steps.values()
         ]
-        say.as_json({"steps": steps, "targets": list(planned.targets), "to_run": len(planned.to_run)})
+        say.as_json(
+            {
+                "steps": steps,
+                "targets": list(planned.targets),
+                "to_run": len(planned.to_run),
+                "may_run": len(planned.may_run),
+            }
+        )
         return 0
 
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from engine.step import Gather
+    from engine.cli.tables import show
+    from engine.plan.step import Gather
 
     table = Table("node", "type", "action", "why", box=SIMPLE, pad_edge=False)
     count = 0
     for step in planned.steps.values():
         count += not isinstance(step, Gather)
         if every or "[" not in step.id:
-            type_id, why = Text(say.line(step.bound.type.id)), Text(say.line(_why(step)))
-            table.add_row(step.id, type_id, Text(step.action, style=STYLES[step.action]), why)
-    console = Console()
-    console.print(table)
-    console.print(Text(f"{len(planned.to_run):,} of {count:,} steps would run"))
+            type_id, why = Text(say.line(step.bound.type.id)), Text(say.line(_why(step, reasons)))
+            table.add_row(
+                step.id, type_id, Text(step.action.replace("_", " "), style=STYLES[step.action]), why
+            )
+    more = f", and {len(planned.may_run):,} more may run" if planned.may_run else ""
+    show(table, Text(f"{len(planned.to_run):,} of {count:,} steps would run{more}"))
     return 0
 
 
-def _why(step: Step) -> str:
-    """Why a step runs or not; of a node that goes through lists, why its first element does that runs."""
-    first = next((one for one in step.elements() if one.action == "run"), step)
-    return step.reason if first is step else f"{step.reason}; {first.reason}"
+def _why(step: Step, reasons: Reasons) -> str:
+    """The reason a step runs or does not; for a node that runs over a list, also that of its first running
+    element."""
+    first = next((element for element in step.elements() if element.action == "run"), step)
+    why = reasons.why(step)
+    return why if first is step else f"{why}; {reasons.why(first)}"

@@ -1,4 +1,4 @@
-"""How a run looks while it runs: bars on a terminal, a few plain lines elsewhere; always on stderr."""
+"""Shows the progress of a run on stderr: bars on a terminal, a few plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,29 +12,39 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from engine.cli import say
-from engine.events import Done, Event, Failed, Grown, Planned, Progress, Skipped, Started, Warned
-from engine.step import Gather, Step
+from engine.events import (
+    Done,
+    Event,
+    Failed,
+    Planned,
+    PlannedStep,
+    Progress,
+    Skipped,
+    Started,
+    StepsAdded,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 LINE_SECONDS = 5.0
-"""How often it is told, where there is no terminal, how far a step has come."""
+"""The seconds between two progress lines of a run if stderr is not a terminal."""
 
 MOST_LINES = 100
-"""Of more steps than this, not each gets its lines."""
+"""A run with more steps shows a count instead of a line for each step."""
 
 
 class View(AbstractContextManager["View"], Protocol):
-    """Shows events while it is entered."""
+    """A context manager that shows the events of a run."""
 
     def __call__(self, event: Event) -> None:
-        """Take in one event; called from any thread, one at a time."""
+        """Show one event; called from any thread, by one thread at a time."""
         ...
 
 
 def view(quiet: bool) -> View:
-    """The view that fits where stderr leads."""
+    """The view for this stderr: bars, lines, or warnings only."""
     if quiet:
         return Silent()
     return Bars() if sys.stderr.isatty() else Lines()
@@ -45,7 +55,7 @@ def _warning(event: Warned) -> str:
 
 
 class Silent:
-    """Says nothing but warnings."""
+    """Shows warnings only."""
 
     def __enter__(self) -> Self:
         return self
@@ -56,93 +66,101 @@ class Silent:
         return None
 
     def __call__(self, event: Event) -> None:
-        """Pass warnings on."""
+        """Print the event if it is a warning."""
         if isinstance(event, Warned):
             say.warn(_warning(event))
 
 
 @dataclass
 class Tally:
-    """How many steps there are to do, and how many of them are over."""
+    """The number of steps to run and of finished ones."""
 
     total: int = 0
-    over: int = 0
+    ended: int = 0
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return _count(self.over, self.total)
+        return _count(self.ended, self.total)
 
 
 class Tallies:
-    """How far a run is, and each of its nodes that go through lists."""
+    """The tallies of a run and of each node that runs over a list."""
 
     def __init__(self) -> None:
         self.run = Tally()
-        self._ahead: set[str] = set()
+        self._waiting: set[str] = set()
         self._nodes: dict[str, Tally] = {}
 
-    def expect(self, steps: Iterable[Step], node: str = "") -> None:
-        """Count the steps that are to run.
+    def expect(self, steps: Iterable[PlannedStep], node: str = "") -> None:
+        """Count the steps that must run.
 
         Args:
-            steps: all that are known.
-            node: what has brought them; its own elements are to run unless they are there, whatever the plan
-                says, which did not know of them.
+            steps: new steps.
+            node: the node that added them during the run; its steps marked as unneeded run too.
         """
         for step in steps:
-            runs = step.action == "run" or (step.action == "unneeded" and step.id.startswith(f"{node}["))
-            if runs and not isinstance(step, Gather):
+            runs = step.action == "run" or (
+                node and step.action == "unneeded" and step.id.startswith(f"{node}[")
+            )
+            if runs and not step.is_list:
                 self.run.total += 1
-                self._ahead.add(step.id)
+                self._waiting.add(step.id)
                 if "[" in step.id:
                     self._nodes.setdefault(whole(step.id), Tally()).total += 1
 
+    def start(self, node: str) -> None:
+        """Count a starting step as one to run, if the plan did not know that it would run."""
+        if node not in self._waiting:
+            self.run.total += 1
+            self._waiting.add(node)
+
     def of(self, node: str) -> Tally | None:
-        """That of the node that a step is an element of, if it is one of several."""
+        """The tally of the node of an element; None if the node does not run over a list."""
         tally = self._nodes.get(whole(node)) if "[" in node else None
         return tally if tally is not None and tally.total > 1 else None
 
     def end(self, node: str, seconds: float = 0.0) -> None:
-        """Say that a step is over; of others than those that were to run, it does not matter."""
-        if node not in self._ahead:
+        """Count a step as finished, if it was counted as one to run."""
+        if node not in self._waiting:
             return
-        self._ahead.remove(node)
-        self.run.over += 1
+        self._waiting.remove(node)
+        self.run.ended += 1
         if "[" in node and (tally := self._nodes.get(whole(node))) is not None:
-            tally.over += 1
+            tally.ended += 1
             tally.seconds += seconds
 
 
 def whole(node: str) -> str:
-    """The node that a step is an element of: `denoise` for `denoise[2]`."""
+    """The id of an element's node: `denoise` for `denoise[2]`."""
     return re.sub(r"\[\d+\]", "", node)
 
 
 class Lines(Silent):
-    """A line when a step begins, when it ends, and now and then between; of very many steps, only a count.
+    """Prints a line when a step begins, when it ends, and every few seconds between.
 
-    The elements of a node that goes through lists are counted, too, and have no lines of their own.
+    For a run of many steps, and for the elements of a node that runs over a list, it prints counts.
     """
 
     def __init__(self) -> None:
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
         self._tallies = Tallies()
-        self._begun: set[str] = set()
+        self._started: set[str] = set()
 
     def __call__(self, event: Event) -> None:
-        """Say the event, if it is worth a line."""
+        """Print a line for the event if one is due."""
         match event:
-            case Planned(plan):
-                self._tallies.expect(plan.to_run)
-            case Grown(node, steps):
+            case Planned(steps=steps):
+                self._tallies.expect(steps)
+            case StepsAdded(node, steps):
                 self._tallies.expect(steps, node)
             case Started(node):
-                self._began(node)
+                self._tallies.start(node)
+                self._begin(node)
             case Progress(node, value, total, rate) if self._due():
                 say.err(f"{node}: {_count(value, total)} {_rate(rate)}".rstrip())
             case Done(node, seconds):
                 self._tallies.end(node, seconds)
-                self._ended(node, seconds, computed=event.cache == "none")
+                self._end(node, seconds, computed=event.cache == "none")
             case Failed(node, seconds):
                 self._tallies.end(node, seconds)
                 say.err(f"{node}: failed after {seconds:.2f} s")
@@ -151,40 +169,40 @@ class Lines(Silent):
             case _:
                 super().__call__(event)
 
-    def _began(self, node: str) -> None:
+    def _begin(self, node: str) -> None:
         tally = self._tallies.of(node)
         if self._tallies.run.total > MOST_LINES and tally is None:
             return
         if tally is None:
             say.err(f"{node} ...")
-        elif whole(node) not in self._begun:
-            self._begun.add(whole(node))
+        elif whole(node) not in self._started:
+            self._started.add(whole(node))
             say.err(f"{whole(node)}: {tally.total:,} elements ...")
 
-    def _ended(self, node: str, seconds: float, computed: bool) -> None:
+    def _end(self, node: str, seconds: float, computed: bool) -> None:
         tally, run = self._tallies.of(node), self._tallies.run
         if tally is not None:
-            if tally.over == tally.total:
+            if tally.ended == tally.total:
                 say.err(f"{whole(node)}: {tally.total:,} elements done in {tally.seconds:.2f} s")
             elif self._due():
-                say.err(f"{whole(node)}: {tally.over:,} of {tally.total:,} elements")
+                say.err(f"{whole(node)}: {tally.ended:,} of {tally.total:,} elements")
         elif run.total <= MOST_LINES and computed:
             say.err(f"{node}: done in {seconds:.2f} s")
         elif run.total > MOST_LINES and self._due():
-            say.err(f"{run.over:,} of {run.total:,} steps")
+            say.err(f"{run.ended:,} of {run.total:,} steps")
 
     def _due(self) -> bool:
         now = time.monotonic()
-        due = now - self._told >= LINE_SECONDS
+        due = now - self._last_line >= LINE_SECONDS
         if due:
-            self._told = now
+            self._last_line = now
         return due
 
 
 class Bars(Silent):
-    """A bar for the run, named by the step that began last, and one for each step that says how far it is.
+    """Draws a bar for the run, with the name of the last started step, and one for each step with progress.
 
-    A node that goes through lists has a bar that counts its elements.
+    A node that runs over a list has a bar that counts its elements.
     """
 
     def __init__(self) -> None:
@@ -200,6 +218,7 @@ class Bars(Silent):
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
+            redirect_stdout=False,  # text that nodes print is captured as events and printed to stderr
         )
         self._bars: dict[str, TaskID] = {}
         self._run: TaskID | None = None
@@ -211,24 +230,27 @@ class Bars(Silent):
         self._display.stop()
 
     def __call__(self, event: Event) -> None:
-        """Move the bars."""
+        """Update the bars."""
         match event:
-            case Planned(plan):
-                self._expect(plan.to_run)
-            case Grown(node, steps):
+            case Planned(steps=steps):
+                self._expect(steps)
+            case StepsAdded(node, steps):
                 self._expect(steps, node)
-            case Started(node) if self._run is not None:
-                self._display.update(self._run, description=f"run: {node}")
+            case Started(node):
+                self._tallies.start(node)
+                self._draw_total()
+                if self._run is not None:
+                    self._display.update(self._run, description=f"run: {node}")
             case Progress(node, value, total, rate):
                 if node not in self._bars:
                     if value == total:
-                        return  # a new bar is drawn at once, which is too dear for a step that is over
+                        return  # a finished step needs no new bar
                     self._bars[node] = self._display.add_task(node, count="", rate="")
                 count = _count(value, total)
                 bar = self._bars[node]
                 self._display.update(bar, completed=value, total=total, count=count, rate=_rate(rate))
             case Done(node) | Failed(node) | Skipped(node):
-                self._over(node)
+                self._remove(node)
             case Warned():
                 from rich.text import Text
 
@@ -236,16 +258,19 @@ class Bars(Silent):
             case _:
                 pass
 
-    def _expect(self, steps: Iterable[Step], node: str = "") -> None:
-        tally = self._tallies.run
+    def _expect(self, steps: Iterable[PlannedStep], node: str = "") -> None:
         self._tallies.expect(steps, node)
+        self._draw_total()
+
+    def _draw_total(self) -> None:
+        tally = self._tallies.run
         if self._run is not None:
             self._display.update(self._run, total=tally.total, count=str(tally))
         elif tally.total:
             self._display.start()
             self._run = self._display.add_task("run", total=tally.total, count=str(tally), rate="")
 
-    def _over(self, node: str) -> None:
+    def _remove(self, node: str) -> None:
         self._tallies.end(node)
         if node in self._bars:
             self._display.remove_task(self._bars.pop(node))
@@ -253,17 +278,17 @@ class Bars(Silent):
             self._count_element(whole(node), tally)
         if self._run is not None:
             run = self._tallies.run
-            self._display.update(self._run, completed=run.over, count=str(run))
+            self._display.update(self._run, completed=run.ended, count=str(run))
 
     def _count_element(self, node: str, tally: Tally) -> None:
-        if tally.over == tally.total:
+        if tally.ended == tally.total:
             if node in self._bars:
                 self._display.remove_task(self._bars.pop(node))
             return
         if node not in self._bars:
             self._bars[node] = self._display.add_task(node, count="", rate="")
         count = f"{tally} elements"
-        self._display.update(self._bars[node], completed=tally.over, total=tally.total, count=count)
+        self._display.update(self._bars[node], completed=tally.ended, total=tally.total, count=count)
 
 
 def _count(value: int, total: int | None) -> str:

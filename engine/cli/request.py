@@ -1,19 +1,21 @@
-"""What run, check and plan begin with: a session, a graph, and values from the command line."""
+"""The arguments that run, check and plan share: a home, a graph, and values for its inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli import say
+from engine.cli import graph_file, say
 from engine.errors import GraphError, Problem
 
 if TYPE_CHECKING:
-    from engine.graph import Graph
+    from engine.document.graph import Graph
+    from engine.document.run_request import RunRequest
     from engine.session import Session
 
 TAKES_GRAPH = {
@@ -21,134 +23,194 @@ TAKES_GRAPH = {
     "add_help_option": False,
     "options_metavar": "[--NAME VALUE ...] [OPTIONS]",
 }
-"""How a command is registered whose further options come from the graph."""
+"""The settings of a command whose further options come from the graph."""
 
 GraphPath = Annotated[
     Path | None,
     typer.Argument(
         metavar="GRAPH",
-        help="A graph: its JSON file, a picture that carries it, or a file of A1111, ComfyUI …",
+        help="A graph: its name, its JSON file, a picture that carries it, a file of A1111, ComfyUI or "
+        "others, or - for standard input.",
     ),
 ]
-Help = Annotated[bool, typer.Option("--help", help="Show this, with the graph's own options, and leave.")]
+Help = Annotated[
+    bool, typer.Option("--help", metavar="", help="Show this message, with the options of the graph.")
+]
 Home = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Holds models, nodes, outputs and store; else SAFELIGHT_HOME."),
+    typer.Option(
+        metavar="DIR", help="The home folder, with models, nodes and outputs; default: SAFELIGHT_HOME."
+    ),
 ]
 Device = Annotated[
-    str | None, typer.Option(metavar="DEVICE", help="What to compute on: auto, cpu, cuda, cuda:1 or mps.")
+    str | None,
+    typer.Option(metavar="DEVICE", help="The device to compute on: auto, cpu, cuda, cuda:1 or mps."),
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NODE.INPUT=VALUE", help="Give one input of one node another value."),
+    typer.Option("--set", metavar="NODE.INPUT=VALUE", help="Set one input of one node."),
 ]
 Sweeps = Annotated[
     list[str] | None,
     typer.Option(
         "--sweep",
         metavar="NAME=VALUES",
-        help="Give an input of the graph many values: seed=1,2,3, steps=10:50:10 (from 10 to 50 in tens), "
-        "prompt=@prompts.txt (one a line). Text that has commas wants double quotes.",
+        help="Run the graph for many values of an input: seed=1,2,3, steps=10:50:10 (from 10 to 50 in steps "
+        "of 10), prompt=@prompts.txt (one per line). Put double quotes around text that contains commas.",
     ),
 ]
 Targets = Annotated[
     list[str] | None,
-    typer.Option("--to", metavar="NODE", help="Go only as far as this node; may be repeated."),
+    typer.Option("--to", metavar="NODE", help="Run only up to this node; may be repeated."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+Off = Annotated[
+    list[str] | None,
+    typer.Option("--off", metavar="NODE", help="Switch this node off for this command; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print the answer as one JSON object.")]
 
 
-def session(home: Path | None, device: str | None = None) -> Session:
-    """A session over a home folder; its warnings go to stderr."""
-    from engine import settings
+@contextmanager
+def session(
+    home: Path | None, device: str | None = None, *, quiet: bool = False, **given: Any
+) -> Iterator[Session]:
+    """Open a session; its warnings, and the progress of reading large files, go to stderr.
+
+    When a graph or a command names an unknown node type, the packs that could not be loaded are reported too.
+
+    Args:
+        home: the home folder; None for the default.
+        device: the device to compute on; None for the one in the settings.
+        quiet: True to show no progress.
+        given: further settings.
+    """
+    from engine.cli.reading import Reading
+    from engine.digests import report_progress
+    from engine.run.captured_stdout import reserved_stdout
     from engine.session import Session
 
-    fixed = {} if device is None else {"device": device}
-    return Session(settings.load(home, **fixed), warn=say.warn)
+    progress = (lambda path, done, size: None) if quiet else Reading()
+    with (
+        reserved_stdout() as stdout,  # node packs may print on import, and nodes while they run
+        say.answer_to(stdout),
+        Session.open(home, device, warn=say.warn, **given) as session,
+        report_progress(progress),
+    ):
+        try:
+            yield session
+        except GraphError as error:
+            if all(problem.code != "unknown_type" for problem in error.problems):
+                raise
+            broken = [problem for problem in session.registry.problems if problem not in error.problems]
+            raise GraphError([*error.problems, *broken]) from None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A graph and the values for its inputs, as a command line names them."""
+class GraphArguments:
+    """A graph with the changes and values from the command line."""
 
     path: Path
+    """The file of the graph, or `-`."""
     words: Sequence[str]
-    """The options that are the graph's own."""
+    """The options of the graph's inputs."""
     sets: Sequence[str]
     sweeps: Sequence[str]
+    off: Sequence[str]
 
     @property
     def name(self) -> str:
-        """What the graph is remembered by."""
-        return str(self.path.absolute())
+        """The name of the graph in the history; empty for standard input."""
+        return "" if self.path == graph_file.STDIN else str(self.path.absolute())
+
+    @property
+    def title(self) -> str:
+        """The name for output files of a graph without a title."""
+        return "" if self.path == graph_file.STDIN else self.path.stem
 
     def read(self, session: Session) -> tuple[Graph, dict[str, Any]]:
-        """The graph with what `--set` changes, and the values for its inputs; files are not looked for.
+        """Read the graph with the changes of `--set` and `--off`, and the values for its inputs.
 
         A value is JSON, or a `Sweep` of several.
 
         Raises:
-            GraphError: the settings, the graph or an option are no good; with every problem of the first of
-                them that is not.
+            GraphError: the settings, the graph or the options are invalid; with every problem of the first of
+                these that is.
         """
         from engine.cli import options
         from engine.cli import sweeps as swept
 
         if session.settings.folders:
-            from engine.findable import kinds
-            from engine.settings import unknown_folders
+            from engine.check.portable import kinds
+            from engine.settings import folder_problems
 
-            if unknown := unknown_folders(session.settings, kinds(session.registry)):
-                raise GraphError([*unknown, *session.registry.problems])  # a pack may bring the kind
-        document = session.load(self.path)
+            folders = folder_problems(session.settings, kinds(session.registry))
+            if any(problem.severity == "error" for problem in folders):
+                raise GraphError(
+                    [*folders, *session.registry.problems]
+                )  # the node type for this kind may be in a broken pack
+            say.problems(folders)
+        document = session.load(graph_file.shown(self.path), graph_file.content(self.path))
         values = options.parse(document, self.words)
         many = swept.parse(document, self.sweeps, values)
-        return options.with_sets(document, self.sets, session.registry), {**values, **many}
+        for warning in swept.split_at_commas(document, self.sweeps):
+            say.warn(warning)
+        changed = options.with_off(options.with_sets(document, self.sets, session.registry), self.off)
+        return changed, {**values, **many}
 
-    def found(self, session: Session) -> tuple[Graph, dict[str, Any]]:
-        """The same, with every file named so that it is found from anywhere; see `findable.findable`."""
-        from engine.findable import findable
+    def request(self, session: Session, targets: Sequence[str], out: Path | None) -> RunRequest:
+        """The request to run the graph; see `read`."""
+        from engine.document.run_request import RunRequest
 
-        session.files.beside = self.path.absolute().parent
         document, values = self.read(session)
-        return findable(document, values, session.registry, session.files)
+        return RunRequest(document, values, tuple(targets), self.name, document.title or self.title, out)
 
 
-def asked(
+def arguments(
     ctx: typer.Context,
     graph: Path | None,
     sets: Sequence[str] | None,
     sweeps: Sequence[str] | None,
+    off: Sequence[str] | None,
+    home: Path | None,
     help: bool,
-) -> Asked | None:
-    """What a command is asked to do; None if that was to show its help, which is done.
+) -> GraphArguments | None:
+    """The arguments of a command; None after the command's help has been shown instead.
 
     Raises:
-        GraphError: no graph is named, or an option of the graph stands in its place.
+        GraphError: no graph is given, or no graph has this name.
     """
     if help:
-        _show_help(ctx, graph)
+        _show_help(ctx, graph, home)
         return None
-    return Asked(_given(graph), ctx.args, sets or (), sweeps or ())
+    return GraphArguments(_found(graph, home), ctx.args, sets or (), sweeps or (), off or ())
 
 
-def _given(graph: Path | None) -> Path:
+def _found(graph: Path | None, home: Path | None) -> Path:
     if graph is None:
-        raise GraphError([Problem("bad_use", "no graph is named", hint="name its .json file, or a picture")])
+        hint = "give the name or the file of a graph; safelight graphs lists the names"
+        raise GraphError([Problem("bad_use", "no graph is given", hint=hint)])
     if str(graph).startswith("--"):
-        hint = "name the graph first, then its options"
-        raise GraphError([Problem("bad_use", f"{graph} stands where the graph belongs", hint=hint)])
-    return graph
+        hint = "write the graph first, then its options"
+        raise GraphError(
+            [Problem("bad_use", f"{graph} is an option, but the graph must come first", hint=hint)]
+        )
+    return graph_file.found(graph, home)
 
 
-def _show_help(ctx: typer.Context, graph: Path | None) -> None:
-    """A command's help, and the graph's own options where a graph is named."""
+def _show_help(ctx: typer.Context, graph: Path | None, home: Path | None) -> None:
+    """Show the help of a command, with the options of the graph if one is given."""
     if text := ctx.get_help():
         say.out(text)
     if graph is not None:
-        from engine import source
+        from engine.packs.registry import Registry
+        from engine.run.captured_stdout import reserved_stdout
+        from engine.sources import source
 
-        _show_options(source.read(_given(graph)).graph)
+        path = _found(graph, home)
+        content = graph_file.content(path)
+        with reserved_stdout():
+            read = source.read(graph_file.shown(path), lambda: Registry.find().importers, data=content)
+        _show_options(read.graph)
 
 
 def _show_options(graph: Graph) -> None:
@@ -171,11 +233,11 @@ def _show_options(graph: Graph) -> None:
             Text(say.line(options.described(item)), style="bold yellow"),
             doc,
         )
-    console = Console()
+    console = Console(file=say.stdout())
     title = Text(say.line(f"Options of {graph.title or 'this graph'}"))
     if graph.doc:
         console.print(Text(say.plain(graph.doc)))
     if graph.inputs:
         console.print(Panel(rows, title=title, title_align="left", border_style="dim"))
     else:
-        console.print(Text("The graph has no options of its own."))
+        console.print(Text("The graph has no inputs, so it adds no options."))

@@ -1,24 +1,22 @@
-"""`safelight run`: a graph to the end, with progress, a table of its nodes, and its outputs as files."""
+"""`safelight run`: runs a graph, shows its progress, and writes its outputs to files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
-from engine.cli import request, say
-from engine.cli.answer import Answer
+from engine.cli import answer, remote, request, say
 from engine.cli.following import EventsFile, TraceFile, events_to, following, together
-from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Sets, Sweeps, Targets
-from engine.cli.stopping import EXIT_CODE, interruptible, stopping
-from engine.errors import Problem, SafelightError
+from engine.cli.previews import PreviewFolder, Previews
+from engine.cli.remote import ServerUrl, TokenFile
+from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Off, Sets, Sweeps, Targets
+from engine.cli.stopping import EXIT_CODE, stopping
+from engine.errors import GraphError, Problem
+from engine.near_names import near
 from engine.paths import expanded
-
-if TYPE_CHECKING:
-    from engine.outputs import Outputs
-    from engine.plan import Plan
-    from engine.session import Session
+from engine.settings import PictureFormat
 
 EXIT_CODES = {"done": 0, "failed": 1, "cancelled": EXIT_CODE}
 
@@ -28,98 +26,93 @@ def run(
     graph: GraphPath = None,
     sets: Sets = None,
     sweeps: Sweeps = None,
+    off: Off = None,
     to: Targets = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where outputs are written; else HOME/outputs.")
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder for the outputs; default: outputs in the home."),
     ] = None,
     home: Home = None,
     device: Device = None,
     json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the outputs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", metavar="", help="Print only the outputs.")] = False,
     every: Annotated[
-        bool, typer.Option("--all", help="Give every element of a list a row of the table.")
+        bool, typer.Option("--all", metavar="", help="Show a row for every element of a list.")
     ] = False,
     trace: TraceFile = None,
     events: EventsFile = None,
+    previews: PreviewFolder = None,
+    no_metadata: Annotated[
+        bool,
+        typer.Option("--no-metadata", metavar="", help="Write pictures without the graph that made them."),
+    ] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The format of pictures: png, jpeg, webp or webp-lossless."),
+    ] = None,
+    server: ServerUrl = None,
+    token_file: TokenFile = None,
     help: Help = False,
 ) -> int:
-    """Run a graph and write its outputs.
+    """Run a graph and write its outputs to files.
 
-    The inputs that a graph declares are options of this command: safelight run GRAPH --help lists them.
-    With --sweep such an input takes many values: safelight run GRAPH --sweep guidance=3:9:2 --sweep seed=1,2.
+    The inputs of the graph are options of this command: safelight run GRAPH --help lists them.
     """
-    asked = request.asked(ctx, graph, sets, sweeps, help)
-    if asked is None:
+    arguments = request.arguments(ctx, graph, sets, sweeps, off, home, help)
+    if arguments is None:
         return 0
-    folder = None if out is None else expanded(out).absolute()  # before anything is run for it
-    with request.session(home, device) as session, events_to(events) as tell:
-        session.files.outputs = folder or session.files.outputs
-        with stopping(session.cancel), following(session, trace) as watch:
-            with watch.span("read, check and plan"):
-                document, values = asked.found(session)
-                if not quiet and not json:
-                    say.problems(session.registry.problems)
-                plan = session.plan(document, values, to or (), name=asked.name)
-                if not json:
-                    say.problems(plan.checked.problems)
-                outputs = _outputs(session, plan, asked_for=out is not None)
+    folder = None if out is None else expanded(out).absolute()
+    given: dict[str, Any] = {"metadata": False} if no_metadata else {}
+    if format is not None:
+        given["picture_format"] = _picture_format(format)
+    with request.session(home, device, quiet=quiet, **given) as session:
+        from engine.cli.progress import view
+        from engine.context import Cancel
 
-            from engine.cli.progress import view
-            from engine.remarks import Remarks
-
-            kept = session.settings.store_folder / "warnings" if session.settings.disk_budget else None
-            with view(quiet) as shown, watch.span("run"):
-                remarks = Remarks(kept, together(watch, tell, shown))
-                report = session.walk(plan, remarks, watch)
-
-            # A node that goes through lists has the problem of the element that failed.
-            problems = list(dict.fromkeys(node.problem for node in report.nodes.values() if node.problem))
-            warned = {node: said for node in report.nodes if (said := remarks.of(node))}
-            answer = Answer(report, problems, warned, watch.memory)
-        try:
-            with interruptible():
-                if outputs.inscribed or any(
-                    packed.parts for packed in (*report.outputs.values(), *report.partial.values())
+        cancel = Cancel()
+        pictures = None if previews is None else Previews(expanded(previews))
+        with (
+            events_to(events, say.stdout()) as listener,
+            stopping(cancel.ask, session.settings.stop_timeout),
+            following(session, trace) as watch,
+        ):
+            with watch.span("read"):
+                requested = arguments.request(session, to or (), folder)
+            if server is not None:
+                with (
+                    remote.client(server, token_file, session.settings.home) as client,
+                    view(quiet) as shown,
                 ):
-                    session.files.keep(say.warn)
-                for name, written in outputs.write(
-                    {**report.outputs, **report.partial},
-                    session.files.outputs,
-                    document.title or asked.path.stem,
-                ):
-                    answer.outputs[name] = written
-        except KeyboardInterrupt:
-            report.state = "cancelled"
-        except SafelightError as error:
-            report.state = "failed"
-            problems.append(Problem("unwritable", str(error), hint="name another folder with --out"))
+                    fetched = remote.run(client, requested, session, together(listener, shown), cancel)
+                if json:
+                    say.as_json(fetched)
+                else:
+                    remote.show(fetched, quiet)
+                return EXIT_CODES.get(fetched["state"], 1)
+            with view(quiet) as shown:
+                report = session.run(
+                    requested,
+                    emit=together(watch, listener, pictures, shown),
+                    warn=say.warn,
+                    cancel=cancel,
+                    watch=watch,
+                    previews=listener is not None or pictures is not None,
+                )
         if json:
-            say.as_json(answer.as_json())
+            say.as_json(report.as_json())
         else:
-            answer.show(quiet, every)
+            answer.show(report, quiet, every)
     return EXIT_CODES[report.state]
 
 
-def _outputs(session: Session, plan: Plan, *, asked_for: bool) -> Outputs:
-    """What writes the outputs, and what nodes write besides.
-
-    Args:
-        session: whose store holds them.
-        plan: what is to be run.
-        asked_for: whether the folder was named, so that it has to be fit for files even if none may come.
+def _picture_format(name: str) -> str:
+    """A name of a picture format that exists.
 
     Raises:
-        GraphError: files are to be written, and the folder takes none.
+        GraphError: there is no such format.
     """
-    from engine.outputs import Outputs, refuse_unwritable
-
-    wires = [
-        plan.steps[link.node].bound.type.outputs[link.output]
-        for link in plan.checked.outputs.values()
-        if link.node in plan.targets
-    ]
-    if asked_for or any(wire.is_value for wire in wires):
-        refuse_unwritable(session.files.outputs)
-    outputs = Outputs(plan, session.store, session.registry.annotators, say.warn)
-    session.files.inscribe = outputs.inscribe
-    return outputs
+    known = get_args(PictureFormat)
+    if name not in known:
+        hint = near(name, known) or f"the formats are {', '.join(known)}"
+        raise GraphError([Problem("bad_use", f"--format: there is no format {name!r}", hint=hint)])
+    return name

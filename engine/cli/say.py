@@ -1,4 +1,4 @@
-"""What the command line says, and where: answers on stdout, all else on stderr, no control characters."""
+"""Prints for the command line: answers on stdout, everything else on stderr, no control characters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import TextIO
 
 from engine.errors import Problem
 
@@ -17,52 +20,78 @@ _UNSAFE_IN_LINE = re.compile(f"[{_CONTROLS}\n\t]")
 
 
 def plain(text: object) -> str:
-    """Text that a terminal cannot take for a command: control characters are spelled out, lines are kept."""
-    return _UNSAFE.sub(_spelled, str(text))
+    """Text without terminal control characters, which are written as escapes; line breaks stay."""
+    return _UNSAFE.sub(_escaped, str(text))
 
 
 def line(text: object) -> str:
-    """The same, in one line."""
-    return _UNSAFE_IN_LINE.sub(_spelled, str(text))
+    """Text on a single line: control characters, line breaks and tabs are written as escapes."""
+    return _UNSAFE_IN_LINE.sub(_escaped, str(text))
 
 
-def _spelled(match: re.Match[str]) -> str:
+def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
 
 
+_answer: ContextVar[TextIO | None] = ContextVar("answer", default=None)
+
+
+@contextmanager
+def answer_to(stream: TextIO) -> Iterator[None]:
+    """Print answers to the given stream while `sys.stdout` is redirected."""
+    token = _answer.set(stream)
+    try:
+        yield
+    finally:
+        _answer.reset(token)
+
+
+def stdout() -> TextIO:
+    """The stream for answers: standard output."""
+    return _answer.get() or sys.stdout
+
+
 def out(text: object) -> None:
-    """A line of the answer."""
-    print(plain(text))
+    """Print a line of the answer, to stdout."""
+    print(plain(text), file=stdout())
 
 
 def err(text: object) -> None:
-    """A line beside the answer."""
+    """Print a line beside the answer, to stderr."""
     print(plain(text), file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
-    """Something is not as it should be and harms nothing."""
+    """Print a warning, to stderr."""
     err(f"warning: {line(message)}")
 
 
-def problems(found: Iterable[Problem]) -> None:
-    """One line each."""
-    for problem in found:
+def problems(items: Iterable[Problem]) -> None:
+    """Print problems, one line each, to stderr."""
+    for problem in items:
         err(f"{'warning: ' if problem.severity == 'warning' else ''}{line(problem)}")
 
 
 def as_json(tree: object) -> None:
-    """The one object that `--json` promises."""
-    print(json.dumps(tree, allow_nan=False))
+    """Print the JSON object of `--json`, to stdout."""
+    print(json.dumps(tree, allow_nan=False), file=stdout())
 
 
 def path(of: Path) -> str:
-    """A path as short as it can be said here."""
+    """A path for messages: relative to the current folder if it lies inside, else absolute."""
     absolute = of.absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
+def size(count: int) -> str:
+    """A number of bytes for people, such as `6.6 MB`."""
+    for unit, of in (("GB", 1e9), ("MB", 1e6)):
+        if count >= of:
+            return f"{count / of:,.1f} {unit}"
+    return f"{count / 1e3:,.1f} kB"
+
+
 def debugging() -> bool:
-    """True if tracebacks are wanted: `--debug`, or `SAFELIGHT_DEBUG=1`."""
+    """Whether tracebacks are printed: with `--debug` or `SAFELIGHT_DEBUG=1`."""
     return os.environ.get("SAFELIGHT_DEBUG", "0") not in ("", "0")

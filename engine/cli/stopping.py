@@ -1,4 +1,7 @@
-"""Ctrl-C, once: the run is asked to stop. Twice: the process ends. SIGTERM counts as Ctrl-C."""
+"""Handles Ctrl-C and SIGTERM: the first one cancels the run, the second one ends the process.
+
+After SIGTERM the process also ends if the run has not stopped within a deadline.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,35 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 EXIT_CODE = 130
 
-_MESSAGE = b"\nStopping as soon as the step under way allows; Ctrl-C again stops at once.\n"
+_MESSAGE = b"\nStopping as soon as the current step allows; press Ctrl-C again to stop at once.\n"
+_LATE = b"The current step did not stop in time; the process ends now. Finished steps are kept.\n"
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 @contextmanager
-def stopping(ask: Callable[[], None]) -> Iterator[None]:
-    """Within this, the first signal asks and the second ends the process; the store survives both.
+def stopping(cancel: Callable[[], None], deadline: float) -> Iterator[None]:
+    """Handle signals: the first cancels the run, the second ends the process; the store survives both.
 
-    A handler written in Python waits until the main thread is back from whatever library it is in, which may
-    take minutes. So the number of the signal goes to a thread of its own, through a socket that Python's own
-    handler, written in C, writes to at once.
+    A signal handler written in Python waits until the main thread returns from native code, which may take
+    minutes. Python's own C handler immediately writes the number of the signal to a socket, so a separate
+    thread reads that socket.
 
     Args:
-        ask: called once, on that thread.
+        cancel: called on that thread, once.
+        deadline: the seconds after a SIGTERM at which the process ends even if the run has not stopped.
     """
-    with _heard_by(lambda number, frame: None) as signals:
+    with _handled() as signals:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         listener = threading.Thread(
-            target=_listen, args=(ours, signals, ask), name="safelight-signals", daemon=True
+            target=_listen, args=(ours, signals, cancel, deadline), name="safelight-signals", daemon=True
         )
         listener.start()
         try:
@@ -45,46 +50,52 @@ def stopping(ask: Callable[[], None]) -> Iterator[None]:
             ours.close()
 
 
-def _listen(numbers: socket.socket, signals: list[signal.Signals], ask: Callable[[], None]) -> None:
-    """Count the signals until the other end is closed."""
-    heard = 0
-    while said := numbers.recv(1):
-        if said[0] not in signals:
+def _listen(
+    numbers: socket.socket, signals: list[signal.Signals], cancel: Callable[[], None], deadline: float
+) -> None:
+    """Act on signals until the other end of the socket is closed."""
+    cancelled = False
+    ends_at: float | None = None
+    while True:
+        numbers.settimeout(None if ends_at is None else max(ends_at - time.monotonic(), 0.001))
+        try:
+            received = numbers.recv(1)
+        except TimeoutError:
+            os.write(2, _LATE)
+            _end()
+        if not received:
+            return
+        if received[0] not in signals:
             continue
-        heard += 1
+        if cancelled:
+            _end()
+        cancelled = True
+        if received[0] == signal.SIGTERM:
+            ends_at = time.monotonic() + deadline
+        cancel()
         # Unbuffered, since the main thread may be in the middle of a print to the same stream.
-        if heard == 1:
-            ask()
-            os.write(2, _MESSAGE)
-        else:
-            if sys.stderr.isatty():
-                os.write(2, _SHOW_CURSOR)
-            os._exit(EXIT_CODE)
+        os.write(2, _MESSAGE)
+
+
+def _end() -> None:
+    """End the process at once."""
+    if sys.stderr.isatty():
+        os.write(2, _SHOW_CURSOR)
+    os._exit(EXIT_CODE)
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Within this, a signal raises KeyboardInterrupt where the work stands, so that it can be tidied up."""
+def _handled() -> Iterator[list[signal.Signals]]:
+    """Let SIGINT and SIGTERM only wake the listener; signals that the process ignores stay ignored.
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    with _heard_by(hear):
-        yield
-
-
-@contextmanager
-def _heard_by(hear: Callable[[int, FrameType | None], None]) -> Iterator[list[signal.Signals]]:
-    """Signals go to `hear`, except one that the process was told to ignore.
-
-    That is what shells tell the programs that they start in the background.
+    Shells start programs in the background with SIGINT ignored.
     """
     signals = [
         number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN
     ]
-    before = {number: signal.signal(number, hear) for number in signals}
+    before = {number: signal.signal(number, lambda number, frame: None) for number in signals}
     try:
         yield signals
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)

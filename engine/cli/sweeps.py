@@ -1,4 +1,4 @@
-"""`--sweep NAME=VALUES`: inputs of a graph that take many values, one after the other."""
+"""`--sweep NAME=VALUES`: reads the values of the swept graph inputs."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import math
 from collections.abc import Mapping, Sequence
 
 from engine.cli.options import flag, is_json, value
+from engine.document.graph import Graph, GraphInput
+from engine.document.sweep import MOST, Sweep, words
 from engine.errors import GraphError, Problem
-from engine.graph import Graph, GraphInput
-from engine.registry import near
-from engine.sweep import MOST, Sweep, words
+from engine.near_names import near
 from engine.values import Json
 
 
 def parse(graph: Graph, specs: Sequence[str], given: Mapping[str, Json]) -> dict[str, Sweep]:
-    """The inputs of a graph that take many values, each as `NAME=SPEC`; see `engine.sweep.words` for SPEC.
+    """Read the swept inputs of a graph from options of the form `NAME=VALUES`; see `sweep.words`.
 
-    An input of any JSON lists its values as one JSON list, since commas separate them inside of that too.
+    The values of a JSON input are written as one JSON list, since JSON itself contains commas.
 
     Args:
-        graph: the graph, whose inputs say of which type the values are.
-        specs: what was written after each `--sweep`.
-        given: the inputs that have a value already.
+        graph: the graph; its inputs determine the types of the values.
+        specs: the text after each `--sweep`.
+        given: the inputs that have a value from another option.
 
     Raises:
-        GraphError: with every one that names no input, or one that has its value already, or whose values do
-            not fit; or there are more than `sweep.MOST` combinations.
+        GraphError: with every sweep that names no input, names an input with another value, or has values
+            that do not fit; or there are more than `sweep.MOST` combinations.
     """
-    found: list[Problem] = []
+    problems: list[Problem] = []
     swept: dict[str, Sweep] = {}
     for item in specs:
         written, separator, spec = item.partition("=")
@@ -35,30 +35,48 @@ def parse(graph: Graph, specs: Sequence[str], given: Mapping[str, Json]) -> dict
         place = f"--sweep {written}"
         if not separator or not written:
             hint = "write --sweep NAME=VALUES, such as --sweep seed=1,2,3"
-            found.append(Problem("bad_option", f"--sweep {item!r} names no input and its values", hint=hint))
+            problems.append(Problem("bad_option", f"--sweep {item!r} is not NAME=VALUES", hint=hint))
         elif name is None:
             hint = near(written, graph.inputs) or f"the graph has {', '.join(graph.inputs) or 'no inputs'}"
-            found.append(Problem("unknown_param", f"{place}: the graph has no such input", hint=hint))
+            problems.append(
+                Problem("unknown_param", f"{place}: the graph has no input {written!r}", hint=hint)
+            )
         elif name in swept or name in given:
-            said = "is written twice" if name in swept else f"stands beside {flag(name)}"
-            hint = "list all its values in one --sweep"
-            found.append(Problem("given_twice", f"{place} {said}", hint=hint))
+            reason = "is given twice" if name in swept else f"and {flag(name)} set the same input"
+            hint = "list all values in one --sweep"
+            problems.append(Problem("given_twice", f"{place} {reason}", hint=hint))
         else:
             try:
                 swept[name] = Sweep(tuple(_values(graph.inputs[name], spec)))
             except ValueError as error:
                 message, *hints = error.args
-                problem = Problem("invalid_value", f"{place} {message}", hint=next(iter(hints), None))
-                found.append(problem)
+                problems.append(Problem("invalid_value", f"{place} {message}", hint=next(iter(hints), None)))
     count = math.prod(len(sweep.values) for sweep in swept.values())
     if count > MOST:
-        message = f"the sweeps have {count:,} combinations; at most {MOST:,} are run"
-        found.append(
-            Problem("too_many", message, hint="sweep fewer values, or run one sweep after the other")
+        message = f"the sweeps have {count:,} combinations; the limit is {MOST:,}"
+        problems.append(
+            Problem("too_many", message, hint="sweep fewer values, or run the sweeps one after the other")
         )
-    if found:
-        raise GraphError(found)
+    if problems:
+        raise GraphError(problems)
     return swept
+
+
+def split_at_commas(graph: Graph, specs: Sequence[str]) -> list[str]:
+    """Warnings for texts that were split at commas but look like one sentence: `prompt=a cat, red`."""
+    warnings = []
+    for spec in specs:
+        written, _, text = spec.partition("=")
+        name = _name(graph, written)
+        is_text = name is not None and graph.inputs[name].type == "text"
+        if is_text and not text.startswith("@") and '"' not in text and ", " in text:
+            values = words(text)
+            shown = " and ".join(map(repr, values[:2]))
+            warnings.append(
+                f"--sweep {written} was split at its commas into {len(values)} values, {shown} first"
+                " · hint: put double quotes around a value that contains commas"
+            )
+    return warnings
 
 
 def _name(graph: Graph, written: str) -> str | None:

@@ -1,7 +1,8 @@
-"""Results kept as bytes in a folder, within a number of bytes, for the next process and the next week."""
+"""The disk tier of the store: results as bytes in a folder of limited size, for later processes."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,13 @@ from threading import RLock
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from engine import values
-from engine.store.buffer import SECONDS, Buffer, Found
-from engine.store.entry import Entry, plain_bytes
-from engine.store.opening import Unusable, open_folder
-from engine.store.store import Held, Result
-from engine.store.ticker import Ticker
-from engine.store.trouble import Trouble, text
+from engine.read_only import read_only
+from engine.store.shared_folder.entry import Damaged, NewEntry
+from engine.store.shared_folder.opening import index_holder, open_folder
+from engine.store.shared_folder.reader import Reader
+from engine.store.shared_folder.trouble import Trouble, Unusable, reason_of
+from engine.store.shared_folder.write_buffer import SECONDS, Damage, Read, WriteBuffer, Writer
+from engine.store.store import Result, StoredResult
 from engine.values import Packed
 
 P = ParamSpec("P")
@@ -23,50 +25,65 @@ T = TypeVar("T")
 
 
 class Usage(NamedTuple):
-    """What a store holds."""
+    """Statistics of a store."""
 
     by_type: Mapping[str, tuple[int, int]]
-    """Node type -> (entries, bytes), largest first; a part that two entries share counts for both."""
+    """Node type -> (entries, bytes), largest first; a part shared by two entries counts for both."""
     uses: Mapping[str, tuple[int, int]]
-    """Node type -> how often its results were there when a run wanted them, and how often they were made."""
+    """Node type -> (results that runs found in the store, results that were computed)."""
     bytes: int
-    """What the folder takes, the index and shared parts counted once."""
+    """The bytes of the index and the files; shared parts count once."""
     budget: int
 
 
 class Disk:
-    """A folder of results: an SQLite index, with long parts as files named by their sha256.
+    """A folder of results: an SQLite index, and long parts as files that are named by their sha256.
 
-    Everything read is verified. Trouble is never an exception: a damaged or vanished entry is removed and
-    said, what cannot be written is not kept and said once. Rows wait up to 50 ms (or 2,048 of them) to be
-    written together; this process sees them at once, others and the next one after that, or after `flush`.
-
-    Several processes may use one folder at once.
+    Every read is verified. A damaged entry is deleted with a warning and treated as a miss. A result that
+    cannot be written is not kept; one warning says so. New results are written in batches within 50 ms: this
+    process finds them at once, other processes after the write or after `flush`. A read-only folder is still
+    read. Several processes may use one folder; `engine.store.shared_folder` explains the protocol.
 
     Args:
-        folder: made when it does not exist.
-        budget_bytes: the most that the folder may hold, the index (some 0.1 MB when empty) and its log
-            included.
-        warn: told of trouble, in whole sentences.
+        folder: the folder, made if it does not exist.
+        budget_bytes: the most bytes that the folder may hold, including the index (about 0.1 MB when empty),
+            its log, and all other files in the folder.
+        warn: receives one message for each kind of problem.
     """
 
     def __init__(self, folder: Path, budget_bytes: int, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self.budget = budget_bytes
+        self.problem = ""
+        """The latest problem with the folder, as a sentence; empty if there was none."""
         self._warn = warn
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
         self._lock = RLock()
-        self._writable = True
         self._mended = False
-        self._buffer = self._open()
-        self._ticker = Ticker(self._write_what_is_due, SECONDS)
+        self._source: WriteBuffer | _ReadOnly | None = None
+        """Where results are read; None if the folder is unusable or closed."""
+        self._buffer: WriteBuffer | None = None
+        """Where results are written; None if the folder cannot be written."""
+        self._open()
+        self._writer = Writer(self._write_what_is_due, SECONDS)
 
-    def where(self, keys: Sequence[str]) -> dict[str, Held]:
-        """Which of these keys are held."""
-        return self._try(Buffer.where, {}, keys)
+    @property
+    def readable(self) -> bool:
+        """Whether results can be read."""
+        return self._source is not None
+
+    @property
+    def writable(self) -> bool:
+        """Whether results can be written and deleted."""
+        return self._buffer is not None
+
+    def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
+        """Look up which of the keys are stored."""
+        source = self._source
+        return {} if source is None else self._try(source, lambda: source.where(keys), {})
 
     def load(self, key: str) -> Result | None:
-        """The result under a key, or None on a miss, when it is damaged or when its values do not unpack."""
+        """The result under a key; None if there is none, it is damaged, or its values cannot be unpacked."""
         found = self._read(key)
         if found is None:
             return None
@@ -75,12 +92,12 @@ class Disk:
         for name, value in packed.items():
             parts = {part.name: part.data for part in value.parts}
             try:
-                outputs[name] = values.unpack(value.type, value.meta, parts)
+                outputs[name] = read_only(values.unpack(value.type, value.meta, parts))
             except Exception as error:  # the code of a node pack may raise anything
-                self._say(
+                self._warn_once(
                     f"unpack {value.type}",
-                    f"A kept result of {entry.node_type} cannot be read back: {_why_not(value.type, error)}. "
-                    "It is made again.",
+                    f"A cached result of {entry.node_type} cannot be read back "
+                    f"({_reason(value.type, error)}). It is computed again.",
                 )
                 return None
         return Result(outputs, entry.seconds, entry.made, entry.node_type)
@@ -88,98 +105,127 @@ class Disk:
     def packed(self, key: str, output: str) -> Packed | None:
         """One output as bytes, or None."""
         found = self._read(key, output)
-        return None if found is None else found[1].get(output)
+        return None if found is None else found.outputs.get(output)
 
     def touch(self, key: str) -> None:
-        """Note that a result was used, although it was not read from here."""
-        self._try(Buffer.touch, None, key)
+        """Record the use of a result that was read from another tier."""
+        if (buffer := self._buffer) is not None:
+            buffer.touch(key)
 
     def count(self, hits: Mapping[str, int]) -> None:
-        """Note how often results of which node types were there when a run wanted them, in whichever tier."""
+        """Count the results of each node type that a run found in either tier."""
         if hits:
-            self._try(Buffer.count, None, hits)
-            self._ticker.start()
+            self._write(WriteBuffer.count, None, hits)
+            self._writer.start()
 
     def save(self, key: str, result: Result) -> None:
-        """Keep a result; one that cannot become bytes, or is larger than the budget, is not kept."""
-        if not self._writable:
-            return
-        if size := plain_bytes(result):
-            self._try(Buffer.save_plain, None, key, result, size)
-            if not self._ticker.alive:
-                self._ticker.start()
-            return
-        if not self._try(Buffer.takes, False, key):
+        """Save a result, unless it cannot be packed or is larger than the budget."""
+        buffer = self._buffer
+        if buffer is None or not buffer.accepts(key):
             return
         try:
-            entry, parts = Entry.of(key, result)
+            new = NewEntry(key, result)
         except Exception as error:  # the code of a node pack may raise anything
-            self._say(
+            self._warn_once(
                 f"pack {result.node_type}",
-                f"Results of {result.node_type} are kept in memory only, since they do not become bytes: "
+                f"Results of {result.node_type} are cached in memory only, because they cannot be packed: "
                 f"{error}",
             )
             return
-        self._try(Buffer.save, None, entry, parts)
-        self._ticker.start()
+        self._try(buffer, lambda: buffer.save(new), None)
+        if not self._writer.alive:
+            self._writer.start()
+
+    def drop_live(self, key: str) -> None:
+        """Do nothing: the disk holds bytes, which no node can write into."""
 
     def flush(self) -> None:
-        """Write what waits, so that other processes find it."""
-        self._try(Buffer.commit, None)
+        """Write all waiting results, so that other processes find them."""
+        self._write(WriteBuffer.commit, None)
 
     def close(self) -> None:
-        """Flush and let go of files."""
-        self._ticker.close()
+        """Flush, and close all files."""
+        self._writer.close()
         self.flush()
         with self._lock:
-            buffer, self._buffer = self._buffer, None
-            if buffer is not None:
-                buffer.folder.close()
+            source, self._source, self._buffer = self._source, None, None
+        if source is not None:
+            source.close()
 
     def usage(self) -> Usage:
-        """What is kept, by node type."""
+        """The statistics of the store."""
         self.flush()
+        source = self._source
+        nothing = Usage({}, {}, 0, self.budget)
+        if source is None:
+            return nothing
 
-        def usage(buffer: Buffer) -> Usage:
-            index = buffer.folder.index
-            return Usage(index.reader.by_type(), index.reader.uses(), index.size(), self.budget)
+        def usage() -> Usage:
+            return Usage(source.reader.by_type(), source.reader.uses(), source.size(), self.budget)
 
-        return self._try(usage, Usage({}, {}, 0, self.budget))
+        return self._try(source, usage, nothing)
 
     def clear(self, node_type: str | None = None, older_than: float | None = None) -> tuple[int, int]:
-        """Forget results; returns how many entries and bytes went.
+        """Delete results; returns the numbers of deleted entries and bytes.
 
         Args:
-            node_type: only of this node type, such as `Denoise@1`, or `Denoise` for all its versions.
-            older_than: only those not used for so many seconds.
+            node_type: delete only results of this node type, such as `Denoise@1`, or `Denoise` for all its
+                versions.
+            older_than: delete only results that have not been used for this many seconds.
         """
         self.flush()
         unused_since = None if older_than is None else time.time() - older_than
-        return self._try(Buffer.clear, (0, 0), node_type, unused_since)
+        return self._write(WriteBuffer.clear, (0, 0), node_type, unused_since)
 
-    def verify(self) -> list[Found]:
-        """Read everything; what is damaged is removed and told."""
+    def free_disk(self, place: Path, size: int, last: Sequence[str] = ()) -> bool:
+        """Delete results to free room on a full disk.
+
+        Args:
+            place: a folder on the full disk. Nothing is deleted if the results are on another disk.
+            size: the number of bytes needed.
+            last: keys of results that are deleted only if all others do not suffice.
+
+        Returns:
+            True if at least `size` bytes were freed.
+        """
+        try:
+            if os.stat(place).st_dev != os.stat(self.folder).st_dev:
+                return False
+        except OSError:
+            return False
+        return self._write(WriteBuffer.free_disk, False, size, last)
+
+    def verify(self) -> list[Damage]:
+        """Read and verify all entries; returns the damaged ones, and deletes them if the folder is
+        writable."""
         self.flush()
-        found: list[Found] = []
+        source = self._source
+        damages: list[Damage] = []
+        if source is None:
+            return damages
 
-        def read_all(buffer: Buffer) -> None:
-            found.extend(Found("", "", what) for what in buffer.folder.index.reader.check())
-            if found:
-                self._mend(buffer, found[0].what)
+        def read_all() -> None:
+            damages.extend(Damage("", "", what) for what in source.reader.check())
+            if damages:
+                self._mend(source, damages[0].what)
                 return
-            for key in buffer.folder.index.reader.keys():
-                if isinstance(entry := buffer.read(key), Found):
-                    found.append(entry)
+            for key in source.reader.keys():
+                if isinstance(found := source.read(key), Damage):
+                    damages.append(found)
 
-        self._try(read_all, None)
-        return found
+        self._try(source, read_all, None)
+        return damages
 
-    def _read(self, key: str, output: str | None = None) -> tuple[Entry, dict[str, Packed]] | None:
-        found = self._try(Buffer.read, None, key, output)
-        if isinstance(found, Found):
+    def _read(self, key: str, output: str | None = None) -> Read | None:
+        source = self._source
+        if source is None:
+            return None
+        found = self._try(source, lambda: source.read(key, output), None)
+        if isinstance(found, Damage):
+            removed = "It was deleted, and is" if self.writable else "It is"
             self._warn(
-                f"A kept result of {found.node_type or 'a step'} is damaged: {found.what}. "
-                f"It was removed from {self.folder} and is made again when it is needed."
+                f"A cached result of {found.node_type or 'a step'} is damaged: {found.what}. "
+                f"{removed} computed again when it is needed. The cache is {self.folder}."
             )
             return None
         if found is not None:
@@ -187,55 +233,108 @@ class Disk:
         return found
 
     def _write_what_is_due(self) -> float | None:
-        return self._try(Buffer.commit_when_due, None)
+        return self._write(WriteBuffer.commit_when_due, None)
 
-    def _try(
-        self, use: Callable[Concatenate[Buffer, P], T], otherwise: T, *args: P.args, **named: P.kwargs
+    def _write(
+        self, use: Callable[Concatenate[WriteBuffer, P], T], otherwise: T, *args: P.args, **named: P.kwargs
     ) -> T:
-        """Use the folder; when there is none or it fails, say so, and answer otherwise."""
         buffer = self._buffer
-        if buffer is None:
-            return otherwise
+        return (
+            otherwise if buffer is None else self._try(buffer, lambda: use(buffer, *args, **named), otherwise)
+        )
+
+    def _try(self, source: WriteBuffer | _ReadOnly, use: Callable[[], T], otherwise: T) -> T:
+        """Use the folder; if it fails, warn and return `otherwise`."""
         try:
-            return use(buffer, *args, **named)
+            return use()
         except (OSError, sqlite3.Error) as error:
-            if buffer is self._buffer:  # neither closed nor mended meanwhile
+            if source is self._source:  # the store was not closed or repaired in the meantime
                 trouble = Trouble.of(error)
                 if trouble is Trouble.DAMAGED:
-                    self._mend(buffer, str(error))
+                    self._mend(source, str(error))
                 else:
                     if trouble is Trouble.FORBIDDEN:
-                        self._writable = False
-                    self._say(trouble.name, trouble.sentence(self.folder, text(error)))
+                        self._buffer = None
+                    holder = index_holder(self.folder) if trouble is Trouble.LOCKED else None
+                    self._warn_of(trouble, reason_of(error), holder)
             return otherwise
 
-    def _open(self, damage: str | None = None) -> Buffer | None:
-        try:
-            return Buffer(open_folder(self.folder, self.budget, self._warn, damage))
-        except Unusable as unusable:
-            self._say("unusable", str(unusable))
-            return None
+    def _open(self, damage: str | None = None) -> None:
+        def short_of_disk() -> None:
+            self._warn_of(Trouble.FULL, "the disk is nearly full")
 
-    def _mend(self, buffer: Buffer, damage: str) -> None:
-        """Begin a new index in place of a damaged one; once, since twice means a failing disk."""
+        def warn(message: str) -> None:
+            self.problem = message
+            self._warn(message)
+
+        try:
+            opened = open_folder(self.folder, self.budget, warn, short_of_disk, damage)
+        except Unusable as unusable:
+            self._warn_once("unusable", str(unusable))
+            self.problem = str(unusable)
+            return
+        if isinstance(opened, Reader):
+            self._source = _ReadOnly(opened)
+        else:
+            self._source = self._buffer = WriteBuffer(opened)
+
+    def _mend(self, source: WriteBuffer | _ReadOnly, damage: str) -> None:
+        """Replace a damaged index by a new one; only once, since repeated damage suggests a failing disk."""
         with self._lock:
-            if buffer is not self._buffer:
+            if source is not self._source:
                 return
-            self._buffer = None
-            buffer.folder.close()
-            if self._mended:
-                self._say("unusable", Trouble.DAMAGED.sentence(self.folder, damage))
+            self._source = self._buffer = None
+            source.close()
+            if self._mended or isinstance(source, _ReadOnly):
+                self._warn_of(Trouble.DAMAGED, damage)
                 return
             self._mended = True
-            self._buffer = self._open(damage)
+            self._open(damage)
 
-    def _say(self, kind: str, message: str) -> None:
-        if kind not in self._said:
-            self._said.add(kind)
+    def _warn_of(self, trouble: Trouble, reason: str, holder: int | None = None) -> None:
+        self.problem = trouble.sentence(self.folder, reason, holder)
+        self._warn_once("unusable" if trouble is Trouble.DAMAGED else trouble.name, self.problem)
+
+    def _warn_once(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
             self._warn(message)
 
 
-def _why_not(wire: str, error: Exception) -> str:
+class _ReadOnly:
+    """The results in a read-only folder.
+
+    Args:
+        reader: reads the results.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
+        """Those of the keys that are held."""
+        return {key: StoredResult("disk", seconds, made) for key, seconds, made in self.reader.times(keys)}
+
+    def read(self, key: str, output: str | None = None) -> Read | Damage | None:
+        """Read an entry and its outputs, or one output, as bytes."""
+        entry = self.reader.entry(key)
+        if entry is None:
+            return None
+        try:
+            return Read(entry, entry.packed(self.reader.part, output))
+        except Damaged as damage:
+            return Damage(key, entry.node_type, str(damage))
+
+    def size(self) -> int:
+        """The approximate size of the entries in bytes."""
+        return sum(size for _, size in self.reader.by_type().values())
+
+    def close(self) -> None:
+        """Close the index."""
+        self.reader.close()
+
+
+def _reason(wire: str, error: Exception) -> str:
     if isinstance(error, KeyError) and wire not in values.Value.types:
-        return f"no loaded node pack knows the type {wire}"
+        return f"no loaded node pack declares the type {wire}"
     return f"{type(error).__name__}: {error}"

@@ -1,153 +1,156 @@
-"""Results kept as live values, within a number of bytes."""
+"""The memory tier of the store: results as live values, within a budget of bytes."""
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Lock
 
 from engine import values
-from engine.store.rank import worth
-from engine.store.store import Held, Result
+from engine.store.eviction import EvictionQueue, worth
+from engine.store.store import Result, StoredResult
 from engine.values import Packed
+
+_OBJECT_BYTES = 64
+"""The approximate overhead of a Python object, in bytes."""
+
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+"""Types of values that hold no arrays. Most steps of a large graph make such values."""
 
 
 class Memory:
-    """The fastest tier: what this process made or read, until the room is needed for something dearer.
+    """A store of live values, which evicts the least valuable results when it is full.
 
-    Sizes are those that `engine.values.nbytes` tells, except that an array that several results share (a step
-    that hands its input on) counts once. `engine.store.rank` says what is evicted first.
+    Tensors on a device are copied to the host, so that results leave the device memory to models. The run
+    itself holds tensors on the device while pending steps use them.
+
+    The size of a result is that of `engine.values.nbytes`. An array shared by several results, such as an
+    input that a step passes through, counts once.
 
     Args:
-        budget_bytes: the most that all kept results may hold together; a larger result is not kept.
+        budget_bytes: the most bytes of all results together; a result larger than this is not kept.
     """
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget = budget_bytes
         self.bytes = 0
-        """What the kept results hold now, in bytes."""
-        self._entries: dict[str, _Entry] = {}
-        self._arrays: Counter[int] = Counter()  # id of an array -> how many kept results hold it
-        self._queue: list[tuple[float, int, str]] | None = None  # a heap of ranks, some of them out of date
-        self._floor = 0.0
-        self._uses = 0
+        """The current size of all results in bytes."""
+        self._results: dict[str, _Kept] = {}
+        self._arrays: Counter[int] = Counter()  # id of an array -> the number of results that hold it
+        self._queue = EvictionQueue(self._results)
         self._lock = Lock()
 
-    def where(self, keys: Sequence[str]) -> dict[str, Held]:
-        """Which of these keys are held."""
-        entries = self._entries
-        found = {}
+    def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
+        """Look up which of the keys are stored."""
+        results = self._results
+        held = {}
         for key in keys:
-            entry = entries.get(key)
-            if entry is not None:
-                if entry.held is None:
-                    entry.held = Held("memory", entry.result.seconds, entry.result.made)
-                found[key] = entry.held
-        return found
+            kept = results.get(key)
+            if kept is not None:
+                if kept.held is None:
+                    kept.held = StoredResult("memory", kept.result.seconds, kept.result.made)
+                held[key] = kept.held
+        return held
 
     def load(self, key: str) -> Result | None:
-        """The result under a key, or None. The values are the live ones, not copies."""
+        """The result under a key, or None. Its values are the live objects, not copies."""
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
+            kept = self._results.get(key)
+            if kept is None:
                 return None
-            self._use(entry)
-            return entry.result
+            self._queue.use(kept)
+            return kept.result
 
     def packed(self, key: str, output: str) -> Packed | None:
         """One output as bytes, or None.
 
         Raises:
-            TypeError: the value does not say how it becomes bytes.
+            TypeError: the value has no `pack`.
             ValueError: a number in it is NaN or infinite.
         """
         result = self.load(key)
         return None if result is None or output not in result.outputs else values.pack(result.outputs[output])
 
     def save(self, key: str, result: Result) -> None:
-        """Keep a result, and let cheaper ones go when there is no room."""
-        entry = _Entry(result)
-        arrays = entry.arrays
-        if entry.own + (sum(arrays.values()) if arrays else 0) > self.budget:
+        """Save a result, evicting others if the tier is full."""
+        kept = _Kept(_on_host(result))
+        arrays = kept.arrays
+        if kept.own_bytes + (sum(arrays.values()) if arrays else 0) > self.budget:
             return
         with self._lock:
-            if self._entries.setdefault(key, entry) is not entry:
+            if self._results.setdefault(key, kept) is not kept:
                 return
-            self.bytes += entry.own
+            self.bytes += kept.own_bytes
             if arrays:
-                self.bytes += sum(size for at, size in arrays.items() if not self._arrays[at])
+                self.bytes += sum(size for array, size in arrays.items() if not self._arrays[array])
                 self._arrays.update(arrays.keys())
-            self._use(entry)
-            if self._queue is not None:
-                heapq.heappush(self._queue, (entry.rank, entry.used, key))
+            self._queue.use(kept)
+            self._queue.add(key, kept)
             while self.bytes > self.budget:
-                self._evict()
+                self._remove(self._queue.lowest())
 
-    def _use(self, entry: _Entry) -> None:
-        self._uses += 1
-        entry.used = self._uses
-        entry.rank = self._floor + entry.worth
-
-    def _evict(self) -> None:
-        if self._queue is None:  # most processes never need it
-            self._queue = [(entry.rank, entry.used, key) for key, entry in self._entries.items()]
-            heapq.heapify(self._queue)
-        rank, used, key = heapq.heappop(self._queue)
-        entry = self._entries[key]
-        if entry.used > used:  # since it was queued, so its rank may be higher now
-            heapq.heappush(self._queue, (entry.rank, entry.used, key))
-            return
-        self._floor = rank
-        del self._entries[key]
-        self.bytes -= entry.own
-        for at, size in (entry.arrays or {}).items():
-            self._arrays[at] -= 1
-            if not self._arrays[at]:
-                del self._arrays[at]
+    def _remove(self, key: str) -> None:
+        kept = self._results.pop(key)
+        self.bytes -= kept.own_bytes
+        for array, size in (kept.arrays or {}).items():
+            self._arrays[array] -= 1
+            if not self._arrays[array]:
+                del self._arrays[array]
                 self.bytes -= size
 
-    def clear(self) -> None:
-        """Let go of everything."""
+    def drop_live(self, key: str) -> None:
+        """Remove a result, because a node may have written into its values."""
         with self._lock:
-            self._entries.clear()
+            if key in self._results:
+                self._remove(key)
+                self._queue.clear()
+
+    def clear(self) -> None:
+        """Remove all results."""
+        with self._lock:
+            self._results.clear()
             self._arrays.clear()
-            self._queue = None
+            self._queue.clear()
             self.bytes = 0
 
     def flush(self) -> None:
-        """Nothing to do: memory is not found by the next process."""
+        """Do nothing: no other process can read this memory."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Remove all results."""
         self.clear()
 
 
-_OBJECT_BYTES = 64
-"""What a Python object takes besides its content, about."""
+def _on_host(result: Result) -> Result:
+    """Copy the tensors of a result to the host; returns the same object if they are on the host already."""
+    outputs = result.outputs
+    if all(type(value) in _PLAIN for value in outputs.values()):
+        return result
+    hosted = {name: values.on_host(value) for name, value in outputs.items()}
+    if all(hosted[name] is value for name, value in outputs.items()):
+        return result
+    return replace(result, outputs=hosted)
 
-_PLAIN = frozenset({bool, int, float, str, type(None)})
-"""Types of values that hold no arrays, told apart early because most steps of a large graph make them."""
 
+class _Kept:
+    """A result in memory with its sizes and its rank for eviction."""
 
-class _Entry:
-    """A kept result, what of it is its own and which arrays it may share, and its rank."""
-
-    __slots__ = ("arrays", "held", "own", "rank", "result", "used", "worth")
+    __slots__ = ("arrays", "held", "last_use", "own_bytes", "rank", "result", "worth")
 
     def __init__(self, result: Result) -> None:
         self.result = result
-        self.held: Held | None = None  # made when somebody asks for it
-        self.arrays: dict[int, int] | None = None
+        self.held: StoredResult | None = None  # created by the first call of `where` for it
+        self.arrays: dict[int, int] | None = None  # id -> bytes of the arrays that other results may share
         size = _OBJECT_BYTES
         for name, value in result.outputs.items():
             size += _OBJECT_BYTES + len(name) + values.nbytes(value)
             if type(value) not in _PLAIN:
                 self.arrays = self.arrays or {}
                 self.arrays |= {id(array): int(array.nbytes) for array in values.arrays(value)}
-        self.own = size
+        self.own_bytes = size
         if self.arrays:
-            self.own = max(size - sum(self.arrays.values()), _OBJECT_BYTES)
+            self.own_bytes = max(size - sum(self.arrays.values()), _OBJECT_BYTES)
         self.worth = worth(result.seconds, size)
         self.rank = 0.0
-        self.used = 0
+        self.last_use = 0

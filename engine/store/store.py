@@ -1,4 +1,4 @@
-"""The seam of every store: results under content keys, as live values and as bytes."""
+"""The interface of every store: results under content keys, as live values and as bytes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ Tier = Literal["memory", "disk"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one step made: its outputs by name, and what it cost."""
+    """The outputs of one step, with the time that it took."""
 
     outputs: Mapping[str, object]
     seconds: float
-    """Wall-clock seconds that it took to make."""
+    """Wall-clock seconds that the step took."""
     made: float
-    """When it was made, in seconds since the epoch."""
+    """When the step ended, in seconds since the epoch."""
     node_type: str = ""
-    """The node type that made it, such as `Denoise@1`; for people and for eviction, never for identity."""
+    """The node type of the step, such as `Denoise@1`: shown to people and used in statistics; not part of the
+    result's identity."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """Where a key's result lies, without reading it."""
+class StoredResult:
+    """The tier and times of a stored result, without its values."""
 
     tier: Tier
     seconds: float
@@ -34,37 +35,41 @@ class Held:
 
 
 class Store(Protocol):
-    """Results under keys. Every method may be called from any thread.
+    """Stores results under keys. Every method may be called from any thread.
 
-    Nothing here raises for a cache's own trouble: a damaged or vanished entry is a miss, an entry that cannot
-    be written is not kept, and both are told to the `warn` that a store was made with.
+    A store only saves work, so its own errors are not raised: a damaged or missing result is a miss, a result
+    that cannot be written is not kept, and both are reported as warnings.
     """
 
-    def where(self, keys: Sequence[str]) -> dict[str, Held]:
-        """Which of these keys are held, and in which tier. Reads no values."""
+    def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
+        """Look up which of the keys are stored, and in which tier. Reads no values."""
         ...
 
     def load(self, key: str) -> Result | None:
-        """The result under a key, verified against its checksum; None on a miss or when it is damaged."""
+        """The result under a key, verified against its checksums; None if it is missing or damaged."""
         ...
 
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, verified: what a face writes to files. Unpacks nothing.
+        """One output as bytes, verified and ready to be written to files. Unpacks nothing.
 
         Raises:
-            TypeError: the value is in memory only and does not say how it becomes bytes.
-            ValueError: likewise, and a number in it is NaN or infinite.
+            TypeError: the value is in memory only and has no `pack`.
+            ValueError: the value is in memory only and a number in it is NaN or infinite.
         """
         ...
 
     def save(self, key: str, result: Result) -> None:
-        """Keep a result. A key that is already held is left as it is."""
+        """Save a result. An existing result under the key stays."""
+        ...
+
+    def drop_live(self, key: str) -> None:
+        """Drop the live values of a result, because a node may have written into them."""
         ...
 
     def flush(self) -> None:
-        """Make everything saved so far durable enough to be found by the next process."""
+        """Write all saved results to disk, so that the next process finds them."""
         ...
 
     def close(self) -> None:
-        """Flush and let go of files."""
+        """Flush, and release files and values."""
         ...

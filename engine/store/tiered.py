@@ -1,36 +1,37 @@
-"""The store that a run uses: memory over disk."""
+"""The store that runs use: a memory tier in front of a disk tier."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from engine.store.disk import Disk
 from engine.store.memory import Memory
-from engine.store.store import Held, Result
+from engine.store.store import Result, StoredResult
 from engine.values import Packed
 
 
 class Tiered:
-    """Results in memory first, and on disk if there is one.
+    """A store that keeps results in memory and, if it has a disk tier, also on disk.
 
     Args:
         memory: the fast tier.
-        disk: the lasting tier; None keeps nothing beyond this process.
+        disk: the persistent tier; None to keep results only for the life of this process.
     """
 
     def __init__(self, memory: Memory, disk: Disk | None = None) -> None:
         self.memory = memory
         self.disk = disk
 
-    def where(self, keys: Sequence[str]) -> dict[str, Held]:
-        """Which of these keys are held; `memory` where both tiers do."""
-        found = self.memory.where(keys)
-        if self.disk is not None and len(found) < len(keys):
-            found |= self.disk.where([key for key in keys if key not in found])
-        return found
+    def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
+        """Look up which of the keys are stored; the tier is `memory` if both tiers hold a result."""
+        held = self.memory.where(keys)
+        if self.disk is not None and len(held) < len(keys):
+            held |= self.disk.where([key for key in keys if key not in held])
+        return held
 
     def load(self, key: str) -> Result | None:
-        """The result under a key; one read from disk is in memory from then on."""
+        """The result under a key. A result that is read from disk is then kept in memory too."""
         result = self.memory.load(key)
         if self.disk is None:
             return result
@@ -43,33 +44,41 @@ class Tiered:
         return result
 
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes: those on disk if they are there, else packed from the live value.
+        """One output as bytes, from disk or packed from the live value.
 
         Raises:
-            TypeError: the value is in memory only and does not say how it becomes bytes.
-            ValueError: likewise, and a number in it is NaN or infinite.
+            TypeError: the value is in memory only and has no `pack`.
+            ValueError: the value is in memory only and a number in it is NaN or infinite.
         """
-        found = None if self.disk is None else self.disk.packed(key, output)
-        return found if found is not None else self.memory.packed(key, output)
+        packed = None if self.disk is None else self.disk.packed(key, output)
+        return packed if packed is not None else self.memory.packed(key, output)
 
     def save(self, key: str, result: Result) -> None:
-        """Keep a result in both tiers; one that cannot become bytes stays in memory only."""
+        """Save a result in both tiers; a result that cannot be packed is kept in memory only."""
         self.memory.save(key, result)
         if self.disk is not None:
             self.disk.save(key, result)
 
     def count(self, hits: Mapping[str, int]) -> None:
-        """Note how often results of which node types were there when a run wanted them."""
+        """Count the results of each node type that a run found in the store."""
         if self.disk is not None:
             self.disk.count(hits)
 
+    def free_disk(self, place: Path, size: int, last: Sequence[str] = ()) -> bool:
+        """Delete results to make room for other files on a full disk; see `Disk.free_disk`."""
+        return self.disk is not None and self.disk.free_disk(place, size, last)
+
+    def drop_live(self, key: str) -> None:
+        """Drop the live values of a result, because a node may have written into them."""
+        self.memory.drop_live(key)
+
     def flush(self) -> None:
-        """Make everything saved so far findable by the next process."""
+        """Write all saved results to disk, so that the next process finds them."""
         if self.disk is not None:
             self.disk.flush()
 
     def close(self) -> None:
-        """Flush and let go of files and values."""
+        """Flush, and release files and values."""
         if self.disk is not None:
             self.disk.close()
         self.memory.close()

@@ -1,1 +1,1 @@
-"""The Stable Diffusion domain, without Node classes: weights, text, sampling, training."""
+"""Stable Diffusion without node classes: model files, prompts, sampling and training."""

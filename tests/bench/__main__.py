@@ -24,7 +24,9 @@ from tests.bench import (
     peers,
     prompts,
     scan,
+    sweep,
     text_to_image,
+    training,
 )
 from tests.bench.bench import BENCHES, Row, rows_of
 
@@ -37,7 +39,9 @@ __all__ = [
     "peers",
     "prompts",
     "scan",
+    "sweep",
     "text_to_image",
+    "training",
 ]  # register themselves
 
 RESULTS = Path(__file__).parent / "results.json"

@@ -26,7 +26,7 @@ def engine_overhead() -> Iterator[Row]:
                 for salt in range(repeats):
                     checked = ours.check(shape(size, salt=10**6 * (salt + 1)))
                     with stopwatch() as took:
-                        report = ours.walk(ours.plan_checked(checked), events.append)
+                        report = ours.run_plan(ours.plan_checked(checked), events.append)
                     assert report.state == "done"
                     assert all(node.cache == "none" for node in report.nodes.values())
                     cpu.append(took.cpu / size * 1e6)
@@ -36,8 +36,8 @@ def engine_overhead() -> Iterator[Row]:
                 f"engine overhead, {shape.__name__} of {size:,}",
                 round(min(cpu), 1),
                 "µs CPU per node",
-                "<= 50",
-                min(cpu) <= 50,
+                "<= 75",
+                min(cpu) <= 75,
                 f"plan, run, events, journal, memory and disk; least of {repeats}; wall {min(wall):.1f} µs",
             )
         growth = cost[10_000] / cost[100]
@@ -45,7 +45,7 @@ def engine_overhead() -> Iterator[Row]:
             f"engine overhead, {shape.__name__}: 10,000 to 100",
             round(growth, 2),
             "ratio of the cost per node",
-            "<= 1.5",
-            growth <= 1.5,
+            "<= 1.3",
+            growth <= 1.3,
             "of the figures above",
         )

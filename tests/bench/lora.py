@@ -26,8 +26,8 @@ def unet_of(size: str) -> Any:
     import torch
     from diffusers import UNet2DConditionModel
 
-    from nodes.sd.folder import describe_folder
-    from nodes.sd.weights import load_unet
+    from nodes.sd.models.folder import describe_folder
+    from nodes.sd.models.weights import load_unet
 
     if not SIZES[size]:
         return load_unet(describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights"))
@@ -64,8 +64,8 @@ def pipeline_of(unet: Any) -> Any:
     """diffusers' pipeline around the UNet."""
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-    from nodes.sd.folder import describe_folder
-    from nodes.sd.weights import load_text_encoder, load_tokenizer, load_vae
+    from nodes.sd.models.folder import describe_folder
+    from nodes.sd.models.weights import load_text_encoder, load_tokenizer, load_vae
 
     folder = describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights")
     return StableDiffusionPipeline(
@@ -110,19 +110,17 @@ def lora() -> Iterator[Row]:
 def compared(size: str, path: Path) -> Row:
     """One model: outputs first, then times."""
     from nodes.sd.lora.file import read
-    from nodes.sd.lora.patch import LoraFile, LoraPatch
-    from nodes.sd.lora.stack import apply
+    from nodes.sd.lora.stack import WeightedLora, apply
 
     unet = unet_of(size)
     write(unet, path)
     before = digest(unet)
-    patch = LoraPatch(LoraFile("ab" * 32, path.name), WEIGHT)
 
     def ours() -> None:
-        patched, _ = apply(unet, "unet", [(patch, read(path))])
+        patched, _ = apply(unet, "unet", [WeightedLora(read(path), path.name, "ab" * 32, WEIGHT)])
         del patched
 
-    mine = weights(apply(unet, "unet", [(patch, read(path))])[0])
+    mine = weights(apply(unet, "unet", [WeightedLora(read(path), path.name, "ab" * 32, WEIGHT)])[0])
     ours()
     exact = digest(unet) == before
     took: dict[str, list[float]] = {"ours": [], "peft": []}

@@ -54,7 +54,7 @@ class Ours:
         checked = self._session.check(self._graph(self._size, salt))
         events: list[Event] = []
         with stopwatch() as took:
-            report = self._session.walk(self._session.plan_checked(checked), events.append)
+            report = self._session.run_plan(self._session.plan_checked(checked), events.append)
         assert report.state == "done"
         plan = self._session.plan_checked(checked)
         found = (self._session.store.load(plan.steps[node].key or "") for node in plan.targets)
@@ -149,11 +149,11 @@ def comfyui_anchors() -> Iterator[Row]:
         ours = Ours(session_, "chain", 30)
         fresh = statistics.median(ours.run(10**6 * (n + 1))[0] for n in range(15)) / 30 * 1e6
         checked = session_.check(chain(30))
-        session_.walk(session_.plan_checked(checked))
+        session_.run_plan(session_.plan_checked(checked))
         cached = []
         for _ in range(51):
             with stopwatch() as took:
-                session_.walk(session_.plan_checked(checked))
+                session_.run_plan(session_.plan_checked(checked))
             cached.append(took.cpu * 1e3)
     again = statistics.median(cached)
     anchor = "anchor: ComfyUI 0.3.64 as measured once on two like cores, wall time, not in this run"

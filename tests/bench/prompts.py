@@ -36,7 +36,7 @@ class Three:
         """Those of one embedding."""
         return self._vectors[trigger]
 
-    def remarks(self, trigger: str, written: str) -> list[str]:
+    def warnings(self, trigger: str, written: str) -> list[str]:
         """None."""
         return []
 
@@ -47,7 +47,8 @@ class Three:
 
 def ours(tokenizer: Any, encoder: Any, vectors: dict[str, Any], dialect: Any) -> Read:
     """What EncodePrompt does, without the graph around it."""
-    from nodes.sd.prompts.encoding import Settings, encode
+    from nodes.sd.prompts.encoded import Settings
+    from nodes.sd.prompts.encoding import encode
 
     settings = Settings(dialect=dialect, triggers=Three(vectors))
     colon = ("", "") if dialect == "compel" else (":", ")")
@@ -99,8 +100,8 @@ def prompts() -> Iterator[Row]:
     """All sides in turn, a new prompt each time; medians of CPU time."""
     import torch
 
-    from nodes.sd import weights
-    from nodes.sd.folder import describe_folder
+    from nodes.sd.models import weights
+    from nodes.sd.models.folder import describe_folder
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from engine import graph as documents
-from engine import settings, source
-from engine.graph import From, Literal
+from engine import settings
+from engine.document import reader, writer
+from engine.document.graph import From, Literal
 from engine.session import Session
+from engine.sources import source
 from engine.values import unpack
 from tests.bench.bench import GRAPH, ROOT, Row, Took, bench, new_home, stopwatch
 
@@ -49,7 +50,7 @@ def ours(session: Session) -> Callable[[str, int, str], Any]:
     """The saved graph, with the sampler that the pipeline above has."""
     graph = source.load(GRAPH)
     graph.nodes["denoise"].inputs |= {"sampler": Literal("euler"), "schedule": Literal("normal")}
-    latent = documents.parse(documents.dump(graph))
+    latent = reader.parse(writer.dump(graph))
     latent.outputs = {"image": From("denoise", "latent")}
 
     def draw(prompt: str, seed: int, kind: str) -> Any:

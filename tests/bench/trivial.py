@@ -6,9 +6,9 @@ from pathlib import Path
 
 from engine import settings
 from engine.context import Context
-from engine.graph import Entry, From, Graph, Literal
+from engine.document.graph import Entry, From, Graph, Literal
 from engine.node import Node
-from engine.registry import Registry
+from engine.packs.registry import Registry
 from engine.session import Session
 
 

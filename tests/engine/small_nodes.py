@@ -11,21 +11,24 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from engine import check as checking
-from engine import plan as planning
+from engine.check import check as checking
 from engine.context import Cancel, Context
+from engine.devices.residency import Residency
+from engine.document.graph import From, Graph, GraphInput
+from engine.document.reader import from_json
 from engine.errors import NodeError, Problem
 from engine.events import Event
+from engine.file_facts import FileFacts
 from engine.files import Files
-from engine.graph import From, Graph, GraphInput, from_json
-from engine.lifecycles.cached import Cached
-from engine.lifecycles.guarded import Guarded
 from engine.node import Node
-from engine.plan import Plan
-from engine.registry import Registry
-from engine.report import Report
-from engine.residency import Residency
-from engine.run import Run
+from engine.packs.registry import Registry
+from engine.plan import plan as planning
+from engine.plan.plan import Plan
+from engine.run.cached import ResultCaching
+from engine.run.deliveries import Take
+from engine.run.report import Report
+from engine.run.run import Run
+from engine.run.write_guard import WriteGuard
 from engine.store.memory import Memory
 from engine.store.store import Store
 from engine.values import Json, Value
@@ -39,7 +42,7 @@ _LOCK = threading.Lock()
 def called(ctx: Context) -> None:
     """Count a call of this node."""
     with _LOCK:
-        CALLS[ctx.node] += 1
+        CALLS[ctx._node] += 1
 
 
 class Mix(Node):
@@ -150,6 +153,8 @@ REGISTRY = Registry([Mix, Split, Broken, Act, Lane, Settings, MakeThing, TakeThi
 class PlainDigests:
     """Digests of files by reading them."""
 
+    facts = FileFacts()
+
     def digest(self, path: Path) -> str:
         from engine.values import sha256
 
@@ -182,6 +187,7 @@ class Bench:
     workers: int = 4
     cancel: Cancel | None = None
     events: list[Event] = field(default_factory=list)
+    take: Take | None = None
 
     @property
     def files(self) -> Files:
@@ -204,9 +210,9 @@ class Bench:
         values: Mapping[str, Json] = {},
         emit: Callable[[Event], None] | None = None,
     ) -> Report:
-        return self.walk(self.plan(graph, targets, values), emit)
+        return self.run_plan(self.plan(graph, targets, values), emit)
 
-    def walk(self, planned: Plan, emit: Callable[[Event], None] | None = None) -> Report:
+    def run_plan(self, planned: Plan, emit: Callable[[Event], None] | None = None) -> Report:
         self.events.clear()
         return Run(
             planned,
@@ -215,6 +221,7 @@ class Bench:
             residency=Residency(1 << 20),
             emit=emit or self.events.append,
             cancel=self.cancel,
-            lifecycles=[Cached(self.store), Guarded()],
+            lifecycles=[ResultCaching(self.store), WriteGuard(contents=True)],
             workers=self.workers,
-        ).go()
+            take=self.take,
+        ).run()

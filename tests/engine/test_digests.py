@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.digests import FileDigests
+from engine.digests import FileDigests, report_progress
+from engine.file_facts import FileFacts
 
 
 class Reads:
@@ -44,6 +45,10 @@ def later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: now() + 10_000_000_000)
 
 
+def remembering(folder: Path) -> FileDigests:
+    return FileDigests(FileFacts(folder / "files.sqlite"))
+
+
 def sha(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -61,7 +66,7 @@ def test_a_file_is_read_once(tmp_path: Path, reads: Reads, monkeypatch: pytest.M
     path.write_bytes(b"content")
     expected = sha(path)
     reads()
-    digests = FileDigests(tmp_path / "digests.sqlite")
+    digests = remembering(tmp_path)
     assert digests.digest(path) == expected
     assert reads() == 1
     monkeypatch.chdir(tmp_path)
@@ -69,7 +74,7 @@ def test_a_file_is_read_once(tmp_path: Path, reads: Reads, monkeypatch: pytest.M
     assert reads() == 0
     digests.close()
     assert digests.digest(path) == expected
-    again = FileDigests(tmp_path / "digests.sqlite")
+    again = remembering(tmp_path)
     assert again.digest(path) == expected
     assert reads() == 0
     again.close()
@@ -80,7 +85,7 @@ def test_a_file_is_read_once(tmp_path: Path, reads: Reads, monkeypatch: pytest.M
 def test_a_changed_file_is_read_again(how: str, tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"before")
-    digests = FileDigests(tmp_path / "digests.sqlite")
+    digests = remembering(tmp_path)
     before = path.stat()
     assert digests.digest(path) == sha(path)
     time.sleep(0.02)  # a tick of the file system's clock
@@ -93,7 +98,7 @@ def test_a_changed_file_is_read_again(how: str, tmp_path: Path) -> None:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert digests.digest(path) == sha(path)
     digests.close()
-    digests = FileDigests(tmp_path / "digests.sqlite")
+    digests = remembering(tmp_path)
     assert digests.digest(path) == sha(path)
     digests.close()
 
@@ -102,7 +107,7 @@ def test_a_file_changed_just_now_is_not_remembered(tmp_path: Path, reads: Reads)
     path = tmp_path / "f"
     path.write_bytes(b"content")
     reads()
-    digests = FileDigests(tmp_path / "digests.sqlite")
+    digests = remembering(tmp_path)
     digests.digest(path)
     digests.digest(path)
     assert reads() == 2
@@ -128,7 +133,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytes
         FileDigests().digest(path)
 
 
-def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FileDigests().digest(tmp_path / "missing")
     with pytest.raises(OSError, match="not a file"):
@@ -139,47 +144,62 @@ def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("later")
-@pytest.mark.parametrize("trouble", ["in the way", "garbage", "newer", "removed"])
-def test_works_without_an_index(trouble: str, tmp_path: Path, reads: Reads) -> None:
-    path, index = tmp_path / "f", tmp_path / "sub" / "digests.sqlite"
+def test_a_damaged_fact_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "f"
     path.write_bytes(b"content")
-    expected = sha(path)
-    if trouble == "in the way":
-        index.parent.write_text("a file")
-    else:
-        FileDigests(index).close()
-    if trouble == "garbage":
-        index.write_bytes(b"not an index at all" * 100)
-    if trouble == "newer":
-        connection = sqlite3.connect(index)
-        connection.execute("PRAGMA user_version = 99")
-        connection.close()
-    digests = FileDigests(index)
-    if trouble == "removed":
-        index.unlink()
-    assert digests.digest(path) == expected
-    reads()
-    assert digests.digest(path) == expected
-    assert reads() == 0
-    digests.close()
-    if trouble == "garbage":  # begun again
-        again = FileDigests(index)
-        assert again.digest(path) == expected
-        assert reads() == 0
-        again.close()
-
-
-@pytest.mark.usefixtures("later")
-def test_a_damaged_row_is_not_believed(tmp_path: Path) -> None:
-    path, index = tmp_path / "f", tmp_path / "digests.sqlite"
-    path.write_bytes(b"content")
-    digests = FileDigests(index)
+    digests = remembering(tmp_path)
     digests.digest(path)
     digests.close()
-    connection = sqlite3.connect(index)
-    connection.execute("UPDATE files SET digest = ?", ("0" * 64,))
+    connection = sqlite3.connect(tmp_path / "files.sqlite")
+    assert connection.execute("UPDATE facts SET fact = replace(fact, ?, ?)", (sha(path), "0" * 64)).rowcount
     connection.commit()
     connection.close()
-    digests = FileDigests(index)
+    digests = remembering(tmp_path)
     assert digests.digest(path) == sha(path)
     digests.close()
+
+
+def test_another_file_that_lies_there_for_a_moment_does_not_get_into_the_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other, aside = tmp_path / "f", tmp_path / "other", tmp_path / "aside"
+    path.write_bytes(b"good")
+    other.write_bytes(b"evil")
+    sha256, swaps = hashlib.sha256, iter([True])
+
+    def swapping(*args: Any) -> Any:  # called once the file is open
+        if next(swaps, False):
+            path.rename(aside)
+            other.rename(path)
+            path.rename(other)
+            aside.rename(path)
+        return sha256(*args)
+
+    monkeypatch.setattr(hashlib, "sha256", swapping)
+    assert FileDigests().digest(path) == sha256(b"good").hexdigest()
+
+
+def test_the_progress_of_a_large_file_is_told_and_can_stop_it(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(b"x" * (65 << 20))
+    told: list[tuple[str, int, int]] = []
+
+    def stop(place: str, done: int, size: int) -> None:
+        raise KeyboardInterrupt
+
+    with report_progress(lambda *progress: told.append(progress)):
+        FileDigests().digest(path)
+    assert told[0] == (str(path), 4 << 20, 65 << 20)
+    with report_progress(stop), pytest.raises(KeyboardInterrupt):
+        FileDigests().digest(path)
+
+
+def test_a_large_file_of_holes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "hardly_begun.safetensors"
+    with path.open("wb") as file:
+        file.truncate(100 << 30)
+        file.write(b"the first bytes")
+    begun = time.perf_counter()
+    with pytest.raises(OSError, match="finish the download"):
+        FileDigests().digest(path)
+    assert time.perf_counter() - begun < 1

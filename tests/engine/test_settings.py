@@ -28,13 +28,13 @@ def refused(home: Path) -> str:
     return str(caught.value)
 
 
-def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
+def test_settings_have_defaults(tmp_path: Path) -> None:
     found = settings.load(tmp_path)
     assert (found.device, found.workers, found.checked, found.folders) == ("auto", 4, False, {})
     assert found.disk_budget == 20 * 2**30
 
 
-def test_a_caller_goes_before_the_environment_before_the_file_before_the_default(
+def test_settings_precedence_is_caller_environment_file_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_file(tmp_path, workers=2, device="cpu", memory_budget=5)
@@ -52,6 +52,21 @@ def test_the_home_is_given_or_of_the_environment_and_never_of_the_file(
     monkeypatch.setenv("SAFELIGHT_HOME", str(tmp_path))
     assert settings.load().home == tmp_path
     assert settings.load(tmp_path / "other").home == tmp_path / "other"
+
+
+def test_a_user_without_a_home_folder_is_told_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(*args: object) -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(GraphError) as refused:
+        settings.load()
+    (problem,) = refused.value.problems
+    assert problem.code == "no_home"
+    assert problem.hint is not None
+    assert "SAFELIGHT_HOME" in problem.hint
 
 
 def test_folders_of_both_places_are_joined_kind_by_kind(
@@ -80,7 +95,7 @@ def test_every_problem_names_its_place(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "settings.json"
     assert len(said) == 4
     assert f"setting workers: Input should be greater than or equal to 1 · hint: see {path}" in said
-    assert "setting devise: there is no such setting · hint: did you mean device?" in said
+    assert "the setting devise does not exist · hint: did you mean device?" in said
     assert any("setting folders.inputs: " in line and line.endswith(str(path)) for line in said)
     assert any("disk_budget" in line and "SAFELIGHT_DISK_BUDGET" in line for line in said)
 
@@ -96,17 +111,23 @@ def test_folders_in_the_environment_that_are_no_object(
 @pytest.mark.parametrize("text", ["[]", "3"])
 def test_a_file_that_is_no_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "settings.json").write_text(text)
-    assert "holds no object" in refused(tmp_path)
+    assert "is not a JSON object" in refused(tmp_path)
 
 
 def test_kinds_of_folder_that_nothing_reads_are_found(tmp_path: Path) -> None:
     in_file(tmp_path, folders={"chekpoints": ["/a"], "inputs": ["/b"], "music": ["/c"]})
-    problems = settings.unknown_folders(settings.load(tmp_path), {"inputs", "checkpoints"})
-    assert [problem.message for problem in problems] == [
-        "setting folders: no node type reads files of the kind 'chekpoints'",
-        "setting folders: no node type reads files of the kind 'music'",
-    ]
-    assert [problem.hint for problem in problems] == [
+    problems = settings.folder_problems(settings.load(tmp_path), {"inputs", "checkpoints"})
+    unknown = [problem for problem in problems if problem.code == "bad_settings"]
+    assert [problem.hint for problem in unknown] == [
         "did you mean checkpoints?",
         "the kinds are checkpoints, inputs",
     ]
+    assert {problem.severity for problem in unknown} == {"error"}
+
+
+def test_a_folder_that_does_not_exist_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    in_file(tmp_path, folders={"inputs": [str(tmp_path / "more"), str(tmp_path / "mroe")]})
+    (problem,) = settings.folder_problems(settings.load(tmp_path), {"inputs"})
+    assert (problem.code, problem.severity) == ("missing_folder", "warning")
+    assert "mroe" in problem.message

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from engine.errors import GraphError
 from engine.node import Node
-from engine.node_class import BadNode
 from engine.testing import (
     assert_cached,
     cached,
@@ -21,6 +21,7 @@ from engine.testing import (
     run_graph,
     run_node,
 )
+from engine.types.bad_node import BadNode
 from engine.values import summary_of
 from tests.engine.small_nodes import Broken, Lane, MakeThing, Mix, Settings, TakeThing, Thing
 
@@ -42,6 +43,27 @@ def test_a_node_alone() -> None:
         assert run_node(session, Settings(count=4)) == {"out": 4}
 
 
+def test_common_mistakes_are_told_with_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"write run_node\(Mix\(\.\.\.\)\)"):
+        run_node(Mix)  # type: ignore[call-overload]
+    with open_session() as session:
+        with pytest.raises(TypeError, match=r"write run_node\(Mix\(\.\.\.\)\)"):
+            run_node(session, Mix)  # type: ignore[call-overload]
+        with pytest.raises(TypeError, match="a session and a node"):
+            run_node(session)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"Mix\(a=..., b=..., salt=...\)"):
+        Mix(1)  # type: ignore[call-arg]
+    for wrong in ({"aa": 1}, {}):
+        with pytest.raises(ValidationError) as caught:
+            TakeThing(**wrong)  # type: ignore[arg-type]
+        assert "TakeThing(thing=..., other=...)" in caught.value.__notes__[0]
+    with pytest.raises(ValidationError) as caught:
+        Mix(a="text")  # type: ignore[arg-type]
+    assert not hasattr(caught.value, "__notes__"), "the names are right"
+    with pytest.raises(TypeError, match=r"a Path, not 'graph\.json'"):
+        run_graph("graph.json")  # type: ignore[arg-type]
+
+
 def test_a_graph_by_its_json_its_file_and_its_values(tmp_path: Path) -> None:
     file = tmp_path / "graph.json"
     file.write_text(json.dumps(GRAPH))
@@ -51,7 +73,7 @@ def test_a_graph_by_its_json_its_file_and_its_values(tmp_path: Path) -> None:
     assert run_graph(GRAPH, types=TYPES, targets=["one"]).nodes.keys() == {"one"}
 
 
-def test_what_was_computed_and_what_was_there(tmp_path: Path) -> None:
+def test_computed_and_cached_list_the_nodes(tmp_path: Path) -> None:
     first = run_graph(GRAPH, home=tmp_path, types=TYPES)
     assert (computed(first), cached(first)) == ({"one", "two"}, set())
     with pytest.raises(AssertionError, match="one is done: no result for these inputs"):
@@ -62,11 +84,11 @@ def test_what_was_computed_and_what_was_there(tmp_path: Path) -> None:
     assert_cached(other, "one")
     with pytest.raises(AssertionError, match="two is done"):
         assert_cached(other, "one", "two")
-    with pytest.raises(AssertionError, match="there is no node three in this run, but"):
+    with pytest.raises(AssertionError, match="there is no node three in this run"):
         assert_cached(other, "three")
 
 
-def test_without_a_home_nothing_is_kept() -> None:
+def test_run_graph_without_a_home_stores_no_results() -> None:
     assert (
         computed(run_graph(GRAPH, types=TYPES)) == computed(run_graph(GRAPH, types=TYPES)) == {"one", "two"}
     )
@@ -79,9 +101,9 @@ def test_a_failure_is_told_with_its_traceback() -> None:
         output(report)
     with pytest.raises(AssertionError, match="two is failed"):
         assert_cached(report)
-    with pytest.raises(AssertionError, match="there is no output nothing, but sum"):
+    with pytest.raises(AssertionError, match="there is no output nothing; the outputs are sum"):
         output(run_graph(GRAPH, types=TYPES), "nothing")
-    with pytest.raises(GraphError, match="there is no node type 'Mix'"):
+    with pytest.raises(GraphError, match="the node type 'Mix' does not exist"):
         run_graph(GRAPH)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -97,3 +98,25 @@ def test_old_drafts_are_removed_and_nothing_else(tmp_path: Path) -> None:
         f".{'0c' * 16}.part",
         "1.bin",
     }
+
+
+@pytest.mark.usefixtures("links")
+@pytest.mark.parametrize("write", ["put", "replace"])
+def test_the_folder_is_flushed_once_the_file_has_its_name(
+    write: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power cut may leave a complete file without its name."""
+    path, flushed = tmp_path / "1.bin", []
+    fsync = os.fsync
+
+    def recorded(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            flushed.append(path.read_bytes())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    if write == "put":
+        whole_file.put(b"x", [path])
+    else:
+        whole_file.replace(path, b"x")
+    assert flushed == [b"x"]

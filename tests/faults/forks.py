@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.faults import Fault
+from engine.failpoints import Fault
 from tests.faults.work import Job, do
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ class Ended:
     """By SIGKILL, wherever that came from."""
     hung: bool
     """It was killed since it did not come to an end."""
-    told: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
     """What `do` returned, or `{"error": ...}` with the traceback of what escaped it."""
 
 
@@ -125,11 +125,11 @@ def _followed(jobs: Sequence[Job], readings: Sequence[int], born: Sequence[tuple
 
 def _child(job: Job, writing: int) -> None:
     try:
-        told = do(job)
+        report = do(job)
     except BaseException:
-        told = {"error": traceback.format_exc()}
+        report = {"error": traceback.format_exc()}
     try:
-        text = json.dumps(told).encode()
+        text = json.dumps(report).encode()
         while text:
             text = text[os.write(writing, text) :]
     finally:

@@ -22,7 +22,12 @@ KEPT = 200
 """Of more runs than this the oldest are deleted, and what they made is not known any more."""
 
 STATES = {"done", "failed", "cancelled"}
-WORDS = set("planned grown warned started progress preview done failed skipped missed".split())
+WORDS = set(
+    "planned grown warned started progress preview metrics sample checkpoint printed done failed skipped "
+    "missed output".split()
+)
+WITHOUT_NODE = {"warned", "printed", "output"}
+"""Events that need not name a step."""
 
 Event = Mapping[str, Any]
 
@@ -41,7 +46,7 @@ class Run:
     done: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     skipped: dict[str, str] = field(default_factory=dict)
-    # By key, what was computed and what came from the store: a digest, if one is told.
+    # By key, what was computed and what came from the store: a digest, if one is report.
     made: dict[str, str | None] = field(default_factory=dict)
     taken: dict[str, str | None] = field(default_factory=dict)
 
@@ -67,7 +72,7 @@ class Run:
             getattr(self, f"_{word}")(event)
         elif isinstance(node, str):
             getattr(self, f"_{word}", lambda node, event: None)(node, event)
-        elif word != "warned":
+        elif word not in WITHOUT_NODE:
             self.say(f"{word} names no step")
 
     def _planned(self, event: Event) -> None:
@@ -86,7 +91,7 @@ class Run:
         if node not in self.started or node in self.done or node in self.failed:
             self.say(f"{event['event']} of {node}, which is not under way")
 
-    _preview = _progress
+    _preview = _metrics = _sample = _checkpoint = _progress
 
     def _done(self, node: str, event: Event) -> None:
         computed = event.get("cache") == "none"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 _LET_GO_LATER = 2  # MNT_DETACH
+_READ_ONLY, _REMOUNT = 1, 32  # MS_RDONLY, MS_REMOUNT
 
 
 @contextmanager
@@ -23,3 +24,10 @@ def small_disk(place: Path, size: str = "2m") -> Iterator[None]:
         yield
     finally:
         assert libc.umount2(bytes(place), _LET_GO_LATER) == 0
+
+
+def remount_read_only(place: Path, size: str = "2m") -> None:
+    """From now on, nothing can be written to a small disk."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    flags = _READ_ONLY | _REMOUNT
+    assert libc.mount(b"tmpfs", bytes(place), b"tmpfs", flags, f"size={size}".encode()) == 0

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.faults import Fault
-from engine.values import sha256
+from engine.failpoints import Fault
+from tests.counts import short_and_full
 from tests.engine.store.kept_values import quick_folder
 from tests.faults.forks import SIDE_BY_SIDE, Forks
 from tests.faults.home import committed, illegal, strays
-from tests.faults.work import Job, expected, furnish
+from tests.faults.work import Job, expected, furnish, values
 
 SIZE = 20
-FLIPS = 100
 
 
 def flip(store: Path, seed: int) -> Path:
@@ -32,9 +31,10 @@ def flip(store: Path, seed: int) -> Path:
     return path.relative_to(store)
 
 
+@short_and_full("flips", 32, 100)
 @pytest.mark.parametrize("ended", ["closed", "killed"])
 def test_a_flipped_bit_never_makes_a_wrong_value(
-    ended: str, forks: Forks, figures: Callable[..., None]
+    ended: str, flips: int, forks: Forks, figures: Callable[..., None]
 ) -> None:
     counts: Counter[str] = Counter()
     with quick_folder() as folder:
@@ -48,9 +48,9 @@ def test_a_flipped_bit_never_makes_a_wrong_value(
         scratch = folder / "scratch"
         shutil.copytree(whole, scratch)
         (same,) = forks.run(Job(str(scratch), 1, SIZE, keys=keys))
-        right = same.told["loaded"]
-        assert len(right) == same.told["reused"] == SIZE
-        for start in range(0, FLIPS, SIDE_BY_SIDE):
+        right = same.report["loaded"]
+        assert len(right) == same.report["reused"] == SIZE
+        for start in range(0, flips, SIDE_BY_SIDE):
             seeds = range(start, start + SIDE_BY_SIDE)
             homes = [folder / str(seed) for seed in seeds]
             for home in homes:
@@ -61,18 +61,21 @@ def test_a_flipped_bit_never_makes_a_wrong_value(
             for seed, home, path, one, two in zip(seeds, homes, flipped, hurt, after, strict=True):
                 why = (seed, path)
                 for each in (one, two):
-                    assert "error" not in each.told, (why, each.told["error"])
-                    assert (each.told["state"], each.told["unwritten"]) == ("done", []), why
-                    wanted = {name: sha256(data) for name, data in expected(SIZE, 1).items()}
-                    counts["wrong"] += each.told["values"] != wanted
-                counts["wrong"] += not one.told["loaded"].items() <= right.items()
-                noticed = bool(one.told["said"] or one.told["missing"] or one.told["found"])
+                    assert "error" not in each.report, (why, each.report["error"])
+                    assert (each.report["state"], each.report["unwritten"]) == ("done", []), why
+                    wanted = values(SIZE, 1, expected(SIZE, 1))
+                    counts["wrong"] += each.report["values"] != wanted
+                counts["wrong"] += not one.report["loaded"].items() <= right.items()
+                noticed = bool(one.report["warnings"] or one.report["missing"] or one.report["damaged"])
                 counts["noticed" if noticed else "without meaning"] += 1
                 if path.parts[0] == "blobs":
-                    assert any("Grow@1 is damaged" in line for line in one.told["said"]), why
+                    assert any("Grow@1 is damaged" in line for line in one.report["warnings"]), why
                     counts["of them in blobs"] += 1
-                assert (two.told["said"], two.told["found"]) == ([], []), (why, "it is mended for good")
-                assert two.told["reused"] >= len(expected(SIZE, 1)), why
+                assert (two.report["warnings"], two.report["damaged"]) == ([], []), (
+                    why,
+                    "it is mended for good",
+                )
+                assert two.report["reused"] >= len(expected(SIZE, 1)), why
                 assert illegal(home) == [], why
                 assert [stray for stray in strays(home) if not stray.startswith("outputs")] == [], why
                 shutil.rmtree(home)

@@ -14,7 +14,7 @@ import pytest
 from engine import settings
 from engine.context import Context
 from engine.node import Node
-from engine.registry import Registry
+from engine.packs.registry import Registry
 from engine.session import Session
 from tests.engine.small_nodes import Broken, Mix, graph_of
 from tests.faults.forks import ROOT
@@ -41,7 +41,7 @@ BROKE: Event = {**END, "state": "failed"}
 TAKEN: Event = {**DONE, "cache": "disk", "key": "k"}
 
 
-def told(home: Path, *runs: list[Event], tail: str = "", idle: bool = False) -> list[str]:
+def problems_of(home: Path, *runs: list[Event], tail: str = "", idle: bool = False) -> list[str]:
     """What the checker says of runs with these events."""
     folder = home / "store" / "journal"
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,8 +63,8 @@ def told(home: Path, *runs: list[Event], tail: str = "", idle: bool = False) -> 
         [PLANNED, {"event": "warned", "message": "odd"}, TAKEN | {"key": None}, END],
     ],
 )
-def test_what_can_be_is_not_told(events: list[Event], tmp_path: Path) -> None:
-    assert told(tmp_path, events) == []
+def test_legal_histories_are_accepted(events: list[Event], tmp_path: Path) -> None:
+    assert problems_of(tmp_path, events) == []
 
 
 @pytest.mark.parametrize(
@@ -96,35 +96,35 @@ def test_what_can_be_is_not_told(events: list[Event], tmp_path: Path) -> None:
         ([PLANNED, START, DONE | {"key": "k"}, START | {"node": "b"}, TAKEN | DONE | {"node": "b"}], "again"),
     ],
 )
-def test_what_cannot_be_is_told(events: list[Event], what: str, tmp_path: Path) -> None:
-    assert any(what in line for line in told(tmp_path, events))
+def test_illegal_histories_are_reported(events: list[Event], what: str, tmp_path: Path) -> None:
+    assert any(what in line for line in problems_of(tmp_path, events))
 
 
 def test_keys_are_followed_from_run_to_run(tmp_path: Path) -> None:
     made = [PLANNED, START, DONE | {"key": "k", "digest": "d"}, END]
-    assert told(tmp_path, made, [PLANNED, TAKEN | {"digest": "d"}, END]) == []
-    assert told(tmp_path, made, made) == [], "it may have been evicted in between"
-    (line,) = told(tmp_path, made, [PLANNED, TAKEN | {"digest": "e"}, END])
+    assert problems_of(tmp_path, made, [PLANNED, TAKEN | {"digest": "d"}, END]) == []
+    assert problems_of(tmp_path, made, made) == [], "it may have been evicted in between"
+    (line,) = problems_of(tmp_path, made, [PLANNED, TAKEN | {"digest": "e"}, END])
     assert "k is e, and was d before" in line
 
 
 def test_half_a_line_is_for_those_that_were_killed(tmp_path: Path) -> None:
-    assert told(tmp_path, [PLANNED, START], tail='{"t":') == []
-    assert len(told(tmp_path, [PLANNED, END], tail='{"t":')) == 1
-    assert len(told(tmp_path, [PLANNED], tail='{"t":\n[]\n')) == 2
+    assert problems_of(tmp_path, [PLANNED, START], tail='{"t":') == []
+    assert len(problems_of(tmp_path, [PLANNED, END], tail='{"t":')) == 1
+    assert len(problems_of(tmp_path, [PLANNED], tail='{"t":\n[]\n')) == 2
 
 
 def test_a_run_that_goes_on_belongs_to_a_process_that_lives(tmp_path: Path) -> None:
     mine = [PLANNED | {"pid": os.getpid()}]
-    assert told(tmp_path, mine) == []
-    (line,) = told(tmp_path, mine, idle=True)
+    assert problems_of(tmp_path, mine) == []
+    (line,) = problems_of(tmp_path, mine, idle=True)
     assert "is still there" in line
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert told(tmp_path, [PLANNED | {"pid": gone.pid}], idle=True) == []
+    assert problems_of(tmp_path, [PLANNED | {"pid": gone.pid}], idle=True) == []
 
 
-def test_what_the_engine_writes_is_legal_and_the_command_says_so(tmp_path: Path) -> None:
+def test_journals_of_the_engine_are_legal_histories(tmp_path: Path) -> None:
     graph = graph_of(
         {
             "good": ("Mix", {"a": 1}),
@@ -142,8 +142,8 @@ def test_what_the_engine_writes_is_legal_and_the_command_says_so(tmp_path: Path)
         session.run(graph_of({"good": ("Mix", {"a": 1})}))
     assert list(check(history(tmp_path), is_alive, idle=True)) == []
     line = [sys.executable, "-m", "tests.faults.history", str(tmp_path)]
-    told_by_the_runs = [path.read_text() for path in (tmp_path / "store" / "journal").iterdir()]
-    assert any('"each[2]"' in text for text in told_by_the_runs), "steps that came to be in a run, too"
+    journals = [path.read_text() for path in (tmp_path / "store" / "journal").iterdir()]
+    assert any('"each[2]"' in text for text in journals), "steps that came to be in a run, too"
     ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout == "3 runs, 3 finished, 0 things that cannot be\n"
     (journal,) = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
-from engine import digests, faults, settings
+from engine import context, digests, failpoints, settings
 from engine.context import Context
-from engine.errors import SafelightError
-from engine.faults import Fault
+from engine.document.graph import Entry, From, Graph, Literal
+from engine.failpoints import Fault
 from engine.files import Files
-from engine.graph import Entry, From, Graph, Literal
-from engine.lifecycles import cached
 from engine.node import Node
-from engine.outputs import Outputs
-from engine.plan import Plan
-from engine.registry import Registry
+from engine.packs.registry import Registry
+from engine.run import cached
 from engine.session import Session
-from engine.store import buffer, disk
+from engine.store import disk
+from engine.store.shared_folder import write_buffer
 from engine.store.store import Result
 from engine.values import Json, Packed, Part, Value, sha256
 
@@ -89,6 +87,12 @@ def expected(size: int, salt: int) -> dict[str, bytes]:
     return {f"o{n}": made[n] for n in range(size // 2, size)}
 
 
+def values(size: int, salt: int, written: Iterable[str]) -> dict[str, str]:
+    """The digests of some of the outputs, as the report has them."""
+    wanted = expected(size, salt)
+    return {name: Blob(wanted[name]).pack().digest for name in written}
+
+
 def graph_of(size: int, salt: int) -> Graph:
     """A binary tree that begins with a file; its leaves are the outputs."""
     graph = Graph({"n0": Entry("Read@1", {"name": Literal("text.txt"), "salt": Literal(salt)})})
@@ -119,13 +123,15 @@ class Job:
     kill_after: float | None = None
     """Seconds until it is killed from outside."""
     budget: int = 256 * MB
+    workers: int = 4
+    """How many steps may run at once; with 1, every run does the same in the same order."""
     keys: tuple[str, ...] = ()
     """Results that are to be there before the run."""
     clock: float = 0.0
     """Seconds that the clock of this process is ahead."""
     commit_after: float = 0.002
     """Seconds that rows wait; so short that a kill falls between the commits of one run."""
-    dear: float = 0.02
+    flush_seconds: float = 0.02
     """Seconds of a step after which its result is written, and announced, at once."""
     verify: bool = True
 
@@ -133,9 +139,11 @@ class Job:
 @contextmanager
 def _altered(job: Job) -> Iterator[None]:
     with ExitStack() as stack:
-        for module in (buffer, disk):
+        for module in (write_buffer, disk):
             stack.enter_context(mock.patch.object(module, "SECONDS", job.commit_after))
-        stack.enter_context(mock.patch.object(cached, "DEAR_SECONDS", job.dear))
+        stack.enter_context(mock.patch.object(cached, "FLUSH_SECONDS", job.flush_seconds))
+        # Progress is reported at the end of a node only, so that equal runs have equal journals.
+        stack.enter_context(mock.patch.object(context, "REPORTS_A_SECOND", 1e-9))
         # The file was just made, and would otherwise be too young for its digest to be written down.
         stack.enter_context(mock.patch.object(digests, "_SETTLED_SECONDS", 0.0))
         if job.clock:
@@ -147,47 +155,39 @@ def _altered(job: Job) -> Iterator[None]:
 def do(job: Job) -> dict[str, Any]:
     """One run as the command line does it: plan, run, write the outputs; what came of it."""
     begun = time.perf_counter()
-    said: list[str] = []
-    told: dict[str, Any] = {"said": said}
-    faults.arm(*job.faults)
+    warnings: list[str] = []
+    outcome: dict[str, Any] = {"warnings": warnings}
+    failpoints.arm(*job.faults)
     with _altered(job):
-        place = settings.load(Path(job.home), device="cpu", disk_budget=job.budget)
-        with Session(place, registry=Registry([Grow, Read]), warn=said.append) as session:
+        place = settings.load(Path(job.home), device="cpu", disk_budget=job.budget, workers=job.workers)
+        with Session(place, registry=Registry([Grow, Read]), warn=warnings.append) as session:
             store = session.store
             held = store.where(list(job.keys))
-            told["ready"] = time.perf_counter() - begun
-            found = {key: store.load(key) for key in job.keys if key in held}
-            told["loaded"] = {key: _digest(result) for key, result in found.items() if result is not None}
-            told["missing"] = sorted(set(job.keys) - set(told["loaded"]))
-            plan = session.plan(graph_of(job.size, job.salt))
-            told["reasons"] = {step.id: step.reason for step in plan.steps.values()}
-            report = session.walk(plan)
-            told |= {"state": report.state, "outputs": {}, "unwritten": []}
-            told["reused"] = sum(node.cache != "none" for node in report.nodes.values())
-            told["problems"] = [str(node.problem) for node in report.nodes.values() if node.problem]
-            told["values"] = {
-                name: sha256(b"".join(part.data for part in packed.parts))
-                for name, packed in report.outputs.items()
+            outcome["ready"] = time.perf_counter() - begun
+            results = {key: store.load(key) for key in job.keys if key in held}
+            outcome["loaded"] = {
+                key: _digest(result) for key, result in results.items() if result is not None
             }
-            _write(session, plan, report.outputs, told)
+            outcome["missing"] = sorted(set(job.keys) - set(outcome["loaded"]))
+            graph = graph_of(job.size, job.salt)
+            plan = session.plan(graph)
+            why = session.reasons(plan).why
+            outcome["reasons"] = {step.id: why(step) for step in plan.steps.values()}
+            report = session.run(graph, title="run", write=True)
+            outcome |= {"state": report.state}
+            outcome["outputs"] = {name: list(map(str, files)) for name, files in report.files.items()}
+            outcome["unwritten"] = [item.message for item in report.problems if item.code == "unwritable"]
+            outcome["reused"] = sum(node.cache != "none" for node in report.nodes.values())
+            outcome["problems"] = [str(node.problem) for node in report.nodes.values() if node.problem]
+            outcome["values"] = {name: item.digest for name, item in report.written.items()}
             if job.verify and store.disk is not None:
-                told["found"] = [str(item) for item in store.disk.verify()]
-    told["sites"] = faults.passed()
-    told["seconds"] = time.perf_counter() - begun
-    return told
+                outcome["damaged"] = [str(item) for item in store.disk.verify()]
+    outcome["sites"] = failpoints.passed()
+    outcome["seconds"] = time.perf_counter() - begun
+    return outcome
 
 
 def _digest(result: Result) -> str:
     blob = result.outputs["out"]
     assert isinstance(blob, Blob)
     return sha256(blob.data)
-
-
-def _write(session: Session, plan: Plan, packed: Mapping[str, Packed], told: dict[str, Any]) -> None:
-    outputs = Outputs(plan, session.store, [], told["said"].append)
-    for name, value in packed.items():  # each alone, so that one that fails takes no other along
-        try:
-            for _, written in outputs.write({name: value}, session.settings.home / "outputs", "run"):
-                told["outputs"][name] = [str(path) for path in written.files]
-        except SafelightError as error:
-            told["unwritten"].append(str(error))

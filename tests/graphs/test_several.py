@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
-from engine import source
 from engine.cli import main
 from engine.session import Session
+from engine.sources import source
 from engine.testing import computed
 from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, home, open_session, output, session
@@ -101,7 +101,7 @@ def test_a_swept_picture_is_the_single_one_and_can_be_made_again(
     swept = call(
         "run", GRAPHS / "text_to_image.json", "--sweep", "steps=2,3", "--sweep", "seed=5,6", "--out", tmp_path
     )["outputs"]["image"]
-    assert swept["summary"] == "2 x 2 x 128 x 128"
+    assert swept["summary"] == "4 x 128 x 128"
     assert [item["values"] for item in swept["elements"]] == [
         {"steps": steps, "seed": seed} for steps in (2, 3) for seed in (5, 6)
     ]

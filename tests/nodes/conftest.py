@@ -11,7 +11,7 @@ import torch
 
 from engine import settings
 from engine.events import Event, Warned
-from engine.report import Report
+from engine.run.report import Report
 from engine.session import Session
 from engine.values import Value, unpack
 from tests.nodes.sd.conftest import encoder, folder, pipeline, tokenizer, unet, vae

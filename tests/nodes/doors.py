@@ -1,4 +1,10 @@
-"""Lets hostile files and prompts in by every door that a user has; `python -m` weighs what each costs."""
+"""Gives hostile files and prompts to every node and command that reads such files, and measures the cost.
+
+    python -m tests.nodes.doors HOME FILES PROMPTS.json all|one
+
+With `all`, each file goes to each node and command, and each prompt to each dialect; with `one`, to one of
+them in turn.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +19,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-MEANT_WELL = "was let in"
+ACCEPTED = "was accepted"
 
 
 def cost() -> tuple[float, int]:
-    """CPU seconds and KiB at most so far, of this process and its children."""
+    """The CPU seconds and peak KiB of this process and its children so far."""
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(use.ru_utime + use.ru_stime for use in both), max(use.ru_maxrss for use in both)
 
 
-def main(home: Path, files: Path, prompts: Path) -> None:
-    """A line of JSON for each door and each thing: door, name, what was said, seconds, KiB more."""
-    for door, name, refused in _doors(home, files, json.loads(prompts.read_text("utf-8"))):
+def main(home: Path, files: Path, prompts: Path, *, every: bool) -> None:
+    """Print a line of JSON for each attempt: reader, file or prompt, message, CPU seconds, additional KiB."""
+    for door, name, attempt in _attempts(home, files, json.loads(prompts.read_text("utf-8")), every):
         before = cost()
-        said = refused()
+        message = attempt()
         after = cost()
-        answer = [door, name, said, round(after[0] - before[0], 3), after[1] - before[1]]
+        answer = [door, name, message, round(after[0] - before[0], 3), after[1] - before[1]]
         print(json.dumps(answer), flush=True)
 
 
-def _doors(
-    home: Path, files: Path, prompts: dict[str, list[str]]
+def _attempts(
+    home: Path, files: Path, prompts: dict[str, list[str]], every: bool
 ) -> Iterator[tuple[str, str, Callable[[], str]]]:
     from engine import settings
     from engine.cli import main as safelight
@@ -54,43 +60,50 @@ def _doors(
         with contextlib.redirect_stdout(out):
             safelight(["models", "--home", str(home), "--json"])
         place.unlink()
-        rows = json.loads(out.getvalue())["models"]
+        rows = [row for row in json.loads(out.getvalue())["models"] if row["file"] == path.name]
         problems = [row["problem"]["message"] for row in rows if row["problem"]]
-        return problems[0] if problems else MEANT_WELL if rows else "no model"
+        return problems[0] if problems else ACCEPTED if rows else "no model"
 
     def converted(path: Path) -> str:
         err = io.StringIO()
         with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
             code = safelight(["convert", str(path), "-o", str(home / "out.safetensors")])
         (home / "out.safetensors").unlink(missing_ok=True)
-        return err.getvalue() if code else MEANT_WELL
+        return err.getvalue() if code else ACCEPTED
 
     def ran(node_type: type[Node], inputs: dict[str, Any]) -> str:
         try:
             run_node(session, node_type(**inputs))
         except NodeError as error:
             return str(error)
-        return MEANT_WELL
+        return ACCEPTED
 
     with Session(settings.load(home, device="cpu")) as session:
         loaded: dict[str, Any] = dict(run_node(session, LoadModel()))
         model, encoder = loaded["model"], loaded["encoder"]
-        run_node(session, EncodePrompt(encoder=encoder, prompt="a mug"))  # what every start costs
+        run_node(
+            session, EncodePrompt(encoder=encoder, prompt="a mug")
+        )  # so that the first measured prompt does not pay for imports
         run_node(session, EncodePrompt(encoder=encoder, prompt="a mug", dialect="compel"))
-        for path in sorted(files.iterdir()):
-            yield "models embeddings", path.name, partial(listed, path, "embeddings")
-            yield "models loras", path.name, partial(listed, path, "loras")
-            yield "convert", path.name, partial(converted, path)
+        for number, path in enumerate(sorted(files.iterdir())):
             words: dict[str, Any] = {"encoder": encoder, "files": str(path)}
-            yield "LoadEmbeddings", path.name, partial(ran, LoadEmbeddings, words)
-            over: dict[str, Any] = {"model": model, "encoder": encoder, "lora": str(path)}
-            yield "ApplyLoRA", path.name, partial(ran, ApplyLoRA, over)
-        for dialect, texts in prompts.items():
-            for text in texts:
-                read: dict[str, Any] = {"encoder": encoder, "prompt": text, "dialect": dialect}
-                yield f"EncodePrompt {dialect}", text[:20], partial(ran, EncodePrompt, read)
+            patch: dict[str, Any] = {"model": model, "encoder": encoder, "lora": str(path)}
+            readers = [
+                ("models embeddings", partial(listed, path, "embeddings")),
+                ("models loras", partial(listed, path, "loras")),
+                ("convert", partial(converted, path)),
+                ("LoadEmbeddings", partial(ran, LoadEmbeddings, words)),
+                ("ApplyLoRA", partial(ran, ApplyLoRA, patch)),
+            ]
+            for door, attempt in readers if every else [readers[number % len(readers)]]:
+                yield door, path.name, attempt
+        for turn, (dialect, texts) in enumerate(prompts.items()):
+            for number, text in enumerate(texts):
+                if every or number % len(prompts) == turn:
+                    read: dict[str, Any] = {"encoder": encoder, "prompt": text, "dialect": dialect}
+                    yield f"EncodePrompt {dialect}", text[:20], partial(ran, EncodePrompt, read)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(*map(Path, sys.argv[1:]))
+    main(*map(Path, sys.argv[1:4]), every=sys.argv[4] == "all")

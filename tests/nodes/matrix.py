@@ -27,7 +27,7 @@ difference divided by the largest number of what was compared.
 def main(arguments: list[str]) -> int:
     """Run the tests that compare, and write what they told; returns pytest's answer."""
     telling = [
-        str(path) for path in sorted(TESTS.rglob("test_*.py")) if "matrix.told(" in path.read_text("utf-8")
+        str(path) for path in sorted(TESTS.rglob("test_*.py")) if "matrix.record(" in path.read_text("utf-8")
     ]
     os.environ[matrix.WRITING] = "1"
     code = pytest.main(["-q", "-p", "no:cacheprovider", *(arguments or telling)])

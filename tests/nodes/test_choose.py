@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import graph as documents
-from engine import source
-from engine.graph import Binding, Entry, From, Graph, Literal
-from engine.report import Report
+from engine.document import reader, writer
+from engine.document.graph import Binding, Entry, From, Graph, Literal
+from engine.run.report import Report
 from engine.session import Session
+from engine.sources import source
 from engine.testing import computed
 from tests.nodes.conftest import GRAPHS, home, open_session, output, session
 
@@ -91,7 +91,7 @@ def test_a_place_with_nothing_in_it_is_named(session: Session) -> None:
     problem = report.nodes["chosen"].problem
     assert problem is not None
     assert (problem.node, problem.input) == ("chosen", "c")
-    assert "selects c, into which nothing is wired" in problem.message
+    assert "nothing is connected to c" in problem.message
     assert computed(report) == set(), "nothing was computed in vain"
 
 
@@ -116,7 +116,7 @@ def test_a_model_that_is_not_chosen_is_not_even_loaded(session: Session, conditi
     }
     graph.nodes["which"] = Entry("If", inputs)
     graph.nodes["denoise"].inputs["model"] = From("which", "out")
-    graph = documents.parse(documents.dump(graph))
+    graph = reader.parse(writer.dump(graph))
     if condition:
         report = session.run(graph, FEW)
         assert report.state == "done"

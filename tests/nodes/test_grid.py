@@ -57,7 +57,7 @@ def test_pictures_lie_in_order_with_the_gap_between_and_around() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 12), st.integers(0, 5), st.integers(0, 3))
-def test_each_picture_is_there_once_and_rows_are_full_but_the_last(count: int, width: int, gap: int) -> None:
+def test_a_grid_has_each_picture_once_in_full_rows(count: int, width: int, gap: int) -> None:
     pictures = [noise(n, 4, 4) for n in range(count)]
     sheet = sheet_of(pictures, width=width, gap=gap)
     found = [place(sheet, cell) for cell in pictures]
@@ -153,16 +153,20 @@ def test_labels_of_columns_count_the_longest_row() -> None:
 @pytest.mark.parametrize(
     ("given", "says", "input"),
     [
-        ({"images": []}, "there is no picture", "images"),
-        ({"images": [[], []]}, "there is no picture", "images"),
-        ({"images": 3}, "takes pictures, not int", "images"),
-        ({"images": [noise(1), "a.png"]}, "takes pictures, not str", "images"),
-        ({"images": [noise(1)], "rows": ["a", "b"]}, "has 2 labels for 1 rows", "rows"),
-        ({"images": [[noise(1), noise(2)]], "columns": ["a"]}, "has 1 labels for 2 columns", "columns"),
+        ({"images": []}, "`images` is an empty list", "images"),
+        ({"images": [[], []]}, "`images` is an empty list", "images"),
+        ({"images": 3}, "needs pictures, not int", "images"),
+        ({"images": [noise(1), "a.png"]}, "needs pictures, not str", "images"),
+        ({"images": [noise(1)], "rows": ["a", "b"]}, "`rows` has 2 labels for 1 rows", "rows"),
+        (
+            {"images": [[noise(1), noise(2)]], "columns": ["a"]},
+            "`columns` has 1 labels for 2 columns",
+            "columns",
+        ),
         ({"images": [noise(1, 1, 10_000)] * 500, "width": 500, "gap": 1000}, "sheet would be", "images"),
     ],
 )
-def test_what_cannot_be_laid_out_is_said(given: dict[str, Any], says: str, input: str) -> None:
+def test_invalid_grids_are_refused(given: dict[str, Any], says: str, input: str) -> None:
     with pytest.raises(NodeError, match=says) as refused:
         run_node(Grid(**given))
     assert refused.value.problem("grid").input == input

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.nodes.node_table import node_table, written_table
+
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "nodes" / "README.md").read_text()
 
@@ -38,6 +40,10 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
         else:
             found[-1][1].append(line)
     return found
+
+
+def test_the_guide_lists_every_built_in_node() -> None:
+    assert node_table() == written_table(GUIDE), "write it anew: python -m tests.nodes.node_table"
 
 
 @pytest.fixture
@@ -70,7 +76,6 @@ def squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.slow
 def test_the_guide_works_from_top_to_bottom(environment: dict[str, str], tmp_path: Path) -> None:
     script = ["exec 2>&1"]
     expected: list[tuple[str, list[str]]] = []

@@ -10,16 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.graph import Entry, From, Graph, Literal
+from engine.devices.compute import ComputeSettings
+from engine.document.graph import Entry, From, Graph, Literal
+from engine.errors import GraphError
 from engine.session import Session
-from nodes.checkpoints import EMBEDDED, checkpoint
-from nodes.sd import hypernetwork
-from nodes.sd.hypernetwork_patch import HypernetworkFile, HypernetworkPatch
-from nodes.sd.json_file import ModelError
-from nodes.sd.lora.patch import LoraFile, LoraPatch
+from nodes.files.checkpoints import EMBEDDED, checkpoint
+from nodes.files.patch_files import HYPERNETWORKS, LORAS, Patch, PatchFile
+from nodes.sd.formats.json_file import ModelError
+from nodes.sd.hypernetworks import network as hypernetwork
 from nodes.values import Model
 from tests import matrix
-from tests.nodes.test_lora import drawn, graph, problem, small, text_lora
+from tests.nodes.test_lora import drawn, graph, small, text_lora
+
+COMPUTE = ComputeSettings()
 
 CROSS = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
 
@@ -76,8 +79,9 @@ def test_keys_and_values_are_read_through_it(
 ) -> None:
     tree = saved(tmp_path / "x.pt", **settings)
     loaded = hypernetwork.read(tmp_path / "x.pt")
-    base = session.residency.use(Model(checkpoint(session.files, EMBEDDED)), "cpu", session.files)
-    network = hypernetwork.apply(base, [(0.6, loaded)])
+    base = session.residency.use(Model(checkpoint(session.files, EMBEDDED)), COMPUTE, session.files)
+    network, added = hypernetwork.apply(base, [(0.6, loaded)])
+    assert added == 0, "on the host, the hypernetwork itself is used"
     attention, plain = network.get_submodule(CROSS), base.get_submodule(CROSS)
     x = rand(99, 2, 7, 64) * 5
     worst = 0.0
@@ -90,7 +94,7 @@ def test_keys_and_values_are_read_through_it(
     assert worst < 1e-6
     assert torch.equal(attention.get_submodule("to_q")(x), plain.get_submodule("to_q")(x))
     case = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "second") or "linear"
-    matrix.told("Hypernetworks (A1111)", case, "x + s·f(x) before to_k and to_v", error=worst)
+    matrix.record("Hypernetworks (A1111)", case, "x + s·f(x) before to_k and to_v", error=worst)
 
 
 def test_two_in_a_row_and_over_a_lora(session: Session, home: Path) -> None:
@@ -100,15 +104,17 @@ def test_two_in_a_row_and_over_a_lora(session: Session, home: Path) -> None:
     small(folder / "loras", "both.safetensors", text_lora())
     files = session.files
     found = checkpoint(files, EMBEDDED)
-    lora = LoraPatch(LoraFile(files.digest(folder / "loras" / "both.safetensors"), "both.safetensors"), 0.5)
+    lora = Patch(
+        PatchFile(LORAS, files.digest(folder / "loras" / "both.safetensors"), "both.safetensors"), 0.5
+    )
     nets = [
-        HypernetworkPatch(
-            HypernetworkFile(files.digest(folder / "hypernetworks" / f"{n}.pt"), f"{n}.pt"), 0.3 * n
+        Patch(
+            PatchFile(HYPERNETWORKS, files.digest(folder / "hypernetworks" / f"{n}.pt"), f"{n}.pt"), 0.3 * n
         )
         for n in (1, 2)
     ]
-    whole = session.residency.use(Model(found, (nets[0], lora, nets[1])), "cpu", files)
-    only = session.residency.use(Model(found, (lora,)), "cpu", files)
+    whole = session.residency.use(Model(found, (nets[0], lora, nets[1])), COMPUTE, files)
+    only = session.residency.use(Model(found, (lora,)), COMPUTE, files)
     states = [hypernetwork.read(folder / "hypernetworks" / f"{n}.pt") for n in (1, 2)]
     x = rand(99, 1, 7, 64)
     fed = x
@@ -127,7 +133,7 @@ def with_hypernetwork(**inputs: Any) -> Graph:
     return made
 
 
-def test_it_changes_a_picture_and_not_at_strength_zero(session: Session, home: Path) -> None:
+def test_a_hypernetwork_changes_a_picture_except_at_strength_0(session: Session, home: Path) -> None:
     saved(home / "models" / "hypernetworks" / "x.pt")
     plain = drawn(session, graph())
     assert np.array_equal(drawn(session, with_hypernetwork(hypernetwork="x.pt", strength=0.0)), plain)
@@ -167,5 +173,6 @@ def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, damage: dict[Any,
 
 def test_a_lora_in_its_place_is_refused_by_name(session: Session, home: Path) -> None:
     small(home / "models" / "hypernetworks", "lora.safetensors", text_lora())
-    report = session.run(with_hypernetwork(hypernetwork="lora.safetensors"))
-    assert "is not a hypernetwork" in problem(report)
+    with pytest.raises(GraphError, match=r"lora\.safetensors") as refused:
+        session.run(with_hypernetwork(hypernetwork="lora.safetensors"))
+    assert refused.value.problems[0].code == "wrong_kind"

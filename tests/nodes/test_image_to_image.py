@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image as pillow
 
-from engine import source
 from engine.session import Session
+from engine.sources import source
 from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, output, ran
 
@@ -19,7 +19,7 @@ def star() -> pillow.Image:
         return picture.convert("RGB")
 
 
-def test_it_repaints_and_keeps_the_place(session: Session) -> None:
+def test_image_to_image_keeps_the_position_of_the_subject(session: Session) -> None:
     seen = look(pillow.fromarray(output(session.run(GRAPH, {"image": STAR})).pixels[0]))
     assert (seen.colour, seen.background) == ("red", "yellow")
     before = look(star())

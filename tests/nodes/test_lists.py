@@ -36,7 +36,7 @@ def test_numbers_lie_at_even_distances_with_both_ends_among_them(start: int, sto
     assert [float(number) for number in exact] == pytest.approx(found, rel=1e-12, abs=1e-12)
 
 
-def test_of_one_number_it_is_the_first() -> None:
+def test_numbers_with_count_1_is_the_start() -> None:
     assert listed(Numbers(start=3.0, stop=9.0, count=1)) == [3.0]
 
 
@@ -47,7 +47,7 @@ def test_lines_are_stripped_and_empty_ones_left_out() -> None:
 
 def test_too_many_lines_are_refused() -> None:
     assert len(listed(Lines(text="x\n" * MOST))) == MOST
-    with pytest.raises(NodeError, match="has 10,001 lines; at most 10,000"):
+    with pytest.raises(NodeError, match="has 10,001 lines; the limit is 10,000"):
         listed(Lines(text="x\n" * (MOST + 1)))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
-from engine import source
 from engine.errors import GraphError
 from engine.session import Session
+from engine.sources import source
 from tests.nodes.conftest import GRAPHS, output, ran
 from tests.nodes.sd.conftest import TINY
 
@@ -48,47 +50,77 @@ def test_a_mistyped_name_of_the_embedded_model_is_near_to_it(session: Session, o
     assert problem.hint == "did you mean safelight-tiny?"
 
 
+def tensors(*names: str) -> bytes:
+    return save({name: np.zeros((2, 2), "float32") for name in names})
+
+
 @pytest.mark.parametrize(
-    ("name", "what"),
+    ("name", "content", "code", "message"),
     [
-        ("v1-5.safetensors", "a checkpoint in a single file (safetensors)"),
-        ("v1-5.ckpt", "a checkpoint in a single file (a pickle, such as .ckpt, which can hold programs)"),
-        ("old.ckpt", "a checkpoint in a single file (a pickle, such as .ckpt, which can hold programs)"),
-        ("model.gguf", "a GGUF file"),
-        ("notes.txt", "a file"),
-        ("empty.safetensors", "a file"),
+        (
+            "ink.safetensors",
+            tensors("lora_unet_a.lora_up.weight"),
+            "wrong_kind",
+            "is a LoRA, not a checkpoint",
+        ),
+        (
+            "vae.safetensors",
+            tensors("decoder.conv_in.weight", "encoder.conv_in.weight"),
+            "wrong_kind",
+            "is a VAE",
+        ),
+        ("word.safetensors", tensors("emb_params"), "wrong_kind", "is an embedding"),
+        (
+            "pose.safetensors",
+            tensors("control_model.input_hint_block.0.weight"),
+            "wrong_kind",
+            "is a ControlNet",
+        ),
+        (
+            "x4.safetensors",
+            tensors("model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"),
+            "wrong_kind",
+            "is an upscale",
+        ),
+        (
+            "clip.safetensors",
+            tensors("text_model.embeddings.token_embedding.weight"),
+            "wrong_kind",
+            "is a text encoder",
+        ),
+        (
+            "part.safetensors",
+            tensors("model.diffusion_model.out.0.weight"),
+            "bad_model",
+            "of an unknown family",
+        ),
+        (
+            "bare.safetensors",
+            tensors("model.diffusion_model.out.0.weight", "cond_stage_model.transformer.x.weight"),
+            "bad_model",
+            "is a checkpoint of SD 1 without its VAE",
+        ),
+        ("numbers.safetensors", tensors(*map(str, range(100))), "unknown_kind", "is of no known kind"),
+        ("model.gguf", b"GGUF\x03\0\0\0", "unknown_format", "is a GGUF file"),
+        ("notes.txt", b"a model?", "unknown_format", "neither a safetensors file nor a pickle"),
+        ("empty.safetensors", b"", "empty", "is empty"),
+        ("cut.ckpt", b"PK\3\4 a download that stopped", "truncated", "cut short"),
+        ("evil.ckpt", pickle.dumps(print), "unsafe_pickle", "print"),
     ],
 )
-def test_a_single_file_is_called_by_what_it_is_with_a_way_out(
-    session: Session, home: Path, name: str, what: str
+def test_a_file_that_is_no_checkpoint_is_called_by_what_it_is(
+    session: Session, home: Path, name: str, content: bytes, code: str, message: str
 ) -> None:
-    import io
-    import pickle
-    import zipfile
-
-    from safetensors.numpy import save
-
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as zipped:
-        zipped.writestr("archive/data.pkl", b"")
-    content = {
-        "v1-5.safetensors": save({"model.diffusion_model.out.0.weight": np.zeros(4, "float32")}),
-        "v1-5.ckpt": archive.getvalue(),
-        "old.ckpt": pickle.dumps({"state_dict": {}}),
-        "model.gguf": b"GGUF\x03\0\0\0",
-        "notes.txt": b"a model?",
-        "empty.safetensors": b"",
-    }
     folder = home / "models" / "checkpoints"
     folder.mkdir(parents=True)
-    (folder / name).write_bytes(content[name])
+    (folder / name).write_bytes(content)
     with pytest.raises(GraphError) as refused:
         session.run(GRAPH, {**FEW, "model": name})
     (problem,) = refused.value.problems
-    assert (problem.code, problem.node, problem.input) == ("bad_model", "model", "model")
-    assert problem.message == f"{name} is {what}, and models are read from folders"
-    assert problem.hint is not None
-    assert "from_single_file" in problem.hint
+    assert (problem.code, problem.node, problem.input) == (code, "model", "model")
+    assert name in problem.message
+    assert message in problem.message
+    assert code != "wrong_kind" or "move it to models/" in (problem.hint or "")
 
 
 def test_changed_weights_are_another_model(open_session: Callable[[], Session], own: Path) -> None:

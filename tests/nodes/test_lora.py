@@ -14,21 +14,26 @@ import torch
 from PIL import Image as pillow
 from safetensors.torch import load_file, save_file
 
-from engine import source
+from engine.cli import main
+from engine.devices.compute import ComputeSettings
+from engine.devices.residency import Residency
+from engine.document.graph import Binding, Entry, From, Graph, Literal
 from engine.errors import GraphError, NodeError
 from engine.events import Event
-from engine.graph import Entry, From, Graph, Literal
-from engine.report import Report
-from engine.residency import Residency
+from engine.run.report import Report
 from engine.session import Session
+from engine.sources import source
 from engine.testing import run_node
-from nodes import model_files
-from nodes.checkpoints import EMBEDDED, checkpoint
-from nodes.lora import ApplyLoRA, DescribeLoRA
-from nodes.sd.lora.patch import LoraFile, LoraPatch
+from nodes.describe import DescribeLoRA
+from nodes.files import model_files
+from nodes.files.checkpoints import EMBEDDED, checkpoint
+from nodes.files.patch_files import LORAS, Patch, PatchFile
+from nodes.lora import ApplyLoRA
 from nodes.sd.tiny.judge import look
 from nodes.values import Model, TextEncoder, Vae
 from tests.nodes.conftest import GRAPHS, output, warnings
+
+COMPUTE = ComputeSettings()
 
 RECOLOUR = GRAPHS / "loras" / "red-to-blue.safetensors"
 ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
@@ -93,7 +98,6 @@ def problem(report: Report) -> str:
     return str(failed)
 
 
-@pytest.mark.slow
 def test_two_loras_act_side_by_side(session: Session) -> None:
     made = source.load(GRAPHS / "lora_stack.json")
     session.files.beside = GRAPHS
@@ -105,7 +109,6 @@ def test_two_loras_act_side_by_side(session: Session) -> None:
             assert (seen.colour, seen.shape, seen.background) == wanted
 
 
-@pytest.mark.slow
 def test_a_lora_turns_red_things_blue_and_leaves_the_others(session: Session) -> None:
     made = graph({"lora": str(RECOLOUR), "weight": 1.0})
     for prompt, colour in ((PROMPT, "blue"), ("a green heart on a white background", "green")):
@@ -144,7 +147,7 @@ def test_the_two_parts_have_weights_of_their_own(session: Session, loras: Path) 
     report = session.run(made)
     assert output(report, "model").patches == ()
     (patch,) = output(report, "encoder").patches
-    assert patch.weight == 0.6
+    assert patch.strength == 0.6
 
 
 def test_nodes_in_a_row_are_one_node_with_a_stack_in_any_order(session: Session, loras: Path) -> None:
@@ -175,8 +178,8 @@ def test_tags_of_a_prompt_choose_loras(session: Session, loras: Path) -> None:
     made.nodes["lora0"].inputs["more"] = From("tags", "tags")
     made.outputs = {"model": From("lora0", "model"), "encoder": From("lora0", "encoder")}
     report = session.run(made)
-    assert [(patch.weight, patch.ranks) for patch in output(report, "model").patches] == [(0.9, None)]
-    assert [(patch.weight, patch.ranks) for patch in output(report, "encoder").patches] == [
+    assert [(patch.strength, patch.ranks) for patch in output(report, "model").patches] == [(0.9, None)]
+    assert [(patch.strength, patch.ranks) for patch in output(report, "encoder").patches] == [
         (0.5, None),
         (0.2, 2),
     ]
@@ -192,35 +195,37 @@ def digest(network: torch.nn.Module) -> str:
 def test_the_base_is_the_same_to_the_bit_after_a_hundred_loras(session: Session, loras: Path) -> None:
     name = small(loras, "both.safetensors", text_lora(size=3.0))
     found = checkpoint(session.files, EMBEDDED)
-    source_ = LoraFile(session.files.digest(loras / name), name)
+    source_ = PatchFile(LORAS, session.files.digest(loras / name), name)
     residency = Residency(1 << 30)
-    before = digest(residency.use(Model(found), "cpu", session.files))
+    before = digest(residency.use(Model(found), COMPUTE, session.files))
     for turn in range(100):
-        patched = residency.use(Model(found, (LoraPatch(source_, 1 + turn / 7),)), "cpu", session.files)
+        patched = residency.use(Model(found, (Patch(source_, 1 + turn / 7),)), COMPUTE, session.files)
         assert not torch.equal(
             patched.get_submodule(ATTENTION).weight,
-            residency.use(Model(found), "cpu", session.files).get_submodule(ATTENTION).weight,
+            residency.use(Model(found), COMPUTE, session.files).get_submodule(ATTENTION).weight,
         )
         if turn % 25 == 24:
-            assert digest(residency.use(Model(found), "cpu", session.files)) == before
-    assert digest(residency.use(Model(found), "cpu", session.files)) == before
+            assert digest(residency.use(Model(found), COMPUTE, session.files)) == before
+    assert digest(residency.use(Model(found), COMPUTE, session.files)) == before
 
 
-def test_what_no_lora_changes_is_shared_and_a_weight_costs_the_delta(session: Session, loras: Path) -> None:
+def test_unpatched_tensors_are_shared(session: Session, loras: Path) -> None:
     name = small(loras, "both.safetensors", text_lora())
     found = checkpoint(session.files, EMBEDDED)
-    source_ = LoraFile(session.files.digest(loras / name), name)
+    source_ = PatchFile(LORAS, session.files.digest(loras / name), name)
     residency = Residency(1 << 30)
-    base = residency.use(Model(found), "cpu", session.files)
-    (loras / name).rename(loras / "moved.safetensors")
-    with pytest.raises(Exception, match=r"both\.safetensors"):
-        residency.use(Model(found, (LoraPatch(source_, 1.0),)), "cpu", session.files)
-    (loras / "moved.safetensors").rename(loras / name)
-    strong = residency.use(Model(found, (LoraPatch(source_, 1.0),)), "cpu", session.files)
+    base = residency.use(Model(found), COMPUTE, session.files)
+    away = loras.parent / "both.safetensors"  # outside of the folders, where no digest finds it
+    (loras / name).rename(away)
+    with pytest.raises(NodeError, match=r"both\.safetensors"):
+        residency.use(Model(found, (Patch(source_, 1.0),)), COMPUTE, session.files)
+    away.rename(loras / name)
+    strong = residency.use(Model(found, (Patch(source_, 1.0),)), COMPUTE, session.files)
     (loras / name).unlink()  # from here on nothing is read again
-    weak = residency.use(Model(found, (LoraPatch(source_, 0.5),)), "cpu", session.files)
-    encoder = residency.use(TextEncoder(found, (LoraPatch(source_, 0.5),)), "cpu", session.files).encoder
-    assert encoder is not residency.use(TextEncoder(found), "cpu", session.files).encoder
+    weak = residency.use(Model(found, (Patch(source_, 0.5),)), COMPUTE, session.files)
+    (patched,) = residency.use(TextEncoder(found, (Patch(source_, 0.5),)), COMPUTE, session.files)
+    (plain,) = residency.use(TextEncoder(found), COMPUTE, session.files)
+    assert patched.encoder is not plain.encoder
     own = [
         key
         for key, tensor in weak.state_dict().items()
@@ -237,49 +242,20 @@ def test_what_no_lora_changes_is_shared_and_a_weight_costs_the_delta(session: Se
 def test_a_base_outlives_everything_that_shares_its_memory(session: Session, loras: Path) -> None:
     name = small(loras, "both.safetensors", text_lora())
     found = checkpoint(session.files, EMBEDDED)
-    source_ = LoraFile(session.files.digest(loras / name), name)
+    source_ = PatchFile(LORAS, session.files.digest(loras / name), name)
     plain = Model(found)
     residency = Residency(1)  # room for nothing but what is in use
     for turn in range(3):
-        patched = Model(found, (LoraPatch(source_, 1.0 + turn),))
-        residency.use(patched, "cpu", session.files)
-        assert set(residency.loaded("cpu")) == {plain.identity, patched.identity}
-    residency.use(Vae(found), "cpu", session.files)
-    assert residency.loaded("cpu") == [Vae(found).identity]
-
-
-def test_memory_that_runs_out_costs_what_is_idle_and_never_the_base(session: Session) -> None:
-    class Plain:
-        base = None
-
-        def __init__(self, name: str) -> None:
-            self.identity = name
-
-        def load(self, device: str, files: object) -> tuple[str, int]:
-            return self.identity, 10
-
-    class Over:
-        identity, base, layers = "over", Plain("below"), (Plain("layer"),)
-        tries = 0
-
-        def load(self, device: str, files: object) -> tuple[str, int]:
-            raise AssertionError("it is made of its base")
-
-        def compose(self, base: str, layers: list[str]) -> tuple[str, int]:
-            Over.tries += 1
-            if Over.tries == 1:
-                raise MemoryError
-            return f"{layers} over {base}", 5
-
-    residency = Residency(1000)
-    residency.use(Plain("idle"), "cpu", session.files)
-    assert residency.use(Over(), "cpu", session.files) == "['layer'] over below"
-    assert residency.loaded("cpu") == ["over", "below"]
+        patched = Model(found, (Patch(source_, 1.0 + turn),))
+        residency.use(patched, COMPUTE, session.files)
+        assert {row.identity for row in residency.ledger()} == {plain.identity, patched.identity}
+    residency.use(Vae(found), COMPUTE, session.files)
+    assert [row.identity for row in residency.ledger()] == [Vae(found).identity]
 
 
 def test_a_recipe_comes_back_from_its_bytes(session: Session) -> None:
     found = checkpoint(session.files, EMBEDDED)
-    patches = (LoraPatch(LoraFile("ab" * 32, "x.safetensors"), -0.5, tuple(range(17)), 4),)
+    patches = (Patch(PatchFile(LORAS, "ab" * 32, "x.safetensors"), -0.5, tuple(range(17)), 4),)
     for recipe in (Model(found, patches), TextEncoder(found, patches), Model(found), TextEncoder(found)):
         packed = recipe.pack()
         back = type(recipe).unpack(packed.meta, {})
@@ -289,7 +265,7 @@ def test_a_recipe_comes_back_from_its_bytes(session: Session) -> None:
 
 
 def test_another_name_for_the_same_bytes_is_the_same_lora() -> None:
-    one, two = (LoraPatch(LoraFile("ab" * 32, name), 0.5) for name in ("a.safetensors", "b.safetensors"))
+    one, two = (Patch(PatchFile(LORAS, "ab" * 32, name), 0.5) for name in ("a.safetensors", "b.safetensors"))
     assert one == two
     assert hash(one) == hash(two)
 
@@ -303,7 +279,7 @@ def test_keys_that_mean_nothing_are_told_with_their_count(session: Session, lora
     told: list[Event] = []
     drawn(session, graph({"lora": "some"}), told=told)
     (warning,) = warnings(told)
-    assert "2 keys mean nothing" in warning
+    assert "2 keys" in warning
     assert "odd" in warning
     assert "lora_unet_nowhere" in warning
 
@@ -311,14 +287,13 @@ def test_keys_that_mean_nothing_are_told_with_their_count(session: Session, lora
 @pytest.mark.parametrize(
     ("tensors", "told"),
     [
-        ({"lora_unet_nowhere.diff": rand(1, 4)}, "means nothing"),
-        ({"emb_params": rand(1, 2, 64)}, "not a LoRA"),
+        ({"lora_unet_nowhere.diff": rand(1, 4)}, "lora_unet_nowhere"),
         (
             {f"lora_unet_{ATTENTION.replace('.', '_')}.diff": rand(1, 64, 768)},
             "made for another kind of model",
         ),
         ({f"lora_unet_{ATTENTION.replace('.', '_')}.diff": torch.full((64, 64), torch.nan)}, "NaN"),
-        ({f"lora_unet_{ATTENTION.replace('.', '_')}.diff": torch.full((64, 64), 1e9)}, "absurd"),
+        ({f"lora_unet_{ATTENTION.replace('.', '_')}.diff": torch.full((64, 64), 1e9)}, "huge"),
         (
             {f"lora_unet_{ATTENTION.replace('.', '_')}.diff": torch.ones(64, 64, dtype=torch.int32)},
             "floating-point",
@@ -342,6 +317,60 @@ def test_a_file_that_cannot_be_used_is_refused_by_the_node(
     assert "bad.safetensors" in problem(report)
 
 
+def test_an_embedding_as_a_lora_and_a_lora_as_an_embedding_are_the_same_mistake(
+    session: Session, home: Path
+) -> None:
+    words = {"emb_params": rand(1, 2, 64)}
+    inputs: dict[str, dict[str, Any]] = {
+        "ApplyLoRA@1": {"lora": "words"},
+        "ApplyTags@1": {"prompt": "a <lora:words:1>"},
+        "LoadEmbeddings@1": {"files": "ink"},
+        "OpenEmbedding@1": {"file": "ink"},
+        "DescribeLoRA@1": {"lora": "words"},
+        "DescribeEmbeddings@1": {"files": "ink"},
+        "ApplyHypernetwork@1": {"hypernetwork": "ink"},
+    }
+    for folder in ("loras", "embeddings", "hypernetworks"):
+        small(home / "models" / folder, "words.safetensors", words)
+        small(home / "models" / folder, "ink.safetensors", text_lora())
+    for node_type, values in inputs.items():
+        made = graph()
+        links = {"model": From("model", "model"), "encoder": From("model", "encoder")}
+        name = node_type.partition("@")[0]
+        known = session.registry.types[name].inputs
+        bindings: dict[str, Binding] = {key: link for key, link in links.items() if key in known}
+        made.nodes["wrong"] = Entry(node_type, bindings | {key: Literal(v) for key, v in values.items()})
+        made.outputs = {"out": From("wrong", next(iter(session.registry.types[name].outputs)))}
+        with pytest.raises(GraphError) as refused:
+            session.run(made)
+        (found,) = refused.value.problems
+        assert (found.code, found.place) == ("wrong_kind", f"wrong.{next(iter(values))}"), node_type
+
+
+def test_the_command_line_ends_alike_for_either_mistake(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small(home / "models" / "loras", "words.safetensors", {"emb_params": rand(1, 2, 64)})
+    small(home / "models" / "embeddings", "ink.safetensors", text_lora())
+    inputs: dict[str, dict[str, Any]] = {
+        "ApplyLoRA@1": {"model": {"from": "model.model"}, "lora": "words"},
+        "LoadEmbeddings@1": {"files": "ink"},
+    }
+    ends = []
+    for node_type, values in inputs.items():
+        nodes = {
+            "model": {"type": "LoadModel@1", "inputs": {}},
+            "wrong": {"type": node_type, "inputs": {"encoder": {"from": "model.encoder"}, **values}},
+        }
+        output = "encoder" if node_type == "ApplyLoRA@1" else "out"
+        tree = {"safelight": 1, "outputs": {"out": {"from": f"wrong.{output}"}}, "nodes": nodes}
+        (tmp_path / "graph.json").write_text(json.dumps(tree))
+        code = main(["run", str(tmp_path / "graph.json"), "--home", str(home), "--json"])
+        (problem,) = json.loads(capsys.readouterr().out)["problems"]
+        ends.append((code, problem["code"], problem["severity"], problem["hint"] is None))
+    assert ends[0] == ends[1] == (2, "wrong_kind", "error", False)
+
+
 def test_a_name_is_found_without_its_suffix_and_told_apart_by_its_folder(
     session: Session, loras: Path
 ) -> None:
@@ -349,7 +378,7 @@ def test_a_name_is_found_without_its_suffix_and_told_apart_by_its_folder(
     stem, path = (drawn(session, graph({"lora": name})) for name in ("black", "inks/black.safetensors"))
     assert np.array_equal(stem, path)
     small(loras / "pens", "black.safetensors", text_lora(50))
-    with pytest.raises(GraphError, match="2 loras go by the name"):
+    with pytest.raises(GraphError, match=r"inks/black.*pens/black"):
         session.run(graph({"lora": "black"}))
     small(loras, "v2-final.safetensors", text_lora(), {"ss_output_name": "inky"})
     assert np.array_equal(drawn(session, graph({"lora": "inky"})), stem)
@@ -376,7 +405,8 @@ def test_a_name_is_found_in_a_folder_that_is_a_link_as_the_list_of_files_finds_i
         ({"more": [{"weight": 0.5}]}, "LoRA 1: lora"),
         ({"more": [{"lora": "x"}, {"lora": "y", "strength": 0.5}]}, "LoRA 2: strength"),
         ({"more": [{"lora": "x", "blocks": "1,2"}]}, "17 or 26"),
-        ({"blocks": "one"}, "number 1 of the block weights"),
+        ({"blocks": "one"}, "OUTALL"),
+        ({"blocks": "1,one"}, "block weight 2"),
     ],
 )
 def test_a_stack_that_is_none_is_told_before_anything_runs(
@@ -404,19 +434,19 @@ def test_a_file_that_changes_is_seen_by_the_next_run(session: Session, loras: Pa
 def test_block_weights_act_where_they_say(session: Session, loras: Path) -> None:
     name = small(loras, "both.safetensors", text_lora())
     found = checkpoint(session.files, EMBEDDED)
-    source_ = LoraFile(session.files.digest(loras / name), name)
+    source_ = PatchFile(LORAS, session.files.digest(loras / name), name)
     residency = Residency(1 << 30)
-    kept = residency.use(Model(found), "cpu", session.files).get_submodule(ATTENTION).weight
+    kept = residency.use(Model(found), COMPUTE, session.files).get_submodule(ATTENTION).weight
     for place, acts in ((1, True), (2, False)):  # IN01 holds that attention, IN02 does not
         blocks = tuple(float(number == place) for number in range(17))
-        network = residency.use(Model(found, (LoraPatch(source_, 1.0, blocks),)), "cpu", session.files)
+        network = residency.use(Model(found, (Patch(source_, 1.0, blocks),)), COMPUTE, session.files)
         assert torch.equal(network.get_submodule(ATTENTION).weight, kept) is not acts
 
 
 def test_an_embedding_that_came_along_is_a_trigger(session: Session, loras: Path) -> None:
-    from nodes.sd.folder import describe_folder
+    from nodes.sd.models.folder import describe_folder
+    from nodes.sd.models.weights import load_text_encoder, load_tokenizer
     from nodes.sd.tiny.parts import WEIGHTS
-    from nodes.sd.weights import load_text_encoder, load_tokenizer
 
     folder = describe_folder(WEIGHTS)
     (token,) = load_tokenizer(folder)("red", add_special_tokens=False).input_ids
@@ -438,7 +468,7 @@ def test_vectors_that_cannot_be_applied_are_told_of(session: Session, loras: Pat
         (told,) = warnings(events)
         assert "zz" + word in told
         assert "clip_l_out" in told
-        assert ("left out" in told) is (word == "gone")
+        assert ("is ignored" in told) is (word == "gone")
         small(loras, "plain.safetensors", text_lora())
         without = drawn(session, graph({"lora": "plain"}), f"a zz{word} circle")
         assert np.array_equal(applied, without) is (word == "gone")
@@ -451,7 +481,7 @@ def test_two_models_share_one_reading_of_a_lora(
 
     name = small(loras, "both.safetensors", text_lora())
     found = checkpoint(session.files, EMBEDDED)
-    source_ = LoraFile(session.files.digest(loras / name), name)
+    source_ = PatchFile(LORAS, session.files.digest(loras / name), name)
     reads: list[Path] = []
     read: Callable[[Path], Any] = file.read
 
@@ -460,8 +490,8 @@ def test_two_models_share_one_reading_of_a_lora(
         return read(path)
 
     monkeypatch.setattr(file, "read", counted)
-    for recipe in (Model(found, (LoraPatch(source_, 1.0),)), TextEncoder(found, (LoraPatch(source_, 0.2),))):
-        session.residency.use(recipe, "cpu", session.files)
+    for recipe in (Model(found, (Patch(source_, 1.0),)), TextEncoder(found, (Patch(source_, 0.2),))):
+        session.residency.use(recipe, COMPUTE, session.files)
     assert len(reads) == 1
 
 
@@ -476,7 +506,7 @@ def test_the_shipped_lora_is_small_and_says_what_it_is() -> None:
     assert told["triggers"] == ["red"]
 
 
-def test_what_a_lora_says_of_itself_is_shown(session: Session, loras: Path) -> None:
+def test_lora_metadata_is_shown(session: Session, loras: Path) -> None:
     tags = json.dumps({"10_ink": {"line": 4, "pen": 9}})
     told = {"ss_output_name": "inky", "modelspec.trigger_phrase": "ink style", "ss_tag_frequency": tags}
     told["ss_base_model_version"] = "sd_v1"
@@ -498,6 +528,6 @@ def test_what_a_lora_says_of_itself_is_shown(session: Session, loras: Path) -> N
         "embeddings": [],
         "unknown": 1,
     }
-    small(loras, "none.safetensors", {"odd": torch.zeros(1)})
-    with pytest.raises(NodeError, match="not a LoRA of a known kind; it holds odd"):
+    small(loras, "none.safetensors", {"odd": torch.zeros(1, 1, 1), "old": torch.zeros(1, 1, 1)})
+    with pytest.raises(NodeError, match=r"none\.safetensors"):
         run_node(session, DescribeLoRA(lora="none.safetensors"))

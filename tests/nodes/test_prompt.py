@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from engine.cli import main
+from engine.document.graph import Binding, Entry, From, Graph, Literal
+from engine.document.writer import dump
 from engine.errors import NodeError
 from engine.events import Event
-from engine.graph import Binding, Entry, From, Graph, Literal
 from engine.session import Session
 from engine.testing import run_node
 from engine.values import unpack
@@ -41,7 +45,7 @@ def encoded(session: Session, prompt: str, **more: Any) -> tuple[Conditioning, l
     return made["out"], told
 
 
-def test_it_shows_what_the_model_sees(session: Session) -> None:
+def test_the_token_table_shows_the_model_s_tokens(session: Session) -> None:
     made, told = outputs(session, "a cute (adorable:1.2) bunny")
     assert [(token["text"], token["id"], token["weight"]) for token in made["tokens"]] == [
         ("a", 320, 1.0),
@@ -88,9 +92,12 @@ def test_in_each_dialect_the_syntax_of_the_others_is_said_to_be_plain_words(sess
 
 def test_a_tag_that_nothing_applies_is_not_silent(session: Session) -> None:
     made, told = outputs(session, "a mug <lora:ink:0.7:0.5> <lora:ink:0.7:0.5>")
-    assert made["tags"] == [{"kind": "lora", "name": "ink", "unet": 0.5, "text": 0.7, "rank": None}] * 2
+    assert (
+        made["tags"]
+        == [{"kind": "lora", "name": "ink", "unet": 0.5, "text": 0.7, "rank": None, "blocks": ""}] * 2
+    )
     assert len(told) == 1
-    assert "<lora:ink:0.7:0.5> changes nothing here" in told[0]
+    assert "<lora:ink:0.7:0.5> has no effect here" in told[0]
     plain, _ = encoded(session, "a mug")
     assert torch.equal(made["out"].embeddings, plain.embeddings)
 
@@ -130,8 +137,30 @@ def test_a_conditioning_comes_back_from_its_bytes_as_it_was(session: Session) ->
 
 def test_its_summary_says_what_is_in_it(session: Session) -> None:
     made, _ = encoded(session, FOUR_PARTS)
-    assert made.summary().startswith("3 of 75 tokens, 64 wide, norm ")
+    assert made.summary().startswith("1 x 77 x 64, norm ")
     assert made.summary().endswith(", 2 parts, 4 readings")
+
+
+def test_a_declared_conditioning_shows_its_shape_norm_and_tokens(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs: dict[str, Binding] = {"encoder": From("model", "encoder"), "prompt": Literal("a red circle")}
+    nodes = {"model": Entry("LoadModel@1", {}), "text": Entry("EncodePrompt@2", inputs)}
+    graph = Graph(nodes=nodes, outputs={"out": From("text", "out")})
+    (tmp_path / "graph.json").write_text(dump(graph))
+    for _ in range(2):  # computed, and from the cache
+        capsys.readouterr()
+        assert main(["run", str(tmp_path / "graph.json"), "--home", str(home), "--json"]) == 0
+        output = json.loads(capsys.readouterr().out)["outputs"]["out"]
+        assert output["type"] == "Conditioning"
+        shape, norm, tokens = output["summary"].split(", ", 2)
+        assert shape == "1 x 77 x 64"
+        assert float(norm.removeprefix("norm ")) > 0
+        assert tokens == "3 of 75 tokens (1 a, 2 red, 3 circle)"
+    assert main(["run", str(tmp_path / "graph.json"), "--home", str(home)]) == 0
+    assert f"out: {output['summary']}\n" in capsys.readouterr().out
+    assert main(["run", str(tmp_path / "graph.json"), "--home", str(home), "--quiet"]) == 0
+    assert "norm" not in capsys.readouterr().out
 
 
 def test_a_graph_of_the_first_version_reads_its_signs_as_words(session: Session) -> None:

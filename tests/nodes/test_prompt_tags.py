@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine import source
+from engine.document.graph import Entry, From, Graph, Literal
 from engine.errors import GraphError, Problem
 from engine.events import Event
-from engine.graph import Entry, From, Graph, Literal
 from engine.session import Session
+from engine.sources import source
 from tests.nodes.conftest import GRAPHS, ran, warnings
 
 RECOLOUR = GRAPHS / "loras" / "red-to-blue.safetensors"
@@ -61,7 +61,7 @@ def test_a_tag_is_the_lora_at_its_weights(session: Session) -> None:
     assert by_folder.outputs["image"].digest == expected.outputs["image"].digest
 
 
-def test_without_tags_and_at_weight_zero_it_is_the_plain_graph(session: Session) -> None:
+def test_apply_tags_without_tags_or_at_weight_0_has_no_effect(session: Session) -> None:
     expected = session.run(drawing("a red circle"), FEW)
     for prompt in ("a red circle", "a red circle<lora:blue ink:0>"):
         found = session.run(tagged(prompt), FEW)
@@ -96,7 +96,7 @@ def refusal(session: Session, graph: Graph) -> Problem | None:
         ("a <lora:green ink:1>", "green ink"),
         ("a <hypernet:moss:1>", "moss"),
         ("a <lora:blue ink:much>", "'much' in the tag at character 3 is not a number"),
-        ("a <lora:blue ink:99>", "<lora:blue ink:99> cannot be applied"),
+        ("a <lora:blue ink:99>", "<lora:blue ink:99> has a weight or a rank"),
         ("a <lora:../../secret:1>", "secret"),
     ],
 )
@@ -104,7 +104,39 @@ def test_a_tag_that_cannot_be_applied_is_a_problem(session: Session, prompt: str
     assert told in str(refusal(session, tagged(prompt)))
 
 
-def test_what_is_of_no_known_kind_is_told(session: Session) -> None:
+def test_unknown_tag_kinds_give_warnings(session: Session) -> None:
     events: list[Event] = []
     session.run(tagged("a <spell:x:1>"), FEW, emit=events.append)
-    assert any("<spell:…> is no kind of tag that is known" in message for message in warnings(events))
+    (message,) = warnings(events)
+    assert "<spell:" in message
+
+
+@pytest.mark.parametrize(
+    ("blocks", "meant"),
+    [("OUTD", "1,0,0,0,0,0,0,0,1,1,1,1,0,0,0,0,0"), ("0.5,0,0,0,0,0,0,0,1,0,0,0,0,0,0,0,0", None)],
+)
+def test_block_weights_of_a_tag_are_applied(session: Session, blocks: str, meant: str | None) -> None:
+    inputs: dict[str, Any] = {"lora": "blue ink", "weight": 0.8, "blocks": meant or blocks}
+    entry = Entry("ApplyLoRA@1", {name: Literal(value) for name, value in inputs.items()})
+    expected = session.run(drawing("a red circle", entry), FEW)
+    assert expected.state == "done"
+    found = session.run(tagged(f"a red circle <lora:blue ink:0.8:lbw={blocks}>"), FEW)
+    assert found.outputs["image"].digest == expected.outputs["image"].digest
+    everywhere = session.run(tagged("a red circle <lora:blue ink:0.8>"), FEW)
+    assert found.outputs["image"].digest != everywhere.outputs["image"].digest
+
+
+def test_fields_of_a_tag_without_effect_are_told(session: Session) -> None:
+    """The case of `lora_tag_draw.json`: `stop` is not applied; the block weights are."""
+    events: list[Event] = []
+    session.run(tagged("red <lora:blue ink:0.8:lbw=OUTD:stop=10>"), FEW, emit=events.append)
+    (message,) = warnings(events)
+    assert "stop=" in message
+    assert "'blue ink'" in message
+    assert "character 5" in message
+    events.clear()
+    session.run(tagged("red <lora:blue ink:0.8:lbw=MINE:x=2>"), FEW, emit=events.append)
+    presets, unknown = warnings(events)
+    assert "lbw=MINE" in presets
+    assert "OUTD" in presets
+    assert "x=" in unknown

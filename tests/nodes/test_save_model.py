@@ -12,14 +12,17 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 
-from engine.graph import Entry, From, Graph, Literal
+from engine.devices.compute import ComputeSettings
+from engine.document.graph import Entry, From, Graph, Literal
 from engine.session import Session
-from nodes.checkpoints import EMBEDDED, checkpoint
+from nodes.files.checkpoints import EMBEDDED, checkpoint
 from nodes.sd.tiny.parts import WEIGHTS
 from nodes.values import Model, TextEncoder
 from tests import matrix
 from tests.nodes.conftest import output
 from tests.nodes.test_lora import drawn, graph, problem, rand, small, text_lora
+
+COMPUTE = ComputeSettings()
 
 
 def saving(made: Graph, **inputs: Any) -> Graph:
@@ -74,20 +77,21 @@ def test_diffusers_loads_a_saved_file_with_the_patched_weights(
     base = {"unet": Model(found), "text_encoder": TextEncoder(found)}
     for part, recipe in recipes.items():
         pair: list[Any] = [recipe, base[part]]
-        ours, plain = (session.residency.use(one, "cpu", session.files) for one in pair)
-        ours, plain = (getattr(one, "encoder", one).state_dict() for one in (ours, plain))
+        loaded = [session.residency.use(one, COMPUTE, session.files) for one in pair]
+        networks: list[Any] = [one[0].encoder if isinstance(one, tuple) else one for one in loaded]
+        ours, plain = (network.state_dict() for network in networks)
         theirs = getattr(pipeline, part).state_dict()
         assert theirs.keys() - {"embeddings.position_ids"} == ours.keys() - {"embeddings.position_ids"}
         assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
         assert any(not torch.equal(theirs[name], plain[name]) for name in theirs)
     from nodes.values import Vae
 
-    vae = session.residency.use(Vae(found), "cpu", session.files).state_dict()
+    vae = session.residency.use(Vae(found), COMPUTE, session.files).state_dict()
     assert all(torch.equal(tensor, vae[name]) for name, tensor in pipeline.vae.state_dict().items())
     with safe_open(file, framework="pt") as opened:
         assert opened.metadata()["modelspec.title"] == "merged"
         assert '"weight": 0.8' in opened.metadata()["safelight.loras"]
-    matrix.told(
+    matrix.record(
         "Models saved in one file", "SD 1 with LoRAs baked in", "diffusers' from_single_file", error=0.0
     )
 
@@ -102,7 +106,7 @@ def test_a_saved_file_is_not_replaced_unless_told(session: Session, home: Path, 
         marks = {path: path.read_bytes()[-64:] for path in [place, *place.rglob("*")] if path.is_file()}
         report = session.run(saving(graph(STACK), path="kept", format=kind))
         assert report.nodes["save"].state == "failed"
-        assert "is there already" in problem(report)
+        assert "exists already" in problem(report)
         assert {path: path.read_bytes()[-64:] for path in marks} == marks
         again = session.run(saving(graph(STACK), path="kept", format=kind, overwrite=True))
         assert again.state == "done"

@@ -13,10 +13,11 @@ import torch
 from diffusers import EulerDiscreteScheduler
 from PIL import Image as pillow
 
-from engine import graph as documents
-from engine import source
-from engine.graph import Literal
+from engine.document import graph as documents
+from engine.document import reader, writer
+from engine.document.graph import Literal
 from engine.session import Session
+from engine.sources import source
 from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, output, ran
 from tests.nodes.sd.conftest import Pipeline
@@ -59,12 +60,12 @@ def test_another_seed_keeps_the_prompts(session: Session) -> None:
 
 def test_another_decode_option_never_loads_the_unet(open_session: Callable[[], Session]) -> None:
     open_session().run(GRAPH, FEW)
-    tiled = documents.parse(documents.dump(GRAPH))
+    tiled = reader.parse(writer.dump(GRAPH))
     tiled.nodes["decode"].inputs["tiled"] = Literal(True)
     fresh = open_session()
     report = fresh.run(tiled, FEW)
     assert ran(report) == {"decode"}
-    (loaded,) = fresh.residency.loaded("cpu")
+    (loaded,) = (row.identity for row in fresh.residency.ledger())
     assert "Vae" in str(loaded)
 
 
@@ -93,7 +94,7 @@ def test_a_batch_equals_its_singles(session: Session) -> None:
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 def test_latents_equal_diffusers_to_the_bit(session: Session, pipeline: Pipeline, guidance: float) -> None:
-    graph = documents.parse(documents.dump(GRAPH))
+    graph = reader.parse(writer.dump(GRAPH))
     graph.nodes["denoise"].inputs |= {"sampler": Literal("euler"), "schedule": Literal("normal")}
     graph.outputs["latent"] = documents.From("denoise", "latent")
     ours = output(session.run(graph, {"steps": 6, "guidance": guidance}), "latent").samples

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from engine.conversions import hint
-from engine.deprecation import deprecation
-from engine.graph import from_json
-from engine.registry import Registry
-from engine.report import Report
+from engine.check.conversions import find, hint
+from engine.check.deprecation import deprecation
+from engine.document.reader import from_json
+from engine.packs.registry import Registry
+from engine.run.report import Report
 from engine.testing import assert_cached, cached, computed, open_session, output, run_graph
+from engine.types.wires import Wire
 from engine.values import Value, summary_of
-from engine.wires import Wire
 
 STEPS = [2, 2, 1]
 TUNE = [40, 42, 44, 45]
@@ -89,7 +89,7 @@ class StrangeNumbers(Node):
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_only_the_tune_that_is_asked_for_is_made(home: Path, first: bool) -> None:
+def test_only_the_requested_tune_is_computed(home: Path, first: bool) -> None:
     tree = graph(
         {
             "up": node("Transpose@2", tune=FROM, by=1),
@@ -117,7 +117,7 @@ def test_off_hands_the_tune_on(home: Path) -> None:
     assert notes(report) == TUNE
 
 
-def test_what_goes_wrong_in_it_is_said_in_its_own_words(home: Path) -> None:
+def test_errors_of_a_foreign_pack_keep_their_messages(home: Path) -> None:
     tree = graph({"high": node("Compose@1", root=80, steps=[20])}, "high.out")
     report = run_graph(tree, home=home)
     assert report.state == "failed"
@@ -126,17 +126,17 @@ def test_what_goes_wrong_in_it_is_said_in_its_own_words(home: Path) -> None:
     )
 
 
-def test_it_offers_its_conversion_and_says_what_replaces_what(home: Path) -> None:
+def test_a_pack_offers_conversions_and_replacements(home: Path) -> None:
     registry = Registry.find([home / "nodes"])
     try:
         assert registry.problems == []
-        chain = registry.conversion(Wire("stranger/Tune"), Wire("float"))
-        assert hint(chain) == "put a Length between them: it makes float of stranger/Tune"
+        chain = find(registry.types.values(), Wire("stranger/Tune"), Wire("float"))
+        assert [kind.name for kind in chain] == ["Length"]
+        assert "put a Length between them" in str(hint(chain))
         problem = deprecation(registry.types["Slur"], registry.types, "slur")
-        assert str(problem) == (
-            "slur: Slur is deprecated: use Transpose instead · hint: write Transpose@2 in its place;"
-            " its inputs and outputs stay as they are"
-        )
+        assert problem is not None
+        assert (problem.code, problem.node) == ("deprecated", "slur")
+        assert "Transpose@2" in str(problem.hint)
         tune = Value.types["stranger/Tune"]((1, 2, 3))  # type: ignore[call-arg]
         assert summary_of(tune) == "3 notes, 1.5 s"
         assert tune.preview() == [1, 2, 3]

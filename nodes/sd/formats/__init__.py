@@ -1,1 +1,1 @@
-"""Files that other tools made: safetensors and pickles, read without trusting a byte of them."""
+"""Reads model files of other tools (safetensors, pickles, pictures, JSON) without trusting their content."""

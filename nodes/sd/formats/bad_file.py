@@ -1,16 +1,16 @@
-"""What is wrong with a file, in words and as a code."""
+"""The error for model files that cannot be read."""
 
 from __future__ import annotations
 
-from nodes.sd.json_file import ModelError
+from nodes.sd.formats.json_file import ModelError
 
 
 class BadFileError(ModelError):
-    """A file cannot be read, or will not be.
+    """Raised if a file cannot be read or is rejected.
 
     Args:
-        code: a stable word for programs, such as `unsafe_pickle`.
-        message: a sentence that names the file, and what would help.
+        code: a stable identifier for programs, such as `unsafe_pickle`.
+        message: a sentence that names the file, the fault and the remedy.
     """
 
     def __init__(self, code: str, message: str) -> None:

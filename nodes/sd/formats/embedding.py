@@ -1,4 +1,4 @@
-"""Embeddings (textual inversion) of every tool, as one thing: terms, and the vectors of each."""
+"""Recognises the embedding files of every tool, and describes them: terms and their vectors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nodes.sd.formats.kinds import kind_of
 from nodes.sd.formats.tensors import Entry, Named, Tensors
 
 ONLY = "only"
-"""Whose vectors they are where the file does not say: of the encoder that is as wide as they are."""
+"""The key for vectors without a named text encoder; they are for the encoder with the same width."""
 
 ENCODERS = ("clip_l", "clip_g", "t5")
-"""Text encoders that a file may name; `clip_l` is SD 1's only one."""
+"""The text encoders that a file may name; `clip_l` is the only one of SD 1."""
 
 MOST_VECTORS = 75
-"""Places that a prompt has in one chunk; what takes more cannot be used at all."""
+"""The number of tokens in a chunk of a prompt, and so the largest number of vectors."""
 
 _WIDTHS = {768: "SD 1", 1024: "SD 2", 1280: "SDXL", 4096: "SD 3 or Flux"}
 _MOST_WIDTH = 16_384
@@ -30,61 +30,61 @@ class Vectors:
     """The vectors of a term for one text encoder."""
 
     tensors: tuple[str, ...]
-    """The names of the tensors that hold them, one after another; of shape [n, width] or [width]."""
+    """The names of the tensors, each [n, width] or [width], in order."""
     count: int
     width: int
 
 
 @dataclass(frozen=True)
 class Term:
-    """One word that an embedding adds to the vocabulary."""
+    """One word that an embedding file adds to the vocabulary."""
 
     name: str | None
-    """What the file itself calls it: its inner name, or the key of its tensor; None if it says nothing."""
+    """The name in the file, or the key of the tensor; None if the file has neither."""
     vectors: Mapping[str, Vectors]
-    """By text encoder: `clip_l`, `clip_g`, `t5`, or `ONLY`."""
+    """The vectors by text encoder: `clip_l`, `clip_g`, `t5`, or `ONLY`."""
 
     @property
     def count(self) -> int:
-        """How many places in a prompt it takes."""
+        """The number of tokens that it takes in a prompt."""
         return max(vectors.count for vectors in self.vectors.values())
 
 
 @dataclass(frozen=True)
 class Described:
-    """What an embedding's file holds, without its numbers."""
+    """The description of an embedding file, without the vectors themselves."""
 
     format: str
     terms: tuple[Term, ...]
     step: int | None = None
-    """For how many steps it was trained, if the file says so."""
+    """The number of training steps; None if the file does not have it."""
     base_hash: str | None = None
     """The first digits of the hash of the model that it was trained on."""
     base_name: str | None = None
 
     @property
     def family(self) -> str | None:
-        """The family of models that it is for, by the widths of its vectors."""
+        """The model family, by the widths of the vectors; None if no known model has them."""
         widths = {vectors.width for term in self.terms for vectors in term.vectors.values()}
         known = [_WIDTHS[width] for width in sorted(widths) if width in _WIDTHS]
         return known[-1] if known else None
 
 
 def describe_embedding(tensors: Tensors) -> Described:
-    """What an embedding holds, whichever tool wrote it.
+    """Describe an embedding file of any tool.
 
-    The order of the tests, and what each format looks like, are those of the tools: A1111 and the original
-    repository (`string_to_param`), kohya (`emb_params`), OneTrainer (`emp_params`), trainers for several
-    encoders (`clip_l`, `clip_g`, `t5`), diffusers (a tensor for each token), and lists of any of these.
+    The formats, in the order in which they are tried: A1111 and the original repository (`string_to_param`),
+    kohya (`emb_params`), OneTrainer (`emp_params`), trainers for several encoders (`clip_l`, `clip_g`, `t5`),
+    diffusers (a tensor for each token), and lists of these.
 
     Raises:
-        BadFileError: it is no embedding, or cannot be used; the message names the file and the tensor.
+        BadFileError: it is not an embedding, or cannot be used. The message names the file and the tensor.
     """
     tree = tensors.tree
     if isinstance(tree, list):
         return _several(tensors, tree)
     if not isinstance(tree, dict):
-        raise _bad(tensors, "not_an_embedding", "holds no embedding")
+        raise _bad(tensors, "not_an_embedding", "contains no embedding")
     return _described(tensors, tree)
 
 
@@ -94,8 +94,8 @@ def _described(tensors: Tensors, tree: dict[Any, Any]) -> Described:
             raise _bad(
                 tensors,
                 "output_embedding",
-                f"holds vectors for what the text encoder says ({outputs[0]}), not for what it reads;"
-                " Safelight does not apply those",
+                f"contains vectors for the output of the text encoder ({outputs[0]}), which Safelight does"
+                " not apply",
             )
     if "string_to_param" in tree:
         return _a1111(tensors, tree)
@@ -118,9 +118,11 @@ def _described(tensors: Tensors, tree: dict[Any, Any]) -> Described:
             return Described("diffusers", tuple(terms))
     kind = kind_of(tensors)
     what = (
-        f"holds a {kind.replace('_', ' ')}, not an embedding" if kind not in ("embedding", "unknown") else ""
+        f"contains a {kind.replace('_', ' ')}, not an embedding"
+        if kind not in ("embedding", "unknown")
+        else ""
     )
-    raise _bad(tensors, "not_an_embedding", what or "holds no embedding")
+    raise _bad(tensors, "not_an_embedding", what or "contains no embedding")
 
 
 def _a1111(tensors: Tensors, tree: dict[Any, Any]) -> Described:
@@ -130,7 +132,7 @@ def _a1111(tensors: Tensors, tree: dict[Any, Any]) -> Described:
     name = _text(tree.get("name"))
     terms = []
     for key, value in params.items():
-        # A1111 refuses several; each is its own term here. '*' is what everybody writes, and names nothing.
+        # A1111 rejects several; here each is a term. The usual key '*' is not a name.
         own = None if key == "*" else str(key)
         terms.append(
             Term(name if len(params) == 1 and name else own, {ONLY: _vectors(tensors, value, str(key))})
@@ -146,13 +148,13 @@ def _a1111(tensors: Tensors, tree: dict[Any, Any]) -> Described:
 
 
 def _several(tensors: Tensors, tree: list[Any]) -> Described:
-    """A list of embeddings, which ComfyUI takes for one: those of equal width follow one another."""
+    """Describe a list of embeddings of equal width, which form one embedding (ComfyUI)."""
     found = [_described(tensors, item) for item in tree if isinstance(item, dict)]
     pieces = list(_pieces(found))
     if not pieces or len(found) != len(tree):
-        raise _bad(tensors, "not_an_embedding", "holds a list of what is no embedding")
+        raise _bad(tensors, "not_an_embedding", "contains a list with items that are not embeddings")
     if len({vectors.width for vectors in pieces}) > 1:
-        raise _bad(tensors, "bad_embedding", "holds a list of embeddings of different widths")
+        raise _bad(tensors, "bad_embedding", "contains a list of embeddings of different widths")
     joined = Vectors(
         tuple(name for vectors in pieces for name in vectors.tensors),
         sum(vectors.count for vectors in pieces),
@@ -170,29 +172,31 @@ def _pieces(found: list[Described]) -> Iterator[Vectors]:
 
 
 def _vectors(tensors: Tensors, value: object, called: str) -> Vectors:
-    """A tensor as vectors, looked through for what cannot be used."""
+    """Describe the vectors of a tensor, after checking that they are usable."""
     label = repr(called) if len(called) <= 60 else repr(called[:60] + "…")
     if not isinstance(value, Named):
         raise _bad(tensors, "bad_embedding", f"has no tensor under {label}")
     entry: Entry = tensors.entries[value.name]
     if not entry.floating:
-        raise _bad(tensors, "bad_embedding", f"holds whole numbers under {label}, not vectors")
+        raise _bad(tensors, "bad_embedding", f"contains integers under {label}, not vectors")
     if len(entry.shape) not in (1, 2) or not entry.count:
-        raise _bad(tensors, "bad_embedding", f"holds a tensor of shape {list(entry.shape)} under {label}")
+        raise _bad(tensors, "bad_embedding", f"contains a tensor of shape {list(entry.shape)} under {label}")
     count, width = (1, *entry.shape)[-2:]
     if count > MOST_VECTORS:
         raise _too_many(tensors, label, count)
     if width > _MOST_WIDTH:
         raise _bad(
-            tensors, "bad_embedding", f"has vectors of {width:,} numbers under {label}; no model is so wide"
+            tensors,
+            "bad_embedding",
+            f"has vectors of width {width:,} under {label}; no known model has this width",
         )
     if not tensors.finite(value.name):
-        raise _bad(tensors, "not_finite", f"holds NaN or infinity under {label}: its training failed")
+        raise _bad(tensors, "not_finite", f"contains NaN or infinity under {label}: its training failed")
     return Vectors((value.name,), count, width)
 
 
 def _too_many(tensors: Tensors, label: str, count: int) -> BadFileError:
-    room = f"a prompt has room for {MOST_VECTORS}"
+    room = f"a prompt chunk has {MOST_VECTORS} tokens"
     return _bad(tensors, "too_many_vectors", f"has {count:,} vectors under {label}; {room}")
 
 
@@ -202,12 +206,12 @@ def _step(tree: Mapping[Any, Any]) -> int | None:
 
 
 def _own(tensors: Tensors, key: str) -> str | None:
-    """What Safelight itself writes beside the vectors."""
+    """A field of the metadata that Safelight writes."""
     return _text(tensors.metadata.get(f"safelight.{key}"))
 
 
 def _trained(tensors: Tensors, tree: Mapping[Any, Any]) -> tuple[int | None, str | None, str | None]:
-    """The step, and the hash and the name of the base, where a file without fields for them says them."""
+    """The training step, and the hash and name of the base model, from the metadata."""
     step = _own(tensors, "step")
     number = int(step) if step and step.isdecimal() and len(step) < 16 else _step(tree)
     return number, _own(tensors, "base_hash"), _own(tensors, "base_name")

@@ -1,4 +1,4 @@
-"""What a file of tensors is for, by the names and shapes in it."""
+"""Recognises the kind of a file of tensors by the names in it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,20 @@ import re
 from typing import Literal
 
 from nodes.sd.formats.tensors import Tensors
+from nodes.sd.formats.upscaler_names import is_upscaler
 
-Kind = Literal["embedding", "lora", "checkpoint", "vae", "hypernetwork", "unet", "text_encoder", "unknown"]
+Kind = Literal[
+    "embedding",
+    "lora",
+    "checkpoint",
+    "vae",
+    "hypernetwork",
+    "unet",
+    "text_encoder",
+    "controlnet",
+    "upscaler",
+    "unknown",
+]
 
 _LORA = re.compile(
     r"lora_(up|down|A|B|mid|linear_layer|magnitude_vector)\b|_lora\.(up|down)\.|\.lora\.(up|down)\."
@@ -16,14 +28,17 @@ _LORA = re.compile(
 )
 """Parts of LoRA key names of every tool and algorithm (kohya, LyCORIS, peft, diffusers)."""
 
+_CONTROLNET = re.compile(r"(control_model\.|controlnet_(cond_embedding|down_blocks)\.|input_hint_block\.)")
+"""Beginnings of key names of ControlNets in Stability's code and in diffusers."""
+
 _CHECKPOINT = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.", "conditioner.embedders.")
 _EMBEDDING_KEYS = {"emb_params", "emp_params", "clip_l", "clip_g", "t5", "string_to_param"}
 _TOKENS = 64
-"""More tensors than this are no list of tokens."""
+"""The greatest number of tensors in a diffusers embedding, which has one for each token."""
 
 
 def kind_of(tensors: Tensors) -> Kind:
-    """What a file is for."""
+    """Recognise the kind of a file of tensors."""
     names = list(tensors)
     tree = tensors.tree
     if isinstance(tree, dict):
@@ -31,6 +46,8 @@ def kind_of(tensors: Tensors) -> Kind:
             return "embedding"
         if any(isinstance(key, int) and isinstance(value, list) for key, value in tree.items()):
             return "hypernetwork"
+    if any(_CONTROLNET.match(name) for name in names):
+        return "controlnet"
     if any(name.startswith(_CHECKPOINT) for name in names):
         return "checkpoint"
     if any(_LORA.search(name) for name in names):
@@ -39,8 +56,12 @@ def kind_of(tensors: Tensors) -> Kind:
         return "vae"
     if "conv_in.weight" in tensors and any(name.startswith("down_blocks.") for name in names):
         return "unet"
-    if any(name.endswith("embeddings.token_embedding.weight") for name in names):
+    if "input_blocks.0.0.weight" in tensors and "out.2.weight" in tensors:
+        return "unet"
+    if any(name.endswith(("embeddings.token_embedding.weight", "token_embedding.weight")) for name in names):
         return "text_encoder"
+    if is_upscaler(names):
+        return "upscaler"
     flat = isinstance(tree, dict) and list(map(str, tree)) == names
     if (flat and 0 < len(names) <= _TOKENS) or (isinstance(tree, list) and names):
         return "embedding"

@@ -1,4 +1,4 @@
-"""Files opened for reading: ordinary ones only, and the same one each time."""
+"""Opens files for reading: only regular files, and the same file each time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nodes.sd.formats.bad_file import BadFileError
 
 
 class Identity(NamedTuple):
-    """What tells whether a file is still the one that was looked at."""
+    """The properties that identify a file, for detecting changes."""
 
     device: int
     inode: int
@@ -21,23 +21,23 @@ class Identity(NamedTuple):
 
 
 def opened(path: Path, expected: Identity | None = None) -> tuple[io.FileIO, Identity]:
-    """An ordinary file, open for reading; links are followed, pipes and devices are not waited for.
+    """Open a regular file for reading. Links are followed; pipes and devices are refused without waiting.
 
     Args:
-        path: where it lies.
-        expected: which file it has to be.
+        path: the file.
+        expected: the identity that the file must have; None for any.
 
     Raises:
-        BadFileError: it is missing, unreadable, not an ordinary file, or another than was expected.
+        BadFileError: it is missing, unreadable, not a regular file, or not the expected one.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a device may act on it
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device may have effects
             raise _no_file(path)
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         file = io.FileIO(os.open(path, flags), closefd=True)
         found = os.fstat(file.fileno())
     except FileNotFoundError:
-        raise BadFileError("missing", f"{path} is not there.") from None
+        raise BadFileError("missing", f"{path} does not exist.") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise BadFileError("unreadable", f"{path} cannot be opened: {why}.") from None
@@ -48,16 +48,16 @@ def opened(path: Path, expected: Identity | None = None) -> tuple[io.FileIO, Ide
     if expected is not None and identity != expected:
         file.close()
         raise BadFileError(
-            "changed_file", f"{path} changed while it was read. Run again to use it as it is now."
+            "changed_file", f"{path} changed while it was read. Run again to use the new content."
         )
     return file, identity
 
 
 def read_at(file: io.FileIO, start: int, length: int) -> bytearray:
-    """Some bytes of a file.
+    """Read `length` bytes of a file, starting at `start`.
 
     Raises:
-        BadFileError: it ends before that.
+        BadFileError: the file is too short.
     """
     data = bytearray(length)
     file.seek(start)
@@ -71,4 +71,4 @@ def read_at(file: io.FileIO, start: int, length: int) -> bytearray:
 
 
 def _no_file(path: Path) -> BadFileError:
-    return BadFileError("not_a_file", f"{path} is not an ordinary file. Put the file itself in its place.")
+    return BadFileError("not_a_file", f"{path} is not a regular file. Replace it with the file itself.")

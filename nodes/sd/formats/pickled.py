@@ -1,4 +1,4 @@
-"""What torch pickled, read by a short-lived process of its own that can do nothing but read."""
+"""Reads pickles of torch in a short-lived process that can only read the file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from nodes.sd.formats.tensors import DTYPES, Entry, Named, Run, Tensors
 _FOLDER = Path(__file__).parent
 _START = "import sys; sys.path.append(sys.argv[1]); from pickles.child import main; main(sys.argv[2:])"
 _SECONDS = 60
-"""Of the clock, for a machine that is busy; the process itself stops after a few of its own."""
+"""The greatest wall-clock time; the process limits its own CPU time to a few seconds."""
 _AT_ONCE = 32
-"""Files for one process; starting it costs more than reading a small one."""
+"""The number of files per process, since starting a process takes longer than reading a small file."""
 _SHARED = 4
-"""How many times over a file's numbers may be used: models tie a few of their weights."""
+"""The greatest ratio of tensor bytes to file bytes; models share a few of their weights."""
 
 
 def read_pickled(path: Path) -> Tensors:
     """The tensors of a file that `torch.save` wrote.
 
     Raises:
-        BadFileError: it cannot be read, or asks for anything but tensors; names what, and where in the file.
+        BadFileError: it cannot be read, or contains something other than tensors. The message names it and
+            the place.
     """
     (read,) = read_all_pickled([path])
     if isinstance(read, BadFileError):
@@ -38,7 +39,7 @@ def read_pickled(path: Path) -> Tensors:
 
 
 def read_all_pickled(paths: Sequence[Path]) -> list[Tensors | BadFileError]:
-    """The same for many files, each with its own answer."""
+    """Read several files; each gives its tensors or an error."""
     answers: list[Tensors | BadFileError] = []
     for start in range(0, len(paths), _AT_ONCE):
         answers += _group(paths[start : start + _AT_ONCE])
@@ -54,16 +55,16 @@ def _group(paths: Sequence[Path]) -> list[Tensors | BadFileError]:
                 files[n] = opened(path)
             except BadFileError as error:
                 answers[n] = error
-        lines = _told([file.fileno() for file, _ in files.values()])
+        lines = _answers([file.fileno() for file, _ in files.values()])
     finally:
         for file, _ in files.values():
             file.close()
     for (n, (_, identity)), line in zip(files.items(), lines, strict=False):
         read = _read(paths[n], identity, line)
         if len(files) == 1 or not isinstance(read, BadFileError) or read.code != "no_memory":
-            answers[n] = read  # otherwise the one before it may have left too little
+            answers[n] = read  # after "no_memory" in a group, each file is tried alone
     unanswered = [n for n in files if answers[n] is None]
-    if len(files) > 1:  # one of them ended the process before its time: each for itself, then
+    if len(files) > 1:  # one of the files ended the process: read each file alone
         for n in unanswered:
             (answers[n],) = _group([paths[n]])
     else:
@@ -72,8 +73,8 @@ def _group(paths: Sequence[Path]) -> list[Tensors | BadFileError]:
     return [answer for answer in answers if answer is not None]
 
 
-def _told(handles: list[int]) -> list[bytes]:
-    """What the process says of open files: a line for each, fewer if it ended early."""
+def _answers(handles: list[int]) -> list[bytes]:
+    """Run the process on open files. Returns a line for each file, or fewer if the process ended early."""
     if not handles:
         return []
     command = [sys.executable, "-I", "-S", "-B", "-c", _START, str(_FOLDER), *map(str, handles)]
@@ -95,7 +96,7 @@ def _told(handles: list[int]) -> list[bytes]:
 
 
 def _read(path: Path, identity: Identity, line: bytes) -> Tensors | BadFileError:
-    """One answer, looked through as if a stranger gave it: a stranger's file made it what it is."""
+    """Check one answer of the process. It is not trusted, because the file determines it."""
     try:
         answer = strict_json.parse(line)
         if "message" in answer:
@@ -107,16 +108,16 @@ def _read(path: Path, identity: Identity, line: bytes) -> Tensors | BadFileError
         if sum(entry.nbytes for entry in entries.values()) > _SHARED * max(
             1 << 20, sum(run.size for run in runs)
         ):
-            return _bad(path, "bad_pickle", "holds the same numbers many times over")
+            return _bad(path, "bad_pickle", "contains the same numbers many times")
         return Tensors(path, identity, answer["format"], entries, {}, tree)
     except (GraphError, KeyError, TypeError, ValueError, IndexError):
-        return _bad(path, "bad_pickle", "cannot be made sense of")
+        return _bad(path, "bad_pickle", "cannot be understood")
     except _TwiceError as error:
-        return _bad(path, "bad_pickle", f"leads to two tensors by one name, {str(error)[:80]!r}")
+        return _bad(path, "bad_pickle", f"has two tensors of the name {str(error)[:80]!r}")
 
 
 class _TwiceError(Exception):
-    """Two ways through a tree spell alike, such as `a.b` and `b` in `a`."""
+    """Raised if two tensors of a tree have the same path, such as `a.b`, and `b` in `a`."""
 
 
 def _run(size: int, start: int, deflated: int, whole: int) -> Run:
@@ -142,9 +143,9 @@ def _entry(runs: list[Run], run: int, dtype: str, first: int, shape: list[int], 
 
 
 def _tree(item: Any, laid: list[Entry], entries: dict[str, Entry], name: str, *, top: bool = False) -> Any:
-    """The tree with its tensors named by the way to them: `string_to_param.*`, `768.0.linear.0.weight`.
+    """The tree with its tensors named by their paths: `string_to_param.*`, `768.0.linear.0.weight`.
 
-    What a checkpoint calls `state_dict` is the checkpoint, so its tensors go by their names in there.
+    The key `state_dict` at the top of a checkpoint is not part of the names.
     """
     if isinstance(item, list):
         return [_tree(inner, laid, entries, _joined(name, n)) for n, inner in enumerate(item)]

@@ -1,4 +1,4 @@
-"""Embeddings that A1111 hid in pictures: as text in a PNG, or in the low bits of its margins."""
+"""Reads the embeddings that A1111 hides in pictures: in a text chunk of a PNG, or in the pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import png
+from engine.picture_text import png
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.opened import Identity, opened, read_at
 from nodes.sd.formats.tensors import Entry, Named, Run, Tensors
@@ -24,12 +24,12 @@ KEYWORD = "sd-ti-embedding"
 _FILE_LIMIT = 64 << 20
 _PIXELS = 16_000_000
 _TEXT_LIMIT = 8 << 20
-"""Bytes of JSON; 75 vectors of the widest kind take half of it."""
+"""The greatest size of the hidden JSON; 75 vectors of the widest kind take half of it."""
 _DEPTH = 8
 
 
 class PictureTensors(Tensors):
-    """The tensors of a picture, which are small, in memory."""
+    """The tensors of a picture. They are small and stay in memory."""
 
     def __init__(
         self, path: Path, identity: Identity, data: dict[str, bytes], entries: dict[str, Entry], tree: Any
@@ -43,10 +43,10 @@ class PictureTensors(Tensors):
 
 
 def read_picture(path: Path) -> Tensors | None:
-    """The embedding in a PNG or WEBP picture; None if there is none, as in most pictures.
+    """The tensors hidden in a PNG or WEBP picture; None if there are none, as in most pictures.
 
     Raises:
-        BadFileError: there is one, and it is damaged; or the picture cannot be read.
+        BadFileError: the hidden data is damaged or too large, or the picture cannot be read.
     """
     file, identity = opened(path)
     with file:
@@ -54,8 +54,13 @@ def read_picture(path: Path) -> Tensors | None:
             return None
         data = bytes(read_at(file, 0, identity.size))
     try:
-        text = _from_chunk(data) or _from_pixels(data)
-    except Exception as error:  # pillow raises whatever a damaged picture makes of its code
+        text = _from_chunk(data)
+        if text is None:
+            text = _from_pixels(data)
+    except _TooLargeError:
+        size = _TEXT_LIMIT >> 20
+        raise BadFileError("too_large", f"{path} hides more than {size} MB of data in its pixels.") from None
+    except Exception as error:  # Pillow may raise any exception for a damaged picture
         raise BadFileError("bad_picture", f"{path} cannot be read: {error}.") from None
     if text is None:
         return None
@@ -64,8 +69,12 @@ def read_picture(path: Path) -> Tensors | None:
     try:
         tree = _tree(json.loads(text), numbers, entries, "", 0)
     except (ValueError, TypeError, RecursionError, OverflowError):
-        raise BadFileError("bad_picture", f"{path} holds an embedding that is damaged.") from None
+        raise BadFileError("bad_picture", f"{path} hides an embedding that is damaged.") from None
     return PictureTensors(path, identity, numbers, entries, tree)
+
+
+class _TooLargeError(Exception):
+    """Raised if the hidden data is larger than any embedding."""
 
 
 def _from_chunk(data: bytes) -> bytes | None:
@@ -77,14 +86,14 @@ def _from_chunk(data: bytes) -> bytes | None:
     try:
         return base64.b64decode(text, validate=False)
     except (binascii.Error, ValueError):
-        raise ValueError("the embedding in its text is damaged") from None
+        raise ValueError("the embedding in its text chunk is damaged") from None
 
 
 def _from_pixels(data: bytes) -> bytes | None:
-    """What is written in the low four bits of the pixels left and right of the picture itself.
+    """The data in the low four bits of the pixels to the left and right of the picture itself.
 
-    Two columns that are black in these bits mark where the left block ends and the right begins. Each block
-    holds one half of every byte, mixed with the same stream of a linear congruential generator.
+    Two columns with only zeros in these bits mark the end of the left block and the start of the right one.
+    Each block has one half of every byte, combined with the numbers of a linear congruential generator.
     """
     import io
 
@@ -110,29 +119,33 @@ def _from_pixels(data: bytes) -> bytes | None:
     if left.size != right.size or left.size < 8:
         return None
     begun = _joined(left[:8], right[:8])
-    if begun[0] != 0x78 or int.from_bytes(begun[:2]) % 31:  # how every zlib stream begins
+    if begun[0] != 0x78 or int.from_bytes(begun[:2]) % 31:  # the first bytes of a zlib stream
         return None
     unzip = zlib.decompressobj()
     try:
         text = unzip.decompress(_joined(left, right), _TEXT_LIMIT)
     except zlib.error:
-        return None  # a lossy copy, or no embedding after all
-    return text if unzip.eof else None
+        return None  # a lossy copy, or a picture that only looks like an embedding
+    if not unzip.eof:
+        if unzip.unconsumed_tail:
+            raise _TooLargeError
+        raise ValueError("the embedding in its pixels is cut off")
+    return text
 
 
 def _joined(low: NDArray[numpy.uint8], high: NDArray[numpy.uint8]) -> bytes:
-    """Both halves of each byte, with the stream taken out."""
-    key = _stream(low.size)
+    """The bytes of both halves, with the generator's numbers removed."""
+    key = key_stream(low.size)
     return bytes((high ^ key) << 4 | (low ^ key))
 
 
-def _stream(count: int) -> NDArray[numpy.uint8]:
+def key_stream(count: int) -> NDArray[numpy.uint8]:
     """Low four bits of `s mod 255`, where s = 1664525 s + 1013904223 mod 2^32, from s = 0."""
     import numpy
 
     step, shift, mask = 1664525, 1013904223, 0xFFFFFFFF
     states = numpy.array([shift], dtype=numpy.uint64)
-    while states.size < count:  # as many steps at once as there are states already
+    while states.size < count:  # compute as many states at once as exist already
         more = (states * numpy.uint64(step) + numpy.uint64(shift)) & numpy.uint64(mask)
         states = numpy.concatenate([states, more])
         step, shift = step * step & mask, (step * shift + shift) & mask

@@ -1,4 +1,4 @@
-"""Any file of tensors, recognised by what it holds; its name says nothing."""
+"""Reads files of tensors. The format is recognised by the content, not by the name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nodes.sd.formats.safetensors_header import read_header
 from nodes.sd.formats.tensors import Named, Tensors
 
 _PICKLES = frozenset(bytes([code]) for code in b"\x80(c}])NIJKMLFGSTUVX")
-"""What pickles begin with; torch's with the first of these, and a trap with any."""
+"""The first bytes of pickles: torch writes the first of them; malicious files may begin with any."""
 
 Kind = Literal["safetensors", "pickle", "picture"]
 
@@ -20,42 +20,46 @@ Kind = Literal["safetensors", "pickle", "picture"]
 def read_tensors(path: Path) -> Tensors:
     """The tensors of a safetensors file, or of one that `torch.save` wrote.
 
-    Nothing in the file is ever run. A pickle that asks for more than tensors is refused.
+    No code from the file is executed. A pickle that contains anything other than tensors and plain data is
+    rejected.
 
     Raises:
-        BadFileError: it cannot be read or is none of these; the message names the file and what is wrong.
+        BadFileError: it cannot be read, or is of another format. The message names the file and the fault.
     """
     kind = recognised(path)
     if kind == "pickle":
         return read_pickled(path)
     if kind == "picture":
         raise BadFileError("not_tensors", f"{path} is a picture, not a file of tensors.")
-    file, identity = opened(path)
-    with file:
-        entries, metadata = read_header(path, file, identity.size)
+    identity, entries, metadata = read_header(path)
     tree = {name: Named(name) for name in entries}
     return Tensors(path, identity, "safetensors", entries, metadata, tree)
 
 
 def recognised(path: Path) -> Kind:
-    """What kind of file this is, by its first bytes.
+    """The format of a file, by its first bytes.
 
     Raises:
-        BadFileError: it cannot be read, or is of no kind that Safelight reads.
+        BadFileError: it cannot be read, or is of an unknown format.
     """
     file, identity = opened(path)
     with file:
         head = bytes(read_at(file, 0, min(identity.size, 64)))
     if not head:
         raise BadFileError("empty", f"{path} is empty. Download it again.")
-    # A header's length may begin like a pickle or a zip file; only its upper half tells them apart.
+    # The length of a safetensors header may look like the start of a pickle or zip file in its lower half.
     if head[8:9] == b"{" and (head[4:8] == bytes(4) or head[:2] not in (b"\x80\x02", b"PK")):
         return "safetensors"
     if head.startswith(b"\x89PNG\r\n\x1a\n") or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "picture"
     if head.startswith(b"version https://git-lfs"):
         raise BadFileError(
-            "not_downloaded", f"{path} only points to the file itself. Fetch it with git lfs pull."
+            "not_downloaded", f"{path} is a Git LFS pointer, not the file itself. Run git lfs pull."
+        )
+    if head.startswith(b"GGUF"):
+        raise BadFileError(
+            "unknown_format",
+            f"{path} is a GGUF file, which Safelight cannot read. Download the safetensors file.",
         )
     if head.lstrip().startswith((b"<", b"{")) and not head.startswith(b"PK"):
         raise BadFileError("unknown_format", f"{path} is a web page or text, not a model. Download it again.")

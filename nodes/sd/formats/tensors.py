@@ -1,4 +1,4 @@
-"""Named tensors of one file: what is known of each without reading it, and its numbers when asked for."""
+"""The tensors of one file: names and shapes are known at once, numbers are read when needed."""
 
 from __future__ import annotations
 
@@ -30,72 +30,71 @@ DTYPES = {
     "U8": ("uint8", 1),
     "BOOL": ("bool", 1),
 }
-"""What safetensors calls each kind of number: torch's name for it, and its bytes."""
+"""The number formats by their safetensors names: torch's name, and the size in bytes."""
 
 _INFLATED_LIMIT = 64 << 20
-"""Nobody deflates large weights; a small file that claims to be large inside is a trap."""
+"""The greatest unpacked size of a compressed tensor. No tool compresses large weights."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Some bytes of a file that tensors lie in."""
+    """A range of bytes of a file that contains tensors."""
 
     start: int
     size: int
     deflated: int | None = None
-    """How many bytes it takes in the file if they are deflated there."""
+    """The number of compressed bytes in the file; None if they are not compressed."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one tensor before it is read."""
+    """The description of one tensor, known before it is read."""
 
     dtype: str
-    """As safetensors calls it: `F32`, `F16`, `BF16` …"""
+    """The number format by its safetensors name: `F32`, `F16`, `BF16` …"""
     shape: tuple[int, ...]
     run: Run
     offset: int
-    """Bytes from the beginning of the run to the tensor's first number."""
+    """The number of bytes from the start of the run to the first number."""
     strides: tuple[int, ...] | None = None
-    """Numbers from one to the next along each side; None where they lie one after another."""
+    """The strides in numbers, by dimension; None if the tensor is contiguous."""
 
     @property
     def count(self) -> int:
-        """How many numbers it has."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """The bytes of its numbers."""
+        """The number of bytes."""
         return self.count * DTYPES[self.dtype][1]
 
     @property
     def floating(self) -> bool:
-        """Whether its numbers can be fractions."""
+        """Whether the elements are floating-point numbers."""
         return self.dtype.startswith(("F", "BF"))
 
 
 @dataclass(frozen=True)
 class Named:
-    """Stands in the tree of a file where the tensor of that name does."""
+    """A reference to a tensor by its name, in the tree of a file."""
 
     name: str
 
 
 class Tensors(Mapping[str, "Tensor"]):
-    """The tensors of one file, read one by one as they are asked for.
+    """The tensors of one file, each read when it is requested.
 
-    Every look at one opens the file anew, so nothing stays open, and reads a copy, so nothing that happens to
-    the file later changes what was read. A file that was replaced since is refused, not mixed with the new.
+    The file is opened for each request and not kept open. Tensors are copies: later changes of the file do
+    not affect them. A file that has been replaced since then is rejected.
 
     Args:
         path: the file.
-        identity: which file that is.
+        identity: the identity that the file must have.
         format: `safetensors`, `torch zip` or `torch stream`.
-        entries: what is known of each tensor, by name.
-        metadata: the text that a safetensors file carries beside its tensors.
-        tree: everything that a pickle holds around its tensors: dicts, lists, plain values, and `Named` where
-            a tensor stands.
+        entries: the description of each tensor, by name.
+        metadata: the metadata of a safetensors file.
+        tree: the content of a pickle: dicts, lists and plain values, with `Named` instead of tensors.
     """
 
     def __init__(
@@ -120,20 +119,20 @@ class Tensors(Mapping[str, "Tensor"]):
         return name in self.entries
 
     def __getitem__(self, name: str) -> Tensor:
-        """A tensor, on the CPU, in the file's own precision, with memory of its own.
+        """A tensor on the CPU, in the file's own number format.
 
         Raises:
-            KeyError: there is none of that name.
-            BadFileError: the file is gone, was changed, or is damaged there.
+            KeyError: there is no tensor of this name.
+            BadFileError: the file no longer exists, has changed, or is damaged.
         """
         return self.some([name])[name]
 
     def some(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """Several tensors, each as when it is asked for alone; the file is opened once.
+        """Read several tensors, opening the file only once.
 
         Raises:
-            KeyError: there is none of one of these names.
-            BadFileError: the file is gone, was changed, or is damaged there.
+            KeyError: there is no tensor of one of the names.
+            BadFileError: the file no longer exists, has changed, or is damaged.
         """
         import torch
 
@@ -151,11 +150,11 @@ class Tensors(Mapping[str, "Tensor"]):
         return found
 
     def raw(self, name: str) -> bytearray:
-        """The bytes of a tensor's numbers, one after another as safetensors lays them out.
+        """The bytes of a tensor, contiguous, as safetensors stores them.
 
         Raises:
-            KeyError: there is none of that name.
-            BadFileError: the file is gone, was changed, or is damaged there.
+            KeyError: there is no tensor of this name.
+            BadFileError: the file no longer exists, has changed, or is damaged.
         """
         file, _ = opened(self.path, self.identity)
         with file:
@@ -173,11 +172,11 @@ class Tensors(Mapping[str, "Tensor"]):
         return bytearray(laid.tobytes())
 
     def finite(self, name: str) -> bool:
-        """Whether a tensor is free of NaN and infinity, without torch.
+        """Whether a tensor has neither NaN nor infinity; computed without torch.
 
         Raises:
-            KeyError: there is none of that name.
-            BadFileError: the file is gone, was changed, or is damaged there.
+            KeyError: there is no tensor of this name.
+            BadFileError: the file no longer exists, has changed, or is damaged.
         """
         import numpy
 
@@ -187,16 +186,16 @@ class Tensors(Mapping[str, "Tensor"]):
         file, _ = opened(self.path, self.identity)
         with file:
             data = self._read(file, entry)
-        if entry.dtype == "BF16":  # unknown to numpy: all bits of the exponent set
+        if entry.dtype == "BF16":  # numpy has no bfloat16: NaN and infinity have all exponent bits set
             return not bool(((numpy.frombuffer(data, "<u2") & 0x7F80) == 0x7F80).any())
         if entry.dtype == "F8_E5M2":
             return not bool(((numpy.frombuffer(data, "u1") & 0x7C) == 0x7C).any())
-        if entry.dtype == "F8_E4M3":  # has NaN alone, no infinity
+        if entry.dtype == "F8_E4M3":  # this format has NaN but no infinity
             return not bool(((numpy.frombuffer(data, "u1") & 0x7F) == 0x7F).any())
         return bool(numpy.isfinite(numpy.frombuffer(data, f"<f{DTYPES[entry.dtype][1]}")).all())
 
     def _read(self, file: io.FileIO, entry: Entry) -> bytearray:
-        """The bytes from a tensor's first number to its last."""
+        """The bytes from the first number of a tensor to the last."""
         if not entry.count:
             return bytearray()
         item = DTYPES[entry.dtype][1]

@@ -1,1 +1,1 @@
-"""LoRA and its kin: every tool's keys, the mathematics of every kind, and networks changed by them."""
+"""LoRA and related formats: the key names of every tool, the formulas, and networks patched with them."""

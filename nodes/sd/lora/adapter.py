@@ -1,4 +1,4 @@
-"""What a LoRA says of one module: its tensors, and the change of the module's weight that they make."""
+"""An adapter: the tensors of a LoRA for one module; computes the change of the module's weight."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from torch import Tensor
 from nodes.sd.lora import algorithms
 
 _ADDED = frozenset({"lora", "loha", "lokr", "full", "norm"})
-"""Kinds whose change does not depend on the weight: in any order they come to the same."""
+"""The kinds whose change does not depend on the weight, so that their order does not matter."""
 
 _INNER = {"lora": "down", "loha": "w1_b"}
-"""Whose first dimension is the rank."""
+"""The tensor whose first dimension is the rank, by kind."""
 
 
 class Misfit(ValueError):
-    """The tensors do not fit each other or the module."""
+    """Raised if the tensors of an adapter do not match each other or the module."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One module's share of a LoRA."""
+    """The tensors of a LoRA for one module."""
 
     kind: str
     """`lora`, `loha`, `lokr`, `full`, `norm`, `ia3`, `glora` or `oft`."""
     tensors: Mapping[str, Tensor]
-    """By part, as `grouped` calls them, in the file's dtype."""
+    """The tensors by part (see `grouped`), in the file's dtype."""
     alpha: float | None = None
     scale: float | None = None
-    """What stands in a file of alpha / rank, where it is written out."""
+    """Alpha / rank, if the file stores it directly."""
     on_input: bool = False
 
     @property
     def is_added(self) -> bool:
-        """Whether the change is the same whatever the weight is, so that the order of several is free."""
+        """Whether the change does not depend on the weight, so that the order of several does not matter."""
         return self.kind in _ADDED and not self._has_length
 
     @property
     def has_weight(self) -> bool:
-        """Whether it changes the weight, and not the bias alone."""
+        """Whether it changes the weight, not only the bias."""
         return self.kind not in ("full", "norm") or bool(self.tensors.keys() & {"diff", "w_norm"})
 
     @property
     def rank(self) -> int | None:
-        """How many directions it adds; None where that means nothing."""
+        """The rank; None for kinds without one."""
         if self.kind == "glora":
-            return min(self.tensors["a1"].shape[:2])  # in the older order it is the first of the two
+            return min(self.tensors["a1"].shape[:2])  # in the older order, it is the first of the two
         part = _INNER.get(self.kind) or next((p for p in ("kw2_b", "kw1_b") if p in self.tensors), None)
         return self.tensors[part].shape[0] if part else None
 
     @property
     def factor(self) -> float:
-        """Alpha / rank, by which the change is multiplied."""
+        """The factor of the change: alpha / rank."""
         if self.scale is not None:
             return self.scale
         whole = self.kind == "lokr" and {"kw1", "kw2"} <= self.tensors.keys()
@@ -65,21 +65,21 @@ class Adapter:
         return self.alpha / self.rank
 
     def to(self, device: torch.device | str) -> Self:
-        """The same on another device."""
+        """The adapter on another device."""
         return replace(self, tensors={name: tensor.to(device) for name, tensor in self.tensors.items()})
 
     def cut(self, ranks: int | None) -> Self:
-        """With its first `ranks` directions alone, where it is plain low rank; its factor stays."""
+        """The adapter with only its first `ranks` ranks, if it is a plain LoRA. The factor stays the same."""
         if ranks is None or self.kind != "lora" or ranks >= (self.rank or 0) or "mid" in self.tensors:
             return self
         up, down = self.tensors["up"][:, :ranks], self.tensors["down"][:ranks]
         return replace(self, tensors={**self.tensors, "up": up, "down": down}, scale=self.factor)
 
     def check(self, shape: tuple[int, ...], biased: bool) -> None:
-        """Whether it fits a module, found out without computing anything.
+        """Check that the adapter fits a module, without computing the change.
 
         Raises:
-            Misfit: it does not.
+            Misfit: the adapter does not fit.
         """
         ghost = self.to("meta")
         try:
@@ -94,7 +94,7 @@ class Adapter:
             raise Misfit(f"a bias of {change.numel()} numbers for a module of {shape[0]}")
 
     def added(self, W: Tensor, strength: float, out: Tensor) -> Tensor:
-        """A new weight, W and `strength` times the change, written into `out`, which may be W itself."""
+        """The weight W plus `strength` times the change, written into `out`, which may be W itself."""
         if self._is_plain:
             up, down = (self._of(part, W).flatten(1) for part in ("up", "down"))
             torch.addmm(W.flatten(1), up, down, alpha=strength * self.factor, out=out.view(len(W), -1))
@@ -102,7 +102,7 @@ class Adapter:
         return torch.add(W, self.delta(W), alpha=strength, out=out)
 
     def delta(self, W: Tensor) -> Tensor:
-        """The change of a weight at strength 1, in its dtype and shape.
+        """The change of a weight at strength 1, in the weight's dtype and shape.
 
         Raises:
             Misfit: the tensors are for a module of another shape.
@@ -115,7 +115,7 @@ class Adapter:
             return self._turned(W) - W
         change = self._plain(W)
         if change.numel() != W.numel() or (change.ndim > 1 and change.shape[0] != W.shape[0]):
-            raise Misfit(f"it makes {list(change.shape)} where the module has {list(W.shape)}")
+            raise Misfit(f"its change has the shape {list(change.shape)}, but the module {list(W.shape)}")
         change = change.reshape(W.shape) * self.factor
         if not self._has_length:
             return change
@@ -123,7 +123,7 @@ class Adapter:
         return algorithms.dora(W, change, magnitude, per_column)
 
     def bias_delta(self) -> Tensor | None:
-        """The change of the bias at strength 1, in float32; None if it stays."""
+        """The change of the bias at strength 1, in float32; None if there is none."""
         for part in ("diff_b", "b_norm"):
             if part in self.tensors:
                 return self.tensors[part].float().flatten()
@@ -182,7 +182,9 @@ class Adapter:
         else:
             second = have["kw2_a"] @ have["kw2_b"].flatten(1)
         _same(first.ndim, 2, "the sides of its first factor")
-        _same(first.numel() * second.numel(), W.numel(), "its product's numbers")  # before it is made
+        _same(
+            first.numel() * second.numel(), W.numel(), "its product's numbers"
+        )  # checked before the product is computed
         if second.ndim == 2 and W.ndim == 4:
             _same(W[0].numel() % first.shape[1], 0, "what its first factor leaves over")
             second = second.reshape(second.shape[0], -1, *W.shape[2:])
@@ -227,4 +229,4 @@ class Adapter:
 
 def _same(found: int, wanted: int, what: str) -> None:
     if found != wanted:
-        raise Misfit(f"{what}: {found:,} where the module needs {wanted:,}")
+        raise Misfit(f"{what}: {found:,}, but the module needs {wanted:,}")

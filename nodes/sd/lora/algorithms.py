@@ -1,8 +1,8 @@
-"""What each kind of LoRA adds to a weight, as formulas on tensors.
+"""The formulas of each kind of LoRA.
 
-`W` is the weight as it is when the LoRA comes to it, [out, in] or [out, in, height, width] of a kernel. Every
-function returns the change of W at strength 1, before alpha / rank, in the dtype of its arguments.
-"""
+`W` is the weight to change: [out, in], or [out, in, height, width] for a convolution. Unless its docstring
+says otherwise, a function returns the change of W at strength 1, before the factor alpha / rank, in the dtype
+of its arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def loha(first: Tensor, second: Tensor) -> Tensor:
 
 
 def loha_core(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """A factor of LoHa with a core: core [i, j, kh, kw], a [i, o], b [j, r], as [o, r, kh, kw]."""
+    """One factor of a LoHa weight that has a core; returns [o, r, kh, kw] from core [i, j, kh, kw], a [i, o],
+    b [j, r]."""
     return torch.einsum("ijkl,jr,ip->prkl", core, b, a)
 
 
@@ -37,12 +38,12 @@ def lokr(first: Tensor, second: Tensor) -> Tensor:
 
 
 def lokr_core(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """The second factor of LoKr with a core: core [i, j, kh, kw], a [i, o2], b [j, i2]."""
+    """The second factor of a LoKr weight that has a core: core [i, j, kh, kw], a [i, o2], b [j, i2]."""
     return torch.einsum("ijkl,ip,jr->prkl", core, a, b)
 
 
 def ia3(W: Tensor, scale: Tensor, on_input: bool) -> Tensor:
-    """Rows, or columns where `on_input`, of W times a vector (arXiv:2205.05638)."""
+    """Multiply each row of W (each column if `on_input`) by one element of `scale` (arXiv:2205.05638)."""
     sides = [1] * W.ndim
     sides[1 if on_input else 0] = -1
     return W * scale.reshape(sides)
@@ -54,18 +55,19 @@ def glora(W: Tensor, a1: Tensor, a2: Tensor, b1: Tensor, b2: Tensor) -> Tensor:
 
 
 def dora(W: Tensor, delta: Tensor, magnitude: Tensor, per_column: bool) -> Tensor:
-    """The direction of W + delta with a length of its own (arXiv:2402.09353), less W.
+    """DoRA (arXiv:2402.09353): W + delta, scaled to the lengths in `magnitude`, minus W.
 
     Args:
         W: the weight.
-        delta: what the LoRA below adds, already times alpha / rank.
-        magnitude: a length for each output row, or for each input column.
-        per_column: which of the two; kohya's and LyCORIS' files know both, peft's the rows alone.
+        delta: the change of the underlying LoRA, with the factor alpha / rank.
+        magnitude: the length of each output row, or of each input column.
+        per_column: True for columns. Files of kohya and LyCORIS have either, those of peft only rows.
     """
     sum_ = W + delta
     kept = 1 if per_column else 0
     others = [side for side in range(W.ndim) if side != kept]
-    length = torch.linalg.vector_norm(sum_, dim=others, keepdim=True)
+    # As in section 4.3 of the paper, the gradient does not pass through the length.
+    length = torch.linalg.vector_norm(sum_.detach(), dim=others, keepdim=True)
     sides = [1] * W.ndim
     sides[kept] = -1
     scaled: Tensor = sum_ * (magnitude.reshape(sides) / length.clamp_min(torch.finfo(W.dtype).tiny))
@@ -76,8 +78,8 @@ def rotations(blocks: Tensor, limit: float | None) -> Tensor:
     """Cayley's rotations (I + Q)(I - Q)⁻¹ of the skew parts Q of blocks [..., n, n].
 
     Args:
-        blocks: any square blocks.
-        limit: how long all of Q together may be; what is longer is shrunk to it.
+        blocks: square blocks, [..., n, n].
+        limit: the largest norm of all Q together; larger ones are scaled down. None for no limit.
     """
     skew = blocks - blocks.mT
     if limit is not None:
@@ -89,13 +91,13 @@ def rotations(blocks: Tensor, limit: float | None) -> Tensor:
 
 
 def oft(W: Tensor, turned: Tensor) -> Tensor:
-    """W with blocks of its rows turned (arXiv:2306.07280): turned [k, n, n] with k·n = o; W'ₘ = Σₙ Rₙₘ Wₙ."""
+    """Rotate blocks of W's rows (arXiv:2306.07280): turned [k, n, n] with k·n = o; W'ₘ = Σₙ Rₙₘ Wₙ."""
     rows = W.reshape(*turned.shape[:2], -1)
     return torch.einsum("knm,knx->kmx", turned, rows).reshape(W.shape)
 
 
 def boft(W: Tensor, turned: Tensor) -> Tensor:
-    """W with its rows turned in rounds, as in a butterfly (arXiv:2311.06243): turned [rounds, k, b, b]."""
+    """Rotate W's rows in butterfly rounds (arXiv:2311.06243): turned [rounds, k, b, b]."""
     rounds, _, side, _ = turned.shape
     rows = W.flatten(1)
     for number in range(rounds):

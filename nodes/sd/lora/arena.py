@@ -1,4 +1,4 @@
-"""Memory for many new tensors at once: page by page, it would cost more than what is computed into it."""
+"""Allocates many tensors at once in huge pages, since page faults would take longer than computing them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 _PAGE = 2 << 20
-"""Bytes of a huge page; where there is none of that size, nothing is lost."""
+"""The size of a huge page in bytes. On systems with other page sizes, this only wastes a little memory."""
 _LEAST = 8 * _PAGE
 _ALIGNED = 64
-"""Bytes that torch aligns tensors to, too, so that vector code does the same everywhere."""
+"""The alignment of tensors in bytes, the same as torch's, so that results do not depend on it."""
 
 
 def alike(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """New tensors of the shapes, dtypes and devices of some others, of any content, laid out row by row.
+    """New uninitialised tensors with the shapes, dtypes and devices of given ones, contiguous.
 
-    Those on the CPU share one piece of memory, which is given back when the last of them is gone.
+    Tensors on the CPU share one block of memory, which is freed with the last of them.
     """
     on_cpu = {name: tensor for name, tensor in tensors.items() if tensor.device.type == "cpu"}
     places = {}
@@ -43,7 +43,7 @@ def alike(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _huge(size: int) -> Tensor | None:
-    """So many bytes in huge pages; None where the system has no way to ask for them."""
+    """A block of bytes in huge pages; None if the system does not offer them."""
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         return None
     try:

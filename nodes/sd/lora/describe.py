@@ -1,4 +1,4 @@
-"""What a LoRA says of itself: base, kind, rank, words that call it, and what it was trained with."""
+"""Describes a LoRA file: base model, kind, rank, trigger words and training tags."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from nodes.sd.lora.grouped import grouped, kind_of
 
 _TAGS = 20
-"""The most frequent words of its training captions are told, no more."""
+"""How many of the most frequent training tags are listed."""
 _LONGEST = 200
 _JSON_LIMIT = 4 << 20
 
 _BASES = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
-"""By the width of the text that the UNet's cross attention reads."""
-_TOLD = {
+"""The base model by the width of the text embeddings that the cross attention reads."""
+_BASES_IN_METADATA = {
     "sdxl": "sdxl",
     "xl-v1": "sdxl",
     "sd_v2": "sd2",
@@ -27,25 +27,24 @@ _TOLD = {
     "diffusion-3": "sd3",
     "flux": "flux",
 }
-"""What metadata calls them, by a part of the name."""
+"""The base model by a part of its name in the metadata."""
 _CONTEXT = re.compile(r"attn2[._](?:processor[._])?to_[kv]$")
 _INPUTS = {"lora": "down", "loha": "w1_b", "full": "diff"}
 
 
 def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> dict[str, Any]:
-    """A LoRA in the words of a table.
+    """Describe a LoRA file by its keys, shapes and metadata.
 
     Args:
-        shapes: the shape of each tensor, by its key; a mapping of tensors' `shape` does.
-        metadata: the text in the header of a safetensors file.
+        shapes: the shape of each tensor, by its key.
+        metadata: the metadata of a safetensors file. Malformed entries are ignored.
 
     Returns:
-        `name`: what its maker calls it, or ""; `base`: `sd1`, `sd2`, `sdxl`, `sd3`, `flux` or "", by the
-        shapes and else by the metadata; `kinds`: such as ["lora", "loha"]; `modules`: how many it changes;
-        `ranks`: such as [8, 16]; `parts`: of `unet` and `text_encoder`; `triggers`: words that its maker says
-        to use; `tags`: the most frequent words of its captions and how often each stood there; `embeddings`:
-        the names of those that came along; `unknown`: how many keys mean nothing to us. Nothing in the
-        metadata is taken on trust: what is malformed counts as absent.
+        `name`: the name from the metadata, or ""; `base`: `sd1`, `sd2`, `sdxl`, `sd3`, `flux` or "", by the
+        shapes or else by the metadata; `kinds`: such as ["lora", "loha"]; `modules`: the number of modules;
+        `ranks`: such as [8, 16]; `parts`: of `unet` and `text_encoder`; `triggers`: the trigger words;
+        `tags`: the most frequent training tags with their counts; `embeddings`: the names of embeddings in
+        the file; `unknown`: the number of unknown keys.
     """
     found = grouped(shapes)
     kinds = {prefix: kind_of(parts) or "" for prefix, parts in found.modules.items()}
@@ -59,11 +58,11 @@ def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str])
         prefix for prefix in kinds if re.match(r"lora_te|text_encoder|text_encoders\.|clip_[lg]\.", prefix)
     ]
     parts = [
-        name for name, there in (("unet", len(text) < len(kinds)), ("text_encoder", bool(text))) if there
+        name for name, present in (("unet", len(text) < len(kinds)), ("text_encoder", bool(text))) if present
     ]
     return {
         "name": _short(metadata.get("ss_output_name") or metadata.get("modelspec.title")),
-        "base": _base(found.modules, kinds, shapes) or _told_base(metadata),
+        "base": _base(found.modules, kinds, shapes) or _metadata_base(metadata),
         "kinds": sorted(set(kinds.values())),
         "modules": len(kinds),
         "ranks": sorted(ranks),
@@ -86,9 +85,9 @@ def _base(
     return ""
 
 
-def _told_base(metadata: Mapping[str, str]) -> str:
-    told = metadata.get("ss_base_model_version", "") + " " + metadata.get("modelspec.architecture", "")
-    return next((base for sign, base in _TOLD.items() if sign in told.lower()), "")
+def _metadata_base(metadata: Mapping[str, str]) -> str:
+    text = metadata.get("ss_base_model_version", "") + " " + metadata.get("modelspec.architecture", "")
+    return next((base for sign, base in _BASES_IN_METADATA.items() if sign in text.lower()), "")
 
 
 def _triggers(metadata: Mapping[str, str]) -> list[str]:
@@ -98,7 +97,7 @@ def _triggers(metadata: Mapping[str, str]) -> list[str]:
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, int]:
-    """The words of `ss_tag_frequency`, which counts them by folder."""
+    """The tags of `ss_tag_frequency`, summed over its folders, the most frequent first."""
     folders = _object(metadata.get("ss_tag_frequency", ""))
     counts: dict[str, int] = {}
     for words in folders.values():
@@ -120,24 +119,24 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _short(text: str | None) -> str:
-    """One line of a stranger's text, without what a terminal would obey."""
+    """Text from a file as one short line, without control characters."""
     line = "".join(char if char.isprintable() else " " for char in (text or "").strip())
     return line[:_LONGEST]
 
 
 def alias_of(metadata: Mapping[str, str]) -> str:
-    """The name that a prompt may call a LoRA by besides its file's, or "" (`ss_output_name`; A1111)."""
+    """The name in the metadata by which a prompt may name a LoRA (`ss_output_name`, A1111), or ""."""
     name = _short(metadata.get("ss_output_name"))
     return "" if name.lower() == "none" else name
 
 
 def shapes_of(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shapes of some tensors, or of what is known of them, for `describe`."""
+    """The shapes of tensors, or of their descriptions, for `describe`."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def names_of(prefixes: Iterable[str], most: int = 3) -> str:
-    """The first of some names, for a sentence."""
+    """The first few names, for a message."""
     names = list(prefixes)
     shown = ", ".join(_short(name) for name in names[:most])
     return shown + (", …" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""A LoRA as read from its file: an adapter for each module that it names, and what else lies in it."""
+"""Reads LoRA files: an adapter for each module, embeddings in the file, and unknown keys."""
 
 from __future__ import annotations
 
@@ -12,42 +12,37 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nodes.sd.formats.json_file import ModelError
 from nodes.sd.formats.read import read_tensors
-from nodes.sd.json_file import ModelError
 from nodes.sd.lora.adapter import Adapter, Misfit
 from nodes.sd.lora.grouped import grouped, kind_of
 from nodes.sd.lora.keys import Target
 
 _NUMBERS = ("alpha", "scale", "on_input")
 _LARGEST = 1e6
-"""No trained LoRA comes near; products of smaller numbers cannot overflow float32."""
-_PEFT_PARTS = ("unet", "text_encoder", "text_encoder_2")
+"""The greatest absolute value of a number. Products of such numbers cannot overflow float32."""
+_PEFT_PARTS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 
 
 @dataclass(frozen=True)
 class Lora:
-    """What one file holds."""
+    """The content of a LoRA file."""
 
     adapters: Mapping[str, Adapter]
-    """By prefix, as the file spells it."""
+    """The adapters by their prefixes in the file."""
     bundled: Mapping[str, Mapping[str, Tensor]]
-    """Embeddings that came along, by name: their tensors, such as `clip_l`."""
+    """The embeddings in the file, by name: their tensors, such as `clip_l`."""
     unknown: tuple[str, ...]
-    """Keys of no known meaning."""
+    """The keys with unknown meaning."""
 
     @property
     def nbytes(self) -> int:
-        """What the adapters' tensors take."""
+        """The number of bytes of the adapters' tensors."""
         return sum(t.nbytes for adapter in self.adapters.values() for t in adapter.tensors.values())
-
-    def to(self, device: torch.device | str) -> Lora:
-        """The same on another device."""
-        moved = {prefix: adapter.to(device) for prefix, adapter in self.adapters.items()}
-        return Lora(moved, self.bundled, self.unknown)
 
 
 class Shape(NamedTuple):
-    """What a module has."""
+    """The shape of a module: that of its weight, and whether it has a bias."""
 
     weight: tuple[int, ...]
     biased: bool
@@ -55,25 +50,25 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Matched:
-    """A LoRA held against a model."""
+    """The adapters of a LoRA for the modules of a model."""
 
     targets: Mapping[Target, Adapter]
     unmatched: tuple[str, ...]
-    """Prefixes and keys that mean nothing in this model."""
+    """The prefixes and keys for which the model has no module."""
 
 
 def read(path: Path) -> Lora:
-    """The LoRA in a safetensors file, or in a pickle, of which nothing is run.
+    """Read a LoRA from a safetensors file or a pickle, whose code is not executed.
 
     Raises:
-        ModelError: it is no LoRA, damaged, or holds NaN, infinity or absurd numbers.
+        ModelError: it is not a LoRA, is damaged, or contains NaN, infinity or huge numbers.
     """
     tensors = read_tensors(path)
     return lora(tensors.some(tensors), tensors.metadata, str(path))
 
 
 def lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], place: str) -> Lora:
-    """The LoRA in some tensors; `place` says in messages where they came from.
+    """Make a LoRA from tensors; `place` is their origin in messages.
 
     Raises:
         ModelError: as `read`.
@@ -81,7 +76,7 @@ def lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], place: str)
     found = grouped(tensors)
     if not found.modules and not found.bundled:
         shown = ", ".join(repr(key[:80]) for key in list(tensors)[:3]) or "nothing"
-        raise ModelError(f"{place} is not a LoRA of a known kind. It holds {shown}.")
+        raise ModelError(f"{place} is not a LoRA of a known kind. It contains {shown}.")
     peft = _peft(metadata)
     adapters = {}
     for prefix, parts in found.modules.items():
@@ -109,13 +104,13 @@ def match(lora: Lora, table: Mapping[str, Target], shapes: Mapping[Target, Shape
     """Find the module of each adapter.
 
     Args:
-        lora: what the file holds.
-        table: the model's key map.
-        shapes: what each module of the key map has.
-        place: what to call the file in messages.
+        lora: the content of the file.
+        table: the model's key map; see `key_map`.
+        shapes: the shape of each module in the key map.
+        place: the file's name in messages.
 
     Raises:
-        ModelError: an adapter does not fit the module that it names, or two name one module.
+        ModelError: an adapter does not fit its module, or two adapters are for the same module.
     """
     targets: dict[Target, Adapter] = {}
     misfits: list[str] = []
@@ -143,26 +138,25 @@ def match(lora: Lora, table: Mapping[str, Target], shapes: Mapping[Target, Shape
 def _check(key: str, tensor: Tensor, place: str) -> None:
     last = key.rpartition(".")[2]
     if not tensor.is_floating_point() and (last not in _NUMBERS or tensor.is_complex()):
-        raise ModelError(f"{place}: {key[:200]!r} holds {tensor.dtype}, not floating-point numbers.")
+        raise ModelError(f"{place}: {key[:200]!r} has the type {tensor.dtype}, not floating-point numbers.")
     if not tensor.numel():
         return
     least, most = torch.aminmax(tensor.float())
-    if not (-_LARGEST <= least and most <= _LARGEST):  # not so for NaN either
+    if not (-_LARGEST <= least and most <= _LARGEST):  # also false for NaN
         raise ModelError(
-            f"{place}: {key[:200]!r} holds NaN, infinity or absurd numbers. Train or download it again."
+            f"{place}: {key[:200]!r} contains NaN, infinity or huge numbers. Train or download it again."
         )
 
 
 def _number(tensor: Tensor, place: str) -> float:
     if tensor.numel() != 1:
-        raise ModelError(
-            f"{place}: an alpha, scale or on_input holds {tensor.numel()} numbers where one is meant."
-        )
+        raise ModelError(f"{place}: an alpha, scale or on_input has {tensor.numel()} numbers instead of one.")
     return float(tensor.item())
 
 
 def _peft(metadata: Mapping[str, str]) -> Callable[[str, int], float | None]:
-    """What says the factor of a module out of the metadata that peft writes beside its tensors."""
+    """Returns a function for the factor of a module, from peft's metadata; it returns None without
+    metadata."""
     try:
         config = json.loads(metadata.get("lora_adapter_metadata", "{}"))
     except (ValueError, RecursionError):

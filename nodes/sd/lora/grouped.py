@@ -1,4 +1,4 @@
-"""The keys of a LoRA file, sorted: which tensors belong to one module, and what each of them is."""
+"""Groups the keys of a LoRA file: the tensors of each module, by their roles."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _BY_LENGTH = sorted(_SUFFIXES, key=len, reverse=True)
 _BUNDLE = "bundle_emb."
 _BUNDLED = (".string_to_param.*", ".emb_params", ".clip_l", ".clip_g", ".t5")
 _OUTPUT = "_out"
-"""OneTrainer's mark of vectors that replace the encoder's output instead of its input."""
+"""OneTrainer's suffix for vectors that replace the text encoder's output instead of its input."""
 
 
 @dataclass
 class Grouped:
-    """The keys of one file."""
+    """A LoRA file's keys, grouped by the module they change."""
 
     modules: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By prefix, which is what the key map knows: the key of each part, such as `up`, `down`, `alpha`."""
+    """By the prefix in the key map: the key of each part, such as `up`, `down`, `alpha`."""
     bundled: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Embeddings in the file, by name: the key of each of their tensors, such as `clip_l`."""
+    """Embeddings in the file, by name: the key of each tensor, such as `clip_l`."""
     unknown: list[str] = field(default_factory=list)
-    """Keys of no known meaning, and second ones of one meaning."""
+    """Unknown and repeated keys."""
 
 
 def grouped(keys: Iterable[str]) -> Grouped:
-    """Sort the keys of a file by what they say of themselves."""
+    """Group the keys of a file by their names."""
     found = Grouped()
     for key in keys:
         if key.startswith(_BUNDLE):
@@ -63,7 +63,7 @@ def grouped(keys: Iterable[str]) -> Grouped:
 
 
 def kind_of(parts: Iterable[str]) -> str | None:
-    """What the parts of one module make; None if some are missing. OFT and BOFT are both `oft` here."""
+    """The kind of adapter that parts belong to; None if parts are missing. BOFT counts as `oft`."""
     have = set(parts)
     if have >= {"up", "down"}:
         return "lora"

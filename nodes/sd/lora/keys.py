@@ -1,7 +1,7 @@
-"""Which module of a model a LoRA's key means: a fixed table made of the model's own names.
+"""The key map: maps every key name that a tool may write to a module of the model.
 
-Names in a file are only ever looked up here. Keys are not parsed, since an underscore in them may stand for a
-dot or for itself, and no attribute path of a file is ever followed.
+The map is made from the model's own module names. Keys from a file are only looked up: they cannot be parsed,
+because an underscore may stand for a dot or for itself, and no attribute path from a file is followed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Part = Literal["unet", "text_encoder", "text_encoder_2"]
+Part = Literal["unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"]
+"""A network of a model, by the name of its folder in the diffusers layout."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One module of a model: what a LoRA may change."""
+    """One module of a model that a LoRA may change."""
 
     part: Part
     module: str
-    """Its path, as diffusers and transformers name it."""
+    """The path of the module in diffusers or transformers."""
 
 
 _RESNET = {
@@ -44,13 +45,13 @@ _INSIDE = re.compile(
     r"(down|mid|up)_block(?:s\.(\d+))?\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)"
 )
 _PROJECTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out.0"}
-"""What old diffusers LoRAs call the projections of a text encoder's attention."""
+"""The names of a text encoder's attention projections in old diffusers LoRAs."""
 
 
 def original_names(modules: Iterable[str]) -> dict[str, str]:
-    """The names that Stability's own code gives to the modules of a UNet, by their names in diffusers.
+    """The names of a UNet's modules in Stability's code, by their names in diffusers.
 
-    Single-file checkpoints use them, and kohya's LoRAs for SDXL, such as `input_blocks.4.1.proj_in`.
+    Single-file checkpoints and kohya's LoRAs for SDXL use these names, such as `input_blocks.4.1.proj_in`.
     """
     modules = list(modules)
     layers = 1 + max(
@@ -85,11 +86,11 @@ def _place(side: str, block: int, kind: str, number: int, layers: int, with_atte
 
 
 def key_map(modules: Mapping[Part, Iterable[str]]) -> dict[str, Target]:
-    """Every prefix under which some tool may write what belongs to a module, and that module.
+    """Map every prefix that a tool may write for a module to the module.
 
     Args:
-        modules: the paths of the modules that have weights, by part. A model with one text encoder has no
-            `text_encoder_2`, and `lora_te1_` then means its only one.
+        modules: the paths of the modules with weights, by part. In a model with one text encoder, the prefix
+            `lora_te1_` means that one.
     """
     table: dict[str, Target] = {}
     for part, given in modules.items():
@@ -97,30 +98,35 @@ def key_map(modules: Mapping[Part, Iterable[str]]) -> dict[str, Target]:
         original = original_names(names) if part == "unet" else {}
         for name in names:
             target = Target(part, name)
-            spellings = (
-                _unet_spellings(name, original.get(name)) if part == "unet" else _text_spellings(part, name)
-            )
+            if part in ("unet", "transformer"):
+                spellings = _network_spellings(part, name, original.get(name))
+            else:
+                spellings = _text_spellings(part, name)
             for spelling in spellings:
                 table.setdefault(spelling, target)
     return table
 
 
-def _unet_spellings(name: str, original: str | None) -> Iterable[str]:
+def _network_spellings(part: Part, name: str, original: str | None) -> Iterable[str]:
     for path in filter(None, (name, original)):
         flat = path.replace(".", "_")
         yield from (f"lora_unet_{flat}", f"oft_unet_{flat}", f"lycoris_{flat}")
-        yield from (f"unet.{path}", path, f"base_model.model.{path}", f"base_model.model.unet.{path}")
+        yield from (f"{part}.{path}", path, f"base_model.model.{path}", f"base_model.model.{part}.{path}")
         yield f"diffusion_model.{path}"
 
 
-_KOHYA = {"text_encoder": ("lora_te_", "lora_te1_"), "text_encoder_2": ("lora_te2_",)}
-_COMFY = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
+_KOHYA = {
+    "text_encoder": ("lora_te_", "lora_te1_"),
+    "text_encoder_2": ("lora_te2_",),
+    "text_encoder_3": ("lora_te3_",),
+}
+_COMFY = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
 
 
 def _text_spellings(part: Part, name: str) -> Iterable[str]:
     bare = name.removeprefix("text_model.")
     head, _, last = bare.rpartition(".")
-    paths = [bare, f"text_model.{bare}"]  # transformers 5 dropped the level that older files name
+    paths = [bare, f"text_model.{bare}"]  # transformers 5 dropped the level `text_model`
     if last in _PROJECTION and head.endswith("self_attn"):
         paths += [f"{path.removesuffix(last)}{_PROJECTION[last]}" for path in tuple(paths)]
     for path in paths:
@@ -132,4 +138,4 @@ def _text_spellings(part: Part, name: str) -> Iterable[str]:
             yield from (path, f"base_model.model.{path}", f"base_model.model.text_encoder.{path}")
             yield f"lycoris_{flat}"
         else:
-            yield f"base_model.model.text_encoder_2.{path}"
+            yield f"base_model.model.{part}.{path}"

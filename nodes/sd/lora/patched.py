@@ -1,4 +1,4 @@
-"""Networks changed by LoRAs: new weights where they act, all else shared with the network they came to."""
+"""Patches networks with LoRAs: creates new weights where a LoRA acts, and shares all other tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from nodes.sd.json_file import ModelError
+from nodes.sd.formats.json_file import ModelError
 from nodes.sd.lora.adapter import Adapter
 from nodes.sd.lora.arena import alike
 
@@ -20,41 +20,36 @@ N = TypeVar("N", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Layer:
-    """One LoRA over a network."""
+    """One LoRA that is applied to a network."""
 
     name: str
-    """What to call it in messages."""
+    """Its name in messages."""
     digest: str
-    """What makes it the same as another of another name."""
+    """The sha256 of its file."""
     adapters: Mapping[str, Adapter]
-    """By the module that each changes."""
+    """The adapters by module."""
     strengths: Mapping[str, float]
-    """By module; a module that is missing has 0."""
+    """The strength by module; 0 for a module that is missing."""
 
 
 @torch.no_grad()
 def patched(network: N, layers: Sequence[Layer]) -> tuple[N, int]:
-    """A network with LoRAs over it; the given one stays as it is, to the bit.
+    """Return a copy of a network with LoRAs applied; the given network is not changed.
 
-    The change is computed in float32 and rounded once, to the dtype of the network. Where all LoRAs over a
-    module merely add to it, they are added in one order whichever order they are given in, so that the
-    order makes no difference to the last bit.
+    Changes are computed in float32 and rounded once, to the dtype of the network. If all LoRAs on a module
+    are additive, they are added in a sorted order, so that their given order does not affect the result.
 
     Args:
-        network: shares with the result every tensor that no LoRA changes.
-        layers: the LoRAs, the first one first.
+        network: the network; the copy shares every tensor that no LoRA changes.
+        layers: the LoRAs, in order of application.
 
     Returns:
-        the network, and the bytes that its own tensors take.
+        the patched network, and the bytes that it does not share with the given one.
 
     Raises:
         ModelError: a weight is no longer finite.
     """
-    touched = {
-        name: acting
-        for name in dict.fromkeys(chain.from_iterable(layer.adapters for layer in layers))
-        if (acting := _acting(layers, name))
-    }
+    touched = _touched(layers)
     result = shared_copy(network, touched)
     weights = {
         name: _weight_of(result, name)
@@ -76,8 +71,30 @@ def patched(network: N, layers: Sequence[Layer]) -> tuple[N, int]:
     return result, size
 
 
+def changed_bytes(network: nn.Module, layers: Sequence[Layer]) -> int:
+    """The bytes of the tensors that `patched` creates, computed without creating them."""
+    size = 0
+    for name, acting in _touched(layers).items():
+        parameters = network.get_submodule(name)._parameters
+        bias = parameters.get("bias")
+        if any(adapter.has_weight for _, adapter, _ in acting):
+            size += _weight_of(network, name).nbytes
+        if bias is not None and any(adapter.bias_delta() is not None for _, adapter, _ in acting):
+            size += bias.nbytes
+    return size
+
+
 Acting = list[tuple[Layer, Adapter, float]]
-"""What acts on one module: whose it is, the adapter, and how strong."""
+"""The changes of one module: the LoRA, its adapter for the module, and the strength."""
+
+
+def _touched(layers: Sequence[Layer]) -> dict[str, Acting]:
+    """The modules that any layer changes, with the changes of each."""
+    return {
+        name: acting
+        for name in dict.fromkeys(chain.from_iterable(layer.adapters for layer in layers))
+        if (acting := _acting(layers, name))
+    }
 
 
 def _acting(layers: Sequence[Layer], name: str) -> Acting:
@@ -87,7 +104,7 @@ def _acting(layers: Sequence[Layer], name: str) -> Acting:
         if name in layer.adapters and layer.strengths.get(name)
     ]
     if all(adapter.is_added for _, adapter, _ in acting):
-        acting.sort(key=lambda one: (one[0].digest, one[2]))
+        acting.sort(key=lambda item: (item[0].digest, item[2]))
     return acting
 
 
@@ -98,7 +115,7 @@ def _weight_of(network: nn.Module, name: str) -> Tensor:
 
 
 def _changed(before: Tensor, acting: Acting, fresh: Tensor) -> Tensor:
-    """A weight with what acts on it, written into `fresh`, which is of its shape and dtype."""
+    """Compute a changed weight into `fresh`, which has its shape and dtype."""
     W = before.float()
     place = fresh if fresh.dtype == torch.float32 else torch.empty(W.shape, device=W.device)
     for _, adapter, strength in acting:
@@ -108,9 +125,9 @@ def _changed(before: Tensor, acting: Acting, fresh: Tensor) -> Tensor:
 
 
 def shared_copy(network: N, paths: Iterable[str]) -> N:
-    """A network over the same tensors, whose modules at some paths may get others without the first's notice.
+    """Copy a network so that its modules at `paths` can be changed; all tensors are shared.
 
-    Only these modules and those around them are new; all others are the first network's own.
+    Only these modules and the modules around them are new objects; all others belong to both networks.
     """
     result = _twin(network)
     fresh = {id(result)}
@@ -128,13 +145,14 @@ def shared_copy(network: N, paths: Iterable[str]) -> N:
 
 def _twin(module: N) -> N:
     twin = module.__class__.__new__(module.__class__)
-    for name, held in module.__dict__.items():  # among them the tables of parameters, children and hooks
+    for name, held in module.__dict__.items():  # including the tables of parameters, children and hooks
         twin.__dict__[name] = held.copy() if type(held) in (dict, OrderedDict) else held
+    twin.__dict__.pop("_compiled_call_impl", None)  # it would use the original network's weights
     return twin
 
 
 def _put(module: nn.Module, kind: str, tensor: Tensor, name: str) -> int:
-    # In float32 nothing overflows: `file` bounds every number that is read.
+    # In float32 nothing overflows, since `file` limits every number that is read.
     if tensor.dtype != torch.float32 and not torch.isfinite(tensor.sum(dtype=torch.float32)):
         raise ModelError(f"{name} makes a weight infinite in {tensor.dtype}. Give it a smaller weight.")
     module._parameters[kind] = nn.Parameter(tensor, requires_grad=False)

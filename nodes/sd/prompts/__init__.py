@@ -1,1 +1,1 @@
-"""Prompts as people write them: the syntax of four tools, chunks, weights and changes by step."""
+"""Reads prompts in the syntax of four tools and encodes them with a text encoder."""

@@ -1,4 +1,4 @@
-"""What changes while a picture is drawn: `[from:to:when]` and `[a|b]`, as A1111 reads them."""
+"""Prompts that change during sampling: `[from:to:when]` and `[a|b]`, in A1111's syntax."""
 
 from __future__ import annotations
 
@@ -17,64 +17,65 @@ _NUMBER = re.compile(r"\s*+([+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?)\s*+",
 _OPENS = {")": "(", "]": "["}
 
 MOST = 256
-"""In how many ways a prompt may read; each is encoded."""
+"""The greatest number of readings of a prompt; each of them is encoded."""
 
 _CHARACTERS = 200_000
 
 
 class Switch(NamedTuple):
-    """When a place of the prompt changes from its first option to its second."""
+    """The step at which a part of the prompt changes from its first option to its second."""
 
     fraction: bool
+    """True if `after` is a fraction."""
     after: float
-    """The last step with the first option: as a fraction of all steps, or as their number."""
+    """The end of the first option: a fraction of all steps, or a number of steps."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A place of the prompt that reads differently at different steps."""
+    """A part of the prompt with different options at different steps."""
 
     options: list[Content]
     switch: Switch | None = None
-    """None: the options take turns, one step each."""
+    """The switch; None for options that alternate at each step."""
 
     def pick(self, passed: frozenset[Switch], step: int) -> Content:
-        """The option at a step, counted from 0, once the given switches have passed."""
+        """The option at a step, counted from 0, after the given switches."""
         if self.switch is None:
             return self.options[step % len(self.options)]
         return self.options[self.switch in passed]
 
 
 Content = list["tuple[int, int] | Turn"]
-"""Spans of the text, from start up to end, and places that change."""
+"""Spans of the text, each from start up to end, and parts that change."""
 
 
 @dataclass
 class _Open:
-    """A bracket that waits for its other half."""
+    """An opening bracket whose closing bracket has not been found yet."""
 
     kind: str
     place: int
-    """Where it stands among the pieces of content."""
+    """Its index in the content."""
     signs: list[tuple[str, int, int]] = field(default_factory=list)
-    """Each `:` and `|` directly inside: the sign, its place in the text, its place in the content."""
+    """Each `:` and `|` directly inside: the sign, its place in the text, its index in the content."""
 
 
 class Alternatives:
     """A prompt as a function of the step.
 
-    `[from:to:when]` and `[to:when]` switch, after a fraction of the steps if `when` has a point in it, after
-    so many steps if not; `[a|b|c]` takes turns. They nest. Brackets, `:` and `|` that make up no such thing
-    are text; as in A1111, a `|` outside of `[ ]` makes text of everything.
+    `[from:to:when]` and `[to:when]` switch after a fraction of the steps if `when` contains a point, else
+    after a number of steps; `[a|b|c]` alternates. They nest. Brackets, `:` and `|` that are not part of one
+    are text. As in A1111, a `|` outside of `[ ]` turns the whole prompt into text.
 
     Args:
-        prompt: what to read.
+        prompt: the prompt.
     """
 
     def __init__(self, prompt: Excerpt) -> None:
         self.prompt = prompt
         self.stray: int | None = None
-        """Where a `|` stands that keeps the prompt from changing, though it says it should."""
+        """The position of a `|` that turns `[a:b:0.5]` and `[a|b]` into text; None if there is none."""
         self._turns: list[Turn] = []
         content = self._read()
         stray = self.stray is not None
@@ -86,7 +87,7 @@ class Alternatives:
 
     @property
     def ways(self) -> int:
-        """In how many ways it may read, some of which may come to the same."""
+        """The number of readings; some of them may be equal."""
         fractions, steps, cycle = self._moments()
         return (len(fractions) + 1) * (len(steps) + 1) * cycle
 
@@ -97,10 +98,10 @@ class Alternatives:
         return fractions, steps, math.lcm(*{len(turn.options) for turn in self._turns if not turn.switch})
 
     def texts(self) -> tuple[Timeline, list[Excerpt]]:
-        """Which of the texts is read at which step, and the texts, each once, the first one first.
+        """The timeline that selects a text for each step, and the different texts, the first one first.
 
         Raises:
-            PromptError: there are more than 256.
+            PromptError: there are more than 256 readings.
         """
         bounded([self])
         fractions, steps, cycle = self._moments()
@@ -154,7 +155,7 @@ class Alternatives:
         return content
 
     def _turn(self, bracket: _Open, signs: str, content: Content, end: int) -> bool:
-        """Put a whole `[ ]` in the place of its pieces, if it is one that changes."""
+        """Replace the pieces of a complete `[ ]` by a `Turn`, if it is one. Returns whether it is."""
         cuts = [bracket.place, *(place for _, _, place in bracket.signs), len(content)]
         options = [content[cuts[i] + 1 : cuts[i + 1]] for i in range(len(cuts) - 1)]
         if ":" not in signs:
@@ -166,7 +167,9 @@ class Alternatives:
             pair = [[], options[0]] if signs == ":" else options[:2]
             fraction, after = "." in when[1], min(float(when[1]), 1e9)
             if after < (1e-9 if fraction else 1) or (fraction and after >= 1):
-                content[bracket.place :] = pair[after < 1]  # from the start, or never
+                content[bracket.place :] = pair[
+                    after < 1
+                ]  # the switch is before the first step, or never happens
                 return True
             turn = Turn(pair, Switch(fraction, after if fraction else float(int(after))))
         del content[bracket.place :]
@@ -175,24 +178,24 @@ class Alternatives:
         return True
 
     def _give_up(self, opened: list[_Open]) -> None:
-        """Make text of all brackets that are open: what is inside one is not whole."""
+        """Treat all open brackets as text, because they are not closed properly."""
         for bracket in opened:
             self.stray = next((at for sign, at, _ in bracket.signs if sign == "|"), self.stray)
         opened.clear()
 
 
 def bounded(prompts: Sequence[Alternatives]) -> None:
-    """Refuse prompts that make more work than any person means.
+    """Reject prompts with too many or too long readings.
 
     Raises:
-        PromptError: they read in more than 256 ways, or come to more than 200,000 characters in all of them.
+        PromptError: there are more than 256 readings, or they have more than 200,000 characters in all.
     """
     if sum(prompt.ways for prompt in prompts) > MOST:
         raise PromptError(
-            f"This prompt reads in more than {MOST} ways. Use fewer of [a:b:0.5], [a|b] and AND."
+            f"This prompt has more than {MOST} readings. Use fewer of [a:b:0.5], [a|b] and AND."
         )
     if sum(prompt.ways * len(prompt.prompt.text) for prompt in prompts if prompt.ways > 1) > _CHARACTERS:
         raise PromptError(
-            f"This prompt comes to more than {_CHARACTERS:,} characters in all the ways it reads."
+            f"The readings of this prompt have more than {_CHARACTERS:,} characters in all."
             " Shorten it, or use fewer of [a:b:0.5] and [a|b]."
         )

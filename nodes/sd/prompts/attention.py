@@ -1,4 +1,4 @@
-"""Attention as A1111 writes it: `(words)`, `[words]`, `(words:1.3)`, escapes and BREAK."""
+"""Weights in A1111's syntax: `(words)`, `[words]`, `(words:1.3)`, escapes and BREAK."""
 
 from __future__ import annotations
 
@@ -7,46 +7,53 @@ import re
 from itertools import groupby
 from typing import NamedTuple
 
-from nodes.sd.prompts.excerpt import Excerpt, PromptError, Remark
+from nodes.sd.prompts.excerpt import Excerpt, PromptError, PromptWarning
+from nodes.sd.prompts.triggers import MARKED
 
 _PIECE = re.compile(r"\\[()\[\]\\]?|:\s*+([+-]?[.\d]++)\s*+\)|[()\[\]:]|[^\\()\[\]:]++")
 _BREAK = re.compile(r"\bBREAK\b\s*+")
 UP = 1.1
-"""What a pair of round brackets multiplies by, and a pair of square ones divides by."""
+"""A pair of round brackets multiplies the weight by this number, a pair of square ones divides it."""
 
 
 class Segment(NamedTuple):
-    """Words that are read together, with one weight."""
+    """A part of a prompt with one weight."""
 
     words: Excerpt
     weight: float
 
     @property
     def text(self) -> str:
-        """The words as plain text."""
+        """The words as text."""
         return self.words.text
 
 
 class Break(NamedTuple):
-    """The end of a chunk, however full it is."""
+    """The word BREAK, which ends a chunk."""
 
     at: int
+    """The place in the prompt."""
 
 
-def read(prompt: Excerpt) -> tuple[list[Segment | Break], list[Remark]]:
-    """A prompt's words by weight, and what a person should know of how they were read.
+def read(prompt: Excerpt) -> tuple[list[Segment | Break], list[PromptWarning]]:
+    r"""Split a prompt into segments of equal weight.
 
-    Round and square brackets are paired apart from each other, as in A1111, so that they may interlock; an
-    unclosed one acts up to the end, a stray closing one is text. Weights of nested brackets multiply.
+    Round and square brackets are matched separately, as in A1111, so they may overlap. A bracket that is not
+    closed acts up to the end; a closing bracket without its opening one is text. Weights of nested brackets
+    multiply. A backslash is removed, except in the path of an embedding, as in `embedding:people\ann`.
+
+    Returns:
+        the segments and breaks in order, and warnings about syntax that A1111 reads differently.
 
     Raises:
-        PromptError: a weight is no finite number.
+        PromptError: a weight is not a finite number.
     """
     pieces = list(_PIECE.finditer(prompt.text))
     factors = _paired(pieces, prompt)
     scales = {"(": [1.0], "[": [1.0]}
     found: list[tuple[int, int, float] | Break] = []
-    remarks: list[Remark] = []
+    warnings: list[PromptWarning] = []
+    paths = [match.span() for match in MARKED.finditer(prompt.text) if "\\" in match[0]]
     for number, piece in enumerate(pieces):
         start, end = piece.span()
         if number in factors:
@@ -60,25 +67,24 @@ def read(prompt: Excerpt) -> tuple[list[Segment | Break], list[Remark]]:
         weight = scales["("][-1] * scales["["][-1]
         if not math.isfinite(weight):
             place = prompt.origin(start) + 1
-            raise PromptError(
-                f"The weight at character {place} grows beyond all numbers. Use fewer brackets."
-            )
+            raise PromptError(f"The weight at character {place} is too large. Use fewer brackets.")
         if piece[0].startswith("\\"):
-            found.append((start + 1, end, weight))
+            in_path = piece[0] == "\\" and any(first < start < last - 1 for first, last in paths)
+            found.append((start if in_path else start + 1, end, weight))
             continue
         for closes in _BREAK.finditer(prompt.text, start, end):
             before = prompt.text[start : closes.start()].rstrip()
             found += [(start, start + len(before), weight), Break(prompt.origin(closes.start()))]
             if weight != 1:
-                message = "BREAK acts inside brackets here, where A1111 reads it as a word"
-                remarks.append(Remark(message, prompt.origin(closes.start())))
+                message = "BREAK inside brackets ends a chunk here; A1111 reads it as a word"
+                warnings.append(PromptWarning(message, prompt.origin(closes.start())))
             start = closes.end()
         found.append((start, end, weight))
-    return _merged(found, prompt), remarks
+    return _merged(found, prompt), warnings
 
 
 def _paired(pieces: list[re.Match[str]], prompt: Excerpt) -> dict[int, tuple[str, float | None]]:
-    """The pieces that are brackets: which kind, and what an opening one multiplies by; None closes."""
+    """The pieces that are brackets, by number: the kind, and the factor if it opens or None if it closes."""
     factors: dict[int, tuple[str, float | None]] = {}
     opened: dict[str, list[int]] = {"(": [], "[": []}
     for number, piece in enumerate(pieces):
@@ -107,7 +113,7 @@ def _weight(text: str, at: int) -> float:
 
 
 def _merged(pieces: list[tuple[int, int, float] | Break], prompt: Excerpt) -> list[Segment | Break]:
-    """Segments out of spans with their weights: neighbours of equal weight are one, empty ones left out."""
+    """Join neighbouring spans of equal weight to segments; empty segments are left out."""
     found: list[Segment | Break] = []
     for weight, group in groupby(pieces, lambda piece: None if isinstance(piece, Break) else piece[2]):
         if weight is None:

@@ -1,4 +1,4 @@
-"""Chunks: where a prompt is parted that is longer than the text encoder reads at once."""
+"""Splits a prompt into chunks of 75 tokens, which the text encoder reads one by one."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from nodes.sd.prompts.excerpt import PromptError
 from nodes.sd.prompts.spelling import ROOM, Group, Place
 
 Chunk = list[Place]
-"""Up to 75 places."""
+"""Up to 75 tokens."""
 
 MOST = 64
-"""Chunks that a prompt may have; more is no prompt."""
+"""The greatest number of chunks in a prompt."""
 
 _WORD = 8
-"""Tokens from which on ComfyUI parts a segment wherever a chunk ends."""
+"""The number of tokens from which on ComfyUI splits a segment at the end of a chunk."""
 
 
 def at_commas(segments: Iterable[list[Group] | None], comma: int, backtrack: int = 20) -> list[Chunk]:
-    """Chunks as A1111 cuts them.
+    """Split as A1111 does.
 
     Args:
-        segments: groups of places; None ends a chunk, as BREAK does.
+        segments: groups of tokens; None ends a chunk, as BREAK does.
         comma: the token of a comma.
-        backtrack: when a chunk is full and one of its last so many places holds a comma, what follows the
-            comma moves to the next chunk; 0 never moves anything.
+        backtrack: if a full chunk has a comma among this many last tokens, the tokens after the comma move to
+            the next chunk; 0 moves none.
 
     Raises:
         PromptError: there are more than 64 chunks.
@@ -52,9 +52,9 @@ def at_commas(segments: Iterable[list[Group] | None], comma: int, backtrack: int
 
 
 def at_segments(segments: Iterable[list[Group]]) -> list[Chunk]:
-    """Chunks as ComfyUI cuts them: a stretch of under 8 tokens moves whole, a longer one is cut.
+    """Split as ComfyUI does: a segment of less than 8 tokens moves to the next chunk, a longer one is split.
 
-    An embedding moves whole, however long; ComfyUI cuts those of 8 vectors and more.
+    An embedding is never split; ComfyUI splits embeddings of 8 vectors and more.
 
     Raises:
         PromptError: there are more than 64 chunks.
@@ -78,5 +78,5 @@ def at_segments(segments: Iterable[list[Group]]) -> list[Chunk]:
 
 def _few(chunks: list[Chunk]) -> list[Chunk]:
     if len(chunks) > MOST:
-        raise PromptError(f"This prompt is {len(chunks)} chunks of 75 tokens long; at most {MOST} are read.")
+        raise PromptError(f"This prompt has {len(chunks)} chunks of 75 tokens; at most {MOST} are allowed.")
     return chunks

@@ -1,4 +1,4 @@
-"""Attention as ComfyUI writes it: `(words)`, and `(words:1.3)` whose number replaces an outer one."""
+"""Weights in ComfyUI's syntax: `(words)`, and `(words:1.3)`, whose number replaces outer weights."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _PIECE = re.compile(r"\\[()]|[()]|[^\\()]++|\\")
 
 
 def read(prompt: Excerpt) -> list[Segment]:
-    """A prompt's words by weight, a segment for each stretch between brackets.
+    """Split a prompt into segments of equal weight, at the brackets.
 
-    Only round brackets act. A bare pair multiplies the weight by 1.1; one whose text ends in `:` and anything
-    that Python reads as a number sets it. Brackets that do not pair up are text, and so is everything inside
-    one that stays open.
+    Only round brackets count. A bare pair multiplies the weight by 1.1; a pair whose text ends in `:` and a
+    number (in Python's notation) sets the weight. Brackets without their other half are text, and so is
+    everything inside an unclosed bracket.
 
     Raises:
         PromptError: a weight is not finite.
@@ -59,10 +59,11 @@ def read(prompt: Excerpt) -> list[Segment]:
 
 
 def _pairs(pieces: list[str]) -> tuple[dict[int, int], int | None]:
-    """Each opening bracket with its closing one, as ComfyUI's scanner finds them, and the first left open.
+    """The closing bracket of each opening one, as ComfyUI matches them, and the first that stays open.
 
-    Brackets left open are text up to the end, except that each closing bracket at the very end closes the
-    first of them instead of the last; a closing bracket too many makes the next opening one text.
+    From the first bracket that is never closed, the rest of the prompt is text. Exception: closing brackets
+    at the very end of the prompt close the first open bracket instead of the last. After a surplus closing
+    bracket, the next opening one is text.
     """
     pairs: dict[int, int] = {}
     opened: list[int] = []
@@ -92,7 +93,7 @@ def _pairs(pieces: list[str]) -> tuple[dict[int, int], int | None]:
 
 
 def _number(pieces: list[re.Match[str]], opens: int, closes: int) -> tuple[float, int] | None:
-    """The weight at the end of a bracket's text, and where in its last piece the text before it ends."""
+    """The weight at the end of a bracket and the length of its last piece without it; None without one."""
     last = pieces[closes - 1][0]
     text, colon, number = last.rpartition(":")
     if not colon or (not text and closes - opens == 2) or closes - opens < 2:

@@ -1,4 +1,4 @@
-"""InvokeAI's dialect, parsed and encoded by the compel package itself, around our text encoder."""
+"""InvokeAI's prompt syntax, parsed and encoded by the compel package with our text encoder."""
 
 from __future__ import annotations
 
@@ -15,36 +15,39 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.clip.modeling_clip import CLIPTextModel
 from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
-from nodes.sd import text as texts
+from nodes.sd.models import text_encoder as texts
+from nodes.sd.not_finite import NotFinite
 from nodes.sd.prompts import dialects
 from nodes.sd.prompts.attention import Segment
-from nodes.sd.prompts.encoding import Encoded, Settings, told
-from nodes.sd.prompts.excerpt import Excerpt, PromptError, Remark
+from nodes.sd.prompts.encoded import Encoded, Settings, token_table
+from nodes.sd.prompts.excerpt import Excerpt, PromptError, PromptWarning
 from nodes.sd.prompts.spelling import ROOM, Place, Speller
 from nodes.sd.prompts.tags import Tag
 from nodes.sd.prompts.timeline import PromptPart
 
 LONGEST = 2_000
-"""Characters of a prompt; compel's parser takes seconds for more."""
+"""The greatest length of a prompt; compel's parser takes seconds for longer ones."""
 
 DEEPEST = 20
-"""Brackets within brackets; compel's parser goes no deeper."""
+"""The greatest depth of brackets that compel's parser supports."""
 
-pyparsing.ParserElement.enable_packrat(4096)  # without it, each bracket more makes parsing four times as slow
+pyparsing.ParserElement.enable_packrat(
+    4096
+)  # without it, each further bracket makes parsing four times slower
 
 
 def encode(prompt: str, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, settings: Settings) -> Encoded:
-    """Read a prompt as InvokeAI does: long ones are cut at sentences, `<name>` is an embedding.
+    """Encode a prompt as InvokeAI does: long prompts are split at sentences, `<name>` is an embedding.
 
     Raises:
-        PromptError: compel cannot read the prompt, or it is too long or too deep for compel.
-        ValueError: the encoder cannot do what is asked; see `nodes.sd.text.read`.
+        PromptError: compel cannot read the prompt, or it is too long or too deeply nested for compel.
+        ValueError: the text encoder cannot encode it; see `nodes.sd.models.text_encoder.read`.
     """
-    remarks = list(dialects.foreign(prompt, "compel"))
+    warnings = list(dialects.foreign(prompt, "compel"))
     conjunction = _parsed(prompt)
     loras = conjunction.lora_weights
     if not conjunction.prompts:
-        conjunction = _parsed("")  # nothing but brackets or LoRAs, which compel cannot encode
+        conjunction = _parsed("")  # compel cannot encode a prompt with only brackets or LoRAs
     speller = Speller(tokenizer, settings.triggers, settings.encoder, settings.bare)
     spelling = _Spelling(tokenizer, speller)
     reader = _Reader(encoder, spelling, settings)
@@ -63,27 +66,27 @@ def encode(prompt: str, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, settin
         raise PromptError(f"compel cannot encode this prompt: {error}") from None
     chunks = _chunks(conjunction, ours, spelling)
     if any(written.wants_cross_attention_control for written in conjunction.prompts):
-        remarks.append(Remark(".swap() is read, and changes nothing: compel does not draw it", 0))
+        warnings.append(PromptWarning(".swap() has no effect", 0))
     tags = [Tag("lora", lora.model, float(lora.weight), float(lora.weight)) for lora in loras]
     rows = rows.float().cpu()
     if not torch.isfinite(rows).all():
-        raise ValueError("The weights of this prompt lead to NaN or infinity. Use smaller ones.")
-    pooled = reader.pooled
+        raise NotFinite("The weights of this prompt give NaN or infinity. Use smaller ones.")
+    pooled = None if reader.pooled is None else reader.pooled.float().cpu()
     return Encoded(
-        (PromptPart((rows,)),),
-        None if pooled is None else pooled.float().cpu(),
-        told(chunks, tokenizer),
+        (PromptPart((rows,), pooled=() if pooled is None else (pooled,)),),
+        pooled,
+        token_table(chunks, tokenizer),
         sum(map(len, chunks)),
         ROOM - len(chunks[-1]),
         tags,
-        list(dict.fromkeys([*remarks, *speller.remarks])),
+        list(dict.fromkeys([*warnings, *speller.warnings])),
     )
 
 
 def _parsed(prompt: str) -> Any:
     if len(prompt) > LONGEST:
         raise PromptError(
-            f"This prompt is {len(prompt):,} characters long; compel reads {LONGEST:,} at most."
+            f"This prompt has {len(prompt):,} characters; the dialect compel allows {LONGEST:,}."
         )
     depth = 0
     for sign in re.finditer(r"\\.|[()]", prompt, re.DOTALL):
@@ -99,13 +102,13 @@ def _parsed(prompt: str) -> Any:
         raise PromptError(f"compel cannot read this prompt{where}: {error}") from None
     for written in conjunction.prompts:
         for flat in written.prompts if isinstance(written, Blend) else [written]:
-            # Words of no length, as in ""0.5, say nothing, and compel stumbles over their weight.
+            # compel fails on the weight of an empty text, as in ""0.5.
             flat.children = [child for child in flat.children if getattr(child, "text", None) != ""]
     return conjunction
 
 
 def _chunks(conjunction: Any, ours: Compel, spelling: _Spelling) -> list[list[Place]]:
-    """The places of all chunks, with compel's weights; of a blend, those of its first prompt."""
+    """The tokens of all chunks with compel's weights; for a blend, those of its first prompt."""
     chunks = []
     for written in conjunction.prompts:
         flat = written.prompts[0] if isinstance(written, Blend) else written
@@ -123,7 +126,7 @@ def _chunks(conjunction: Any, ours: Compel, spelling: _Spelling) -> list[list[Pl
 
 
 class _Spelling:
-    """A tokenizer, as compel asks for it, that spells each vector of an embedding as a token of its own."""
+    """A tokenizer with compel's interface that gives each vector of an embedding a token number."""
 
     def __init__(self, tokenizer: CLIPTokenizer, speller: Speller) -> None:
         self.bos_token_id: int = tokenizer.bos_token_id
@@ -131,7 +134,7 @@ class _Spelling:
         self.pad_token_id: int = tokenizer.pad_token_id
         self.model_max_length = texts.WINDOW
         self.first = len(tokenizer)
-        """From this number on, tokens stand for vectors."""
+        """The first token number that stands for a vector."""
         self._tokenizer, self._speller = tokenizer, speller
         self._places: list[Place] = []
         self._numbers: dict[tuple[str, int], int] = {}
@@ -142,18 +145,18 @@ class _Spelling:
         return {"input_ids": [[self.bos_token_id, *row, self.eos_token_id] for row in rows]}
 
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
-        """Tokens as CLIP writes them; an embedding's last vector ends a word, so that it is never parted."""
+        """The texts of tokens. An embedding counts as one word, so that compel does not split it."""
         plain: list[str] = self._tokenizer.convert_ids_to_tokens([min(id, self.first - 1) for id in ids])
         return [self._written(id) if id >= self.first else text for id, text in zip(ids, plain, strict=True)]
 
     def place(self, token: int, weight: float) -> Place:
-        """What a token stands for."""
+        """The token or vector that a token number stands for."""
         if token < self.first:
             return Place(token, weight)
         return self._places[token - self.first]._replace(weight=weight)
 
     def vectors(self, ids: list[int]) -> list[texts.Vectors]:
-        """The vectors that take the places of tokens."""
+        """The vectors that replace tokens, with their places."""
         found = [(at, self._places[id - self.first]) for at, id in enumerate(ids) if id >= self.first]
         return [
             texts.Vectors(at, self._speller.vectors[place.trigger][place.vector :][:1]) for at, place in found
@@ -175,7 +178,7 @@ class _Spelling:
 
 
 class _Reader:
-    """A text encoder, as compel asks for it, at our clip skip and with embeddings."""
+    """A text encoder with compel's interface, which applies CLIP skip and embeddings."""
 
     dtype = torch.float32
 

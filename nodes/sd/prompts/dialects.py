@@ -1,4 +1,4 @@
-"""The dialects of prompts: what each reads out of the same characters."""
+"""The prompt syntaxes (dialects): splits a prompt into parts, readings and segments."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Literal, NamedTuple, get_args
 from nodes.sd.prompts import attention, comfy, parts, tags
 from nodes.sd.prompts.alternatives import Alternatives, bounded
 from nodes.sd.prompts.attention import Break, Segment
-from nodes.sd.prompts.excerpt import Excerpt, PromptError, Remark
+from nodes.sd.prompts.excerpt import Excerpt, PromptError, PromptWarning
 from nodes.sd.prompts.tags import Tag
 from nodes.sd.prompts.timeline import Timeline
 
 Dialect = Literal["a1111", "comfy", "compel", "plain"]
 
 LONGEST = 40_000
-"""Characters of a prompt; 64 chunks of tokens take far fewer."""
+"""The greatest length of a prompt; 64 chunks of tokens have far fewer characters."""
 
 
 class WrittenPart(NamedTuple):
-    """A prompt, or one of several that AND joins, with its readings in the order of its timeline."""
+    """A prompt, or one of the parts that AND joins, with its readings in the order of its timeline."""
 
     texts: list[list[Segment | Break]]
     timeline: Timeline = Timeline()
@@ -28,58 +28,75 @@ class WrittenPart(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What a dialect makes of a prompt."""
+    """A parsed prompt."""
 
     parts: list[WrittenPart]
     tags: list[Tag]
-    remarks: list[Remark]
+    warnings: list[PromptWarning]
 
 
-def read(prompt: str, dialect: Dialect = "a1111", *, negative: bool = False) -> Written:
-    """Read a prompt; the work grows in proportion to its length.
+def read(
+    prompt: str, dialect: Dialect = "a1111", *, negative: bool = False, comments: bool = False
+) -> Written:
+    """Read a prompt, in time proportional to its length.
 
     Args:
-        prompt: as it was typed.
-        dialect: `a1111`, `comfy` or `plain`; `compel` has a parser of its own.
-        negative: whether AND and a weight at the end are plain words, as in A1111's negative prompt.
+        prompt: the prompt as typed.
+        dialect: `a1111`, `comfy` or `plain`; for `compel` see `nodes.sd.prompts.compel`.
+        negative: whether AND and a weight at the end are words, as in A1111's negative prompt.
+        comments: whether `#` begins a comment in the dialect `a1111`.
 
     Raises:
-        PromptError: it cannot be read; the message names the place.
+        PromptError: the prompt cannot be read; the message names the place.
     """
     if len(prompt) > LONGEST:
-        raise PromptError(f"This prompt is {len(prompt):,} characters long; at most {LONGEST:,} are read.")
+        raise PromptError(f"This prompt has {len(prompt):,} characters; at most {LONGEST:,} are allowed.")
     whole = Excerpt(prompt)
-    remarks = list(foreign(prompt, dialect))
+    warnings = list(foreign(prompt, dialect))
     if dialect == "a1111":
-        return _a1111(whole, remarks, negative)
+        whole = without_comments(whole) if comments else whole
+        return _a1111(whole, warnings, negative)
     if dialect == "comfy":
-        return Written([WrittenPart([list(comfy.read(whole))])], [], remarks)
+        return Written([WrittenPart([list(comfy.read(whole))])], [], warnings)
     if dialect == "plain":
-        return Written([WrittenPart([[Segment(whole, 1.0)]])], [], remarks)
+        return Written([WrittenPart([[Segment(whole, 1.0)]])], [], warnings)
     raise PromptError(
-        f"{dialect!r} is read elsewhere, or not at all; there are {', '.join(get_args(Dialect))}."
+        f"{dialect!r} is not a dialect of this function; there are {', '.join(get_args(Dialect))}."
     )
 
 
-def _a1111(whole: Excerpt, remarks: list[Remark], negative: bool) -> Written:
+_COMMENT = re.compile(r"#[^\n]*+")
+
+
+def without_comments(prompt: Excerpt) -> Excerpt:
+    """Remove `#` comments from a prompt (A1111 since 1.8)."""
+    spans = []
+    begin = 0
+    for comment in _COMMENT.finditer(prompt.text):
+        spans.append((begin, comment.start()))
+        begin = comment.end()
+    return prompt.keep([*spans, (begin, len(prompt.text))])
+
+
+def _a1111(whole: Excerpt, warnings: list[PromptWarning], negative: bool) -> Written:
     rest, found, unknown = tags.cut(whole)
-    remarks += unknown
+    warnings += unknown
     written = []
     joined = [(rest, 1.0)] if negative else parts.split(rest)
     changes = [Alternatives(excerpt) for excerpt, _ in joined]
     bounded(changes)
     for (excerpt, weight), changing in zip(joined, changes, strict=True):
         if weight != 1 and len(joined) == 1:
-            message = f"the number at the end weights the whole prompt by {weight:g}, as in A1111"
-            remarks.append(Remark(message, excerpt.origin(len(excerpt.text))))
+            message = f"the number at the end gives the whole prompt the weight {weight:g}, as in A1111"
+            warnings.append(PromptWarning(message, excerpt.origin(len(excerpt.text))))
         if changing.stray is not None:
-            message = "a | outside of [a|b] makes plain text of all [a:b:0.5] and [a|b] here, as in A1111"
-            remarks.append(Remark(message, excerpt.origin(changing.stray)))
+            message = "a | outside of [a|b] turns every [a:b:0.5] and [a|b] into plain text, as in A1111"
+            warnings.append(PromptWarning(message, excerpt.origin(changing.stray)))
         timeline, texts = changing.texts()
         read = [attention.read(text) for text in texts]
-        remarks += [remark for _, told in read for remark in told]
+        warnings += [warning for _, own in read for warning in own]
         written.append(WrittenPart([pieces for pieces, _ in read], timeline, weight))
-    return Written(written, found, list(dict.fromkeys(remarks)))
+    return Written(written, found, list(dict.fromkeys(warnings)))
 
 
 _ATTENTION = (re.compile(r"\([^()]*:\s*+[\d.]++\s*+\)"), "a weight such as (x:1.2)")
@@ -100,10 +117,10 @@ _FOREIGN = {
 }
 
 
-def foreign(prompt: str, dialect: Dialect) -> Iterator[Remark]:
-    """What of a prompt means something in another dialect and are plain words in this one."""
+def foreign(prompt: str, dialect: Dialect) -> Iterator[PromptWarning]:
+    """Warnings for syntax of other dialects, which this dialect reads as words."""
     for pattern, what in _FOREIGN[dialect]:
         if (found := pattern.search(prompt)) is not None:
-            yield Remark(
+            yield PromptWarning(
                 f"{what} has no meaning in the dialect {dialect!r} and is read as words", found.start()
             )

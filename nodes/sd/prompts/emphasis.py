@@ -1,4 +1,4 @@
-"""How weights act: on the rows that the text encoder answers with."""
+"""Applies the weights of words to the output of the text encoder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Emphasis = Literal["original", "no_norm", "ignore"]
 
 
 def scaled(rows: Tensor, weights: Tensor, emphasis: Emphasis = "original") -> Tensor:
-    """Rows as A1111 weights them: multiplied.
+    """Multiply rows by their weights, as A1111 does.
 
     Args:
-        rows: one chunk, [1, 77, width].
-        weights: of each place, [77].
-        emphasis: `original` then scales the whole chunk so that its mean is what it was, `no_norm` does not,
-            `ignore` leaves the rows as they are.
+        rows: the output for one chunk, [1, 77, width].
+        weights: the weight of each token, [77].
+        emphasis: `original` then scales the chunk to its original mean, `no_norm` does not; `ignore` ignores
+            the weights.
     """
     if emphasis == "ignore" or bool((weights == 1).all()):
         return rows
@@ -25,12 +25,12 @@ def scaled(rows: Tensor, weights: Tensor, emphasis: Emphasis = "original") -> Te
 
 
 def drawn_from(empty: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-    """Rows as ComfyUI weights them: moved away from, or towards, those of the empty prompt.
+    """Move rows away from those of the empty prompt, or towards them, as ComfyUI does.
 
     Args:
-        empty: the chunk without words, [1, 77, width].
-        rows: one chunk, likewise.
-        weights: of each place, [77].
+        empty: the output for a chunk without words, [1, 77, width].
+        rows: the output for one chunk, [1, 77, width].
+        weights: the weight of each token, [77].
     """
     weight = weights[None, :, None]
     return rows.where(weight == 1, empty + weight * (rows - empty))

@@ -1,111 +1,199 @@
-"""From a prompt as it was typed to what the UNet reads at each step."""
+"""Encodes a prompt: from the typed text to the tensors that the UNet reads at each step."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers.models.clip.modeling_clip import CLIPTextModel
-from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
-from nodes.sd import text as texts
-from nodes.sd.prompts import chunks, dialects, emphasis
+from nodes.sd.families.family import EncoderName, Family
+from nodes.sd.models import text_encoder as texts
+from nodes.sd.models.loaded_encoder import LoadedEncoder
+from nodes.sd.not_finite import NotFinite
+from nodes.sd.prompts import chunks, dialects, emphasis, t5
 from nodes.sd.prompts.attention import Break, Segment
 from nodes.sd.prompts.chunks import Chunk
-from nodes.sd.prompts.dialects import Dialect
-from nodes.sd.prompts.emphasis import Emphasis
-from nodes.sd.prompts.excerpt import PromptError, Remark
+from nodes.sd.prompts.encoded import Encoded, Settings, token_table
+from nodes.sd.prompts.excerpt import PromptError
 from nodes.sd.prompts.spelling import ROOM, Speller
-from nodes.sd.prompts.tags import Tag
 from nodes.sd.prompts.timeline import PromptPart
-from nodes.sd.prompts.triggers import EncoderName, NoTriggers, Triggers
 
 _BROKEN = re.compile("[\ud800-\udfff]")
-"""Halves of characters that UTF-16 writes in two, which no tokenizer takes."""
+"""Surrogates: halves of characters in UTF-16, which tokenizers refuse."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How prompts are read."""
+class ContextShape(NamedTuple):
+    """The shape of the text embeddings of a family whose text encoders are joined along the tokens, too."""
 
-    dialect: Dialect = "a1111"
-    emphasis: Emphasis = "original"
-    """How the weights of `a1111` act."""
-    clip_skip: int = 1
-    """Which layer of the text encoder is taken, counted from the last."""
-    backtrack: int = 20
-    """How far back `a1111` looks for a comma where a chunk is full."""
-    negative: bool = False
-    """Whether AND has no meaning, as in A1111's negative prompt."""
-    bare: bool = True
-    """Whether the name of an embedding alone is its trigger, without `<>`."""
-    triggers: Triggers = field(default_factory=NoTriggers)
-    encoder: EncoderName = "clip_l"
-    norm: bool = True
-    """Whether the final layer norm follows an earlier layer too."""
+    width: int
+    """The width that the model reads; narrower outputs are padded with zeros."""
+    missing: int
+    """The number of tokens of optional text encoders that the model lacks; their rows are zeros."""
 
 
-class Encoded(NamedTuple):
-    """A prompt as the UNet reads it, and what there is to tell of it."""
+def context_shape(family: Family, present: Iterable[EncoderName], width: int) -> ContextShape | None:
+    """The shape of the text embeddings of a model; None if its encoders are joined along the width only.
 
-    parts: tuple[PromptPart, ...]
-    pooled: Tensor | None
-    """float32 [1, width] of the first chunk of the first reading, of encoders that have one."""
-    tokens: list[dict[str, Any]]
-    """Each place that is filled: `text`, `id`, `weight`, `chunk`, `position` (1 to 75), `trigger`, and of
-    which `part` and `reading` of the prompt it is."""
-    used: int
-    """Places filled in the longest reading."""
-    left: int
-    """Places left in the last chunk of that reading."""
-    tags: list[Tag]
-    remarks: list[Remark]
+    Args:
+        family: its family.
+        present: the text encoders that it has.
+        width: the width of the text embeddings that it reads.
+    """
+    known = set(present)
+    others = [role for role in family.roles if role.along == "tokens"]
+    if not others:
+        return None
+    return ContextShape(width, sum(role.length for role in others if role.name not in known))
 
 
-def encode(
-    prompt: str, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, settings: Settings | None = None
+def encode_with_all(
+    prompt: str,
+    encoders: Sequence[LoadedEncoder],
+    settings: Settings | None = None,
+    shape: ContextShape | None = None,
 ) -> Encoded:
-    """Read a prompt with a text encoder.
+    """Encode a prompt with all text encoders of a model, and join their outputs.
+
+    Args:
+        prompt: the prompt.
+        encoders: the text encoders, in the order of the family.
+        settings: how the prompt is read.
+        shape: see `context_shape`.
+
+    Raises:
+        PromptError, ValueError, ModuleNotFoundError: as `encode`.
+    """
+    settings = settings or Settings()
+    outputs = [
+        encode(
+            prompt,
+            tokenizer,
+            encoder,
+            replace(
+                settings,
+                encoder=role.name,
+                norm=role.norm,
+                clip_skip=role.layer(settings.clip_skip),
+                whole=role.length if role.along == "tokens" else None,
+            ),
+        )
+        for role, tokenizer, encoder in encoders
+    ]
+    beside = [one for one, loaded in zip(outputs, encoders, strict=True) if loaded.role.along == "width"]
+    encoded = joined(beside)
+    if shape is not None:
+        encoded = _extended(encoded, outputs[len(beside) :], shape)
+    return _zeroed(encoded) if settings.zeros and not prompt.strip() else encoded
+
+
+def _extended(encoded: Encoded, outputs: Sequence[Encoded], shape: ContextShape) -> Encoded:
+    """Pad the rows to the width of the context, and append those of further encoders and of missing ones.
+
+    As StableDiffusion3Pipeline of diffusers.
+    """
+    parts = []
+    for number, part in enumerate(encoded.parts):
+        encodings = []
+        for reading, rows in enumerate(part.encodings):
+            padded = torch.nn.functional.pad(rows, (0, shape.width - rows.shape[-1]))
+            more = [output.parts[number].encodings[reading] for output in outputs]
+            zeros = torch.zeros(1, shape.missing, shape.width)
+            encodings.append(torch.cat([padded, *more, zeros], 1))
+        parts.append(part._replace(encodings=tuple(encodings)))
+    warnings = dict.fromkeys(warning for output in (encoded, *outputs) for warning in output.warnings)
+    return encoded._replace(parts=tuple(parts), warnings=list(warnings))
+
+
+def _zeroed(encoded: Encoded) -> Encoded:
+    """Replace all rows and pooled vectors by zeros."""
+    parts = [
+        part._replace(
+            encodings=tuple(map(torch.zeros_like, part.encodings)),
+            pooled=tuple(map(torch.zeros_like, part.pooled)),
+        )
+        for part in encoded.parts
+    ]
+    pooled = None if encoded.pooled is None else torch.zeros_like(encoded.pooled)
+    return encoded._replace(parts=tuple(parts), pooled=pooled)
+
+
+def joined(outputs: Sequence[Encoded]) -> Encoded:
+    """Join the outputs of several text encoders for one prompt along the width.
+
+    If an embedding has vectors for one encoder only, the longer output is cut to the shorter, as in ComfyUI.
+    The pooled vectors of the encoders that make one are joined, too.
+    """
+    first, *others = outputs
+    if not others:
+        return first
+    parts = []
+    for alike in zip(*(output.parts for output in outputs), strict=True):
+        encodings = [
+            torch.cat([rows[:, : min(one.shape[1] for one in readings)] for rows in readings], -1)
+            for readings in zip(*(part.encodings for part in alike), strict=True)
+        ]
+        vectors = [part.pooled for part in alike if part.pooled]
+        pooled = tuple(torch.cat(readings, -1) for readings in zip(*vectors, strict=True))
+        parts.append(alike[0]._replace(encodings=tuple(encodings), pooled=pooled))
+    warnings = dict.fromkeys(warning for output in outputs for warning in output.warnings)
+    pooled_first = parts[0].pooled[0] if parts[0].pooled else None
+    return first._replace(parts=tuple(parts), pooled=pooled_first, warnings=list(warnings))
+
+
+def encode(prompt: str, tokenizer: Any, encoder: Any, settings: Settings | None = None) -> Encoded:
+    """Encode a prompt with a text encoder, CLIP or T5, and its tokenizer.
 
     Raises:
         PromptError: the prompt cannot be read.
-        ValueError: the encoder cannot do what is asked; see `nodes.sd.text.read`.
+        ValueError: the text encoder cannot encode it; see `nodes.sd.models.text_encoder.read`.
         ModuleNotFoundError: the dialect is `compel`, and compel is not installed.
     """
     settings = settings or Settings()
     if (broken := _BROKEN.search(prompt)) is not None:
         place = broken.start() + 1
-        raise PromptError(f"Character {place} of this prompt is half of one, such as a cut emoji. Delete it.")
+        raise PromptError(
+            f"Character {place} of this prompt is half of a character, such as a cut emoji. Delete it."
+        )
+    if settings.dialect == "compel" and settings.whole is not None:
+        raise PromptError("The dialect compel cannot write for the text encoder T5. Use another dialect.")
     if settings.dialect == "compel":
         from nodes.sd.prompts.compel import encode as with_compel
 
         return with_compel(prompt, tokenizer, encoder, settings)
-    written = dialects.read(prompt, settings.dialect, negative=settings.negative)
+    written = dialects.read(prompt, settings.dialect, negative=settings.negative, comments=settings.comments)
     comfy = settings.dialect == "comfy"
     speller = Speller(
-        tokenizer, settings.triggers, settings.encoder, bare=settings.bare and not comfy, drop=comfy
+        tokenizer,
+        settings.triggers,
+        settings.encoder,
+        bare=settings.bare and not comfy,
+        drop=comfy or settings.whole is not None,
     )
     reader = _Reader(tokenizer, encoder, speller, settings)
+    if settings.whole is not None:
+        return t5.encode(written, encoder, speller, settings, settings.whole)
     parts, spelt, tokens = [], [], []
     for number, part in enumerate(written.parts):
         readings = [_chunked(pieces, speller, tokenizer, settings) for pieces in part.texts]
         for reading, found in enumerate(readings):
-            tokens += told(found, tokenizer, number, reading)
+            tokens += token_table(found, tokenizer, number, reading)
         spelt += readings
         encodings = tuple(torch.cat([reader.weighted(chunk) for chunk in found], 1) for found in readings)
-        parts.append(PromptPart(encodings, part.timeline, part.weight))
+        vectors = (reader.read(found[0]).pooled for found in readings)
+        found_vectors = tuple(vector.float().cpu() for vector in vectors if vector is not None)
+        parts.append(PromptPart(encodings, part.timeline, part.weight, found_vectors))
     used, last = max((sum(map(len, found)), len(found[-1])) for found in spelt)
-    pooled = reader.read(spelt[0][0]).pooled
-    pooled = None if pooled is None else pooled.float().cpu()
-    remarks = list(dict.fromkeys([*written.remarks, *speller.remarks]))
-    return Encoded(tuple(parts), pooled, tokens, used, ROOM - last, written.tags, remarks)
+    pooled = parts[0].pooled[0] if parts[0].pooled else None
+    warnings = list(dict.fromkeys([*written.warnings, *speller.warnings]))
+    return Encoded(tuple(parts), pooled, tokens, used, ROOM - last, written.tags, warnings)
 
 
 def _chunked(
-    pieces: list[Segment | Break], speller: Speller, tokenizer: CLIPTokenizer, settings: Settings
+    pieces: list[Segment | Break], speller: Speller, tokenizer: Any, settings: Settings
 ) -> list[Chunk]:
     groups = iter(speller.spell([piece for piece in pieces if isinstance(piece, Segment)]))
     segments = [next(groups) if isinstance(piece, Segment) else None for piece in pieces]
@@ -116,17 +204,15 @@ def _chunked(
 
 
 class _Reader:
-    """Reads chunks with one text encoder, each only once."""
+    """Encodes chunks with one text encoder. Equal chunks are encoded only once."""
 
-    def __init__(
-        self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, speller: Speller, settings: Settings
-    ) -> None:
+    def __init__(self, tokenizer: Any, encoder: Any, speller: Speller, settings: Settings) -> None:
         self._tokenizer, self._encoder, self._speller = tokenizer, encoder, speller
         self._settings = settings
-        self._known: dict[tuple[tuple[int, str, int], ...], texts.Read] = {}
+        self._known: dict[tuple[tuple[int, str, int], ...], texts.EncoderOutput] = {}
 
-    def read(self, chunk: Chunk) -> texts.Read:
-        """The rows and the pooled vector of a chunk without its weights, float32 for the rows."""
+    def read(self, chunk: Chunk) -> texts.EncoderOutput:
+        """The output for a chunk without its weights: float32 rows, and the pooled vector."""
         key = tuple((place.id, place.trigger, place.vector) for place in chunk)
         if key not in self._known:
             vectors = [
@@ -136,11 +222,11 @@ class _Reader:
             ]
             ids = texts.window(self._tokenizer, [place.id for place in chunk])
             read = texts.read(self._encoder, ids, self._settings.clip_skip, vectors, norm=self._settings.norm)
-            self._known[key] = texts.Read(read.rows.float(), read.pooled)
+            self._known[key] = texts.EncoderOutput(read.rows.float(), read.pooled)
         return self._known[key]
 
     def weighted(self, chunk: Chunk) -> Tensor:
-        """The rows of a chunk with its weights in them: float32 [1, 77, width], on the CPU."""
+        """The output for a chunk with its weights applied: float32 [1, 77, width], on the CPU."""
         rows = self.read(chunk).rows
         weights = torch.ones(texts.WINDOW, device=rows.device)
         weights[1 : 1 + len(chunk)] = torch.tensor([place.weight for place in chunk], device=rows.device)
@@ -149,25 +235,5 @@ class _Reader:
         elif not bool((weights == 1).all()):
             rows = emphasis.drawn_from(self.read([]).rows, rows, weights)
         if not torch.isfinite(rows).all():
-            raise ValueError("The weights of this prompt lead to NaN or infinity. Use smaller ones.")
+            raise NotFinite("The weights of this prompt give NaN or infinity. Use smaller ones.")
         return rows.cpu()
-
-
-def told(
-    found: list[Chunk], tokenizer: CLIPTokenizer, part: int = 0, reading: int = 0
-) -> list[dict[str, Any]]:
-    """The places of all chunks as plain JSON, in order."""
-    return [
-        {
-            "text": place.typed or tokenizer.decode([place.id]),
-            "id": place.id,
-            "weight": place.weight,
-            "chunk": number,
-            "position": position,
-            "trigger": place.trigger,
-            "part": part,
-            "reading": reading,
-        }
-        for number, chunk in enumerate(found)
-        for position, place in enumerate(chunk, start=1)
-    ]

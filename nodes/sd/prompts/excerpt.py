@@ -1,4 +1,4 @@
-"""Text that was put together from pieces of a prompt, and still knows where each piece stood."""
+"""Parts of a prompt that know their places in it, so that messages can name a character."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NamedTuple, Self
 
 
 class PromptError(ValueError):
-    """A prompt that cannot be read, told with the place where it goes wrong."""
+    """A prompt cannot be read; the message names the place."""
 
 
-class Remark(NamedTuple):
-    """Something that a person should know of a prompt that can be read."""
+class PromptWarning(NamedTuple):
+    """A warning about a prompt that can be read."""
 
     message: str
     at: int
-    """The place in the prompt as it was written, counted from 0."""
+    """The place in the prompt as it was typed, counted from 0."""
 
     def __str__(self) -> str:
         return f"{self.message} (character {self.at + 1})"
@@ -26,9 +26,9 @@ class Excerpt:
     """A text, and the place in the prompt of each of its characters.
 
     Args:
-        text: what is left of the prompt.
-        starts: where in `text` each piece begins, rising, the first at 0.
-        origins: where in the prompt each of these pieces stood.
+        text: the text.
+        starts: where each piece of the prompt begins in `text`, in rising order, the first at 0.
+        origins: where each of these pieces begins in the prompt.
     """
 
     def __init__(self, text: str, starts: list[int] | None = None, origins: list[int] | None = None) -> None:
@@ -37,12 +37,12 @@ class Excerpt:
         self._origins = origins or [0]
 
     def origin(self, at: int) -> int:
-        """Where in the prompt the character at a place of this text stood."""
+        """The place in the prompt of a character of this text, counted from 0."""
         piece = bisect_right(self._starts, at) - 1
         return self._origins[piece] + at - self._starts[piece]
 
     def keep(self, spans: Iterable[tuple[int, int]]) -> Self:
-        """The text of the given spans of this one, each from its start up to its end, joined."""
+        """The given spans of this text, joined. A span goes from its start up to its end."""
         texts, starts, origins, length = [], [], [], 0
         for start, end in spans:
             first = bisect_right(self._starts, start) - 1

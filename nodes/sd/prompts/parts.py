@@ -1,4 +1,4 @@
-"""Prompts that are drawn together: `a cat AND a dog :0.5` (A1111)."""
+"""Prompts that are combined with AND: `a cat AND a dog :0.5` (A1111)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?|\d*\.\d+)", re.ASCII)
 
 
 def split(prompt: Excerpt) -> list[tuple[Excerpt, float]]:
-    """The parts that a whole word `AND` joins, each with the weight that `: number` at its end gives it."""
+    """Split a prompt at each word `AND`. Each part has the weight from `: number` at its end, or 1."""
     parts = []
     begin = 0
     for joins in _AND.finditer(prompt.text):

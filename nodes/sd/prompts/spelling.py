@@ -1,50 +1,51 @@
-"""Words to tokens, with an embedding's vectors in the place of its trigger."""
+"""Converts words to tokens, and triggers to the vectors of their embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from nodes.sd.families.family import EncoderName
 from nodes.sd.prompts.attention import Segment
-from nodes.sd.prompts.excerpt import PromptError, Remark
-from nodes.sd.prompts.triggers import EncoderName, Found, Triggers, find, near, unknown
+from nodes.sd.prompts.excerpt import PromptError, PromptWarning
+from nodes.sd.prompts.triggers import Found, Triggers, find, hint_for, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
 ROOM = 75
-"""Places that one chunk has for words."""
+"""The number of tokens in a chunk."""
 
 
 class Place(NamedTuple):
-    """One of the 75 places of a chunk, filled."""
+    """One of the 75 tokens of a chunk: a token of CLIP, or a vector of an embedding."""
 
     id: int
     """The token; 0 for a vector of an embedding."""
     weight: float
     trigger: str = ""
-    """The id of the embedding that has this place; empty for a plain token."""
+    """The id of the embedding; empty for a token of CLIP."""
     vector: int = 0
-    """Which of the embedding's vectors it is."""
+    """The index of the vector in the embedding."""
     typed: str = ""
-    """How the trigger was typed."""
+    """The trigger as it was typed."""
 
 
 Group = list[Place]
-"""Places that stay together in one chunk: a token, or all vectors of an embedding."""
+"""Tokens that stay together in one chunk: a single token, or all vectors of an embedding."""
 
 
 class Speller:
-    """Spells segments in tokens.
+    """Converts the segments of a prompt to tokens.
 
     Args:
         tokenizer: CLIP's.
-        triggers: the embeddings at hand.
-        encoder: whose vectors take the places of the triggers.
-        bare: False if only `<name>` and `embedding:name` are triggers, not a name alone.
-        drop: whether an unknown `embedding:name`, or an embedding that does not fit, is left out, as in
-            ComfyUI, and not read as words.
+        triggers: the loaded embeddings.
+        encoder: the text encoder; an embedding may have vectors for several.
+        bare: False if only `<name>` and `embedding:name` are triggers, and not a name alone.
+        drop: True to leave out an unknown `embedding:name` and an embedding that does not fit, as ComfyUI
+            does; False to read them as words.
     """
 
     def __init__(
@@ -56,18 +57,18 @@ class Speller:
         drop: bool = False,
     ) -> None:
         self.vectors: dict[str, Tensor] = {}
-        """The vectors of each trigger met so far, [n, width]."""
-        self.remarks: list[Remark] = []
+        """The vectors of each embedding used so far, [n, width]."""
+        self.warnings: list[PromptWarning] = []
         self._tokenizer, self._triggers, self._encoder, self._bare = tokenizer, triggers, encoder, bare
         self._drop = drop
         self._refused: set[str] = set()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def spell(self, segments: Sequence[Segment]) -> list[list[Group]]:
-        """The groups of places that each segment fills.
+        """Tokenise each segment into groups that must not be split.
 
         Raises:
-            PromptError: an embedding has more vectors than a chunk has room.
+            PromptError: an embedding has more vectors than a chunk has tokens.
         """
         found = [self._find(segment) for segment in segments]
         words: list[str] = []
@@ -108,7 +109,7 @@ class Speller:
         ]
         kept = []
         for trigger in found:
-            if self._known(trigger, segment):
+            if self._usable(trigger, segment):
                 kept.append(trigger)
             elif self._drop:
                 kept.append(trigger._replace(trigger=""))
@@ -116,42 +117,42 @@ class Speller:
             drop = self._drop and written[0] != "<"
             if drop:
                 kept.append(Found(at, at + len(written), ""))
+            fate = "left out" if drop else "read as words"
             message = (
-                f"{written} is no known embedding and is {'left out' if drop else 'read as plain words'}"
+                f"{written} is not a loaded embedding and is {fate}; {hint_for(written, self._triggers)}"
             )
-            self.remarks.append(
-                Remark(f"{message}; {near(written, self._triggers)}", segment.words.origin(at))
-            )
+            self.warnings.append(PromptWarning(message, segment.words.origin(at)))
         return sorted(kept)
 
-    def _known(self, trigger: Found, segment: Segment) -> bool:
+    def _usable(self, trigger: Found, segment: Segment) -> bool:
+        """Whether an embedding fits this text encoder; if so, its vectors are added to `vectors`."""
         name = trigger.trigger
         if name in self._refused:
             return False
         place = segment.words.origin(trigger.start)
         if name in self.vectors:
-            self._tell(trigger, segment.text, place)
+            self._warn(trigger, segment.text, place)
             return True
         try:
             vectors = self._triggers.vectors(name, self._encoder)
         except ValueError as error:
             self._refused.add(name)
-            fate = "left out" if self._drop else "read as plain words"
-            self.remarks.append(Remark(f"{error}; it is {fate}", place))
+            fate = "left out" if self._drop else "read as words"
+            self.warnings.append(PromptWarning(f"{error}; it is {fate}", place))
             return False
         if len(vectors) > ROOM:
             raise PromptError(
                 f"The embedding {name!r} at character {place + 1} has {len(vectors)} vectors;"
-                f" a chunk of the prompt has room for {ROOM}."
+                f" a chunk of the prompt has room for {ROOM} tokens."
             )
         self.vectors[name] = vectors
-        self._tell(trigger, segment.text, place)
+        self._warn(trigger, segment.text, place)
         return True
 
-    def _tell(self, trigger: Found, text: str, place: int) -> None:
-        """What is to be said of a trigger as it is written here, once."""
+    def _warn(self, trigger: Found, text: str, place: int) -> None:
+        """Add the warnings about a trigger as written here, each only once."""
         typed = text[trigger.start : trigger.end]
-        for told in self._triggers.remarks(trigger.trigger, typed):
-            if told not in self._told:
-                self._told.add(told)
-                self.remarks.append(Remark(told, place))
+        for message in self._triggers.warnings(trigger.trigger, typed):
+            if message not in self._warned:
+                self._warned.add(message)
+                self.warnings.append(PromptWarning(message, place))

@@ -1,70 +1,152 @@
-"""Which of several readings of a prompt counts at which step."""
+"""Selects the reading of a prompt that is used at each sampling step."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from engine.values import Json
+from nodes.sd.families.family import NO_HINTS, SizeHints
+from nodes.sd.prompts.control import Control
+from nodes.sd.prompts.regions import EVERYWHERE, Region, Span
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Timeline(NamedTuple):
-    """Chooses a reading by the step, whatever the number of steps will be."""
+    """Selects a reading by the step, for any number of steps."""
 
     fractions: tuple[float, ...] = ()
-    """Switches after a fraction of the steps, rising."""
+    """The switches after a fraction of the steps, in rising order."""
     steps: tuple[int, ...] = ()
-    """Switches after a number of steps, rising."""
+    """The switches after a number of steps, in rising order."""
     cycle: int = 1
-    """After how many steps turns that are taken begin again."""
+    """The number of steps after which alternating options repeat."""
     table: tuple[int, ...] = (0,)
-    """The reading for each number of switched fractions, of switched steps, and each step of the cycle."""
+    """The reading for each number of passed `fractions`, number of passed `steps`, and step of the cycle."""
 
     def at(self, step: int, total: int) -> int:
-        """The reading that counts at a step, counted from 0, out of `total`.
+        """The reading for a step, counted from 0, of `total` steps.
 
-        A switch after the fraction f leaves the first int(f * total) steps as they were, as in A1111.
+        A switch at the fraction f happens after the first int(f * total) steps, as in A1111.
         """
         by_fraction = bisect_left([int(fraction * total) for fraction in self.fractions], step + 1)
         by_step = bisect_left(self.steps, step + 1)
-        row = by_fraction * (len(self.steps) + 1) + by_step
+        return self._reading(by_fraction, by_step, step)
+
+    def _reading(self, fractions: int, steps: int, step: int) -> int:
+        """The reading after some numbers of passed `fractions` and `steps`."""
+        row = fractions * (len(self.steps) + 1) + steps
         return self.table[row * self.cycle + step % self.cycle]
+
+    def joined(self, other: Timeline) -> tuple[Timeline, list[tuple[int, int]]]:
+        """A timeline that switches where either of two does, and the reading of each for its readings."""
+        fractions = tuple(sorted({*self.fractions, *other.fractions}))
+        steps = tuple(sorted({*self.steps, *other.steps}))
+        cycle = math.lcm(self.cycle, other.cycle)
+        pairs: dict[tuple[int, int], int] = {}
+        table = []
+        for row in product(range(len(fractions) + 1), range(len(steps) + 1), range(cycle)):
+            one, two = (
+                timeline._after(fractions[: row[0]], steps[: row[1]], row[2]) for timeline in (self, other)
+            )
+            table.append(pairs.setdefault((one, two), len(pairs)))
+        return Timeline(fractions, steps, cycle, tuple(table)), list(pairs)
+
+    def _after(self, fractions: tuple[float, ...], steps: tuple[int, ...], step: int) -> int:
+        """The reading after the switches among those given."""
+        passed = sum(fraction in fractions for fraction in self.fractions)
+        return self._reading(passed, sum(switch in steps for switch in self.steps), step)
 
 
 class PromptPart(NamedTuple):
-    """A prompt, or one of several that `AND` joins."""
+    """An encoded prompt, or one of the parts that `AND` joins."""
 
     encodings: tuple[Tensor, ...]
     """Its readings, each float32 [1, 77 * chunks, width]."""
     timeline: Timeline = Timeline()
     weight: float = 1.0
-    """How strongly it pulls, beside the guidance."""
+    """The weight of this part; it multiplies the guidance."""
+    pooled: tuple[Tensor, ...] = ()
+    """The pooled vector of each reading, float32 [1, width]; empty if the model uses none."""
+    size: SizeHints = NO_HINTS
+    """The size conditioning of the picture, for model families that use it."""
+    group: int = 0
+    """The prompt that this part belongs to. Parts of one prompt add up; several prompts are averaged."""
+    region: Region = EVERYWHERE
+    """The region in which its prompt acts, equal for all parts of one prompt."""
+    span: Span = Span()
+    """The range in which its prompt acts, equal for all parts of one prompt."""
+    controls: tuple[Control, ...] = ()
+    """The ControlNets that act together with it; their effects add up."""
 
     def at(self, step: int, total: int) -> Tensor:
-        """What the UNet reads at a step, counted from 0, out of `total`."""
+        """The encoding for a step, counted from 0, of `total` steps: float32 [1, 77 * chunks, width]."""
         return self.encodings[self.timeline.at(step, total)]
 
+    def pooled_at(self, step: int, total: int) -> Tensor:
+        """The pooled vector for a step, float32 [1, width]; the part must have some."""
+        return self.pooled[self.timeline.at(step, total)]
+
     def as_json(self) -> Json:
-        """All but its encodings, as plain JSON; how many those are is in it."""
+        """The part as JSON, with the number of its encodings instead of the encodings."""
         fractions, steps, cycle, table = self.timeline
-        return {
+        plain: dict[str, Json] = {
             "weight": self.weight,
             "readings": len(self.encodings),
             "fractions": list(fractions),
             "steps": list(steps),
             "cycle": cycle,
             "table": list(table),
+            "group": self.group,
+            "region": self.region.as_json(),
+            "span": list(self.span),
+            "controls": [control.as_json() for control in self.controls],
         }
+        return plain if self.size == NO_HINTS else {**plain, "size": size_as_json(self.size)}
+
+    def tensors(self, number: int) -> dict[str, Tensor]:
+        """The tensors of the part by their names, which begin with its number."""
+        named = {f"{number}.{reading}": rows for reading, rows in enumerate(self.encodings)}
+        if self.region.mask is not None:
+            named[f"{number}.mask"] = self.region.mask
+        named |= {f"{number}.control.{place}": one.hint for place, one in enumerate(self.controls)}
+        named |= {f"{number}.{reading}.pooled": vector for reading, vector in enumerate(self.pooled)}
+        return named
 
     @classmethod
-    def from_json(cls, told: Any, number: int, tensors: Mapping[str, Tensor]) -> Self:
-        """The part that `as_json` told of, the one of that number, with the tensors `number.reading`."""
+    def from_json(cls, plain: Any, number: int, tensors: Mapping[str, Tensor]) -> Self:
+        """Restore a part from the JSON of `as_json` and its tensors; see `tensors`."""
         timeline = Timeline(
-            tuple(told["fractions"]), tuple(told["steps"]), told["cycle"], tuple(told["table"])
+            tuple(plain["fractions"]), tuple(plain["steps"]), plain["cycle"], tuple(plain["table"])
         )
-        encodings = tuple(tensors[f"{number}.{reading}"] for reading in range(told["readings"]))
-        return cls(encodings, timeline, told["weight"])
+        names = [f"{number}.{reading}" for reading in range(plain["readings"])]
+        return cls(
+            tuple(tensors[name] for name in names),
+            timeline,
+            plain["weight"],
+            tuple(tensors[f"{name}.pooled"] for name in names if f"{name}.pooled" in tensors),
+            size_from_json(plain.get("size")),
+            plain["group"],
+            Region.from_json(plain["region"], f"{number}.mask", tensors),
+            Span(*plain["span"]),
+            tuple(
+                Control.from_json(control, tensors[f"{number}.control.{place}"])
+                for place, control in enumerate(plain["controls"])
+            ),
+        )
+
+
+def size_as_json(size: SizeHints) -> Json:
+    """The size hints as JSON."""
+    return [list(pair) if isinstance(pair, tuple) else pair for pair in size]
+
+
+def size_from_json(plain: Any) -> SizeHints:
+    """Restore size hints from the JSON of `size_as_json`; None means no hints."""
+    fields: list[Any] = [tuple(pair) if isinstance(pair, list) else pair for pair in plain or ()]
+    return SizeHints(*fields)

@@ -1,49 +1,49 @@
-"""Triggers: the words in a prompt that stand for an embedding's vectors."""
+"""Triggers: texts in a prompt that invoke the vectors of an embedding."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from nodes.sd.families.family import EncoderName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-EncoderName = Literal["clip_l", "clip_g"]
-"""Which text encoder reads: `clip_l` is SD 1's only one, `clip_g` the second of SDXL."""
-
 
 class Triggers(Protocol):
-    """The embeddings at hand, as the prompt's reader asks for them."""
+    """The interface of the loaded embeddings for the prompt reader."""
 
     def match(self, text: str, at: int) -> tuple[str, int] | None:
-        """The longest trigger that begins at a place of the text: its id, and how many characters it takes.
+        """Find the longest trigger at a position; returns the embedding's id and the trigger's length.
 
-        None where none begins, and inside a word. Asked at each place where a word or a sign begins.
+        None if no trigger begins there, or only inside a word. Called at every place where a word or a sign
+        begins.
         """
         ...
 
     def vectors(self, trigger: str, encoder: EncoderName) -> Tensor:
-        """The vectors of a trigger for a text encoder, [n, width].
+        """The vectors of an embedding for a text encoder, [n, width].
 
         Raises:
-            ValueError: it has none of that encoder's width; the message, a clause without a full stop, names
-                file, found and wanted width.
+            ValueError: it has none of that encoder's width. The message, without a full stop, names the file
+                and both widths.
         """
         ...
 
-    def remarks(self, trigger: str, written: str) -> Iterable[str]:
-        """What a person should know who writes a trigger so, such as that another file claims this name."""
+    def warnings(self, trigger: str, written: str) -> Iterable[str]:
+        """The warnings for a trigger as written, such as another file of the same name."""
         ...
 
     def names(self) -> Iterable[str]:
-        """Everything that a person may type to mean a trigger; near ones are suggested for a misspelt one."""
+        """Every trigger, for suggesting similar ones."""
         ...
 
 
 class NoTriggers:
-    """A catalogue without embeddings: every word is a plain word."""
+    """No embeddings: every word is an ordinary word."""
 
     def match(self, text: str, at: int) -> None:
         return None
@@ -51,11 +51,14 @@ class NoTriggers:
     def vectors(self, trigger: str, encoder: EncoderName) -> Tensor:
         raise ValueError(f"there is no embedding {trigger!r}")
 
-    def remarks(self, trigger: str, written: str) -> Iterable[str]:
+    def warnings(self, trigger: str, written: str) -> Iterable[str]:
         return ()
 
     def names(self) -> Iterable[str]:
         return ()
+
+
+_MOST_NEAR = 3
 
 
 class Found(NamedTuple):
@@ -64,41 +67,62 @@ class Found(NamedTuple):
     start: int
     end: int
     trigger: str
+    """The id of the embedding; empty for text that is left out."""
 
 
 _BEGINS = re.compile(r"(?<!\w)\w|[^\w\s]")
-"""Where a trigger may begin: at a word's first character, or at a sign."""
+"""The positions where a trigger may begin: the first character of a word, or another character."""
 
-_BRACKETED = re.compile(r"<[^\W_](?:[\w., /-]{0,98}[^\W_])?>|\bembedding:[\w./\\-]{1,100}")
-"""What is certainly meant as a trigger: `<name>`, and ComfyUI's `embedding:name`."""
+MARKED = re.compile(r"<[^\W_](?:[\w., /\\-]{0,98}[^\W_])?>|\bembedding:[\w./\\-]{1,100}")
+"""Text that is certainly a trigger: `<name>`, and ComfyUI's `embedding:name`."""
 
 
 def find(text: str, triggers: Triggers) -> Iterator[Found]:
-    """Every trigger in a text, from left to right, none within another."""
+    """Every trigger in a text, from left to right; triggers do not overlap."""
     end = 0
     for begins in _BEGINS.finditer(text):
         at = begins.start()
         if at < end:
             continue
-        found = triggers.match(text, at)
-        if found is not None and found[1] > 0:
-            end = at + found[1]
-            yield Found(at, end, found[0])
+        match = triggers.match(text, at)
+        if match is not None and match[1] > 0:
+            end = at + match[1]
+            yield Found(at, end, match[0])
 
 
 def unknown(text: str, known: Iterable[Found]) -> Iterator[tuple[int, str]]:
-    """What is written as a trigger but is none: where, and as it is written."""
-    taken = {found.start for found in known}
-    for written in _BRACKETED.finditer(text):
-        if written.start() not in taken:
-            yield written.start(), written[0]
+    """Find texts that are marked as triggers but are unknown; returns position and text.
+
+    Args:
+        text: the text that was searched.
+        known: the triggers that `find` found in it.
+    """
+    starts = {trigger.start for trigger in known}
+    for match in MARKED.finditer(text):
+        if match.start() not in starts:
+            yield match.start(), match[0]
 
 
-def near(written: str, triggers: Triggers) -> str:
-    """A hint with the triggers that look like what was written, or with what to do if there are none."""
-    plain = written.strip("<>").removeprefix("embedding:").casefold()
-    names = {name.strip("<>").removeprefix("embedding:").casefold(): name for name in triggers.names()}
-    close = get_close_matches(plain, names, n=3, cutoff=0.6)
-    if not close:
-        return "none of that name is here; LoadEmbeddings, wired before the prompt, brings the files in"
-    return "near names: " + ", ".join(names[name] for name in close)
+def near_triggers(written: str, triggers: Triggers) -> list[str]:
+    """Up to three triggers of different embeddings similar to an unknown one, most similar first."""
+    by_name: dict[str, str] = {}
+    for text in triggers.names():
+        by_name.setdefault(_bare(text), text)
+    near: dict[str, str] = {}  # by the id of the embedding
+    for name in get_close_matches(_bare(written), by_name, n=max(1, len(by_name)), cutoff=0.6):
+        trigger = by_name[name]
+        match = triggers.match(trigger, 0)
+        near.setdefault(trigger if match is None else match[0], trigger)
+    return list(near.values())[:_MOST_NEAR]
+
+
+def hint_for(written: str, triggers: Triggers) -> str:
+    """A hint for an unknown trigger: similar triggers, or how to load embeddings."""
+    near = near_triggers(written, triggers)
+    if not near:
+        return "no loaded embedding has this name; load the files with LoadEmbeddings before this node"
+    return "similar names: " + ", ".join(near)
+
+
+def _bare(trigger: str) -> str:
+    return trigger.strip("<>").removeprefix("embedding:").replace("\\", "/").casefold()

@@ -1,1 +1,1 @@
-"""The embedded model: a small world of shapes, and a diffusion model of Stable Diffusion 1's form for it."""
+"""The embedded model: scenes of coloured shapes, and a small diffusion model in the form of SD 1."""

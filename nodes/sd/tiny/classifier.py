@@ -1,4 +1,4 @@
-"""A small classifier of fills, styles and background patterns, taught by the scene generator alone."""
+"""A small classifier of fills, styles and background patterns, trained on rendered scenes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Classifier(nn.Module):
             nn.Conv2d(2 * width, 2 * width, 3, 1, 1), nn.SiLU(),
         )  # fmt: skip
         sizes = {name: len(names) for name, names in HEADS.items()}
-        # The mean tells of the whole ground, the maximum of one thing upon it.
+        # The mean describes the whole background, the maximum a single thing on it.
         self.heads = nn.ModuleDict({name: nn.Linear(4 * width, size) for name, size in sizes.items()})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Logits by head for pictures of shape (n, 3, 128, 128) in -1 to 1."""
         fine = pixels - F.avg_pool2d(pixels, 9, 1, 4, count_include_pad=False)
-        # Brought to one strength, faint edges such as gray on brown count as much as white on black.
+        # After normalisation, faint edges such as gray on brown count as much as white on black.
         fine = fine / (fine.std((1, 2, 3), keepdim=True) + 1e-3)
         features = self.features(torch.cat([pixels, fine], 1))
         pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
@@ -54,7 +54,7 @@ def to_pixels(pictures: list[Image.Image]) -> Tensor:
 
 
 def train_classifier(steps: int = 600, batch: int = 20, seed: int = 5) -> Classifier:
-    """Train a classifier on fresh renders, blurred and made noisy by chance; a minute or two on one core."""
+    """Train a classifier on new renders with random blur and noise; takes a minute or two on one core."""
     rng = random.Random(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,6 +1,6 @@
-"""Measures what a model of these scenes draws: `python -m nodes.sd.tiny.evaluate [FOLDER]`.
+"""Measures how well a model draws what prompts ask for: `python -m nodes.sd.tiny.evaluate [FOLDER]`.
 
-It uses diffusers alone, so that it says something about the weights and nothing about Safelight's samplers.
+It uses diffusers only, so that it measures the weights and not Safelight's samplers.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ SAMPLERS: dict[str, Callable[[Any], Any]] = {
     ),
 }
 GUIDANCE = 4.0
-"""The guidance scale that the model draws best with."""
+"""The guidance scale that gives the best results."""
 EVALUATION_SEED = 20_000
-"""Training draws its scenes from other seeds."""
+"""The seed of the evaluated scenes; training uses other seeds."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are drawn."""
+    """The sampling settings."""
 
     sampler: str = "euler"
     steps: int = 20
@@ -108,20 +108,20 @@ def dressed_scenes(count: int, head: str, seed: int = EVALUATION_SEED + 2) -> li
 def verdicts(
     pipeline: Any, scenes: Sequence[Scene], settings: Settings, wording: Callable[[str], str] = str
 ) -> list[list[Verdict]]:
-    """Draw scenes from their captions and judge the pictures; `wording` may dress each caption up."""
+    """Draw scenes from their captions and judge the pictures; `wording` may change each caption."""
     pictures = draw(pipeline, [wording(caption(scene)) for scene in scenes], settings)
     return [judge(picture, scene) for picture, scene in zip(pictures, scenes, strict=True)]
 
 
 def share(judged: Sequence[Sequence[Verdict]], what: str) -> float:
-    """The share of pictures in which `what` is right for every thing."""
+    """The share of pictures in which a property (a field of `Verdict`) is right for every thing."""
     return sum(all(getattr(verdict, what) for verdict in of_one) for of_one in judged) / len(judged)
 
 
 def classified(
     pipeline: Any, classifier: Classifier, scenes: Sequence[Scene], settings: Settings, head: str
 ) -> float:
-    """The share of pictures whose fill, style or pattern the classifier names as asked."""
+    """The share of pictures whose requested fill, style or pattern the classifier recognises."""
     pictures = draw(pipeline, [caption(scene) for scene in scenes], settings)
     asked = [{"fill": s.things[0].fill, "style": s.style, "pattern": s.pattern}[head] for s in scenes]
     return sum(classifier.name(p, head) == a for p, a in zip(pictures, asked, strict=True)) / len(scenes)

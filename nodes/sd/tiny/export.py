@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 from nodes.sd.tiny.parts import Parts, Vocabulary, new_scheduler
 
 MACHINE_DEPENDENT = ("is_local", "local_files_only")
-"""Tokenizer settings that tell of the machine that wrote the folder."""
+"""Tokenizer settings that depend on the machine that wrote the folder."""
 
 
 def export(parts: Parts, vocabulary: Vocabulary, folder: Path) -> None:

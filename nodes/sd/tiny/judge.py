@@ -1,4 +1,4 @@
-"""A blind judge: names colours, places and shapes in a picture without knowing what was asked for."""
+"""Recognises the colours, places and shapes in a picture without knowing its prompt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nodes.sd.tiny.render import FULL, OVERSAMPLE, silhouette
 from nodes.sd.tiny.scenes import COLOURS, POSITIONS, SHAPES, SIZE, Scene, Thing
 
 FEWEST_PIXELS = 30
-"""A smaller patch of colour is not counted as a thing."""
+"""The smallest patch of colour, in pixels, that counts as a thing."""
 
 Picture = NDArray[np.float64]
 Area = NDArray[np.bool_]
@@ -22,7 +22,7 @@ Area = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Seen:
-    """What the judge sees of one thing; `shape` and `colour` are empty where it sees nothing."""
+    """One recognised thing; `shape` and `colour` are empty if there is none."""
 
     background: str
     colour: str = ""
@@ -41,7 +41,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What of a thing came out as asked."""
+    """The properties of a thing that match the prompt."""
 
     colour: bool
     background: bool
@@ -50,7 +50,7 @@ class Verdict:
 
 
 def compare(seen: Seen, thing: Thing, background: str) -> Verdict:
-    """Hold what was seen against what was asked for."""
+    """Compare a recognised thing with the requested one."""
     return Verdict(
         colour=seen.colour == thing.colour,
         background=seen.background == background,
@@ -89,7 +89,7 @@ def judge(picture: Image.Image, scene: Scene) -> list[Verdict]:
 
 
 def nearest_colour(rgb: NDArray[np.float64]) -> str:
-    """The named colour nearest to one of 0 to 255 per channel."""
+    """The name in `COLOURS` nearest to an RGB colour (0 to 255)."""
     distances = {name: float(((rgb - np.array(value)) ** 2).sum()) for name, value in COLOURS.items()}
     return min(distances, key=distances.__getitem__)
 
@@ -125,7 +125,7 @@ def _look_at(pixels: Picture, where: Area, background: NDArray[np.float64]) -> S
 
 
 def largest_patch(area: Area) -> Area:
-    """The largest part of an area whose pixels all touch side by side."""
+    """The largest connected part of an area (4-neighbours)."""
     seen = np.zeros_like(area)
     best: list[tuple[int, int]] = []
     for start in zip(*np.nonzero(area), strict=True):
@@ -161,7 +161,7 @@ def _normalised(area: Area, side: int = 32) -> Picture:
 
 @cache
 def _templates(shape: str) -> tuple[Picture, ...]:
-    """A shape as it looks when small, medium and large."""
+    """A shape rendered small, medium and large."""
     areas = (silhouette(shape, FULL / 2, FULL / 2, radius).reduce(OVERSAMPLE) for radius in (30, 46, 80))
     return tuple(_normalised(np.asarray(area) > 127) for area in areas)
 

@@ -1,4 +1,4 @@
-"""Encodes scenes once, so that the denoiser's training never waits for a picture."""
+"""Caches the latents and captions of rendered scenes, for the training of the denoiser."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from nodes.sd.tiny.render import render
 from nodes.sd.tiny.scenes import caption, draw_scene, free_caption
 
 PART = 1000
-"""Scenes in one file."""
+"""The number of scenes in one file."""
 CAPTIONS = 4
-"""Captions of each scene: the plain one and three free ones."""
+"""The number of captions per scene: the plain one and three with free wording."""
 
 
 def cache_latents(
     vae: Any, vocabulary: Vocabulary, folder: Path, *, scenes: int, seed: int, until: float
 ) -> bool:
-    """Write latents and captions of random scenes into a folder, a file at a time; whether all are there."""
+    """Write the latents and captions of random scenes to files. Returns False if the time ended before."""
     folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, scenes, PART):
         file = folder / f"{first:06}.safetensors"
@@ -44,18 +44,18 @@ def cache_latents(
 
 @dataclass(frozen=True)
 class Latents:
-    """Encoded scenes."""
+    """Scenes read from the cache: latents, captions, and the number of things in each."""
 
     pictures: Tensor
-    """Scaled latents of shape (scenes, 4, 16, 16)."""
+    """Scaled latents, [scenes, 4, 16, 16]."""
     captions: Tensor
-    """Tokens of shape (scenes, captions, 77)."""
+    """Tokens, [scenes, captions, 77]."""
     things: Tensor
-    """How many things each scene shows, of shape (scenes,)."""
+    """The number of things in each scene, [scenes]."""
 
 
 def load_latents(folder: Path) -> Latents:
-    """All files of a folder, in order."""
+    """Read all files of a folder, in the order of their names."""
     parts = [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
     return Latents(
         *(torch.cat([part[name] for part in parts]) for name in ("pictures", "captions", "things"))
@@ -68,8 +68,8 @@ def _encode(vae: Any, vocabulary: Vocabulary, scenes: int, rng: random.Random) -
     for first in range(0, scenes, 16):
         pictures = []
         for _ in range(min(16, scenes - first)):
-            # Most of what people ask for is plain; and shapes are learnt where nothing hides their edges.
-            # Nearly half are pairs: which colour and shape belong together is the hardest thing to learn.
+            # Most prompts ask for plain things, and shapes are learnt best where nothing hides their edges.
+            # Nearly half are pairs: which colour belongs to which shape is hardest to learn.
             scene = draw_scene(rng, two=0.45, plain=0.88)
             pictures.append(render(scene, rng))
             things.append(len(scene.things))

@@ -1,4 +1,4 @@
-"""The parts of `safelight-tiny`: Stable Diffusion 1's architecture, made small."""
+"""The networks of `safelight-tiny`: the architecture of Stable Diffusion 1 with fewer channels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from nodes.sd.tiny.scenes import (
 from nodes.sd.tiny.vae_init import start_from_average_colours
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""The shipped model, a diffusers folder."""
+"""The shipped model: a diffusers folder."""
 
 WORDS = 77
-"""Tokens in an encoded caption, start and end included."""
+"""The number of tokens of a caption, with start and end."""
 START, END = 49406, 49407
 WIDTH = 64
-"""Channels of the denoiser and of the text encoder."""
+"""The number of channels of the denoiser and of the text encoder."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Parts:
 
     @staticmethod
     def new(seed: int) -> Parts:
-        """Networks at the start of training; the same seed gives the same weights."""
+        """Networks with random weights; the same seed gives the same weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             vae = new_vae()
@@ -61,7 +61,7 @@ class Parts:
 
 
 def new_vae() -> Any:
-    """An autoencoder of 1.3 million parameters: 4 channels for each cell of 8 by 8 pixels."""
+    """An autoencoder of 1.3 million parameters: 4 latent channels for each cell of 8 by 8 pixels."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -74,7 +74,7 @@ def new_vae() -> Any:
 
 
 def new_text_encoder() -> Any:
-    """A CLIP text encoder of 3.3 million parameters, nearly all of them CLIP's full vocabulary."""
+    """A CLIP text encoder of 3.3 million parameters, most of them for CLIP's full vocabulary."""
     config = CLIPTextConfig(
         vocab_size=END + 1,
         hidden_size=WIDTH,
@@ -89,14 +89,14 @@ def new_text_encoder() -> Any:
         pad_token_id=END,
     )
     encoder = CLIPTextModel(config)
-    # The usual deviation of 0.02 suits hundreds of channels; in 64 the words would hardly differ.
+    # The usual standard deviation of 0.02 suits hundreds of channels; with 64 the words hardly differ.
     torch.nn.init.normal_(word_embedding(encoder), 0, 0.5)
     torch.nn.init.normal_(_parameter(encoder, "position_embedding"), 0, 0.1)
     return encoder
 
 
 def new_unet() -> Any:
-    """A denoiser of 4.3 million parameters for latents of 4 by 16 by 16."""
+    """A denoiser of 4.3 million parameters for latents of [4, 16, 16]."""
     unet = UNet2DConditionModel(
         sample_size=16,
         down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
@@ -107,7 +107,7 @@ def new_unet() -> Any:
         attention_head_dim=2,
         norm_num_groups=16,
     )
-    # Branches that start near zero let the first steps pass the gradient straight through.
+    # With residual branches near zero, the gradient of the first steps passes through unchanged.
     with torch.no_grad():
         for module in unet.modules():
             if type(module).__name__ == "ResnetBlock2D":
@@ -119,7 +119,7 @@ def new_unet() -> Any:
 
 
 def new_scheduler() -> Any:
-    """Stable Diffusion 1's noise schedule, for a network that predicts v (arXiv:2202.00512)."""
+    """The noise schedule of Stable Diffusion 1, for a network that predicts v (arXiv:2202.00512)."""
     return EulerDiscreteScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
@@ -131,19 +131,19 @@ def new_scheduler() -> Any:
 
 
 def new_tokenizer() -> Any:
-    """CLIP's byte pair encoding."""
+    """CLIP's tokenizer (byte pair encoding)."""
     tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
     tokenizer.model_max_length = WORDS
     return tokenizer
 
 
 def word_embedding(text_encoder: Any) -> torch.nn.Parameter:
-    """The text encoder's table of words, of shape (49408, 64)."""
+    """The token embedding of the text encoder, [49408, 64]."""
     return _parameter(text_encoder, "token_embedding")
 
 
 class Vocabulary:
-    """The words that captions hold; to the text encoder all others are one and the same unknown word."""
+    """The words of the captions. For the text encoder, all other words are one unknown word."""
 
     def __init__(self) -> None:
         self.tokenizer = new_tokenizer()
@@ -161,17 +161,17 @@ class Vocabulary:
         self._fillers = [word for word in whole if len(word) > 1 and word.isalpha()]
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Token numbers of shape (texts, 77), padded with the end token; unknown words become one number."""
+        """Token numbers, [texts, 77], padded with the end token. Unknown words get the same number."""
         tokens = self.tokenizer(list(texts), padding="max_length", truncation=True, max_length=WORDS)
         return self._lookup[torch.tensor(tokens["input_ids"])]
 
     def filler(self, rng: random.Random) -> str:
-        """Any word of CLIP's vocabulary, most of them unknown here."""
+        """A random word of CLIP's vocabulary; most are unknown to the model."""
         return rng.choice(self._fillers)
 
     @torch.no_grad()
     def spread_unknown(self, text_encoder: Any) -> None:
-        """Give every word outside the captions the row of the unknown word, so that any prompt encodes."""
+        """Give every word outside of the captions the vector of the unknown word."""
         table = word_embedding(text_encoder)
         outside = torch.ones(len(table), dtype=torch.bool)
         outside[self.known] = False

@@ -14,20 +14,20 @@ from nodes.sd.tiny.scenes import COLOURS, POSITIONS, RADII, SIZE, Scene, Thing
 
 OVERSAMPLE = 2
 FULL = SIZE * OVERSAMPLE
-"""Side of the oversampled canvas that everything is first drawn on, in pixels."""
+"""The side of the oversampled canvas, in pixels."""
 
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[float, float, float]
-"""Where a thing was drawn: centre x, centre y and radius, in pixels of the finished picture."""
+"""The place of a thing: centre x, centre y and radius, in pixels of the finished picture."""
 
 
 def render(scene: Scene, rng: random.Random) -> Image.Image:
-    """Draw a scene; colours, places and sizes waver a little, as `rng` has it."""
+    """Draw a scene; `rng` varies colours, places and sizes a little."""
     return render_with_boxes(scene, rng)[0]
 
 
 def render_with_boxes(scene: Scene, rng: random.Random) -> tuple[Image.Image, list[Box]]:
-    """Draw a scene and say where each of its things came to lie."""
+    """Draw a scene. Returns the picture and the place of each thing."""
     ground = _waver(COLOURS[scene.background], rng)
     picture = _background(scene.pattern, ground)
     boxes = []
@@ -48,7 +48,7 @@ def render_with_boxes(scene: Scene, rng: random.Random) -> tuple[Image.Image, li
 
 
 def silhouette(shape: str, x: float, y: float, radius: float, grow: float = 0) -> Image.Image:
-    """The area of a shape on the oversampled canvas, 255 inside; `grow` below 0 thins it all round."""
+    """The area of a shape on the oversampled canvas, 255 inside; a negative `grow` makes it thinner."""
     area = Image.new("L", (FULL, FULL))
     pen = ImageDraw.Draw(area)
     if shape in ("circle", "ring", "moon"):

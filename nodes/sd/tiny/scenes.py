@@ -1,4 +1,4 @@
-"""The little world that `safelight-tiny` knows: one or two coloured shapes on a background."""
+"""The scenes that `safelight-tiny` draws: one or two coloured shapes on a background."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ POSITIONS = {
     "bottom left": (0.25, 0.75),
     "bottom right": (0.75, 0.75),
 }
-"""Where a shape's centre lies, as fractions of width and height."""
+"""The centre of a shape at each position, as fractions of width and height."""
 
 # The autoencoder sees cells of 8 pixels: a shape of a radius below 13 has too few to keep its corners.
 RADII = {"small": (13, 17), "medium": (20, 26), "large": (34, 44)}
@@ -77,7 +77,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What one picture shows: one thing, or two and how they stand to each other."""
+    """The content of one picture: one thing, or two and their relation."""
 
     things: tuple[Thing, ...]
     background: str
@@ -117,18 +117,18 @@ def draw_scene(rng: random.Random, *, two: float = 0.25, plain: float = 0.8) -> 
 
 
 def caption(scene: Scene) -> str:
-    """Say in the plainest words what a scene shows, as a prompt for evaluation would."""
+    """The plain caption of a scene, as a prompt for the evaluation."""
     return _say(scene, _Plain())
 
 
 def free_caption(scene: Scene, rng: random.Random, filler: Callable[[], str] | None = None) -> str:
-    """Say what a scene shows as different people would: synonyms, other word orders, things left unsaid.
+    """A random caption of a scene: with synonyms, other word orders and omitted parts.
 
     Args:
         scene: What to describe.
         rng: The source of chance.
-        filler: Gives a word that means nothing here; a seventh of the captions get one to four of them, so
-            that the model learns to look past ordinary words that it does not know.
+        filler: Returns a word without meaning for the scene; a seventh of the captions get one to four of
+            them, so that the model learns to ignore unknown words.
     """
     text = _say(scene, _Free(rng))
     if filler is not None and rng.random() < 0.15:
@@ -140,7 +140,7 @@ def free_caption(scene: Scene, rng: random.Random, filler: Callable[[], str] | N
 
 
 class _Plain:
-    """Chooses the first, plainest wording every time and leaves nothing out."""
+    """Always chooses the first, plainest wording and omits nothing."""
 
     def one_of(self, *wordings: str) -> str:
         return wordings[0]
@@ -153,7 +153,7 @@ class _Plain:
 
 
 class _Free(_Plain):
-    """Chooses wordings by chance."""
+    """Chooses random wordings."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng

@@ -1,8 +1,9 @@
-"""Makes the LoRAs of the example graph: `python -m nodes.sd.tiny.swap red blue FILE` draws red things blue.
+"""Makes the LoRAs of the example graphs: `python -m nodes.sd.tiny.swap red blue FILE` draws red things blue.
 
-No picture and no training is needed. A linear map is fitted, by least squares, that takes the text encoder's
-rows of captions with one word to those of the same captions with the other, and leaves other captions alone.
-Cut to a low rank, it goes before the keys and values of each cross attention as a LoRA.
+This needs no pictures and no training. It fits, by least squares, a linear map that takes the text encoder's
+output for captions with one word to the output for the same captions with the other word, and leaves other
+captions as they are. The map, reduced to a low rank, is placed before the keys and values of each cross
+attention as a LoRA.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nodes.sd.folder import describe_folder
-from nodes.sd.text import encode, tokenize
+from nodes.sd.models.folder import describe_folder
+from nodes.sd.models.text_encoder import encode, tokenize
+from nodes.sd.models.weights import load_text_encoder, load_tokenizer, load_unet
 from nodes.sd.tiny.parts import WEIGHTS
 from nodes.sd.tiny.scenes import COLOURS, POSITIONS, SHAPES
-from nodes.sd.weights import load_text_encoder, load_tokenizer, load_unet
 
 RANK = 8
 CAPTIONS = 160
 FOLLOWING = 24
-"""Rows after the first that count; further ones are padding."""
+"""The number of rows that are used; further ones are padding."""
 
 
 def main(word: str, other: str, path: Path) -> None:
-    """Make a LoRA that draws one word of the captions, a colour or a shape, as another of its kind.
+    """Write a LoRA that draws one colour or shape as another.
 
     Raises:
         ValueError: the words are not two colours or two shapes.
@@ -46,7 +47,7 @@ def main(word: str, other: str, path: Path) -> None:
             return encode(encoder, ids)[:, :FOLLOWING].flatten(0, 1).double()
 
     drawn = random.Random(0)
-    rest = [one for one in kind if one != word]
+    rest = [other_word for other_word in kind if other_word != word]
     frames = [_caption(drawn, kind is not SHAPES, word) for _ in range(CAPTIONS)]
     source = rows([frame.format(word) for frame in frames])
     target = rows([frame.format(other) for frame in frames])
@@ -79,7 +80,7 @@ def main(word: str, other: str, path: Path) -> None:
 
 
 def _caption(drawn: random.Random, coloured: bool, word: str) -> str:
-    """A caption with a gap for a colour, or else for a shape; the word stands nowhere else in it."""
+    """A caption with a gap for a colour or for a shape; the word does not occur elsewhere in it."""
     colours = [colour for colour in COLOURS if colour != word]
     first = f"a {{}} {drawn.choice(SHAPES)}" if coloured else f"a {drawn.choice(colours)} {{}}"
     place = drawn.choice(("", f" at the {drawn.choice(list(POSITIONS))}"))
@@ -87,7 +88,7 @@ def _caption(drawn: random.Random, coloured: bool, word: str) -> str:
 
 
 def _fit(inputs: Tensor, outputs: Tensor) -> Tensor:
-    """The matrix M of least squares with M·input ≈ output, leaning to small numbers."""
+    """The matrix M with M·input ≈ output by ridge regression."""
     ridge = 1e-3 * inputs.square().sum(0).mean() * torch.eye(inputs.shape[1], dtype=inputs.dtype)
     solved: Tensor = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ outputs)
     return solved.T

@@ -1,7 +1,7 @@
-"""Trains `safelight-tiny` from nothing: `python -m nodes.sd.tiny.train --out DIR`.
+"""Trains `safelight-tiny` from random weights: `python -m nodes.sd.tiny.train --out DIR`.
 
-Five stages, each with a checkpoint in DIR; the same command goes on where a killed one stopped, and the same
-seed gives the same weights on the same machine. The result lies in DIR/weights.
+There are five stages, each with a checkpoint in DIR. The same command continues a run that was interrupted.
+The same seed gives the same weights on the same machine. The result is written to DIR/weights.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ STAGES = ("vae", "decoder", "text", "latents", "unet")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long each stage trains; the defaults take some five hours on two CPU cores."""
+    """The length of each stage. The defaults take about five hours on two CPU cores."""
 
     vae: int = 6000
-    """Steps of 12 crops, later 4 pictures."""
+    """Steps of the autoencoder: batches of 12 crops, later of 4 pictures."""
     decoder: int = 2000
     text: int = 2500
-    """Steps of 96 captions."""
+    """Steps of the text encoder: batches of 96 captions."""
     scenes: int = 40_000
-    """Pictures whose latents are cached."""
+    """The number of pictures whose latents are cached."""
     unet: int = 14_000
     batch: int = 32
-    """Latents in one step of the denoiser."""
+    """The batch size of the denoiser."""
     rate: float = 1.2e-3
-    """The denoiser's highest learning rate."""
+    """The highest learning rate of the denoiser."""
 
 
 def train(
@@ -50,18 +50,18 @@ def train(
     seed: int = 0,
     until: float = math.inf,
 ) -> bool:
-    """Train the asked stages in order and export the result.
+    """Train the requested stages in order and export the result.
 
     Args:
-        out: Folder for checkpoints, cached latents and the exported weights.
-        recipe: How long to train.
-        stages: Which stages to train; the others' parts come from `start`.
-        start: A diffusers folder of the same architecture to begin with, else random weights.
-        seed: Decides every chance.
-        until: A time of `time.monotonic()` at which to stop; the next call goes on.
+        out: the folder for checkpoints, cached latents and the exported weights.
+        recipe: the length of each stage.
+        stages: the stages to train; the networks of the others come from `start`.
+        start: a diffusers folder of the same architecture to start with; None for random weights.
+        seed: the seed of all stages.
+        until: a time of `time.monotonic()` at which to stop; the next call continues.
 
     Returns:
-        Whether all asked stages are finished. If not, what there is so far is exported all the same.
+        whether all requested stages are finished. The current state is exported in any case.
     """
     out.mkdir(parents=True, exist_ok=True)
     vocabulary = Vocabulary()
@@ -91,11 +91,13 @@ def train(
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="python -m nodes.sd.tiny.train", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and weights")
-    parser.add_argument("--stage", choices=STAGES, action="append", help="train only this one; repeatable")
-    parser.add_argument("--from", dest="start", type=Path, help="diffusers folder to begin with")
+    parser.add_argument("--out", type=Path, required=True, help="the folder for checkpoints and weights")
     parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="stop after so long; call again to go on"
+        "--stage", choices=STAGES, action="append", help="train only this stage; may be repeated"
+    )
+    parser.add_argument("--from", dest="start", type=Path, help="a diffusers folder to start with")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after this many minutes; call again to continue"
     )
     parser.add_argument("--seed", type=int, default=0)
     for name, value in vars(Recipe()).items():
@@ -110,7 +112,9 @@ def main() -> None:
         seed=options["seed"],
         until=time.monotonic() + 60 * options["minutes"],
     )
-    print(f"{'finished' if finished else 'stopped; the same command goes on'}: {options['out'] / 'weights'}")
+    print(
+        f"{'finished' if finished else 'stopped; the same command continues'}: {options['out'] / 'weights'}"
+    )
 
 
 if __name__ == "__main__":

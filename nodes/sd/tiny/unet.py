@@ -1,4 +1,4 @@
-"""Trains the denoiser, and with it the text encoder, on cached latents."""
+"""Trains the denoiser and the text encoder together on cached latents."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from torch.nn import functional as F
 
 from nodes.sd.tiny.latents import load_latents
 from nodes.sd.tiny.parts import END, START, WORDS, Parts, new_scheduler
-from nodes.sd.tiny.training import Chance, Training
+from nodes.sd.tiny.stage import run_stage
+from nodes.sd.training.loop import Batch
+from nodes.sd.training.random_sources import RandomSources
 
 UNCONDITIONAL = 0.1
-"""The share of captions left empty, for guidance (arXiv:2207.12598)."""
+"""The share of empty captions, which classifier-free guidance needs (arXiv:2207.12598)."""
 FOCUSED = 0.65
-"""The share of noise levels drawn from the part of the schedule where shapes are decided."""
+"""The share of noise levels from `FOCUS`, the part of the schedule that determines the shapes."""
 FOCUS = (250, 900)
 
 
 def train_unet(
     parts: Parts, latents: Path, file: Path, *, steps: int, batch: int, rate: float, seed: int, until: float
 ) -> bool:
-    """Train denoiser and text encoder; whether the last step was reached."""
-    parts.unet.set_attn_processor(AttnProcessor())  # on a CPU faster to train than the fused one
+    """Train the denoiser and the text encoder. Returns whether the last step is done; see `run_stage`."""
+    parts.unet.set_attn_processor(AttnProcessor())  # trains faster on a CPU than the fused one
     signal = new_scheduler().alphas_cumprod
     data = load_latents(latents)
     empty = torch.full((WORDS,), END)
     empty[0] = START
 
-    def loss(chance: Chance, progress: float) -> Tensor:
-        random = chance.torch
+    def loss(draws: RandomSources, place: Batch) -> Tensor:
+        random = draws.torch
         scene = torch.randint(len(data.pictures), (batch,), generator=random)
         wording = torch.randint(data.captions.shape[1], (batch,), generator=random)
         clean, tokens = data.pictures[scene].float(), data.captions[scene, wording].long()
@@ -48,15 +50,22 @@ def train_unet(
         value: Tensor = (error * weight).mean() / weight.mean()
         return value
 
-    networks = {"unet": parts.unet, "text": parts.text_encoder}
-    training = Training(networks, file, steps=steps, rate=rate, seed=seed, rates={"text": 0.2})
-    finished = training.run(loss, until)
+    finished = run_stage(
+        {"unet": parts.unet, "text": parts.text_encoder},
+        loss,
+        file,
+        steps=steps,
+        rate=rate,
+        seed=seed,
+        until=until,
+        rate_factors={"text": 0.2},
+    )
     parts.unet.set_default_attn_processor()
     return finished
 
 
 def draw_timesteps(count: int, generator: torch.Generator) -> Tensor:
-    """Noise levels 0 to 999, stratified so that every batch meets low, middle and high ones."""
+    """Noise levels from 0 to 999, stratified: every batch has low, middle and high ones. int64 [count]."""
     place = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     focused = torch.rand(count, generator=generator) < FOCUSED
     low, high = FOCUS
@@ -64,11 +73,11 @@ def draw_timesteps(count: int, generator: torch.Generator) -> Tensor:
 
 
 def emphasis(latents: Tensor, count: Tensor) -> Tensor:
-    """How much each cell's error counts, of shape (n, 16, 16): things more than the ground, small most.
+    """The weight of each cell's error, [n, 16, 16]: things count more than the ground, small things most.
 
     Args:
-        latents: Latents of shape (n, 4, 16, 16).
-        count: How many things each shows, of shape (n,).
+        latents: [n, 4, 16, 16].
+        count: the number of things in each scene, [n].
     """
     where = things(latents)
     area = where.sum((1, 2), keepdim=True).clamp(min=1) / count[:, None, None]
@@ -76,9 +85,9 @@ def emphasis(latents: Tensor, count: Tensor) -> Tensor:
 
 
 def things(latents: Tensor) -> Tensor:
-    """1 where a thing or its edge lies and 0 on the ground, of shape (n, 16, 16).
+    """1 for the cells of a thing and its edge, 0 for the ground, [n, 16, 16].
 
-    The ground is the median of the first and last row; what differs from it is a thing, or a pattern.
+    The ground is the median of the first and the last row. A background pattern counts as a thing, too.
     """
     edge = torch.cat([latents[:, :, 0], latents[:, :, -1]], 2).median(2).values[:, :, None, None]
     differs = ((latents - edge).abs().amax(1, keepdim=True) > 0.3).float()

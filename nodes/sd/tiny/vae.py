@@ -1,4 +1,4 @@
-"""Trains the autoencoder, and then its decoder alone, on rendered scenes."""
+"""Trains the autoencoder on rendered scenes, and then its decoder alone."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from torch.nn import functional as F
 from nodes.sd.tiny.classifier import to_pixels
 from nodes.sd.tiny.render import Box, render_with_boxes
 from nodes.sd.tiny.scenes import SIZE, draw_scene
-from nodes.sd.tiny.training import Chance, Loss, Training
+from nodes.sd.tiny.stage import run_stage
+from nodes.sd.training.loop import Batch, Loss
+from nodes.sd.training.random_sources import RandomSources
 
 CROP = 64
-"""Side of the part around a thing that most steps look at: a quarter of the work, nearly all of the edges."""
+"""The side of the crop around a thing that most steps use: a quarter of the work, nearly all of the edges."""
 FULL_FROM = 0.8
-"""The share of the training after which whole pictures are used."""
+"""The progress from which whole pictures are used."""
 
 
 def train_vae(vae: Any, file: Path, *, steps: int, seed: int, until: float) -> bool:
-    """Train encoder and decoder together; whether the last step was reached."""
-    training = Training({"vae": vae}, file, steps=steps, rate=1.5e-3, seed=seed)
-    return training.run(_loss(vae, _posterior_sample), until)
+    """Train encoder and decoder together. Returns whether the last step is done; see `run_stage`."""
+    loss = _loss(vae, _posterior_sample)
+    return run_stage({"vae": vae}, loss, file, steps=steps, rate=1.5e-3, seed=seed, until=until)
 
 
 def train_decoder(vae: Any, file: Path, *, steps: int, seed: int, until: float) -> bool:
-    """Train the decoder while the latent space stays as it is; whether the last step was reached."""
-    networks = {"decoder": vae.decoder, "after_latent": vae.post_quant_conv}
-    training = Training(networks, file, steps=steps, rate=6e-4, seed=seed)
-    return training.run(_loss(vae, _posterior_mean), until)
+    """Train the decoder alone; the latents stay as they are. Returns whether the last step is done."""
+    modules = {"decoder": vae.decoder, "after_latent": vae.post_quant_conv}
+    loss = _loss(vae, _posterior_mean)
+    return run_stage(modules, loss, file, steps=steps, rate=6e-4, seed=seed, until=until)
 
 
 def reconstruction_loss(drawn: Tensor, wanted: Tensor) -> Tensor:
-    """Absolute and squared error, and the error of the steps between neighbouring pixels: the edges."""
+    """The absolute and the squared error, and the error of the differences between neighbouring pixels."""
     error = drawn - wanted
     across = (error[..., 1:] - error[..., :-1]).abs().mean()
     down = (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
@@ -45,13 +47,13 @@ def reconstruction_loss(drawn: Tensor, wanted: Tensor) -> Tensor:
 def _loss(vae: Any, encode: Any) -> Loss:
     scaling: float = vae.config.scaling_factor
 
-    def loss(chance: Chance, progress: float) -> Tensor:
-        wanted = _batch(chance.python, whole=progress >= FULL_FROM)
+    def loss(draws: RandomSources, place: Batch) -> Tensor:
+        wanted = _batch(draws.python, whole=place.progress >= FULL_FROM)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            latent, penalty = encode(vae, wanted, chance)
-            # The denoiser never hits a latent exactly; a decoder that has seen worse does not mind.
-            strength = torch.rand(len(latent), 1, 1, 1, generator=chance.torch) * 0.15 / scaling
-            latent = latent + strength * torch.randn(latent.shape, generator=chance.torch)
+            latent, penalty = encode(vae, wanted, draws)
+            # The denoiser's latents are never exact, so the decoder is trained with noise on them.
+            strength = torch.rand(len(latent), 1, 1, 1, generator=draws.torch) * 0.15 / scaling
+            latent = latent + strength * torch.randn(latent.shape, generator=draws.torch)
             drawn = vae.decode(latent).sample.float()
         total: Tensor = reconstruction_loss(drawn, wanted) + penalty
         return total
@@ -59,17 +61,17 @@ def _loss(vae: Any, encode: Any) -> Loss:
     return loss
 
 
-def _posterior_sample(vae: Any, pixels: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
+def _posterior_sample(vae: Any, pixels: Tensor, draws: RandomSources) -> tuple[Tensor, Tensor]:
     posterior = vae.encode(pixels).latent_dist
     mean, variance = posterior.mean.float(), posterior.var.float()
-    latent = mean + variance.sqrt() * torch.randn(mean.shape, generator=chance.torch)
+    latent = mean + variance.sqrt() * torch.randn(mean.shape, generator=draws.torch)
     power = (mean * vae.config.scaling_factor).square().mean()
-    # Diffusion wants latents of variance 1; without a bound the encoder would outgrow the noise put on them.
+    # Diffusion needs latents of variance 1. Without a limit, the encoder makes them larger than the noise.
     penalty = 0.05 * F.relu(power - 1.1) + 1e-4 * (variance - 1 - variance.log()).mean()
     return latent, penalty
 
 
-def _posterior_mean(vae: Any, pixels: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
+def _posterior_mean(vae: Any, pixels: Tensor, draws: RandomSources) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         return vae.encode(pixels).latent_dist.mean.float(), torch.zeros(())
 
@@ -83,7 +85,7 @@ def _batch(rng: random.Random, *, whole: bool) -> Tensor:
 
 
 def _around(box: Box, rng: random.Random) -> tuple[int, int, int, int]:
-    """A crop that shows the thing or, of a large one, a good part; aligned with the cells of 8 pixels."""
+    """A crop that contains a thing, or a large part of it; its edges are multiples of 8 pixels."""
     sway = 8 if box[2] < 19 else 18
     left, top = (
         int(max(0, min(SIZE - CROP, centre - CROP / 2 + rng.uniform(-sway, sway)))) // 8 * 8

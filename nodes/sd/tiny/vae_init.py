@@ -1,8 +1,8 @@
-"""Sets up an autoencoder so that, before any training, its latents are the average colours of cells.
+"""Initialises an autoencoder so that its latents are the average colours of cells before any training.
 
-Training then only has to add the detail. A colour channel x travels as the pair +x, -x: a pair survives
-normalisation and SiLU because silu(h) - silu(-h) = h. Two constant channels of +A and -A per colour keep the
-statistics of their normalisation group, and so its scale, nearly the same in every picture.
+Training then only has to add the detail. A colour channel x is carried as the pair +x, -x, which survives
+normalisation and SiLU because silu(h) - silu(-h) = h. Two constant channels +A and -A per colour keep the
+statistics of the normalisation group, and so its scale, nearly the same in every picture.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 
 ANCHOR = 4.0
 PAIRS = {0: 0, 1: 4, 2: 8}
-"""The first of the four protected channels by colour channel: +x, -x, +A, -A."""
+"""The first of the four protected channels (+x, -x, +A, -A) of each colour channel."""
 PROTECTED = list(range(12))
 
 
 @torch.no_grad()
 def start_from_average_colours(vae: Any) -> None:
-    """Overwrite weights of a fresh `AutoencoderKL`: encode to cell averages, decode to flat cells."""
+    """Set the weights of a new `AutoencoderKL`: it encodes to cell averages and decodes to flat cells."""
     for half in (vae.encoder, vae.decoder):
         _carry_in(half.conv_in)
         _carry_through(half)
@@ -51,7 +51,7 @@ def _carry_in(conv: Any) -> None:
 
 
 def _carry_through(half: Any) -> None:
-    """Let the protected channels pass every block unchanged, averaged where the picture shrinks."""
+    """Pass the protected channels through every block unchanged; they are averaged where the size halves."""
     for module in half.modules():
         kind = type(module).__name__
         if kind == "ResnetBlock2D":

@@ -29,7 +29,7 @@ from engine.context import Context
 from engine.errors import NodeError
 from engine.files import Files
 from engine.node import Node
-from engine.registry import Made
+from engine.packs.provenance import Provenance
 from engine.values import Json, Packed, Part, Value
 from engine.widgets import FileIn, Range
 
@@ -161,7 +161,7 @@ class Deep(Node, category="test"):
         return len(hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2_000_000_000))
 
 
-def annotate(steps: Mapping[str, Made], target: str, index: int) -> dict[str, str]:
+def annotate(steps: Mapping[str, Provenance], target: str, index: int) -> dict[str, str]:
     made = steps[target]
     if made.inputs["name"] == "refuse":
         raise RuntimeError("no words")

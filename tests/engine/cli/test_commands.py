@@ -44,7 +44,7 @@ def test_no_command_shows_the_help(call: Call) -> None:
 
 def test_check_of_a_good_graph(call: Call, painting: Path, home: Path) -> None:
     answer = call("check", painting)
-    assert (answer.code, answer.out) == (0, f"{painting}: 1 nodes, nothing wrong\n")
+    assert (answer.code, answer.out) == (0, "graph.json: 1 nodes, no errors\n")
     assert call("check", painting, "--json").json == {"ok": True, "problems": []}
 
 
@@ -103,12 +103,12 @@ def test_check_finds_missing_files_beside_other_problems_and_in_every_node(
     assert {path.name for path in home.iterdir()} == {"nodes"}, "checking makes no store"
 
 
-def test_check_does_not_ask_for_values_that_only_a_run_needs(call: Call, write: Write) -> None:
+def test_check_asks_for_the_values_that_a_run_needs(call: Call, write: Write) -> None:
     graph = write({"say": ("Say", {"text": {"param": "text"}})}, {"text": {"type": "text"}}, {"x": "say.out"})
     answer = call("check", graph, "--json")
-    assert answer.code == 0
-    assert answer.json["ok"] is True
-    assert [problem["severity"] for problem in answer.json["problems"]] == ["warning"]
+    assert answer.code == 2
+    assert [problem["code"] for problem in answer.json["problems"]] == ["missing_value"]
+    assert call("check", graph, "--text", "x").code == 0
 
 
 def test_check_of_bad_json_is_one_object(call: Call, home: Path) -> None:
@@ -175,7 +175,7 @@ def test_cache_is_shown_verified_and_cleared(call: Call, painting: Path, write: 
     assert call("cache", "clear", "Add", "--json").json["entries"] == 1
     assert call("run", painting, "--json").json["nodes"]["paint"]["state"] == "cached"
     assert call("cache", "clear", "--older-than", "1", "--json").json["entries"] == 0
-    assert call("cache", "clear").out.startswith("1 results forgotten")
+    assert call("cache", "clear").out.startswith("1 results deleted")
     assert call("run", painting, "--json").json["nodes"]["paint"]["state"] == "done"
 
 
@@ -218,7 +218,7 @@ def test_the_home_of_nobody_is_bad_use(
     graph = write({"read": ("ReadText", {"file": {"param": "file"}})}, inputs, {"text": "read.out"})
     answer = call(*(word.replace("{graph}", str(graph)) for word in words), *(["--json"] if json else []))
     assert answer.code == 2
-    assert "begins with a home folder that is not known here" in answer.out + answer.err
+    assert "there is no such user" in answer.out + answer.err
     assert not (home / "store" / "journal").exists(), "nothing was run"
 
 
@@ -226,17 +226,17 @@ def test_settings_may_name_the_home_of_nobody(call: Call, painting: Path, home: 
     (home / "settings.json").write_text('{"folders": {"inputs": ["~nobody-here/x"]}}')
     answer = call("run", painting)
     assert answer.code == 2
-    assert "begins with a home folder that is not known here" in answer.err
+    assert "there is no such user" in answer.err
 
 
-def test_without_a_disk_tier_there_is_no_cache_to_show(
+def test_cache_commands_fail_without_a_disk_tier(
     call: Call, painting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAFELIGHT_DISK_BUDGET", "0")
     assert call("run", painting).code == 0
     answer = call("cache", "show")
     assert answer.code == 1
-    assert "nothing is kept on disk" in answer.err
+    assert "disk_budget" in answer.err
 
 
 def test_safelight_s_own_failure_is_one_sentence_and_a_file(
@@ -245,7 +245,7 @@ def test_safelight_s_own_failure_is_one_sentence_and_a_file(
     def broken(*args: object, **more: object) -> None:
         raise ZeroDivisionError("of the engine")
 
-    monkeypatch.setattr("engine.session.Session.plan", broken)
+    monkeypatch.setattr("engine.session.Session.plan_checked", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     answer = call("run", painting)
     assert answer.code == 1

@@ -37,7 +37,7 @@ def test_long_values_have_lines_of_their_own(call: Call, write: Write) -> None:
 def test_a_graph_that_cannot_be_read_is_2(call: Call, write: Write, tmp_path: Path) -> None:
     one = write({"add": ("Add", {"a": 1})}, name="one.json")
     Path("bad.json").write_text("{")
-    for words, code in ((("nowhere.json", one), "unreadable"), ((one, "bad.json"), "bad_json")):
+    for words, code in ((("nowhere.json", one), "unknown_graph"), ((one, "bad.json"), "bad_json")):
         answer = call("diff", *words, "--json")
         assert answer.code == 2
         assert [problem["code"] for problem in answer.json["problems"]] == [code]

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from engine import graph as documents
+from engine.document import graph as documents
+from engine.document import reader, writer
 from tests.engine.cli.conftest import Call, Write
 
 INPUTS = {
@@ -39,7 +40,7 @@ def carried(path: Path) -> documents.Graph:
     image = Image.open(io.BytesIO(path.read_bytes()))
     assert isinstance(image, PngImageFile)
     image.load()
-    return documents.parse(image.text["safelight"])
+    return reader.parse(image.text["safelight"])
 
 
 def elements(call: Call, *words: object) -> list[dict[str, Any]]:
@@ -77,7 +78,7 @@ def test_an_element_that_failed_has_a_row_and_one_problem(call: Call, write: Wri
     assert len(call("run", graph, "--json").json["problems"]) == 3
 
 
-def test_each_file_of_a_sweep_says_what_it_was_made_with(call: Call, sheet: Path) -> None:
+def test_each_file_of_a_sweep_records_its_swept_values(call: Call, sheet: Path) -> None:
     line = (sheet, "--sweep", "name=x,y z", "--sweep", "grey=5,6", "--set", "paint.count=2", "--out", "o")
     found = elements(call, *line)
     assert [(item["index"], item["values"]) for item in found] == [
@@ -184,9 +185,9 @@ def test_subgraphs_off_and_lift_are_what_they_are_on_the_command_line(call: Call
     assert answer["outputs"]["sum"]["value"] == 25
     assert rows(call("run", graph, "--all").out).keys() >= {"once/more", "twice/more"}
     crossed = write({"add": ("Add", {"a": [1, 2], "b": [10, 20]})}, outputs={"sum": "add.out"})
-    tree = documents.parse(crossed.read_bytes())
+    tree = reader.parse(crossed.read_bytes())
     tree.nodes["add"].lift = "cross"
-    crossed.write_text(documents.dump(tree))
+    crossed.write_text(writer.dump(tree))
     assert call("run", crossed, "--set", "add.a=[3]", "--json").json["outputs"]["sum"]["value"] == [[13, 23]]
 
 
@@ -223,7 +224,7 @@ def test_a_sweep_that_is_stopped_or_fails_says_so_by_element(call: Call, write: 
     assert "x" not in answer.json["outputs"]
 
 
-def test_what_came_to_be_of_a_sweep_is_written_although_an_element_failed(call: Call, write: Write) -> None:
+def test_finished_elements_of_a_failed_sweep_are_written(call: Call, write: Write) -> None:
     nodes = {"paint": ("Paint", {"grey": {"param": "grey"}, "count": 2})}
     graph = write(nodes, {"grey": INPUTS["grey"]}, {"image": "paint.out"})
     answer = call("run", graph, "--sweep", "grey=1,3,255", "--json")

@@ -85,7 +85,7 @@ def test_ctrl_c_stops_the_run_and_leaves_the_store_whole(
     assert "Stopping" in err
     assert "Traceback" not in err
     assert '"state": "cancelled"' in out
-    assert call("cache", "verify").out == "nothing is damaged\n"
+    assert call("cache", "verify").out == "no result is damaged\n"
     assert intact(home)
     again = call("run", slow, "--steps", "1", "--json")
     assert again.code == 0
@@ -103,6 +103,19 @@ def test_a_second_ctrl_c_leaves_at_once(start: Start, write: Write, home: Path, 
     wait_for(process, "Stopping")
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert intact(home)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_after_sigterm_a_run_ends_at_the_deadline_of_the_settings(
+    start: Start, write: Write, home: Path
+) -> None:
+    (home / "settings.json").write_text('{"stop_timeout": 0.5}')
+    process = start("run", write({"node": ("Deep", {})}, outputs={"x": "node.out"}))
+    wait_for(process, "node ...")
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert intact(home)
@@ -143,7 +156,7 @@ def test_on_a_terminal_there_are_bars_that_go_away(start: Start, slow: Path) -> 
     assert text.rstrip().endswith("\x1b[2K"), "the bars are wiped off at the end"
 
 
-def test_very_many_steps_are_told_by_number_only(start: Start, write: Write) -> None:
+def test_120_quick_steps_print_no_progress(start: Start, write: Write) -> None:
     nodes = {f"n{n}": ("Add", {"a": n}) for n in range(120)}
     graph = write(nodes, outputs={f"o{n}": f"n{n}.out" for n in range(120)})
     process = start("run", graph, "--json")
@@ -164,3 +177,58 @@ def test_an_answer_that_nobody_can_take_is_no_traceback(start: Start) -> None:
         process = start("nodes", stdout=full)
         assert "No space left on device" in process.communicate(timeout=100)[1]
     assert process.returncode == 1
+
+
+NOISY = """
+import os
+import subprocess
+import threading
+from engine.context import Context
+from engine.node import Node
+
+print("at import")
+os.write(1, b"at import\\n")
+
+
+class Noise(Node):
+    def run(self, ctx: Context) -> int:
+        print("by print")
+        os.write(1, b"by the system\\n")
+        subprocess.run(["echo", "by a subprocess"], check=True)
+        thread = threading.Thread(target=print, args=("by a thread",))
+        thread.start()
+        thread.join()
+        os.write(1, b"without an end")
+        return 3
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
+def test_standard_output_holds_the_answer_alone(tmp_path: Path) -> None:
+    (tmp_path / "home" / "nodes").mkdir(parents=True)
+    (tmp_path / "home" / "nodes" / "noisy.py").write_text(NOISY)
+    graph = tmp_path / "graph.json"
+    graph.write_text(
+        '{"safelight": 1, "outputs": {"n": {"from": "a.out"}}, "nodes": {"a": {"type": "Noise"}}}'
+    )
+    command = [sys.executable, "-m", "engine", "run", str(graph), "--home", str(tmp_path / "home"), "--json"]
+    watched = [*command, "--events", str(tmp_path / "events")]
+    done = subprocess.run(watched, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["outputs"]["n"]["value"] == 3
+    printed = ["by print", "by the system", "by a subprocess", "by a thread", "without an end"]
+    assert [line for line in done.stderr.splitlines() if line in printed] == printed
+    events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    told = [(event["text"], event["node"]) for event in events if event["event"] == "printed"]
+    assert told == [(line, "a") for line in printed]
+    checked = [*command[:3], "check", *command[4:7], "--json"]
+    done = subprocess.run(checked, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["ok"] is True, "packs print when they are imported"
+    shell = " ".join(f"'{word}'" for word in command)
+    for target in (">&-", "> /dev/full") if Path("/dev/full").exists() else (">&-",):
+        failed = subprocess.run(f"{shell} {target}", shell=True, capture_output=True, text=True, check=False)
+        assert failed.returncode == 1
+        assert "Traceback" not in failed.stderr
+        assert "itself failed" not in failed.stderr
+        assert failed.stderr.splitlines()[-1].startswith(
+            ("standard output is closed", "the answer cannot be")
+        )

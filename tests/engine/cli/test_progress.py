@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.cli.progress import MOST_LINES, Bars, Lines
+from tests.engine.run.wide_nodes import WIDE
 from tests.engine.small_nodes import Bench, graph_of
-from tests.engine.wide_nodes import WIDE
 
 Nodes = Mapping[str, Any]
 
@@ -46,7 +46,7 @@ def test_a_list_of_one_is_told_as_a_step(capsys: pytest.CaptureFixture[str]) -> 
     assert lines(nodes, "sum.out", capsys)[:2] == ["double[0] ...", "double[0]: done"]
 
 
-def test_what_the_run_learns_of_is_counted_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_added_during_the_run_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     nodes = {"upto": ("Upto", {"n": 3}), "double": ("Double", {"x": {"from": "upto.out"}})}
     assert lines(nodes, "double.out", capsys) == [
         "upto ...",
@@ -69,7 +69,7 @@ def test_a_failed_element_is_named_and_those_it_takes_with_it_are_over(
     assert final(nodes, "double.out") == (6, 6)
 
 
-def test_very_many_elements_are_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_elements_print_only_counts(capsys: pytest.CaptureFixture[str]) -> None:
     nodes = {**LISTED, "double": ("Double", {"x": [*range(5 * MOST_LINES)]})}
     told = lines(nodes, "sum.out", capsys)
     assert told[0] == "double: 500 elements ..."

@@ -22,17 +22,17 @@ from engine.cli.stopping import stopping
 def ask():
     print("asked", flush=True)
 
-with stopping(ask):
+with stopping(ask, float(sys.argv[1])):
     print("begun", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2_000_000_000)  # hours, and no bytecode in them
 print("over", flush=True)
 """
 
 
-def begun(program: str) -> subprocess.Popen[str]:
+def begun(program: str, deadline: float = 3600) -> subprocess.Popen[str]:
     """A process that has come to its work."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    line = [sys.executable, "-c", program]
+    line = [sys.executable, "-c", program, str(deadline)]
     process = subprocess.Popen(
         line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -62,6 +62,31 @@ def test_signals_are_heard_while_the_main_thread_runs_no_bytecode(
         process.communicate()
 
 
+def test_after_sigterm_the_process_ends_at_its_deadline() -> None:
+    process = begun(DEEP, deadline=0.5)
+    try:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == EXIT_CODE
+        assert process.stdout is not None
+        assert process.stdout.read() == "asked\n"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_after_ctrl_c_there_is_no_deadline() -> None:
+    process = begun(DEEP, deadline=0.1)
+    try:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_process_told_to_ignore_ctrl_c_goes_on_ignoring_it() -> None:
     program = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + DEEP
     process = begun(program)
@@ -80,7 +105,7 @@ def test_a_process_told_to_ignore_ctrl_c_goes_on_ignoring_it() -> None:
         process.communicate()
 
 
-def test_what_was_there_before_is_there_again() -> None:
+def test_signal_handlers_are_restored() -> None:
     heard: list[int] = []
     ours = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
     read, write = os.pipe()
@@ -89,7 +114,7 @@ def test_what_was_there_before_is_there_again() -> None:
     threads = threading.active_count()
     asked = threading.Event()
     try:
-        with stopping(asked.set):
+        with stopping(asked.set, 60):
             signal.raise_signal(signal.SIGINT)
             assert asked.wait(30)
         assert heard == []
@@ -106,7 +131,7 @@ def test_what_was_there_before_is_there_again() -> None:
 
 def test_a_failure_inside_leaves_nothing_behind() -> None:
     before = signal.getsignal(signal.SIGINT), threading.active_count()
-    with pytest.raises(ZeroDivisionError), stopping(lambda: None):
+    with pytest.raises(ZeroDivisionError), stopping(lambda: None, 60):
         raise ZeroDivisionError
     assert (signal.getsignal(signal.SIGINT), threading.active_count()) == before
     assert signal.set_wakeup_fd(-1) == -1

@@ -79,6 +79,10 @@ class FailingCalls:
             def __exit__(self, *_: object) -> None:
                 self._file.close()
 
+            def fileno(self) -> int:
+                number: int = self._file.fileno()
+                return number
+
             def read(self) -> Any:
                 if calls._fails():
                     raise OSError(calls._number, os.strerror(calls._number))
@@ -98,6 +102,6 @@ class FailingCalls:
         with ExitStack() as patches:
             for name in _CALLS:
                 patches.enter_context(mock.patch.object(os, name, self._system(getattr(os, name))))
-            patches.enter_context(mock.patch("engine.store.blobs.open", File, create=True))
+            patches.enter_context(mock.patch("engine.store.shared_folder.blobs.open", File, create=True))
             patches.enter_context(mock.patch("sqlite3.connect", connected))
             yield

@@ -1,5 +1,6 @@
 """What is kept on disk comes back as it was, within the budget."""
 
+import json
 import math
 import random
 import sqlite3
@@ -16,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.store.disk import Disk
-from engine.store.entry import Entry, plain_bytes, plain_row
-from engine.store.folder import Folder
-from engine.store.layout import hash_of
-from engine.store.store import Held, Result
-from engine.store.ticker import Ticker
+from engine.store.shared_folder.entry import NewEntry
+from engine.store.shared_folder.folder import Folder
+from engine.store.shared_folder.schema import hash_of
+from engine.store.shared_folder.write_buffer import Writer
+from engine.store.store import Result, StoredResult
 from engine.values import Value, pack, sha256
 from tests.engine.store.kept_grid import Grid
 from tests.engine.store.kept_values import (
@@ -94,12 +95,25 @@ def test_round_trip(value: object, when: str, disk: Disk, warnings: list[str]) -
     if when == "reopened":
         disk = reopened(disk, warnings)
     assert disk.load("k") == saved
-    assert disk.where(["x", "k"]) == {"k": Held("disk", saved.seconds, saved.made)}
+    assert disk.where(["x", "k"]) == {"k": StoredResult("disk", saved.seconds, saved.made)}
     assert disk.packed("k", "again") == pack(value)
     assert disk.packed("k", "no such output") is None
     assert disk.packed("x", "out") is None
     assert warnings == []
     disk.close()
+
+
+def test_on_a_full_disk_the_results_of_the_run_under_way_go_last(disk: Disk) -> None:
+    size = 100_000
+    for number in range(4):  # the first ones are worth the least
+        value = Note(f"note {number}", (bytes([number]) * size,))
+        disk.save(f"k{number}", Result({"out": value}, float(number), 0.0, "Thing@1"))
+    disk.flush()
+    assert disk.free_disk(disk.folder, 2 * size, ["k0", "k2"])
+    assert disk.where([f"k{number}" for number in range(4)]).keys() == {"k0", "k2"}
+    assert disk.free_disk(disk.folder, size, ["k0", "k2"]), "outputs come before every result"
+    assert disk.where(["k0", "k2"]).keys() == {"k2"}
+    assert not disk.free_disk(disk.folder, 2 * size, ["k2"])
 
 
 def test_the_order_of_a_dict_is_kept(disk: Disk) -> None:
@@ -137,7 +151,7 @@ def test_keys_of_equal_hash_are_told_apart(disk: Disk) -> None:
     assert disk.where([one, other]) == {}
 
 
-def test_what_does_not_become_bytes_is_said_once_and_not_kept(disk: Disk, warnings: list[str]) -> None:
+def test_values_that_cannot_be_packed_warn_once_and_are_not_stored(disk: Disk, warnings: list[str]) -> None:
     class Live(Value, wire="TestLive"):
         pass
 
@@ -217,7 +231,7 @@ def test_trivial_results_are_written_together(tmp_path: Path, monkeypatch: pytes
     disk.close()
 
 
-def test_what_waits_is_found_by_others_although_nobody_comes_to_the_store_again(disk: Disk) -> None:
+def test_waiting_entries_are_written_without_further_calls(disk: Disk) -> None:
     other = Disk(disk.folder, disk.budget, pytest.fail)
     for saved in (result(0), result_of(1), result_of(2)):
         name = str(saved)
@@ -235,27 +249,27 @@ def test_the_thread_that_writes_ends_and_comes_again() -> None:
         written.extend(waiting)
         waiting.clear()
 
-    ticker = Ticker(work, 0.001)
+    writer = Writer(work, 0.001)
     for n in range(3):
         waiting.append(n)
-        ticker.start()
-        wait_until(lambda: not ticker.alive)
+        writer.start()
+        wait_until(lambda: not writer.alive)
         assert written == list(range(n + 1))
-    ticker.close()
-    ticker.start()
-    assert not ticker.alive
+    writer.close()
+    writer.start()
+    assert not writer.alive
 
 
-def test_what_is_saved_in_short_is_what_is_saved_at_length() -> None:
+def test_plain_values_are_spelled_as_the_encoder_spells_them() -> None:
     for n, value in enumerate(
-        [None, True, False, 0, -7, 2**64 - 1, 0.1, -0.0, 1e300, "", 'ü"\\\n\ud800', "x" * 1024]
+        [None, True, False, 0, -7, 2**70, 0.1, -0.0, 1e300, "", 'ü"\\\n\ud800', "x" * 2000]
     ):
-        saved = Result({"out": value, 'od"d': n}, 0.1 + n, 1.7e9 + 1 / 3, "Thing@2")
-        assert plain_bytes(saved) > 0
-        assert Entry(*plain_row(key(n), saved)) == Entry.of(key(n), saved)[0]
-        assert Entry(*plain_row(key(n), saved)).row_bytes <= plain_bytes(saved) * 3
-    for other in (math.nan, math.inf, -math.inf, 2**64, "x" * 1025, [], {}, Note("n"), b"", object()):
-        assert plain_bytes(result(1, other)) == 0
+        entry = NewEntry(key(n), Result({"out": value, 'od"d': n}, 0.1 + n, 1.7e9, "Thing@2")).entry
+        expected = json.dumps({"out": ["json", value, []], 'od"d': ["json", n, []]}, separators=(",", ":"))
+        assert entry.outputs == expected
+    for other in (math.nan, math.inf, -math.inf, b"", object()):
+        with pytest.raises((TypeError, ValueError)):
+            NewEntry("k", result(1, other))
 
 
 def test_equal_parts_are_kept_once(disk: Disk) -> None:
@@ -402,7 +416,7 @@ def test_agrees_with_a_dict(operations: list[tuple[str, int]], small: bool) -> N
         assert folder_bytes(folder) <= budget
 
 
-def test_threads_at_once(disk: Disk, warnings: list[str]) -> None:
+def test_disk_store_is_thread_safe(disk: Disk, warnings: list[str]) -> None:
     wrong: list[object] = []
 
     def work(seed: int) -> None:
@@ -473,9 +487,9 @@ def test_a_result_that_another_thread_kept_first_leaves_no_file_behind(
     assert warnings == []
 
 
-def test_a_system_without_flags_of_posix_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_store_works_without_fcntl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.O_CLOEXEC", raising=False)
-    monkeypatch.setattr("engine.store.blobs.fcntl", None)
+    monkeypatch.setattr("engine.store.shared_folder.processes.fcntl", None)
     disk = Disk(tmp_path / "store", 64 * MB, pytest.fail)
     disk.save("key", result(Note("long", (b"x" * 20_000,))))
     disk.close()

@@ -11,6 +11,7 @@ import pytest
 
 from engine.store.disk import Disk
 from engine.values import pack
+from tests.counts import short_and_full
 from tests.engine.store.failing_calls import FailingCalls
 from tests.engine.store.kept_values import blob_names, files_of, folder_bytes, key, quick_folder, result_of
 
@@ -67,8 +68,9 @@ def stores() -> Iterator[tuple[Path, Path]]:
     ],
     ids=["error once", "errors for good", "full once", "full for good"],
 )
-def test_every_call_fails_in_turn(
-    number: int, for_good: bool, fresh: bool, stores: tuple[Path, Path]
+@short_and_full("stride", 3, 1)
+def test_the_store_survives_a_failure_of_each_system_call(
+    number: int, for_good: bool, fresh: bool, stride: int, stores: tuple[Path, Path]
 ) -> None:
     place, killed = stores
     untroubled = place / "untroubled"
@@ -76,7 +78,7 @@ def test_every_call_fails_in_turn(
         shutil.copytree(killed, untroubled)
     _, expected = use(untroubled, [])
     assert 3 < len(expected) < COUNT  # some were evicted
-    for first in itertools.count(1, 5 if for_good else 1):
+    for first in itertools.count(1, 5 * stride if for_good else 2 * stride - 1):
         folder = place / str(first)
         if not fresh:
             shutil.copytree(killed, folder)

@@ -1,16 +1,21 @@
 """A disk that fails in every way: never a wrong value, never an exception, and one clear warning."""
 
-import ctypes
+import errno
 import os
 import random
+import shutil
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine.store import layout
 from engine.store.disk import Disk
+from engine.store.shared_folder import schema
+from engine.store.shared_folder.blobs import Blobs
 from engine.values import pack, sha256
 from tests.engine.store.kept_values import (
     Note,
@@ -21,7 +26,7 @@ from tests.engine.store.kept_values import (
     result,
     result_of,
 )
-from tests.faults.small_disk import small_disk
+from tests.faults.small_disk import remount_read_only, small_disk
 
 MB = 1 << 20
 COUNT = 16
@@ -72,7 +77,7 @@ def test_a_harmed_blob_is_a_miss(harm: str, tmp_path: Path) -> None:
     assert wrong(disk) == []
     assert len(held(disk)) == COUNT - 1
     assert len(warnings) == 1
-    assert ("gone" if harm == "missing" else "checksum") in warnings[0]
+    assert ("missing" if harm == "missing" else "checksum") in warnings[0]
     assert disk.verify() == []
     for n in range(COUNT):
         disk.save(key(n), result_of(n))
@@ -95,7 +100,7 @@ def test_a_file_that_goes_before_its_row_is_written_takes_the_others_along(tmp_p
     disk.close()
 
 
-def test_all_holders_of_a_bad_part_go_with_it(tmp_path: Path) -> None:
+def test_all_entries_with_a_damaged_part_are_deleted(tmp_path: Path) -> None:
     warnings: list[str] = []
     disk = Disk(tmp_path / "store", 64 * MB, warnings.append)
     page = b"shared" * 10_000
@@ -122,8 +127,8 @@ def test_verify_finds_what_is_damaged(tmp_path: Path) -> None:
     found = disk.verify()
     assert len(found) == 2
     assert {entry.what for entry in found} == {
-        "a file of it is gone",
-        "a file of it does not match its checksum",
+        "one of its files is missing",
+        "one of its files does not match its checksum",
     }
     assert all(disk.where([entry.key]) == {} and entry.node_type.startswith("Kind") for entry in found)
     assert disk.verify() == []
@@ -150,7 +155,7 @@ def test_a_row_that_was_changed_is_a_miss(tmp_path: Path) -> None:
     # One row under the key of another.
     connection.execute("DELETE FROM entries WHERE key = ?", (key(10),))
     connection.execute(
-        "UPDATE entries SET key = ?1, hash = ?2 WHERE key = ?3", (key(10), layout.hash_of(key(10)), key(11))
+        "UPDATE entries SET key = ?1, hash = ?2 WHERE key = ?3", (key(10), schema.hash_of(key(10)), key(11))
     )
     connection.commit()
     connection.close()
@@ -238,7 +243,7 @@ def test_a_newer_index_is_not_touched(tmp_path: Path) -> None:
     filled(tmp_path / "store").close()
     path = tmp_path / "store" / "index.sqlite"
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {layout.VERSION + 1}")
+    connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     connection.close()
     before, blobs = path.read_bytes(), blob_names(tmp_path / "store")
     warnings: list[str] = []
@@ -253,7 +258,7 @@ def test_a_newer_index_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_an_index_that_somebody_else_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.02)
     warnings: list[str] = []
     disk = Disk(tmp_path / "store", 64 * MB, warnings.append)
     disk.save(key(0), result_of(0))
@@ -279,6 +284,55 @@ def test_an_index_that_somebody_else_locks(tmp_path: Path, monkeypatch: pytest.M
     assert len(warnings) == 2
 
 
+HOLD = """
+import sqlite3, sys
+index = sqlite3.connect(sys.argv[1], isolation_level=None)
+index.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="only Linux tells who holds a lock")
+def test_the_process_that_locks_the_index_is_named_and_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.5)
+    warnings: list[str] = []
+    disk = Disk(tmp_path / "store", 64 * MB, warnings.append)
+    disk.save(key(0), result_of(0))
+    disk.flush()
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "store" / "index.sqlite")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    begun = time.perf_counter()
+    for n in range(1, 6):
+        disk.save(key(n), result_of(n))
+        disk.flush()
+    assert 0.4 < time.perf_counter() - begun < 1.5
+    assert len(warnings) == 1
+    assert f"process {holder.pid}" in warnings[0]
+    holder.communicate()
+    disk.flush()
+    assert held(disk, 6) == set(range(6))
+    disk.close()
+
+
+def test_other_files_in_the_folder_count_and_are_left_alone(tmp_path: Path) -> None:
+    journal = tmp_path / "store" / "journal" / "long.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_bytes(b"x" * 900_000)
+    disk = Disk(tmp_path / "store", 2 * MB, pytest.fail)
+    for n in range(60):
+        disk.save(key(n), result(Note(str(n), (random.Random(n).randbytes(50_000),))))
+    disk.flush()
+    assert 5 < len(disk.where([key(n) for n in range(60)])) < 14
+    disk.close()
+    assert folder_bytes(tmp_path / "store") <= 2 * MB
+    assert journal.stat().st_size == 900_000
+
+
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("in the way")
     warnings: list[str] = []
@@ -293,7 +347,7 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "store").read_text() == "in the way"
 
 
-def test_what_a_dead_process_left_is_removed(tmp_path: Path) -> None:
+def test_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     filled(tmp_path / "store").close()
     dead = tmp_path / "store" / "tmp" / "12345-dead"
     dead.mkdir()
@@ -333,6 +387,7 @@ def test_a_full_disk(small_place: Path) -> None:
     disk.flush()
     assert len(warnings) == 1
     assert "No room" in warnings[0]
+    assert shutil.disk_usage(small_place).free > 100_000, "the last space is left to outputs"
     assert wrong(disk, 200) == []
     kept = held(disk, 200)
     assert 20 < len(kept) < 200
@@ -353,17 +408,50 @@ def test_a_full_disk(small_place: Path) -> None:
     assert warnings == []
 
 
-def test_a_file_system_that_turns_read_only(small_place: Path) -> None:
+def test_a_folder_on_a_read_only_disk_is_read(small_place: Path) -> None:
     filled(small_place / "store", 12).close()
-    libc = ctypes.CDLL(None, use_errno=True)
-    read_only, remount = 1, 32
-    assert libc.mount(b"tmpfs", bytes(small_place), b"tmpfs", read_only | remount, b"size=2m") == 0
+    remount_read_only(small_place)
     before = folder_bytes(small_place)
     warnings: list[str] = []
-    disk = Disk(small_place / "store", 64 * MB, warnings.append)
-    assert not usable(disk)
-    assert wrong(disk, 12) == []
-    disk.close()
-    assert len(warnings) == 1
-    assert "Read-only" in warnings[0]
+    other = Disk(small_place / "store", 64 * MB, warnings.append)
+    assert wrong(other, 12) == []
+    assert held(other, 12) == set(range(12))
+    assert (other.readable, other.writable) == (True, False)
+    assert not usable(other)
+    assert other.clear() == (0, 0)
+    assert other.usage().by_type.keys() == {f"Kind{n}@1" for n in range(4)}
+    assert other.verify() == []
+    assert held(other, 12) == set(range(12))
+    assert [str(other.folder) in message for message in warnings] == [True]
+    assert warnings == [other.problem]
+    other.close()
     assert folder_bytes(small_place) == before
+
+
+def test_damage_in_a_read_only_folder_is_a_miss_and_stays(small_place: Path) -> None:
+    filled(small_place / "store", 12).close()
+    path = sorted(path for path in (small_place / "store" / "blobs").rglob("*") if path.is_file())[3]
+    path.write_bytes(b"harmed")
+    remount_read_only(small_place)
+    warnings: list[str] = []
+    disk = Disk(small_place / "store", 64 * MB, warnings.append)
+    assert wrong(disk, 12) == []
+    assert len(held(disk, 12)) == 11
+    assert len(disk.verify()) == 1
+    assert path.read_bytes() == b"harmed"
+    disk.close()
+
+
+def test_a_disk_that_turns_read_only_while_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bool:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    warnings: list[str] = []
+    disk = filled(tmp_path / "store", 12)
+    disk._warn = warnings.append
+    monkeypatch.setattr(Blobs, "put", refuse)
+    assert not usable(disk)
+    assert not disk.writable
+    assert held(disk, 12) == set(range(12))
+    assert warnings == [disk.problem]
+    disk.close()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.store.memory import Memory
-from engine.store.store import Held, Result
+from engine.store.store import Result, StoredResult
 from engine.values import nbytes, pack
 from tests.engine.store.kept_grid import Grid
 from tests.engine.store.kept_values import Note, key, result
@@ -24,7 +24,7 @@ def test_gives_back_the_very_values() -> None:
     memory.save("k", saved)
     loaded = memory.load("k")
     assert loaded is saved
-    assert memory.where(["k", "other"]) == {"k": Held("memory", 2.5, 7.0)}
+    assert memory.where(["k", "other"]) == {"k": StoredResult("memory", 2.5, 7.0)}
     assert memory.load("other") is None
     assert memory.packed("k", "a") == pack(value)
     assert memory.packed("k", "z") is None
@@ -76,7 +76,7 @@ def test_cheap_for_its_size_goes_first() -> None:
     assert set(memory.where(["dear", "cheap", "middle", "next"])) == {"dear", "middle", "next"}
 
 
-def test_of_two_that_cost_the_same_the_larger_goes_first() -> None:
+def test_of_equal_cost_the_larger_result_is_evicted_first() -> None:
     memory = Memory(6_000)
     memory.save("large", result(grid(4000)))
     memory.save("small", result(grid(500)))
@@ -84,7 +84,7 @@ def test_of_two_that_cost_the_same_the_larger_goes_first() -> None:
     assert set(memory.where(["large", "small", "next"])) == {"small", "next"}
 
 
-def test_of_equals_the_longest_unused_goes_first() -> None:
+def test_of_equal_worth_the_least_recently_used_is_evicted_first() -> None:
     memory = Memory(3_600)
     for name in "abc":
         memory.save(name, result(grid(1000)))
@@ -138,7 +138,7 @@ def test_a_value_without_bytes_is_kept_but_does_not_pack() -> None:
         memory.packed("k", "a")
 
 
-def test_threads_at_once() -> None:
+def test_memory_store_is_thread_safe() -> None:
     memory = Memory(20_000)
     wrong: list[object] = []
 

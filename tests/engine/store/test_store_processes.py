@@ -118,7 +118,7 @@ def test_four_processes_stay_within_one_budget(budget: int) -> None:
         disk.close()
 
 
-def test_what_killed_processes_left_is_within_the_budget_too() -> None:
+def test_files_of_killed_processes_count_toward_the_budget() -> None:
     budget = 4 * MB
     with quick_folder() as folder:
         store = folder / "store"
@@ -146,7 +146,7 @@ def test_what_killed_processes_left_is_within_the_budget_too() -> None:
         assert folder_bytes(store) <= budget
 
 
-def test_of_four_processes_the_dear_results_stay() -> None:
+def test_expensive_results_of_four_processes_survive_eviction() -> None:
     with quick_folder() as folder:
         budget = 4 * MB
         children = [start("dear_and_cheap", folder / "store", seed, budget) for seed in range(4)]

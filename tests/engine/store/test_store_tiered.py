@@ -33,7 +33,7 @@ def test_every_store_keeps_the_protocol(disk: Disk) -> None:
         assert store.packed(key(n), "a") == pack(result_of(n).outputs["a"])
 
 
-def test_what_is_in_memory_is_not_read_again(disk: Disk) -> None:
+def test_results_in_memory_are_not_read_from_disk(disk: Disk) -> None:
     store = Tiered(Memory(MB), disk)
     saved = result_of(2)
     store.save(key(2), saved)
@@ -47,7 +47,7 @@ def test_what_is_in_memory_is_not_read_again(disk: Disk) -> None:
     assert fresh.load(key(2)) is loaded
 
 
-def test_what_left_memory_comes_from_disk(disk: Disk) -> None:
+def test_results_evicted_from_memory_are_read_from_disk(disk: Disk) -> None:
     store = Tiered(Memory(150_000), disk)
     for n in range(40):
         store.save(key(n), result_of(n))
@@ -67,7 +67,7 @@ def test_the_next_process_finds_it(tmp_path: Path) -> None:
     store.close()
 
 
-def test_without_bytes_it_stays_in_memory(tmp_path: Path) -> None:
+def test_values_that_cannot_be_packed_stay_in_memory(tmp_path: Path) -> None:
     class Alive(Value, wire="TestAlive"):
         pass
 

@@ -17,9 +17,12 @@ from transformers.models.clip.modeling_clip import CLIPTextModel
 from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
 import nodes.sd
-from nodes.sd import text, weights
-from nodes.sd.folder import ModelFolder, describe_folder
-from nodes.sd.schedules import NoiseTable
+from nodes.sd.families.family import Betas
+from nodes.sd.models import text_encoder as text
+from nodes.sd.models import weights
+from nodes.sd.models.files import ModelFiles
+from nodes.sd.models.folder import describe_folder
+from nodes.sd.sampling.noise_table import NoiseTable
 
 torch.set_num_threads(1)
 
@@ -27,32 +30,33 @@ TINY = Path(nodes.sd.__file__).parent / "tiny" / "weights"
 
 
 @pytest.fixture(scope="session")
-def folder() -> ModelFolder:
+def folder() -> ModelFiles:
     return describe_folder(TINY)
 
 
 @pytest.fixture(scope="session")
-def table(folder: ModelFolder) -> NoiseTable:
-    return NoiseTable(folder.betas)
+def table(folder: ModelFiles) -> NoiseTable:
+    assert isinstance(folder.noise, Betas)
+    return NoiseTable(folder.noise)
 
 
 @pytest.fixture(scope="session")
-def unet(folder: ModelFolder) -> UNet2DConditionModel:
+def unet(folder: ModelFiles) -> UNet2DConditionModel:
     return weights.load_unet(folder)
 
 
 @pytest.fixture(scope="session")
-def vae(folder: ModelFolder) -> AutoencoderKL:
+def vae(folder: ModelFiles) -> AutoencoderKL:
     return weights.load_vae(folder)
 
 
 @pytest.fixture(scope="session")
-def encoder(folder: ModelFolder) -> CLIPTextModel:
+def encoder(folder: ModelFiles) -> CLIPTextModel:
     return weights.load_text_encoder(folder)
 
 
 @pytest.fixture(scope="session")
-def tokenizer(folder: ModelFolder) -> CLIPTokenizer:
+def tokenizer(folder: ModelFiles) -> CLIPTokenizer:
     return weights.load_tokenizer(folder)
 
 

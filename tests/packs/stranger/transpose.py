@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from engine.context import Context
-from engine.node import Node
+from engine.node import Node, is_connected
 from engine.widgets import Range
 
 from .tune import Tune
@@ -22,7 +22,8 @@ class Transpose(Node, category="tunes", version=2, passes={"out": "tune"}):
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
         """Octaves, as version 1 had them, in half tones."""
         if version < 2 and "octaves" in inputs:
-            inputs["by"] = 12 * inputs.pop("octaves").value
+            octaves = inputs.pop("octaves")
+            inputs["by"] = octaves if is_connected(octaves) else 12 * octaves
         return inputs
 
     def run(self, ctx: Context) -> Tune:

@@ -1,4 +1,4 @@
-"""Where the members of a zip file lie, for those that `torch.save` writes; nothing is unpacked to disk."""
+"""Finds the members of the zip files that `torch.save` writes; nothing is unpacked to disk."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _MEMBERS = 50_000
 _EXPECTED = re.compile(
     r"[^/]+/(data\.pkl|data/\d{1,9}|version|byteorder|\.data/serialization_id|\.format_version|\.storage_alignment)"
 )
-"""All that torch puts into its files; nothing else is of any use, so nothing else is let in."""
+"""The members that torch writes; all others are refused."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """Where the bytes of one member lie in the zip file."""
+    """The place of one member in the zip file."""
 
     start: int
     stored: int
-    """How many bytes it takes in the zip file."""
+    """The number of bytes in the zip file."""
     size: int
-    """How many bytes it is."""
+    """The number of bytes after unpacking."""
     deflated: bool
 
 
@@ -44,7 +44,7 @@ def members(file: io.FileIO, size: int) -> dict[str, Member]:
         size: its bytes.
 
     Raises:
-        RefusedError: it is damaged, says two different things, or holds what torch does not write.
+        RefusedError: it is damaged or contradicts itself, or contains something that torch does not write.
     """
     count, start, length = _directory(file, size)
     if count > _MEMBERS or length > _DIRECTORY_LIMIT:
@@ -65,7 +65,9 @@ def members(file: io.FileIO, size: int) -> dict[str, Member]:
         head = _LOCAL.unpack(_read(file, header, _LOCAL.size))
         begin = header + _LOCAL.size + head[9] + head[10]
         if head[0] != b"PK\3\4" or (head[2], head[3]) != (flags, method) or begin + stored > start:
-            raise RefusedError("bad_zip", f"is a zip file that says two things of its member {shown(name)}")
+            raise RefusedError(
+                "bad_zip", f"is a zip file with contradicting entries for its member {shown(name)}"
+            )
         if _read(file, header + _LOCAL.size, head[9]) != name.encode("utf-8", "surrogateescape"):
             raise RefusedError("bad_zip", f"is a zip file that gives its member {shown(name)} two names")
         spans.append((header, begin + stored, name))
@@ -91,10 +93,10 @@ def content(file: io.FileIO, member: Member, limit: int) -> bytes:
     """The bytes of a member.
 
     Raises:
-        RefusedError: it holds more than `limit`, or not what the directory says.
+        RefusedError: it is larger than `limit`, or does not match the directory.
     """
     if max(member.size, member.stored) > limit:
-        raise RefusedError("too_large", f"holds a member of {member.size:,} bytes where {limit:,} make sense")
+        raise RefusedError("too_large", f"contains a member of {member.size:,} bytes; the limit is {limit:,}")
     data = _read(file, member.start, member.stored)
     if member.deflated:
         try:
@@ -107,7 +109,7 @@ def content(file: io.FileIO, member: Member, limit: int) -> bytes:
 
 
 def _directory(file: io.FileIO, size: int) -> tuple[int, int, int]:
-    """How many members the directory lists, where it lies and how long it is."""
+    """The number of members in the directory, and the directory's place and length."""
     tail_start = max(0, size - 65_557)
     tail = _read(file, tail_start, size - tail_start)
     at = len(tail)
@@ -117,7 +119,7 @@ def _directory(file: io.FileIO, size: int) -> tuple[int, int, int]:
             if at + _END.size + comment == len(tail):
                 break
     else:
-        raise RefusedError("truncated", "begins as a zip file and does not end as one: it was cut short")
+        raise RefusedError("truncated", "begins like a zip file but does not end like one: it was cut short")
     end = tail_start + at
     if at >= _LOCATOR.size and tail[at - _LOCATOR.size : at - _LOCATOR.size + 4] == b"PK\6\7":
         where = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[2]
@@ -135,7 +137,7 @@ def _directory(file: io.FileIO, size: int) -> tuple[int, int, int]:
 
 
 def _entries(directory: bytes, count: int) -> list[tuple[str, int, int, int, int, int]]:
-    """For each member: name, flags, method, bytes stored, bytes, and where its own header lies."""
+    """For each member: name, flags, method, stored size, size, and the place of its own header."""
     entries = []
     at = 0
     try:
@@ -159,7 +161,7 @@ def _entries(directory: bytes, count: int) -> list[tuple[str, int, int, int, int
 
 
 def _wide(extra: bytes, whole: int, stored: int, header: int) -> tuple[int, int, int]:
-    """Stored size, size and place, from the 64-bit field where the 32-bit ones are full."""
+    """The stored size, size and place; from the 64-bit field if they do not fit into the 32-bit fields."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)

@@ -1,4 +1,4 @@
-"""The process that reads pickles: it gives up every means of doing harm, then tells what a file holds."""
+"""The process that reads pickles: it drops its permissions, then describes the content of files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .stream import read_stream
 from .unpickler import Unpickler
 
 MEMORY = 160 << 20
-"""Bytes that the process may take in all, Python's own included."""
+"""The memory limit of the process in bytes, including Python itself."""
 SECONDS = 5
 _PICKLE_LIMIT = 32 << 20
 _VALUES = 200_000
@@ -25,7 +25,7 @@ _DEPTH = 12
 
 
 def main(handles: list[str]) -> None:
-    """Describe each of the files that are open under some handles, one line of JSON for each."""
+    """Describe the files of given file descriptors, each in one line of JSON."""
     _give_up_rights(len(handles))
     for handle in handles:
         file = io.FileIO(int(handle), closefd=False)
@@ -40,7 +40,7 @@ def main(handles: list[str]) -> None:
 
 
 def _give_up_rights(files: int) -> None:
-    """No more memory, time, files, sockets or processes than it takes to read."""
+    """Limit the memory, time, files, sockets and processes of this process to what reading requires."""
     try:
         import resource
     except ImportError:  # Windows has no such limits
@@ -51,9 +51,9 @@ def _give_up_rights(files: int) -> None:
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NPROC: 0,
-        resource.RLIMIT_NOFILE: 0,  # what is open stays open; nothing else can be, no socket either
+        resource.RLIMIT_NOFILE: 0,  # open files stay open; no further files or sockets can be opened
     }.items():
-        with suppress(ValueError, OSError):  # a system that does not know this limit, or has a lower one
+        with suppress(ValueError, OSError):  # the system does not support this limit, or has a lower one
             resource.setrlimit(limit, (most, most))
 
 
@@ -69,7 +69,7 @@ def _described(file: io.FileIO) -> dict[str, Any]:
 def _zip(file: io.FileIO, size: int) -> dict[str, Any]:
     inside = members(file, size)
     if "data.pkl" not in inside:
-        raise RefusedError("not_torch", "is a zip file, and none that torch wrote")
+        raise RefusedError("not_torch", "is a zip file that torch did not write")
     order = inside.get("byteorder")
     if order is not None and content(file, order, 16) != b"little":
         raise RefusedError("not_torch", "was written on a big-endian machine")
@@ -79,15 +79,15 @@ def _zip(file: io.FileIO, size: int) -> dict[str, Any]:
     for key, storage in reader.storages.items():
         member = inside.get(f"data/{key}")
         if member is None:
-            raise RefusedError("bad_zip", f"lacks the numbers of its storage {shown(key)}")
+            raise RefusedError("bad_zip", f"has no data for its storage {shown(key)}")
         if member.size != storage.whole * ITEM_SIZE[storage.dtype]:
-            raise RefusedError("bad_zip", f"says two things of its storage {shown(key)}")
+            raise RefusedError("bad_zip", f"has contradicting entries for its storage {shown(key)}")
         places[key] = storage, member.start, member.stored if member.deflated else -1
     return _plan("torch zip", value, places)
 
 
 def _plan(kind: str, value: object, places: dict[str, tuple[Storage, int, int]]) -> dict[str, Any]:
-    """All of it as JSON: runs of bytes, tensors that lie in them, and the tree that holds the tensors."""
+    """The content as JSON: runs of bytes, the tensors in them, and the tree that contains the tensors."""
     numbers = {key: n for n, key in enumerate(places)}
     tensors: list[list[Any]] = []
     slots: dict[int, int] = {}

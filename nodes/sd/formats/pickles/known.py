@@ -1,4 +1,4 @@
-"""The names that a pickle of tensors may use, and the inert things that stand for them."""
+"""The names that a pickle of tensors may use, and the inert objects that replace them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STORAGES = {
     "ByteStorage": "U8",
     "BoolStorage": "BOOL",
 }
-"""torch's storages, with the names that safetensors gives to their numbers."""
+"""torch's storages, with the safetensors names of their number formats."""
 
 ITEM_SIZE = {
     "F64": 8,
@@ -44,27 +44,27 @@ _DIMENSIONS = 16
 
 @dataclass(frozen=True)
 class Known:
-    """A permitted name, while it is on the unpickler's stack."""
+    """A permitted name on the unpickler's stack."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A run of numbers in the file, by the key that the file gives it."""
+    """A range of numbers in the file, with its key."""
 
     key: str
     dtype: str
     first: int
-    """Which number of the run this storage begins with."""
+    """The index of the storage's first number in the run."""
     count: int
     whole: int
-    """How many numbers the run has."""
+    """The number of elements in the run."""
 
 
 @dataclass(frozen=True)
 class Laid:
-    """A tensor: how it lies in its storage, in numbers, not bytes."""
+    """A tensor: its place in its storage, counted in numbers, not bytes."""
 
     storage: Storage
     offset: int
@@ -74,7 +74,7 @@ class Laid:
 
 @dataclass
 class Stand:
-    """What stands for an object that is not made: its class's name, and what was to be its state."""
+    """A placeholder for an object that is not created: the name of its class, and its state."""
 
     name: str
     args: tuple[object, ...] = ()
@@ -83,7 +83,7 @@ class Stand:
 
 def _tensor(storage: object, offset: object, shape: object, strides: object, *rest: object) -> Laid:
     if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
-        raise RefusedError("bad_pickle", "holds a tensor that is none")
+        raise RefusedError("bad_pickle", "contains an invalid tensor")
     if not isinstance(offset, int) or not all(_natural(n) for n in (offset, *shape, *strides)):
         raise RefusedError("bad_pickle", f"holds a tensor of an impossible shape, {shown(shape)}")
     if len(shape) != len(strides) or len(shape) > _DIMENSIONS:
@@ -111,9 +111,9 @@ def _parameter(data: object, *rest: object) -> object:
 
 
 def _typed(rebuild: object, kind: object, args: object, *rest: object) -> object:
-    """A tensor with attributes of its own, which are left out."""
+    """A tensor with further attributes, which are ignored."""
     if not isinstance(rebuild, Known) or not isinstance(args, tuple) or not isinstance(kind, Known):
-        raise RefusedError("bad_pickle", "holds a tensor that is none")
+        raise RefusedError("bad_pickle", "contains an invalid tensor")
     return called(rebuild, args)
 
 
@@ -124,32 +124,32 @@ def _ordered(*args: object) -> dict[object, object]:
     if not isinstance(pairs, list | tuple) or not all(
         isinstance(p, list | tuple) and len(p) == 2 for p in pairs
     ):
-        raise RefusedError("bad_pickle", "holds a dict made of no pairs")
+        raise RefusedError("bad_pickle", "contains an invalid dict")
     return {key(first): second for first, second in pairs}
 
 
 def _set(*args: object) -> set[object]:
     items = args[0] if args else ()
     if not isinstance(items, list | tuple):
-        raise RefusedError("bad_pickle", "holds a set made of no list")
+        raise RefusedError("bad_pickle", "contains an invalid set")
     return {key(item) for item in items}
 
 
 def _encode(*args: object) -> bytes:
-    """`_codecs.encode(text, "latin1")`: how protocol 2 writes bytes."""
+    """`_codecs.encode(text, "latin1")`, by which protocol 2 writes bytes."""
     if len(args) != 2 or not isinstance(args[0], str) or args[1] not in ("latin1", "latin-1"):
-        raise RefusedError("bad_pickle", "holds bytes in an unknown spelling")
+        raise RefusedError("bad_pickle", "contains bytes in an unknown encoding")
     try:
         return args[0].encode("latin-1")
     except UnicodeEncodeError:
-        raise RefusedError("bad_pickle", "holds bytes in an unknown spelling") from None
+        raise RefusedError("bad_pickle", "contains bytes in an unknown encoding") from None
 
 
 _SCALARS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b", "u1": "B", "b1": "?"}
 
 
 def _scalar(*args: object) -> object:
-    """A number of numpy's, as a plain one."""
+    """A numpy number as a Python number."""
     if len(args) == 2 and isinstance(args[0], Stand) and args[0].name == "numpy.dtype" and args[0].args:
         form = _SCALARS.get(str(args[0].args[0]).strip("<=|"))
         if form and isinstance(args[1], bytes) and struct.calcsize(form) == len(args[1]):
@@ -177,7 +177,7 @@ _REBUILT: dict[str, Callable[..., object]] = {
     "torch.Size": lambda sides=(), *rest: sides if isinstance(sides, tuple) else (),
     "torch.nn.modules.container.ParameterDict": _stand("torch.nn.modules.container.ParameterDict"),
 }
-"""What may be called, and what is done in its place."""
+"""The permitted callables, and the functions that replace them."""
 
 _NAMED = {
     *_REBUILT,
@@ -193,10 +193,10 @@ _NAMED = {
 
 
 def named(module: str, name: str, place: str) -> Known:
-    """A name out of the permitted ones.
+    """The replacement of a permitted name.
 
     Raises:
-        RefusedError: it is another; the message says which, and where the file asks for it.
+        RefusedError: the name is not permitted; the message says which, and where the file uses it.
     """
     whole = f"{module}.{name}"
     if whole not in _NAMED:
@@ -207,10 +207,10 @@ def named(module: str, name: str, place: str) -> Known:
 
 
 def called(what: object, args: object) -> object:
-    """What a permitted name makes of its arguments.
+    """The result of calling a permitted name.
 
     Raises:
-        RefusedError: it is nothing to call, or the arguments are not those of a file of tensors.
+        RefusedError: the object cannot be called, or its arguments are not those of a file of tensors.
     """
     rebuilt = _REBUILT.get(what.name) if isinstance(what, Known) else None
     if rebuilt is None or not isinstance(args, tuple):
@@ -222,22 +222,22 @@ def called(what: object, args: object) -> object:
 
 
 def built(thing: object, state: object) -> None:
-    """Give an inert thing its state; attributes of dicts and tensors are left out.
+    """Give an inert object its state; attributes of dicts and tensors are ignored.
 
     Raises:
-        RefusedError: it is nothing that has a state.
+        RefusedError: the object has no state.
     """
     if isinstance(thing, Stand):
         thing.state = state if isinstance(state, dict) else {}
     elif not isinstance(thing, dict | Laid):
-        raise RefusedError("bad_pickle", "gives a state to what has none")
+        raise RefusedError("bad_pickle", "sets the state of an object without one")
 
 
 def stored(pid: object) -> Storage:
-    """The storage that a persistent id of torch's names.
+    """The storage that a persistent id of torch names.
 
     Raises:
-        RefusedError: it names none.
+        RefusedError: the id does not name a storage.
     """
     match pid:
         case ("storage", Known(name), str(key), str(), int(count), *view):
@@ -249,7 +249,7 @@ def stored(pid: object) -> Storage:
                     return Storage(key, dtype, 0, count, count)
                 case [(_, int(first), int(length))] if 0 <= first <= first + length <= count:
                     return Storage(key, dtype, first, length, count)
-    raise RefusedError("bad_pickle", "points to what is no storage of torch's")
+    raise RefusedError("bad_pickle", "refers to something that is not a torch storage")
 
 
 def key(value: object) -> object:

@@ -1,13 +1,13 @@
-"""Why a pickle is not read."""
+"""The error for pickles that are refused."""
 
 from __future__ import annotations
 
 
 class RefusedError(Exception):
-    """A file asks for what is not done, or is damaged.
+    """Raised if a pickle contains something that is not permitted, or is damaged.
 
     Args:
-        code: a stable word for programs.
+        code: a stable identifier for programs.
         message: one sentence that follows the file's name, such as `asks for posix.system at byte 12`.
     """
 
@@ -17,6 +17,6 @@ class RefusedError(Exception):
 
 
 def shown(name: object) -> str:
-    """A stranger's name in a sentence: quoted, one line, 80 characters at most."""
+    """Quote a name from a file for a message, in one line of at most 80 characters."""
     text = repr(name)
     return text if len(text) <= 80 else f"{text[:79]}…"

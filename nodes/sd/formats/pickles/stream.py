@@ -1,4 +1,4 @@
-"""Where the numbers lie in the streams that `torch.save` wrote before version 1.6."""
+"""Finds the numbers in the streams that `torch.save` wrote before version 1.6."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PROTOCOL = 1001
 
 
 def read_stream(file: io.FileIO, size: int, limit: int) -> tuple[Any, dict[str, tuple[Storage, int]]]:
-    """The value that a stream holds, and each of its storages with the byte that it begins at.
+    """Read the value of a stream, and each of its storages with its first byte.
 
     Args:
         file: the stream.
@@ -29,7 +29,7 @@ def read_stream(file: io.FileIO, size: int, limit: int) -> tuple[Any, dict[str, 
     first = reader.load()
     if first != MAGIC:
         raise RefusedError(
-            "not_torch", f"is a pickle, and none that torch wrote: it holds {shown(_kind(first))}"
+            "not_torch", f"is a pickle that torch did not write: it contains {shown(_kind(first))}"
         )
     version, system = reader.load(), reader.load()
     if version != _PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is not True:
@@ -49,11 +49,11 @@ def read_stream(file: io.FileIO, size: int, limit: int) -> tuple[Any, dict[str, 
     for key in keys:
         storage = reader.storages.get(key)
         if storage is None:
-            raise RefusedError("bad_pickle", f"lists the storage {shown(key)}, which nothing uses")
+            raise RefusedError("bad_pickle", f"lists the storage {shown(key)}, which is not used")
         file.seek(at)
         count = int.from_bytes(file.read(8), "little")
         if count != storage.whole:
-            raise RefusedError("bad_pickle", f"says two things of its storage {shown(key)}")
+            raise RefusedError("bad_pickle", f"has contradicting entries for its storage {shown(key)}")
         places[key] = storage, at + 8
         at += 8 + count * ITEM_SIZE[storage.dtype]
     if at > size:

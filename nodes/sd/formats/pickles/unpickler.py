@@ -1,4 +1,4 @@
-"""Pickle's little machine, with everything left out that could call, import or build anything real."""
+"""An unpickler that cannot call, import or build anything except the inert objects of `known`."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ _INT_BYTES = 32
 
 
 class Unpickler:
-    """Reads one pickle after another out of some bytes.
+    """Reads one pickle after another from bytes.
 
     Args:
         data: the bytes.
-        place: what messages call them, such as `data.pkl`.
+        place: the name of the bytes in messages, such as `data.pkl`.
     """
 
     def __init__(self, data: bytes, place: str) -> None:
         self.data, self.place = data, place
         self.at = 0
-        """Where the next pickle begins."""
+        """The position of the next pickle."""
         self.storages: dict[str, Storage] = {}
-        """A storage of each key that was named."""
+        """The storages by key."""
         self._done = 0
 
     def load(self) -> Any:
-        """The next value: plain ones, and the inert things of `known`.
+        """Read the next value, which consists of plain data and the inert objects of `known`.
 
         Raises:
-            RefusedError: the pickle is damaged, too long, or asks for what is not permitted; says where.
+            RefusedError: the pickle is damaged, too long, or uses something that is not permitted; says
+                where.
         """
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
@@ -53,7 +54,7 @@ class Unpickler:
                 if self._done > _OPCODES:
                     raise RefusedError("too_large", f"takes more than {_OPCODES:,} steps to read")
         except (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error, UnicodeError):
-            raise RefusedError("bad_pickle", f"is no sound pickle at {self._here()}") from None
+            raise RefusedError("bad_pickle", f"is a damaged pickle at {self._here()}") from None
 
     def _here(self) -> str:
         return f"byte {self._op:,} of {self.place}"
@@ -63,7 +64,7 @@ class Unpickler:
             return RefusedError(
                 "unsafe_pickle", f"uses {_REFUSED[code]} at {self._here()}, which tensors never need"
             )
-        return RefusedError("bad_pickle", f"is no pickle: unknown code {code.hex()} at {self._here()}")
+        return RefusedError("bad_pickle", f"is not a pickle: unknown code {code.hex()} at {self._here()}")
 
     def _take(self, count: int) -> bytes:
         piece = self.data[self.at : self.at + count]
@@ -123,7 +124,7 @@ class Unpickler:
         self._push(self._take(self._number(form)).decode("utf-8", "surrogatepass"))
 
     def _old_text(self, form: str) -> None:
-        self._push(self._take(self._number(form)).decode("latin-1"))  # Python 2's, which said no encoding
+        self._push(self._take(self._number(form)).decode("latin-1"))  # from Python 2, without an encoding
 
     def _quoted(self) -> None:
         line = self._line()
@@ -178,12 +179,14 @@ class Unpickler:
     def _persistent(self) -> None:
         pid = self._stack.pop()
         if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module" and isinstance(pid[1], Known):
-            self._push(pid[1])  # old streams write the source of a class beside its name; it is not looked at
+            self._push(pid[1])  # old streams write the source of a class beside its name; it is ignored
             return
         storage = stored(pid)
         there = self.storages.setdefault(storage.key, storage)
         if (there.dtype, there.whole) != (storage.dtype, storage.whole):
-            raise RefusedError("bad_pickle", f"says two things of its storage {shown(storage.key)}")
+            raise RefusedError(
+                "bad_pickle", f"has contradicting entries for its storage {shown(storage.key)}"
+            )
         self._push(storage)
 
     def _pop(self) -> None:
@@ -204,7 +207,7 @@ _REFUSED = {
     b"\x97": "NEXT_BUFFER",
     b"\x98": "READONLY_BUFFER",
 }
-"""Codes of pickle's that no file of tensors uses."""
+"""The opcodes that no file of tensors uses."""
 
 _STEPS: dict[bytes, Callable[[Unpickler], Any]] = {
     b"\x80": lambda u: u._take(1),  # PROTO

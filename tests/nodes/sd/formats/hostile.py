@@ -160,11 +160,11 @@ def pickles() -> dict[str, tuple[bytes, str]]:
             archive(b"\x80\2Nr\xff\xff\xff\x7f0j\xff\xff\xff\x7f."),
             "holds no|unknown|no embedding",
         ),
-        "no stack": (archive(b"\x80\2R."), "no sound pickle"),
-        "no mark": (archive(b"\x80\2t."), "no sound pickle"),
+        "no stack": (archive(b"\x80\2R."), "damaged pickle"),
+        "no mark": (archive(b"\x80\2t."), "damaged pickle"),
         "no stop": (archive(b"\x80\2K\1"), "cut short"),
         "nothing": (archive(b""), "cut short"),
-        "a state for a number": (archive(b"\x80\2K\1}b."), "gives a state"),
+        "a state for a number": (archive(b"\x80\2K\1}b."), "sets the state"),
         "a call of a number": (archive(b"\x80\2K\1)R."), "calls"),
         "77 million rows": (
             archive(
@@ -172,7 +172,7 @@ def pickles() -> dict[str, tuple[bytes, str]]:
                 ("archive/data/0", bytes(ROWS)),
                 deflate=True,
             ),
-            "whole numbers",
+            "integers",
         ),
         "77 million rows of floats": (
             archive(mapping(tensor("0", 8, (ROWS, 4), (4, 1))), ONE),
@@ -193,16 +193,16 @@ def pickles() -> dict[str, tuple[bytes, str]]:
         ),
         "more numbers than bytes": (
             archive(mapping(tensor("0", 9, (2, 4), (4, 1))), ONE),
-            "two things of its storage",
+            "contradicting entries for its storage",
         ),
         "an unknown storage": (
             archive(mapping(tensor("0", 8, (2, 4), (4, 1), "Quux")), ONE),
             "asks for torch.QuuxS",
         ),
-        "a missing storage": (archive(SOUND), "lacks the numbers"),
+        "a missing storage": (archive(SOUND), "no data for its storage"),
         "a storage by a way out": (
             archive(mapping(tensor("../data.pkl", 8, (2, 4), (4, 1))), ONE),
-            "lacks the numbers",
+            "no data for its storage",
         ),
         "a stream that ends early": (
             stream(SOUND, ["0"], struct.pack("<q", 8) + bytes(31)),
@@ -210,10 +210,10 @@ def pickles() -> dict[str, tuple[bytes, str]]:
         ),
         "a stream of two minds": (
             stream(SOUND, ["0"], struct.pack("<q", 1 << 62)),
-            "two things of its storage",
+            "contradicting entries for its storage",
         ),
         "a stream of unknown keys": (stream(SOUND, ["1"], struct.pack("<q", 8) + bytes(32)), "own storages"),
-        "a plain pickle": (pickle.dumps({"a": 1}, 2), "none that torch wrote"),
+        "a plain pickle": (pickle.dumps({"a": 1}, 2), "torch did not write"),
     }
 
 
@@ -228,10 +228,16 @@ def zips() -> dict[str, tuple[bytes, str]]:
 
     return {
         "twice the same name": (_twice(), "holds 'archive/data/0' twice"),
-        "overlapping members": (patched(sound, central, overlapping), "two names|two things|overlaps"),
+        "overlapping members": (patched(sound, central, overlapping), "two names|contradicting|overlaps"),
         "encrypted": (patched(sound, central, _put(8, "<H", 1)), "is encrypted"),
-        "flags that differ": (patched(sound, local, _put(6, "<H", 8)), "two things of its member"),
-        "a method that differs": (patched(sound, local, _put(8, "<H", 8)), "two things of its member"),
+        "flags that differ": (
+            patched(sound, local, _put(6, "<H", 8)),
+            "contradicting entries for its member",
+        ),
+        "a method that differs": (
+            patched(sound, local, _put(8, "<H", 8)),
+            "contradicting entries for its member",
+        ),
         "an unknown method": (patched(sound, central, _put(10, "<H", 12)), "unknown way"),
         "a size that differs": (patched(sound, central, _put(24, "<I", 1 << 30)), "unknown way"),
         "a member past the end": (patched(sound, central, _put(42, "<I", 0xFFFF0000)), "lies outside"),
@@ -253,8 +259,8 @@ def zips() -> dict[str, tuple[bytes, str]]:
             "which torch does not write",
         ),
         "two folders": (archive(SOUND, ("other/data/0", bytes(32))), "which torch does not write"),
-        "no pickle": (archive(b"x").replace(b"data.pkl", b"data/777"), "none that torch wrote"),
-        "a bomb as the pickle": (archive(bytes(100 << 20), deflate=True), "bytes where .* make sense"),
+        "no pickle": (archive(b"x").replace(b"data.pkl", b"data/777"), "torch did not write"),
+        "a bomb as the pickle": (archive(bytes(100 << 20), deflate=True), "bytes; the limit is"),
         "big-endian": (archive(SOUND, ("archive/byteorder", b"big"), ONE), "big-endian"),
         "an Office file": (
             archive(b"x").replace(b"archive/data.pkl", b"[Content_Types].")[:],
@@ -277,10 +283,10 @@ def headers() -> dict[str, tuple[bytes, str]]:
         "500,000 tensors": (safetensors(f"{{{many}}}".encode()), "more than 50,000 tensors|has a header of"),
         "quotes": (safetensors(b'{"a' + b'\\"' * 5_000_000 + b"," * 200_000), "cannot be used"),
         "brackets": (safetensors(b'{"a":' + b"[" * 1_000_000), "cannot be used"),
-        "commas": (safetensors(b'{"a":[' + b"0," * 10_000_000 + b"0]}"), "full of what describes"),
+        "commas": (safetensors(b'{"a":[' + b"0," * 10_000_000 + b"0]}"), "do not describe tensors"),
         "overlap": (safetensors({"a": entry(0, 32, [8]), "b": entry(16, 32, [4])}, data), "overlaps another"),
-        "a hole": (safetensors({"a": entry(0, 8, [2]), "b": entry(16, 32, [4])}, data), "leaves a gap"),
-        "a hole ahead": (safetensors({"a": entry(4, 32, [7])}, data), "leaves a gap"),
+        "a hole": (safetensors({"a": entry(0, 8, [2]), "b": entry(16, 32, [4])}, data), "has a gap"),
+        "a hole ahead": (safetensors({"a": entry(4, 32, [7])}, data), "has a gap"),
         "too much data": (safetensors({"a": entry(0, 28, [7])}, data), "4 bytes too long"),
         "too little data": (safetensors({"a": entry(0, 36, [9])}, data), "4 bytes too short"),
         "one name twice": (
@@ -289,20 +295,20 @@ def headers() -> dict[str, tuple[bytes, str]]:
             ),
             "'a' is written twice",
         ),
-        "a size that is no product": (safetensors({"a": entry(0, 32, [3, 3])}, data), "does not add up"),
+        "a size that is no product": (safetensors({"a": entry(0, 32, [3, 3])}, data), "inconsistently"),
         "sides that overflow": (
             safetensors({"a": entry(0, 32, [1 << 62, 1 << 62, 4])}, data),
-            "does not add up",
+            "inconsistently",
         ),
-        "negative sides": (safetensors({"a": entry(0, 32, [-2, -4])}, data), "does not add up"),
-        "sides that are no numbers": (safetensors({"a": entry(0, 32, [8.0])}, data), "does not add up"),
-        "sides that are true": (safetensors({"a": entry(0, 4, [True])}, bytes(4)), "does not add up"),
-        "offsets turned round": (safetensors({"a": entry(32, 0, [8])}, data), "does not add up"),
+        "negative sides": (safetensors({"a": entry(0, 32, [-2, -4])}, data), "inconsistently"),
+        "sides that are no numbers": (safetensors({"a": entry(0, 32, [8.0])}, data), "inconsistently"),
+        "sides that are true": (safetensors({"a": entry(0, 4, [True])}, bytes(4)), "inconsistently"),
+        "offsets turned round": (safetensors({"a": entry(32, 0, [8])}, data), "inconsistently"),
         "a million sides": (
             safetensors({"a": entry(0, 4, [1] * 1_000_000)}, bytes(4)),
-            "full of what describes",
+            "do not describe tensors",
         ),
-        "an unknown dtype": (safetensors({"a": entry(0, 32, [8], "Q4")}, data), "unknown kind of number"),
+        "an unknown dtype": (safetensors({"a": entry(0, 32, [8], "Q4")}, data), "unknown number format"),
         "metadata that is no text": (safetensors({"__metadata__": {"a": 1}}), "metadata that is not text"),
         "NaN as JSON": (safetensors(b'{"a":NaN}'), "cannot be used"),
         "half a surrogate pair": (safetensors(b'{"__metadata__":{"a":"\\ud800"}}'), "cannot be used"),
@@ -325,9 +331,9 @@ def main(folder: Path) -> None:
     """Read each file of a folder; a line each: its name, CPU seconds and KiB of memory that it took more."""
     import resource
 
+    from nodes.sd.embeddings.saved import read_embedding
     from nodes.sd.formats.bad_file import BadFileError
     from nodes.sd.formats.embedding import describe_embedding
-    from nodes.sd.formats.saved import read_embedding
 
     def spent() -> tuple[float, int]:
         both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

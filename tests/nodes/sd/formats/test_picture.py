@@ -15,6 +15,7 @@ from PIL import Image
 
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.picture import read_picture
+from nodes.sd.inspection.facts import facts_of
 from tests.nodes.sd.formats.tools import a1111, hidden, vectors
 
 TEXT = json.dumps(a1111({"TORCHTENSOR": vectors().tolist()})).encode()
@@ -101,5 +102,20 @@ def test_traps_in_chunks_are_refused(tmp_path: Path, case: str) -> None:
         read_picture(tmp_path / "x.png")
 
 
-def test_a_bomb_in_pixels_is_no_embedding(tmp_path: Path) -> None:
-    assert read_picture(write(tmp_path / "x.png", hidden(bytes(50 << 20)))) is None
+def test_hidden_data_that_is_too_large_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(BadFileError, match=r"x\.png") as refused:
+        read_picture(write(tmp_path / "x.png", hidden(bytes(50 << 20))))
+    assert refused.value.code == "too_large"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"string_to_param": {}}', '{"name": "x", "step": 3}'])
+def test_hidden_data_without_a_tensor_is_named_in_the_facts(tmp_path: Path, text: str) -> None:
+    keyword = b"sd-ti-embedding\0\0"
+    (tmp_path / "x.png").write_bytes(
+        png_with(b"zTXt", keyword + zlib.compress(base64.b64encode(text.encode())))
+    )
+    write(tmp_path / "y.png", hidden(text.encode() or b" "))
+    for facts in facts_of([tmp_path / "x.png", tmp_path / "y.png"]):
+        assert facts.kind in ("embedding", "unknown")
+        assert facts.code in ("bad_picture", "bad_embedding", "unknown_kind")
+        assert facts.message

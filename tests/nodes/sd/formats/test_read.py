@@ -35,7 +35,7 @@ def test_torchs_own_files_are_none_of_these(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("begins", [b"\x80\2\0\0\0\0\0\0{", b"PK\3\4\0\0\0\0{", b"\x80\2X\2\0\0\0{{q\0."])
-def test_what_passes_for_both_is_refused(tmp_path: Path, begins: bytes) -> None:
+def test_a_file_of_two_formats_is_refused(tmp_path: Path, begins: bytes) -> None:
     (tmp_path / "x").write_bytes(begins + bytes(99))
     with pytest.raises(BadFileError):
         read_tensors(tmp_path / "x")

@@ -64,5 +64,5 @@ def test_to_read_one_of_them_is_refused_at_once(tmp_path: Path, kind: str) -> No
         read_tensors(path)
 
 
-def test_nothing_is_found_where_there_is_no_folder(tmp_path: Path) -> None:
+def test_scan_of_a_missing_folder_is_empty(tmp_path: Path) -> None:
     assert list(scan(tmp_path / "none")) == []

@@ -45,7 +45,7 @@ def compare(
     assert error < 2e-6
     strong = f64(adapter.added(W, -0.6, torch.empty(W.shape)))
     assert np.abs(strong - (f64(W) - 0.6 * wanted)).max() < 1e-5 * np.abs(wanted).max()
-    matrix.told(SECTION, case, rule, error=error)
+    matrix.record(SECTION, case, rule, error=error)
 
 
 def low_rank(up: Tensor, down: Tensor) -> Array:
@@ -227,7 +227,7 @@ def test_ia3(name: str, on_input: bool) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES.values())
-def test_full(shape: tuple[int, ...]) -> None:
+def test_a_full_difference_is_added_to_the_weight(shape: tuple[int, ...]) -> None:
     diff = rand(1, *shape)
     compare({"diff": diff}, shape, lambda W: f64(diff), "full difference", "diff")
 
@@ -245,7 +245,7 @@ def test_norm_and_biases() -> None:
         change = read[prefix].bias_delta()
         assert change is not None
         assert torch.equal(change, parts[f"{prefix}.{part}"])
-    matrix.told(SECTION, "norm layers, and biases", "added to weight and bias", error=0.0)
+    matrix.record(SECTION, "norm layers, and biases", "added to weight and bias", error=0.0)
 
 
 @pytest.mark.parametrize("age", ["new", "old"])
@@ -382,13 +382,13 @@ def test_boft(name: str) -> None:
         {"diff": rand(1, 12, 8), "diff_b": rand(2, 8)},
     ],
 )
-def test_what_does_not_fit_is_told_before_it_is_computed(parts: dict[str, Tensor]) -> None:
+def test_a_misfit_is_found_before_the_change_is_computed(parts: dict[str, Tensor]) -> None:
     (adapter,) = lora({f"x.{part}": tensor for part, tensor in parts.items()}, {}, "test").adapters.values()
     with pytest.raises(Misfit):
         adapter.check((12, 8), biased=True)
 
 
-def test_the_first_ranks_alone() -> None:
+def test_cut_keeps_only_the_first_ranks() -> None:
     up, down = rand(1, 12, 4), rand(2, 4, 8)
     parts = {"x.lora_up.weight": up, "x.lora_down.weight": down, "x.alpha": torch.tensor(2.0)}
     (adapter,) = lora(parts, {}, "test").adapters.values()

@@ -24,7 +24,7 @@ def every(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("every")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
-def test_each_is_as_it_was_asked_for_and_none_overlaps(dtype: torch.dtype) -> None:
+def test_arena_tensors_have_the_given_shapes_and_do_not_overlap(dtype: torch.dtype) -> None:
     made = arena.alike({name: torch.empty(shape, dtype=dtype) for name, shape in SHAPES.items()})
     for number, (name, shape) in enumerate(SHAPES.items()):
         assert (made[name].shape, made[name].dtype) == (shape, dtype)

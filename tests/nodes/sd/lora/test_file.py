@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nodes.sd.json_file import ModelError
+from nodes.sd.formats.json_file import ModelError
 from nodes.sd.lora.describe import alias_of, describe, shapes_of
 from nodes.sd.lora.file import lora, read
 
@@ -90,7 +90,7 @@ def test_a_pickle_that_wants_more_than_tensors_is_refused(tmp_path: Path) -> Non
         ({}, "not a LoRA"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, tensors: dict[str, Tensor], told: str) -> None:
+def test_invalid_lora_files_are_refused(tmp_path: Path, tensors: dict[str, Tensor], told: str) -> None:
     save_file(tensors, tmp_path / "x.safetensors")
     with pytest.raises(ModelError, match=told):
         read(tmp_path / "x.safetensors")

@@ -10,7 +10,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from nodes.sd.lora.blocks import in_unet, parse
 from nodes.sd.lora.grouped import _split, grouped
-from nodes.sd.lora.keys import Target, _text_spellings, _unet_spellings, key_map, original_names
+from nodes.sd.lora.keys import Target, _network_spellings, _text_spellings, key_map, original_names
 from tests import matrix
 
 SECTION = "Key names of LoRA files"
@@ -52,7 +52,7 @@ def test_original_names_are_those_that_diffusers_converts_from(family: str) -> N
         checkpoint[f"model.diffusion_model.{names[module]}.{kind}"] = torch.tensor(number)
     converted = convert_ldm_unet_checkpoint(checkpoint, dict(unet.config))
     assert {name: float(tensor) for name, tensor in converted.items()} == numbers
-    matrix.told(
+    matrix.record(
         SECTION, f"{family}: Stability's names of the UNet", "diffusers' single-file converter", error=0.0
     )
 
@@ -72,7 +72,7 @@ def text(cls: type[torch.nn.Module]) -> torch.nn.Module:
         return cls(config)
 
 
-def test_no_spelling_means_two_modules() -> None:
+def test_key_map_spellings_are_unambiguous() -> None:
     one, two = text(CLIPTextModel), text(CLIPTextModelWithProjection)
     for config in CONFIGS.values():
         for part, model in (("unet", build(config)), ("text_encoder", one), ("text_encoder_2", two)):
@@ -80,7 +80,9 @@ def test_no_spelling_means_two_modules() -> None:
             original = original_names(modules(model)) if part == "unet" else {}
             for name in modules(model):
                 spellings = (
-                    _unet_spellings(name, original[name]) if part == "unet" else _text_spellings(part, name)  # type: ignore[arg-type]
+                    _network_spellings(part, name, original[name])  # type: ignore[arg-type]
+                    if part == "unet"
+                    else _text_spellings(part, name)  # type: ignore[arg-type]
                 )
                 for spelling in spellings:
                     owners.setdefault(spelling, set()).add(name)
@@ -190,7 +192,7 @@ def test_every_tool_s_spelling_finds_its_module(
     found, _ = _split(prefix + suffix)
     target = table[found]
     assert (target.part, target.module.removeprefix("text_model.")) == (part, module)
-    matrix.told(SECTION, tool, f"`{prefix}{suffix}`", f"{part}, `{module}`")
+    matrix.record(SECTION, tool, f"`{prefix}{suffix}`", f"{part}, `{module}`")
 
 
 def test_a_path_that_is_no_module_means_nothing() -> None:
@@ -255,7 +257,7 @@ def test_block_weights_by_their_names_in_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("1,x", "number 2"), ("1,2,3", "17 or 26"), ("nan," * 16 + "1", "number 1")]
+    ("text", "told"), [("1,x", "weight 2"), ("1,2,3", "17 or 26"), ("nan," * 16 + "1", "weight 1")]
 )
 def test_block_weights_that_are_none(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):

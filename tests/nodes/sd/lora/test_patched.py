@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nodes.sd.json_file import ModelError
+from nodes.sd.formats.json_file import ModelError
 from nodes.sd.lora.adapter import Adapter
 from nodes.sd.lora.file import lora
 from nodes.sd.lora.patched import Layer, patched, shared_copy
@@ -75,7 +75,7 @@ def test_half_precision_is_rounded_once(dtype: torch.dtype) -> None:
     assert (found.float() - wanted).abs().max() <= torch.finfo(dtype).eps * wanted.abs().max() / 2 + 1e-6
 
 
-def test_what_half_precision_cannot_hold_is_told() -> None:
+def test_a_weight_that_overflows_float16_is_an_error() -> None:
     huge = adapter(diff=torch.full((12, 8), 1e5))
     with pytest.raises(ModelError, match="infinite"):
         patched(network(torch.float16), [layer("1", 1.0, n0=huge)])

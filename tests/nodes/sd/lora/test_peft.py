@@ -12,12 +12,11 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nodes.sd.folder import describe_folder
 from nodes.sd.lora.file import read
-from nodes.sd.lora.patch import LoraFile, LoraPatch
-from nodes.sd.lora.stack import apply
+from nodes.sd.lora.stack import WeightedLora, apply
+from nodes.sd.models.folder import describe_folder
+from nodes.sd.models.weights import load_text_encoder, load_tokenizer, load_unet, load_vae
 from nodes.sd.tiny.parts import WEIGHTS
-from nodes.sd.weights import load_text_encoder, load_tokenizer, load_unet, load_vae
 from tests import matrix
 
 pytest.importorskip("peft")
@@ -110,9 +109,10 @@ def old(pipeline: Any) -> dict[str, Tensor]:
 
 def compare(pipeline: Any, path: Path, case: str, bound: float = 2e-6) -> None:
     ours: dict[str, Any] = {}
-    patch = LoraPatch(LoraFile("ab" * 32, path.name), 0.7)
     for part in ("unet", "text_encoder"):
-        network, _ = apply(getattr(pipeline, part), part, [(patch, read(path))])
+        network, _ = apply(
+            getattr(pipeline, part), part, [WeightedLora(read(path), path.name, "ab" * 32, 0.7)]
+        )
         ours[part] = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     plain = {part: {n: t.clone() for n, t in getattr(pipeline, part).state_dict().items()} for part in ours}
     pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
@@ -127,7 +127,7 @@ def compare(pipeline: Any, path: Path, case: str, bound: float = 2e-6) -> None:
             changed += not torch.equal(tensor, plain[part][name])
     assert worst < bound
     assert changed >= len([key for key in read(path).adapters])
-    matrix.told(SECTION, case, "diffusers 0.42", error=worst)
+    matrix.record(SECTION, case, "diffusers 0.42", error=worst)
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -145,8 +145,9 @@ def test_an_alpha_of_its_own_in_the_attention(pipeline: Any, tmp_path: Path) -> 
     save_file(tensors, tmp_path / "x.safetensors")
     before = pipeline.unet.get_submodule(UNET["linear"]).weight.clone()
     change = tensors[f"{key}.lora_up.weight"] @ tensors[f"{key}.lora_down.weight"]
-    patch = LoraPatch(LoraFile("ab" * 32, "x"), 1.0)
-    network, _ = apply(pipeline.unet, "unet", [(patch, read(tmp_path / "x.safetensors"))])
+    network, _ = apply(
+        pipeline.unet, "unet", [WeightedLora(read(tmp_path / "x.safetensors"), "x", "ab" * 32, 1.0)]
+    )
     ours = network.get_submodule(UNET["linear"]).weight
     assert torch.allclose(ours, before + change * (1.0 / 2), atol=1e-6)
     pipeline.load_lora_weights(str(tmp_path), weight_name="x.safetensors")
@@ -154,7 +155,7 @@ def test_an_alpha_of_its_own_in_the_attention(pipeline: Any, tmp_path: Path) -> 
     pipeline.unload_lora_weights()
     theirs = pipeline.unet.get_submodule(UNET["linear"]).weight
     assert torch.allclose(theirs, before + change * (4.0 / 2), atol=1e-6)
-    matrix.told(
+    matrix.record(
         SECTION,
         "kohya: an attention layer with an alpha of its own",
         "diffusers takes the file's commonest",
@@ -185,8 +186,7 @@ def test_dora_of_peft(pipeline: Any, tmp_path: Path) -> None:
 
 def compare_at_one(pipeline: Any, path: Path) -> None:
     """At strength 1, where peft's DoRA and s·ΔW agree."""
-    patch = LoraPatch(LoraFile("ab" * 32, path.name), 1.0)
-    network, _ = apply(pipeline.unet, "unet", [(patch, read(path))])
+    network, _ = apply(pipeline.unet, "unet", [WeightedLora(read(path), path.name, "ab" * 32, 1.0)])
     ours = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
     pipeline.fuse_lora()
@@ -196,7 +196,7 @@ def compare_at_one(pipeline: Any, path: Path) -> None:
         float((tensor - ours[name]).abs().max() / tensor.abs().max()) for name, tensor in theirs.items()
     )
     assert worst < 5e-6
-    matrix.told(SECTION, "peft DoRA", "diffusers 0.42", error=worst)
+    matrix.record(SECTION, "peft DoRA", "diffusers 0.42", error=worst)
 
 
 def test_old_processor_keys(pipeline: Any, tmp_path: Path) -> None:
@@ -271,14 +271,16 @@ def formula(case: str, W: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("case", FAULTS)
-def test_what_diffusers_gets_wrong(pipeline: Any, tmp_path: Path, case: str) -> None:
+def test_diffusers_ignores_some_lora_keys_that_safelight_applies(
+    pipeline: Any, tmp_path: Path, case: str
+) -> None:
     tensors, fault = FAULTS[case]
     part, name = ("text_encoder", TEXT[0]) if "text encoder" in case else ("unet", UNET["linear"])
     save_file({key: tensor.clone() for key, tensor in tensors.items()}, tmp_path / "x.safetensors")
     before = getattr(pipeline, part).get_submodule(name).weight.clone()
     wanted = formula(case, before)
-    patch = LoraPatch(LoraFile("ab" * 32, "x"), 1.0)
-    network, _ = apply(getattr(pipeline, part), part, [(patch, read(tmp_path / "x.safetensors"))])  # type: ignore[arg-type]
+    lora = WeightedLora(read(tmp_path / "x.safetensors"), "x", "ab" * 32, 1.0)
+    network, _ = apply(getattr(pipeline, part), part, [lora])  # type: ignore[arg-type]
     error = float((network.get_submodule(name).weight.double() - wanted).abs().max() / wanted.abs().max())
     assert error < 1e-6
     try:
@@ -294,4 +296,4 @@ def test_what_diffusers_gets_wrong(pipeline: Any, tmp_path: Path, case: str) -> 
     except ValueError:
         theirs = "raises"
     assert theirs == fault
-    matrix.told(SECTION, case, f"diffusers {fault}", "the formula's weight", error)
+    matrix.record(SECTION, case, f"diffusers {fault}", "the formula's weight", error)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from nodes.sd.prompts.triggers import EncoderName
+from nodes.sd.families.family import EncoderName
 
 
 class Words:
@@ -30,7 +30,7 @@ class Words:
             raise ValueError(found)
         return found
 
-    def remarks(self, trigger: str, written: str) -> list[str]:
+    def warnings(self, trigger: str, written: str) -> list[str]:
         return [f"{trigger} is lent"] if trigger == "lent" else []
 
     def names(self) -> list[str]:

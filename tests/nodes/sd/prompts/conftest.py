@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nodes.sd.prompts.encoding import Encoded, Settings, encode
+from nodes.sd.prompts.encoded import Encoded, Settings
+from nodes.sd.prompts.encoding import encode
 
 Encode = Callable[..., Encoded]
 

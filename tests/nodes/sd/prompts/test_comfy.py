@@ -47,7 +47,7 @@ def test_a_weight_that_is_not_finite_is_refused_with_its_place(number: str) -> N
 @given(st.text(alphabet="()ab:1. \\", max_size=16))
 @example("((a)")
 @example("(a)) (b:2)(c:3)")
-def test_it_reads_as_a_naive_reader_would(prompt: str) -> None:
+def test_comfy_syntax_matches_a_naive_parser(prompt: str) -> None:
     """Left aside: a number in unbalanced brackets, after whose cutting ComfyUI looks at the end anew."""
     whole = prompt.replace("\\(", "").replace("\\)", "")
     if whole.count("(") != whole.count(")") and ":" in prompt:

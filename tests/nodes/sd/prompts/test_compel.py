@@ -45,11 +45,11 @@ def theirs(encoder: Any, tokenizer: Any) -> Callable[[str], Tensor]:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_it_is_what_compel_makes_of_it(read_as: Encode, theirs: Callable[[str], Tensor], prompt: str) -> None:
+def test_encodings_equal_compel_s(read_as: Encode, theirs: Callable[[str], Tensor], prompt: str) -> None:
     (part,) = read_as(prompt, dialect="compel").parts
     assert torch.equal(part.encodings[0], theirs(prompt))
     case = f"`{prompt[:40]}{'…' if len(prompt) > 40 else ''}`" if prompt else "the empty prompt"
-    matrix.told("Prompts in compel's dialect", case, f"compel {version('compel')}", error=0)
+    matrix.record("Prompts in compel's dialect", case, f"compel {version('compel')}", error=0)
 
 
 def test_clip_skip_listens_to_an_earlier_layer(read_as: Encode) -> None:
@@ -58,7 +58,7 @@ def test_clip_skip_listens_to_an_earlier_layer(read_as: Encode) -> None:
     assert torch.allclose(plain, expected, atol=1e-5)
 
 
-def test_it_shows_what_the_model_sees(read_as: Encode) -> None:
+def test_the_compel_token_table_shows_the_model_s_tokens(read_as: Encode) -> None:
     found = read_as("a red++ circle, (<x>)0.5", dialect="compel", triggers=Words({"<x>": torch.ones(2, 64)}))
     shown = [(token["text"], round(token["weight"], 4), token["trigger"]) for token in found.tokens]
     assert shown == [
@@ -96,11 +96,11 @@ def test_an_embedding_is_not_divided_at_the_end_of_a_chunk(read_as: Encode) -> N
     assert [token["chunk"] for token in found.tokens] == [0] * 60 + [1] * 20
 
 
-def test_what_compel_does_not_do_is_told(read_as: Encode) -> None:
-    (told,) = read_as("a (red:1.2) circle", dialect="compel").remarks
+def test_compel_warns_about_a1111_weights_and_swap(read_as: Encode) -> None:
+    (told,) = read_as("a (red:1.2) circle", dialect="compel").warnings
     assert str(told).startswith("a weight such as (x:1.2) has no meaning in the dialect 'compel'")
     assert any(
-        ".swap() is read" in str(told) for told in read_as("a cat.swap(dog)", dialect="compel").remarks
+        ".swap() has no effect" in str(told) for told in read_as("a cat.swap(dog)", dialect="compel").warnings
     )
     (tag,) = read_as("a mug withLora(ink, 0.5)", dialect="compel").tags
     assert (tag.name, tag.unet, tag.text) == ("ink", 0.5, 0.5)
@@ -118,15 +118,15 @@ def test_brackets_without_words_are_the_empty_prompt(read_as: Encode, prompt: st
     [
         ('("a", "b").blend(1)', "compel cannot read this prompt"),
         ("(" * 30, "More than 20 brackets are open at character 21"),
-        ("a " * 1001, "2,002 characters long; compel reads 2,000"),
+        ("a " * 1001, "2,002 characters.* 2,000"),
     ],
 )
-def test_what_compel_cannot_read_is_refused(read_as: Encode, prompt: str, reason: str) -> None:
+def test_prompts_that_compel_cannot_parse_are_refused(read_as: Encode, prompt: str, reason: str) -> None:
     with pytest.raises(PromptError, match=reason):
         read_as(prompt, dialect="compel")
 
 
-def test_it_is_imported_only_when_it_is_asked_for(read_as: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compel_is_imported_only_on_use(read_as: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] in {"compel", "pyparsing"}]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "nodes.sd.prompts.compel", raising=False)

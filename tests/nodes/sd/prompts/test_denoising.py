@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from nodes.sd.denoiser import Denoiser
-from nodes.sd.names import SamplerName
-from nodes.sd.noise import NoiseSource
 from nodes.sd.prompts.timeline import PromptPart, Timeline
-from nodes.sd.samplers import sample, start
-from nodes.sd.schedules import NoiseTable, Schedule, schedule
+from nodes.sd.sampling.denoiser import Denoiser
+from nodes.sd.sampling.names import SamplerName
+from nodes.sd.sampling.noise import NoiseSource
+from nodes.sd.sampling.noise_table import NoiseTable
+from nodes.sd.sampling.samplers import sample, start
+from nodes.sd.sampling.schedule import Schedule
+from nodes.sd.sampling.schedules import schedule
 from tests.nodes.sd.prompts.conftest import Encode
 
 Read = Callable[[str], Tensor]
@@ -50,7 +52,7 @@ def test_a_switch_draws_the_first_steps_with_the_one_and_the_rest_with_the_other
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun", "dpm2", "dpmpp_sde", "dpmpp_2m"])
-def test_every_sampler_hears_each_step_s_own_reading(
+def test_every_sampler_uses_the_reading_of_each_step(
     unet: Any, plan: Schedule, read: Read, sampler: SamplerName
 ) -> None:
     heard: list[int] = []
@@ -121,9 +123,9 @@ def test_parts_of_unequal_length_repeat_their_last_row(unet: Any, plan: Schedule
 
 def test_parts_need_a_negative_prompt_and_it_has_no_parts(unet: Any, plan: Schedule, read: Read) -> None:
     two = [PromptPart((read("a"),)), PromptPart((read("b"),))]
-    with pytest.raises(ValueError, match="needs a negative prompt"):
+    with pytest.raises(ValueError, match="needs the embeddings of a negative prompt"):
         Denoiser(unet, plan, "v_prediction", two)
-    with pytest.raises(ValueError, match="AND has no meaning in a negative prompt"):
+    with pytest.raises(ValueError, match="A negative prompt cannot have several parts"):
         Denoiser(unet, plan, "v_prediction", read("a"), uncond=two, guidance=2.0)
     with pytest.raises(ValueError, match="prompt's embeddings are 65 wide"):
         Denoiser(unet, plan, "v_prediction", [PromptPart((torch.zeros(1, 77, 65),))])

@@ -26,20 +26,32 @@ from tests.nodes.sd.prompts.lines import lines_of
         ("<lora:ink:-1>", Tag("lora", "ink", -1.0, -1.0)),
         ("<lyco:ink:0.5>", Tag("lora", "ink", 0.5, 0.5)),
         ("<hypernet:moss:0.3>", Tag("hypernet", "moss", 0.3, 0.3)),
+        ("<lora:ink:0.5:lbw=OUTD>", Tag("lora", "ink", 0.5, 0.5, blocks="OUTD")),
+        ("<lora:ink:0.5:OUTD>", Tag("lora", "ink", 0.5, 0.5, blocks="OUTD")),
+        ("<lora:ink:1:0.5:lbw=" + "1," * 16 + "0>", Tag("lora", "ink", 0.5, blocks="1," * 16 + "0")),
     ],
 )
 def test_a_tag_is_read_and_cut_out(tag: str, expected: Tag) -> None:
-    rest, found, remarks = tags.cut(Excerpt(f"a {tag} b"))
-    assert (rest.text, found, remarks) == ("a  b", [expected], [])
+    rest, found, warnings = tags.cut(Excerpt(f"a {tag} b"))
+    assert (rest.text, found, warnings) == ("a  b", [expected], [])
     assert rest.origin(2) == 2 + len(tag)
+    assert tags.cut(Excerpt(str(expected)))[1] == [expected], "written, it reads the same"
 
 
-def test_what_is_no_tag_stays_and_what_is_of_no_known_kind_is_told() -> None:
-    rest, found, remarks = tags.cut(Excerpt("<cat-toy> <a:> <LORA:x> <b:c"))
+@pytest.mark.parametrize("field", ["start=2", "stop=10", "step=0-10"])
+def test_a_field_for_some_steps_is_named_with_its_value(field: str) -> None:
+    rest, found, (warning,) = tags.cut(Excerpt(f"a <lora:ink:0.8:lbw=OUTD:{field}>"))
+    assert (rest.text, found) == ("a ", [Tag("lora", "ink", 0.8, 0.8, blocks="OUTD")])
+    assert warning.message == f"{field} in the tag of 'ink' has no effect: the LoRA acts on every step"
+    assert warning.at == 2
+
+
+def test_text_that_is_not_a_tag_stays_and_unknown_tags_give_warnings() -> None:
+    rest, found, warnings = tags.cut(Excerpt("<cat-toy> <a:> <LORA:x> <b:c"))
     assert (rest.text, found) == ("<cat-toy> <a:>  <b:c", [])
-    assert [str(remark) for remark in remarks] == [
-        "<LORA:…> is no kind of tag that is known, and is left out (character 16)"
-    ]
+    (warning,) = warnings
+    assert warning.at == 15
+    assert "<LORA:" in warning.message
 
 
 @pytest.mark.parametrize("tag", ["<lora:x:strong>", "<lora:x:nan>", "<hypernet:x:1e999>", "<lora:te=1>"])
@@ -62,8 +74,8 @@ def test_and_joins_parts_with_their_weights() -> None:
 def test_a_number_at_the_end_weights_the_whole_prompt_and_is_told() -> None:
     written = dialects.read("aspect 16:9")
     assert written.parts[0].weight == 9
-    assert [str(remark) for remark in written.remarks] == [
-        "the number at the end weights the whole prompt by 9, as in A1111 (character 10)"
+    assert [str(warning) for warning in written.warnings] == [
+        "the number at the end gives the whole prompt the weight 9, as in A1111 (character 10)"
     ]
 
 
@@ -88,8 +100,8 @@ def test_a_cut_text_still_knows_where_each_character_stood(prompt: str, data: st
 @pytest.mark.parametrize("dialect", ["a1111", "comfy", "plain"])
 def test_reading_never_fails_but_with_a_sentence(dialect: Dialect, prompt: str) -> None:
     written = read_or_refused(prompt, dialect)
-    for remark in written.remarks if written else []:
-        assert 0 <= remark.at <= len(prompt)
+    for warning in written.warnings if written else []:
+        assert 0 <= warning.at <= len(prompt)
 
 
 def read_or_refused(prompt: str, dialect: Dialect) -> Written | None:
@@ -119,5 +131,14 @@ def test_the_work_grows_with_the_length_and_no_faster(dialect: Dialect, bomb: st
 
 
 def test_a_prompt_longer_than_any_is_refused() -> None:
-    with pytest.raises(PromptError, match="40,001 characters long"):
+    with pytest.raises(PromptError, match="40,001 characters"):
         dialects.read("x" * (dialects.LONGEST + 1))
+
+
+def test_comments_end_with_their_line() -> None:
+    written = dialects.read("a cat # on a <lora:mat:1>\nin a hat # | AND", comments=True)
+    (part,) = written.parts
+    words = "".join(piece.text for piece in part.texts[0] if isinstance(piece, Segment))
+    assert words.split() == "a cat in a hat".split()
+    assert written.tags == []
+    assert [tag.name for tag in dialects.read("a # <lora:mat:1>").tags] == ["mat"]

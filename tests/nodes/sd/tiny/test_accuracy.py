@@ -22,7 +22,7 @@ def pipeline() -> Any:
     return load(WEIGHTS)
 
 
-def test_one_thing(pipeline: Any) -> None:
+def test_the_model_draws_one_thing(pipeline: Any) -> None:
     judged = verdicts(pipeline, single_scenes(24), QUICK)
     assert share(judged, "colour") >= 0.95
     assert share(judged, "background") >= 0.95
@@ -44,7 +44,7 @@ def test_ordinary_words_do_not_matter(pipeline: Any) -> None:
     assert share(judged, "position") >= 0.85
 
 
-def test_a_prompt_that_means_nothing_here_gives_something_plain(pipeline: Any) -> None:
+def test_an_unknown_prompt_draws_no_noise(pipeline: Any) -> None:
     """Neighbouring pixels of noise differ by a lot; those of a plain picture hardly at all."""
     for picture in draw(pipeline, ["an astronaut riding a horse on mars", "zebra"], QUICK):
         pixels = np.asarray(picture, float)

@@ -1,4 +1,4 @@
-"""Training goes on after a kill to the same bits, and its stages fit together."""
+"""The stages of training the embedded model fit together, and continue after a kill to the same bits."""
 
 import math
 from pathlib import Path
@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nodes.sd.tiny import training as training_module
+from nodes.sd.tiny import stage
 from nodes.sd.tiny import unet as unet_module
 from nodes.sd.tiny.parts import Parts
 from nodes.sd.tiny.train import Recipe, train
-from nodes.sd.tiny.training import Chance, Training
 from nodes.sd.tiny.unet import draw_timesteps, emphasis
 
 RECIPE = Recipe(vae=1, decoder=1, text=1, scenes=4, unet=2, batch=2)
@@ -21,46 +20,11 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def _line(file: Path) -> tuple[Training, nn.Linear]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        line = nn.Linear(3, 1)
-    return Training({"line": line}, file, steps=8, rate=0.1, seed=2), line
-
-
-def test_a_killed_stage_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", -1)  # a checkpoint after every step
-
-    def fit(line: nn.Linear, chance: Chance, killed_at: int, seen: list[float]) -> Tensor:
-        if len(seen) == killed_at:
-            raise Killed
-        x = torch.randn(4, 3, generator=chance.torch) * chance.python.random()
-        loss: Tensor = (line(x) - x.sum(1, keepdim=True)).square().mean()
-        seen.append(loss.item())
-        return loss
-
-    whole, line = _line(tmp_path / "whole.pt")
-    unbroken: list[float] = []
-    assert whole.run(lambda chance, _: fit(line, chance, 99, unbroken))
-
-    broken: list[float] = []
-    first, other = _line(tmp_path / "broken.pt")
-    with pytest.raises(Killed):
-        first.run(lambda chance, _: fit(other, chance, 5, broken))
-    second, other = _line(tmp_path / "broken.pt")
-    assert second.step == 5
-    assert second.run(lambda chance, _: fit(other, chance, 99, broken))
-    assert broken == unbroken
-    assert torch.equal(line.weight, other.weight)
-    # The result is the running mean, which after warm steps is not the last step's weight.
-    last = torch.load(tmp_path / "whole.pt", weights_only=True)["networks"]["line"]["weight"]
-    assert not torch.equal(line.weight, last)
-
-
+@pytest.mark.slow
 def test_all_stages_give_the_same_bits_when_killed_in_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", -1)
     assert train(tmp_path / "once", RECIPE, seed=3)
 
     def killing_timesteps(count: int, generator: torch.Generator) -> Tensor:

@@ -28,7 +28,7 @@ def test_the_folder_fits_the_wheel() -> None:
     assert {file.suffix for file in files} <= {".json", ".safetensors"}
 
 
-def test_every_weight_is_a_finite_half() -> None:
+def test_every_weight_is_a_finite_float16() -> None:
     count = 0
     for folder, name in NETWORKS.items():
         with safe_open(WEIGHTS / folder / name, "pt") as weights:
@@ -56,7 +56,7 @@ def test_the_schedule_is_stable_diffusions_and_predicts_v() -> None:
     }
 
 
-def test_no_setting_tells_of_the_machine_that_wrote_it() -> None:
+def test_exported_settings_do_not_depend_on_the_machine() -> None:
     for file in WEIGHTS.rglob("*config.json"):
         assert not {"is_local", "local_files_only", "_name_or_path"} & set(json.loads(file.read_text())), file
 

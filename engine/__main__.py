@@ -1,0 +1,25 @@
+"""The `safelight` command, also as `python -m engine`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+CANCELLED = 130
+
+
+def main() -> int:
+    """Run the command line; Ctrl-C ends it without a traceback, even during start-up and exit."""
+    try:
+        from engine.cli import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        return CANCELLED
+    finally:
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""`--previews DIR`: keeps the newest preview picture of each node as a file."""
+
+from __future__ import annotations
+
+from mimetypes import guess_extension
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from engine import whole_file
+from engine.cli import say
+from engine.events import Preview
+
+if TYPE_CHECKING:
+    from engine.events import Event
+
+PreviewFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--previews",
+        metavar="DIR",
+        help="Keep the newest preview of each node here, as NODE.jpg or the like.",
+    ),
+]
+
+
+class Previews:
+    """Writes previews to a folder. After a failed write it warns once, and the run continues.
+
+    Args:
+        folder: created with the first preview.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._failed = False
+
+    def __call__(self, event: Event) -> None:
+        """Write the picture of a preview event, replacing the node's previous one."""
+        if self._failed or not isinstance(event, Preview):
+            return
+        suffix = guess_extension(event.picture.media) or ".bin"
+        path = self._folder / f"{quote(event.node, safe='[]')}{suffix}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            whole_file.replace(path, event.picture.data)
+        except OSError as error:
+            self._failed = True
+            say.warn(f"no more previews are written to {self._folder}: {error.strerror or error}")

@@ -1,0 +1,198 @@
+"""`safelight run --server`: runs a graph on a server, shows its progress, and fetches its outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli import say
+from engine.errors import GraphError, Problem
+from engine.paths import expanded, slug
+
+if TYPE_CHECKING:
+    from engine.client import Client
+    from engine.context import Cancel
+    from engine.document.run_request import RunRequest
+    from engine.events import Emit, Event
+    from engine.session import Session
+
+TOKEN = "SAFELIGHT_TOKEN"
+
+ServerUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Run the graph on this server, such as http://127.0.0.1:8400."),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help=f"The token of the server; default: {TOKEN}, or that of a server of the same home.",
+    ),
+]
+
+
+def client(url: str, token_file: Path | None, home: Path) -> Client:
+    """A client for a server.
+
+    Args:
+        url: its address.
+        token_file: the file with its token.
+        home: the home folder; a server that serves it keeps its token there.
+
+    Raises:
+        GraphError: no token is known.
+    """
+    from engine.client import Client
+    from engine.server.address_file import token_of
+    from engine.server.security.tokens import read_token
+
+    if token_file is not None:
+        token: str | None = read_token(expanded(token_file))
+    else:
+        token = os.environ.get(TOKEN) or token_of(home, url)
+    if not token:
+        hint = f"add --token-file FILE, or set {TOKEN}"
+        raise GraphError([Problem("no_token", f"the token of {url} is not known", hint=hint)])
+    return Client(url, token)
+
+
+def run(server: Client, request: RunRequest, session: Session, emit: Emit, cancel: Cancel) -> dict[str, Any]:
+    """Run a request on a server; returns its state, its files here, and its problems.
+
+    Args:
+        server: the server.
+        request: the run. Local files that its inputs name are uploaded.
+        session: its home has the default folder for outputs.
+        emit: receives the events.
+        cancel: cancels the run on the server.
+
+    Raises:
+        GraphError: the server refuses the run, or cannot be reached.
+    """
+    from engine.client import Client
+    from engine.document.sweep import Sweep
+
+    values = {name: _uploaded(server, request, name, value) for name, value in request.values.items()}
+    sweep = {name: list(value.values) for name, value in values.items() if isinstance(value, Sweep)}
+    inputs = {name: value for name, value in values.items() if not isinstance(value, Sweep)}
+    submitted = server.submit(request.graph, inputs, sweep=sweep, targets=request.targets)
+    id = submitted["run"]
+    with Client(server.url, server.token) as second, _cancelling(cancel, lambda: second.cancel(id)):
+        for event in _events(server, id, submitted["since"]):
+            emit(event)
+    ended = server.wait(id)
+    folder = request.out or session.settings.home / "outputs"
+    outputs: dict[str, dict[str, Any]] = {
+        name: {"files": [], "value": value} for name, value in ended["values"].items()
+    }
+    for row in ended["outputs"]:
+        file = _fetched(server, row, folder, request.title)
+        outputs.setdefault(row["output"], {"files": []})["files"].append(str(file))
+    return {
+        "state": ended["summary"]["state"],
+        "run": id,
+        "values": submitted["inputs"],
+        "outputs": outputs,
+        "problems": ended["problems"],
+    }
+
+
+@contextmanager
+def _cancelling(cancel: Cancel, act: Callable[[], object]) -> Iterator[None]:
+    """Call a function once if the flag is set while the block runs, which waits for the server."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            if cancel.asked:
+                act()
+                return
+
+    thread = threading.Thread(target=watch, name="safelight-cancel", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def show(report: dict[str, Any], quiet: bool) -> None:
+    """Print the result for a person."""
+    from engine.workers.messages import problem_from_json
+
+    say.problems([problem_from_json(problem) for problem in report["problems"]])
+    for name, output in report["outputs"].items():
+        lead = "" if quiet else f"{say.line(name)}: "
+        for file in output["files"]:
+            say.out(f"{lead}{say.path(Path(file))}")
+        if "value" in output:
+            say.out(f"{lead}{json.dumps(output['value'], ensure_ascii=False)}")
+    if report["state"] != "done" and not quiet:
+        say.err(report["state"])
+
+
+def _uploaded(server: Client, request: RunRequest, name: str, value: Any) -> Any:
+    """The value of an input; a local file that it names is uploaded and named by its digest."""
+    item = request.graph.inputs.get(name)
+    if item is None or item.type != "file" or not isinstance(value, str):
+        return value
+    path = expanded(value)
+    try:
+        return server.upload(path.read_bytes()) if path.is_file() else value
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise GraphError([Problem("unreadable", message, input=name)]) from None
+
+
+def _fetched(server: Client, row: dict[str, Any], folder: Path, title: str) -> Path:
+    from engine.outputs.folder import OutputFolder
+    from engine.outputs.writer import SUFFIXES
+
+    data = server.download(row["url"])
+    stem = f"{slug(title)}-{slug(row['output'])}"
+    return OutputFolder(folder, lambda place, size: False).add(stem, SUFFIXES.get(row["media"], ".bin"), data)
+
+
+def _events(server: Client, id: str, since: int) -> Iterator[Event]:
+    """The events of a run until its end, as a run on this machine sends them."""
+    from engine import events
+
+    for event in server.events(since=since):
+        if event["run"] != id:
+            continue
+        data = event["data"]
+        match event["type"]:
+            case "run.plan":
+                steps = [
+                    events.PlannedStep(
+                        node, item["type"], item["action"], item["tier"], 0.0, None, False, None
+                    )
+                    for node, item in data["nodes"].items()
+                ]
+                yield events.Planned(id, "", tuple(steps))
+            case "node.started":
+                yield events.Started(data["path"])
+            case "node.progress":
+                yield events.Progress(data["path"], data["value"], data["max"], data["rate"])
+            case "node.done":
+                yield events.Done(data["path"], data["ms"] / 1000, data["cache"])
+            case "node.failed":
+                problem = Problem(data["code"], data["message"], data["path"], data["input"], data["hint"])
+                yield events.Failed(data["path"], 0.0, problem)
+            case "node.skipped":
+                yield events.Skipped(data["path"], data["because"])
+            case "log" if data["level"] != "info":
+                yield events.Warned(data["text"], event["node"])
+            case "log":
+                yield events.Printed(data["text"], event["node"])
+            case "run.finished":
+                yield events.Finished(data["state"], data["ms"] / 1000)
+                return

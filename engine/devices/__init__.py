@@ -1,0 +1,1 @@
+"""Loaded models on each device, and the compute settings of nodes."""

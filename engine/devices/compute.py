@@ -1,0 +1,134 @@
+"""Compute settings of accelerator nodes: device, precision, attention and compilation, with `auto` resolved.
+
+torch is not imported here, so that a run that reuses all its results never waits for it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import get_args
+
+from engine.errors import GraphError, Problem
+from engine.near_names import near
+from engine.settings import Attention, Dtype, Settings
+
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+_COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSettings:
+    """The settings that affect the exact results of accelerator nodes.
+
+    Every field has its final value; none is `auto`. Loaders read the fields. `signature` enters the key of
+    every accelerator node, so that a picture made in float16 is never taken for one made in float32.
+
+    Equal keys promise equal bits on the same kind of machine (processor or GPU, operating system, releases of
+    the libraries) with the same number of threads, and results that look equal elsewhere. The number of
+    threads stays out of the key although it changes the last bits on a CPU: with it, no result could be
+    shared by two machines with different numbers of cores.
+    """
+
+    device: str = "cpu"
+    """The device: `cpu`, `cuda`, `cuda:1`, `mps`."""
+    dtype: str = "float32"
+    """The precision of a UNet or text encoder: `float32`, `float16` or `bfloat16`."""
+    attention: str = "sdpa"
+    """The implementation of attention in a UNet or VAE: `sdpa`, `sliced` or `plain`."""
+    compile: bool = False
+    """True if a UNet is compiled (torch.compile) before its first use."""
+    vae_dtype: str = "float32"
+    """The precision of a VAE."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of device: `cuda` for `cuda:1`."""
+        return self.device.partition(":")[0]
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of a number in `dtype`."""
+        return 4 if self.dtype == "float32" else 2
+
+    @property
+    def signature(self) -> str:
+        """The settings as text, for cache keys and for people: `cuda, float16, sdpa attention`.
+
+        Two devices of one kind have the same signature.
+        """
+        parts = [self.kind, self.dtype, f"{self.attention} attention"]
+        if self.compile:
+            parts.append("compiled")
+        if self.vae_dtype != "float32":
+            parts.append(f"VAE in {self.vae_dtype}")
+        return ", ".join(parts)
+
+
+HOST = ComputeSettings()
+"""The settings of nodes that do not use the device; the same on every machine."""
+
+
+def compute_settings(settings: Settings) -> ComputeSettings:
+    """Resolve the compute settings for this machine.
+
+    Raises:
+        GraphError: a setting has an unknown value, or one that does not work on this machine; with every
+            problem.
+    """
+    problems: list[Problem] = []
+    device = _best_device() if settings.device == "auto" else settings.device
+    if not _DEVICE.fullmatch(device):
+        hint = near(device, ["auto", "cpu", "cuda", "mps"]) or "use auto, cpu, cuda, cuda:1 or mps"
+        problems.append(Problem("bad_device", f"there is no device {device!r}", hint=hint))
+    kind = device.partition(":")[0]
+    for name, value, choices in (
+        ("dtype", settings.dtype, get_args(Dtype)),
+        ("vae_dtype", settings.vae_dtype, get_args(Dtype)),
+        ("attention", settings.attention, get_args(Attention)),
+    ):
+        if value not in choices:
+            hint = near(value, choices) or f"use {', '.join(choices)}"
+            problems.append(Problem(f"bad_{name}", f"there is no such {name}: {value!r}", hint=hint))
+    dtype: str = settings.dtype
+    if dtype == "auto":
+        dtype = "float16" if kind == "cuda" else "float32"
+    attention: str = "sdpa" if settings.attention == "auto" else settings.attention
+    if settings.compile and (hint := _missing_compiler(kind)):
+        problems.append(Problem("bad_compile", f"models cannot be compiled for {kind} here", hint=hint))
+    if problems:
+        raise GraphError(problems)
+    vae_dtype: str = "float32" if settings.vae_dtype == "auto" else settings.vae_dtype
+    return ComputeSettings(device, dtype, attention, settings.compile, vae_dtype)
+
+
+def _best_device() -> str:
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        return "cpu"
+    if "+cpu" in torch:
+        return "cpu"
+    if sys.platform == "darwin":
+        return "mps" if platform.machine() == "arm64" else "cpu"
+    if Path("/dev/nvidiactl").exists() or (sys.platform == "win32" and shutil.which("nvidia-smi")):
+        return "cuda"
+    return "cpu"
+
+
+def _missing_compiler(kind: str) -> str:
+    """The remedy if torch.compile does not work for a kind of device; empty if it works."""
+    if kind == "mps":
+        return "set compile to false: torch does not compile Stable Diffusion for mps"
+    if kind == "cuda" and importlib.util.find_spec("triton") is None:
+        return "install triton, or set compile to false"
+    if not os.environ.get("CXX") and not any(map(shutil.which, _COMPILERS)):
+        return "install a C++ compiler, such as g++, or set compile to false"
+    return ""

@@ -1,0 +1,389 @@
+"""Keeps models loaded on devices, within a budget of bytes for each."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
+from functools import partial
+from typing import Any, TypeVar
+
+from engine.devices.compute import HOST, ComputeSettings
+from engine.devices.eviction import evict
+from engine.devices.ledger import Key, Ledger, Loaded, NextUse, Row
+from engine.devices.memory import DeviceMemory, device_memory, in_units
+from engine.devices.out_of_memory import free_cached, full, with_retries
+from engine.devices.recipe import Recipe
+from engine.errors import OUT_OF_MEMORY, NodeError
+from engine.files import Files, changed_file, overwritten
+
+T = TypeVar("T")
+
+Span = Callable[..., AbstractContextManager[None]]
+"""`span(name, **facts)`: entered around work on the calling thread, so that it can be traced."""
+
+
+class _Device:
+    """One device: its ledger, and the lock that lets one thread load at a time."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.loading = threading.RLock()
+
+
+class Residency:
+    """LRU cache of loaded models, one per device.
+
+    Before a model is loaded, its recipe states its size, and others are evicted until it fits. The models of
+    a step are pinned until the step ends. The model that current runs need last is evicted first; see
+    `expecting`. A base model is never evicted before the patched copies that share its tensors.
+
+    Args:
+        budget_bytes: the most bytes that stay loaded on each device. Pinned models may exceed it.
+        memory: returns the memory of a device, or None if it is unknown.
+    """
+
+    def __init__(
+        self, budget_bytes: int, memory: Callable[[str], DeviceMemory | None] = device_memory
+    ) -> None:
+        self.budget = budget_bytes
+        self._memory = memory
+        self.span: Span = _no_span
+        """Entered around each load."""
+        self._devices: dict[str, _Device] = {}
+        self._plans: list[NextUse] = []
+        self._lock = threading.Lock()  # guards the ledgers; never held during a load
+
+    def watched(self, span: Span) -> Residency:
+        """The same cache for one run, which enters `span` around each loading that it causes."""
+        other = copy(self)
+        other.span = span
+        return other
+
+    def use(self, recipe: Recipe[T], compute: ComputeSettings, files: Files, pins: Pins | None = None) -> T:
+        """Return the model of a recipe; loads it if necessary.
+
+        Args:
+            recipe: what to load.
+            compute: the device and the precision.
+            files: finds the files of the recipe.
+            pins: the pins of the step that uses it; without them it may be evicted at any time.
+
+        Raises:
+            NodeError: the file is missing or unusable, or memory ran out although all idle models were
+                evicted.
+        """
+        entry = self._pinned(recipe, compute, files)
+        if pins is None or not pins.keep(entry):
+            self._unpin([entry])
+        thing: T = entry.thing
+        return thing
+
+    def release(self, recipe: Recipe[Any], compute: ComputeSettings, pins: Pins) -> None:
+        """Undo the pin of a step, and evict the thing if nothing else uses it.
+
+        Args:
+            recipe: what the step has used.
+            compute: the device and the precision that it was used with.
+            pins: those of the step.
+        """
+        compute = HOST if recipe.on_host else compute
+        key = Key(recipe.identity, compute.signature)
+        with self._lock:
+            ledger = self._device(compute.device).ledger
+            entry = ledger.use(key)
+            if entry is None or not pins.drop(entry):
+                return
+            entry.pins -= 1
+            removed = ledger.remove(key)
+        if removed:
+            free_cached(compute.device)
+
+    def retried(
+        self,
+        device: str,
+        work: Callable[[], T],
+        save_memory: Callable[[], bool] = lambda: False,
+        pins: Callable[[], Pins | None] = lambda: None,
+        reserved: Callable[[], int] = lambda: 0,
+    ) -> T:
+        """Call `work`; if memory runs out, make room and call it again.
+
+        The remedies, each tried once: free what is cached; evict all idle models; let the step compute in the
+        way that takes the least memory, without its models of the failed attempt.
+
+        Args:
+            device: the device that computes.
+            work: the computation of a step.
+            save_memory: sets the step to take the least memory; returns False if it knows no other way.
+            pins: returns the pins of the step.
+            reserved: returns the largest estimate that the step has reserved.
+
+        Raises:
+            NodeError: memory ran out every time; names what is needed and what there is.
+        """
+
+        def remedies() -> Iterator[bool]:
+            free_cached(device)
+            yield True
+            yield self.free(device) > 0
+            if not save_memory():
+                return
+            self.free(device)
+            yield True
+
+        def failed(message: str) -> NodeError:
+            own = pins()
+            models = 0 if own is None else own.bytes(device)
+            return full(device, message, self._memory(device), reserved(), models)
+
+        return with_retries(work, remedies(), failed)
+
+    def reserve(self, device: str, size: int, work: str) -> None:
+        """Make room on a device for the tensors of a computation; evicts idle models until they fit.
+
+        Args:
+            device: the device that computes.
+            size: the bytes that the computation takes at once, beside loaded models; an estimate.
+            work: the computation, for messages, such as `decoding 512 x 512`.
+
+        Raises:
+            NodeError: `too_large`, because the device does not have so much memory at all.
+        """
+        memory = self._memory(device)
+        if memory is None:
+            return
+        if size > memory.total:
+            raise NodeError(
+                f"{work} takes about {in_units(size)} of memory, and {device} has {in_units(memory.total)}",
+                hint="make the picture or the batch smaller",
+                code="too_large",
+            )
+        freed = 0
+        with self._lock:
+            ledger = self._device(device).ledger
+            before = ledger.bytes
+            while memory.free + freed < size and evict(ledger, self._next):
+                freed = before - ledger.bytes
+        if freed:
+            free_cached(device)
+
+    def pins(self) -> Pins:
+        """Create the pins of one step."""
+        return Pins(self)
+
+    @contextmanager
+    def expecting(self, next_use: NextUse) -> Iterator[None]:
+        """Within the block, evict models in the order of their next use by a run, the farthest first.
+
+        Args:
+            next_use: called at each eviction, from any thread, with the identity of a loaded recipe.
+        """
+        with self._lock:
+            self._plans.append(next_use)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._plans.remove(next_use)
+
+    def ledger(self) -> list[Row]:
+        """The loaded models of each device, least recently used first."""
+        with self._lock:
+            return [
+                row for name, device in self._devices.items() for row in device.ledger.rows(name, self._next)
+            ]
+
+    def bytes_of(self, device: str, keys: Sequence[Key]) -> int:
+        """The bytes of loaded models on a device, with those of the models whose memory they share."""
+        with self._lock:
+            return self._device(device).ledger.bytes_of(keys)
+
+    def free(self, device: str) -> int:
+        """Evict all models on a device that are not pinned; returns the bytes freed."""
+        with self._lock:
+            ledger = self._device(device).ledger
+            before = ledger.bytes
+            while evict(ledger, self._next):
+                pass
+            freed = before - ledger.bytes
+        free_cached(device)
+        return freed
+
+    def clear(self) -> None:
+        """Evict all models, pinned or not."""
+        with self._lock:
+            for device in self._devices.values():
+                device.ledger.clear()
+
+    def _pinned(self, recipe: Recipe[Any], compute: ComputeSettings, files: Files) -> Loaded:
+        if recipe.on_host:
+            compute = HOST
+        key = Key(recipe.identity, compute.signature)
+        with self._lock:
+            device = self._device(compute.device)
+            self._drop_overwritten(device.ledger, key)
+            if (entry := self._use(device, key)) is not None:
+                return entry
+        with device.loading:
+            with self._lock:
+                if (entry := self._use(device, key)) is not None:
+                    return entry  # another thread has loaded it in the meantime
+            entry = self._load(device, key, recipe, compute, files)
+            with self._lock:
+                entry.pins += 1
+                device.ledger.add(entry)
+                self._make_room(device.ledger, 0)  # in case its size was unknown before
+        return entry
+
+    def _load(
+        self, device: _Device, key: Key, recipe: Recipe[Any], compute: ComputeSettings, files: Files
+    ) -> Loaded:
+        name = type(recipe).__name__
+        if recipe.base is None:
+            size = recipe.size(compute, files)
+            load = partial(recipe.load, compute, files)
+            with (
+                self.span(f"load {name}", device=compute.device, bytes=size),
+                files.unchanged() as read,
+            ):
+                made = self._with_room(device, compute, name, size, load)
+            return Loaded(key, *made, (), read)
+        used: list[Loaded] = []  # pinned, so that making room for the patched copy does not evict them
+        try:
+            used.extend(self._pinned(layer, compute, files) for layer in recipe.layers)
+            layers = [layer.thing for layer in used]
+            base = self._pinned(recipe.base, compute, files)
+            used.append(base)
+            size = recipe.composed_size(base.thing, layers, compute)
+            compose = partial(recipe.compose, base.thing, layers, compute)
+            with self.span(f"compose {name}", device=compute.device, bytes=size):
+                made = self._with_room(device, compute, name, size, compose)
+            require_unchanged(used)
+            return Loaded(key, *made, (base.key, *base.bases), base.files)
+        finally:
+            self._unpin(used)
+
+    def _with_room(
+        self,
+        device: _Device,
+        compute: ComputeSettings,
+        name: str,
+        size: int,
+        load: Callable[[], tuple[Any, int]],
+    ) -> tuple[Any, int]:
+        """Make room and load; if memory runs out, evict all idle models and load again.
+
+        Raises:
+            NodeError: memory ran out again.
+        """
+        with self._lock:
+            self._make_room(device.ledger, size)
+
+        def remedies() -> Iterator[bool]:
+            self.free(compute.device)
+            yield True
+
+        def failed(message: str) -> NodeError:
+            with self._lock:
+                in_use = device.ledger.bytes
+            memory = self._memory(compute.device)
+            has = "" if memory is None else f", which has {in_units(memory.total)}"
+            return NodeError(
+                f"memory ran out on {compute.device}{has}, while loading {name}, which takes"
+                f" {in_units(size)}; {in_units(in_use)} of other models are in use",
+                hint="close other programs, set `dtype` to float16, or compute on another device",
+                code=OUT_OF_MEMORY,
+            )
+
+        return with_retries(load, remedies(), failed)
+
+    def _device(self, name: str) -> _Device:
+        return self._devices.setdefault(name, _Device())
+
+    @staticmethod
+    def _drop_overwritten(ledger: Ledger, key: Key) -> None:
+        """Drop a model whose file was overwritten, with the patched copies that share its memory.
+
+        Raises:
+            NodeError: a running step uses it.
+        """
+        entry = ledger.use(key)
+        if entry is None or (path := overwritten(entry.files)) is None:
+            return
+        if not ledger.remove_all_of(key):
+            raise changed_file(path)
+
+    @staticmethod
+    def _use(device: _Device, key: Key) -> Loaded | None:
+        entry = device.ledger.use(key)
+        if entry is not None:
+            entry.pins += 1
+        return entry
+
+    def _make_room(self, ledger: Ledger, size: int) -> None:
+        while ledger.bytes + size > self.budget and evict(ledger, self._next):
+            pass
+
+    def _next(self, identity: Hashable) -> float:
+        return min((plan(identity) for plan in self._plans), default=math.inf)
+
+    def _unpin(self, entries: Sequence[Loaded]) -> None:
+        with self._lock:
+            for entry in entries:
+                entry.pins -= 1
+
+
+class Pins:
+    """The loaded models of one step; none of them is evicted before `release`."""
+
+    __slots__ = ("_entries", "_residency")
+
+    def __init__(self, residency: Residency) -> None:
+        self._residency = residency
+        self._entries: dict[int, Loaded] = {}
+
+    def keep(self, entry: Loaded) -> bool:
+        """Record one pin of a model, which `release` removes; False if the step has pinned it before."""
+        if id(entry) in self._entries:
+            return False
+        self._entries[id(entry)] = entry
+        return True
+
+    def drop(self, entry: Loaded) -> bool:
+        """Give up the pin of a model, for the caller to undo; False if the step has not pinned it."""
+        return self._entries.pop(id(entry), None) is not None
+
+    def bytes(self, device: str) -> int:
+        """The bytes of the pinned models on a device, with those of the models whose memory they share."""
+        return self._residency.bytes_of(device, [entry.key for entry in self._entries.values()])
+
+    def require_unchanged(self) -> None:
+        """Check that the files of the models did not change while the step used them.
+
+        Raises:
+            NodeError: `changed_file`: one was overwritten.
+        """
+        require_unchanged(self._entries.values())
+
+    def release(self) -> None:
+        """Remove all pins."""
+        entries, self._entries = self._entries, {}
+        self._residency._unpin(list(entries.values()))
+
+
+def _no_span(name: str, **facts: object) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def require_unchanged(entries: Iterable[Loaded]) -> None:
+    """Check that no file was overwritten from which the memory of loaded models may be mapped.
+
+    Raises:
+        NodeError: `changed_file`: one was, so what was computed with the model may be wrong.
+    """
+    for entry in entries:
+        if (path := overwritten(entry.files)) is not None:
+            raise changed_file(path)

@@ -1,0 +1,1 @@
+"""The saved graph, as data and as JSON; it is independent of the node types."""

@@ -1,0 +1,54 @@
+"""Reads the fields of parsed JSON, checks their types, and collects problems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from engine.document.format import ID
+from engine.errors import Problem, short
+from engine.problems import Problems
+
+
+class FieldReader:
+    """Checks the fields of JSON objects. A field of the wrong type becomes a problem and a neutral value."""
+
+    def __init__(self) -> None:
+        self.problems = Problems()
+
+    def bad(
+        self, code: str, message: str, node: str | None = None, input: str | None = None, hint: str = ""
+    ) -> None:
+        """Record a problem."""
+        self.problems.append(Problem(code, message, node, input, hint or None))
+
+    def object(self, value: Any, place: str) -> dict[str, Any] | None:
+        """A JSON object; None if the value is something else."""
+        if isinstance(value, dict):
+            return value
+        self.bad("bad_document", f"{place} is {short(value)}, not an object")
+        return None
+
+    def text(self, value: Any, place: str) -> str:
+        """A text; empty if the value is something else."""
+        if isinstance(value, str):
+            return value
+        self.bad("bad_document", f"{place} is {short(value)}, not text")
+        return ""
+
+    def is_id(self, name: str, place: str) -> bool:
+        """True if a name is a valid id; otherwise records a problem."""
+        if re.fullmatch(ID, name):
+            return True
+        hint = "use letters, digits, - and _, at most 64"
+        if name == "__proto__":
+            hint = "use another name: this one has a special meaning in web browsers"
+        self.bad("bad_id", f"{place} {short(name)} is not a valid id", hint=hint)
+        return False
+
+    def reject_unknown_keys(self, tree: Mapping[str, Any], known: set[str], place: str) -> None:
+        """Record a problem for each unknown key of an object."""
+        for key in sorted(tree.keys() - known):
+            hint = f"the keys are {', '.join(sorted(known))}"
+            self.bad("unknown_key", f"{place} has the unknown key {short(key)}", hint=hint)

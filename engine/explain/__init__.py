@@ -1,0 +1,1 @@
+"""Explains in words why each step runs."""

@@ -1,0 +1,1 @@
+"""Observes runs: journal, trace, telemetry, and warnings that are kept with results."""

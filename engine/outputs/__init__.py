@@ -1,0 +1,1 @@
+"""Writes a run's declared outputs as files."""

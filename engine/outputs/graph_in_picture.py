@@ -1,0 +1,160 @@
+"""Embeds in each picture the graph that made it, and the texts that node packs add."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from threading import Lock
+
+from engine import picture_text
+from engine.check.bundle import bundled
+from engine.document import writer
+from engine.document.graph import Graph
+from engine.errors import hook_problem
+from engine.node import NodeType
+from engine.outputs.swept import SweptInputs
+from engine.packs.provenance import Annotate, Provenance
+from engine.plan.plan import Plan
+from engine.plan.step import Gather
+from engine.sources.source import CHUNK
+from engine.store.store import Store
+from engine.values import Json
+
+
+class Inscriber:
+    """Writes the graph of a run into its pictures.
+
+    The graph has the values of the run as the defaults of its inputs, the version of each node type, and the
+    versions of the software. The embedded graph runs from any folder on this machine: its files were renamed
+    for that by `check.portable`.
+
+    Args:
+        plan: the plan of the run.
+        store: holds the results of the run.
+        annotators: the hooks of node packs; see `packs.provenance.Annotate`.
+        keep: called before each picture, to keep the files that its graph reads.
+        warn: receives a message for each hook that fails and each text that cannot be written.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        annotators: Sequence[Annotate],
+        keep: Callable[[], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._plan, self._store, self._annotators = plan, store, annotators
+        self._keep, self._warn = keep, warn
+        self._swept = SweptInputs(plan)
+        self._lock = Lock()
+        self._graph: Graph | None = None
+        self._newest: tuple[object, str] = (None, "")
+        self._types = {bound.type.name: bound.type for bound in plan.checked.steps.values()}
+
+    def __call__(self, data: bytes, step: str, index: int) -> bytes:
+        """A picture file with its texts; see `files.Inscribe`."""
+        self._keep()
+        texts = {CHUNK: self._document(step)}
+        for annotate in self._annotators:
+            try:
+                more = annotate(self._ancestors(step), step, index)
+                texts = {**{str(key): str(text) for key, text in more.items()}, **texts}
+            except Exception as error:  # the code of a node pack may raise anything
+                self._warn(f"{step}: {hook_problem('annotate', annotate, error)}")
+        for keyword, text in texts.items():
+            try:
+                data = picture_text.write_text(data, {keyword: text})
+            except ValueError as error:
+                self._warn(f"{step}: the text {keyword!r} is not written: {error}")
+        return data
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of Safelight, and of each library that the node types of the graph use."""
+        libraries = {library for node_type in self._types.values() for library in node_type.libraries}
+        found = {library: _version(library) for library in sorted({"safelight", *libraries})}
+        return {library: number for library, number in found.items() if number}
+
+    def _document(self, step: str) -> str:
+        """The graph of one picture: a swept input has the value that made this picture."""
+        own, gathered = self._swept.values(step), self._swept.gathered(step)
+        checked = self._plan.checked
+        with self._lock:
+            if self._newest[0] == (own, gathered):
+                return self._newest[1]
+            values = dict(checked.values)
+            for name in self._swept.names:
+                del values[name]
+                if name in own or checked.graph.inputs[name].required:
+                    values[name] = own.get(name, self._swept.all_values(name)[0])
+            values |= {name: checked.values[name] for name in gathered}
+            if self._graph is None:
+                self._graph = self._recorded()
+            document = writer.dump(self._graph.with_defaults(values, gathered))
+            self._newest = (own, gathered), document
+        return document
+
+    def _recorded(self) -> Graph:
+        """The graph with its subgraphs and with the node type versions of this run."""
+        checked = self._plan.checked
+        graph = _with_versions(bundled(checked.graph, checked.read), self._types)
+        return replace(graph, made_with=self.versions)
+
+    def _ancestors(self, target: str) -> dict[str, Provenance]:
+        """The steps that a step depends on, and the step itself."""
+        found: dict[str, Provenance] = {}
+        ahead = [target]
+        while ahead:
+            step = self._plan.steps[ahead.pop()]
+            if step.id in found or isinstance(step, Gather):
+                continue
+            links = {
+                source.input: next((element.id for element in source.step.elements()), source.step.id)
+                for source in step.sources
+            }
+            key = (step.same_as or step).key
+            meta = _Meta(self._store, key, tuple(step.bound.type.outputs))
+            found[step.id] = Provenance(step.bound.type.name, step.bound.literals, links, meta)
+            ahead += links.values()
+        return found
+
+
+@cache
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
+
+
+def _with_versions(graph: Graph, types: Mapping[str, NodeType]) -> Graph:
+    """A copy of a graph in which each node records the version of its type in this run."""
+    nodes = {
+        node: replace(entry, type=types[entry.type].id) if entry.type in types else entry
+        for node, entry in graph.nodes.items()
+    }
+    graphs = {name: _with_versions(inner, types) for name, inner in graph.graphs.items()}
+    return replace(graph, nodes=nodes, graphs=graphs)
+
+
+class _Meta(Mapping[str, Json]):
+    """The JSON part of each output; it is read when a hook first uses it."""
+
+    def __init__(self, store: Store, key: str | None, outputs: tuple[str, ...]) -> None:
+        self._store, self._key, self._outputs = store, key, outputs
+
+    def __getitem__(self, output: str) -> Json:
+        known = self._key is not None and output in self._outputs
+        packed = self._store.packed(self._key, output) if known and self._key else None
+        if packed is None:
+            raise KeyError(output)
+        return packed.meta
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([output for output in self._outputs if self.get(output) is not None])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))

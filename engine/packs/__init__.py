@@ -1,0 +1,1 @@
+"""Finds node types, and reloads them when their files change."""

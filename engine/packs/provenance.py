@@ -1,0 +1,39 @@
+"""The steps behind an output, for packs that write text into pictures (`annotate`) or warn of risks
+(`advise`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from engine.errors import Problem
+from engine.files import Files
+from engine.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """One step behind an output: its node type and its inputs."""
+
+    node_type: str
+    inputs: Mapping[str, Json]
+    """The literal inputs, defaults included."""
+    links: Mapping[str, str]
+    """The wired inputs: for each, the id of the step that it comes from."""
+    meta: Mapping[str, Json]
+    """The JSON part of each known output."""
+
+
+Annotate = Callable[[Mapping[str, Provenance], str, int], Mapping[str, str]]
+"""A pack's function `annotate(steps, target, index)`: the text chunks for a written picture.
+
+`steps` are the ancestors of the output by id, `target` is the id of the step that made it, and `index` is the
+picture's place in its batch.
+"""
+
+Advise = Callable[[Mapping[str, Provenance], Files], Iterable[Problem]]
+"""A pack's function `advise(steps, files)`: warnings about a graph, found out before anything runs.
+
+`steps` are the nodes of the graph by id, without `meta`. A value that only the run knows is not among the
+inputs of a node.
+"""

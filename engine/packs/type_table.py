@@ -1,0 +1,66 @@
+"""The node types of all packs by name, including types whose names clash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+
+from engine.errors import Problem
+from engine.node import NodeType
+from engine.packs.broken_pack import place_of
+from engine.packs.pack import Pack
+from engine.packs.provenance import Advise, Annotate
+from engine.sources.foreign import ImportGraph
+
+
+@dataclass
+class TypeTable:
+    """The node types and hooks of the packs, in the order in which the packs were added."""
+
+    types: dict[str, NodeType] = field(default_factory=dict)
+    """The types by name. If two packs declare the same name, it means the first; the second is
+    `PACK/NAME`."""
+    problems: list[Problem] = field(default_factory=list)
+    annotators: list[Annotate] = field(default_factory=list)
+    importers: list[ImportGraph] = field(default_factory=list)
+    advisers: list[Advise] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    """The place where each type is declared."""
+
+    def copy(self) -> TypeTable:
+        """A copy to which more packs can be added."""
+        lists = [*self.problems], [*self.annotators], [*self.importers], [*self.advisers]
+        return TypeTable(dict(self.types), *lists, dict(self.origins))
+
+    def add(self, types: Iterable[NodeType], module: ModuleType, name: str, pack: Pack | None = None) -> None:
+        """Add a pack: its node types, and its `annotate`, `import_graph` and `advise`, where it has them.
+
+        Args:
+            types: its node types.
+            module: its module.
+            name: its name, the prefix for types whose name is taken.
+            pack: the pack, if it is the user's.
+        """
+        for kind in types:
+            existing = self.types.setdefault(kind.name, kind)
+            origin = place_of(kind.cls, pack)
+            if existing is kind:
+                self.origins[kind.name] = origin
+            elif existing.cls is not kind.cls:  # not a class that this module only imports
+                self._add_second(kind, name, origin)
+        if callable(annotate := getattr(module, "annotate", None)):
+            self.annotators.append(annotate)
+        if callable(import_graph := getattr(module, "import_graph", None)):
+            self.importers.append(import_graph)
+        if callable(advise := getattr(module, "advise", None)):
+            self.advisers.append(advise)
+
+    def _add_second(self, kind: NodeType, pack: str, origin: str) -> None:
+        full = f"{pack}/{kind.name}"
+        message = f"{origin} declares {kind.name}, which {self.origins[kind.name]} declares as well"
+        hint = f'"{kind.name}" means the second of them; write "{full}" for the first, or rename one class'
+        self.problems.append(Problem("name_taken", message, hint=hint, severity="warning"))
+        if full not in self.types:
+            self.types[full] = replace(kind, name=full)
+            self.origins[full] = origin

@@ -1,0 +1,105 @@
+"""Finds the digests of the elements of computed lists, so that each element gets its own key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.plan.step import Step, origin
+from engine.store.store import Store
+from engine.values import Packed, canonical, code_of_types, pack, sha256, split
+
+ValueOf = Callable[[Step, str], object]
+"""Returns the value of an output of a finished step; raises KeyError if the run does not hold it."""
+
+Digests = str | list["Digests"]
+"""The digest of an element, or of each element if that is a list itself."""
+
+
+def not_running(step: Step, output: str) -> object:
+    """The `ValueOf` of a plan that is not being run."""
+    raise KeyError(output)
+
+
+class TooLong(Exception):
+    """A list has more elements than the caller can use."""
+
+
+class KnownLists:
+    """Looks up the digests of list elements, in the current run or in the store.
+
+    Args:
+        store: may hold the lists.
+        nonce: a random number that replaces the digest of an element that cannot be packed.
+    """
+
+    def __init__(self, store: Store, nonce: str) -> None:
+        self.value_of: ValueOf = not_running
+        self._store, self._nonce = store, nonce
+
+    def digests(self, step: Step, output: str, path: tuple[int, ...], most: int) -> list[Digests] | None:
+        """Digests of the elements of a list output (nested lists keep their shape).
+
+        Args:
+            step: the step that makes the list.
+            output: the name of the output.
+            path: the place of the list in the output, if it is an element of another list.
+            most: how many elements it may have.
+
+        Returns:
+            None if the list has not been computed.
+
+        Raises:
+            TooLong: it has more elements; none of them has been looked at.
+        """
+        step, output = origin(step, output)
+        depth = step.bound.outputs[output].lists - len(path)
+        try:
+            value: Any = self.value_of(step, output)
+        except KeyError:
+            pass
+        else:
+            for index in path:
+                value = value[index]
+            if len(value) > most:
+                raise TooLong
+            place = "".join(f".{index}" for index in path)
+            return _of_value(value, depth, f"{step.id}.{output}{self._nonce}{place}")
+        packed = self._store.packed(step.key, output) if step.key is not None and step.storable else None
+        if packed is None:
+            return None
+        for index in path:
+            packed = split(packed)[index]
+        if isinstance(packed.meta, list) and len(packed.meta) > most:
+            raise TooLong
+        return _of_packed(packed, depth)
+
+
+def of_element(digests: Digests) -> str:
+    """One digest for an element, which may be a list."""
+    return digests if isinstance(digests, str) else sha256(canonical(digests))
+
+
+def _of_value(value: Any, depth: int, otherwise: str) -> list[Digests]:
+    digests: list[Digests] = []
+    for n, item in enumerate(value):
+        place = f"{otherwise}.{n}"
+        if depth > 1:
+            digests.append(_of_value(item, depth - 1, place))
+            continue
+        try:
+            digests.append(_identity(pack(item)))
+        except (TypeError, ValueError):  # it cannot be packed, so results that depend on it are not stored
+            digests.append(sha256(place.encode()))
+    return digests
+
+
+def _of_packed(packed: Packed, depth: int) -> list[Digests]:
+    items = split(packed)
+    return [_of_packed(item, depth - 1) for item in items] if depth > 1 else list(map(_identity, items))
+
+
+def _identity(packed: Packed) -> str:
+    """The digest of an element with that of its value class's code, which decides how it is unpacked."""
+    code = code_of_types(packed)
+    return sha256(f"{packed.digest} {code}".encode()) if code else packed.digest

@@ -1,0 +1,95 @@
+"""Plans a run: which steps the targets need, and which of them must be computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.check.check import Checked
+from engine.errors import GraphError, NodeError
+from engine.files import Files
+from engine.plan.actions import decide
+from engine.plan.builder import MAX_STEPS, PlanBuilder
+from engine.plan.plan_errors import Unreadable
+from engine.plan.step import Step
+from engine.plan.targets import needed_by, targets_of
+from engine.problems import Problems
+from engine.store.store import Store
+
+
+@dataclass(slots=True)
+class Plan:
+    """The steps of a run, parents first, and which of them are the targets."""
+
+    checked: Checked
+    steps: dict[str, Step]
+    """The steps by id. The elements of a node that goes through lists (`denoise[2]`) come before the node
+    itself."""
+    targets: tuple[str, ...]
+    builder: PlanBuilder
+    """Makes further steps during the run."""
+    compute: str = ""
+    """The compute settings as text, for the keys of accelerator nodes."""
+    name: str = ""
+    """The name of the graph in the history; empty to leave the history unchanged."""
+
+    @property
+    def to_run(self) -> list[Step]:
+        """The steps that must be computed."""
+        return [step for step in self.steps.values() if step.action == "run" and not step.assembled]
+
+    @property
+    def may_run(self) -> list[Step]:
+        """The steps for which only the run can decide whether they must be computed."""
+        return [step for step in self.steps.values() if step.action == "may_run" and not step.assembled]
+
+
+def plan(
+    checked: Checked,
+    store: Store,
+    files: Files,
+    *,
+    targets: Sequence[str] = (),
+    compute: str = "cpu",
+    name: str = "",
+    max_steps: int = MAX_STEPS,
+) -> Plan:
+    """Decide which steps a run must compute.
+
+    Args:
+        checked: a graph without errors.
+        store: may hold results.
+        files: the files that nodes may read.
+        targets: ids of nodes or subgraphs; see `targets_of` for the default.
+        compute: the compute settings of accelerator nodes, as text.
+        name: the name of the graph in the history.
+        max_steps: the most steps that the plan may have.
+
+    Raises:
+        GraphError: the graph has errors, there is no such target, or a file that a step needs is missing.
+    """
+    if not checked.ok:
+        raise GraphError(checked.problems)
+    nodes = targets_of(checked, targets)
+    builder = PlanBuilder(checked, store, files, compute, max_steps)
+    _add_steps(builder, nodes)
+    decide(builder.order, {builder.by_id[node] for node in nodes}, store)
+    return Plan(checked, builder.by_id, nodes, builder, compute, name)
+
+
+def _add_steps(builder: PlanBuilder, targets: Sequence[str]) -> None:
+    needed, certain = needed_by(builder.checked, targets)
+    problems = Problems()
+    for node, bound in builder.checked.steps.items():
+        if node not in needed:
+            continue
+        try:
+            builder.add(bound, only_if_asked=node not in certain)
+        except Unreadable as error:
+            problems.append(error.problem)
+            builder.by_id[node] = Step(node, bound, (), ())  # so that the steps after it can be checked too
+        except NodeError as error:
+            problems.append(error.problem(node))
+            builder.by_id[node] = Step(node, bound, (), ())
+    if problems:
+        raise GraphError(problems)

@@ -1,0 +1,24 @@
+"""The process of the catalogue: `python -m engine.queue SETTINGS`, with messages on standard input and
+output."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from engine.workers.pipes import reserved
+
+
+def start() -> int:
+    """Reserve the two pipes for messages, then answer the owner's questions."""
+    incoming, outgoing = reserved()
+
+    from engine.queue.catalogue_process import main
+
+    return main(sys.argv[1], incoming, outgoing)
+
+
+if __name__ == "__main__":
+    code = start()
+    sys.stderr.flush()
+    os._exit(code)  # all work is on the disk; taking torch and its libraries down takes seconds

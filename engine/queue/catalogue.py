@@ -1,0 +1,354 @@
+"""Answers questions that need the code of node packs, by asking a process that can be replaced."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from base64 import b64encode
+from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, cast
+
+from engine.document import reader
+from engine.document.run_request import RunRequest
+from engine.errors import GraphError, Problem
+from engine.queue.event_log import EventLog
+from engine.queue.stream_events import ModelsChanged, TypesChanged
+from engine.sources.foreign import Imported
+from engine.values import Json
+from engine.workers.frames import BrokenFrame, FrameWriter, frames
+from engine.workers.messages import problem_from_json
+
+ANSWER_SECONDS = 30.0
+"""The seconds that an answer may take before the process is replaced."""
+_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTypes:
+    """The node types of all packs."""
+
+    etag: str
+    """Changes whenever the types change."""
+    types: list[dict[str, Any]]
+    """The types as `NodeType.schema` describes them, sorted by name."""
+    problems: list[Problem]
+    """The problems of packs that cannot be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAction:
+    """The action of a plan for one step."""
+
+    node: str
+    """The id of the step; `denoise[2]` for an element of a node that goes through a list."""
+    type: str
+    action: str
+    """`run`, `may_run`, `reuse`, `share` or `unneeded`; see `events.PlannedStep`."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The result of checking a request."""
+
+    problems: list[Problem]
+    """Every error and warning; a request with errors would be refused."""
+    request: RunRequest
+    """The request with a number for each random seed; submit this one."""
+    values: Mapping[str, Json]
+    """The value of each input of the graph; for a swept one, the list of its values."""
+    seeds: Mapping[str, list[int]]
+    """The seeds that were drawn, by place, such as `seed` or `denoise.seed`."""
+    plan: list[PlannedAction]
+    """What a run would do; empty if the request has errors."""
+    targets: tuple[str, ...]
+    """The nodes that the plan computes."""
+
+    @property
+    def ok(self) -> bool:
+        """True if the request can run."""
+        return all(problem.severity != "error" for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One way to complete a word of a prompt."""
+
+    text: str
+    """The text to insert, such as `<lora:ink:1>`."""
+    name: str
+    """The name of the model file."""
+    kind: str
+    base: str | None
+    """The model family that it is for."""
+
+
+class Catalogue:
+    """Answers questions about node types, graphs and model files.
+
+    The answers come from a child process, because packs are code that may hang, crash or import large
+    libraries. If the process dies or does not answer in time, it is replaced; a question that it died of is
+    asked twice. Any thread may ask.
+
+    Args:
+        home: the home folder.
+        settings: settings that differ from the home's own, and `local`, as for `RunQueue`.
+        events: receives `types.changed` and `models.changed`.
+        seconds: the seconds that an answer may take.
+        log: an open file for text that packs print; None for the standard error of this process.
+
+    Raises (every question):
+        GraphError: the process died (`catalogue_died`), did not answer in time (`catalogue_timeout`), or
+            refused the question for the reasons given.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        settings: Mapping[str, Any] | None = None,
+        events: EventLog | None = None,
+        *,
+        seconds: float = ANSWER_SECONDS,
+        log: int | BinaryIO | None = None,
+    ) -> None:
+        self._settings = json.dumps({**(settings or {}), "home": str(home)})
+        self._events, self._seconds, self._log = events, seconds, log
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+        self._closed = False
+        self._types: NodeTypes | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process; None if it does not run."""
+        child = self._child
+        return child.process.pid if child is not None and child.alive else None
+
+    def start(self) -> None:
+        """Start the process now rather than with the first question."""
+        self._current()
+
+    def types(self) -> NodeTypes:
+        """The node types."""
+        known = self._types
+        answer = self._ask("types", {"etag": known.etag if known is not None else None})
+        if known is None or answer["etag"] != known.etag:
+            problems = list(map(problem_from_json, answer["problems"]))
+            known = self._types = NodeTypes(answer["etag"], answer["types"], problems)
+        return known
+
+    def validate(self, request: RunRequest, *, plan: bool = True) -> Validation:
+        """Check a request, draw its random seeds, and plan it.
+
+        Args:
+            request: the request.
+            plan: False to leave the plan out, which reads the store.
+        """
+        answer = self._ask("validate", {"request": request.to_json(), "plan": plan})
+        return Validation(
+            list(map(problem_from_json, answer["problems"])),
+            RunRequest.from_json(answer["request"]),
+            answer["values"],
+            answer["seeds"],
+            [PlannedAction(**step) for step in answer["plan"]],
+            tuple(answer["targets"]),
+        )
+
+    def models(
+        self, kind: str | None = None, base: str | None = None, q: str = "", *, model: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The model files, as `ModelFile.as_json` describes them.
+
+        Args:
+            kind: only files of this kind, such as `lora`.
+            base: only files for this model family, and those whose family is unknown.
+            q: words that all must be in the name or the triggers; case is ignored.
+            model: the model to compare the widths of embeddings with.
+        """
+        rows: list[dict[str, Any]] = self._ask("models", {"kind": kind, "model": model})
+        return [row for row in rows if row["base"] in (None, base or row["base"]) and _has(row, q)]
+
+    def complete(
+        self, q: str = "", *, kind: str | None = None, base: str | None = None, limit: int = 20
+    ) -> list[Completion]:
+        """Ways to complete a word of a prompt: embeddings, LoRAs and other models with a prompt tag.
+
+        Args:
+            q: the beginning of the word, without `<`; names that begin with it come first.
+            kind: only models of this kind.
+            base: only models for this family, and those whose family is unknown.
+            limit: the most answers.
+        """
+        rows = [row for row in self.models(kind, base, q) if row["problem"] is None]
+        found = [
+            Completion(text, row["file"], row["kind"], row["base"])
+            for row in rows
+            for text in ([row["tag"]] if row["tag"] else row["triggers"][:1])
+        ]
+        word = q.lower()
+        found.sort(key=lambda item: (not item.name.lower().startswith(word), item.name.lower()))
+        return found[:limit]
+
+    def read_file(self, name: str, data: bytes) -> Imported:
+        """The graph in a picture, a graph file, or a file of another program.
+
+        Args:
+            name: the file's name, for messages and titles.
+            data: its content.
+
+        Raises:
+            GraphError: there is no graph in it; with every problem.
+        """
+        answer = self._ask("read_file", {"name": name, "data": b64encode(data).decode()})
+        problems = tuple(map(problem_from_json, answer["problems"]))
+        return Imported(reader.from_json(answer["graph"]), answer["origin"], problems)
+
+    def examples(self) -> dict[str, Path]:
+        """The files of the example graphs, by name."""
+        return {name: Path(path) for name, path in self._ask("examples", {}).items()}
+
+    def close(self) -> None:
+        """End the process; may be called again."""
+        with self._lock:
+            self._closed = True
+            child, self._child = self._child, None
+        if child is not None:
+            child.close()
+
+    def _ask(self, question: str, arguments: dict[str, Any]) -> Any:
+        for left in range(_ATTEMPTS - 1, -1, -1):
+            child = self._current()
+            answer = child.ask(question, arguments)
+            try:
+                return answer.result(self._seconds)
+            except NoAnswer:
+                child.kill()
+                message = f"node packs took longer than {self._seconds:g} seconds to answer"
+                hint = "a pack may hang; the log of the server names it"
+                raise GraphError([Problem("catalogue_timeout", message, hint=hint)]) from None
+            except _Died as error:
+                if not left or self._closed:
+                    message = f"the process of the node packs has ended: {error}"
+                    hint = "a pack may have crashed; the log of the server names it"
+                    raise GraphError([Problem("catalogue_died", message, hint=hint)]) from None
+        raise AssertionError("the loop returns or raises")
+
+    def _current(self) -> _Child:
+        """The running process; a new one if there is none."""
+        with self._lock:
+            if self._closed:
+                raise GraphError([Problem("catalogue_died", "the server stops")])
+            if self._child is None or not self._child.alive:
+                self._child = _Child(self._settings, self._log, self._changed)
+            return self._child
+
+    def _changed(self, what: str, etag: str) -> None:
+        if self._events is not None:
+            self._events.publish(TypesChanged(etag) if what == "types" else ModelsChanged())
+
+
+class _Died(Exception):
+    """The process ended before it answered."""
+
+
+class _Child:
+    """One process and the questions that it has not answered yet."""
+
+    def __init__(self, settings: str, log: int | BinaryIO | None, changed: Any) -> None:
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._open: dict[int, Future[Any]] = {}
+        self._count = 0
+        self.alive = True
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "engine.queue", settings],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C in a terminal reaches only the owner, which decides what to do
+        )
+        self._pipe = FrameWriter(cast("BinaryIO", self.process.stdin))
+        self._reader = threading.Thread(target=self._read, name="safelight-catalogue-reader", daemon=True)
+        self._reader.start()
+
+    def ask(self, question: str, arguments: dict[str, Any]) -> Future[Any]:
+        """Send a question; the future has the answer, or raises GraphError or `_Died`."""
+        future: Future[Any] = Future()
+        with self._lock:
+            if not self.alive:
+                future.set_exception(_Died("it ended"))
+                return future
+            self._count += 1
+            number = self._count
+            self._open[number] = future
+        try:
+            self._pipe.write({"id": number, "question": question, "arguments": arguments})
+        except OSError:
+            pass  # it has died; the reader says so to every open question
+        return future
+
+    def kill(self) -> None:
+        """Kill the process; its questions are not answered."""
+        self.alive = False
+        if self.process.poll() is None:
+            self.process.kill()
+
+    def close(self) -> None:
+        """End the process."""
+        self.alive = False
+        self._pipe.close()
+        try:
+            self.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self._reader.join()
+
+    def _read(self) -> None:
+        pipe = cast("BinaryIO", self.process.stdout)
+        try:
+            for message in frames(pipe):
+                self._take(message)
+        except (BrokenFrame, OSError, KeyError, ValueError):
+            self.process.kill()
+        code = self.process.wait()
+        with self._lock:
+            self.alive = False
+            left = list(self._open.values())
+            self._open.clear()
+        self._pipe.close()
+        pipe.close()
+        for future in left:
+            future.set_exception(_Died(f"exit code {code}"))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["say"] == "changed":
+            self._changed(message["what"], message["etag"])
+        elif message["say"] != "ready":
+            with self._lock:
+                future = self._open.pop(message["id"], None)
+            if future is None:
+                return
+            if message["say"] == "answer":
+                future.set_result(message["answer"])
+            else:
+                future.set_exception(GraphError(map(problem_from_json, message["problems"])))
+
+
+def _has(row: Mapping[str, Any], q: str) -> bool:
+    text = " ".join([row["file"], *row["triggers"], row["tag"] or ""]).lower()
+    return all(word in text for word in q.lower().split())

@@ -1,0 +1,239 @@
+"""The catalogue's side that runs the code of node packs: answers questions about types, graphs and models.
+
+Every message is a JSON object (see `workers.frames`). The owner sends
+`{"id": N, "question": NAME, "arguments": {...}}`, where NAME is a method of `Answers`. This process sends:
+
+- `{"say": "ready"}`: once.
+- `{"say": "answer", "id": N, "answer": ...}`: the answer.
+- `{"say": "refused", "id": N, "problems": [...]}`: there is no answer, for these reasons.
+- `{"say": "changed", "what": "types" or "models", "etag": ETAG}`: node packs or model files have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from base64 import b64decode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from engine.check.portable import make_portable
+from engine.document import writer
+from engine.document.run_request import RunRequest
+from engine.errors import GraphError, NodeError, Problem, error_text
+from engine.packs import named_graphs
+from engine.packs.model_files import listed
+from engine.plan.fingerprints import unreadable_files
+from engine.session import Session
+from engine.values import canonical, sha256
+from engine.workers.frames import BrokenFrame, FrameWriter, frames
+
+THREADS = 4
+"""The questions that are answered at the same time."""
+POLL_SECONDS = 1.0
+"""The seconds between two looks at the files of node packs and the folders of models."""
+_MOST_FOLDERS = 2000
+
+
+class Answers:
+    """Answers questions about a home folder. The arguments and answers are JSON.
+
+    Args:
+        session: the home folder.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._types: tuple[str, dict[str, Any]] | None = None
+
+    def types(self, etag: str | None = None) -> dict[str, Any]:
+        """The node types, unless `etag` says that the owner has them already."""
+        known, tree = self._described()
+        return {"etag": known} if etag == known else {"etag": known, **tree}
+
+    def validate(self, request: dict[str, Any], plan: bool) -> dict[str, Any]:
+        """The problems of a request, the request with its random seeds drawn, and its plan."""
+        session = self._session
+        given = RunRequest.from_json(request)
+        session.registry.refresh()
+        drawn = session.draw(given.graph, given.values)
+        resolved = replace(given, graph=drawn.graph, values=drawn.values)
+        files = session.files.for_run(given.graph.folder, given.out)
+        graph, values = make_portable(drawn.graph, drawn.values, session.registry, files)
+        checked = session.check(graph, values)
+        problems = [*session.registry.problems, *checked.problems]
+        steps: list[dict[str, Any]] = []
+        targets: list[str] = []
+        if checked.ok and plan:
+            try:
+                planned = session.plan_checked(checked, given.targets, name=given.name, files=files)
+            except GraphError as error:
+                problems += error.problems
+            else:
+                reasons = session.reasons(planned)
+                targets = list(planned.targets)
+                steps = [
+                    {
+                        "node": step.id,
+                        "type": step.bound.type.id,
+                        "action": step.action,
+                        "reason": reasons.why(step),
+                    }
+                    for step in planned.steps.values()
+                ]
+        else:
+            problems += unreadable_files(checked, files)  # the plan reports them too
+        problems += session.advice(checked, files)
+        return {
+            "request": resolved.to_json(),
+            "values": checked.values,
+            "seeds": drawn.seeds,
+            "problems": [problem.as_json() for problem in dict.fromkeys(problems)],
+            "plan": steps,
+            "targets": targets,
+        }
+
+    def models(self, kind: str | None, model: str | None) -> list[dict[str, Any]]:
+        """The model files."""
+        self._session.settings.store_folder.mkdir(
+            parents=True, exist_ok=True
+        )  # facts about files are kept there
+        return [row.as_json() for row in listed(self._session.files, kind, model)]
+
+    def read_file(self, name: str, data: str) -> dict[str, Any]:
+        """The graph in a file of any kind; `data` is its content in base64."""
+        imported = self._session.read(Path(Path(name).name or "file"), b64decode(data, validate=True))
+        return {
+            "graph": json.loads(writer.dump(imported.graph)),
+            "origin": imported.origin,
+            "problems": [problem.as_json() for problem in imported.problems],
+        }
+
+    def examples(self) -> dict[str, str]:
+        """The paths of the example graphs, by name."""
+        known = named_graphs.listed(self._session.settings.home / "graphs")
+        return {graph.name: str(graph.path) for graph in known if graph.example}
+
+    def refreshed(self) -> str | None:
+        """Read changed packs again; returns the new etag of the types, None if they are the same."""
+        before = self._types
+        if not self._session.registry.refresh():
+            return None
+        with self._lock:
+            self._types = None
+        after = self._described()[0]
+        return None if before is not None and before[0] == after else after
+
+    def _described(self) -> tuple[str, dict[str, Any]]:
+        with self._lock:
+            if self._types is None or self._session.registry.refresh():
+                registry = self._session.registry
+                tree = {
+                    "types": [registry.types[name].schema() for name in sorted(registry.types)],
+                    "problems": [problem.as_json() for problem in registry.problems],
+                }
+                self._types = sha256(canonical(tree))[:32], tree
+            return self._types
+
+
+class Process:
+    """Answers the owner's questions until the owner closes the pipe.
+
+    Args:
+        session: the home folder.
+        incoming: the pipe that the owner writes to.
+        outgoing: the pipe that the owner reads.
+    """
+
+    def __init__(self, session: Session, incoming: BinaryIO, outgoing: FrameWriter) -> None:
+        self._session, self._incoming, self._outgoing = session, incoming, outgoing
+        self._answers = Answers(session)
+        self._ended = threading.Event()
+
+    def serve(self) -> None:
+        """Answer questions until the owner closes the pipe."""
+        questions: dict[str, Callable[..., Any]] = {
+            "types": self._answers.types,
+            "validate": self._answers.validate,
+            "models": self._answers.models,
+            "read_file": self._answers.read_file,
+            "examples": self._answers.examples,
+        }
+        self._outgoing.write({"say": "ready"})
+        threading.Thread(target=self._watch, name="safelight-watch", daemon=True).start()
+        with ThreadPoolExecutor(THREADS, "safelight-answer") as pool:
+            for message in frames(self._incoming):
+                pool.submit(self._answer, message, questions[message["question"]])
+        self._ended.set()
+
+    def _answer(self, message: dict[str, Any], answer: Callable[..., Any]) -> None:
+        try:
+            reply = {"say": "answer", "answer": answer(**message["arguments"])}
+        except GraphError as error:
+            reply = {"say": "refused", "problems": [problem.as_json() for problem in error.problems]}
+        except NodeError as error:
+            problem = Problem(error.code, error.message, hint=error.hint, input=error.input)
+            reply = {"say": "refused", "problems": [problem.as_json()]}
+        except Exception as error:  # the code of a node pack may raise anything
+            problem = Problem("catalogue_failed", error_text(error))
+            reply = {"say": "refused", "problems": [problem.as_json()]}
+        self._outgoing.write({**reply, "id": message["id"]})
+
+    def _watch(self) -> None:
+        """Report changes of node packs and model folders."""
+        try:
+            folders = self._folders()
+            while not self._ended.wait(POLL_SECONDS):
+                if (etag := self._answers.refreshed()) is not None:
+                    self._outgoing.write({"say": "changed", "what": "types", "etag": etag})
+                if (now := self._folders()) != folders:
+                    folders = now
+                    self._outgoing.write({"say": "changed", "what": "models", "etag": ""})
+        except (OSError, ValueError):
+            return  # the owner has ended
+
+    def _folders(self) -> dict[str, int]:
+        """The time of the last change in each folder of models; adding or removing a file changes it."""
+        settings = self._session.settings
+        roots = [
+            settings.home / "models",
+            *(place for places in settings.folders.values() for place in places),
+        ]
+        times: dict[str, int] = {}
+        for root in roots:
+            for folder, _, _ in os.walk(root):
+                if len(times) >= _MOST_FOLDERS:
+                    return times
+                try:
+                    times[folder] = os.stat(folder).st_mtime_ns
+                except OSError:
+                    continue
+        return times
+
+
+def main(settings: str, incoming: BinaryIO, outgoing: BinaryIO) -> int:
+    """Open the home and answer questions; returns the exit code.
+
+    Args:
+        settings: JSON: `home`; settings that differ from the home's own; and `local`, see
+            `workers.process.main`.
+        incoming: the pipe that the owner writes to.
+        outgoing: the pipe that the owner reads.
+    """
+    from engine import settings as loading
+
+    pipe = FrameWriter(outgoing)
+    given = json.loads(settings)
+    home = Path(given.pop("home"))
+    local = bool(given.pop("local", True))
+    try:
+        with Session(loading.load(home, **given), local=local) as session:
+            Process(session, incoming, pipe).serve()
+    except (BrokenFrame, BrokenPipeError):
+        return 1
+    return 0

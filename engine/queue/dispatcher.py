@@ -1,0 +1,196 @@
+"""Executes waiting runs on one device: keeps a worker process, and replaces it when it dies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Thread
+from typing import Any, BinaryIO, Protocol
+
+from engine.document.run_request import RunRequest
+from engine.errors import GraphError, Problem, error_text
+from engine.queue.limits import QueueLimits
+from engine.queue.run_table import unpack
+from engine.queue.snapshot import DeviceStatus
+from engine.queue.state import QueueState, RunningRun
+from engine.queue.stream_events import Log, RunRetried, RunStarted
+from engine.workers.messages import Ended
+from engine.workers.worker import Worker
+
+TICK_SECONDS = 0.1
+"""The seconds between two looks at a running run."""
+SAVE_SECONDS = 0.5
+"""The seconds between two writes of the states of steps."""
+
+
+class StartWorker(Protocol):
+    """Starts a worker; the class `Worker` is one."""
+
+    def __call__(
+        self,
+        home: Path,
+        settings: Mapping[str, Any],
+        *,
+        warn: Callable[[str], None],
+        log: int | BinaryIO | None,
+    ) -> Worker:
+        """Start a worker; see `Worker` for the arguments."""
+        ...
+
+
+class Dispatcher:
+    """Executes the waiting runs on one device, one after the other, on a thread of its own.
+
+    The worker process stays alive between runs and keeps models loaded. If it dies, the run starts again in a
+    new worker, up to `QueueLimits.worker_retries` times; then it fails with the reason.
+
+    Args:
+        state: the queue.
+        home: the home folder.
+        settings: settings of the worker that differ from the home's own.
+        device: the device, such as `cuda:1`; `auto` for the home's own.
+        limits: the limits.
+        log: an open file for text that nodes print; None for the standard error of this process.
+        worker: starts a worker.
+    """
+
+    def __init__(
+        self,
+        state: QueueState,
+        home: Path,
+        settings: Mapping[str, Any],
+        device: str,
+        limits: QueueLimits,
+        log: int | BinaryIO | None = None,
+        worker: StartWorker = Worker,
+    ) -> None:
+        self._state, self._home, self._limits, self._log = state, home, limits, log
+        self._new_worker = worker
+        self._settings = {**settings, "device": device}
+        self.device = device
+        self._worker: Worker | None = None
+        self._running: RunningRun | None = None
+        self._thread = Thread(target=self._serve, name=f"safelight-dispatcher-{device}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread and the worker."""
+        self._start_worker()
+        self._thread.start()
+
+    def status(self) -> DeviceStatus:
+        """The worker's process and its run."""
+        worker, running = self._worker, self._running
+        return DeviceStatus(
+            self.device,
+            worker.pid if worker is not None and worker.alive else None,
+            running.id if running is not None else None,
+        )
+
+    def close(self, deadline: float) -> None:
+        """Wait for the current run, stop it when time runs out, and end the worker.
+
+        Args:
+            deadline: when the worker must have ended, by `time.monotonic`. Two thirds of the time until then
+                are for the run to finish or to save its state.
+        """
+        if (running := self._running) is not None:
+            for path, node in running.progress.nodes().items():
+                if node.state == "running":
+                    running.ask(path, "stop")  # a training saves its state; other nodes go on
+        left = max(0.0, deadline - time.monotonic())
+        self._thread.join(left * 2 / 3)
+        if (
+            self._thread.is_alive()
+            and (running := self._running) is not None
+            and running.worker_run is not None
+        ):
+            running.worker_run.cancel(max(0.0, left / 6))
+            self._thread.join(left / 6)
+        worker = self._worker
+        if worker is not None:
+            if self._thread.is_alive():
+                worker.kill()
+            worker.close(max(0.1, deadline - time.monotonic()))
+        self._thread.join(1.0)
+
+    def _serve(self) -> None:
+        while (running := self._state.take(self.device)) is not None:
+            self._running = running
+            try:
+                self._execute(running)
+            except Exception as error:  # the next run may still succeed, so the thread goes on
+                problem = Problem("not_started", f"the run could not be executed: {error_text(error)}")
+                self._state.finish(running, "failed", None, [problem])
+            finally:
+                self._running = None
+
+    def _execute(self, running: RunningRun) -> None:
+        started = RunStarted(self.device, running.attempt)
+        self._state.log.publish(started, run=running.id, document=running.document)
+        try:
+            request = RunRequest.from_json(unpack(running.request))
+        except GraphError as error:  # an older version wrote it
+            self._state.finish(running, "refused", None, error.problems)
+            return
+        running.output_nodes = {name: link.node for name, link in request.graph.outputs.items()}
+        for left in range(self._limits.worker_retries, -1, -1):
+            ended, is_hung = self._attempt(running, request)
+            if ended.state != "died":
+                break
+            if running.cancelled or self._state.closing or is_hung or not left:
+                break
+            problem = ended.problems[0]
+            retried = RunRetried(problem.code, problem.message)
+            self._state.log.publish(retried, run=running.id, document=running.document)
+            running.progress.restart()
+        self._finish(running, ended, is_hung)
+
+    def _attempt(self, running: RunningRun, request: RunRequest) -> tuple[Ended, bool]:
+        """Execute a run in the worker; returns its end, and True if it was killed because it hung."""
+        worker = self._worker
+        if worker is None or not worker.alive:
+            worker = self._start_worker()
+        run = worker.run(request, running.progress.take)
+        running.sent(run, self._limits.cancel_grace)
+        saved = time.monotonic()
+        while True:
+            try:
+                return run.result(TICK_SECONDS), False
+            except TimeoutError:
+                running.progress.flush()
+            now = time.monotonic()
+            if now - saved >= SAVE_SECONDS or running.progress.has_outputs:
+                saved = now
+                self._state.save(running)
+            if not worker.ready.done():
+                running.progress.heard = now  # the worker is still starting
+            limit = self._limits.hang_timeout
+            if limit is not None and now - running.progress.heard > limit:
+                worker.kill()
+                return run.result(), True
+
+    def _finish(self, running: RunningRun, ended: Ended, is_hung: bool) -> None:
+        if self._state.closing and not running.cancelled and ended.state in ("cancelled", "died"):
+            self._state.leave(running)
+            return
+        problems = ended.problems
+        if ended.state != "died":
+            state = ended.state
+        elif running.cancelled:
+            state, problems = "cancelled", ()
+        else:
+            state = "failed"
+            if is_hung:
+                message = f"the run sent no event for {self._limits.hang_timeout:g} seconds and was stopped"
+                problems = (Problem("run_hung", message, hint="the setting hang_timeout sets the time"),)
+        if state == "failed" and self._state.put_back(running):
+            return
+        self._state.finish(running, state, ended.report, problems)
+
+    def _start_worker(self) -> Worker:
+        def warn(message: str) -> None:
+            self._state.log.publish(Log("warning", message))
+
+        self._worker = self._new_worker(self._home, self._settings, warn=warn, log=self._log)
+        return self._worker

@@ -1,0 +1,430 @@
+"""The durable queue of runs: what a server does for its clients."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, cast, get_args
+
+from engine.context import Request
+from engine.document.run_request import RunRequest
+from engine.errors import GraphError, Problem
+from engine.near_names import near
+from engine.queue.database import Database
+from engine.queue.dispatcher import Dispatcher, StartWorker
+from engine.queue.event_log import EventLog
+from engine.queue.home_lock import HomeLock
+from engine.queue.limits import QueueLimits
+from engine.queue.run_table import NewRun, new_id, new_run, pack
+from engine.queue.snapshot import (
+    OutputRecord,
+    QueuedRun,
+    QueueStatus,
+    RunSnapshot,
+    RunSummary,
+    SamplePicture,
+)
+from engine.queue.state import QueueState
+from engine.queue.stream_events import RunFinished, RunQueued, RunState, ServerClosing
+from engine.queue.tables import MIGRATIONS
+from engine.workers.worker import Worker
+
+CLOSE_SECONDS = 10.0
+
+
+class QueueFull(GraphError):
+    """Raised for a run that is refused because too many runs wait (code `queue_full`)."""
+
+
+class RunQueue:
+    """A queue of runs that survives crashes, with the worker processes that execute them.
+
+    A run that `submit` returned is on the disk: after a crash of the server or the machine, the next
+    `RunQueue` of the home goes on with it. Every method may be called from any thread; none waits for a
+    run. Unknown ids raise GraphError with the code `unknown_run` or `unknown_output`.
+
+    Args:
+        home: the home folder; one queue at a time may be open on it.
+        settings: settings of the workers that differ from the home's own; see `settings.Settings`. Also
+            `local`: False if graphs may name only files inside the folders of the home.
+        limits: the limits, and the rules for crashes.
+        devices: one worker process is started for each, such as `("cuda:0", "cuda:1")`.
+        log: an open file for text that nodes print; None for the standard error of this process.
+        start: False to accept runs without executing them.
+        worker: starts a worker for a device; the default starts a process on this machine.
+
+    Raises:
+        GraphError: another server uses the home (`home_in_use`), or the queue's database is damaged
+            (`queue_damaged`), locked (`queue_locked`) or newer (`queue_newer`).
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        settings: Mapping[str, Any] | None = None,
+        limits: QueueLimits | None = None,
+        *,
+        devices: Sequence[str] = ("auto",),
+        log: int | BinaryIO | None = None,
+        start: bool = True,
+        worker: StartWorker = Worker,
+    ) -> None:
+        self.home = home
+        self.limits = limits or QueueLimits()
+        self.events = EventLog(self.limits)
+        """The stream of events of all runs."""
+        self._lock = HomeLock(home)
+        try:
+            database = Database(home / "queue.sqlite", MIGRATIONS)
+            self._state = QueueState(home, database, self.events, self.limits)
+            self._state.recover()
+            self._dispatchers = [
+                Dispatcher(self._state, home, settings or {}, device, self.limits, log, worker)
+                for device in devices
+            ]
+            for dispatcher in self._dispatchers if start else ():
+                dispatcher.start()
+        except BaseException:
+            self._lock.close()
+            raise
+        self._started = start
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(
+        self,
+        request: RunRequest,
+        *,
+        key: str | None = None,
+        fingerprint: str | None = None,
+        priority: int = 0,
+        document: str | None = None,
+        front: bool = False,
+    ) -> QueuedRun:
+        """Add a run to the queue; it is on the disk when this returns.
+
+        Random seeds should be numbers already (see `Catalogue.validate`), so that a run that starts again
+        gives the same result.
+
+        Args:
+            request: the run.
+            key: an idempotency key. A second submission with the same key returns the first run.
+            fingerprint: a digest of the submission, compared under the same key; by default of `request`.
+                Give the digest of the client's own words if `request` has drawn seeds.
+            priority: runs of a higher priority start first.
+            document: the document that the run was submitted from; its events name it.
+            front: True to place the run before all others of its priority.
+
+        Raises:
+            QueueFull: too many runs wait.
+            GraphError: another submission used the key (`key_reused`), the request is too large
+                (`too_large`), or the disk is full (`disk_full`).
+        """
+        new = new_run(request, key=key, fingerprint=fingerprint, priority=priority, document=document)
+        return self._add(new, front=front)
+
+    def keyed(self, key: str, fingerprint: str | None = None) -> QueuedRun | None:
+        """The run of an earlier submission with an idempotency key.
+
+        Args:
+            key: the key.
+            fingerprint: the digest that was given with it.
+
+        Raises:
+            GraphError: the earlier submission had another fingerprint (`key_reused`).
+        """
+        known = self._state.runs.keyed(key)
+        if known is None:
+            return None
+        id, before = known
+        if fingerprint is not None and before != fingerprint:
+            message = "this idempotency key was used for another run"
+            raise GraphError([Problem("key_reused", message, hint="use a new key for each run")])
+        summary = self._summary(id)
+        return QueuedRun(id, summary.state, summary.position, is_new=False)
+
+    def run(self, id: str) -> RunSnapshot:
+        """Everything about one run, up to the event `last_seq`."""
+        with self._state.changed:
+            seq = self.events.seq
+            running = self._state.running.get(id)
+            stored = self._state.runs.stored(id)
+            if stored is None:
+                raise _unknown(id)
+            nodes = self._state.runs.nodes(id) if running is None else running.progress.nodes()
+        request, ending = stored.request, stored.ending
+        return RunSnapshot(
+            stored.summary,
+            request["graph"],
+            request["values"],
+            request["sweeps"],
+            tuple(request["targets"]),
+            nodes,
+            self._state.outputs.find(id, "", None, None, 10_000)[::-1],
+            ending.get("problems", []),
+            ending.get("warnings", []),
+            ending.get("values", {}),
+            seq,
+        )
+
+    def request(self, id: str) -> RunRequest:
+        """The request of a run, as submitted."""
+        if (stored := self._state.runs.stored(id)) is None:
+            raise _unknown(id)
+        return RunRequest.from_json(stored.request)
+
+    def runs(
+        self, state: RunState | Sequence[RunState] | None = None, before: int | None = None, limit: int = 50
+    ) -> list[RunSummary]:
+        """The runs, newest first; if only queued ones are asked for, in the order in which they start.
+
+        Args:
+            state: only runs in this state, or in one of several.
+            before: only runs that were submitted before the one with this `number`.
+            limit: the most runs.
+        """
+        states = () if state is None else (state,) if isinstance(state, str) else tuple(state)
+        return self._state.runs.summaries(cast("Sequence[RunState]", states), before, limit)
+
+    def cancel(self, id: str) -> RunSummary:
+        """Cancel a run in any state; returns its state afterwards.
+
+        A queued run ends at once. A running one is asked to stop, which takes up to a step; if it has not
+        stopped after `QueueLimits.cancel_grace` seconds, its worker is killed and replaced. A run that has
+        ended stays as it is.
+        """
+        with self._state.changed:
+            running = self._state.running.get(id)
+            if running is None:
+                summary = self._summary(id)
+                if summary.state != "queued":
+                    return summary
+                with self._state.database.write() as connection:
+                    ending: dict[str, Any] = {"problems": [], "warnings": [], "values": {}}
+                    self._state.runs.finish(connection, id, "cancelled", ending)
+                self._state.waiting[summary.priority] -= 1
+        if running is not None:
+            running.cancel(self.limits.cancel_grace)
+            return self._summary(id)
+        self.events.publish(RunFinished("cancelled", 0.0, 0, 0), run=id, document=summary.document)
+        self._state.announce()
+        return self._summary(id)
+
+    def move(self, id: str, *, before: str | None = None) -> RunSummary:
+        """Move a queued run before another one; without `before`, to the front of the whole queue.
+
+        Raises:
+            GraphError: one of the two does not wait (`not_queued`).
+        """
+        with self._state.changed:
+            before_move = self._summary(id)
+            if before is not None:
+                self._summary(before)
+            with self._state.database.write() as connection:
+                moved = self._state.runs.move(connection, id, before)
+            if not moved:
+                message = "only a run that still waits can be moved"
+                raise GraphError([Problem("not_queued", message, hint="it has started or ended")])
+            self._state.waiting[before_move.priority] -= 1
+            summary = self._summary(id)
+            self._state.waiting[summary.priority] += 1
+        self.events.publish(RunQueued(summary.position or 0), run=id, document=summary.document)
+        return summary
+
+    def retry(self, id: str, *, front: bool = False) -> QueuedRun:
+        """Submit the request of a run again, as a new run.
+
+        Raises:
+            QueueFull: too many runs wait.
+        """
+        if (stored := self._state.runs.stored(id)) is None:
+            raise _unknown(id)
+        summary = stored.summary
+        rows = self._state.database.read("SELECT fingerprint, search FROM runs WHERE id = ?", (id,))
+        new = NewRun(
+            new_id(),
+            None,
+            rows[0]["fingerprint"],
+            pack(stored.request),
+            summary.title,
+            rows[0]["search"],
+            summary.document,
+            summary.priority,
+            id,
+        )
+        return self._add(new, front=front)
+
+    def ask(self, id: str, node: str, request: str) -> None:
+        """Send a request to a running node, for example to draw a sample now.
+
+        Args:
+            id: the run.
+            node: the id of the node or step.
+            request: `stop`, `sample` or `checkpoint`.
+
+        Raises:
+            GraphError: the run does not run (`not_running`), or has no such node (`unknown_node`), or there
+                is no such request (`unknown_request`).
+        """
+        if request not in (known := get_args(Request)):
+            hint = near(request, known) or f"use {', '.join(known)}"
+            raise GraphError([Problem("unknown_request", f"there is no request {request!r}", hint=hint)])
+        running = self._state.running.get(id)
+        if running is None:
+            self._summary(id)
+            raise GraphError([Problem("not_running", "only a running run takes requests")])
+        nodes = running.progress.nodes()
+        if node not in nodes:
+            problem = Problem("unknown_node", f"the run has no node {node!r}", hint=near(node, nodes))
+            raise GraphError([problem])
+        running.ask(node, cast(Request, request))
+
+    def pause(self, reason: str = "paused by the user") -> None:
+        """Start no more runs, also after a restart; the current ones go on."""
+        self._state.pause(reason)
+
+    def resume(self) -> None:
+        """Start runs again."""
+        self._state.pause(None)
+
+    def status(self) -> QueueStatus:
+        """The length of the queue and its workers."""
+        devices = tuple(dispatcher.status() for dispatcher in self._dispatchers)
+        with self._state.changed:
+            running, pending = len(self._state.running), self._state.waiting.total()
+        return QueueStatus(running, pending, self._state.paused, devices)
+
+    def metrics(self, id: str, max_points: int = 1000) -> dict[str, list[dict[str, float | None]]]:
+        """The numbers that the steps of a run have reported, such as losses, by step.
+
+        Args:
+            id: the run.
+            max_points: the most rows for each step; evenly spaced ones are left out, never the last.
+        """
+        self._summary(id)
+        rows = self._state.database.read(
+            "SELECT path, row FROM (SELECT path, row, number, count(*) OVER (PARTITION BY path) AS many,"
+            " row_number() OVER (PARTITION BY path ORDER BY number DESC) AS back FROM metrics WHERE run = ?)"
+            " WHERE (back - 1) % ((many + ? - 1) / ?) = 0 ORDER BY number",
+            (id, max(1, max_points), max(1, max_points)),
+        )
+        found: dict[str, list[dict[str, float | None]]] = {}
+        for row in rows:
+            found.setdefault(row["path"], []).append(json.loads(row["row"]))
+        return found
+
+    def outputs(
+        self,
+        run: str | None = None,
+        q: str = "",
+        *,
+        star: bool | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[OutputRecord]:
+        """Search the written outputs of all runs, newest first.
+
+        Args:
+            run: only those of one run.
+            q: words that all must be in the title, the texts of the graph or the tags; case is ignored.
+            star: only those with a star, or only those without.
+            before: only those with a lower id, for the next page.
+            limit: the most outputs.
+        """
+        return self._state.outputs.find(run, q, star, before, limit)
+
+    def output(self, id: int) -> OutputRecord:
+        """One written output."""
+        if (record := self._state.outputs.one(id)) is None:
+            raise GraphError([Problem("unknown_output", f"there is no output {id}")])
+        return record
+
+    def output_by_digest(self, digest: str) -> OutputRecord | None:
+        """The latest written output with this content; its file may have changed since."""
+        return self._state.outputs.by_digest(digest)
+
+    def mark_output(
+        self, id: int, *, star: bool | None = None, tags: Sequence[str] | None = None
+    ) -> OutputRecord:
+        """Set the star or replace the tags of an output.
+
+        Raises:
+            GraphError: there are too many tags, or one is too long (`bad_tags`).
+        """
+        return self._state.outputs.mark(id, star, tags)
+
+    def samples(self, id: str) -> list[SamplePicture]:
+        """The sample pictures of a training, in the order of their steps; `data` is empty, see `sample`."""
+        self._summary(id)
+        return self._state.outputs.samples(id)
+
+    def sample(self, digest: str) -> SamplePicture | None:
+        """A sample picture with its bytes."""
+        return self._state.outputs.sample(digest)
+
+    def close(self, grace: float = CLOSE_SECONDS) -> None:
+        """Stop: start no more runs, let the current ones finish or save their state, and end the workers.
+
+        Queued runs stay in the queue. What is unfinished after two thirds of the time is cancelled, and
+        becomes `interrupted` or goes back to the front of the queue, as `QueueLimits.after_restart` says.
+
+        Args:
+            grace: the most seconds that this may take.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self.events.publish(ServerClosing("the server stops"))
+        with self._state.changed:
+            self._state.closing = True
+            self._state.changed.notify_all()
+        deadline = time.monotonic() + grace
+        if self._started:
+            for dispatcher in self._dispatchers:
+                dispatcher.close(deadline)
+        self._state.database.close()
+        self._lock.close()
+
+    def _add(self, new: NewRun, *, front: bool) -> QueuedRun:
+        if len(new.request) > self.limits.max_request_bytes:
+            message = f"the request is longer than {self.limits.max_request_bytes >> 20} MiB"
+            raise GraphError([Problem("too_large", message, hint="make the graph or the sweep smaller")])
+        with self._state.changed:
+            if new.key is not None and (known := self.keyed(new.key, new.fingerprint)) is not None:
+                return known
+            if self._state.waiting.total() >= self.limits.max_queued:
+                message = f"{self.limits.max_queued:,} runs are waiting already"
+                raise QueueFull([Problem("queue_full", message, hint="try again when some have ended")])
+            try:
+                with self._state.database.write() as connection:
+                    self._state.runs.add(connection, new, front=front)
+            except GraphError as error:
+                self._state.hold(error)
+                raise
+            waiting = self._state.waiting
+            same = 0 if front else waiting[new.priority]
+            position = same + sum(many for priority, many in waiting.items() if priority > new.priority)
+            waiting[new.priority] += 1
+            self.events.publish(RunQueued(position), run=new.id, document=new.document)
+            self._state.announce()
+            self._state.changed.notify_all()
+        return QueuedRun(new.id, "queued", position, is_new=True)
+
+    def _summary(self, id: str) -> RunSummary:
+        if (summary := self._state.runs.summary(id)) is None:
+            raise _unknown(id)
+        return summary
+
+
+def _unknown(id: str) -> GraphError:
+    return GraphError([Problem("unknown_run", f"there is no run {id!r}")])

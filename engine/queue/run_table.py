@@ -1,0 +1,333 @@
+"""The runs in the database: their requests, states and order."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.document.graph import Graph, Literal
+from engine.document.run_request import RunRequest
+from engine.document.sweep import Sweep
+from engine.queue.database import Database
+from engine.queue.snapshot import NodeSnapshot, RunSummary
+from engine.queue.stream_events import EndState, RunState, plain
+from engine.values import canonical, sha256
+
+_SUMMARY = (
+    "id, number, title, document, state, priority, place, submitted, started, finished, attempts, device, "
+    "retry_of"
+)
+_WAITING = "runs INDEXED BY waiting WHERE state = 'queued'"
+"""The waiting runs; SQLite would choose an index that does not sort them."""
+_SEARCH_CHARS = 20_000
+_FORGOTTEN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be added to the queue."""
+
+    id: str
+    key: str | None
+    fingerprint: str
+    request: bytes
+    """The request as compressed JSON."""
+    title: str
+    search: str
+    document: str | None
+    priority: int
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenRun:
+    """A run that a worker is to execute."""
+
+    id: str
+    request: bytes
+    document: str | None
+    attempt: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run as it was submitted, and its end."""
+
+    summary: RunSummary
+    request: dict[str, Any]
+    ending: dict[str, Any]
+    """`report`, `problems` and `warnings`; empty before the end."""
+
+
+def new_run(
+    request: RunRequest,
+    *,
+    key: str | None,
+    fingerprint: str | None,
+    priority: int,
+    document: str | None,
+) -> NewRun:
+    """Prepare a request for the queue."""
+    text = canonical(request.to_json())
+    title = request.title or request.graph.title
+    return NewRun(
+        new_id(),
+        key,
+        fingerprint or sha256(text),
+        zlib.compress(text, 1),
+        title,
+        _searched(request),
+        document,
+        priority,
+    )
+
+
+def new_id() -> str:
+    """A new id for a run; ids sort by time."""
+    return f"{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
+
+
+def pack(tree: Mapping[str, Any]) -> bytes:
+    """JSON as compressed bytes."""
+    return zlib.compress(json.dumps(tree, separators=(",", ":")).encode(), 1)
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """The JSON in compressed bytes."""
+    tree: dict[str, Any] = json.loads(zlib.decompress(data))
+    return tree
+
+
+class RunTable:
+    """The runs in the database. Methods that change it take the connection of a transaction.
+
+    Args:
+        database: holds the tables of `tables.MIGRATIONS`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, connection: sqlite3.Connection, run: NewRun, *, front: bool) -> None:
+        """Add a run at the end or the front of the waiting runs of its priority."""
+        edge = connection.execute(
+            f"SELECT place FROM {_WAITING} AND priority = ? ORDER BY place {'' if front else 'DESC'} LIMIT 1",
+            (run.priority,),
+        ).fetchone()
+        place = 0.0 if edge is None else edge["place"] + (-1 if front else 1)
+        values = {
+            "id": run.id,
+            "key": run.key,
+            "fingerprint": run.fingerprint,
+            "request": run.request,
+            "title": run.title,
+            "search": run.search,
+            "document": run.document,
+            "retry_of": run.retry_of,
+            "state": "queued",
+            "priority": run.priority,
+            "place": place,
+            "submitted": time.time(),
+        }
+        marks = ", ".join("?" * len(values))
+        connection.execute(f"INSERT INTO runs ({', '.join(values)}) VALUES ({marks})", (*values.values(),))
+
+    def keyed(self, key: str) -> tuple[str, str] | None:
+        """The id and the fingerprint of the run with an idempotency key."""
+        rows = self._database.read("SELECT id, fingerprint FROM runs WHERE key = ?", (key,))
+        return (rows[0]["id"], rows[0]["fingerprint"]) if rows else None
+
+    def take(self, connection: sqlite3.Connection, device: str) -> TakenRun | None:
+        """Mark the next waiting run as running; None if no run waits."""
+        row = connection.execute(
+            f"SELECT id, request, document, attempts, priority FROM {_WAITING}"
+            " ORDER BY priority DESC, place LIMIT 1"
+        ).fetchone()
+        if row is None:
+            return None
+        connection.execute(
+            "UPDATE runs SET state = 'running', started = ?, attempts = attempts + 1, device = ?"
+            " WHERE id = ?",
+            (time.time(), device, row["id"]),
+        )
+        return TakenRun(row["id"], row["request"], row["document"], row["attempts"] + 1, row["priority"])
+
+    def finish(
+        self, connection: sqlite3.Connection, id: str, state: EndState, ending: Mapping[str, Any]
+    ) -> bool:
+        """Record the end of a run; False if it had ended already."""
+        done = connection.execute(
+            "UPDATE runs SET state = ?, finished = ?, ending = ?"
+            " WHERE id = ? AND state IN ('queued', 'running')",
+            (state, time.time(), pack(ending), id),
+        )
+        return done.rowcount == 1
+
+    def put_back(self, connection: sqlite3.Connection, id: str) -> int:
+        """Put a running run back to the front of the waiting runs of its priority; returns the priority."""
+        priority = connection.execute("SELECT priority FROM runs WHERE id = ?", (id,)).fetchone()["priority"]
+        connection.execute(
+            "UPDATE runs SET state = 'queued', place ="
+            f" (SELECT coalesce(min(place), 0) - 1 FROM {_WAITING} AND priority = ?) WHERE id = ?",
+            (priority, id),
+        )
+        return int(priority)
+
+    def running(self) -> list[str]:
+        """The ids of the runs that are marked as running, the latest submission first."""
+        rows = self._database.read("SELECT id FROM runs WHERE state = 'running' ORDER BY number DESC")
+        return [row["id"] for row in rows]
+
+    def move(self, connection: sqlite3.Connection, id: str, before: str | None) -> bool:
+        """Move a waiting run before another one, or to the front of all; False if one does not wait.
+
+        The run takes the priority of the run that it is placed before.
+        """
+        waiting = f"SELECT id, priority, place FROM {_WAITING}"
+        moved = connection.execute(f"{waiting} AND id = ?", (id,)).fetchone()
+        if moved is None:
+            return False
+        if before is None:
+            target = connection.execute(f"{waiting} ORDER BY priority DESC, place LIMIT 1").fetchone()
+        else:
+            target = connection.execute(f"{waiting} AND id = ?", (before,)).fetchone()
+        if target is None:
+            return False
+        if target["id"] == id:
+            return True
+        previous = connection.execute(
+            f"{waiting} AND priority = ? AND place < ? AND id != ? ORDER BY place DESC LIMIT 1",
+            (target["priority"], target["place"], id),
+        ).fetchone()
+        if previous is None:
+            place = target["place"] - 1
+        else:
+            place = (previous["place"] + target["place"]) / 2
+            if not previous["place"] < place < target["place"]:
+                self._spread(connection)
+                return self.move(connection, id, before)
+        connection.execute(
+            "UPDATE runs SET priority = ?, place = ? WHERE id = ?", (target["priority"], place, id)
+        )
+        return True
+
+    def waiting(self) -> dict[int, int]:
+        """The number of waiting runs of each priority."""
+        rows = self._database.read(f"SELECT priority, count(*) AS many FROM {_WAITING} GROUP BY priority")
+        return {row["priority"]: row["many"] for row in rows}
+
+    def summary(self, id: str) -> RunSummary | None:
+        """One run without its graph."""
+        rows = self._database.read(f"SELECT {_SUMMARY} FROM runs WHERE id = ?", (id,))
+        return self._summary(rows[0]) if rows else None
+
+    def summaries(self, states: Sequence[RunState], before: int | None, limit: int) -> list[RunSummary]:
+        """The runs in some states (in all, if empty), newest first; waiting runs alone come in their order.
+
+        Args:
+            states: the states.
+            before: only runs that were submitted before the one with this number.
+            limit: the most runs.
+        """
+        conditions, values = ["1"], list[Any]()
+        if states:
+            conditions.append(f"state IN ({','.join('?' * len(states))})")
+            values += states
+        if before is not None:
+            conditions.append("number < ?")
+            values.append(before)
+        order = "priority DESC, place" if list(states) == ["queued"] else "number DESC"
+        sql = f"SELECT {_SUMMARY} FROM runs WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
+        return [self._summary(row) for row in self._database.read(sql, (*values, limit))]
+
+    def stored(self, id: str) -> Stored | None:
+        """One run with its request and its end."""
+        rows = self._database.read(f"SELECT {_SUMMARY}, request, ending FROM runs WHERE id = ?", (id,))
+        if not rows:
+            return None
+        ending = unpack(rows[0]["ending"]) if rows[0]["ending"] is not None else {}
+        return Stored(self._summary(rows[0]), unpack(rows[0]["request"]), ending)
+
+    def save_nodes(self, connection: sqlite3.Connection, id: str, nodes: Sequence[NodeSnapshot]) -> None:
+        """Store the states of steps; each replaces the stored one."""
+        connection.executemany(
+            "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)",
+            [(id, node.path, json.dumps(plain(node), separators=(",", ":"))) for node in nodes],
+        )
+
+    def forget_nodes(self, connection: sqlite3.Connection, id: str) -> None:
+        """Remove the states of the steps of a run, before it starts again."""
+        connection.execute("DELETE FROM nodes WHERE run = ?", (id,))
+
+    def forget_details(self, connection: sqlite3.Connection, kept: int) -> None:
+        """Remove the states of steps and the metrics of all but the runs that ended last.
+
+        A few runs at a time are looked at, so that it costs little at the end of each run.
+        """
+        old = (
+            "SELECT id FROM runs WHERE finished IS NOT NULL"
+            " ORDER BY finished DESC, number DESC LIMIT ? OFFSET ?"
+        )
+        for table in ("nodes", "metrics"):
+            connection.execute(f"DELETE FROM {table} WHERE run IN ({old})", (_FORGOTTEN, kept))
+
+    def nodes(self, id: str) -> dict[str, NodeSnapshot]:
+        """The stored states of the steps of a run."""
+        rows = self._database.read("SELECT path, state FROM nodes WHERE run = ?", (id,))
+        return {row["path"]: NodeSnapshot(**json.loads(row["state"])) for row in rows}
+
+    def _summary(self, row: sqlite3.Row) -> RunSummary:
+        position = None
+        if row["state"] == "queued":
+            ahead = self._database.read(
+                f"SELECT (SELECT count(*) FROM {_WAITING} AND priority > ?)"
+                f" + (SELECT count(*) FROM {_WAITING} AND priority = ? AND place < ?) AS many",
+                (row["priority"], row["priority"], row["place"]),
+            )
+            position = ahead[0]["many"]
+        return RunSummary(
+            row["id"],
+            row["number"],
+            row["title"],
+            row["document"],
+            row["state"],
+            row["priority"],
+            position,
+            row["submitted"],
+            row["started"],
+            row["finished"],
+            row["attempts"],
+            row["device"],
+            row["retry_of"],
+        )
+
+    @staticmethod
+    def _spread(connection: sqlite3.Connection) -> None:
+        """Number the places of the waiting runs anew, so that there is room between any two."""
+        rows = connection.execute(f"SELECT id FROM {_WAITING} ORDER BY priority DESC, place")
+        connection.executemany(
+            "UPDATE runs SET place = ? WHERE id = ?", [(float(n), row["id"]) for n, row in enumerate(rows)]
+        )
+
+
+def _searched(request: RunRequest) -> str:
+    """The texts of a request that a search looks at: the title, and every text of its values and nodes."""
+    texts = [request.title, request.graph.title]
+    for value in request.values.values():
+        listed = value.values if isinstance(value, Sweep) else (value,)
+        texts += [item for item in listed if isinstance(item, str)]
+    texts += _literals(request.graph)
+    texts += [item.default for item in request.graph.inputs.values() if isinstance(item.default, str)]
+    return "\n".join(dict.fromkeys(text for text in texts if text))[:_SEARCH_CHARS]
+
+
+def _literals(graph: Graph) -> list[str]:
+    bindings = [item for entry in graph.nodes.values() for item in entry.inputs.values()]
+    return [item.value for item in bindings if isinstance(item, Literal) and isinstance(item.value, str)]

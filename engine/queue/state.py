@@ -1,0 +1,311 @@
+"""The state of the queue that clients and dispatchers share: waiting runs in the database, running ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Condition, Lock
+from typing import Any
+
+from engine.context import Request
+from engine.errors import GraphError, Problem
+from engine.queue.database import Database
+from engine.queue.event_log import EventLog
+from engine.queue.limits import QueueLimits
+from engine.queue.output_table import OutputTable
+from engine.queue.run_progress import Changes, RunProgress
+from engine.queue.run_table import RunTable, TakenRun
+from engine.queue.stream_events import EndState, QueueChanged, RunFinished, RunOutput, RunQueued, RunState
+from engine.workers.worker import WorkerRun
+
+DISK_SECONDS = 1.0
+"""The seconds between two looks at a full disk."""
+_INTERRUPTED = Problem(
+    "interrupted", "the server stopped during this run", hint="run it again; finished steps are reused"
+)
+
+
+class RunningRun:
+    """A run that a dispatcher executes.
+
+    Args:
+        taken: the run.
+        device: the device of the dispatcher.
+        log: the stream for its events.
+    """
+
+    def __init__(self, taken: TakenRun, device: str, log: EventLog) -> None:
+        self.id, self.document, self.request = taken.id, taken.document, taken.request
+        self.attempt = taken.attempt
+        self.output_nodes: dict[str, str] = {}
+        """The node that makes each declared output; set when the request has been read."""
+        self.began = time.monotonic()
+        """When the run was taken, by `time.monotonic`."""
+        self.progress = RunProgress(taken.id, taken.document, device, log)
+        self.cancelled = False
+        """True after a client has cancelled the run."""
+        self.worker_run: WorkerRun | None = None
+        """The run in the worker; None before it was sent there."""
+        self._lock = Lock()
+
+    def sent(self, run: WorkerRun, grace: float) -> None:
+        """Set the run in the worker, and cancel it if a client has cancelled it already."""
+        with self._lock:
+            self.worker_run = run
+            cancelled = self.cancelled
+        if cancelled:
+            run.cancel(grace)
+
+    def cancel(self, grace: float) -> None:
+        """Ask the run to stop; kill its worker if it has not stopped after `grace` seconds."""
+        with self._lock:
+            self.cancelled = True
+            run = self.worker_run
+        if run is not None:
+            run.cancel(grace)
+
+    def ask(self, node: str, request: Request) -> None:
+        """Send a request to a running node."""
+        if self.worker_run is not None:
+            self.worker_run.ask(node, request)
+
+
+class QueueState:
+    """The state of the queue; every method may be called from any thread.
+
+    Args:
+        home: the home folder.
+        database: holds the tables of `tables.MIGRATIONS`.
+        log: the stream.
+        limits: the limits.
+    """
+
+    def __init__(self, home: Path, database: Database, log: EventLog, limits: QueueLimits) -> None:
+        self._home, self._limits = home, limits
+        self.database, self.log = database, log
+        self.runs, self.outputs = RunTable(database), OutputTable(database)
+        self.changed = Condition()
+        """Guards this object and the order of transactions; notified when a dispatcher may find work."""
+        self.running: dict[str, RunningRun] = {}
+        """The runs in workers, by id."""
+        self.waiting = Counter(self.runs.waiting())
+        """The number of waiting runs of each priority."""
+        self.closing = False
+        """True after `close`: no more runs start."""
+        rows = database.read("SELECT value FROM facts WHERE name = 'paused'")
+        self._pause: str | None = rows[0]["value"] if rows else None
+        self._disk_pause: str | None = None
+
+    @property
+    def paused(self) -> str | None:
+        """The reason why no run starts; None if runs start."""
+        return self._pause or self._disk_pause
+
+    def pause(self, reason: str | None) -> None:
+        """Start no more runs, for a reason; None to start them again. It holds after a restart too."""
+        with self.changed:
+            with self.database.write() as connection:
+                connection.execute("DELETE FROM facts WHERE name = 'paused'")
+                if reason is not None:
+                    connection.execute("INSERT INTO facts VALUES ('paused', ?)", (reason,))
+            self._pause = reason
+            self.changed.notify_all()
+        self.announce()
+
+    def take(self, device: str) -> RunningRun | None:
+        """Wait for the next run and mark it as running; None when the queue closes."""
+        while True:
+            with self.changed:
+                if self.closing:
+                    return None
+                running = self._take(device)
+                if running is None:
+                    self.changed.wait(DISK_SECONDS if self._disk_pause else None)
+                    continue
+                self.announce()
+            return running
+
+    def save(self, running: RunningRun) -> bool:
+        """Write what the database lacks about a running run; False if the disk is full."""
+        changes = running.progress.changes()
+        if not changes:
+            return True
+        try:
+            with self.database.write() as connection:
+                ids = self._write(connection, running.id, changes)
+        except GraphError as error:
+            running.progress.keep(changes)
+            self.hold(error)
+            return False
+        self._publish_outputs(running, changes, ids)
+        return True
+
+    def finish(
+        self, running: RunningRun, state: EndState, report: dict[str, Any] | None, problems: Iterable[Problem]
+    ) -> None:
+        """Record the end of a run. Waits while the disk is full, unless the queue closes."""
+        running.progress.end(report)
+        listed = [*(report or {}).get("problems", ()), *(problem.as_json() for problem in problems)]
+        warnings = [
+            *(report or {}).get("warnings", ()),
+            *(Problem("warned", text, severity="warning").as_json() for text in running.progress.warnings),
+        ]
+        outputs = {
+            name: item["value"] for name, item in (report or {}).get("outputs", {}).items() if "value" in item
+        }
+        ending = {"problems": listed, "warnings": warnings, "values": outputs}
+        changes = running.progress.changes()
+        nodes = running.progress.nodes().values()
+        first = listed[0] if listed else {}
+        finished = RunFinished(
+            state,
+            (time.monotonic() - running.began) * 1000,
+            sum(1 for node in nodes if node.state == "done"),
+            sum(1 for node in nodes if node.state == "cached"),
+            first.get("code"),
+            first.get("message"),
+        )
+        while True:
+            with self.changed:  # a client that holds it sees the end of the run as a whole
+                try:
+                    with self.database.write() as connection:
+                        ids = self._write(connection, running.id, changes)
+                        self.runs.finish(connection, running.id, state, ending)
+                        self.runs.forget_details(connection, self._limits.detailed_runs)
+                except GraphError as error:
+                    self.hold(error)
+                else:
+                    self.running.pop(running.id, None)
+                    self._publish_outputs(running, changes, ids)
+                    self.log.publish(finished, run=running.id, document=running.document)
+                    self.announce()
+                    return
+            if self.closing:
+                return  # the next start marks the run as interrupted
+            time.sleep(DISK_SECONDS)
+
+    def put_back(self, running: RunningRun) -> bool:
+        """Put a run that failed because the disk is full back to the front of the queue.
+
+        Returns:
+            False if the disk has room, or if workers have begun with the run too often.
+        """
+        if self.has_room() or running.attempt >= self._limits.max_attempts:
+            return False
+        with self.changed:
+            try:
+                with self.database.write() as connection:
+                    self.runs.forget_nodes(connection, running.id)
+                    priority = self.runs.put_back(connection, running.id)
+            except GraphError:  # not even this can be written
+                return False
+            self.waiting[priority] += 1
+            self.running.pop(running.id, None)
+            self.log.publish(RunQueued(0), run=running.id, document=running.document)
+            self.announce()
+        return True
+
+    def leave(self, running: RunningRun) -> None:
+        """Stop a run because the server stops: it is interrupted or goes back to the front of the queue."""
+        self.save(running)
+        with self.changed:
+            self.running.pop(running.id, None)
+            try:
+                state = self.set_aside(running.id)
+            except GraphError:
+                return  # the disk is full; the next start sets the run aside
+        if state == "interrupted":
+            done = RunFinished(state, 0.0, 0, 0, _INTERRUPTED.code, _INTERRUPTED.message)
+            self.log.publish(done, run=running.id, document=running.document)
+
+    def hold(self, error: GraphError) -> None:
+        """Pause the queue because the database cannot be written; it resumes when the disk has room."""
+        with self.changed:
+            if self._disk_pause is None:
+                self._disk_pause = error.problems[0].message
+                self.announce()
+                self.changed.notify_all()
+
+    def announce(self) -> None:
+        """Publish the length of the queue."""
+        with self.changed:
+            self.log.publish(QueueChanged(len(self.running), self.waiting.total(), self.paused))
+
+    def recover(self) -> None:
+        """Deal with the runs that were running when the previous server ended."""
+        for id in self.runs.running():
+            self.set_aside(id)
+
+    def set_aside(self, id: str) -> RunState:
+        """Mark a run that the server leaves unfinished as interrupted, or put it back, as the limits say."""
+        summary = self.runs.summary(id)
+        assert summary is not None
+        again = self._limits.after_restart == "requeue" and summary.attempts < self._limits.max_attempts
+        nodes = [node for node in self.runs.nodes(id).values() if node.state in ("running", "planned")]
+        for node in nodes:
+            node.state = "cancelled"
+        with self.changed, self.database.write() as connection:
+            if again:
+                self.runs.forget_nodes(connection, id)
+                self.waiting[self.runs.put_back(connection, id)] += 1
+            else:
+                self.runs.save_nodes(connection, id, nodes)
+                ending = {"problems": [_INTERRUPTED.as_json()], "warnings": [], "values": {}}
+                self.runs.finish(connection, id, "interrupted", ending)
+        return "queued" if again else "interrupted"
+
+    def _take(self, device: str) -> RunningRun | None:
+        try:
+            if self._pause is not None or not self.has_room() or not self.waiting.total():
+                return None
+            with self.database.write() as connection:
+                taken = self.runs.take(connection, device)
+                if taken is not None:
+                    self.runs.forget_nodes(connection, taken.id)
+        except GraphError as error:
+            self.hold(error)
+            return None
+        if taken is None:
+            return None
+        self.waiting[taken.priority] -= 1
+        running = self.running[taken.id] = RunningRun(taken, device, self.log)
+        return running
+
+    def _write(self, connection: sqlite3.Connection, run: str, changes: Changes) -> list[int]:
+        """Write changes in a transaction; returns the ids of the outputs."""
+        self.runs.save_nodes(connection, run, [*changes.nodes.values()])
+        rows = [(run, path, json.dumps(row)) for path, row in changes.metrics]
+        connection.executemany("INSERT INTO metrics (run, path, row) VALUES (?, ?, ?)", rows)
+        for sample in changes.samples:
+            self.outputs.add_sample(connection, sample)
+        return [self.outputs.add(connection, run, output) for output in changes.outputs]
+
+    def _publish_outputs(self, running: RunningRun, changes: Changes, ids: list[int]) -> None:
+        for id, new in zip(ids, changes.outputs, strict=True):
+            event = RunOutput(
+                id, new.output, new.index, new.values, new.type, new.digest, new.media, new.size
+            )
+            node = running.output_nodes.get(new.output)
+            self.log.publish(event, run=running.id, document=running.document, node=node)
+
+    def has_room(self) -> bool:
+        """Whether the disk has room for the results of another run; pauses or resumes the queue."""
+        try:
+            free = shutil.disk_usage(self._home).free
+        except OSError:
+            return True  # the run itself says what is wrong with the folder
+        needed = self._limits.min_free_bytes
+        if free >= needed:
+            if self._disk_pause is not None:
+                self._disk_pause = None
+                self.announce()
+            return True
+        self.hold(
+            GraphError([Problem("disk_full", f"the disk of {self._home} has only {free >> 20} MiB left")])
+        )
+        return False

@@ -1,0 +1,1 @@
+"""Runs a plan: worker threads, step locks and lifecycles."""

@@ -1,0 +1,49 @@
+"""Passes the events of a run to its listener."""
+
+from __future__ import annotations
+
+import threading
+
+from engine.context import Cancel
+from engine.events import Emit, Event
+from engine.run.printed import PRINTING
+
+
+class EventRelay:
+    """Passes events to the listener, one at a time, from any thread.
+
+    After an exception, the listener receives no further events; the run continues and raises `fault` at its
+    end. Ctrl-C inside the listener also cancels the run.
+
+    Args:
+        emit: receives the events; None for no listener.
+        cancel: cancels the run.
+    """
+
+    def __init__(self, emit: Emit | None, cancel: Cancel) -> None:
+        self._emit, self._cancel = emit, cancel
+        self._lock = threading.RLock()
+        self.fault: BaseException | None = None
+        """The exception that the listener raised."""
+
+    @property
+    def listens(self) -> bool:
+        """False if no listener receives events, so that callers need not create them."""
+        return self._emit is not None
+
+    def from_step(self, event: Event) -> None:
+        """Pass on an event that a node sends while it runs; what a listener prints then is not the node's."""
+        with PRINTING.suspended():
+            self(event)
+
+    def __call__(self, event: Event) -> None:
+        """Pass an event to the listener."""
+        with self._lock:
+            if self._emit is None:
+                return
+            try:
+                self._emit(event)
+            except BaseException as error:
+                self._emit, self.fault = None, error
+                if not isinstance(error, Exception):
+                    self._cancel.ask()

@@ -1,0 +1,53 @@
+"""Recomputes results that the store has lost."""
+
+from __future__ import annotations
+
+from engine.run.schedule import BROKEN, Job, Schedule
+
+
+class LostResult(Exception):
+    """Raised if the store has lost the result of a parent that a step needs.
+
+    Args:
+        job: the job of the parent.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.step.id)
+        self.job = job
+
+
+def recompute_parent(schedule: Schedule, job: Job, parent: Job) -> bool:
+    """Recompute a lost parent, and then the running job that needs it.
+
+    Returns:
+        True if this call starts the computation; False if another job has started it before.
+    """
+    schedule.leave_lane(job)
+    job.state = "waiting"
+    revived = recompute(schedule, parent)
+    if parent.state in BROKEN:
+        schedule.give_up(parent, [job])
+    elif parent.state == "done":  # another job needed it first, and it has been computed since then
+        schedule.make_ready(job)
+    else:
+        if parent not in job.parents:  # an element of a list that the job takes as one value
+            job.parents += (parent,)
+            parent.users += 1
+        job.waits += 1
+        parent.consumers.append(job)
+    return revived
+
+
+def recompute(schedule: Schedule, job: Job) -> bool:
+    """Recompute a result that the plan intended to reuse, or that the run no longer holds.
+
+    Returns:
+        False if the result is being computed, or has been computed since then.
+    """
+    revived = job.state in ("idle", "reused") or (job.state == "done" and job.result is None)
+    if revived:
+        job.step.action, job.step.tier = "run", None
+        job.state, job.revived = "idle", True
+    schedule.demand(job)
+    return revived

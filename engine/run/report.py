@@ -1,0 +1,134 @@
+"""The report of a run: its state, the state of each node, and the declared outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.errors import Problem
+from engine.events import Done, State
+from engine.explain.reasons import Reasons
+from engine.plan.step import Gather, Step
+from engine.run.event_relay import EventRelay
+from engine.run.schedule import Schedule
+from engine.store.step_folders import PublishedFile
+from engine.values import Packed
+
+CANCELLED = "the run was cancelled"
+
+_WORST = ("failed", "cancelled", "skipped", "done", "cached")
+
+
+@dataclass(slots=True)
+class NodeReport:
+    """The result of one node."""
+
+    state: State
+    cache: str = "none"
+    """The tier that the outputs came from: `none` (computed), `memory` or `disk`."""
+    seconds: float = 0.0
+    message: str = ""
+    problem: Problem | None = None
+    trace: str = field(default="", repr=False)
+    step: Step | None = field(default=None, repr=False)
+    reasons: Reasons | None = field(default=None, repr=False)
+
+    @property
+    def reason(self) -> str:
+        """The reason for the state, in words."""
+        if self.message or self.step is None or self.reasons is None:
+            return self.message
+        return self.reasons.why(self.step)
+
+
+@dataclass(slots=True)
+class Report:
+    """The result of a run."""
+
+    state: State
+    seconds: float
+    nodes: dict[str, NodeReport]
+    outputs: Mapping[str, Packed]
+    """The complete declared outputs of the graph, as bytes."""
+    partial: Mapping[str, Packed] = field(default_factory=dict)
+    """The declared outputs that are incomplete lists, with `HOLE` for each missing element."""
+    published: dict[str, tuple[PublishedFile, ...]] = field(default_factory=dict)
+    """The files that each node has published. For a reused result, the files of the run that computed it, if
+    they still exist."""
+
+    @property
+    def unfinished(self) -> dict[str, State]:
+        """The states of the nodes without a result."""
+        if self.state == "done":
+            return {}
+        return {node: item.state for node, item in self.nodes.items() if item.state not in ("done", "cached")}
+
+
+class Reports:
+    """Collects the reports of the steps during a run.
+
+    Args:
+        schedule: the states of the steps.
+        reasons: explains the steps.
+        listener: receives an event for each step that is done.
+    """
+
+    def __init__(self, schedule: Schedule, reasons: Reasons, listener: EventRelay) -> None:
+        self._schedule, self._reasons, self._listener = schedule, reasons, listener
+        self._reports: dict[Step, NodeReport] = {}
+
+    def put(self, step: Step, report: NodeReport) -> None:
+        """Set the report of a step."""
+        self._reports[step] = report
+
+    def succeeded(self, step: Step, seconds: float, cache: str) -> None:
+        """Set the report of a step that is done, and send the event."""
+        state = "done" if cache == "none" else "cached"
+        self._reports[step] = NodeReport(state, cache, seconds, step=step, reasons=self._reasons)
+        if self._listener.listens:
+            self._listener(Done(step.id, seconds, cache, step.key if step.storable else None))
+
+    def of(self, step: Step) -> NodeReport:
+        """The report of a step; call at the end of the run."""
+        if isinstance(step, Gather):
+            return self._of_list(step)
+        same_as = step.same_as or step
+        report = self._reports.get(same_as)
+        if same_as is not step and (report is None or report.state in ("done", "cached")):
+            return NodeReport("cached", same_as.tier or "memory", step=step, reasons=self._reasons)
+        if report is not None:
+            return report
+        if same_as.expansion is not None:
+            return self._assembled(step, [self.of(part) for part in same_as.parents])
+        job = self._schedule.existing_job(step)
+        if job is not None and job.state in ("waiting", "ready", "running"):
+            return NodeReport("cancelled", message=CANCELLED)
+        if step.action == "may_run" or (step.only_if_asked and step.action == "unneeded"):
+            return NodeReport("skipped", step=step, reasons=self._reasons)
+        return NodeReport("cached", step.tier or "none", step=step, reasons=self._reasons)
+
+    def _of_list(self, gather: Gather) -> NodeReport:
+        """The report of a node that goes through lists, combined from those of its elements."""
+        if gather.list_step is not None and (report := self._reports.get(gather.list_step)) is not None:
+            return report
+        elements = [self.of(step) for step in gather.elements()]
+        if gather.children is None:
+            job = self._schedule.existing_job(gather)
+            state = "skipped" if job is None or job.state == "idle" else "cancelled"
+            return self._reports.get(gather) or NodeReport(state, step=gather, reasons=self._reasons)
+        return self._assembled(gather, elements)
+
+    def _assembled(self, step: Step, parts: Sequence[NodeReport]) -> NodeReport:
+        """The report of an assembled step; its state is the worst state of its parts."""
+        states = {report.state for report in parts}
+        worst = next((state for state in _WORST if state in states), "cached")
+        caches = {report.cache for report in parts if report.state == "cached"}
+        first = next((report for report in parts if report.state == worst), None)
+        return NodeReport(
+            worst,
+            "none" if worst != "cached" else "disk" if "disk" in caches else "memory",
+            sum(report.seconds for report in parts),
+            step=step,
+            reasons=self._reasons,
+            problem=first.problem if first is not None and worst == "failed" else None,
+        )

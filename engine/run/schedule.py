@@ -1,0 +1,336 @@
+"""The states of the steps of one run, from demanded to settled, and the order in which they become ready.
+
+The run demands its targets, and these demand the steps that they need. The schedule knows nothing of threads,
+stores and nodes; callers guard it with a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Literal
+
+from engine.plan.step import Step
+from engine.store.store import Result
+
+JobState = Literal["idle", "waiting", "ready", "running", "reused", "done", "failed", "skipped", "cancelled"]
+
+BROKEN = ("failed", "skipped", "cancelled")
+
+
+GROUP = 8
+"""Elements of a list run in groups of this size; all nodes finish one group before the next starts.
+
+So a long list needs the memory of one group only, and a model is loaded once for each group, not for each
+element.
+Steps that do not use the device finish one element after the other, so each worker needs the memory of one.
+"""
+
+_Rank = tuple[tuple[int, ...], int, int]
+
+
+def _rank(step: Step) -> _Rank:
+    """The place of a step among those that use the device, or among those that do not.
+
+    It is made of the group, the element in the group (0 for all that use the device), and the place in the
+    plan.
+    """
+    at = step.element_index
+    if not at:
+        return at, 0, step.index
+    return (*at[:-1], at[-1] // GROUP), 0 if step.needs_device else at[-1] % GROUP, step.index
+
+
+def _before(one: _Rank, other: _Rank) -> bool:
+    """Whether a step comes before another, where only one of the two uses the device: by group and plan."""
+    return (one[0], one[2]) < (other[0], other[2])
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """The state of one step."""
+
+    step: Step
+    state: JobState = "idle"
+    parents: tuple[Job, ...] = ()
+    """The jobs whose results it takes, without duplicates; set when the job is demanded."""
+    possible_parents: tuple[Job, ...] = ()
+    """Further jobs whose results it may take, through lazy inputs; results that arrive are kept until it is
+    settled."""
+    waits: int = 0
+    """The number of its parents that are not done yet."""
+    consumers: list[Job] = field(default_factory=list)
+    """The jobs that wait for it."""
+    users: int = 0
+    """The number of demanded jobs and outputs that still need its result; at zero, the result is released."""
+    wanted_whole: bool = False
+    """True if a job or an output takes its assembled result as one value."""
+    result: Result | None = None
+    because: str = ""
+    """The reason why it was skipped."""
+    revived: bool = False
+    """True if the store has lost its result; the store is then not queried again."""
+    spent: float = 0.0
+    """The seconds that its node took to return a graph in this run."""
+
+    @property
+    def keeps_parents(self) -> bool:
+        """True if the results of its parents are kept for it.
+
+        For an assembled step, that is so only if a job takes its result as one value.
+        """
+        return self.wanted_whole or not self.step.assembled
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """The step is done."""
+
+    result: Result | None = None
+    """None if the store holds the result, or if the step is assembled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The step needs the results of further steps before it can run."""
+
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsAgain:
+    """The step needs the result of a parent that the store has lost."""
+
+    parent: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The step has no result."""
+
+    state: Literal["failed", "cancelled"]
+
+
+Outcome = Computed | Needs | NeedsAgain | Stopped
+"""The outcome of running a step once."""
+
+
+class Schedule:
+    """The demanded steps of a plan, ordered by the plan and by groups of list elements.
+
+    Accelerator jobs run one at a time.
+    """
+
+    def __init__(self) -> None:
+        self.unsettled = 0
+        """The number of demanded jobs that are not settled yet."""
+        self.given_up: list[Job] = []
+        """Jobs that were skipped or cancelled because of another job; the caller reports and removes them."""
+        self._jobs: dict[Step, Job] = {}
+        self._pool: list[tuple[_Rank, Job]] = []
+        self._lane: list[tuple[_Rank, Job]] = []
+        self._in_lane: Job | None = None
+        """The accelerator job that is running; no other one starts meanwhile."""
+
+    def job(self, step: Step) -> Job:
+        """The job of a step; equal steps share one job."""
+        job = self._jobs.get(step)
+        if job is None:
+            step = step.same_as or step
+            job = self._jobs.get(step)
+            if job is None:
+                job = self._jobs[step] = Job(step)
+        return job
+
+    @property
+    def jobs(self) -> Iterable[Job]:
+        """All jobs."""
+        return self._jobs.values()
+
+    def existing_job(self, step: Step) -> Job | None:
+        """The job of a step; None if it was never demanded."""
+        return self._jobs.get(step) or (self._jobs.get(step.same_as) if step.same_as is not None else None)
+
+    @property
+    def has_ready(self) -> bool:
+        """True if a job can be taken now."""
+        return bool(self._pool) or (bool(self._lane) and self._in_lane is None)
+
+    def demand(self, target: Job) -> None:
+        """Schedule a job, and first the jobs that it needs."""
+        stack = [target]
+        while stack:
+            job = stack.pop()
+            if job.state != "idle":
+                continue
+            step = job.step
+            if step.action == "reuse":
+                job.state = "reused"
+                continue
+            step.action = "run"
+            job.state = "waiting"
+            self.unsettled += 1
+            job.parents = tuple(dict.fromkeys([self.job(parent) for parent in step.parents]))
+            if not step.bound.type.pure:
+                job.users += 1  # its side effects may happen only once, so its result is kept until the end
+            if step.possible_parents:
+                job.possible_parents = tuple(map(self.job, step.possible_parents))
+                for other in job.possible_parents:
+                    self.use(other)
+            broken = None
+            for parent in job.parents:
+                if job.keeps_parents:
+                    self.use(parent)
+                if parent.state == "idle" and parent.step.action == "reuse":
+                    parent.state = "reused"
+                elif parent.state in BROKEN:
+                    broken = parent
+            if broken is not None:
+                self.give_up(broken, [job])
+                continue
+            for parent in job.parents:
+                if parent.state not in ("reused", "done"):
+                    job.waits += 1
+                    parent.consumers.append(job)
+                    stack.append(parent)
+            if not job.keeps_parents:
+                job.parents = ()
+            if not job.waits:
+                self.make_ready(job)
+
+    def use(self, parent: Job) -> None:
+        """Keep the result of a job for another job or for an output."""
+        parent.users += 1
+        if not parent.wanted_whole:
+            parent.wanted_whole = True
+            if parent.step.assembled and parent.state in ("waiting", "ready", "running", "done"):
+                parts = dict.fromkeys(map(self.job, parent.step.parts))  # demanded, but not as one value
+                parent.parents += tuple(part for part in parts if part not in parent.parents)
+                for part in parts:
+                    self.use(part)
+
+    def take(self) -> Job | None:
+        """Take the next ready job and mark it as running; None if no job is ready."""
+        lane, pool = self._lane, self._pool
+        if lane and self._in_lane is None and (not pool or _before(lane[0][0], pool[0][0])):
+            job = self._in_lane = heappop(lane)[1]
+        elif pool:
+            job = heappop(pool)[1]
+        else:
+            return None
+        job.state = "running"
+        return job
+
+    def wait(self, job: Job, steps: Iterable[Step]) -> None:
+        """Let a running job wait for the results of further steps."""
+        self.leave_lane(job)
+        job.state = "waiting"
+        broken: Job | None = None
+        needed = list(dict.fromkeys(map(self.job, steps)))
+        if job.step.assembled:  # its node has run, so it no longer needs the inputs
+            self.let_go([parent for parent in job.parents if parent not in needed])
+            job.parents = tuple([parent for parent in job.parents if parent in needed])
+        more = [other for other in needed if other not in job.parents]
+        for parent in more:
+            if job.keeps_parents:
+                self.use(parent)
+            self.demand(parent)
+        awaited = (*job.parents, *more)
+        if job.keeps_parents:
+            job.parents = awaited
+        for parent in awaited:
+            if parent.state in BROKEN:
+                broken = parent
+            elif parent.state not in ("reused", "done"):
+                job.waits += 1
+                parent.consumers.append(job)
+        if broken is not None:
+            self.give_up(broken, [job])
+        elif not job.waits:
+            self.make_ready(job)
+
+    def circle(self) -> Job | None:
+        """Find a job that waits for itself through others; call when no job is ready or running.
+
+        Nodes cause this by returning graphs that need one another's results.
+        """
+        job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
+        seen: dict[Job, None] = {}
+        while job is not None and job not in seen:
+            seen[job] = None
+            job = next((parent for parent in job.parents if parent.state == "waiting"), None)
+        if job is None:
+            return None
+        circle = list(seen)[list(seen).index(job) :]
+        return next((job for job in circle if job.step.assembled), job)
+
+    def done(self, job: Job, result: Result | None) -> None:
+        """Settle a running job. If `result` is None, its consumers use the store or the elements of the
+        list."""
+        job.result = result
+        self._settle(job, "done")
+        for consumer in job.consumers:
+            if consumer.state == "waiting":
+                consumer.waits -= 1
+                if not consumer.waits:
+                    self.make_ready(consumer)
+        job.consumers.clear()
+
+    def broke(self, job: Job, state: Literal["failed", "cancelled"]) -> None:
+        """Settle a running job that has failed or was cancelled, and give up all jobs that need it."""
+        self._settle(job, state)
+        consumers = job.consumers[:]
+        job.consumers.clear()
+        self.give_up(job, consumers)
+
+    def leave_lane(self, job: Job) -> None:
+        """Let the next accelerator job run, if this running job is one."""
+        if self._in_lane is job:
+            self._in_lane = None
+
+    def make_ready(self, job: Job) -> None:
+        """Mark a job as ready."""
+        job.state = "ready"
+        lane = self._lane if job.step.needs_device else self._pool
+        heappush(lane, (_rank(job.step), job))
+
+    def _settle(self, job: Job, state: JobState) -> None:
+        if job.state == "running":
+            self.leave_lane(job)
+        job.state = state
+        self.unsettled -= 1
+        later, job.possible_parents = job.possible_parents, ()
+        self.let_go(later)
+        if not job.users:
+            job.result = None
+        elif state == "done" and job.step.assembled:
+            return  # its elements are its result; they are kept until no job needs it
+        self._release(job)
+
+    def _release(self, job: Job) -> None:
+        """Release the parents of a settled job."""
+        parents, job.parents = job.parents, ()
+        self.let_go(parents)
+
+    def let_go(self, parents: Iterable[Job]) -> None:
+        """Release results that a job or an output has taken."""
+        for parent in parents:
+            parent.users -= 1
+            if not parent.users:
+                parent.result = None
+                if parent.step.assembled and parent.state == "done":
+                    self._release(parent)
+
+    def give_up(self, root: Job, stack: list[Job]) -> None:
+        """Settle waiting jobs, and all jobs that need them, because `root` has no result."""
+        state: JobState = "cancelled" if root.state == "cancelled" else "skipped"
+        because = root.because if root.state == "skipped" else f"{root.step.id} {root.state}"
+        while stack:
+            job = stack.pop()
+            if job.state == "waiting":
+                job.because = because
+                self._settle(job, state)
+                self.given_up.append(job)
+                stack.extend(job.consumers)
+                job.consumers.clear()

@@ -1,0 +1,201 @@
+"""Runs single steps: collects their inputs, calls their nodes, and checks the returned values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from engine.context import Context
+from engine.document.graph import Graph
+from engine.errors import AuthorError, Cancelled, GraphError, NodeError, node_problem
+from engine.events import Failed, Started
+from engine.node import Node, outputs_of
+from engine.plan import returned_graph
+from engine.plan.step import ListStep, Step
+from engine.read_only import read_only
+from engine.run.event_relay import EventRelay
+from engine.run.import_time import IMPORT_TIME
+from engine.run.late_steps import LateSteps
+from engine.run.lifecycle import Lifecycle
+from engine.run.lost_results import LostResult
+from engine.run.printed import PRINTING
+from engine.run.report import CANCELLED, NodeReport, Reports
+from engine.run.schedule import Computed, Job, NeedsAgain, Outcome, Stopped
+from engine.run.step_context import StepContexts
+from engine.run.step_inputs import StepInputs
+from engine.run.write_guard import WroteInput, is_write
+from engine.store.store import Result
+from engine.values import as_kept, wire_of
+
+
+class StepRunner:
+    """Runs one step at a time in each thread that calls it.
+
+    Args:
+        contexts: makes the context of each step; its `files` are those that nodes may read, and its `cancel`
+            is checked before each step.
+        lifecycles: wrap each step, the outermost first.
+        inputs: the values of finished steps.
+        late: completes steps that the plan left incomplete.
+        reports: receives the report of each step.
+        listener: receives the events.
+    """
+
+    def __init__(
+        self,
+        contexts: StepContexts,
+        lifecycles: Sequence[Lifecycle],
+        inputs: StepInputs,
+        late: LateSteps,
+        reports: Reports,
+        listener: EventRelay,
+    ) -> None:
+        self._contexts, self._files, self._cancel = contexts, contexts.files, contexts.cancel
+        self._lifecycles, self._inputs, self._late = tuple(lifecycles), inputs, late
+        self._reports, self._listener = reports, listener
+        self._has_approximate = False  # True if a result of this run, and all made from it, is not stored
+
+    def run(self, job: Job) -> Outcome:
+        """Run a step, or return which results it needs first."""
+        step = job.step
+        start = _now()
+        try:
+            self._cancel.check()
+            if self._has_approximate and step.storable:
+                step.storable = all(map(_is_storable, (*step.parents, *step.possible_parents)))
+            if step.assembled:
+                return self._assemble(job)
+            if isinstance(step, ListStep):
+                return self._late.expand_list(step)
+            if step.key_unknown and (outcome := self._late.complete(job)) is not None:
+                return outcome
+            return self._through_lifecycles(job, self._inputs.inputs(step), start)
+        except LostResult as lost:
+            return NeedsAgain(lost.job)
+        except Cancelled:
+            seconds = _now() - start
+            self._reports.put(step, NodeReport("cancelled", seconds=seconds, message=CANCELLED))
+            return Stopped("cancelled")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an exception of a node, even SystemExit, fails that node alone
+            return self.fail(step, error, _now() - start)
+
+    def fail(self, step: Step, error: BaseException, seconds: float) -> Outcome:
+        """Report that a step has failed."""
+        if is_write(error):
+            error = WroteInput(step)
+        problem, trace = node_problem(error, step.id, step.bound.type.name)
+        if isinstance(error, GraphError) and error.problems:
+            problem = error.problems[0]
+        self._reports.put(step, NodeReport("failed", "none", seconds, problem.message, problem, trace))
+        self._listener(Failed(step.id, seconds, problem, trace))
+        return Stopped("failed")
+
+    def _through_lifecycles(self, job: Job, inputs: dict[str, object], start: float) -> Outcome:
+        step = job.step
+        entered: list[Lifecycle] = []
+        result: Result | None = None
+        from_store = False
+        fault: BaseException | None = None
+        try:
+            for lifecycle in self._lifecycles:
+                result = lifecycle.setup(step, inputs)
+                if result is not None:
+                    from_store = True
+                    break
+                entered.append(lifecycle)
+            if result is None:
+                outputs = self._call(step, inputs)
+                result = Result(outputs, _now() - start, time.time(), step.bound.type.id)
+        except BaseException as error:
+            fault = error
+        for lifecycle in reversed(entered):
+            try:
+                lifecycle.teardown(step, inputs, result if fault is None else None)
+            except WroteInput as error:
+                self._inputs.drop_live_results()
+                fault = error
+            except BaseException as error:
+                fault = fault or error
+        if fault is not None:
+            raise fault
+        assert result is not None
+        seconds = _now() - start
+        if step.may_return_graph:
+            graph = returned_graph.from_outputs(result.outputs)
+            if graph is not None:
+                job.spent = 0.0 if from_store else seconds
+                return self._late.expand_graph(step, graph)
+            step.may_return_graph = False
+        self._reports.succeeded(step, seconds, "disk" if from_store else "none")
+        return Computed(result)
+
+    def _assemble(self, job: Job) -> Outcome:
+        """Complete an assembled step."""
+        step = job.step
+        outcome = self._late.assemble(step)
+        if job.spent and isinstance(outcome, Computed):  # its node has run, and returned a graph
+            self._reports.succeeded(step, job.spent, "none")
+        return outcome
+
+    def _call(self, step: Step, inputs: dict[str, object]) -> Mapping[str, object]:
+        """Call the node of a step; returns its outputs by name."""
+        if self._listener.listens:
+            self._listener(Started(step.id))
+        node_type = step.bound.type
+        node = node_type.cls(**(self._inputs.arguments(step, inputs) if node_type.lazy else inputs))
+        context = self._contexts.context(step)
+        around = PRINTING.begin(step.id, self._listener)
+        try:
+            if node_type.accelerator and node_type.pure:
+                returned = self._contexts.retried(lambda: self._run_node(step, node, context), context)
+            else:
+                returned = self._run_node(step, node, context)
+            context.require_unchanged()
+            if context.is_approximate:
+                step.storable, self._has_approximate = False, True
+        finally:
+            PRINTING.end(around)
+            context.close()
+        if isinstance(returned, Graph):
+            if not node_type.returns_graph:
+                hint = "declare returns_graph=True for the node"
+                raise NodeError("run() returned a graph", hint=hint, code="bad_expansion")
+            return returned_graph.as_outputs(returned)
+        outputs = outputs_of(node_type, returned)
+        spelled: dict[str, object] = {}
+        for name, kind in step.bound.outputs.items():
+            if not kind.holds(outputs[name]):
+                message = f"the output {name!r} is {wire_of(outputs[name])}, but it is declared as {kind}"
+                raise AuthorError(message, node_type.cls.run)
+            spelled[name] = read_only(as_kept(kind.spelled(outputs[name])))
+        return spelled
+
+    def _run_node(self, step: Step, node: Node, context: Context) -> object:
+        """Run a node, and fail if the files that it reads differ from those in the step's key."""
+        if not (step.storable and step.bound.type.reads_world):
+            return node.run(context)
+        with self._files.unchanged():
+            self._check_fingerprint(step, node)
+            returned = node.run(context)
+            self._check_fingerprint(step, node)
+        return returned
+
+    def _check_fingerprint(self, step: Step, node: Node) -> None:
+        if node.fingerprint(self._files) != step.fingerprint:
+            hint = "run again; if it reads something different each time, declare pure=False"
+            raise NodeError(
+                "a file that the node reads changed during the run", hint=hint, code="changed_file"
+            )
+
+
+def _is_storable(step: Step) -> bool:
+    """Whether the store may keep what is made from the result of a step."""
+    step = step.same_as or step
+    return all(map(_is_storable, step.parts)) if step.assembled else step.storable
+
+
+def _now() -> float:
+    """The time of this thread in seconds, without the time that it has spent on imports."""
+    return time.perf_counter() - IMPORT_TIME.seconds()

@@ -1,0 +1,109 @@
+"""Detects nodes that write into their inputs, which other steps and the store share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.errors import NodeError
+from engine.plan.step import Step
+from engine.read_only import ReadOnlyError
+from engine.store.store import Result
+from engine.values import arrays, sha256
+
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
+
+class WriteGuard:
+    """A lifecycle that compares the tensors among the inputs of a step before and after it.
+
+    A tensor counts the writes into it (`_version`), so the comparison costs almost nothing. Lists, dicts and
+    numpy arrays are read-only and need no comparison; see `engine.read_only`. If two steps that share an
+    input run at the same time and one of them writes into it, both fail.
+
+    Args:
+        contents: True to compare also the contents of tensors on the CPU, since a write through a numpy view
+            of a tensor is not counted; and those of other objects that hold memory. This is the checked mode.
+    """
+
+    def __init__(self, contents: bool = False) -> None:
+        self._contents = contents
+        self._marks: dict[Step, dict[str, list[object]]] = {}
+
+    def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
+        """Remember the state of the inputs."""
+        if marks := self._state(inputs):
+            self._marks[step] = marks
+        return None
+
+    def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
+        """Compare the inputs.
+
+        Raises:
+            NodeError: the step wrote into one of them.
+        """
+        marks = self._marks.pop(step, None)
+        if marks is None:
+            return
+        now = self._state(inputs)
+        for name, mark in marks.items():
+            if now.get(name) != mark:
+                raise WroteInput(step, name)
+
+    def _state(self, inputs: Mapping[str, object]) -> dict[str, list[object]]:
+        """The state of each input that may hold tensors."""
+        state: dict[str, list[object]] = {}
+        for name, value in inputs.items():
+            if type(value) not in _PLAIN:
+                marks = [_mark(array, self._contents) for array in arrays(value)]
+                if marks:
+                    state[name] = marks
+        return state
+
+
+class WroteInput(NodeError):
+    """A node wrote into an input.
+
+    Args:
+        step: the step of the node.
+        name: the input; None if a read-only input refused the write, since the error does not name it.
+    """
+
+    def __init__(self, step: Step, name: str | None = None) -> None:
+        which = "an input" if name is None else f"its input {name!r}"
+        super().__init__(
+            f"{step.bound.type.name} wrote into {which}, which other steps share",
+            hint="work on a copy, such as `x = x.clone()` or `x = list(x)`",
+            input=name,
+            code="wrote_input",
+        )
+
+
+def is_write(error: BaseException) -> bool:
+    """True for the exception that a read-only value raises when a node writes into it."""
+    # numpy says "assignment destination is read-only" or "output array is read-only".
+    return isinstance(error, ReadOnlyError) or (isinstance(error, ValueError) and "read-only" in str(error))
+
+
+def _mark(array: Any, contents: bool) -> object:
+    """A value that changes when an array or tensor is written to; None if it is read-only."""
+    flags = getattr(array, "flags", None)
+    if flags is not None and not getattr(flags, "writeable", True):
+        return None
+    try:
+        version = getattr(array, "_version", None)
+    except RuntimeError:  # a tensor made in inference mode does not count writes
+        return _content(array) if contents else None
+    if isinstance(version, int):
+        return (version, _content(array)) if contents else version
+    return sha256(memoryview(array).tobytes()) if contents else None
+
+
+def _content(tensor: Any) -> str:
+    """The digest of a tensor on the CPU; empty for a tensor on another device."""
+    if str(getattr(tensor, "device", "")) != "cpu":
+        return ""
+    import torch
+
+    flat = tensor.detach().contiguous().flatten()
+    return sha256(memoryview(flat.view(torch.uint8).numpy()).tobytes())

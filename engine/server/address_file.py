@@ -1,0 +1,39 @@
+"""The address and the token of the running server, in a file that only the user can read.
+
+Commands on the same machine, such as `safelight run --server`, find the token there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+NAME = "server.json"
+
+
+@contextmanager
+def written(home: Path, url: str, token: str) -> Iterator[None]:
+    """Keep the address of the server in the home while the block runs."""
+    path = home / NAME
+    with suppress(FileNotFoundError):
+        path.unlink()  # an older file may have other permissions
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump({"url": url, "token": token, "pid": os.getpid()}, file)
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def token_of(home: Path, url: str) -> str | None:
+    """The token of the server at an address, if it serves this home; None otherwise."""
+    try:
+        known = json.loads((home / NAME).read_text(encoding="utf-8"))
+        return str(known["token"]) if known["url"].rstrip("/") == url.rstrip("/") else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,83 @@
+"""The application: the routes of the API behind the checks of every request."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from engine.server import errors, openapi
+from engine.server.routes import (
+    blobs,
+    calls,
+    catalogue,
+    drafts,
+    events,
+    graphs,
+    health,
+    info,
+    outputs,
+    page,
+    runs,
+)
+from engine.server.security.access import Access
+from engine.server.security.bodies import Bodies
+from engine.server.security.headers import SecureHeaders
+from engine.server.security.hosts import AllowedHosts
+from engine.server.security.rates import Rates
+from engine.server.services import Services
+
+API = "/api/v1"
+"""The prefix of all addresses of the API."""
+UPLOADS = (f"{API}/blobs", f"{API}/import")
+"""The addresses that take any bytes."""
+
+ROUTERS = (
+    info.router,
+    catalogue.router,
+    graphs.router,
+    calls.router,
+    drafts.router,
+    blobs.router,
+    runs.router,
+    runs.repeats_router,
+    outputs.router,
+    events.router,
+)
+
+
+def api() -> FastAPI:
+    """The API without services and checks, to describe it."""
+    app = FastAPI(
+        title="Safelight",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API}/openapi.json",
+        redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
+    )
+    errors.add_handlers(app)
+    versioned = APIRouter(prefix=API)
+    for router in ROUTERS:
+        versioned.include_router(router)
+    app.include_router(versioned)
+    app.include_router(health.router)
+    app.include_router(info.metrics_router)
+    app.include_router(page.router)
+    openapi.install(app)
+    return app
+
+
+def application(services: Services, hosts: AllowedHosts, token: str, cookie: str) -> ASGIApp:
+    """The application as the server runs it.
+
+    Args:
+        services: the home folder.
+        hosts: the names under which the server may be addressed.
+        token: the secret that each request must carry.
+        cookie: the name of the cookie for the token.
+    """
+    app = api()
+    app.state.services = services
+    guarded = Bodies(app, services.limits, UPLOADS)
+    return SecureHeaders(Rates(Access(guarded, hosts, token, cookie), services.limits))

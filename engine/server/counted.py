@@ -1,0 +1,49 @@
+"""Limits how many requests of one kind are answered at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from engine.server.refusal import refused
+
+
+class Counted:
+    """Counts the requests of one kind.
+
+    Args:
+        most: the most at the same time.
+        what: their name in messages.
+    """
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most, self._what = most, what
+        self._lock = Lock()
+        self.count = 0
+
+    def check(self) -> None:
+        """Refuse a request if there are too many.
+
+        Raises:
+            Refused: there are (429).
+        """
+        if self.count >= self._most:
+            message = f"there are {self._most:,} {self._what} already"
+            raise refused(429, "too_many_requests", message, headers={"Retry-After": "5"})
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count a request while the block runs.
+
+        Raises:
+            Refused: there are too many (429).
+        """
+        with self._lock:
+            self.check()
+            self.count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.count -= 1

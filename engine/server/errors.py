@@ -1,0 +1,90 @@
+"""Turns exceptions of routes into answers with problems."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from engine.errors import GraphError, NodeError, Problem, SafelightError
+from engine.problems import Problems
+from engine.server.refusal import Refused, body_of
+
+STATUS: Mapping[str, int] = {
+    "unknown_run": 404,
+    "unknown_output": 404,
+    "disk_full": 507,
+    "queue_locked": 503,
+    "unwritable": 503,
+}
+"""The HTTP status for a problem with this code; 422 for all others."""
+
+log = logging.getLogger("safelight.server")
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every exception with problems in one shape."""
+
+    @app.exception_handler(Refused)
+    def of_refusal(request: Request, error: Refused) -> JSONResponse:
+        return JSONResponse(body_of(error.problems), error.status, error.headers)
+
+    @app.exception_handler(GraphError)
+    def of_graph(request: Request, error: GraphError) -> JSONResponse:
+        status = next((STATUS[item.code] for item in error.problems if item.code in STATUS), 422)
+        return JSONResponse(body_of(error.problems), status)
+
+    @app.exception_handler(NodeError)
+    def of_node(request: Request, error: NodeError) -> JSONResponse:
+        return JSONResponse(body_of([Problem(error.code, error.message, hint=error.hint)]), 422)
+
+    @app.exception_handler(SafelightError)
+    def of_other(request: Request, error: SafelightError) -> JSONResponse:
+        return JSONResponse(body_of([Problem("failed", str(error))]), 500)
+
+    @app.exception_handler(RequestValidationError)
+    def of_validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        problems = Problems()
+        for item in error.errors():
+            place = ".".join(str(part) for part in item["loc"])
+            problems.append(Problem("bad_request", f"{place}: {item['msg']}", input=place))
+        return JSONResponse(body_of(problems), 422)
+
+    @app.exception_handler(HTTPException)
+    def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "unknown_address", 405: "bad_method"}.get(error.status_code, "bad_request")
+        hint = "GET /api/v1/openapi.json describes the API"
+        body = body_of([Problem(code, f"{request.method} {request.url.path}: {error.detail}", hint=hint)])
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(app, request.url.path))
+        return JSONResponse(body, error.status_code, headers)
+
+    @app.exception_handler(OSError)
+    def of_os(request: Request, error: OSError) -> JSONResponse:
+        problem = Problem("unwritable", f"a file of the home cannot be used: {error.strerror or error}")
+        return JSONResponse(body_of([problem]), 507 if error.errno in (28, 122) else 503)
+
+    @app.exception_handler(Exception)
+    def of_bug(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        problem = Problem("internal", "the server itself failed", hint="its log has the traceback")
+        return JSONResponse(body_of([problem]), 500)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """The methods that an address of the API supports."""
+    paths = app.openapi()["paths"]
+    if path in paths:
+        return sorted(method.upper() for method in paths[path])
+    found: set[str] = set()
+    for template, operations in paths.items():
+        pattern = re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, path):
+            found.update(method.upper() for method in operations)
+    return sorted(found)

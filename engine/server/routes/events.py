@@ -1,0 +1,92 @@
+"""The stream of events: server-sent events, numbered and replayable."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from engine.queue.event_log import Subscription
+from engine.queue.stream_events import ServerClosing
+from engine.server.event_schema import STREAM
+from engine.server.refusal import refused
+from engine.server.services import Served, Services
+
+router = APIRouter(tags=["events"])
+
+PING_SECONDS = 15.0
+"""A reader receives a comment after so many seconds without an event, so that proxies keep the connection."""
+PLACE = r"(?:([0-9a-f]{1,64})-)?([0-9]{1,15})"
+"""The place of a reader in the stream: the id of an event, or its number alone."""
+
+
+@router.get("/events", response_class=StreamingResponse, responses=STREAM)
+async def events(
+    served: Served,
+    since: Annotated[
+        str | None, Query(pattern=f"^{PLACE}$", description="Replay the events after this id or number.")
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(max_length=100, description="Browsers send it when they connect again; it overrides `since`."),
+    ] = None,
+) -> StreamingResponse:
+    """Follow the events of all runs; the stream ends with the server.
+
+    The first event is `hello`. If its data has `missed`, older events cannot be replayed: read the snapshots
+    of the runs again. Progress and previews that a slow reader has not read are replaced by newer ones.
+    """
+    reader = served.queue.events.subscribe(*_place(last_event_id or since))
+    served.streams.check()
+    # The headers that keep proxies from holding back events.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_stream(served, reader), media_type="text/event-stream", headers=headers)
+
+
+async def _stream(served: Services, reader: Subscription) -> AsyncIterator[bytes]:
+    """The events for one reader in the format of server-sent events, with a comment in each quiet while."""
+    log = served.queue.events
+    changed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def notify() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    end = log.listen(notify)
+    try:
+        with served.streams.one():
+            while True:
+                changed.clear()
+                while taken := reader.take():
+                    yield b"".join(
+                        format_sse_event(data_str=event.text, id=f"{log.server_id}-{event.seq}")
+                        for event in taken
+                    )
+                    if any(isinstance(event.data, ServerClosing) for event in taken):
+                        return
+                try:
+                    async with asyncio.timeout(PING_SECONDS):
+                        await changed.wait()
+                except TimeoutError:
+                    yield KEEPALIVE_COMMENT
+    finally:
+        end()
+
+
+def _place(text: str | None) -> tuple[int | None, str | None]:
+    """The number and the server of an event id.
+
+    Raises:
+        Refused: it is not one (400).
+    """
+    if text is None:
+        return None, None
+    match = re.fullmatch(PLACE, text)
+    if match is None:
+        raise refused(400, "bad_event_id", f"{text!r} is not the id of an event", input="Last-Event-ID")
+    return int(match[2]), match[1]

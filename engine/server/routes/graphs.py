@@ -1,0 +1,124 @@
+"""Saved graphs: list, read, save with a check of the revision, versions, deletion."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Response
+from pydantic import BaseModel, Field
+
+from engine import strict_json
+from engine.document import reader
+from engine.server.saved_graphs import GraphRow, GraphVersion, SavedGraph
+from engine.server.schema import Body, GraphDocument, GraphId, IfMatch, revision_in
+from engine.server.services import Served
+
+router = APIRouter(prefix="/graphs", tags=["graphs"])
+
+Number = Annotated[int, Path(ge=1, le=2**31)]
+
+
+class GraphList(BaseModel):
+    """Every graph that can be opened or run by its id."""
+
+    graphs: list[GraphRow]
+
+
+class GraphAnswer(BaseModel):
+    """A saved graph."""
+
+    id: str
+    revision: str
+    """The revision, also in the header `ETag`."""
+    example: bool
+    graph: GraphDocument
+
+
+class VersionList(BaseModel):
+    """The versions of a graph, the newest first."""
+
+    versions: list[GraphVersion]
+
+
+class SaveGraph(Body):
+    """A graph to save."""
+
+    graph: GraphDocument
+    by: str = Field("", max_length=64)
+    """The tab or program that saves it; it is part of the event `graph.changed`."""
+
+
+class RestoreGraph(Body):
+    """A version to save again as the newest one."""
+
+    version: int = Field(ge=1, le=2**31)
+    by: str = Field("", max_length=64)
+
+
+@router.get("")
+def list_graphs(served: Served) -> GraphList:
+    """List the graphs of the home, and the examples of the installed packs."""
+    return GraphList(graphs=served.graphs.rows())
+
+
+@router.get("/{id}")
+def read_graph(served: Served, id: GraphId, response: Response) -> GraphAnswer:
+    """Read a graph with its revision."""
+    return _answer(served.graphs.read(id), response)
+
+
+@router.put("/{id}")
+def save_graph(
+    served: Served,
+    id: GraphId,
+    body: SaveGraph,
+    response: Response,
+    if_match: IfMatch = None,
+    if_none_match: Annotated[
+        str | None,
+        Header(alias="If-None-Match", pattern=r"^\*$", description="`*` saves only a new graph."),
+    ] = None,
+) -> GraphAnswer:
+    """Save a graph as a new version.
+
+    If the graph exists, `If-Match` must have its current revision. If another tab has saved it meanwhile, the
+    answer is 412, with the current revision in `ETag`.
+    """
+    graph = reader.from_json(body.graph)
+    saved = served.graphs.save(id, graph, revision_in(if_match), only_new=if_none_match is not None)
+    served.announce_graph(saved, body.by)
+    return _answer(saved, response)
+
+
+@router.delete("/{id}", status_code=204)
+def delete_graph(served: Served, id: GraphId, if_match: IfMatch = None) -> None:
+    """Move a graph to the deleted ones; its versions stay, and can be restored under the same id."""
+    served.graphs.delete(id, revision_in(if_match))
+
+
+@router.get("/{id}/versions")
+def list_versions(served: Served, id: GraphId) -> VersionList:
+    """List the saved versions of a graph."""
+    return VersionList(versions=served.graphs.versions(id))
+
+
+@router.get("/{id}/versions/{version}")
+def read_version(served: Served, id: GraphId, version: Number, response: Response) -> GraphAnswer:
+    """Read one version of a graph."""
+    return _answer(served.graphs.version(id, version), response)
+
+
+@router.post("/{id}/restore")
+def restore_graph(
+    served: Served, id: GraphId, body: RestoreGraph, response: Response, if_match: IfMatch = None
+) -> GraphAnswer:
+    """Save a version again as the newest one; `If-Match` as for saving."""
+    saved = served.graphs.restore(id, body.version, revision_in(if_match))
+    served.announce_graph(saved, body.by)
+    return _answer(saved, response)
+
+
+def _answer(saved: SavedGraph, response: Response) -> GraphAnswer:
+    response.headers["ETag"] = f'"{saved.revision}"'
+    document: dict[str, Any] = strict_json.parse(saved.text)
+    return GraphAnswer(id=saved.id, revision=saved.revision, example=saved.example, graph=document)

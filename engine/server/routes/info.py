@@ -1,0 +1,75 @@
+"""What a client needs to know about the server."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
+
+from engine.queue.snapshot import DeviceStatus
+from engine.server.services import Served
+
+router = APIRouter(tags=["server"])
+metrics_router = APIRouter(tags=["server"])
+
+
+class Sizes(BaseModel):
+    """The limits that a client can keep to."""
+
+    json_bytes: int
+    blob_bytes: int
+    max_queued: int
+
+
+class Info(BaseModel):
+    """The server: its version, devices and limits."""
+
+    version: str
+    api: int
+    server_id: str
+    """Another one after each start; the ids of events begin with it."""
+    devices: list[DeviceStatus]
+    paused: str | None
+    """The reason why no run starts."""
+    limits: Sizes
+    opened: str | None
+    """The id of the graph file that was named when the server was started."""
+
+
+@router.get("/info")
+def read_info(served: Served) -> Info:
+    """Read the version, the devices and the limits of the server."""
+    status = served.queue.status()
+    return Info(
+        version=version("safelight"),
+        api=1,
+        server_id=served.queue.events.server_id,
+        devices=list(status.devices),
+        paused=status.paused,
+        limits=Sizes(
+            json_bytes=served.limits.json_bytes,
+            blob_bytes=served.limits.blob_bytes,
+            max_queued=served.queue.limits.max_queued,
+        ),
+        opened=served.graphs.opened,
+    )
+
+
+@metrics_router.get("/metrics", response_class=PlainTextResponse)
+def read_metrics_page(served: Served) -> PlainTextResponse:
+    """Read the state of the queue in the text format of Prometheus."""
+    status = served.queue.status()
+    busy = sum(1 for device in status.devices if device.run is not None)
+    numbers = {
+        "safelight_runs_queued": status.pending,
+        "safelight_runs_running": status.running,
+        "safelight_queue_paused": int(status.paused is not None),
+        "safelight_devices": len(status.devices),
+        "safelight_devices_busy": busy,
+        "safelight_event_readers": served.streams.count,
+        "safelight_events_published": served.queue.events.seq,
+    }
+    lines = [f"# TYPE {name} gauge\n{name} {number}\n" for name, number in numbers.items()]
+    return PlainTextResponse("".join(lines))

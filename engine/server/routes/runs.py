@@ -1,0 +1,288 @@
+"""Runs: submit, list, follow and control."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from engine.queue.snapshot import NodeSnapshot, QueueStatus, RunSnapshot, RunSummary
+from engine.queue.stream_events import RunState
+from engine.server.outputs import OutputRow, SampleRow, output_row, sample_row
+from engine.server.repeats import RepeatRow
+from engine.server.schema import Body, GraphDocument, Json, ProblemItem, RunId
+from engine.server.services import Served
+from engine.server.submission import Accepted, Submission
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+repeats_router = APIRouter(tags=["runs"])
+
+
+class SubmitRun(Body):
+    """A run to add to the queue: a graph, or the id of a saved one, and values for its inputs."""
+
+    graph: GraphDocument | None = None
+    graph_id: str | None = Field(None, min_length=1, max_length=400)
+    """The id of a saved graph; instead of `graph`."""
+    inputs: dict[str, Json] = Field(default_factory=dict, max_length=1000)
+    """Values for the inputs of the graph."""
+    sweep: dict[str, list[Json]] = Field(default_factory=dict, max_length=20)
+    """Lists of values; the graph runs for every combination, as one run."""
+    targets: list[str] = Field(default_factory=list, max_length=1000)
+    """The nodes to compute; none means the declared outputs."""
+    priority: int = Field(0, ge=-100, le=100)
+    """Runs of a higher priority start first."""
+    document: str | None = Field(None, max_length=400)
+    """The document that the run comes from; its events name it."""
+    front: bool = False
+    """True to place the run before all others of its priority."""
+    idempotency_key: str | None = Field(None, min_length=1, max_length=200)
+    """A second submission with the same key returns the first run."""
+    times: int = Field(1, ge=1, le=1000)
+    """The number of runs; each draws its random seeds anew."""
+    until_stopped: bool = False
+    """True to run again after each end, with new random seeds, until `POST /repeats/{id}/stop`."""
+
+
+class SubmittedRuns(BaseModel):
+    """The accepted runs. They are on the disk."""
+
+    run: str
+    """The id of the first run."""
+    state: RunState
+    position: int | None
+    """The number of runs before it."""
+    inputs: dict[str, Json]
+    """The value of each input of the graph: given values, defaults, and drawn seeds."""
+    is_new: bool
+    """False if an earlier submission with the same key made this run."""
+    runs: list[str]
+    """The ids of all runs."""
+    since: int
+    """Follow the events after this number to see all of the run."""
+    repeat: str | None
+    """The id for stopping the repetition."""
+    warnings: list[ProblemItem]
+
+
+class RunList(BaseModel):
+    """Runs, the newest first."""
+
+    runs: list[RunSummary]
+    queue: QueueStatus
+
+
+class RunAnswer(BaseModel):
+    """Everything about one run."""
+
+    summary: RunSummary
+    graph: GraphDocument
+    inputs: dict[str, Json]
+    sweeps: dict[str, list[Json]]
+    targets: list[str]
+    nodes: dict[str, NodeSnapshot]
+    outputs: list[OutputRow]
+    values: dict[str, Json]
+    """After the end: the declared outputs that are JSON."""
+    problems: list[ProblemItem]
+    warnings: list[ProblemItem]
+    last_seq: int
+    """Events up to this number are contained; follow the stream from here."""
+
+
+class Nothing(Body):
+    """An empty object."""
+
+
+class MoveRun(Body):
+    """A new place in the queue."""
+
+    before: str | None = Field(None, max_length=64)
+    """The run to place it before; null for the front of the queue."""
+
+
+class RetryRun(Body):
+    """How to run it again."""
+
+    front: bool = False
+
+
+class ControlRun(Body):
+    """A request to a running node, such as a training."""
+
+    node: str = Field(min_length=1, max_length=200)
+    request: Literal["stop", "sample", "checkpoint"]
+
+
+class RetriedRun(BaseModel):
+    """The new run."""
+
+    run: str
+    state: RunState
+    position: int | None
+
+
+class Metrics(BaseModel):
+    """Numbers that steps have reported, such as losses, by step."""
+
+    rows: dict[str, list[dict[str, float | None]]]
+
+
+class RepeatList(BaseModel):
+    """The runs that are submitted again after each end."""
+
+    repeats: list[RepeatRow]
+
+
+class PauseQueue(Body):
+    """Whether the queue starts runs."""
+
+    paused: bool
+
+
+class Samples(BaseModel):
+    """The sample pictures of a training, in the order of their steps."""
+
+    samples: list[SampleRow]
+
+
+@router.post("", status_code=202)
+def submit_run(served: Served, body: SubmitRun) -> SubmittedRuns:
+    """Add a run to the queue. The answer 202 means that it is on the disk and survives a crash."""
+    since = served.queue.events.seq
+    accepted = served.submitter.submit(
+        Submission(
+            graph=body.graph,
+            graph_id=body.graph_id,
+            inputs=body.inputs,
+            sweep=body.sweep,
+            targets=tuple(body.targets),
+            priority=body.priority,
+            document=body.document,
+            front=body.front,
+            key=body.idempotency_key,
+        ),
+        times=body.times,
+        until_stopped=body.until_stopped,
+    )
+    return _submitted(accepted, since)
+
+
+@router.get("")
+def list_runs(
+    served: Served,
+    state: Annotated[list[RunState] | None, Query(max_length=10)] = None,
+    before: Annotated[int | None, Query(ge=0, le=2**53, description="The `number` of a run.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> RunList:
+    """List runs, the newest first. Queued ones alone come in the order in which they start."""
+    return RunList(runs=served.queue.runs(state, before, limit), queue=served.queue.status())
+
+
+@router.get("/{id}")
+def read_run(served: Served, id: RunId) -> RunAnswer:
+    """Read everything about a run, also while it runs."""
+    return run_answer(served.queue.run(id))
+
+
+@router.post("/{id}/cancel")
+def cancel_run(served: Served, id: RunId, body: Nothing) -> RunSummary:
+    """Cancel a run in any state; the answer has its state afterwards."""
+    return served.queue.cancel(id)
+
+
+@router.post("/{id}/move")
+def move_run(served: Served, id: RunId, body: MoveRun) -> RunSummary:
+    """Move a queued run before another one, or to the front."""
+    return served.queue.move(id, before=body.before)
+
+
+@router.post("/{id}/retry", status_code=202)
+def retry_run(served: Served, id: RunId, body: RetryRun) -> RetriedRun:
+    """Run a graph again with the same values; finished steps are reused."""
+    queued = served.queue.retry(id, front=body.front)
+    return RetriedRun(run=queued.id, state=queued.state, position=queued.position)
+
+
+@router.post("/{id}/control", status_code=204)
+def control_run(served: Served, id: RunId, body: ControlRun) -> None:
+    """Send a request to a running node: stop and keep the work, draw a sample, or save a checkpoint."""
+    served.queue.ask(id, body.node, body.request)
+
+
+@router.get("/{id}/metrics")
+def read_metrics(
+    served: Served, id: RunId, max_points: Annotated[int, Query(ge=1, le=100_000)] = 1000
+) -> Metrics:
+    """Read the numbers of a training, evenly thinned to `max_points`."""
+    return Metrics(rows=served.queue.metrics(id, max_points))
+
+
+@router.get("/{id}/samples")
+def list_samples(served: Served, id: RunId) -> Samples:
+    """List the sample pictures of a training."""
+    return Samples(samples=[sample_row(sample) for sample in served.queue.samples(id)])
+
+
+@repeats_router.get("/repeats")
+def list_repeats(served: Served) -> RepeatList:
+    """List the runs that are submitted again after each end."""
+    return RepeatList(repeats=served.submitter.repeats.rows())
+
+
+@repeats_router.post("/repeats/{id}/stop", status_code=204)
+def stop_repeat(served: Served, id: RunId, body: Nothing) -> None:
+    """Submit a run no more; the current one goes on."""
+    served.submitter.repeats.stop(id)
+
+
+@repeats_router.put("/queue")
+def pause_queue(served: Served, body: PauseQueue) -> QueueStatus:
+    """Pause or resume the queue, also beyond a restart of the server; current runs go on."""
+    if body.paused:
+        served.queue.pause()
+    else:
+        served.queue.resume()
+    return served.queue.status()
+
+
+def run_answer(run: RunSnapshot) -> RunAnswer:
+    """A snapshot of a run as clients receive it: without paths of this machine."""
+    return RunAnswer(
+        summary=run.summary,
+        graph=run.graph,
+        inputs=run.inputs,
+        sweeps=run.sweeps,
+        targets=list(run.targets),
+        nodes={path: _node(node) for path, node in run.nodes.items()},
+        outputs=[output_row(record) for record in run.outputs],
+        values=run.values,
+        problems=[ProblemItem(**problem) for problem in run.problems],
+        warnings=[ProblemItem(**problem) for problem in run.warnings],
+        last_seq=run.last_seq,
+    )
+
+
+def _node(node: NodeSnapshot) -> NodeSnapshot:
+    if node.published:
+        shown: list[dict[str, Any]] = [
+            {"name": file["name"], "size": file["size"]} for file in node.published
+        ]
+        node.published = shown
+    return node
+
+
+def _submitted(accepted: Accepted, since: int) -> SubmittedRuns:
+    first = accepted.runs[0]
+    return SubmittedRuns(
+        run=first.id,
+        state=first.state,
+        position=first.position,
+        inputs=accepted.inputs,
+        is_new=first.is_new,
+        runs=[run.id for run in accepted.runs],
+        since=since,
+        repeat=accepted.repeat,
+        warnings=[ProblemItem(**problem.as_json()) for problem in accepted.warnings],
+    )

@@ -1,0 +1,77 @@
+"""The shapes of requests and answers that several routes share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Header, Path
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
+
+from engine.server.refusal import refused
+
+Json = Annotated[Any, WithJsonSchema({"description": "Any JSON value."})]
+
+GRAPH_MARK = "x-graph-document"
+"""Marks a graph in the schemas of pydantic, which refuse references to schemas that they do not know."""
+
+GraphDocument = Annotated[dict[str, Any], WithJsonSchema({GRAPH_MARK: True})]
+"""A graph as saved in a file; `document.json_schema` describes it."""
+
+
+class Body(BaseModel):
+    """The body of a request: unknown keys and values of other types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ProblemItem(BaseModel):
+    """One error or warning."""
+
+    code: str
+    """A stable name for programs."""
+    severity: Literal["error", "warning"]
+    node: str | None
+    input: str | None
+    """The input of the node, or the field of the request."""
+    message: str
+    """One sentence."""
+    hint: str | None
+    """The remedy."""
+
+
+class ProblemsBody(BaseModel):
+    """The body of every refused request."""
+
+    problems: list[ProblemItem]
+
+
+GraphId = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=400,
+        description="The name of the graph; a colon separates a sub-folder from the name.",
+    ),
+]
+RunId = Annotated[str, Path(min_length=1, max_length=64, description="The id of the run.")]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=100,
+        description='The revision that the change is based on, in quotes, or "*" for any.',
+    ),
+]
+
+
+def revision_in(header: str | None) -> str | None:
+    """The revision in an `If-Match` header.
+
+    Raises:
+        Refused: the header is not one entity tag (400).
+    """
+    if header is None or header == "*":
+        return header
+    if len(header) < 2 or header[0] != '"' or header[-1] != '"' or '"' in header[1:-1]:
+        raise refused(400, "bad_revision", "If-Match is not one revision in quotes", input="header.if-match")
+    return header[1:-1]

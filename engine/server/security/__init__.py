@@ -1,0 +1,1 @@
+"""ASGI middleware that checks every request before the API receives it."""

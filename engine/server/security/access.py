@@ -1,0 +1,131 @@
+"""Refuses requests from foreign pages, and requests without the token."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.server.refusal import Refused, refused, send_refusal
+from engine.server.security.hosts import AllowedHosts
+
+HEALTH = "/healthz"
+"""The only path that needs no token; its answer is always the same."""
+
+COOKIE_SECONDS = 30 * 24 * 3600
+
+
+class Access:
+    """Checks the `Host`, the `Origin` and the token of each request.
+
+    The token is in the header `Authorization: Bearer TOKEN`, in a cookie, or is the password of HTTP Basic.
+    The page is opened once with `/?token=TOKEN`: the answer sets the cookie and leads to `/`.
+
+    Args:
+        app: receives the accepted requests.
+        hosts: the accepted names of the server.
+        token: the secret.
+        cookie: the name of the cookie. Browsers share cookies between the ports of a machine, so the name has
+            the port in it.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, token: str, cookie: str) -> None:
+        self._app, self._hosts, self._token, self._cookie = app, hosts, token, cookie
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request that has the token and comes from no foreign page."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            headers = Headers(scope=scope)
+            self._check_sender(headers)
+            if scope["type"] == "http" and scope["path"] == "/" and b"token=" in scope["query_string"]:
+                await self._open_page(scope, send)
+                return
+            if scope["path"] != HEALTH:
+                self._check_token(headers)
+        except Refused as refusal:
+            await send_refusal(scope, send, refusal)
+            return
+        await self._app(scope, receive, send)
+
+    def _check_sender(self, headers: Headers) -> None:
+        """Check that the request is addressed to this server, and not sent by a page of another site.
+
+        Raises:
+            Refused: it is not.
+        """
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._hosts.allows_host(hosts[0]):
+            hint = "use the address that safelight serve prints; --allow-host adds a name"
+            raise refused(403, "foreign_host", "the Host header is not a name of this server", hint)
+        for origin in headers.getlist("origin"):
+            if not self._hosts.allows_origin(origin, hosts[0]):
+                raise refused(403, "foreign_origin", "the request comes from a page of another site")
+        if headers.get("sec-fetch-site", "").lower() == "cross-site" and not _is_navigation(headers):
+            raise refused(403, "foreign_origin", "the request comes from a page of another site")
+
+    def _check_token(self, headers: Headers) -> None:
+        """Check the token.
+
+        Raises:
+            Refused: it is missing or wrong.
+        """
+        given = _tokens(headers, self._cookie)
+        if any(self._is_token(token) for token in given):
+            return
+        code, message = ("bad_token", "the token is wrong") if given else ("no_token", "the token is missing")
+        hint = "open the address that safelight serve prints, or send the header Authorization: Bearer TOKEN"
+        raise refused(401, code, message, hint, headers={"WWW-Authenticate": 'Bearer realm="safelight"'})
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self._token.encode())
+
+    async def _open_page(self, scope: Scope, send: Send) -> None:
+        """Exchange the token in the address of the page for a cookie.
+
+        Raises:
+            Refused: it is wrong, or the request is no GET.
+        """
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        token = dict(query).get("token", "")
+        if scope["method"] not in ("GET", "HEAD") or not self._is_token(token):
+            raise refused(401, "bad_token", "the token is wrong", "open the address of the running server")
+        rest = urlencode([(name, value) for name, value in query if name != "token"])
+        cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={COOKIE_SECONDS}"
+        headers = [
+            (b"location", f"/?{rest}".encode() if rest else b"/"),
+            (b"set-cookie", cookie.encode()),
+            (b"content-length", b"0"),
+        ]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _is_navigation(headers: Headers) -> bool:
+    """Whether a person followed a link; the page that it opens needs the cookie anyway."""
+    return headers.get("sec-fetch-mode", "").lower() == "navigate"
+
+
+def _tokens(headers: Headers, cookie: str) -> list[str]:
+    """The tokens that a request carries."""
+    found = []
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        found.append(value.strip())
+    elif scheme.lower() == "basic":
+        try:
+            found.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
+        except (binascii.Error, UnicodeDecodeError):
+            found.append("")
+    try:
+        jar = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return found
+    return [*found, jar[cookie].value] if cookie in jar else found

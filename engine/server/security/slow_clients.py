@@ -1,0 +1,54 @@
+"""Closes connections of clients that do not send the head of a request, or do not read the answer, in
+time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from engine.server.limits import Limits
+
+
+def protocol(limits: Limits) -> type[H11Protocol]:
+    """A protocol for uvicorn with deadlines for slow clients.
+
+    uvicorn itself waits without end for the head of the first request, and for a client that stops reading.
+    """
+
+    class Protocol(H11Protocol):
+        _head: asyncio.TimerHandle | None = None
+        _answer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._head = self.loop.call_later(limits.head_seconds, transport.abort)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                _cancel(self._head)  # a request has begun
+                self._head = None
+            elif self._head is None:
+                self._head = self.loop.call_later(limits.head_seconds, self.transport.abort)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._answer = self.loop.call_later(limits.read_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            _cancel(self._answer)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            _cancel(self._head)
+            _cancel(self._answer)
+            super().connection_lost(exc)
+
+    return Protocol
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

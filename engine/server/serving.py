@@ -1,0 +1,151 @@
+"""Runs the server: checks the address, opens the home, answers requests, and stops in time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.concurrency import run_in_threadpool
+
+from engine.errors import GraphError, Problem
+from engine.server import address_file
+from engine.server.app import application
+from engine.server.limits import Limits
+from engine.server.opening import opened
+from engine.server.security.hosts import LOOPBACK, AllowedHosts, is_loopback
+from engine.server.security.slow_clients import protocol
+from engine.server.security.tokens import new_token, read_token
+from engine.server.services import Services
+
+PORT = 8400
+QUEUE_SECONDS, CONNECTION_SECONDS = 7.0, 2
+"""The seconds after SIGTERM in which runs may finish, and then answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `safelight serve`."""
+
+    home: Path | None = None
+    graph: Path | None = None
+    """A graph file that is opened, and saved in place."""
+    host: str = "127.0.0.1"
+    port: int = PORT
+    token_file: Path | None = None
+    allow_remote: bool = False
+    allow_hosts: Sequence[str] = ()
+    devices: Sequence[str] = ("auto",)
+    limits: Limits = field(default_factory=Limits)
+
+
+def serve(options: Options, announce: Callable[[str, Services], None]) -> None:
+    """Serve a home folder until a signal stops the process.
+
+    Args:
+        options: the options.
+        announce: receives the address of the page, with the token, when the server accepts requests.
+
+    Raises:
+        GraphError: the address may not be used or is taken, the token file or the graph cannot be used, or
+            another server uses the home.
+    """
+    token = _token(options)
+    with (
+        _listening(options) as listener,
+        opened(options.home, options.graph, devices=options.devices, limits=options.limits) as services,
+    ):
+        host, port = listener.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{port}"
+        hosts = AllowedHosts(
+            [*LOOPBACK, name, *(options.allow_hosts or ())], port, any_address=options.allow_remote
+        )
+        app = application(services, hosts, token, f"safelight_{port}")
+        config = uvicorn.Config(
+            app,
+            http=protocol(options.limits),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=CONNECTION_SECONDS,
+            h11_max_incomplete_event_size=options.limits.header_bytes + options.limits.url_bytes,
+            limit_concurrency=options.limits.streams + 1000,
+        )
+        with address_file.written(services.settings.home, url, token):
+            announce(f"{url}/?token={token}", services)
+            server = _Server(config, lambda: services.close(QUEUE_SECONDS))
+            asyncio.run(server.serve(sockets=[listener]))
+
+
+class _Server(uvicorn.Server):
+    """Stops the queue when a signal comes, so that streams of events end; a second signal does not wait."""
+
+    def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._close = close
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM while the server runs; the process then ends with the exit code 0."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._handle) for number in signals}
+        try:
+            yield
+        finally:
+            for number, former in before.items():
+                signal.signal(number, former)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more connections, stop the queue, and let the answers finish."""
+        for server in self.servers:
+            server.close()
+        await run_in_threadpool(self._close)
+        await super().shutdown(sockets)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self.should_exit:
+            os._exit(1)  # the workers stop by themselves; the queue survives
+        self.should_exit = True
+
+
+def _token(options: Options) -> str:
+    """The token; also refuses an address that other machines can reach.
+
+    Raises:
+        GraphError: it is refused, or the token file cannot be used.
+    """
+    if not is_loopback(options.host) and not (options.allow_remote and options.token_file):
+        message = f"other machines can reach {options.host}, and whoever has the token can run code there"
+        hint = "add --allow-remote and --token-file FILE, and put a proxy with TLS in front"
+        raise GraphError([Problem("remote_refused", message, hint=hint)])
+    return new_token() if options.token_file is None else read_token(options.token_file)
+
+
+@contextmanager
+def _listening(options: Options) -> Iterator[socket.socket]:
+    """The socket of the server.
+
+    Raises:
+        GraphError: the address is taken or unknown.
+    """
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        listener = socket.create_server((options.host.strip("[]"), options.port), family=family, backlog=2048)
+    except OSError as error:
+        message = f"{options.host}:{options.port} cannot be used: {error.strerror or error}"
+        hint = "another program may use it: choose another one with --port"
+        raise GraphError([Problem("address_in_use", message, hint=hint)]) from None
+    with listener:
+        yield listener

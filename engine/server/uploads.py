@@ -1,0 +1,57 @@
+"""The files that clients upload, named by their digests."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from engine.errors import NodeError
+from engine.files import UPLOADED, Files
+from engine.server.thumbnails import Thumbnails
+
+DIGEST = r"[0-9a-f]{64}"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An uploaded file."""
+
+    hash: str
+    """The sha256 of its bytes. A file input of a graph takes it as `sha256:HASH`."""
+    mime: str
+    """The type of a picture that can be shown; `application/octet-stream` for anything else."""
+    w: int | None
+    h: int | None
+
+
+class Uploads:
+    """Saves and reads uploaded files.
+
+    Args:
+        files: the files of the home.
+        thumbnails: reads the size of pictures.
+    """
+
+    def __init__(self, files: Files, thumbnails: Thumbnails) -> None:
+        self._files, self._thumbnails = files, thumbnails
+
+    def add(self, data: bytes) -> Upload:
+        """Save a file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        digest = self._files.upload(data).removeprefix(UPLOADED)
+        size = self._thumbnails.size(data)
+        if size is None:
+            return Upload(digest, "application/octet-stream", None, None)
+        return Upload(digest, size.media, size.width, size.height)
+
+    def read(self, digest: str) -> bytes | None:
+        """The bytes of an uploaded file; None if it was not uploaded or is damaged."""
+        if not re.fullmatch(DIGEST, digest):
+            return None
+        try:
+            return self._files.find("inputs", UPLOADED + digest).read_bytes()
+        except (NodeError, OSError):
+            return None

@@ -1,0 +1,82 @@
+"""The report of a run: states, values, files, warnings and problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import Problem
+from engine.observe.measured import Memory
+from engine.outputs.written import Written
+from engine.run import report as of_run
+from engine.values import Json, unpack
+
+
+@dataclass(slots=True)
+class Report(of_run.Report):
+    """The result of `Session.run`. `report["image"]` is the value of the declared output `image`."""
+
+    values: Mapping[str, Json] = field(default_factory=dict)
+    """The value of each input of the graph: defaults, drawn seeds, and for a swept input the list."""
+    written: Mapping[str, Written] = field(default_factory=dict)
+    """The declared outputs with their files, digests and elements."""
+    warnings: Mapping[str, list[str]] = field(default_factory=dict)
+    """The warnings of each node, including those kept with a reused result."""
+    problems: list[Problem] = field(default_factory=list)
+    """The problems that prevented nodes from running or outputs from being written."""
+    remarks: list[Problem] = field(default_factory=list)
+    """The other problems: those of packs, and the warnings of the check."""
+    memory: Mapping[str, Memory] = field(default_factory=dict)
+    """The peak memory of each node, if it was measured."""
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    """The versions of Safelight and of the libraries of the nodes."""
+
+    @property
+    def files(self) -> dict[str, tuple[Path, ...]]:
+        """The files of each declared output."""
+        return {name: item.files for name, item in self.written.items()}
+
+    def __getitem__(self, output: str) -> object:
+        """The value of a declared output: JSON, a `Value` such as an `Image`, or a list of these.
+
+        Raises:
+            KeyError: the graph has no such output, or the run did not produce it.
+        """
+        packed = self.outputs[output]
+        return unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
+
+    def as_json(self) -> dict[str, Any]:
+        """This report as the object that `safelight run --json` prints."""
+        tree: dict[str, Any] = {
+            "state": self.state,
+            "seconds": round(self.seconds, 6),
+            "values": dict(self.values),
+            "outputs": {name: item.as_json() for name, item in self.written.items()},
+            "nodes": {node: self._node(node) for node in self.nodes},
+            "made_with": dict(self.made_with),
+        }
+        if self.remarks:
+            tree["warnings"] = [problem.as_json() for problem in self.remarks]
+        if self.problems:
+            tree["problems"] = [problem.as_json() for problem in self.problems]
+        return tree
+
+    def _node(self, node: str) -> dict[str, object]:
+        item = self.nodes[node]
+        tree: dict[str, object] = {
+            "state": item.state,
+            "cache": item.cache,
+            "seconds": round(item.seconds, 6),
+            "reason": item.reason,
+        }
+        if node in self.warnings:
+            tree["warnings"] = self.warnings[node]
+        if files := self.published.get(node):
+            tree["published"] = [
+                {"name": file.name, "path": str(file.path), "size": file.size} for file in files
+            ]
+        if node in self.memory:
+            tree["memory"] = self.memory[node].as_json()
+        return tree

@@ -1,0 +1,171 @@
+"""The session: loads, checks, plans and runs graphs with a home folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from engine.check.portable import make_portable
+from engine.context import Cancel, Requests
+from engine.digests import FileDigests
+from engine.document.graph import Graph
+from engine.document.run_request import RunRequest
+from engine.events import Emit
+from engine.files import Files
+from engine.observe.watch import Watch
+from engine.packs import named_graphs
+from engine.paths import expanded
+from engine.plan.plan import Plan
+from engine.session.execution import execute
+from engine.session.home import Home, Values
+from engine.session.report import Report
+from engine.settings import load as load_settings
+from engine.sources import source
+from engine.sources.foreign import Imported, ImportGraph
+
+
+class Session(Home):
+    """Loads, checks, plans and runs graphs with a home folder.
+
+    Several threads may use one session at the same time. Leave it with `with`, or call `close`.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        home: str | Path | None = None,
+        device: str | None = None,
+        *,
+        warn: Callable[[str], None] = lambda message: None,
+        **given: Any,
+    ) -> Self:
+        """Open a session with a home folder.
+
+        Args:
+            home: the folder; by default `SAFELIGHT_HOME`, or else the user's data folder.
+            device: the device to compute on, such as `cpu` or `cuda:1`; by default the one in the settings.
+            warn: receives warnings that belong to no run.
+            given: further settings, such as `workers=2`; see `settings.Settings`.
+
+        Raises:
+            GraphError: the settings of the home or of the environment are invalid.
+        """
+        fixed = given if device is None else {"device": device, **given}
+        return cls(load_settings(None if home is None else Path(home), **fixed), warn=warn)
+
+    def load(self, graph: str | Path, data: bytes | None = None) -> Graph:
+        """Read the graph in a file, in a picture that carries one, or in the file of another program.
+
+        Args:
+            graph: a path, or the name of a graph in the home's `graphs/` or of an example.
+            data: the content, if it has been read already, as from standard input. `graph` is then only the
+                name in messages.
+
+        Raises:
+            GraphError: there is no graph, or it cannot be read; lists every problem found.
+        """
+        own = self.settings.home / "graphs"
+        path = named_graphs.find(Path(graph), own) if data is None else Path(graph)
+        imported = self.read(path, data)
+        if imported.origin != source.OWN:
+            self._warn(f"{path}: {imported.summary}")
+        for problem in imported.problems:
+            self._warn(str(problem))
+        return imported.graph
+
+    def read(self, path: Path, data: bytes | None = None) -> Imported:
+        """Read the graph in a file, together with its origin and the problems of importing it."""
+
+        def importers() -> list[ImportGraph]:
+            self.registry.refresh()
+            return self.registry.importers
+
+        def files() -> Files:
+            if self.settings.store_folder.is_dir():
+                return self.files
+            # Reading a graph must not create the store of an unused home.
+            return Files(
+                self.settings.folders_of, FileDigests(), self.settings.home / "outputs", local=self._local
+            )
+
+        return source.read(path, importers, files, data)
+
+    def plan(
+        self, graph: Graph, values: Values | None = None, targets: Sequence[str] = (), *, name: str = ""
+    ) -> Plan:
+        """Decide which steps a run would compute; see `plan.plan`.
+
+        Args:
+            graph: the graph.
+            values: values for its inputs.
+            targets: the nodes to compute; by default the declared outputs.
+            name: the name of the graph in the history, such as the absolute path of its file; by default its
+                title.
+
+        Raises:
+            GraphError: the graph has errors, or a file that it needs is missing.
+        """
+        files = self.files.for_run(graph.folder)
+        graph, values = make_portable(graph, values or {}, self.registry, files)
+        return self.plan_checked(self.check(graph, values), targets, name=name, files=files)
+
+    def run(
+        self,
+        graph: RunRequest | Graph | str | Path,
+        values: Values | None = None,
+        *,
+        targets: Sequence[str] = (),
+        name: str = "",
+        title: str = "",
+        out: str | Path | None = None,
+        write: bool | None = None,
+        emit: Emit | None = None,
+        warn: Callable[[str], None] | None = None,
+        cancel: Cancel | None = None,
+        requests: Requests | None = None,
+        watch: Watch | None = None,
+        previews: bool = False,
+    ) -> Report:
+        """Run a graph and return its report.
+
+        Args:
+            graph: a graph, the path or name of a graph, or a complete request.
+            values: values for the inputs of the graph, as in `RunRequest`, like the next four arguments.
+            targets: the nodes to compute.
+            name: the name of the graph in the history.
+            title: the name that output files begin with.
+            out: the folder that the declared outputs are written to.
+            write: True to write the outputs to the home's `outputs` folder if `out` is not given.
+            emit: receives every event, from any thread, one at a time.
+            warn: receives warnings; by default the `warn` of the session.
+            cancel: stops this run.
+            requests: sends requests to the steps of this run, as `request` does.
+            watch: observes the steps, the store and the loading of models in detail.
+            previews: True to include previews among the events.
+
+        Raises:
+            GraphError: the graph has errors, a file that it needs is missing, or the output folder cannot be
+                written.
+        """
+        if isinstance(graph, RunRequest):
+            request = graph
+        else:
+            if not isinstance(graph, Graph):
+                path = named_graphs.find(Path(graph), self.settings.home / "graphs")
+                name, title = name or str(path.absolute()), title or path.stem
+                graph = self.load(path)
+            folder = None if out is None else expanded(out).absolute()
+            wanted = folder is not None if write is None else write
+            title = graph.title or title
+            request = RunRequest(graph, values or {}, tuple(targets), name, title, folder, wanted)
+        return execute(
+            self,
+            request,
+            emit=emit or (lambda event: None),
+            warn=warn or self._warn,
+            cancel=cancel,
+            requests=requests,
+            watch=watch or Watch(),
+            previews=previews,
+        )

@@ -1,0 +1,254 @@
+"""An open folder of results: keeps the index and the files consistent and within a budget of bytes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from engine.store.shared_folder.blobs import Blobs
+from engine.store.shared_folder.entry import Damaged, Entry, NewEntry
+from engine.store.shared_folder.index import Index
+from engine.store.shared_folder.processes import Processes
+from engine.store.shared_folder.reader import Reader
+from engine.store.shared_folder.room import Room
+
+DAMAGED_INDEX = "index-damaged-*.sqlite"
+"""The names of damaged indexes that were moved aside."""
+
+OWN_NAMES = frozenset({"blobs", "tmp", "lock", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm"})
+"""The names in the folder that belong to this store; it counts their bytes itself."""
+
+
+class Folder:
+    """Writes entries and their files; writes a file before its entry and deletes it after its entry.
+
+    A crash in between leaves a surplus file, never an entry without its file. A process leases room before
+    it writes a file, so that all processes together stay within the limit; inserting the entry counts the
+    file and reduces the lease. Every method may raise OSError and sqlite3.Error.
+
+    Args:
+        path: the folder.
+        index: its index.
+        reader: reads the same index and files.
+        blobs: its files.
+        processes: the processes that use it; this one is registered.
+        room: computes how many bytes all results may take.
+        short_of_disk: called when results are evicted or refused because the disk is nearly full.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        index: Index,
+        reader: Reader,
+        blobs: Blobs,
+        processes: Processes,
+        room: Room,
+        short_of_disk: Callable[[], None],
+    ) -> None:
+        self.index, self.reader = index, reader
+        self._path, self._blobs, self._processes, self._room = path, blobs, processes, room
+        self._short_of_disk = short_of_disk
+        self.budget = room.budget
+        """The upper limit for the bytes of entries and files."""
+        self._lease = 0
+        self._spare_lease = min(
+            room.limit(index.on_disk()).bytes // 64, 16 << 20
+        )  # so that not every save needs a new lease
+
+    def begin(self, alone: bool) -> None:
+        """Reserve some room now, for small results saved while another process has the index locked.
+
+        Args:
+            alone: no other process uses the folder, so all other leases are those of dead processes.
+        """
+        with self.index.writing():
+            if alone:
+                self.index.end_leases()
+            self.index.lease(self._processes.name, self._spare_lease)
+        self._lease = self._spare_lease
+
+    def lease(self, size: int) -> bool:
+        """Lease room for this process's files of `size` bytes in all; False if there is not enough."""
+        return size <= self._lease or self._take(size + self._spare_lease) or self._take(size)
+
+    def make_room(self, size: int) -> bool:
+        """Lease room as `lease` does, and evict results if there is not enough."""
+        for _ in range(3):  # another process may lease the freed room first
+            with self.index.writing():
+                limit, disk_is_short = self._room.limit(self.index.on_disk())
+                if disk_is_short:
+                    self._short_of_disk()
+                limit -= self.index.leased() - self._lease
+                if size > limit:
+                    return False
+                self.index.shrink(max(limit - limit // 32 - size, 0))
+            self.remove_doomed()
+            if self.lease(size):
+                return True
+        return False
+
+    def _take(self, size: int) -> bool:
+        with self.index.writing():
+            held = self.index.size()
+            if held + self.index.leased() - self._lease + size > self._room.limit(self.index.on_disk()).bytes:
+                return False
+            self.index.lease(self._processes.name, size)
+        self._lease = size
+        return True
+
+    def write(self, files: Mapping[str, bytes]) -> list[str]:
+        """Write all files or none; returns the digests of those that did not exist before."""
+        written = []
+        try:
+            for digest, data in files.items():
+                if self._blobs.put(digest, data):
+                    written.append(digest)
+        except OSError:
+            self.discard(written)
+            raise
+        return written
+
+    def discard(self, files: Sequence[str]) -> None:
+        """Delete files whose entries were not inserted, unless another entry holds them."""
+        if files:
+            with suppress(OSError, sqlite3.Error), self.index.writing():
+                for digest in files:
+                    if not self.index.knows(digest):
+                        self._blobs.remove(digest)
+
+    def insert(
+        self,
+        waiting: Collection[NewEntry],
+        used: Mapping[str, float],
+        hits: Mapping[str, int],
+        file_bytes: int,
+    ) -> bool:
+        """Add entries and times of use in one transaction; returns whether there are files to delete.
+
+        Args:
+            waiting: the entries, whose files are written.
+            used: key -> time of last use.
+            hits: node type -> number of results that were found in the store.
+            file_bytes: the bytes of all files of this process whose entries are not in the index yet,
+                including these.
+        """
+        with self.index.writing():
+            # Another process may have evicted a file while its entry was waiting.
+            torn = [new for new in waiting if not all(map(self._blobs.has, new.files))]
+            useless = torn + self.index.insert(
+                [new for new in waiting if new not in torn] if torn else [*waiting]
+            )
+            self.index.touch(used)
+            self.index.count(hits, Counter([new.entry.node_type for new in waiting]))
+            counted = sum(new.file_bytes for new in waiting) - sum(new.file_bytes for new in useless)
+            lease = min(self._lease, file_bytes - counted + self._spare_lease)
+            if lease < self._lease:
+                self.index.lease(self._processes.name, lease)
+            limit, disk_is_short = self._room.limit(self.index.on_disk())
+            room = limit - self.index.leased()
+            evicted = self.index.kept() > room and self.index.shrink(max(room - limit // 32, 0)) > 0
+        self._lease = lease
+        if evicted and disk_is_short:
+            self._short_of_disk()
+        for new in useless:
+            self.discard(new.written)
+        return evicted
+
+    def remove_doomed(self) -> None:
+        """Delete the files of evicted entries, after the transaction that deleted the entries.
+
+        Files that cannot be deleted stay on the list until the next call, or until the folder is next opened.
+        """
+        with self.index.writing():
+            for digest in self.index.doomed():
+                self._blobs.remove(digest)
+            self.index.undoom()
+
+    def free_disk(self, size: int, last: Sequence[str] = ()) -> bool:
+        """Delete files of results, the least valuable first, to free `size` bytes on a full disk.
+
+        The files are deleted before their entries, since a full disk may refuse the transaction until then.
+        An entry without its file is a miss.
+
+        Args:
+            size: how many bytes are needed.
+            last: keys of results that are deleted only if all others do not suffice.
+
+        Returns:
+            True if at least `size` bytes were freed.
+        """
+        freed = 0
+        with self.index.writing():
+            for digest, file_size in self.index.files_by_rank(last):
+                if freed >= size:
+                    break
+                self._blobs.remove(digest)
+                self.index.delete_holders(digest)
+                freed += file_size
+        self.remove_doomed()
+        return freed >= size
+
+    def drop(self, entry: Entry, damage: Damaged) -> bool:
+        """Delete a damaged entry, and all others with the same damaged part.
+
+        Returns:
+            False if another process has evicted or replaced the entry in the meantime.
+        """
+        with self.index.writing():
+            if self.reader.entry(entry.key) != entry:
+                return False
+            self.index.delete([entry.key])
+            if damage.digest:
+                self.index.delete_holders(damage.digest)
+                self._blobs.remove(damage.digest)
+            return True
+
+    def clear(self, node_type: str | None, unused_since: float | None, spare: set[str]) -> tuple[int, int]:
+        """Delete results; returns the numbers of deleted entries and bytes.
+
+        Args:
+            node_type: as in `Reader.keys`.
+            unused_since: as in `Reader.keys`.
+            spare: files to keep although no entry holds them yet.
+        """
+        before = self.index.size()
+        keys = self.reader.keys(node_type, unused_since)
+        with self.index.writing():
+            self.index.delete(keys)
+        self.remove_doomed()
+        if not self._processes.other_processes()[0]:
+            self.sweep(spare)
+        self.index.compact()
+        if node_type is None and unused_since is None:
+            with self.index.writing():
+                self.index.forget_counts()
+            for path in self._path.glob(DAMAGED_INDEX):
+                path.unlink(missing_ok=True)
+        return len(keys), max(before - self.index.size(), 0)
+
+    def sweep(self, spare: set[str]) -> None:
+        """Delete files without an entry; call only while no other process can be adding the entry.
+
+        Args:
+            spare: files to keep although no entry holds them yet.
+        """
+        with self.index.writing():
+            known = self.index.blobs() | spare
+            for digest in self._blobs.all():
+                if digest not in known:
+                    self._blobs.remove(digest)
+
+    def close(self) -> None:
+        """Release the lease, and close all files."""
+        with suppress(sqlite3.Error):
+            if self._lease:
+                with self.index.writing():
+                    self.index.end_lease(self._processes.name)
+        self.reader.close()
+        with suppress(sqlite3.Error):
+            self.index.close()
+        self._processes.unregister()

@@ -1,0 +1,142 @@
+"""Keeps track of the processes that use a folder of results, and cleans up after dead ones."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: every registered process then counts as alive
+    fcntl = None  # type: ignore[assignment]
+
+_OPENING_SECONDS = 10.0
+
+
+class Processes:
+    """The processes that use a folder, each registered by a locked file in a sub-folder of its own.
+
+    The operating system releases the lock however a process ends, so other processes can recognise the
+    sub-folder of a dead process. The sub-folders hold half-written files.
+
+    Args:
+        folder: the folder that the processes share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._all = folder / "tmp"
+        self.name = f"{os.getpid()}-{os.urandom(4).hex()}"
+        """The name of this process among those that use the folder."""
+        self.temporary = self._all / self.name
+        """The sub-folder of this process, for files that it is writing."""
+        self._lock_file: int | None = None
+
+    @contextmanager
+    def opening_lock(self) -> Iterator[None]:
+        """Hold the lock under which one process at a time opens, repairs or cleans up the folder.
+
+        Raises:
+            TimeoutError: another process has held it for ten seconds.
+        """
+        handle = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            deadline = time.monotonic() + _OPENING_SECONDS
+            while not _lock(handle):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"another process{self._named_others()} has been opening it for ten seconds"
+                    )
+                time.sleep(0.005)
+            yield
+        finally:
+            os.close(handle)
+
+    def register(self) -> None:
+        """Register this process as a user of the folder; call it inside `opening_lock`."""
+        if self._lock_file is None:
+            self.temporary.mkdir(parents=True)
+            self._lock_file = os.open(self.temporary / "alive", os.O_CREAT | os.O_RDWR, 0o644)
+            _lock(self._lock_file)
+
+    def unregister(self) -> None:
+        """Remove the registration of this process."""
+        if self._lock_file is not None:
+            _remove(self.temporary)
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def other_processes(self) -> tuple[int, int]:
+        """The numbers of other processes that use the folder, and of dead ones that did not unregister."""
+        alive = [_is_alive(place) for place in self._all.iterdir() if place != self.temporary]
+        return sum(alive), len(alive) - sum(alive)
+
+    def remove_stale(self) -> None:
+        """Remove the sub-folders of dead processes, with their half-written files."""
+        for place in list(self._all.iterdir()):
+            if place != self.temporary and not _is_alive(place):
+                _remove(place)
+
+    def living_pids(self) -> list[int]:
+        """The known process ids of the other users of the folder."""
+        try:
+            names = [
+                place.name for place in self._all.iterdir() if place != self.temporary and _is_alive(place)
+            ]
+        except OSError:
+            return []
+        pids = {int(pid) for name in names if (pid := name.partition("-")[0]).isdigit()}
+        return sorted(pids - {os.getpid()})
+
+    def _named_others(self) -> str:
+        pids = self.living_pids()
+        return f" ({', '.join(map(str, pids))})" if pids else ""
+
+
+def lock_holder(path: Path, first: int) -> int | None:
+    """The id of the process that locks a range of a file starting at byte `first`; None if unknown."""
+    try:
+        stat = os.stat(path)
+        lines = Path("/proc/locks").read_text("ascii").splitlines()  # Linux only
+    except (OSError, ValueError):
+        return None
+    file = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
+    for line in lines:
+        fields = line.replace("->", "").split()
+        if len(fields) >= 8 and fields[3] == "WRITE" and fields[5] == file and fields[6] == str(first):
+            pid = int(fields[4])
+            return pid if pid > 0 and pid != os.getpid() else None
+    return None
+
+
+def _is_alive(place: Path) -> bool:
+    """Whether the process that created a sub-folder still holds its lock."""
+    try:
+        handle = os.open(place / "alive", os.O_RDWR)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        return not fcntl or not _lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(place: Path) -> None:
+    """Delete a sub-folder; files that cannot be deleted are left for the next cleanup."""
+    with suppress(OSError):
+        for file in place.iterdir():
+            file.unlink(missing_ok=True)
+        place.rmdir()
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file until it is closed; False if another process has locked it."""
+    if fcntl:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

@@ -1,0 +1,34 @@
+"""Changes the tags of captions, which are separated by commas, as kohya's sd-scripts does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TagChanges:
+    """Which tags of a caption are removed or moved."""
+
+    removed: Collection[str] = ()
+    """Tags to remove, in small letters."""
+    keep: int = 0
+    """The number of tags at the beginning that are neither dropped nor moved (kohya: keep_tokens)."""
+    drop: float = 0.0
+    """The probability of leaving out each of the others (kohya: caption_tag_dropout_rate)."""
+    shuffle: bool = False
+    """True to shuffle the others (kohya: shuffle_caption)."""
+
+    def applied(self, caption: str, rng: random.Random) -> str:
+        """The caption with changed tags, joined by `, `; the caption as it is if nothing is to change."""
+        if not (self.removed or self.drop or self.shuffle):
+            return caption
+        tags = [tag for tag in map(str.strip, caption.split(",")) if tag]
+        tags = [tag for tag in tags if tag.casefold() not in self.removed]
+        first, rest = tags[: self.keep], tags[self.keep :]
+        if self.shuffle:
+            rng.shuffle(rest)
+        if self.drop:
+            rest = [tag for tag in rest if rng.random() >= self.drop]
+        return ", ".join([*first, *rest])

@@ -1,0 +1,1 @@
+"""Finds model files by their names in graphs, and describes them."""

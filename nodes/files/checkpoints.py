@@ -1,0 +1,291 @@
+"""Finds checkpoints by name, and describes them: architecture, noise schedule, size and digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, Self, cast
+
+from engine.errors import NodeError
+from engine.files import Files
+from engine.near_names import near
+from engine.values import Json, canonical, sha256
+from nodes.files.file_kinds import require_kind
+from nodes.files.file_names import resolve
+from nodes.files.located import located
+from nodes.sd.families.family import (
+    Betas,
+    Colours,
+    Component,
+    EncoderName,
+    Family,
+    Flow,
+    NoiseSchedule,
+)
+from nodes.sd.families.known import families, family_named
+from nodes.sd.formats.json_file import ModelError
+from nodes.sd.formats.scan import scan
+from nodes.sd.models.checkpoint_file import describe_file
+from nodes.sd.models.files import ModelFiles
+from nodes.sd.models.folder import describe_folder
+from nodes.sd.models.part_files import describe_parts, text_encoder_family, unet_family, vae_family
+from nodes.sd.sampling.names import Prediction
+
+KIND = "checkpoints"
+
+EMBEDDED = "safelight-tiny"
+"""The model that comes with Safelight: small, trained, with the architecture of Stable Diffusion 1."""
+
+_EMBEDDED_FOLDER = Path(__file__).parents[1] / "sd" / "tiny" / "weights"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint: its properties, and the digest of its files."""
+
+    name: str
+    digest: str
+    """The sha256 of the file; for a folder, that of the names and digests of the relevant files."""
+    family: str
+    """The name of its family, such as `sd1`."""
+    prediction: Prediction
+    noise: NoiseSchedule
+    latent_channels: int
+    vae_scale: int
+    """Pixels per latent cell, along each side."""
+    width: int
+    """The width in pixels of the pictures that it was trained on."""
+    height: int
+    text_widths: tuple[tuple[EncoderName, int], ...]
+    """The width of the token vectors of each text encoder."""
+    context_width: int
+    """The width of the text embeddings that the UNet or transformer reads."""
+    unet_channels: int
+    """The input channels of the UNet or transformer: those of a latent, and 5 more in inpainting models."""
+    parts: tuple[tuple[Component, str], ...] = ()
+    """For networks in files of their own: the name of each one's file. Empty for a whole model."""
+    zeros_for_empty_negative: bool | None = None
+    """Whether an empty negative prompt is replaced by zeros; None if the family decides."""
+
+    @classmethod
+    def from_json(cls, meta: dict[str, Json]) -> Self:
+        """Restore a checkpoint from the JSON of `dataclasses.asdict`, also from earlier versions: with one
+        family, and with the noise schedule as `betas`."""
+        plain = cast("dict[str, Any]", {**meta})
+        if "text_width" in plain:
+            width = plain.pop("text_width")
+            plain["text_widths"], plain["context_width"] = [["clip_l", width]], width
+            plain["unet_channels"] = plain["latent_channels"]
+        widths = tuple((name, width) for name, width in plain.pop("text_widths"))
+        parts = tuple((part, name) for part, name in plain.pop("parts", ()))
+        if "betas" in plain:
+            plain["noise"] = plain.pop("betas")
+        noise = (Flow if plain["prediction"] == "flow" else Betas)(*plain["noise"])
+        return cls(**{**plain, "noise": noise, "text_widths": widths, "parts": parts})
+
+    @property
+    def empty_negative_is_zeros(self) -> bool:
+        """Whether an empty negative prompt is replaced by zeros, by the model's index or its family."""
+        if self.zeros_for_empty_negative is not None:
+            return self.zeros_for_empty_negative
+        return family_named(self.family).zeros_for_empty_negative
+
+    @property
+    def colours(self) -> Colours | None:
+        """The colours of the latent channels; None if unknown."""
+        return family_named(self.family).previews.get(self.context_width)
+
+    def files(self, files: Files) -> ModelFiles:
+        """Find the files of this checkpoint.
+
+        Raises:
+            NodeError: they no longer exist, or have changed since the run was planned.
+        """
+        if self.parts:
+            paths = {part: _part(files, part, name, part)[0] for part, name in self.parts}
+            found = describe_parts(family_named(self.family), paths)
+            if _digest(files, found) == self.digest:
+                return found
+        else:
+            places = list(_places(files, self.name))
+            for path in places:
+                found = _described(files, path)
+                if _digest(files, found) == self.digest:
+                    return found
+            try:
+                return _described(files, located(files, KIND, self.name, self.digest))
+            except NodeError:
+                if not places:  # it is missing, and was not replaced by another
+                    raise
+        raise NodeError(
+            f"the files of {self.name!r} changed during the run",
+            hint="run again to use the new files",
+            code="changed_file",
+        )
+
+
+def checkpoint(files: Files, name: str) -> Checkpoint:
+    """The checkpoint with a name: `safelight-tiny`, a file, or a folder in the diffusers layout.
+
+    Raises:
+        NodeError: there is no such checkpoint, or it is not a model that Safelight runs.
+    """
+    return _checkpoint(files, name, _described(files, _found(files, name)))
+
+
+PART_KINDS: dict[Component, str] = {
+    "unet": "unet",
+    "transformer": "unet",
+    "vae": "vae",
+    "text_encoder": "text_encoders",
+    "text_encoder_2": "text_encoders",
+    "text_encoder_3": "text_encoders",
+}
+"""The kind of file, which is the folder in `models`, of each network in a file of its own."""
+
+
+def unet_checkpoint(files: Files, name: str) -> Checkpoint:
+    """A UNet in a file of its own.
+
+    Raises:
+        NodeError: there is no such file, or it is no UNet that Safelight runs.
+    """
+    path, _ = _part(files, "unet", name, "unet")
+    with _bad_model("unet"):
+        return _parts_checkpoint(files, unet_family(path), {"unet": name})
+
+
+def text_encoder_checkpoint(files: Files, names: Sequence[str], inputs: Sequence[str]) -> Checkpoint:
+    """The text encoders of a model in files of their own, in any order.
+
+    Raises:
+        NodeError: there is no such file, or no family has such text encoders.
+    """
+    paths = {
+        _part(files, "text_encoder", name, input)[0]: name for name, input in zip(names, inputs, strict=True)
+    }
+    with _bad_model(inputs[0]):
+        family, placed = text_encoder_family(paths)
+        return _parts_checkpoint(files, family, {part: paths[path] for part, path in placed.items()})
+
+
+def vae_checkpoint(files: Files, name: str, family: str | None) -> tuple[Checkpoint, bool]:
+    """A VAE in a file of its own, and whether its family is known and not assumed.
+
+    Args:
+        files: the folders, and the digests of the files in them.
+        name: the name of the file.
+        family: the family of the model that it is for; None to ask the file.
+
+    Raises:
+        NodeError: there is no such file, or it is no VAE that Safelight runs.
+    """
+    path, _ = _part(files, "vae", name, "vae")
+    with _bad_model("vae"):
+        found = vae_family(path) if family is None else family_named(family)
+        return _parts_checkpoint(files, found or families()[0], {"vae": name}), found is not None
+
+
+def part_digest(files: Files, part: Component, name: str, input: str) -> str:
+    """The sha256 of the file of one network.
+
+    Raises:
+        NodeError: there is no such file, or it holds something else.
+    """
+    return _part(files, part, name, input)[1]
+
+
+def _parts_checkpoint(files: Files, family: Family, names: Mapping[Component, str]) -> Checkpoint:
+    paths = {part: _part(files, part, name, part)[0] for part, name in names.items()}
+    described = describe_parts(family, paths)
+    return replace(_checkpoint(files, " + ".join(names.values()), described), parts=tuple(names.items()))
+
+
+def _part(files: Files, part: Component, name: str, input: str) -> tuple[Path, str]:
+    """The file of one network, and its sha256."""
+    kind = PART_KINDS[part]
+    try:
+        path = files.find(kind, resolve(files, kind, name) or name)
+    except NodeError as error:
+        hint = error.hint
+        if error.code == "missing_file":
+            hint = near(name, files.names(kind)) or hint
+        raise NodeError(error.message, hint=hint, input=input, code=error.code) from None
+    noun = "text_encoder" if kind == "text_encoders" else kind
+    return path, require_kind(files, path, noun, input=input, also="checkpoint")
+
+
+@contextmanager
+def _bad_model(input: str) -> Iterator[None]:
+    """Report an unusable model as a `NodeError`."""
+    try:
+        yield
+    except ModelError as error:
+        raise NodeError(str(error), input=input, code="bad_model") from None
+
+
+def _checkpoint(files: Files, name: str, found: ModelFiles) -> Checkpoint:
+    width, height = found.size
+    return Checkpoint(
+        name,
+        _digest(files, found),
+        found.family.name,
+        found.prediction,
+        found.noise,
+        found.latent_channels,
+        found.vae_scale,
+        width,
+        height,
+        tuple(found.text_widths.items()),
+        found.context_width,
+        found.unet_channels,
+        zeros_for_empty_negative=found.zeros_for_empty_negative,
+    )
+
+
+def _described(files: Files, path: Path) -> ModelFiles:
+    with _bad_model("model"):
+        if path.is_file():
+            return _described_file(path, require_kind(files, path, "checkpoint", input="model"))
+        return describe_folder(path)
+
+
+def _places(files: Files, name: str) -> Iterator[Path]:
+    """Where the files of a recipe may be: at its old name, or in a model folder of that name elsewhere."""
+    with suppress(NodeError):
+        yield _found(files, name)
+    for folder in files.folders(KIND):
+        for item in scan(Path(folder)):
+            if item.model_folder and item.path.name == PurePosixPath(name).name:
+                yield item.path
+
+
+def _found(files: Files, name: str) -> Path:
+    """Find a file or folder by name, with or without suffix; if there is none, the hint suggests names."""
+    if name == EMBEDDED:
+        return _EMBEDDED_FOLDER
+    try:
+        return files.find(KIND, resolve(files, KIND, name) or name)
+    except NodeError as error:
+        hint = error.hint
+        if error.code == "missing_file":
+            hint = near(name, [*files.names(KIND), EMBEDDED]) or hint
+        raise NodeError(error.message, hint=hint, input="model", code=error.code) from None
+
+
+@lru_cache(maxsize=32)
+def _described_file(path: Path, digest: str) -> ModelFiles:
+    """The description of a file with a digest; a pickle is read in a process of its own, which takes time."""
+    return describe_file(path)
+
+
+def _digest(files: Files, model: ModelFiles) -> str:
+    """The sha256 of a file, by which A1111 names it, too; of a folder, that of the names and digests."""
+    if not model.files:
+        digests = [files.digest(path) for network in model.networks.values() for path in network.files]
+        distinct = list(dict.fromkeys(digests))
+        return distinct[0] if len(distinct) == 1 else sha256(canonical(cast(Json, distinct)))
+    return sha256(canonical([[name, files.digest(model.path / name)] for name in model.files]))

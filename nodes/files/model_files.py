@@ -1,0 +1,187 @@
+"""Lists and converts model files, for `safelight models` and `safelight convert`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from engine.errors import NodeError
+from engine.files import Files
+from engine.packs.model_files import Conversion, ModelFile
+from nodes.files import embedding_files
+from nodes.files.checkpoints import EMBEDDED, checkpoint
+from nodes.files.checkpoints import KIND as CHECKPOINTS
+from nodes.files.file_kinds import NOUNS
+from nodes.files.known_files import facts
+from nodes.files.patch_files import HYPERNETWORKS, LORAS
+from nodes.files.upscaler_files import UPSCALERS
+from nodes.sd.embeddings.catalogue import Catalogue, Source
+from nodes.sd.embeddings.names import triggers_of
+from nodes.sd.families.known import family_named
+from nodes.sd.formats.bad_file import BadFileError
+from nodes.sd.formats.scan import Seen, scan
+from nodes.sd.inspection.facts import Facts
+
+FOLDERS = {
+    embedding_files.KIND: ("embedding",),
+    LORAS: ("lora",),
+    CHECKPOINTS: ("checkpoint", "unet"),
+    "unet": ("unet",),
+    "text_encoders": ("text_encoder",),
+    "vae": ("vae",),
+    HYPERNETWORKS: ("hypernetwork",),
+    UPSCALERS: ("upscaler",),
+}
+"""The model folders, and the kinds of files in them. A file of unknown kind is assumed to be the first."""
+
+_TAGS = {"lora": "lora", "hypernetwork": "hypernet"}
+
+
+def listed(files: Files, kind: str | None = None, model: str | None = None) -> Iterator[ModelFile]:
+    """List every model file, including the embedded model, with its problem if it has one.
+
+    Args:
+        files: the folders, and the digests of the files in them.
+        kind: the kind of file, such as `lora`: the first kind of one of `FOLDERS`; None for all.
+        model: a model; embeddings whose width does not fit its text encoder get a problem.
+
+    Raises:
+        NodeError: there is no such kind or no such model.
+    """
+    kinds = [own[0] for own in FOLDERS.values()]
+    if kind is not None and kind not in kinds:
+        hint = f"choose one of {', '.join(kinds)}"
+        raise NodeError(f"there is no kind of model file {kind!r}", hint=hint, code="unknown_kind")
+    widths = None if model is None else {width for _, width in checkpoint(files, model).text_widths}
+    for folder, own in FOLDERS.items():
+        if folder == CHECKPOINTS and kind in (None, "checkpoint"):
+            yield _checkpoint(files, EMBEDDED)
+        for row in _folder(files, folder, own, widths):
+            if kind in (None, own[0], row.kind):
+                yield row
+
+
+def converted(path: Path) -> Conversion:
+    """Convert a file of tensors to safetensors; see `nodes.sd.inspection.convert`.
+
+    Raises:
+        NodeError: it cannot be read, or its content cannot be stored as safetensors.
+    """
+    from nodes.sd.inspection.convert import convert
+
+    try:
+        return Conversion(*convert(path))
+    except BadFileError as error:
+        raise NodeError(str(error), code=error.code) from None
+
+
+def _folder(files: Files, kind: str, own: tuple[str, ...], wanted: set[int] | None) -> Iterator[ModelFile]:
+    rows: list[tuple[Seen, int, str | None, str | None]] = []
+    roots = list(files.folders(kind))
+    for number, root in enumerate(roots):
+        for item in scan(Path(root), pictures=kind == embedding_files.KIND):
+            digest = problem = None
+            if item.problem is None and not item.model_folder:
+                try:
+                    digest = files.digest(item.path)
+                except NodeError as error:
+                    problem = str(error)
+            rows.append((item, number, digest, problem))
+    known = facts(files, [(item.path, digest) for item, _, digest, _ in rows if digest is not None])
+    triggers: dict[int, list[str]] = {}
+    if kind == embedding_files.KIND:
+        sources = (
+            Source(item.name, known[digest], dict, digest, Path(roots[root]).name if root else "")
+            if digest is not None
+            else Source(item.name, Facts("folder"), dict, "")
+            for item, root, digest, _ in rows
+        )
+        triggers = Catalogue(sources, {}).triggers_by_source()
+    stems = Counter(item.path.stem for item, _, _, _ in rows)
+    for number, (item, _, digest, unreadable) in enumerate(rows):
+        if item.model_folder:
+            yield _checkpoint(files, item.name)
+        elif digest is None:
+            code, message = item.problem or ("unreadable", unreadable or "")
+            yield ModelFile(item.name, own[0], problem=_problem(code, message))
+        elif known[digest].kind != "picture":
+            row = _row(item, digest, known[digest], own, triggers.get(number, []), wanted)
+            yield row if row.problem is not None else replace(row, tag=_tag(row, stems))
+
+
+def _row(
+    item: Seen, digest: str, its: Facts, own: tuple[str, ...], triggers: list[str], wanted: set[int] | None
+) -> ModelFile:
+    widths = sorted({vectors.width for term in its.terms for vectors in term.vectors.values()})
+    problem = _problem(its.code, its.message)
+    if problem is None and its.kind not in own:
+        message = (
+            f"is {NOUNS[its.kind]}, but this folder is for another kind of file; move it to the right folder"
+        )
+        problem = _problem("wrong_folder", message)
+    elif problem is None and widths and wanted is not None and not wanted & set(widths):
+        found, needed = (" and ".join(map(str, some)) for some in (widths, sorted(wanted)))
+        problem = _problem("wrong_width", f"has vectors of width {found}; the model needs {needed}")
+    elif problem is None and its.kind == "embedding":
+        plainest = triggers_of(item.name, its.terms[0], alone=len(its.terms) == 1)[0].text
+        if plainest not in triggers:
+            way = f"write {triggers[0]!r}" if triggers else "rename it"
+            problem = _problem("name_taken", f"has the name {plainest!r}, like another file; {way}")
+    try:
+        size = item.path.stat().st_size
+    except OSError:
+        size = None
+    return ModelFile(
+        item.name,
+        own[0] if its.kind == "unknown" else its.kind,
+        its.format or None,
+        (*triggers, *its.words) if its.kind in ("embedding", "lora") else (),
+        sum(term.count for term in its.terms) or None,
+        (widths[0] if len(widths) == 1 else tuple(widths)) if widths else None,
+        its.base or its.base_name,
+        size,
+        digest,
+        problem,
+    )
+
+
+def _checkpoint(files: Files, name: str) -> ModelFile:
+    """Describe the embedded model, or a folder in the diffusers layout, as one model."""
+    try:
+        found = checkpoint(files, name)
+        model = found.files(files)
+        size = sum((model.path / file).stat().st_size for file in model.files)
+    except NodeError as error:
+        return ModelFile(name, "checkpoint", "diffusers", problem=_problem(error.code, str(error)))
+    except OSError as error:
+        return ModelFile(name, "checkpoint", "diffusers", problem=_problem("unreadable", str(error)))
+    return ModelFile(
+        name,
+        "checkpoint",
+        "diffusers",
+        width=_shown_width(found.text_widths),
+        base=family_named(found.family).title,
+        bytes=size,
+        sha256=found.digest,
+    )
+
+
+def _shown_width(widths: Iterable[tuple[str, int]]) -> int | tuple[int, ...]:
+    """The widths of a model's text encoders; a single number if there is only one."""
+    numbers = tuple(width for _, width in widths)
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _tag(row: ModelFile, stems: Mapping[str, int]) -> str | None:
+    """The tag that applies a file in a prompt; None for kinds without tags, and for names that cannot be
+    written in a tag."""
+    word = _TAGS.get(row.kind)
+    path = PurePosixPath(row.file)
+    name = path.stem if stems[path.stem] == 1 else row.file
+    return f"<{word}:{name}:1>" if word is not None and not set("<>:") & set(name) else None
+
+
+def _problem(code: str | None, message: str | None) -> dict[str, str] | None:
+    return None if code is None else {"code": code, "message": message or ""}

@@ -1,0 +1,83 @@
+"""Reads and writes the picture metadata and workflows of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.errors import GraphError, Problem
+from engine.files import Files
+from engine.sources import foreign as foreigners
+from engine.sources.foreign import Foreign, Imported
+from nodes.interchange.a1111.import_parameters import import_parameters
+from nodes.interchange.comfyui.import_workflow import import_comfyui
+from nodes.interchange.invokeai.import_metadata import import_invokeai
+from nodes.interchange.novelai import import_novelai
+
+__all__ = ["import_graph"]
+
+IMPORTERS: tuple[Callable[[Foreign, Any, Files], Imported | None], ...] = (
+    import_comfyui,
+    import_invokeai,
+    import_novelai,
+    import_parameters,
+)
+"""The importers in order of preference: the tool that records the most details comes first."""
+
+
+def import_graph(foreign: Foreign, files: Files) -> Imported | None:
+    """Convert another tool's picture, text or workflow to a graph; None if the format is unknown.
+
+    If a picture has texts of several tools and one of them cannot be used, another is used with a warning.
+
+    Raises:
+        GraphError: the file is in a known format, but damaged or too large.
+    """
+    tree = _json_of(foreign.text)
+    refused: GraphError | None = None
+    unusable: Imported | None = None
+    for importer in IMPORTERS:
+        try:
+            result = importer(foreign, tree, files)
+        except GraphError as error:
+            refused = refused or error
+            continue
+        if result is None:
+            continue
+        if _runs(result):
+            return _instead_of(result, refused, unusable)
+        unusable = unusable or result
+    if unusable is not None:
+        return unusable
+    if refused is not None:
+        raise refused
+    return None
+
+
+def _runs(result: Imported) -> bool:
+    """Whether a graph has an output and no placeholder, so that it can be run."""
+    return not any(problem.code in ("unknown_node", "no_output") for problem in result.problems)
+
+
+def _instead_of(result: Imported, refused: GraphError | None, unusable: Imported | None) -> Imported:
+    """Add a warning about another tool's text that could not be used."""
+    if refused is not None:
+        message = f"another text of this picture cannot be used: {refused.problems[0].message}"
+    elif unusable is not None:
+        count = sum(problem.code == "unknown_node" for problem in unusable.problems)
+        reason = f"{count} of its nodes have no counterpart" if count else "it saves no picture"
+        message = f"{unusable.origin} in this picture cannot be run: {reason}; {result.origin} is used"
+    else:
+        return result
+    warning = Problem("other_text", message, severity="warning")
+    return Imported(result.graph, result.origin, (warning, *result.problems))
+
+
+def _json_of(text: str | None) -> Any:
+    """The JSON of a text file; None if it is not JSON. The document reader reports damaged JSON."""
+    if text is None or text.lstrip()[:1] != "{":
+        return None
+    try:
+        return foreigners.parse(text)
+    except GraphError:
+        return None

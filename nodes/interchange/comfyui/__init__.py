@@ -1,0 +1,1 @@
+"""Converts ComfyUI's workflows to graphs."""

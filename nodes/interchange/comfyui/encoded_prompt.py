@@ -1,0 +1,43 @@
+"""Converts the prompts of ComfyUI's nodes into EncodePrompt."""
+
+from __future__ import annotations
+
+from engine.document.graph import Entry, Literal
+from nodes.interchange.comfyui.conversion import ComfyConversion
+from nodes.interchange.comfyui.graph_data import ComfyNode
+from nodes.interchange.comfyui.prompt_text import resolve_prompt
+from nodes.interchange.graph_from_settings import entry
+from nodes.interchange.import_problems import one_line
+from nodes.prompt import EncodePrompt
+
+_SHOWN_CHOICES = 3
+
+
+def encoded_prompt(made: ComfyConversion, node: ComfyNode, name: str = "text") -> Entry:
+    """An EncodePrompt node for the text at an input of a ComfyUI node."""
+    text = made.bind(node, name)
+    if isinstance(text, Literal) and isinstance(text.value, str) and not made.is_from_server(node, name):
+        text = Literal(_resolved(made, text.value))
+    words = text.value if isinstance(text, Literal) and isinstance(text.value, str) else ""
+    return entry(
+        EncodePrompt,
+        encoder=made.encoder_with_embeddings(made.bind(node, "clip"), words),
+        prompt=text,
+        dialect="comfy",
+        clip_skip=made.clip_skip(node),
+    )
+
+
+def _resolved(made: ComfyConversion, text: str) -> str:
+    """A prompt as ComfyUI's editor sends it to the server."""
+    resolved = resolve_prompt(text)
+    if resolved.choices:
+        shown = ", ".join(map(one_line, resolved.choices[:_SHOWN_CHOICES]))
+        more = len(resolved.choices) - _SHOWN_CHOICES
+        shown += f" and {more} more" if more > 0 else ""
+        made.problems.warn(
+            "first_choice",
+            f"a prompt has {shown}: ComfyUI draws one of the options in each run, and the first is used here",
+            "change the prompt to use another",
+        )
+    return resolved.text

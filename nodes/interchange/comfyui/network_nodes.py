@@ -1,0 +1,99 @@
+"""ComfyUI's node types that load single networks, its prompts for SDXL and SD 3, and its shift of SD 3."""
+
+from __future__ import annotations
+
+from engine.document.graph import Entry, From
+from nodes.files.checkpoints import PART_KINDS
+from nodes.flow_shift import SetShift
+from nodes.interchange.comfyui.conversion import ComfyConversion
+from nodes.interchange.comfyui.encoded_prompt import encoded_prompt
+from nodes.interchange.comfyui.graph_data import ComfyNode
+from nodes.interchange.comfyui.node_type import NodeType, one_of, renamed
+from nodes.interchange.graph_from_settings import entry
+from nodes.interchange.local_files import bare_name
+from nodes.load import LoadTextEncoder, LoadUnet, LoadVae
+from nodes.sd.families.family import Component
+from nodes.size_hints import SetSizeHints
+
+_FAMILIES = ("stable_diffusion", "sdxl", None)
+"""The types of a CLIPLoader whose models Safelight runs; the older ones have no type."""
+
+
+def _file(made: ComfyConversion, node: ComfyNode, name: str, part: Component) -> str:
+    written = made.text(node, name)
+    return made.files.network(PART_KINDS[part], written) or bare_name(written)
+
+
+def _unet(made: ComfyConversion, node: ComfyNode) -> Entry:
+    return entry(LoadUnet, unet=_file(made, node, "unet_name", "unet"))
+
+
+def _encoder(made: ComfyConversion, node: ComfyNode) -> Entry:
+    return entry(LoadTextEncoder, encoder=_file(made, node, "clip_name", "text_encoder"))
+
+
+def _encoders(made: ComfyConversion, node: ComfyNode) -> Entry:
+    first, second = (_file(made, node, name, "text_encoder") for name in ("clip_name1", "clip_name2"))
+    return entry(LoadTextEncoder, encoder=first, second=second)
+
+
+def _vae(made: ComfyConversion, node: ComfyNode) -> Entry:
+    return entry(LoadVae, vae=_file(made, node, "vae_name", "vae"))
+
+
+def _one_text(made: ComfyConversion, node: ComfyNode) -> bool:
+    """Whether both text encoders of SDXL read the same text."""
+    return made.bind(node, "text_g") == made.bind(node, "text_l")
+
+
+def _sdxl_prompt(made: ComfyConversion, node: ComfyNode) -> Entry:
+    return entry(
+        SetSizeHints,
+        prompt=_prompt(made, node, "text_g"),
+        original_width=made.bind(node, "width"),
+        original_height=made.bind(node, "height"),
+        crop_left=made.bind(node, "crop_w"),
+        crop_top=made.bind(node, "crop_h"),
+        target_width=made.bind(node, "target_width"),
+        target_height=made.bind(node, "target_height"),
+    )
+
+
+def _same_texts(made: ComfyConversion, node: ComfyNode) -> bool:
+    """Whether all text encoders of SD 3 read the same text."""
+    texts = [made.bind(node, name) for name in ("clip_l", "clip_g", "t5xxl")]
+    return texts[0] == texts[1] == texts[2]
+
+
+def _sd3_prompt(made: ComfyConversion, node: ComfyNode) -> Entry:
+    return encoded_prompt(made, node, "clip_g")
+
+
+def _refiner_prompt(made: ComfyConversion, node: ComfyNode) -> Entry:
+    return entry(
+        SetSizeHints,
+        prompt=_prompt(made, node, "text"),
+        original_width=made.bind(node, "width"),
+        original_height=made.bind(node, "height"),
+        aesthetic_score=made.bind(node, "ascore"),
+    )
+
+
+def _prompt(made: ComfyConversion, node: ComfyNode, name: str) -> From:
+    """An EncodePrompt before the node for the size, which ComfyUI has in the same node."""
+    id = made.new_id("prompt", node.id)
+    made.graph.nodes[id] = encoded_prompt(made, node, name)
+    return From(id, "out")
+
+
+NETWORK_NODE_TYPES = {
+    "CLIPLoader": NodeType("encoder", _encoder, fits=one_of("type", *_FAMILIES)),
+    "CLIPTextEncodeSD3": NodeType("text", _sd3_prompt, fits=_same_texts),
+    "CLIPTextEncodeSDXL": NodeType("sized", _sdxl_prompt, fits=_one_text),
+    "CLIPTextEncodeSDXLRefiner": NodeType("sized", _refiner_prompt),
+    "DualCLIPLoader": NodeType("encoder", _encoders, fits=one_of("type", "sdxl")),
+    "ModelSamplingSD3": NodeType("shift", renamed(SetShift, model="model", shift="shift")),
+    "UNETLoader": NodeType("unet", _unet),
+    "VAELoader": NodeType("vae", _vae),
+}
+"""ComfyUI's node types that load single networks, its prompts for SDXL and SD 3, and its shift of SD 3."""

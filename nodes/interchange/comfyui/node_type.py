@@ -1,0 +1,51 @@
+"""NodeType: how one node type of ComfyUI is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from engine.document.graph import Entry
+from engine.node import Node
+from nodes.interchange.comfyui.conversion import ComfyConversion
+from nodes.interchange.comfyui.graph_data import ComfyNode
+from nodes.interchange.graph_from_settings import entry
+
+
+def always(made: ComfyConversion, node: ComfyNode) -> bool:
+    """The counterpart does the same with any values."""
+    return True
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A node type of ComfyUI with a counterpart."""
+
+    name: str
+    """What ids of the node begin with in our graph."""
+    convert: Callable[[ComfyConversion, ComfyNode], Entry]
+    outputs: tuple[str, ...] = ("out",)
+    """The names of the counterpart's outputs, in ComfyUI's order."""
+    fits: Callable[[ComfyConversion, ComfyNode], bool] = always
+    """Whether the counterpart does the same with the node's values. If not, the node is a placeholder."""
+    inverted: tuple[str, ...] = ()
+    """The outputs that are masks of the opposite meaning; an InvertMask is put behind them."""
+
+
+def renamed(node_type: type[Node], **inputs: str) -> Callable[[ComfyConversion, ComfyNode], Entry]:
+    """Convert a node whose inputs only have other names: `ours="theirs"`."""
+
+    def convert(made: ComfyConversion, node: ComfyNode) -> Entry:
+        return entry(node_type, **{ours: made.bind(node, theirs) for ours, theirs in inputs.items()})
+
+    return convert
+
+
+def one_of(name: str, *values: Any) -> Callable[[ComfyConversion, ComfyNode], bool]:
+    """Fits if a setting has one of these values, known before the run."""
+
+    def fits(made: ComfyConversion, node: ComfyNode) -> bool:
+        return made.value(node, name) in values
+
+    return fits

@@ -1,0 +1,266 @@
+"""Builds a graph from the settings of a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.document.graph import Binding, Entry, From, Graph, GraphInput, Literal, Param
+from engine.node import Node
+from engine.sources.foreign import Imported
+from nodes.decode import Decode, Encode
+from nodes.denoise import Denoise
+from nodes.embeddings import LoadEmbeddings
+from nodes.files.checkpoints import EMBEDDED
+from nodes.hypernetwork import ApplyHypernetwork
+from nodes.image_size import ResizeImage
+from nodes.interchange.import_problems import ImportProblems, one_line
+from nodes.interchange.local_files import LocalFiles, bare_name
+from nodes.interchange.picture_settings import HiresPass, PictureSettings, RequestedLora
+from nodes.latent import EmptyLatent, ResizeLatent
+from nodes.load import LoadModel
+from nodes.load_image import LoadImage
+from nodes.lora import ApplyLoRA
+from nodes.prompt import EncodePrompt
+from nodes.upscale import LoadUpscaler, UpscaleImage
+
+LATENT_UPSCALERS = {
+    "latent": ("bilinear", False),
+    "latent (antialiased)": ("bilinear", True),
+    "latent (bicubic)": ("bicubic", False),
+    "latent (bicubic antialiased)": ("bicubic", True),
+    "latent (nearest)": ("nearest", False),
+    "latent (nearest-exact)": ("nearest", False),
+}
+"""Our method, and whether it is smoothed, for each of A1111's upscalers of latents."""
+PIXEL_UPSCALERS = {"none": "lanczos", "lanczos": "lanczos", "nearest": "nearest"}
+"""Our method for each of A1111's upscalers of pictures that need no model."""
+COLUMN_WIDTH, ROW_HEIGHT = 320, 180
+"""Distances between the cards of the graph."""
+INPUT_HELP = {
+    "prompt": "What the picture should show",
+    "negative": "What the picture should not show",
+    "seed": "The seed of the noise; another seed gives another picture",
+    "steps": "More steps give finer detail and take longer",
+    "guidance": "How closely to follow the prompt (CFG scale)",
+    "width": "The width in pixels, a multiple of 8",
+    "height": "The height in pixels, a multiple of 8",
+    "strength": "Denoising strength: 0 changes almost nothing, 1 everything",
+}
+
+
+def imported(
+    settings: PictureSettings, files: LocalFiles, problems: ImportProblems, origin: str, title: str
+) -> Imported:
+    """Build the graph of a picture's settings.
+
+    Args:
+        settings: the settings.
+        files: finds the files that the settings name.
+        problems: the warnings of the import so far.
+        origin: the source of the settings, such as `A1111's parameters`.
+        title: the graph's title.
+    """
+    graph = _SettingsGraph(settings, files).graph
+    warn_of_clip_skip(graph, problems)
+    graph.title = one_line(title)
+    return Imported(graph, origin, tuple(problems.problems))
+
+
+def entry(node_type: type[Node], **inputs: Any) -> Entry:
+    """Make a node. Inputs that are None keep their default."""
+    bindings = {name: binding(value) for name, value in inputs.items() if value is not None}
+    return Entry(node_type.node_type.id, bindings)
+
+
+def binding(value: Any) -> Binding:
+    """Return a wire or graph input unchanged, and any other value as a literal."""
+    return value if isinstance(value, From | Param | Literal) else Literal(value)
+
+
+def warn_of_clip_skip(graph: Graph, problems: ImportProblems) -> None:
+    """Warn if a graph uses clip skip with the embedded model, which was not trained for it."""
+    embedded = any(item.default == EMBEDDED for item in graph.inputs.values())
+    skips = [
+        node.inputs.get("clip_skip")
+        for node in graph.nodes.values()
+        if node.type == EncodePrompt.node_type.id
+    ]
+    if embedded and any(isinstance(skip, Literal) and skip.value != 1 for skip in skips):
+        problems.warn(
+            "clip_skip",
+            f"{EMBEDDED} was trained with clip skip 1; with another, its backgrounds turn brown",
+            "set clip_skip to 1 in EncodePrompt, or choose another model",
+        )
+
+
+def model_input(files: LocalFiles, name: str, hash: str | None = None) -> GraphInput:
+    """Make the graph input for a model. If the model is missing, the input has no default, so runs must give
+    it."""
+    file = files.model(name, hash)
+    made_with = f"; the picture was made with {one_line(name)}" if file is None and name else ""
+    return GraphInput("file", file, file is None, f"The model that draws the picture{made_with}")
+
+
+class _SettingsGraph:
+    """Builds the graph of one picture's settings node by node."""
+
+    def __init__(self, settings: PictureSettings, files: LocalFiles) -> None:
+        self.graph = Graph(outputs={"image": From("decode", "out")})
+        self._settings, self._files = settings, files
+        self._column = 0
+        inputs = self.graph.inputs
+        inputs["prompt"] = GraphInput("text", settings.prompt, False, INPUT_HELP["prompt"])
+        inputs["negative"] = GraphInput("text", settings.negative, False, INPUT_HELP["negative"])
+        model, encoder = self._add_models()
+        self._add_prompts(encoder)
+        latent = self._add_canvas() if settings.strength is None else self._add_picture()
+        self._add_denoise(model, latent)
+
+    def _add(self, name: str, node: Entry, row: int = 0) -> None:
+        self.graph.nodes[name] = node
+        self.graph.layout[name] = [self._column * COLUMN_WIDTH, row * ROW_HEIGHT]
+
+    def _add_models(self) -> tuple[From, From]:
+        settings = self._settings
+        self.graph.inputs["model"] = model_input(self._files, settings.model, settings.model_hash)
+        self._add("model", entry(LoadModel, model=Param("model")))
+        model, encoder = From("model", "model"), From("model", "encoder")
+        for number, requested in enumerate(settings.loras, 1):
+            self._column += 1
+            name = "lora" if number == 1 else f"lora-{number}"
+            self._add(name, self._lora(requested, model, encoder))
+            model, encoder = From(name, "model"), From(name, "encoder")
+        for number, (name_in_file, strength) in enumerate(settings.hypernetworks, 1):
+            self._column += 1
+            name = "hypernetwork" if number == 1 else f"hypernetwork-{number}"
+            file = self._files.hypernetwork(name_in_file)
+            node = entry(ApplyHypernetwork, model=model, hypernetwork=file, strength=strength)
+            node.off = file is None
+            self._add(name, node, 1)
+            model = From(name, "out")
+        if self._files.embeddings(f"{settings.prompt}\n{settings.negative}", settings.embeddings):
+            self._column += 1
+            self._add("embeddings", entry(LoadEmbeddings, encoder=encoder))
+            encoder = From("embeddings", "out")
+        return model, encoder
+
+    def _lora(self, requested: RequestedLora, model: From, encoder: From) -> Entry:
+        """Make the node of a LoRA. A missing LoRA is switched off, so that the graph runs without it."""
+        file = self._files.lora(requested.name, requested.hash)
+        same = requested.encoder_weight in (None, requested.weight)
+        row = {
+            "lora": bare_name(requested.name) if file is None else file,
+            "weight": requested.weight,
+            "encoder_weight": None if same else requested.encoder_weight,
+            "blocks": requested.blocks or None,
+            "on": False if file is None else None,
+        }
+        if requested.ranks is None:
+            return entry(ApplyLoRA, model=model, encoder=encoder, **row)
+        listed = {name: value for name, value in row.items() if value is not None}
+        return entry(ApplyLoRA, model=model, encoder=encoder, more=[{**listed, "ranks": requested.ranks}])
+
+    def _add_prompts(self, encoder: From) -> None:
+        settings = self._settings
+        self._column += 1
+        shared = {
+            "encoder": encoder,
+            "dialect": settings.dialect,
+            "emphasis": settings.emphasis,
+            "clip_skip": settings.clip_skip,
+        }
+        self._add("positive", entry(EncodePrompt, prompt=Param("prompt"), **shared))
+        self._add("negative", entry(EncodePrompt, prompt=Param("negative"), **shared, negative=True), 1)
+
+    def _size(self) -> dict[str, Any]:
+        for side, pixels in (("width", self._settings.width), ("height", self._settings.height)):
+            self.graph.inputs[side] = GraphInput("int", pixels or 512, False, INPUT_HELP[side])
+        return {"width": Param("width"), "height": Param("height")}
+
+    def _add_canvas(self) -> From:
+        self._add("canvas", entry(EmptyLatent, **self._size(), batch=self._settings.batch), 2)
+        return From("canvas", "out")
+
+    def _add_picture(self) -> From:
+        """Add the input picture. The file does not contain it, so the user chooses it when running the
+        graph."""
+        settings = self._settings
+        file = self._files.picture(settings.picture)
+        self.graph.inputs["image"] = GraphInput("file", file, file is None, "The picture to start from")
+        strength = GraphInput("float", settings.strength, False, INPUT_HELP["strength"])
+        self.graph.inputs["strength"] = strength
+        self._add("picture", entry(LoadImage, image=Param("image")), 2)
+        self._add("resize", entry(ResizeImage, image=From("picture", "out"), **self._size()), 3)
+        self._add("encode", entry(Encode, vae=From("model", "vae"), image=From("resize", "out")), 4)
+        return From("encode", "out")
+
+    def _add_denoise(self, model: From, latent: From) -> None:
+        settings = self._settings
+        inputs = self.graph.inputs
+        guidance = 7.0 if settings.guidance is None else settings.guidance
+        inputs["seed"] = GraphInput("seed", settings.seed or 0, False, INPUT_HELP["seed"])
+        inputs["steps"] = GraphInput("int", settings.steps or 20, False, INPUT_HELP["steps"])
+        inputs["guidance"] = GraphInput("float", guidance, False, INPUT_HELP["guidance"])
+        denoise = entry(
+            Denoise,
+            model=model,
+            positive=From("positive", "out"),
+            negative=From("negative", "out"),
+            latent=latent,
+            seed=Param("seed"),
+            steps=Param("steps"),
+            guidance=Param("guidance"),
+            sampler=settings.sampler,
+            schedule=settings.schedule,
+            rescale=settings.rescale,
+            strength=None if settings.strength is None else Param("strength"),
+            **settings.denoise,
+        )
+        self._column += 1
+        self._add("denoise", denoise)
+        self._column += 1
+        result = From("denoise", "latent")
+        if settings.hires is not None:
+            result = self._add_hires(settings.hires, denoise, result)
+        self._add("decode", entry(Decode, vae=From("model", "vae"), latent=result))
+
+    def _add_hires(self, hires: HiresPass, first: Entry, latent: From) -> From:
+        """The second pass of a Hires fix: a larger latent, of which the end of a schedule runs."""
+        size = {"width": hires.width, "height": hires.height}
+        name = hires.upscaler.strip().casefold()
+        if name in LATENT_UPSCALERS:
+            method, antialias = LATENT_UPSCALERS[name]
+            larger = entry(ResizeLatent, latent=latent, **size, method=method, antialias=antialias or None)
+            self._add("larger", larger, 1)
+        else:
+            larger_picture = self._add_larger_picture(hires, latent, size, name)
+            self._add("larger", entry(Encode, vae=From("model", "vae"), image=larger_picture), 4)
+        changed = {
+            "latent": From("larger", "out"),
+            "steps": hires.planned,
+            "strength": round((hires.steps - 0.5) / hires.planned, 6),
+            "guidance": hires.guidance,
+            "sampler": hires.sampler,
+            "schedule": hires.schedule,
+        }
+        inputs = {
+            **first.inputs,
+            **{key: binding(value) for key, value in changed.items() if value is not None},
+        }
+        self._column += 1
+        self._add("refine", Entry(first.type, inputs))
+        self._column += 1
+        return From("refine", "latent")
+
+    def _add_larger_picture(self, hires: HiresPass, latent: From, size: dict[str, int], name: str) -> From:
+        """The picture of the first pass, enlarged by an upscale model or without one."""
+        self._add("first-decode", entry(Decode, vae=From("model", "vae"), latent=latent), 1)
+        picture = From("first-decode", "out")
+        file = None if name in PIXEL_UPSCALERS else self._files.upscaler(hires.upscaler, "Lanczos")
+        if file is not None:
+            self._add("upscaler", entry(LoadUpscaler, upscaler=file), 2)
+            self._add("upscale", entry(UpscaleImage, upscaler=From("upscaler", "out"), image=picture), 2)
+            picture = From("upscale", "out")
+        method = PIXEL_UPSCALERS.get(name, "lanczos")
+        self._add("enlarge", entry(ResizeImage, image=picture, **size, fit="stretch", method=method), 3)
+        return From("enlarge", "out")

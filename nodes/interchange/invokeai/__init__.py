@@ -1,0 +1,1 @@
+"""Converts InvokeAI's picture metadata and workflows to graphs."""

@@ -1,0 +1,1 @@
+"""Textual-inversion embeddings: their vectors, their triggers in prompts, and their files."""

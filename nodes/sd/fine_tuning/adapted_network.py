@@ -1,0 +1,32 @@
+"""A network with adapters in training; everything else is shared with the network that it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import nn
+
+from nodes.sd.fine_tuning.adapters import AdaptedLayer, Dropout
+from nodes.sd.lora.adapter import Adapter
+from nodes.sd.lora.patched import shared_copy
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def adapted(network: N, adapters: Mapping[str, Adapter], dropout: Dropout) -> N:
+    """A copy of a network with an adapter at some of its layers; the given network is not changed.
+
+    Args:
+        network: the network, whose tensors the copy shares.
+        adapters: the adapters by the names of the layers.
+        dropout: for the inputs of all adapters.
+    """
+    result = shared_copy(network, adapters)
+    for name, adapter in adapters.items():
+        path, _, last = name.rpartition(".")
+        parent = result.get_submodule(path)
+        layer = parent._modules[last]
+        assert layer is not None
+        parent._modules[last] = AdaptedLayer(layer, adapter, dropout)
+    return result

@@ -1,0 +1,1 @@
+"""Inspects model files (kind, format, base, problems), and converts any of them to safetensors."""

@@ -1,0 +1,1 @@
+"""Operations on latents that need no model."""

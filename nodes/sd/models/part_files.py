@@ -1,0 +1,137 @@
+"""Describes networks in separate files: a UNet, a VAE, or the text encoders of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nodes.sd.families.family import Component, Family, columns
+from nodes.sd.families.key_tables import KeyTable
+from nodes.sd.families.known import families
+from nodes.sd.formats.json_file import ModelError, read_object
+from nodes.sd.formats.read import read_tensors
+from nodes.sd.formats.tensors import Tensors
+from nodes.sd.models.checkpoint_file import VOCABULARY, predicted, usual_config, usual_noise, without_prefix
+from nodes.sd.models.configs import text_width, titles, training_side
+from nodes.sd.models.files import ModelFiles, StoredNetwork
+from nodes.sd.models.folder import NAMES
+
+_ANCHORS: dict[Component, str] = {
+    "vae": "decoder.mid_block.resnets.0.norm1.weight",
+    "text_encoder": "encoder.layers.0.layer_norm1.weight",
+    "text_encoder_2": "encoder.layers.0.layer_norm1.weight",
+}
+"""A tensor of the VAE and of each text encoder, by its name in diffusers, whose stored name shows the layout
+of a file."""
+
+
+def unet_family(path: Path) -> Family:
+    """Recognise the family of a UNet or transformer by the widths of the text embeddings and vectors that it
+    reads.
+
+    Raises:
+        ModelError: the file is damaged, or no family has such a network.
+    """
+    shapes = _shapes(read_tensors(path))
+    read = ""
+    for family in families():
+        network = family.network
+        config = read_object(family.configs / f"{network.component}.json")
+        context, vectors = network.widths(shapes)
+        if (context, vectors) == (config[network.context], config.get(network.vectors)):
+            return family
+        if context is not None:
+            more = f" and vectors of width {vectors}" if vectors else ""
+            read = f" It reads text embeddings of width {context}{more}."
+    raise ModelError(f"{path} is a model of an unknown family.{read} Safelight runs {titles()} models.")
+
+
+def text_encoder_family(paths: Iterable[Path]) -> tuple[Family, dict[Component, Path]]:
+    """Recognise the family of the text encoders in files, given in any order; also returns the file of each.
+
+    Raises:
+        ModelError: a file is damaged, or no family has such text encoders.
+    """
+    endings = ("token_embedding.weight", "shared.weight")
+    widths = {path: columns(_shapes(read_tensors(path)), endings) for path in paths}
+    whole = [(family, family.roles) for family in families()]
+    needed = [
+        (family, tuple(role for role in roles if not role.optional))
+        for family, roles in whole
+        if any(role.optional for role in roles)
+    ]
+    for family, roles in (*whole, *needed):
+        wanted = {
+            role.component: text_width(read_object(family.configs / f"{role.component}.json"))
+            for role in roles
+        }
+        if sorted(wanted.values()) == sorted(width or 0 for width in widths.values()):
+            by_width = {width: path for path, width in widths.items()}
+            return family, {part: by_width[width] for part, width in wanted.items()}
+    found = ", ".join(f"{path.name} of width {width}" for path, width in widths.items())
+    raise ModelError(f"No model has the text encoders {found}. Safelight runs {titles()} models.")
+
+
+def vae_family(path: Path) -> Family | None:
+    """Recognise the family of a VAE by its metadata or its name; None if unknown.
+
+    The networks of all families are alike; only the scale of their latents differs.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    architecture = read_tensors(path).metadata.get("modelspec.architecture", "")
+    by_name = sorted(families(), key=lambda family: -len(family.name))
+    for family in by_name:
+        if architecture.split("/")[0] == family.architecture or family.name in path.stem.lower():
+            return family
+    return None
+
+
+def describe_parts(family: Family, paths: Mapping[Component, Path]) -> ModelFiles:
+    """Describe networks of a family in separate files.
+
+    Raises:
+        ModelError: a file is damaged, or its names are in no known layout.
+    """
+    tensors = {part: read_tensors(path) for part, path in paths.items()}
+    place = f"the architecture of {family.title}"
+    networks = {
+        part: StoredNetwork((file.path,), *_layout(family, part, file), place, family.layout.unused)
+        for part, file in tensors.items()
+    }
+    configs: dict[Component, dict[str, Any]] = {}
+    for part in {*family.needed, *paths}:
+        shapes = without_prefix(_shapes(tensors[part]), networks[part].prefix) if part in networks else {}
+        configs[part] = usual_config(family, part, shapes)
+    unet = tensors.get(family.network.component)
+    prediction = next(iter(family.sizes)) if unet is None else predicted(family, unet, _shapes(unet))
+    side = training_side(family, prediction, place)
+    return ModelFiles(
+        path=next(iter(paths.values())),
+        family=family,
+        reason="the widths of its networks",
+        prediction=prediction,
+        noise=usual_noise(family, () if unet is None else unet.entries),
+        size=(side, side),
+        configs=configs,
+        networks=networks,
+        tokenizers={role.tokenizer: VOCABULARY for role in family.roles if role.component in configs},
+        files=(),
+    )
+
+
+def _layout(family: Family, part: Component, tensors: Tensors) -> tuple[str, KeyTable]:
+    """The prefix and the table of names of a network in a file."""
+    table, prefix = family.layout.tables[part], family.layout.prefixes[part]
+    anchor = family.network.anchor if part == family.network.component else _ANCHORS[part]
+    for beginning, names in ((prefix, table), ("", table), ("", NAMES[part])):
+        ways = names([anchor])[anchor]
+        if any(beginning + way.name in tensors.entries for way in ways):
+            return beginning, names
+    raise ModelError(f"{tensors.path} holds no {part} of {family.title} in a known layout.")
+
+
+def _shapes(tensors: Tensors) -> dict[str, tuple[int, ...]]:
+    return {name: entry.shape for name, entry in tensors.entries.items()}

@@ -1,0 +1,121 @@
+"""Reads the tensors of one network; every name and shape is checked before any number is read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from nodes.sd.families.family import Shapes
+from nodes.sd.families.key_tables import Stored
+from nodes.sd.formats.json_file import ModelError
+from nodes.sd.formats.read import read_tensors
+from nodes.sd.formats.tensors import Entry, Tensors
+from nodes.sd.models.files import StoredNetwork
+
+_FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
+"""The number formats of weights, by their safetensors names."""
+
+
+class _Found(NamedTuple):
+    """The place of a tensor of the network."""
+
+    file: Tensors
+    stored: Stored
+
+
+def read_network(
+    network: StoredNetwork, shapes: Shapes, part: str, dtype: torch.dtype
+) -> Iterator[tuple[str, Tensor]]:
+    """Read the tensors of a network on the CPU, by the network's own names.
+
+    Args:
+        network: its files, and the names in them.
+        shapes: the shapes that it must have.
+        part: its name in messages.
+        dtype: the precision.
+
+    Raises:
+        ModelError: a file is damaged, a tensor is missing, unexpected, of another shape, or not finite.
+    """
+    files = [read_tensors(path) for path in network.files]
+    places = _places(network, files, shapes, part)
+    groups: dict[int, dict[str, _Found]] = defaultdict(dict)
+    for name, found in places.items():
+        groups[id(found.file)][name] = found
+    for group in groups.values():
+        yield from _read(group, shapes, dtype)
+
+
+def _places(network: StoredNetwork, files: list[Tensors], shapes: Shapes, part: str) -> dict[str, _Found]:
+    """Find the place of each tensor of the network; checks all headers."""
+    here = {name: file for file in files for name in file.entries if name.startswith(network.prefix)}
+    places: dict[str, _Found] = {}
+    used: set[str] = set()
+    whole = ", ".join(str(path) for path in network.files)
+    for name, ways in network.table(shapes).items():
+        present = [way for way in ways if network.prefix + way.name in here]
+        if len(present) > 1:
+            raise ModelError(
+                f"{whole} holds {name!r} twice, under an old and a new name. Save the model again."
+            )
+        if not present:
+            continue
+        stored = present[0]._replace(name=network.prefix + present[0].name)
+        file = here[stored.name]
+        _check(file.path, stored, file.entries[stored.name], shapes[name], network.config_place)
+        places[name] = _Found(file, stored)
+        used.add(stored.name)
+    for stored_name, file in here.items():
+        if stored_name not in used and not network.ignored(stored_name):
+            raise ModelError(
+                f"{file.path} holds {stored_name[:200]!r}, which this {part} does not have: another model's"
+                " file."
+            )
+    if missing := [name for name in shapes if name not in places]:
+        raise ModelError(f"{whole} lacks {len(missing)} of {len(shapes)} tensors, {missing[0]!r} first.")
+    return places
+
+
+def _check(path: Path, stored: Stored, entry: Entry, wanted: tuple[int, ...], config_place: str) -> None:
+    if entry.dtype not in _FLOATS:
+        raise ModelError(f"{path}: {stored.name[:200]!r} holds {entry.dtype}, not floating-point weights.")
+    if stored.shape_of(entry.shape) != wanted:
+        raise ModelError(
+            f"{path}: {stored.name!r} has shape {list(entry.shape)}, {config_place} asks for"
+            f" {list(wanted)}. The file and the config come from different models."
+        )
+
+
+def _read(found: Mapping[str, _Found], shapes: Shapes, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of one file. Those of a safetensors file are mapped, and copied only to convert them."""
+    file = next(iter(found.values())).file
+    ways: dict[str, list[str]] = defaultdict(list)
+    for name, place in found.items():
+        ways[place.stored.name].append(name)
+    for stored_name, tensor in _numbers(file, list(ways)):
+        numbers = tensor.to(dtype)
+        if not torch.isfinite(numbers).all():
+            raise ModelError(
+                f"{file.path}: {stored_name!r} holds NaN or infinity in {dtype}. Download it again."
+            )
+        for name in ways[stored_name]:
+            yield name, found[name].stored.taken_from(numbers)
+
+
+def _numbers(file: Tensors, names: list[str]) -> Iterator[tuple[str, Tensor]]:
+    if file.format != "safetensors":
+        for name in names:
+            yield name, file[name]
+        return
+    try:
+        with safe_open(file.path, framework="pt") as opened:
+            for name in names:
+                yield name, opened.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{file.path} is a damaged safetensors file: {error}. Download it again.") from None

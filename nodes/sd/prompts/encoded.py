@@ -1,0 +1,82 @@
+"""The settings for encoding a prompt, and its result: tensors, a table of tokens, and warnings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+from nodes.sd.families.family import EncoderName
+from nodes.sd.prompts.chunks import Chunk
+from nodes.sd.prompts.dialects import Dialect
+from nodes.sd.prompts.emphasis import Emphasis
+from nodes.sd.prompts.excerpt import PromptWarning
+from nodes.sd.prompts.tags import Tag
+from nodes.sd.prompts.timeline import PromptPart
+from nodes.sd.prompts.triggers import NoTriggers, Triggers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings for reading prompts."""
+
+    dialect: Dialect = "a1111"
+    emphasis: Emphasis = "original"
+    """The effect of weights in the dialect `a1111`; see `emphasis.scaled`."""
+    clip_skip: int = 1
+    """The layer of the text encoder whose output is used, counted from the last, which is 1."""
+    backtrack: int = 20
+    """How many tokens before the end of a full chunk `a1111` looks for a comma."""
+    negative: bool = False
+    """Whether AND and a weight at the end are words, as in A1111's negative prompt."""
+    comments: bool = False
+    """Whether `#` begins a comment in the dialect `a1111`."""
+    bare: bool = True
+    """Whether the bare name of an embedding is a trigger."""
+    triggers: Triggers = field(default_factory=NoTriggers)
+    encoder: EncoderName = "clip_l"
+    norm: bool = True
+    """Whether the final layer norm is applied to an earlier layer, too: yes in SD 1, no in SDXL."""
+    whole: int | None = None
+    """For a text encoder that reads a prompt at once and not in chunks (T5): the number of its tokens."""
+    zeros: bool = False
+    """True to encode an empty prompt as zeros, as for a negative prompt in SDXL."""
+
+
+class Encoded(NamedTuple):
+    """An encoded prompt, its token table and warnings."""
+
+    parts: tuple[PromptPart, ...]
+    pooled: Tensor | None
+    """float32 [1, width], for the first chunk of the first reading; None if the encoder has no projection."""
+    tokens: list[dict[str, Any]]
+    """One entry per token: `text`, `id`, `weight`, `chunk`, `position` (1 to 75), `trigger`, and the `part`
+    and `reading` of the prompt that it belongs to."""
+    used: int
+    """The number of tokens of the longest reading."""
+    left: int
+    """The number of tokens that still fit into the last chunk of that reading."""
+    tags: list[Tag]
+    warnings: list[PromptWarning]
+
+
+def token_table(
+    found: list[Chunk], tokenizer: CLIPTokenizer, part: int = 0, reading: int = 0
+) -> list[dict[str, Any]]:
+    """The tokens of all chunks as JSON, in order; see `Encoded.tokens`."""
+    return [
+        {
+            "text": place.typed or tokenizer.decode([place.id]),
+            "id": place.id,
+            "weight": place.weight,
+            "chunk": number,
+            "position": position,
+            "trigger": place.trigger,
+            "part": part,
+            "reading": reading,
+        }
+        for number, chunk in enumerate(found)
+        for position, place in enumerate(chunk, start=1)
+    ]

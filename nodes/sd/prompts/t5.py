@@ -1,0 +1,89 @@
+"""Encodes a prompt with T5, which reads it at once and not in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nodes.sd.models.text_encoder import Vectors, placed
+from nodes.sd.not_finite import NotFinite
+from nodes.sd.prompts import emphasis
+from nodes.sd.prompts.attention import Break, Segment
+from nodes.sd.prompts.dialects import Written
+from nodes.sd.prompts.encoded import Encoded, Settings
+from nodes.sd.prompts.excerpt import PromptWarning
+from nodes.sd.prompts.spelling import Place, Speller
+from nodes.sd.prompts.timeline import PromptPart
+
+_PAD, _END = 0, 1
+"""The tokens that fill and that end a prompt; equal in all T5 models."""
+
+
+def encode(written: Written, encoder: Any, speller: Speller, settings: Settings, length: int) -> Encoded:
+    """Encode a parsed prompt; each reading gives float32 rows [1, length, width], on the CPU.
+
+    The padding is encoded, too, as in diffusers. BREAK has no effect. Weights multiply rows as with the
+    emphasis `no_norm`, because the mean of T5's rows is close to 0; in the dialect `comfy` they move rows
+    away from those of the empty prompt.
+
+    Args:
+        written: the prompt.
+        encoder: a T5EncoderModel of transformers.
+        speller: makes tokens of words.
+        settings: how the prompt is read.
+        length: the number of tokens that are encoded, with the end token and padding.
+
+    Raises:
+        NotFinite: the output contains NaN or infinity.
+    """
+    parts, used = [], 0
+    warnings = list(written.warnings)
+    for part in written.parts:
+        encodings = []
+        for pieces in part.texts:
+            tokens = _tokens(pieces, speller)
+            used = max(used, len(tokens))
+            if len(tokens) >= length:
+                message = f"T5 reads the first {length - 1} tokens of this prompt, which has {len(tokens)}"
+                warnings.append(PromptWarning(message, 0))
+            encodings.append(_weighted(tokens[: length - 1], encoder, speller, settings, length))
+        parts.append(PromptPart(tuple(encodings), part.timeline, part.weight))
+    warnings = list(dict.fromkeys([*warnings, *speller.warnings]))
+    return Encoded(tuple(parts), None, [], used, max(0, length - 1 - used), written.tags, warnings)
+
+
+def _tokens(pieces: Sequence[Segment | Break], speller: Speller) -> list[Place]:
+    groups = speller.spell([piece for piece in pieces if isinstance(piece, Segment)])
+    return [place for segment in groups for group in segment for place in group]
+
+
+def _weighted(
+    tokens: Sequence[Place], encoder: Any, speller: Speller, settings: Settings, length: int
+) -> Tensor:
+    rows = _read(tokens, encoder, speller, length)
+    weights = torch.ones(length)
+    weights[: len(tokens)] = torch.tensor([place.weight for place in tokens])
+    if settings.dialect == "comfy" and not bool((weights == 1).all()):
+        rows = emphasis.drawn_from(_read([], encoder, speller, length), rows, weights)
+    elif settings.dialect != "comfy":
+        rows = emphasis.scaled(rows, weights, "ignore" if settings.emphasis == "ignore" else "no_norm")
+    if not torch.isfinite(rows).all():
+        raise NotFinite("The output of the text encoder T5 contains NaN or infinity. Set `dtype` to float32.")
+    return rows
+
+
+def _read(tokens: Sequence[Place], encoder: Any, speller: Speller, length: int) -> Tensor:
+    """The output for tokens, without weights: float32 [1, length, width], on the CPU."""
+    vectors = [
+        Vectors(at, speller.vectors[place.trigger][: length - 1 - at])
+        for at, place in enumerate(tokens)
+        if place.trigger and place.vector == 0
+    ]
+    ids = [*(place.id for place in tokens), _END]
+    padded = torch.tensor([ids + [_PAD] * (length - len(ids))], device=encoder.device)
+    with torch.no_grad(), placed(encoder.get_input_embeddings(), vectors):
+        rows: Tensor = encoder(padded)[0]
+    return rows.float().cpu()

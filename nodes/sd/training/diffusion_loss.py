@@ -1,0 +1,167 @@
+"""The loss of a diffusion model: how well it predicts the noise that was added to latents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nodes.sd.training.noise import Noise, NoiseSettings, draw_noise
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+"""The prediction types."""
+
+Distance = Literal["l2", "l1", "huber", "smooth_l1"]
+"""How an error of the prediction becomes a loss: its square, its absolute value, or in between."""
+
+HuberSchedule = Literal["snr", "exponential", "constant"]
+"""How the error at which `huber` and `smooth_l1` turn from a square to a line depends on the noise level."""
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""The network: takes noisy latents [batch, channels, height, width] and timesteps [batch]; returns its
+prediction."""
+
+_MOST_SNR = 1000.0
+"""The largest signal-to-noise ratio in the weights of kohya, which is infinite without noise."""
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """How errors become a loss, and the weights of noise levels, by the rules of kohya's sd-scripts."""
+
+    distance: Distance = "l2"
+    huber_schedule: HuberSchedule = "snr"
+    huber_threshold: float = 0.1
+    """The smallest error at which `huber` and `smooth_l1` turn from a square to a line; with `constant`, the
+    only one."""
+    min_snr: float = 0.0
+    """The gamma of min-SNR weighting (arXiv:2303.09556); 0 gives all noise levels the weight 1."""
+    debiased: bool = False
+    """Weigh noise levels by debiased estimation (arXiv:2310.08442)."""
+    velocity_as_noise: bool = False
+    """Weigh a loss of velocities as if it were one of noise (`scale_v_pred_loss_like_noise_pred`)."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the loss is the plain mean squared error."""
+        return self.distance == "l2" and not (self.min_snr or self.debiased or self.velocity_as_noise)
+
+
+class DiffusionLoss:
+    """Adds noise to latents and compares the prediction of a network with it.
+
+    Computed in the order of diffusers' training scripts, in float32 or a wider dtype of the prediction, so
+    that equal noise gives equal losses.
+
+    Args:
+        alphas: the cumulative product of 1 - beta for each timestep (alphas_cumprod), float32 [timesteps].
+        prediction: what the network predicts.
+        noise: the settings of the noise.
+        settings: the settings of the loss.
+
+    Raises:
+        ValueError: the range of timesteps is empty.
+    """
+
+    def __init__(
+        self,
+        alphas: Tensor,
+        prediction: Prediction,
+        noise: NoiseSettings | None = None,
+        settings: LossSettings | None = None,
+    ) -> None:
+        self.noise = noise or NoiseSettings()
+        self.settings = settings or LossSettings()
+        self._alphas, self._prediction = alphas, prediction
+        last = self.noise.last_timestep
+        self._last = len(alphas) - 1 if last is None else min(last, len(alphas) - 1)
+        if not 0 <= self.noise.first_timestep <= self._last:
+            raise ValueError(f"There are no timesteps from {self.noise.first_timestep} to {self._last}.")
+
+    def draw(self, latents: Tensor, generator: torch.Generator) -> Noise:
+        """Draw the noise and the timesteps of a batch of latents [batch, channels, height, width]."""
+        return draw_noise(self.noise, latents, self._last, generator)
+
+    def spread_timesteps(self, count: int) -> Tensor:
+        """Timesteps spread evenly over the range, int64 [count], for losses that are compared."""
+        first = self.noise.first_timestep
+        places = (torch.arange(count) + 0.5) / count
+        return first + (places * (self._last + 1 - first)).long()
+
+    def __call__(
+        self, predict: Predict, latents: Tensor, noise: Noise, weights: Tensor | None = None
+    ) -> Tensor:
+        """The loss of a batch, a scalar.
+
+        Args:
+            predict: the network.
+            latents: clean latents, [batch, channels, height, width].
+            noise: the noise to add, and its timesteps.
+            weights: the weight of each cell of the latents, [batch, 1, height, width].
+        """
+        timesteps = noise.timesteps
+        alphas = self._alphas[timesteps].to(latents)
+        signal, level = ((share**0.5)[:, None, None, None] for share in (alphas, 1 - alphas))
+        predicted = predict(signal * latents + level * noise.added, timesteps.to(latents.device))
+        if self._prediction == "epsilon":
+            target = noise.target
+        elif self._prediction == "v_prediction":
+            target = signal * noise.target - level * latents
+        else:
+            target = latents
+        wide = torch.promote_types(predicted.dtype, torch.float32)
+        predicted, target = predicted.to(wide), target.to(wide)
+        if weights is None and self.settings.is_plain:
+            return F.mse_loss(predicted, target, reduction="mean")
+        error = self._distances(predicted, target, alphas, timesteps)
+        if weights is not None:
+            error = error * weights
+        each = error.mean((1, 2, 3))
+        return each.mean() if self.settings.is_plain else (each * self._weights(alphas)).mean()
+
+    def _distances(self, predicted: Tensor, target: Tensor, alphas: Tensor, timesteps: Tensor) -> Tensor:
+        """The loss of each number."""
+        kind = self.settings.distance
+        if kind == "l2":
+            return (predicted - target).square()
+        if kind == "l1":
+            return (predicted - target).abs()
+        threshold = self._threshold(alphas, timesteps)[:, None, None, None].to(predicted)
+        found = 2 * ((predicted - target).square() + threshold.square()).sqrt() - 2 * threshold
+        return threshold * found if kind == "huber" else found
+
+    def _threshold(self, alphas: Tensor, timesteps: Tensor) -> Tensor:
+        """The error at which the loss turns from a square to a line, [batch]."""
+        least = self.settings.huber_threshold
+        if self.settings.huber_schedule == "constant":
+            return torch.full_like(alphas, least)
+        if self.settings.huber_schedule == "exponential":
+            return torch.exp(timesteps.to(alphas) * (math.log(least) / len(self._alphas)))
+        sigmas = ((1 - alphas) / alphas) ** 0.5
+        return (1 - least) / (1 + sigmas) ** 2 + least
+
+    def _weights(self, alphas: Tensor) -> Tensor:
+        """The weight of the noise level of each latent, [batch]."""
+        snr = alphas / (1 - alphas)
+        limited = snr.clamp(max=_MOST_SNR)
+        weights = torch.ones_like(alphas)
+        if self.settings.min_snr:
+            weights = weights * self._min_snr(snr)
+        if self.settings.velocity_as_noise and self._prediction == "v_prediction":
+            weights = weights * limited / (limited + 1)
+        if self.settings.debiased:
+            velocity = self._prediction == "v_prediction"
+            weights = weights / (limited + 1 if velocity else limited.sqrt())
+        return weights
+
+    def _min_snr(self, snr: Tensor) -> Tensor:
+        """min(snr, gamma) / snr for epsilon, / (snr + 1) for v; the paper's weight for the clean latent."""
+        clamped = snr.clamp(max=self.settings.min_snr)
+        if self._prediction == "epsilon":
+            return clamped / snr
+        return clamped / (snr + 1) if self._prediction == "v_prediction" else clamped

@@ -1,0 +1,83 @@
+"""The random numbers of a training step: the noise that is added to latents, and its level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_MOST_SCALES = 10
+
+
+@dataclass(frozen=True)
+class NoiseSettings:
+    """The settings of the noise, by the rules of kohya's sd-scripts."""
+
+    offset: float = 0.0
+    """Noise that is the same for a whole channel of a latent, which lets a model learn dark and bright
+    pictures (noise offset)."""
+    adaptive_offset: float = 0.0
+    """How much the offset grows with the absolute mean of a channel."""
+    multires: float = 0.0
+    """The weight of coarser noise (multi-resolution noise), smaller by this factor at each scale; 0 for
+    none."""
+    perturbation: float = 0.0
+    """Noise that is added to the input of the network only, not to its target (arXiv:2301.11706)."""
+    first_timestep: int = 0
+    last_timestep: int | None = None
+    """The range of timesteps that are drawn, both included; None for the last of the model."""
+
+
+class Noise(NamedTuple):
+    """The random numbers of one batch."""
+
+    target: Tensor
+    """The noise that the network is to predict, of the latents' shape, dtype and device."""
+    added: Tensor
+    """The noise in its input."""
+    timesteps: Tensor
+    """int64 [batch] on the CPU."""
+
+
+def draw_noise(
+    settings: NoiseSettings, latents: Tensor, last_timestep: int, generator: torch.Generator
+) -> Noise:
+    """Draw the noise and the timesteps of a batch.
+
+    Args:
+        settings: the kinds of noise.
+        latents: [batch, channels, height, width].
+        last_timestep: the last timestep that may be drawn.
+        generator: a generator of the CPU, so that all devices get the same numbers.
+    """
+    noise = torch.randn(latents.shape, generator=generator)
+    if settings.offset or settings.adaptive_offset:
+        means = latents.detach().mean((2, 3), keepdim=True).abs().cpu().float()
+        strength = (settings.offset + settings.adaptive_offset * means).clamp(min=0)
+        noise = noise + strength * torch.randn((*latents.shape[:2], 1, 1), generator=generator)
+    if settings.multires:
+        noise = _with_coarser(noise, settings.multires, generator)
+    timesteps = torch.randint(
+        settings.first_timestep, last_timestep + 1, (len(latents),), generator=generator
+    )
+    target = added = noise.to(latents)
+    if settings.perturbation:
+        more = torch.randn(latents.shape, generator=generator)
+        added = target + settings.perturbation * more.to(latents)
+    return Noise(target, added, timesteps)
+
+
+def _with_coarser(noise: Tensor, discount: float, generator: torch.Generator) -> Tensor:
+    """Add noise of ever fewer cells, and scale the sum to a deviation of 1."""
+    height, width = noise.shape[2:]
+    for scale in range(1, _MOST_SCALES + 1):
+        factor = float(torch.rand((), generator=generator)) * 2 + 2
+        cells = max(1, int(height / factor**scale)), max(1, int(width / factor**scale))
+        coarse = torch.randn((*noise.shape[:2], *cells), generator=generator)
+        noise = noise + discount**scale * F.interpolate(coarse, (height, width), mode="bilinear")
+        if 1 in cells:
+            break
+    return noise / noise.std()

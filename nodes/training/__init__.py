@@ -1,0 +1,1 @@
+"""Training inside a step: encodes pictures, saves checkpoints, draws samples, and records losses."""

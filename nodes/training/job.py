@@ -1,0 +1,380 @@
+"""One training on pictures: its pictures, prompts, samples and losses. Subclasses add what is trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.context import Context
+from engine.errors import NodeError
+from nodes.files.checkpoints import Checkpoint
+from nodes.node_problem import node_problem
+from nodes.sd.families.family import Betas
+from nodes.training.loss_curve import as_csv, as_jsonl, draw_curve
+from nodes.training.pictures import encoded_pictures
+from nodes.training.run import Intervals, MadeFile, TrainingRun, continue_from_shorter
+from nodes.training.tensorboard_log import MissingTensorBoardError, as_events, require_tensorboard
+from nodes.values import Dataset, Image
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image as Picture
+    from torch import nn
+
+    from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
+    from nodes.sd.fine_tuning.task import Encode, TrainingTask
+    from nodes.sd.training.diffusion_loss import Prediction as DiffusionPrediction
+    from nodes.sd.training.loop import Batch, Clip, MakeOptimizer, Rate, Training
+    from nodes.sd.training.random_sources import RandomSources
+    from nodes.sd.training.rate_schedule import RateSchedule
+    from nodes.training.training_settings import TrainingProcess
+
+
+class TrainingJob(ABC):
+    """A training on pictures, with the interface that `TrainingRun` needs.
+
+    The constructor of a subclass calls `_prepare` after it has made what it trains.
+
+    Args:
+        node: the inputs.
+        ctx: the context of the step.
+        start: the steps that what is trained had before.
+    """
+
+    task: TrainingTask
+
+    def __init__(self, node: TrainingProcess, ctx: Context, start: int = 0) -> None:
+        self._node, self._ctx = node, ctx
+        checkpoint = node.model.checkpoint
+        self._betas, self._prediction = _diffusion(checkpoint)
+        if node.tensorboard:
+            try:
+                require_tensorboard()
+            except MissingTensorBoardError as error:
+                hint = "pip install tensorboard"
+                raise NodeError(str(error), hint=hint, input="tensorboard", code="not_installed") from None
+        self.rates = parsed_rates(node.rate, "rate")
+        self.start = start
+        """The steps that what is trained had before."""
+        self.steps = max(0, min(node.steps, self.rates.end or node.steps) - start)
+        """The steps to train."""
+        self._optimizer = self._made_optimizer()
+        self._size = node.width or checkpoint.width, node.height or checkpoint.height
+        self._sample: Image | None = None
+
+    @abstractmethod
+    def modules(self) -> Mapping[str, nn.Module]:
+        """What is trained, by name."""
+
+    @abstractmethod
+    def module_rates(self) -> Mapping[str, Rate]:
+        """The learning rate of each module that has another one than `rate`, counted as `rate`."""
+
+    @abstractmethod
+    def problem(self, step: int) -> str | None:
+        """A message if the weights have become unusable; otherwise None."""
+
+    @abstractmethod
+    def copies(self, step: int) -> Iterable[MadeFile]:
+        """The weights after a step as files."""
+
+    @abstractmethod
+    def last_good(self) -> Iterable[MadeFile]:
+        """The last usable weights as files."""
+
+    def loss(self, draws: RandomSources, place: Batch) -> torch.Tensor:
+        """The loss of a batch of the training, a scalar with a gradient."""
+        return self.task.loss(draws, place)
+
+    def after_step(self) -> None:
+        """Change the weights after each step of the optimizer, in place; by default not at all."""
+        return
+
+    def started(self, training: Training) -> None:
+        """Called before the first step of a training that does not continue another one."""
+        return
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step of this training, counted from 0."""
+        return self.rates.at(self.start + step)
+
+    def run(self) -> TrainingRun:
+        """Train, and publish the tables of losses; a training that was interrupted continues.
+
+        Raises:
+            Cancelled: the user has requested a stop.
+            NodeError: the loss or the weights have become unusable.
+        """
+        from nodes.sd.training.loop import Training
+
+        node, file = self._node, self._ctx.scratch / "state.pt"
+        continue_from_shorter(self._ctx, file, self.steps)
+        training = Training(
+            self.modules(),
+            file,
+            steps=self.steps,
+            rate=self.rate,
+            seed=node.seed,
+            rates=self.module_rates(),
+            accumulate=self._accumulate,
+            optimizer=self._optimizer,
+            clip=_clip(node.clip, node.clip_limit),
+            decay=node.average or None,
+            after_step=self.after_step,
+            loss_scale=self.task.loss_scale,
+        )
+        if training.done == 0:
+            self.started(training)
+        intervals = Intervals(
+            checkpoint=node.checkpoint_every,
+            copy=node.copy_every,
+            sample=node.sample_every,
+            validate=node.validate_every if node.validation is not None else 0,
+            patience=node.patience,
+            keep_best=node.keep == "best",
+        )
+        run = TrainingRun(self._ctx, training, self, intervals)
+        try:
+            run.run(self.loss)
+        finally:
+            self._publish_history(run)
+        return run
+
+    def samples(self) -> Iterator[tuple[object, str]]:
+        """A picture for each sample prompt; the VAE is loaded again for it."""
+        from nodes.sd.families.known import family_named
+        from nodes.sd.fine_tuning.samples import SampleSettings, draw_latent
+        from nodes.sd.models.vae import decode
+
+        node, checkpoint = self._node, self._node.model.checkpoint
+        width, height = self._size
+        cell = checkpoint.vae_scale
+        settings = SampleSettings(
+            self._betas,
+            self._prediction,
+            (checkpoint.latent_channels, height // cell, width // cell),
+            family_named(checkpoint.family).size_numbers,
+            cell,
+            node.sample_negative,
+            node.sample_seed,
+            node.sample_steps,
+            node.sample_guidance,
+        )
+        lines = [line for line in map(str.strip, node.sample_prompts.splitlines()) if line]
+        for prompt in lines or [self._first_prompt]:
+            self._ctx.cancelled()
+            with node_problem(input="sample_prompts"):
+                latent = draw_latent(self._unet, self.task.encode, prompt, settings)
+                picture = Image(decode(self._ctx.use(node.vae), latent))
+            self._ctx.release(node.vae)
+            self._sample = picture
+            yield picture, prompt
+
+    def validation_loss(self) -> float | None:
+        """The loss of the pictures that are held out."""
+        return self._loss_of(self._held_out)
+
+    def report(self, run: TrainingRun) -> dict[str, Any]:
+        """The figures of the training: steps, epochs, pictures and losses."""
+        history = run.history
+        held_out, recent = self._loss_of(self._held_out), [row.loss for row in history[-100:]]
+        same = self._loss_of(self._pictures) if held_out is not None else None
+        return {
+            "steps": self.start + len(history),
+            "epochs": len(history) // self._steps_per_epoch,
+            "pictures": len(self._pictures),
+            "loss": sum(recent) / len(recent) if recent else None,
+            "validation_loss": held_out,
+            "gap": None if held_out is None or same is None else held_out - same,
+            "best_step": run.best,
+            "stopped_early": run.stopped_early,
+            "test_loss": self._loss_of(self._tested),
+        }
+
+    def curve(self, run: TrainingRun) -> Image:
+        """The losses as a picture."""
+        return _image(draw_curve(run.history, run.validations))
+
+    def notes(self) -> dict[str, str]:
+        """The settings of the training for the metadata of the result, without empty ones."""
+        node, checkpoint = self._node, self._node.model.checkpoint
+        notes = {
+            "safelight.pictures": str(len(node.dataset)),
+            "safelight.rate": node.rate,
+            "safelight.batch": f"{node.batch} x {self._accumulate}",
+            "safelight.optimizer": node.optimizer,
+            "safelight.seed": str(node.seed),
+            "safelight.size": f"{self._size[0]}x{self._size[1]}",
+            "safelight.base_digest": checkpoint.digest,
+            "safelight.license": node.license,
+            "safelight.source": node.source,
+            **{f"safelight.made_with.{name}": version(name) for name in ("safelight", "torch", "diffusers")},
+        }
+        return {key: value for key, value in notes.items() if value}
+
+    def _encode_pictures(self) -> None:
+        """Encode the pictures with the VAE, which leaves the device afterwards."""
+        node = self._node
+        vae = self._ctx.use(node.vae)
+        self._pictures = self._encoded(vae, node.dataset, "dataset")
+        self._held_out = self._encoded(vae, node.validation, "validation")
+        self._tested = self._encoded(vae, node.test, "test")
+        del vae
+        self._ctx.release(node.vae)
+
+    def _prepare(self, unet: Any, encode: Encode, prompts: Prompts, *, fixed_text: bool = False) -> None:
+        """Make the task.
+
+        Args:
+            unet: the UNet, with what is trained.
+            encode: encodes prompts, with what is trained.
+            prompts: how the prompts of pictures are made.
+            fixed_text: True if no part of the text encoder is trained.
+        """
+        import torch
+
+        from nodes.sd.families.family import NO_HINTS
+        from nodes.sd.families.known import family_named
+        from nodes.sd.fine_tuning.task import TrainingTask
+        from nodes.sd.sampling.noise_table import NoiseTable
+        from nodes.sd.training.data_order import DataOrder
+        from nodes.sd.training.diffusion_loss import DiffusionLoss, LossSettings
+        from nodes.sd.training.noise import NoiseSettings
+
+        node, checkpoint = self._node, self._node.model.checkpoint
+        self._unet = unet
+        self._first_prompt = prompts.first(self._pictures[0])
+        shapes = [tuple(picture.latents.mean.shape) for picture in self._pictures]
+        order = DataOrder(shapes, node.batch, node.seed)
+        self._accumulate = min(node.accumulate, order.per_epoch)
+        self._steps_per_epoch = max(1, order.per_epoch // self._accumulate)
+        noise = NoiseSettings(
+            node.noise_offset,
+            node.adaptive_noise_offset,
+            node.multires_noise,
+            node.input_noise,
+            node.first_timestep,
+            node.last_timestep,
+        )
+        loss = LossSettings(
+            node.loss,
+            node.huber_schedule,
+            node.huber_threshold,
+            node.min_snr,
+            node.debiased,
+            node.velocity_as_noise,
+        )
+        size_numbers = family_named(checkpoint.family).size_numbers
+        self.task = TrainingTask(
+            encode,
+            unet,
+            () if size_numbers is None else size_numbers(NO_HINTS, self._size, False),
+            DiffusionLoss(NoiseTable(self._betas).alphas, self._prediction, noise, loss),
+            self._pictures,
+            prompts,
+            order,
+            None if node.precision == "auto" else getattr(torch, node.precision),
+            fixed_text=fixed_text,
+        )
+
+    def _warn_of_unknown_tags(self, lines: Sequence[str]) -> None:
+        from nodes.sd.fine_tuning.templates import unknown_tags
+
+        for tag in unknown_tags(lines, [picture.columns for picture in self._node.dataset.pictures]):
+            self._ctx.warn(f"no picture has a column {tag!r}, so [{tag}] in the template is left out")
+
+    def _loss_of(self, pictures: list[CaptionedPicture]) -> float | None:
+        return self.task.held_out_loss(pictures, self._node.seed) if pictures else None
+
+    def _encoded(self, vae: Any, dataset: Dataset | None, input: str) -> list[CaptionedPicture]:
+        if dataset is None:
+            return []
+        if not dataset.pictures:
+            raise NodeError("the dataset has no pictures", input=input, code="empty_dataset")
+        node = self._node
+        return encoded_pictures(
+            self._ctx,
+            vae,
+            dataset,
+            size=self._size,
+            resize=node.resize,
+            sampling=node.latent_sampling,
+            masks=node.loss_mask,
+            scale=node.model.checkpoint.vae_scale,
+            seed=node.seed,
+        )
+
+    def _made_optimizer(self) -> MakeOptimizer:
+        from nodes.sd.training.optimizers import MissingPackageError, optimizer
+
+        try:
+            return optimizer(self._node.optimizer, self._node.weight_decay)
+        except MissingPackageError as error:
+            hint = f"pip install {error.package}"
+            raise NodeError(str(error), hint=hint, input="optimizer", code="not_installed") from None
+
+    def _publish_history(self, run: TrainingRun) -> None:
+        """Publish the losses as CSV and JSONL, and for TensorBoard if the user wants it."""
+        history, validations = run.history, run.validations
+        files = {
+            "losses.csv": as_csv(history, self._steps_per_epoch).encode(),
+            "losses.jsonl": as_jsonl(history, validations).encode(),
+        }
+        if self._node.tensorboard:
+            files["tensorboard/events.out.tfevents.safelight"] = as_events(history, validations)
+        run.publish([MadeFile(name, data) for name, data in files.items()])
+
+
+def parsed_rates(text: str, input: str) -> RateSchedule:
+    """Read a learning rate schedule.
+
+    Raises:
+        NodeError: it cannot be read; `input` is the input that has it.
+    """
+    from nodes.sd.training.rate_schedule import parse_rates
+
+    with node_problem(input=input, hint="write 0.005, or 0.005:100, 1e-3:1000, 1e-5"):
+        return parse_rates(text)
+
+
+def file_name(name: str) -> str:
+    """A name without the characters that are not allowed in file names."""
+    kept = "".join(letter for letter in name if letter.isalnum() or letter in "._- ")
+    return kept.strip(" .")[:100] or "result"
+
+
+def on_host(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies of weights on the CPU."""
+    return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
+
+
+def _clip(kind: Literal["norm", "value", "off"], limit: str) -> Clip | None:
+    from nodes.sd.training.loop import Clip
+
+    return None if kind == "off" else Clip(kind, parsed_rates(limit, "clip_limit").at)
+
+
+def _image(picture: Picture) -> Image:
+    found = Image.adopt(picture)
+    assert found is not None
+    return found
+
+
+def _diffusion(checkpoint: Checkpoint) -> tuple[Betas, DiffusionPrediction]:
+    """The noise schedule and the prediction type of a model.
+
+    Raises:
+        NodeError: it is an inpainting model, or learned a flow; neither can be trained on.
+    """
+    if checkpoint.unet_channels != checkpoint.latent_channels:
+        hint = "train on the model that it was made from; the result works with both"
+        message = f"{checkpoint.name} is an inpainting model, which cannot be trained on"
+        raise NodeError(message, hint=hint, input="model", code="inpainting_model")
+    noise, prediction = checkpoint.noise, checkpoint.prediction
+    if not isinstance(noise, Betas) or prediction == "flow":
+        hint = "train on a model of SD 1, SD 2 or SDXL"
+        message = f"{checkpoint.name} learned a flow, which cannot be trained on"
+        raise NodeError(message, hint=hint, input="model", code="flow_model")
+    return noise, prediction

@@ -1,0 +1,338 @@
+"""The training of a LoRA: its adapters, and the files that it publishes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from engine.context import Context
+from engine.errors import NodeError
+from nodes.files.lora_files import lora_digest, resolve_lora
+from nodes.files.patch_files import LORAS, PatchFile
+from nodes.sd.lora.lora_value import LoRA
+from nodes.training.job import TrainingJob, file_name, parsed_rates
+from nodes.training.run import MadeFile, TrainingRun
+from nodes.values import Image
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nodes.sd.fine_tuning.prompts import Prompts
+    from nodes.sd.lora.adapter import Adapter
+    from nodes.sd.lora.keys import Part, Target
+    from nodes.sd.models.loaded_encoder import LoadedEncoder
+    from nodes.sd.training.loop import Batch, Rate
+    from nodes.sd.training.random_sources import RandomSources
+    from nodes.training.lora_settings import LoraTraining
+
+LARGEST = 1e4
+"""Numbers of a LoRA beyond this are unusable; those of useful ones are below 100."""
+_GOOD_EVERY = 25
+"""The steps between two copies of the weights, in case that they become unusable."""
+_FEWEST = 20
+"""With fewer pictures, a LoRA learns them by heart."""
+_NAMED = 5
+_ARCHITECTURES = {
+    "sd1": ("stable-diffusion-v1", "sd_v1"),
+    "sd2": ("stable-diffusion-v2-768-v", "sd_v2"),
+    "sdxl": ("stable-diffusion-xl-v1-base", "sdxl_base_v1-0"),
+}
+"""The names of model families in `modelspec.architecture` and `ss_base_model_version`."""
+
+
+class TrainedLora(NamedTuple):
+    """A trained LoRA, with the loss curve and the report of its training."""
+
+    lora: LoRA
+    curve: Image
+    """The losses by step; the validation losses are orange."""
+    report: dict[str, Any]
+    """`steps`, `epochs`, `pictures`, `layers`, `megabytes`, `loss` (of the last 100 steps),
+    `validation_loss`, `gap` (validation loss minus the loss of equally treated training pictures),
+    `best_step`, `stopped_early`, `test_loss`."""
+
+
+class LoraJob(TrainingJob):
+    """Trains the adapters of a LoRA.
+
+    Args:
+        node: the inputs.
+        ctx: the context of the step.
+    """
+
+    def __init__(self, node: LoraTraining, ctx: Context) -> None:
+        from nodes.sd.fine_tuning.adapted_network import adapted
+        from nodes.sd.fine_tuning.adapters import Dropout
+        from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
+
+        super().__init__(node, ctx)
+        self._inputs = node
+        self._text_rates = parsed_rates(node.text_rate, "text_rate")
+        self._check_rates()
+        self._check_captions()
+        self._encode_pictures()
+        self._dropout = Dropout(node.dropout)
+        encoders = ctx.use(node.encoder)
+        unet = ctx.use(node.model)
+        self._adapters = self._made_adapters(unet, encoders)
+        self._original_names = self._names_in_kohya(unet)
+        own = [
+            one._replace(encoder=adapted(one.encoder, self._part(one.role.component), self._dropout))
+            for one in encoders
+        ]
+        encoder = PromptEncoders(
+            own, node.encoder.triggers(ctx.files), None, dialect=node.dialect, clip_skip=node.clip_skip
+        )
+        self._good: tuple[int, LoRA] | None = None
+        self._prepare(
+            adapted(unet, self._part("unet"), self._dropout),
+            lambda texts: encoder.encode(texts, {}),
+            self._prompts(),
+            fixed_text=not self._trains_text,
+        )
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The adapters of the UNet and, if they are trained, those of the text encoders."""
+        from nodes.sd.fine_tuning.adapters import as_module
+
+        text = {f"{t.part}.{t.module}": one for t, one in self._adapters.items() if t.part != "unet"}
+        found = {"unet": as_module(self._part("unet"))} if self._part("unet") else {}
+        return found | ({"text": as_module(text)} if text and self._trains_text else {})
+
+    def module_rates(self) -> Mapping[str, Rate]:
+        """The rate of the text encoder."""
+        return {"text": self._text_rates.at}
+
+    def loss(self, draws: RandomSources, place: Batch) -> Tensor:
+        """The loss of a batch, with dropout."""
+        self._dropout.generator = draws.torch
+        try:
+            return self.task.loss(draws, place)
+        finally:
+            self._dropout.generator = None
+
+    def problem(self, step: int) -> str | None:
+        """A message if the weights have become unusable; otherwise None."""
+        from nodes.sd.fine_tuning.adapters import usable
+
+        if not usable(list(self._adapters.values()), LARGEST):
+            return f"numbers of the LoRA became larger than {LARGEST:g}"
+        if step % _GOOD_EVERY == 0:
+            self._good = step, self._lora(step)
+        return None
+
+    def copies(self, step: int) -> Iterable[MadeFile]:
+        """The LoRA after a step, as kohya's sd-scripts write it."""
+        yield self._as_file(step, self._lora(step))
+
+    def last_good(self) -> Iterable[MadeFile]:
+        """The last usable weights that were kept."""
+        return [] if self._good is None else [self._as_file(*self._good)]
+
+    def result(self, run: TrainingRun) -> TrainedLora:
+        """The LoRA with its metadata, the curve and the report."""
+        report = self.report(run)
+        lora = self._lora(report["steps"])
+        size = {"layers": len(self._adapters), "megabytes": round(len(lora.data) / 1e6, 3)}
+        return TrainedLora(lora, self.curve(run), {**report, **size})
+
+    @property
+    def _trains_text(self) -> bool:
+        """Whether the text encoders are trained: their rate is not always 0."""
+        return any(part.rate for part in self._text_rates.parts)
+
+    def _part(self, part: Part) -> dict[str, Adapter]:
+        """The adapters of one network, by layer."""
+        return {target.module: one for target, one in self._adapters.items() if target.part == part}
+
+    def _check_rates(self) -> None:
+        """Prodigy allows only equal rates, or 0."""
+        if self._node.optimizer != "prodigy" or not self._trains_text:
+            return
+        if self._text_rates != self.rates:
+            raise NodeError(
+                "prodigy finds one rate for the UNet and the text encoder together",
+                hint="set `text_rate` to 0 or to the same as `rate`, or choose another optimizer",
+                input="text_rate",
+                code="one_rate",
+            )
+
+    def _check_captions(self) -> None:
+        """Check that every picture has a caption, and warn about captions that teach nothing.
+
+        Raises:
+            NodeError: some have none.
+        """
+        pictures = self._node.dataset.pictures
+        missing = [picture.name for picture in pictures if not picture.caption.strip()]
+        if missing:
+            named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
+            raise NodeError(
+                f"{len(missing)} of {len(pictures)} pictures have no caption: {named}",
+                hint="write NAME.txt beside each picture, or connect a node that makes captions",
+                input="dataset",
+                code="missing_captions",
+            )
+        if len(pictures) > 1 and len({picture.caption for picture in pictures}) == 1:
+            self._ctx.warn("all pictures have the same caption, so the LoRA cannot tell what differs in them")
+        if 0 < len(pictures) < _FEWEST:
+            self._ctx.warn(f"{len(pictures)} pictures are few for a LoRA; {_FEWEST} to 100 are usual")
+
+    def _prompts(self) -> Prompts:
+        from nodes.sd.fine_tuning.prompts import Prompts
+        from nodes.sd.fine_tuning.templates import CaptionChanges
+
+        node = self._inputs
+        line = "[name], [filewords]" if node.trigger else "[filewords]"
+        changes = CaptionChanges(node.shuffle_tags, node.drop_tags, node.keep_tags)
+        return Prompts(node.trigger, [line], changes, dropout=node.drop_captions)
+
+    def _made_adapters(self, unet: nn.Module, encoders: Iterable[LoadedEncoder]) -> dict[Target, Adapter]:
+        """The adapters before the training, as parameters.
+
+        Raises:
+            NodeError: no layer is chosen, the rank is too large, or the file of `initial` cannot be trained.
+        """
+        import torch
+
+        from nodes.sd.fine_tuning.adapters import UnfitRankError, new_adapters, parameters
+        from nodes.sd.lora.keys import Target
+
+        networks: dict[Part, nn.Module] = {"unet": unet}
+        networks |= {one.role.component: one.encoder for one in encoders}
+        generator = torch.Generator().manual_seed(self._node.seed)
+        made: dict[Target, Adapter] = {}
+        opened = self._opened(networks) if self._inputs.initial else None
+        for part, network in networks.items():
+            device = next(network.parameters()).device
+            if opened is not None:
+                found = {target.module: one for target, one in opened.items() if target.part == part}
+            elif part == "unet" and not any(rate.rate for rate in self.rates.parts):
+                continue
+            elif part != "unet" and not self._trains_text:
+                continue
+            else:
+                try:
+                    found = new_adapters(self._layers(network), self._settings(), generator)
+                except UnfitRankError as error:
+                    raise NodeError(str(error), input="rank", code="rank_too_large") from None
+            trained = parameters(found, device)
+            if part != "unet" and not self._trains_text:
+                for one in trained.values():
+                    for tensor in one.tensors.values():
+                        tensor.requires_grad_(False)
+            made |= {Target(part, module): one for module, one in trained.items()}
+        if not made:
+            raise NodeError(
+                f"no layer of the model matches {self._inputs.patterns or 'the settings'}",
+                hint="`*.attn2.*` matches the layers that read the prompt; give `rate` or `text_rate`",
+                input="patterns" if self._inputs.patterns else "targets",
+                code="no_targets",
+            )
+        return made
+
+    def _layers(self, network: nn.Module) -> dict[str, nn.Module]:
+        from nodes.sd.fine_tuning.adapters import PATTERNS, layers_to_train
+
+        own = [pattern.strip() for pattern in self._inputs.patterns.split(",") if pattern.strip()]
+        return layers_to_train(network, own or PATTERNS[self._inputs.targets])
+
+    def _settings(self) -> Any:
+        from nodes.sd.fine_tuning.adapters import AdapterSettings
+
+        node = self._inputs
+        return AdapterSettings(node.kind, node.rank, node.alpha, node.dora, node.lokr_factor)
+
+    def _names_in_kohya(self, unet: nn.Module) -> dict[str, str]:
+        """The names of the UNet's layers in Stability's code, which kohya uses for SDXL only."""
+        from nodes.sd.lora.keys import original_names
+
+        if self._node.model.checkpoint.family != "sdxl":
+            return {}
+        names = original_names(name for name, _ in unet.named_modules())
+        return {name: names[name] for name in self._part("unet") if name in names}
+
+    def _opened(self, networks: Mapping[Part, nn.Module]) -> dict[Target, Adapter]:
+        """The adapters of the file of `initial`.
+
+        Raises:
+            NodeError: there is no such file, or it does not fit the model, or has kinds that are not trained.
+        """
+        from nodes.sd.formats.json_file import ModelError
+        from nodes.sd.lora.file import match
+        from nodes.sd.lora.keys import Target, key_map
+        from nodes.sd.lora.stack import module_shapes
+        from nodes.sd.lora.written import PARTS
+
+        name = resolve_lora(self._ctx.files, self._inputs.initial)
+        digest = lora_digest(self._ctx.files, self._inputs.initial, input="initial")
+        lora = self._ctx.use(PatchFile(LORAS, digest, name))
+        modules = {
+            part: module_shapes({key: tuple(tensor.shape) for key, tensor in network.named_parameters()})
+            for part, network in networks.items()
+        }
+        shapes = {Target(part, key): shape for part, own in modules.items() for key, shape in own.items()}
+        try:
+            matched = match(lora, key_map(modules), shapes, name)
+        except ModelError as error:
+            raise NodeError(str(error), input="initial", code="bad_lora") from None
+        kinds = {one.kind for one in matched.targets.values() if not one.tensors.keys() <= PARTS.keys()}
+        if kinds or not matched.targets:
+            reason = "has tensors that are not trained" if kinds else "has no layer of this model"
+            raise NodeError(f"{name} {reason}", input="initial", code="bad_lora")
+        return dict(matched.targets)
+
+    def _lora(self, step: int) -> LoRA:
+        from nodes.sd.lora.written import named_tensors
+
+        tensors = named_tensors(self._adapters)
+        return LoRA(self._inputs.name, tensors, self._metadata(step), self._original_names)
+
+    def _metadata(self, step: int) -> dict[str, str]:
+        """The metadata that A1111, ComfyUI and InvokeAI show (kohya's `ss_*`, and `modelspec.*`)."""
+        node, checkpoint = self._inputs, self._inputs.model.checkpoint
+        architecture, base = _ARCHITECTURES.get(checkpoint.family, (checkpoint.family, checkpoint.family))
+        tags = Counter(
+            tag
+            for picture in node.dataset.pictures
+            for tag in map(str.strip, picture.caption.split(","))
+            if tag
+        )
+        arguments = {"algo": node.kind, **({"dora_wd": "True"} if node.dora else {})}
+        lycoris = node.kind != "lora" or node.dora or node.targets == "all"
+        return self.notes() | {
+            "safelight.step": str(step),
+            "ss_output_name": node.name,
+            "ss_network_module": "lycoris.kohya" if lycoris else "networks.lora",
+            "ss_network_dim": str(node.rank),
+            "ss_network_alpha": f"{node.alpha:g}",
+            "ss_network_args": json.dumps(arguments),
+            "ss_base_model_version": base,
+            "ss_v2": str(checkpoint.family == "sd2"),
+            "ss_steps": str(step),
+            "ss_unet_lr": node.rate,
+            "ss_text_encoder_lr": node.text_rate,
+            "ss_optimizer": node.optimizer,
+            "ss_seed": str(node.seed),
+            "ss_clip_skip": str(node.clip_skip),
+            "ss_num_train_images": str(len(node.dataset)),
+            "ss_total_batch_size": str(node.batch * self._accumulate),
+            "ss_resolution": f"({self._size[0]}, {self._size[1]})",
+            "ss_sd_model_name": checkpoint.name,
+            "ss_new_sd_model_hash": checkpoint.digest,
+            "ss_tag_frequency": json.dumps({node.name: dict(tags.most_common(1000))}),
+            "modelspec.sai_model_spec": "1.0.1",
+            "modelspec.architecture": f"{architecture}/lora",
+            "modelspec.implementation": "diffusers",
+            "modelspec.title": node.name,
+            "modelspec.resolution": f"{self._size[0]}x{self._size[1]}",
+            "modelspec.prediction_type": "v" if checkpoint.prediction == "v_prediction" else "epsilon",
+            **({"modelspec.trigger_phrase": node.trigger} if node.trigger else {}),
+        }
+
+    def _as_file(self, step: int, lora: LoRA) -> MadeFile:
+        from nodes.sd.lora.written import as_kohya
+
+        return MadeFile(f"loras/{file_name(lora.name)}-{step:06}.safetensors", as_kohya(lora))

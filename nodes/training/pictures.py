@@ -1,0 +1,117 @@
+"""Encodes the pictures of a dataset to latents, once before a training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.context import Context
+from engine.errors import NodeError
+from nodes.datasets.dataset import Dataset, DatasetPicture
+from nodes.node_problem import node_problem
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from torch import Tensor
+
+    from nodes.sd.fine_tuning.latents import Sampling
+    from nodes.sd.fine_tuning.prompts import CaptionedPicture
+
+Resize = Literal["crop", "stretch", "none"]
+
+
+def encoded_pictures(
+    ctx: Context,
+    vae: Any,
+    dataset: Dataset,
+    *,
+    size: tuple[int, int],
+    resize: Resize,
+    sampling: Sampling,
+    masks: bool,
+    scale: int,
+    seed: int,
+) -> list[CaptionedPicture]:
+    """The pictures of a dataset as latents, with their captions.
+
+    Args:
+        ctx: finds the files; the run may be cancelled between two pictures.
+        vae: the autoencoder, on the device.
+        dataset: the pictures.
+        size: the width and height to resize to, in pixels.
+        resize: how; `none` ignores `size`.
+        sampling: how latents are drawn.
+        masks: True to weight the loss by the mask of a picture, or else by its transparency.
+        scale: pixels per latent cell, along each side.
+        seed: of the samples of `once`.
+
+    Raises:
+        NodeError: a picture is missing, has changed or cannot be read; the VAE cannot encode its size; its
+            mask is black.
+    """
+    import numpy as np
+
+    from nodes.sd.fine_tuning.latents import CachedPicture, cached
+    from nodes.sd.fine_tuning.prompts import CaptionedPicture
+    from nodes.sd.models.vae import encode_posterior
+
+    found = []
+    for number, picture in enumerate(dataset.pictures):
+        ctx.cancelled()
+        pixels = _resized(dataset.open(ctx.files, picture), size, resize)
+        if pixels.width % scale or pixels.height % scale:
+            raise NodeError(
+                f"{picture.name} is {pixels.width} x {pixels.height}; sides must be multiples of {scale}",
+                hint="set `resize` to crop",
+                input="resize",
+                code="bad_size",
+            )
+        with node_problem(input="dataset"):
+            posterior = encode_posterior(vae, np.asarray(pixels)[None])
+        mean, deviation = cached(posterior, sampling, seed + number)
+        weights = _weights(ctx, dataset, picture, size, resize, mean) if masks else None
+        found.append(
+            CaptionedPicture(CachedPicture(mean, deviation, weights), picture.caption, picture.columns)
+        )
+    return found
+
+
+def _resized(picture: Picture, size: tuple[int, int], resize: Resize) -> Picture:
+    from PIL import Image, ImageOps
+
+    if resize == "none" or picture.size == size:
+        return picture
+    if resize == "crop":
+        return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def _weights(
+    ctx: Context,
+    dataset: Dataset,
+    picture: DatasetPicture,
+    size: tuple[int, int],
+    resize: Resize,
+    latent: Tensor,
+) -> Tensor | None:
+    """The mask of a picture at the size of its latent, with the mean 1; None if it has none.
+
+    Raises:
+        NodeError: the mask is black everywhere.
+    """
+    import numpy as np
+    import torch
+    from torch.nn import functional as F
+
+    mask = dataset.mask(ctx.files, picture)
+    if mask is None:
+        return None
+    levels = torch.from_numpy(np.asarray(_resized(mask, size, resize), np.float32).copy()) / 255
+    weights = F.interpolate(levels[None, None], latent.shape[-2:], mode="area")[0]
+    if not weights.any():
+        raise NodeError(
+            f"the mask of {picture.name} is black everywhere, so the picture would have no effect",
+            hint="paint the areas to train on white, or remove the picture from the dataset",
+            input="dataset",
+            code="empty_mask",
+        )
+    return weights / weights.mean()

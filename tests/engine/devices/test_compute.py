@@ -1,0 +1,121 @@
+"""Compute settings: decided in one place, refused with a hint, and part of the key of accelerator nodes."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import settings
+from engine.context import Context
+from engine.devices.compute import ComputeSettings, compute_settings
+from engine.document.graph import Graph
+from engine.document.reader import from_json
+from engine.errors import GraphError
+from engine.node import Node
+from engine.packs.registry import Registry
+from engine.session import Session
+from engine.settings import Settings
+
+
+def decided(home: Path, **given: Any) -> ComputeSettings:
+    return compute_settings(settings.load(home, **given))
+
+
+def codes(home: Path, **given: Any) -> list[str]:
+    with pytest.raises(GraphError) as caught:
+        decided(home, **given)
+    assert all(problem.hint for problem in caught.value.problems)
+    return [problem.code for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "expected"),
+    [
+        ("cpu", "auto", "cpu, float32, sdpa attention"),
+        ("mps", "auto", "mps, float32, sdpa attention"),
+        ("cuda", "auto", "cuda, float16, sdpa attention"),
+        ("cuda:1", "bfloat16", "cuda, bfloat16, sdpa attention"),
+        ("cpu", "float16", "cpu, float16, sdpa attention"),
+    ],
+)
+def test_auto_is_decided_by_the_kind_of_device(
+    tmp_path: Path, device: str, dtype: str, expected: str
+) -> None:
+    found = decided(tmp_path, device=device, dtype=dtype)
+    assert (found.device, found.signature) == (device, expected)
+
+
+def test_every_setting_but_the_number_of_the_device_changes_the_signature() -> None:
+    cases = [
+        ComputeSettings("cuda"),
+        ComputeSettings("cpu"),
+        ComputeSettings("cuda", "float16"),
+        ComputeSettings("cuda", attention="plain"),
+        ComputeSettings("cuda", compile=True),
+    ]
+    assert len({case.signature for case in cases}) == len(cases)
+    assert ComputeSettings("cuda:0").signature == ComputeSettings("cuda:1").signature
+
+
+def test_a_wrong_setting_is_a_problem_with_a_hint_and_all_are_reported(tmp_path: Path) -> None:
+    assert codes(tmp_path, device="gpu", dtype="fp8", attention="flash") == [
+        "bad_device",
+        "bad_dtype",
+        "bad_attention",
+    ]
+    (tmp_path / "settings.json").write_text('{"dtype": "half", "attention": 3}')
+    with pytest.raises(GraphError) as caught:
+        settings.load(tmp_path)
+    assert [problem.code for problem in caught.value.problems] == ["bad_settings", "bad_settings"]
+
+
+def test_compilation_needs_what_it_compiles_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert codes(tmp_path, device="mps", compile=True) == ["bad_compile"]
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert codes(tmp_path, device="cpu", compile=True) == ["bad_compile"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert codes(tmp_path, device="cuda", compile=True) == ["bad_compile"]
+
+
+class Precision(Node, accelerator=True):
+    """The precision that it computes in."""
+
+    def run(self, ctx: Context) -> str:
+        return ctx.compute.dtype
+
+
+class Name(Node):
+    """A node that does not compute on the device."""
+
+    def run(self, ctx: Context) -> str:
+        return "name"
+
+
+def graph(kind: str) -> Graph:
+    return from_json({"safelight": 1, "nodes": {"a": {"type": kind}}, "outputs": {"out": {"from": "a.out"}}})
+
+
+@pytest.mark.parametrize("other", [{"dtype": "float16"}, {"attention": "plain"}, {"compile": True}])
+def test_another_way_to_compute_is_another_key_for_accelerator_nodes_alone(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    found: list[Settings] = [settings.load(tmp_path, device="cpu", **given) for given in ({}, other)]
+    keys: dict[str, list[str | None]] = {"Precision": [], "Name": []}
+    for one in found:
+        with Session(one, registry=Registry([Precision, Name])) as session:
+            for kind, of_kind in keys.items():
+                of_kind.append(session.plan(graph(kind)).steps["a"].key)
+    assert keys["Precision"][0] != keys["Precision"][1]
+    assert keys["Name"][0] == keys["Name"][1]
+
+
+def test_each_dtype_has_its_own_result(tmp_path: Path) -> None:
+    for dtype in ("float32", "bfloat16", "float32"):
+        found = settings.load(tmp_path, device="cpu", dtype=dtype)
+        with Session(found, registry=Registry([Precision])) as session:
+            assert session.run(graph("Precision")).outputs["out"].meta == dtype

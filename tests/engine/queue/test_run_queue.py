@@ -1,0 +1,163 @@
+"""A queue over a home of its own, whose pack has nodes that wait, print, crash and exit."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.errors import GraphError
+from engine.queue import QueueFull, QueueLimits, RunQueue
+from engine.settings import load
+from tests.counts import short_and_full
+from tests.engine.queue.trial_pack import make_home, request
+from tests.engine.queue.waiting import is_running, until, wait
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunQueue]:
+    folder = tmp_path_factory.mktemp("queue")
+    limits = QueueLimits(cancel_grace=0.5, hang_timeout=4.0)
+    with (
+        (folder / "log").open("ab") as log,
+        RunQueue(make_home(folder / "home"), {"device": "cpu"}, limits, log=log) as queue,
+    ):
+        yield queue
+
+
+def test_a_run_goes_from_queued_to_done_with_its_events(queue: RunQueue) -> None:
+    reader = queue.events.subscribe()
+    queued = queue.submit(request("Add", a=2, b=3), document="doc")
+    assert queued.is_new
+    snapshot = wait(queue, queued.id)
+    assert snapshot.summary.state == "done"
+    assert snapshot.values == {"value": 5}
+    assert snapshot.nodes["node"].state == "done"
+    events = []
+    for event in reader.follow(30):
+        events += [event] if event.run == queued.id else []
+        if event.type == "run.finished":
+            break
+    types = [event.type for event in events]
+    assert [name for name in types if name.startswith("run.")] == [
+        "run.queued",
+        "run.started",
+        "run.plan",
+        "run.finished",
+    ]
+    assert [name for name in types if name.startswith("node.")] == ["node.started", "node.done"]
+    assert {event.document for event in events} == {"doc"}
+    pid = queue.status().devices[0].pid
+    assert pid is not None
+    assert os.getpgid(pid) != os.getpgid(0), "Ctrl-C in a terminal does not reach the worker"
+    again = wait(queue, queue.submit(request("Add", a=2, b=3)).id)
+    assert again.nodes["node"].state == "cached"
+
+
+def test_the_same_key_gives_the_same_run(queue: RunQueue) -> None:
+    first = queue.submit(request("Add", a=1), key="k")
+    second = queue.submit(request("Add", a=1), key="k")
+    assert (second.id, second.is_new) == (first.id, False)
+    with pytest.raises(GraphError) as error:
+        queue.submit(request("Add", a=2), key="k")
+    assert error.value.problems[0].code == "key_reused"
+
+
+def test_a_graph_with_errors_is_refused_with_its_problems(queue: RunQueue) -> None:
+    snapshot = wait(queue, queue.submit(request("Unknown")).id)
+    assert snapshot.summary.state == "refused"
+    assert snapshot.problems[0]["code"] == "unknown_type"
+
+
+def test_runs_are_cancelled_in_every_state(queue: RunQueue) -> None:
+    running = queue.submit(request("Wait"))
+    waiting = queue.submit(request("Add", a=9))
+    until(
+        lambda: (
+            queue.run(running.id).nodes.get("node") is not None
+            and queue.run(running.id).nodes["node"].state == "running"
+        )
+    )
+    assert queue.cancel(waiting.id).state == "cancelled"
+    queue.cancel(running.id)
+    assert wait(queue, running.id).summary.state == "cancelled"
+    assert queue.cancel(running.id).state == "cancelled"
+    done = queue.submit(request("Add", a=9))
+    assert wait(queue, done.id).summary.state == "done"
+    assert queue.cancel(done.id).state == "done"
+    with pytest.raises(GraphError) as error:
+        queue.cancel("nothing")
+    assert error.value.problems[0].code == "unknown_run"
+
+
+def test_a_node_that_ignores_a_cancellation_costs_its_worker(queue: RunQueue) -> None:
+    run = queue.submit(request("Die", how="hang"))
+    until(lambda: is_running(queue, run.id))
+    before = queue.status().devices[0].pid
+    queue.cancel(run.id)
+    assert wait(queue, run.id).summary.state == "cancelled"
+    assert wait(queue, queue.submit(request("Add", a=4)).id).summary.state == "done"
+    assert queue.status().devices[0].pid != before
+
+
+def test_a_run_whose_worker_dies_starts_again_once(queue: RunQueue, tmp_path: Path) -> None:
+    reader = queue.events.subscribe()
+    once = queue.submit(request("Die", how="kill", once=str(tmp_path / "once")))
+    always = queue.submit(request("Die", how="exit"))
+    after = queue.submit(request("Add", a=5))
+    assert wait(queue, once.id).values == {"value": 1}
+    failed = wait(queue, always.id)
+    assert failed.summary.state == "failed"
+    assert failed.problems[0]["code"] == "worker_died"
+    assert failed.nodes["node"].state == "cancelled"
+    assert wait(queue, after.id).summary.state == "done"
+    retried = [event.run for event in reader.take(1000) if event.type == "run.retried"]
+    assert retried == [once.id, always.id]
+
+
+def test_a_run_that_gives_no_sign_of_life_fails(queue: RunQueue) -> None:
+    hung = wait(queue, queue.submit(request("Die", how="hang")).id)
+    assert hung.summary.state == "failed"
+    assert hung.problems[0]["code"] == "run_hung"
+
+
+def test_a_node_that_raises_fails_with_its_place(queue: RunQueue) -> None:
+    failed = wait(queue, queue.submit(request("Die", how="raise")).id)
+    assert failed.summary.state == "failed"
+    assert (failed.problems[0]["code"], failed.problems[0]["node"]) == ("node_failed", "node")
+    assert "the node raises" in (failed.nodes["node"].trace or "")
+
+
+def test_the_limits_come_from_the_settings_of_the_home(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(
+        '{"after_restart": "requeue", "max_queued": 7, "hang_timeout": 60}'
+    )
+    limits = QueueLimits.of(load(tmp_path))
+    assert limits == QueueLimits(after_restart="requeue", max_queued=7, hang_timeout=60)
+
+
+@short_and_full("count", 200, 10_000)
+def test_a_burst_is_accepted_in_order_up_to_the_limit_in_bounded_memory(tmp_path: Path, count: int) -> None:
+    with RunQueue(tmp_path / "home", limits=QueueLimits(max_queued=count), start=False) as queue:
+        large = request("Add", title="x" * 10_000)
+        queue.submit(large)
+        before = resident()
+        ids = [queue.submit(large).id for _ in range(count - 1)]
+        for _ in range(3):
+            with pytest.raises(QueueFull) as error:
+                queue.submit(large)
+            assert error.value.problems[0].code == "queue_full"
+        # The requests are in the database; the events that can be replayed are what stays in memory.
+        assert resident() - before < count * 2000 + (4 << 20)
+        assert [run.id for run in queue.runs("queued", limit=100)][1:] == ids[:99]
+        assert queue.status().pending == count
+        queue.cancel(ids[0])
+        queue.submit(large)
+
+
+def resident() -> int:
+    """The memory of this process in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -1,0 +1,151 @@
+"""What steps print: each line goes to standard error and into an event of its node."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import settings
+from engine.context import Context
+from engine.document.graph import Graph
+from engine.events import Event, Printed, Progress
+from engine.node import Node
+from engine.packs.registry import Registry
+from engine.run import printed
+from engine.session import Session
+from tests.engine.small_nodes import graph_of
+
+MEETING = threading.Barrier(2)
+
+
+class Speak(Node):
+    """Print a line in two parts, while another node does the same."""
+
+    words: str = ""
+
+    def run(self, ctx: Context) -> str:
+        MEETING.wait(60)
+        print(self.words, end=" ")
+        MEETING.wait(60)
+        print("and more")
+        print("no end", end="")
+        return self.words
+
+
+class Chatter(Node):
+    """Print very many lines."""
+
+    def run(self, ctx: Context) -> int:
+        for n in range(printed.MOST_LINES + 5):
+            print(n)
+        return 0
+
+
+class Track(Node):
+    """Report progress and print."""
+
+    def run(self, ctx: Context) -> int:
+        for _ in ctx.track(1):
+            print("at work")
+        return 0
+
+
+class Outside(Node):
+    """Let a thread that is not a step's print."""
+
+    def run(self, ctx: Context) -> int:
+        thread = threading.Thread(target=print, args=("by another thread",))
+        thread.start()
+        thread.join()
+        return 0
+
+
+class Fork(Node):
+    """Let a fork of the process print."""
+
+    def run(self, ctx: Context) -> int:
+        child = os.fork()
+        if not child:
+            try:
+                print("by a fork")
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        return 0
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    registry = Registry([Speak, Chatter, Track, Outside, Fork])
+    with Session(settings.load(tmp_path, device="cpu"), registry=registry) as session:
+        yield session
+
+
+def graph(type: str) -> Graph:
+    return graph_of({"node": (type, {})})
+
+
+def told(events: list[Event]) -> list[tuple[str, str | None]]:
+    return [(event.text, event.node) for event in events if isinstance(event, Printed)]
+
+
+def test_lines_of_nodes_that_run_at_once_are_told_apart(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = {"a": ("Speak", {"words": "one"}), "b": ("Speak", {"words": "two"})}
+    events: list[Event] = []
+    before = sys.stdout
+    session.run(graph_of(nodes), targets=("a", "b"), emit=events.append)
+    assert sys.stdout is before
+    expected = {("one and more", "a"), ("no end", "a"), ("two and more", "b"), ("no end", "b")}
+    assert set(told(events)) == expected
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert sorted(err.splitlines()) == sorted(text for text, _ in expected)
+
+
+def test_standard_error_gets_every_line_and_the_events_are_bounded(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Event] = []
+    session.run(graph("Chatter"), emit=events.append)
+    assert len(told(events)) == printed.MOST_LINES + 1
+    assert len(capsys.readouterr().err.splitlines()) == printed.MOST_LINES + 5
+
+
+def test_text_printed_by_a_listener_is_not_the_node_s(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Printed | Progress):
+            print("heard", type(event).__name__)
+
+    session.run(graph("Track"), emit=listen)
+    assert told(events) == [("at work", "node")]
+    assert capsys.readouterr() == ("heard Printed\nheard Progress\n", "at work\n")
+
+
+def test_other_threads_of_a_script_print_to_its_standard_output(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Event] = []
+    session.run(graph("Outside"), emit=events.append)
+    assert told(events) == []
+    assert capsys.readouterr() == ("by another thread\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_sends_no_events_of_its_own(session: Session) -> None:
+    """It holds copies of the journal and of every other listener."""
+    assert session.run(graph("Fork")).state == "done"
+    (journal,) = (session.settings.store_folder / "journal").iterdir()
+    assert '"done"' in journal.read_text()
+    assert '"printed"' not in journal.read_text()

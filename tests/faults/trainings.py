@@ -1,0 +1,208 @@
+"""Trains embeddings and LoRAs in children of one process with torch, and kills them on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+import typing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from engine import failpoints, settings
+from engine.document.graph import Entry, From, Graph, Literal
+from engine.events import Event, Metrics, Warned
+from engine.failpoints import Fault
+from engine.session import Session
+from engine.values import sha256
+
+ROOT = Path(__file__).parents[2]
+STEPS = 6
+EVERY = 2
+"""A checkpoint is saved after so many steps."""
+HANGS_AFTER = 240
+"""Seconds."""
+OWN: dict[str, dict[str, Any]] = {
+    "embedding": {"initial_text": "shape"},
+    "lora": {
+        "rank": 2,
+        "dropout": 0.3,
+        "text_rate": "1e-3",
+        "patterns": "up_blocks.3.*.to_?, encoder.layers.1.*.q_proj",
+    },
+}
+"""The inputs of each kind of training."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One run of a graph that trains for `STEPS` steps and saves the result to a file."""
+
+    home: str
+    pictures: str
+    trained: typing.Literal["embedding", "lora"] = "embedding"
+    kill_in: int | None = None
+    """The step, counted from 1, in which the process kills itself after the gradient is computed."""
+    fault: tuple[str, str] | None = None
+    """A site and the kind of a fault, when a checkpoint is written."""
+    fault_at: int = 0
+    """The step at whose checkpoint the fault is."""
+
+
+@dataclass(frozen=True)
+class TrainingEnd:
+    """How a run ended."""
+
+    killed: bool
+    state: str = ""
+    steps: list[int] = field(default_factory=list)
+    """The steps that it trained."""
+    digest: str = ""
+    """The sha256 of the saved file."""
+    warnings: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+class Trainings:
+    """The process whose children train."""
+
+    def __init__(self) -> None:
+        line = [sys.executable, "-m", "tests.faults.trainings"]
+        self._process = subprocess.Popen(
+            line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, *jobs: TrainingJob) -> list[TrainingEnd]:
+        """Do jobs at the same time, and wait for all of them."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([asdict(job) for job in jobs]) + "\n")
+        self._process.stdin.flush()
+        return [TrainingEnd(**ended) for ended in json.loads(self._process.stdout.readline())]
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=HANGS_AFTER)
+
+
+def graph(job: TrainingJob) -> Graph:
+    """Trains on latents of 4 x 4, with everything on that a checkpoint must hold."""
+    given: dict[str, Any] = {
+        "name": "zzz",
+        "width": 32,
+        "height": 32,
+        "batch": 2,
+        "steps": STEPS,
+        "checkpoint_every": EVERY,
+        "sample_every": 0,
+        "copy_every": 0,
+        "validate_every": 5,
+        "average": 0.9,
+        "latent_sampling": "random",
+    }
+    given |= OWN[job.trained]
+    train, save = (
+        ("TrainTI@1", "SaveEmbedding@1") if job.trained == "embedding" else ("TrainLoRA@1", "SaveLoRA@1")
+    )
+    wired = {part: From("model", part) for part in ("model", "encoder", "vae")}
+    data = {"dataset": From("data", "out"), "validation": From("held_out", "out")}
+    inputs: dict[str, Any] = {**wired, **data, **{k: Literal(v) for k, v in given.items()}}
+    return Graph(
+        nodes={
+            "model": Entry("LoadModel@1", {}),
+            "data": Entry("LoadDataset@2", {"folder": Literal(job.pictures), "subfolders": Literal(False)}),
+            "held_out": Entry("LoadDataset@2", {"folder": Literal(f"{job.pictures}/held_out")}),
+            "train": Entry(train, inputs),
+            "save": Entry(save, {job.trained: From("train", job.trained)}),
+        },
+        outputs={"file": From("save", "out")},
+    )
+
+
+def do(job: TrainingJob) -> TrainingEnd:
+    """Run the graph in this process."""
+    from nodes.sd.training.loop import Training
+
+    whole_backward, whole_save = Training._backward, Training.save
+    events: list[Event] = []
+
+    def backward(self: Training, loss: Any) -> tuple[float, float]:
+        found = whole_backward(self, loss)
+        if self.done + 1 == job.kill_in:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+    def save(self: Training) -> None:
+        if job.fault is not None and self.done == job.fault_at:
+            failpoints.arm(Fault(job.fault[0], 1, job.fault[1], 1))  # type: ignore[arg-type]
+        try:
+            whole_save(self)
+        finally:
+            failpoints.disarm()
+
+    with (
+        mock.patch.object(Training, "_backward", backward),
+        mock.patch.object(Training, "save", save),
+        Session(settings.load(Path(job.home), device="cpu")) as session,
+    ):
+        report = session.run(graph(job), emit=events.append)
+    rows = [row for event in events if isinstance(event, Metrics) for row in event.rows]
+    saved = report.outputs.get("file")
+    return TrainingEnd(
+        killed=False,
+        state=report.state,
+        steps=[int(row["step"] or 0) for row in rows if "loss" in row],
+        digest="" if saved is None else sha256(Path(str(saved.meta)).read_bytes()),
+        warnings=[event.message for event in events if isinstance(event, Warned)],
+    )
+
+
+def _serve() -> None:
+    import torch
+
+    import nodes.sd.fine_tuning.samples
+    import nodes.sd.fine_tuning.task  # noqa: F401
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        jobs = [TrainingJob(**job) for job in json.loads(line)]
+        print(json.dumps([asdict(ended) for ended in _all(jobs)]), flush=True)
+
+
+def _all(jobs: list[TrainingJob]) -> list[TrainingEnd]:
+    born = []
+    for job in jobs:
+        reading, writing = os.pipe()
+        if not (pid := os.fork()):
+            _child(job, writing)
+        os.close(writing)
+        born.append((pid, reading))
+    ends = []
+    for pid, reading in born:
+        with os.fdopen(reading) as pipe:
+            text = pipe.read()
+        status = os.waitpid(pid, 0)[1]
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        ends.append(TrainingEnd(killed=True) if killed else TrainingEnd(**json.loads(text)))
+    return ends
+
+
+def _child(job: TrainingJob, writing: int) -> None:
+    signal.alarm(HANGS_AFTER)
+    try:
+        ended = do(job)
+    except BaseException:
+        ended = TrainingEnd(killed=False, error=traceback.format_exc())
+    try:
+        os.write(writing, json.dumps(asdict(ended)).encode())
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    _serve()

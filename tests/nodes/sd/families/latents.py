@@ -1,0 +1,139 @@
+"""The latents that Safelight and diffusers make of the same model, prompt and noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import (
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+)
+from torch import Tensor
+
+from nodes.sd.families.family import EncoderRole
+from nodes.sd.models import weights
+from nodes.sd.models.files import ModelFiles
+from nodes.sd.models.loaded_encoder import LoadedEncoder
+from nodes.sd.prompts.encoded import Settings
+from nodes.sd.prompts.encoding import context_shape, encode_with_all
+from nodes.sd.sampling import samplers
+from nodes.sd.sampling.denoiser import Denoiser
+from nodes.sd.sampling.noise import NoiseSource
+from nodes.sd.sampling.schedules import schedule
+from nodes.sd.sampling.tables import table_of
+from tests.nodes.sd.families.small import SmallModel
+
+PROMPT, NEGATIVE = "a red cube on a table", "blue, blurred"
+STEPS, GUIDANCE = 3, 5.0
+
+
+_TOKENIZERS: dict[tuple[str, int | None], Any] = {}
+
+
+def tokenizer(file: ModelFiles, role: EncoderRole) -> Any:
+    """The tokenizer of a text encoder. All of CLIP have one vocabulary, and it takes long to read."""
+    key = ("t5" if role.name == "t5" else "clip", role.pad)
+    if key not in _TOKENIZERS:
+        _TOKENIZERS[key] = weights.load_tokenizer(file, role)
+    return _TOKENIZERS[key]
+
+
+def ours(file: ModelFiles, noise: Tensor, context: Tensor | None = None, steps: int = STEPS) -> Tensor:
+    """The latents that Safelight makes of a file; `context` is what an inpainting model reads beside them."""
+    encoders = [
+        LoadedEncoder(
+            role,
+            tokenizer(file, role),
+            weights.load_text_encoder(file, component=role.component),
+        )
+        for role in file.roles
+    ]
+    shape = context_shape(file.family, file.text_widths, file.context_width)
+    cond, uncond = (
+        encode_with_all(text, encoders, Settings(dialect="plain", negative=minus), shape).parts
+        for text, minus in ((PROMPT, False), (NEGATIVE, True))
+    )
+    plan = schedule("normal", steps, table_of(file.noise))
+    denoiser = Denoiser(
+        weights.load_unet(file),
+        plan,
+        file.prediction,
+        cond,
+        uncond=uncond,
+        guidance=GUIDANCE,
+        size_numbers=file.family.size_numbers,
+        scale=file.vae_scale,
+        network=file.family.network,
+        context=context,
+    )
+    x = noise * plan.sigmas[0]
+    for step in samplers.sample("euler", denoiser, x, plan.sigmas, NoiseSource(0, 1)):
+        x = step.x
+    return x
+
+
+def theirs(model: SmallModel, seed: int, side: int = 8, steps: int = STEPS) -> Tensor:
+    """The latents, `side` cells wide, that the pipelines of diffusers make of the same networks."""
+    networks: dict[str, Any] = {str(part): network for part, network in model.networks.items()}
+    for role in model.files.roles:
+        networks[role.tokenizer] = tokenizer(model.files, role)
+    scheduler = EulerDiscreteScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type=model.prediction,
+        timestep_spacing="linspace",
+        steps_offset=1,
+    )
+    settings: dict[str, Any] = {
+        "prompt": PROMPT,
+        "negative_prompt": NEGATIVE,
+        "num_inference_steps": steps,
+        "guidance_scale": GUIDANCE,
+        "output_type": "latent",
+    }
+    noise = drawn(seed, side, model.configs["vae"]["latent_channels"])
+    if model.family.name in ("sd1", "sd2"):
+        networks |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        pipeline: Any = StableDiffusionPipeline(scheduler=scheduler, **networks)
+        settings |= {"latents": noise, "height": 8 * side, "width": 8 * side}
+    elif model.family.name == "sdxl":
+        pipeline = StableDiffusionXLPipeline(scheduler=scheduler, add_watermarker=False, **networks)
+        settings |= {"latents": noise, "height": 8 * side, "width": 8 * side}
+    elif model.family.name == "sd3":
+        pipeline = StableDiffusion3Pipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+            text_encoder_3=None,
+            tokenizer_3=None,
+            **networks,
+        )
+        settings |= {"latents": noise, "height": 8 * side, "width": 8 * side}
+    else:
+        pipeline = StableDiffusionXLImg2ImgPipeline(
+            scheduler=scheduler,
+            add_watermarker=False,
+            text_encoder=None,
+            tokenizer=None,
+            requires_aesthetics_score=True,
+            **networks,
+        )
+        generator = torch.Generator().manual_seed(seed)
+        settings |= {"image": torch.zeros(1, 4, side, side), "strength": 1.0, "generator": generator}
+    pipeline.set_progress_bar_config(disable=True)
+    latents: Tensor = pipeline(**settings).images
+    return latents
+
+
+def drawn(seed: int, side: int = 8, channels: int = 4) -> Tensor:
+    """Noise for one latent."""
+    return torch.randn(1, channels, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """The greatest difference as a share of the greatest value."""
+    return float((found - expected).abs().max() / expected.abs().max())

@@ -1,0 +1,33 @@
+"""Facts of files come back as they were, and one greedy file does not cost the others theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.sd.inspection.facts import Facts, facts_of
+from tests.nodes.sd.formats.tools import FORMATS, vectors
+
+
+def test_facts_come_back_as_they_were(tmp_path: Path) -> None:
+    paths = []
+    for number, write in enumerate(FORMATS.values()):
+        paths.append(tmp_path / str(number))
+        write(paths[-1], vectors())
+    (tmp_path / "bad").write_bytes(b"x")
+    for facts in facts_of([*paths, tmp_path / "bad"]):
+        assert Facts.from_json(facts.to_json()) == facts
+
+
+MANY_BYTES = b"\x80\2X\0\0\0\1" + bytes(1 << 24) + b"q\0" + b"c_codecs\nencode\nh\0X\6\0\0\0latin1\x86R" * 60
+
+
+@pytest.mark.parametrize("greedy", [b"\x80\2" + b"]" * 31_000_000, b"\x80\2(" * 300_000, MANY_BYTES])
+def test_a_file_that_needs_too_much_memory_does_not_affect_others(tmp_path: Path, greedy: bytes) -> None:
+    for number in range(3):
+        FORMATS["A1111"](tmp_path / f"{number}.pt", vectors())
+    (tmp_path / "bad.pt").write_bytes(greedy)
+    order = [tmp_path / name for name in ("0.pt", "bad.pt", "1.pt", "2.pt")]
+    kinds = [facts.kind for facts in facts_of(order)]
+    assert kinds == ["embedding", "unknown", "embedding", "embedding"]
