@@ -1,0 +1,72 @@
+import sprite from "./icons.svg?raw";
+
+export type IconName =
+  | "lamp"
+  | "add"
+  | "graphs"
+  | "outputs"
+  | "models"
+  | "train"
+  | "undo"
+  | "redo"
+  | "run"
+  | "stop"
+  | "down"
+  | "right"
+  | "clock"
+  | "ring"
+  | "tick"
+  | "bolt"
+  | "warn"
+  | "fail"
+  | "halt"
+  | "off"
+  | "lost"
+  | "search"
+  | "close"
+  | "pin"
+  | "compare"
+  | "expand"
+  | "fit"
+  | "minus"
+  | "mouse"
+  | "trackpad"
+  | "map"
+  | "chip"
+  | "dice"
+  | "lock"
+  | "more"
+  | "grip"
+  | "param"
+  | "star"
+  | "starred"
+  | "file"
+  | "copy"
+  | "sample"
+  | "flag"
+  | "pause"
+  | "panel"
+  | "jump"
+  | "reset"
+  | "info";
+
+/** One icon in the colour of the text around it. Without a label it is hidden from screen readers. */
+export function Icon({ name, size = 16, label }: { name: IconName; size?: number; label?: string }) {
+  return (
+    <svg
+      className={`icon icon-${name}`}
+      width={size}
+      height={size}
+      {...(label ? { role: "img", "aria-label": label } : { "aria-hidden": true })}
+    >
+      <use href={`#i-${name}`} />
+    </svg>
+  );
+}
+
+/** The symbols that `Icon` refers to; rendered once in the page. */
+export function IconSymbols() {
+  // The markup is a file of this program, never text of a user.
+  // biome-ignore lint/security/noDangerouslySetInnerHtml: see above
+  return <div hidden dangerouslySetInnerHTML={{ __html: sprite }} />;
+}

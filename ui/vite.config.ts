@@ -1,0 +1,13 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    outDir: "../engine/server/static",
+    emptyOutDir: true,
+    target: "es2023",
+    reportCompressedSize: false,
+  },
+  test: { include: ["src/**/*.test.{ts,tsx}"] },
+});
