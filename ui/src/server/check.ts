@@ -1,0 +1,133 @@
+/** Checks the open graph after each change: its problems, and what a run would do. */
+import { create } from "zustand";
+import type { Schemas } from "./client";
+import { runName, useDocument } from "./documents";
+import { graphBody } from "./graphBody";
+import { openGraph } from "./openGraph";
+import { type Problem, Refused } from "./problems";
+import { nodeOf } from "./runState";
+import { onEvent, useRuns } from "./runStore";
+import { sendJson } from "./sendJson";
+
+const CHECK_MS = 250;
+
+export type PlannedAction = Schemas["PlannedAction"];
+
+interface CheckStore {
+  problems: readonly Problem[];
+  /** The problems by node; the same object until those of the node change. */
+  ofNode: Readonly<Record<string, readonly Problem[]>>;
+  /** What a run would do, by node. */
+  plan: Readonly<Record<string, PlannedAction>>;
+  /** True if the graph can run. */
+  isOk: boolean;
+  /** True while a change is not checked yet. */
+  isStale: boolean;
+  /** True to show on the canvas what a run would do, such as while the pointer is on the Run button. */
+  isPlanShown: boolean;
+}
+
+export const useCheck = create<CheckStore>(() => ({
+  problems: [],
+  ofNode: {},
+  plan: {},
+  isOk: true,
+  isStale: true,
+  isPlanShown: false,
+}));
+
+export function showPlan(isPlanShown: boolean): void {
+  useCheck.setState({ isPlanShown });
+}
+
+let timer: ReturnType<typeof setTimeout> | undefined;
+let running: AbortController | null = null;
+
+/** Check after each change of the graph, after each run, and when node types or models have changed. */
+export function startChecking(): () => void {
+  const soon = () => {
+    useCheck.setState({ isStale: true });
+    clearTimeout(timer);
+    timer = setTimeout(() => void check(), CHECK_MS);
+  };
+  const ends = [
+    openGraph().subscribe(soon),
+    onEvent((event) => {
+      const isOwnEnd =
+        event.type === "run.finished" && event.run !== null && useRuns.getState().own.includes(event.run);
+      if (isOwnEnd || event.type === "types.changed" || event.type === "models.changed") soon();
+    }),
+    useDocument.subscribe((state, before) => {
+      if (state.draft !== before.draft) soon();
+    }),
+  ];
+  soon();
+  return () => {
+    clearTimeout(timer);
+    running?.abort();
+    for (const end of ends) end();
+  };
+}
+
+/** Check the graph now. The answer to an older question is not used. */
+export async function check(): Promise<void> {
+  clearTimeout(timer);
+  running?.abort();
+  const own = new AbortController();
+  running = own;
+  try {
+    const body = graphBody("POST", openGraph().text(), { document: runName() });
+    const found = await sendJson<Schemas["Validated"]>("/api/v1/graphs/validate", {
+      ...body,
+      signal: own.signal,
+    });
+    take(found.problems, found.plan, found.ok);
+  } catch (error) {
+    if (own.signal.aborted) return;
+    if (error instanceof Refused && error.status !== 0) take(error.problems, [], false);
+  }
+}
+
+function take(problems: readonly Problem[], plan: readonly PlannedAction[], isOk: boolean): void {
+  const before = useCheck.getState();
+  const lists: Record<string, Problem[]> = {};
+  for (const problem of problems) {
+    if (problem.node === null) continue;
+    const node = nodeOf(problem.node);
+    lists[node] ??= [];
+    lists[node].push(problem);
+  }
+  const actions: Record<string, PlannedAction> = {};
+  for (const action of plan) {
+    const node = nodeOf(action.node);
+    const known = actions[node];
+    // A node with several steps runs if one of them does.
+    if (known === undefined || (known.action !== "run" && action.action === "run")) actions[node] = action;
+  }
+  useCheck.setState({
+    problems,
+    ofNode: unchanged(before.ofNode, lists),
+    plan: unchanged(before.plan, actions),
+    isOk,
+    isStale: false,
+  });
+}
+
+/** The new record, in which entries that equal the previous ones are the previous objects. */
+function unchanged<Value>(
+  before: Readonly<Record<string, Value>>,
+  after: Record<string, Value>,
+): Readonly<Record<string, Value>> {
+  for (const [key, value] of Object.entries(after)) {
+    const known = before[key];
+    if (known !== undefined && JSON.stringify(known) === JSON.stringify(value)) after[key] = known;
+  }
+  return after;
+}
+
+const NONE: readonly Problem[] = [];
+
+/** The problems of a node. */
+export function useNodeProblems(node: string): readonly Problem[] {
+  return useCheck((state) => state.ofNode[node] ?? NONE);
+}

@@ -1,0 +1,319 @@
+/** The open document and the server: open, save with a check of the revision, versions, drafts. */
+import { create } from "zustand";
+import { answer, api, type Schemas } from "./client";
+import {
+  claimDraft,
+  closedDrafts,
+  type Draft,
+  type DraftRow,
+  deleteDraft,
+  draftOfTab,
+  keepLocally,
+  newId,
+  putDraft,
+  readDraft,
+} from "./drafts";
+import { graphBody, graphIn, send, textIn } from "./graphBody";
+import { openGraph } from "./openGraph";
+import { type Problem, problemsOf, Refused } from "./problems";
+import { followDocument, onEvent } from "./runStore";
+
+const DRAFT_MS = 400;
+const LAST_OPENED = "safelight.graph";
+const FIRST_GRAPH = "text_to_image";
+
+/** Another tab or program has saved the graph since it was opened here. */
+export interface Conflict {
+  /** The revision that it has now. */
+  revision: string | null;
+  /** True after a refused save; false after the notice that it was saved elsewhere. */
+  isRefused: boolean;
+}
+
+interface DocumentStore {
+  /** The id of the saved graph; null if it was never saved. */
+  id: string | null;
+  /** The revision that was opened or saved last. */
+  revision: string | null;
+  /** True for an example of a pack; saving it makes a graph of the user's own. */
+  isExample: boolean;
+  /** The id of the draft of this tab. */
+  draft: string;
+  isSaving: boolean;
+  /** Whether the server has the latest change as a draft. */
+  isDraftKept: boolean;
+  conflict: Conflict | null;
+  /** The drafts of closed tabs. */
+  closed: readonly DraftRow[];
+  /** The reason why the last action failed. */
+  problems: readonly Problem[];
+}
+
+export const useDocument = create<DocumentStore>(() => ({
+  id: null,
+  revision: null,
+  isExample: false,
+  draft: newId(),
+  isSaving: false,
+  isDraftKept: true,
+  conflict: null,
+  closed: [],
+  problems: [],
+}));
+
+/**
+ * The name that runs of this tab have as their document, so that two tabs with one graph do not show each other's runs.
+ */
+export function runName(): string {
+  const { id, draft } = useDocument.getState();
+  return `${id ?? ""}#${draft}`;
+}
+
+/** Open what the tab had before a reload, else the graph that the server was started with, else the last one. */
+export async function startDocument(opened: string | null): Promise<void> {
+  openGraph().subscribe(changed);
+  window.addEventListener("pagehide", () => void flushDraft());
+  onEvent((event) => {
+    if (event.type === "graph.changed") savedElsewhere(event.data);
+  });
+  const before = draftOfTab();
+  if (before !== null && (await claimDraft(before))) {
+    const draft = await readDraft(before).catch(() => null);
+    if (draft) {
+      resume(draft);
+      await listDrafts();
+      return;
+    }
+  }
+  const asked = new URLSearchParams(location.search).get("graph");
+  if (asked !== null) history.replaceState(null, "", location.pathname);
+  const ofTab = sessionStorage.getItem(LAST_OPENED);
+  const names = [asked, ofTab, opened, localStorage.getItem(LAST_OPENED), FIRST_GRAPH];
+  for (const name of names) {
+    if (name === null) continue;
+    try {
+      await openSaved(name);
+      break;
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status === 0) throw error;
+    }
+  }
+  await listDrafts();
+}
+
+/** List the drafts of closed tabs. */
+export async function listDrafts(): Promise<void> {
+  useDocument.setState({ closed: await closedDrafts() });
+}
+
+/** Begin with another document. The draft of the previous one stays, unless it had no changes. */
+async function enter(next: Partial<DocumentStore>, text: string, isSaved: boolean): Promise<void> {
+  await flushDraft();
+  const { draft: previous } = useDocument.getState();
+  const hadChanges = openGraph().changes() > 0;
+  openGraph().open(text, isSaved);
+  const draft = next.draft ?? newId();
+  await claimDraft(draft);
+  useDocument.setState({
+    id: null,
+    revision: null,
+    isExample: false,
+    conflict: null,
+    isDraftKept: true,
+    problems: [],
+    ...next,
+    draft,
+  });
+  const { id } = useDocument.getState();
+  remember(id);
+  void followDocument(draft, id).catch(() => undefined);
+  if (!hadChanges) void deleteDraft(previous).catch(() => undefined);
+  else void listDrafts().catch(() => undefined);
+}
+
+/** Open a saved graph or an example. */
+export async function openSaved(id: string): Promise<void> {
+  const found = await send(`/api/v1/graphs/${encodeURIComponent(id)}`);
+  await enter(
+    { id, revision: textIn(found, "revision"), isExample: found.json.get("example") === true },
+    graphIn(found),
+    true,
+  );
+}
+
+/** Open a graph that is not saved yet, such as one out of a picture. */
+export async function openText(text: string): Promise<void> {
+  await enter({}, text, false);
+  changed();
+}
+
+/** Go on with a draft. */
+export async function openDraft(id: string): Promise<void> {
+  const draft = await readDraft(id);
+  if (draft === null) return listDrafts();
+  await enter({ draft: id, id: draft.document, revision: draft.base }, draft.text, false);
+  changed();
+  await listDrafts();
+}
+
+function resume(draft: Draft): void {
+  openGraph().open(draft.text, false);
+  useDocument.setState({ draft: draft.id, id: draft.document, revision: draft.base });
+  void followDocument(draft.id, draft.document).catch(() => undefined);
+}
+
+/** Give up a draft of a closed tab. */
+export async function discardDraft(id: string): Promise<void> {
+  await deleteDraft(id);
+  await listDrafts();
+}
+
+function remember(id: string | null): void {
+  if (id === null) {
+    sessionStorage.removeItem(LAST_OPENED);
+  } else {
+    sessionStorage.setItem(LAST_OPENED, id);
+    localStorage.setItem(LAST_OPENED, id);
+  }
+}
+
+let timer: ReturnType<typeof setTimeout> | undefined;
+let writing: Promise<void> = Promise.resolve();
+
+function changed(): void {
+  useDocument.setState({ isDraftKept: false });
+  clearTimeout(timer);
+  timer = setTimeout(() => void flushDraft(), DRAFT_MS);
+}
+
+/** Save the draft now. While the server is away, this browser keeps it. */
+export function flushDraft(): Promise<void> {
+  clearTimeout(timer);
+  const { isDraftKept, draft: id, id: document, revision } = useDocument.getState();
+  if (isDraftKept) return writing;
+  const draft: Draft = { id, document, base: revision, text: openGraph().text(), saved: Date.now() / 1000 };
+  keepLocally(draft);
+  writing = writing
+    .then(() => putDraft(draft))
+    .then(
+      () => {
+        if (useDocument.getState().draft === id && openGraph().text() === draft.text) {
+          useDocument.setState({ isDraftKept: true });
+        }
+      },
+      (error: unknown) => {
+        if (!(error instanceof Refused) || error.status !== 0) {
+          useDocument.setState({ problems: problemsOf(error) });
+        }
+      },
+    );
+  return writing;
+}
+
+/** A name for a new graph out of its title. */
+export function idFor(title: string): string {
+  const plain = title
+    .trim()
+    .replace(/[^A-Za-z0-9_. -]+/g, "-")
+    .replace(/^[-. ]+|[-. ]+$/g, "");
+  return plain.slice(0, 100) || "untitled";
+}
+
+/**
+ * Save the graph.
+ *
+ * @returns False if another tab or program has saved it meanwhile; `conflict` says so, and nothing was overwritten.
+ * @throws {Refused} It cannot be saved.
+ */
+export async function save(): Promise<boolean> {
+  const { id, revision } = useDocument.getState();
+  if (id === null) return saveAs(idFor(openGraph().title() || "untitled"));
+  return put(id, revision === null ? {} : { "If-Match": `"${revision}"` });
+}
+
+/**
+ * Save the graph under another name.
+ *
+ * @throws {Refused} There is a graph of this name (`graph_exists`), or the name is not valid (`bad_id`).
+ */
+export async function saveAs(id: string): Promise<boolean> {
+  return put(id, { "If-None-Match": "*" });
+}
+
+/** Save over the version of the other tab, which stays in the list of versions. */
+export async function overwrite(): Promise<boolean> {
+  const { id, conflict } = useDocument.getState();
+  if (id === null || conflict?.revision == null) return save();
+  return put(id, { "If-Match": `"${conflict.revision}"` });
+}
+
+async function put(id: string, headers: Record<string, string>): Promise<boolean> {
+  const graph = openGraph();
+  const text = graph.text();
+  const draft = useDocument.getState().draft;
+  useDocument.setState({ isSaving: true, problems: [] });
+  try {
+    await flushDraft();
+    const path = `/api/v1/graphs/${encodeURIComponent(id)}`;
+    const saved = await send(path, graphBody("PUT", text, { by: draft }, headers));
+    useDocument.setState({ id, revision: textIn(saved, "revision"), isExample: false, conflict: null });
+    remember(id);
+    if (graph.text() === text) {
+      graph.markSaved();
+      useDocument.setState({ isDraftKept: true });
+      await deleteDraft(draft).catch(() => undefined);
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof Refused && error.code === "other_revision") {
+      const revision = error.headers.get("ETag")?.replaceAll('"', "") ?? null;
+      useDocument.setState({ conflict: { revision, isRefused: true } });
+      return false;
+    }
+    useDocument.setState({ problems: problemsOf(error) });
+    throw error;
+  } finally {
+    useDocument.setState({ isSaving: false });
+  }
+}
+
+function savedElsewhere(event: { id: string; revision: string; by: string }): void {
+  const { id, revision, draft } = useDocument.getState();
+  if (event.id !== id || event.by === draft || event.revision === revision) return;
+  useDocument.setState({ conflict: { revision: event.revision, isRefused: false } });
+}
+
+/** Load the version of the other tab; the graph of this tab stays as a draft. */
+export async function reload(): Promise<void> {
+  const { id } = useDocument.getState();
+  if (id !== null) await openSaved(id);
+}
+
+/** The text of the graph as the server has it. */
+export async function savedText(id: string): Promise<string> {
+  return graphIn(await send(`/api/v1/graphs/${encodeURIComponent(id)}`));
+}
+
+/** The saved versions of a graph, the newest first. */
+export async function versions(id: string): Promise<Schemas["GraphVersion"][]> {
+  const found = await answer(api.GET("/api/v1/graphs/{id}/versions", { params: { path: { id } } }));
+  return found.versions;
+}
+
+/** Open an earlier version as an unsaved change of the graph; saving makes it the newest one. */
+export async function openVersion(id: string, version: number): Promise<void> {
+  const found = await send(`/api/v1/graphs/${encodeURIComponent(id)}/versions/${version}`);
+  const { revision } = useDocument.getState();
+  await enter({ id, revision }, graphIn(found), false);
+  changed();
+}
+
+/** Every graph that can be opened. */
+export async function listGraphs(): Promise<Schemas["GraphRow"][]> {
+  return (await answer(api.GET("/api/v1/graphs"))).graphs;
+}
+
+/** Delete a graph; its versions stay. */
+export async function deleteGraph(id: string): Promise<void> {
+  await answer(api.DELETE("/api/v1/graphs/{id}", { params: { path: { id } } }));
+}

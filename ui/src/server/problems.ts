@@ -1,0 +1,66 @@
+/** Problems as the server reports them: a stable code, the place, one sentence and the remedy. */
+import type { components } from "./api";
+
+export type Problem = components["schemas"]["ProblemItem"];
+
+/** The server refused a request. */
+export class Refused extends Error {
+  /** The HTTP status; 0 if the server cannot be reached. */
+  readonly status: number;
+  readonly problems: Problem[];
+  readonly headers: Headers;
+
+  constructor(status: number, problems: Problem[], headers: Headers = new Headers()) {
+    super(problems[0]?.message ?? `the server answered ${status}`);
+    this.name = "Refused";
+    this.status = status;
+    this.problems = problems;
+    this.headers = headers;
+  }
+
+  get code(): string {
+    return this.problems[0]?.code ?? "bad_answer";
+  }
+}
+
+/** The problem that the server does not answer. */
+export function notConnected(): Problem {
+  return {
+    code: "not_connected",
+    severity: "error",
+    node: null,
+    input: null,
+    message: "the server does not answer",
+    hint: "start safelight serve again; edits are kept",
+  };
+}
+
+/** The problems in the text of a refusal. */
+export function problemsInText(text: string, status: number): Problem[] {
+  try {
+    const body = JSON.parse(text) as { problems?: Problem[] };
+    if (Array.isArray(body.problems)) return body.problems;
+  } catch {
+    // Something else has answered in place of the server.
+  }
+  const message = `the server answered ${status}`;
+  return [{ code: "bad_answer", severity: "error", node: null, input: null, message, hint: null }];
+}
+
+/** The problems of any thrown value. */
+export function problemsOf(error: unknown): Problem[] {
+  if (error instanceof Refused) return error.problems;
+  if (error instanceof Error && "problems" in error && Array.isArray(error.problems)) {
+    return error.problems as Problem[];
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return [{ code: "page_error", severity: "error", node: null, input: null, message, hint: null }];
+}
+
+/** A message as a sentence: with a capital letter and a full stop. */
+export function sentence(text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === "") return "";
+  const first = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?:]$/.test(first) ? first : `${first}.`;
+}

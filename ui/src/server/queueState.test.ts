@@ -1,0 +1,168 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import {
+  afterEvents,
+  afterList,
+  afterSnapshot,
+  awaitingSnapshot,
+  EMPTY,
+  pruned,
+  type QueueState,
+  renumbered,
+  withoutSnapshot,
+} from "./queueState";
+import { fromSnapshot, type RunView } from "./runState";
+import { coalesced } from "./stream";
+import { RUN_EVENTS, SNAPSHOTS } from "./testing/recorded";
+
+const WHOLE = afterEvents(EMPTY, RUN_EVENTS);
+const cut = fc.nat(RUN_EVENTS.length);
+
+test("any cut and replay of a stream gives the same state", () => {
+  fc.assert(
+    fc.property(fc.array(cut, { maxLength: 5 }), fc.nat(20), (cuts, again) => {
+      let state: QueueState = EMPTY;
+      for (const end of [...cuts].sort((a, b) => a - b).concat(RUN_EVENTS.length)) {
+        // After a reconnection, the server may send events again that came before the loss.
+        state = afterEvents(state, RUN_EVENTS.slice(0, end));
+        state = afterEvents(state, RUN_EVENTS.slice(Math.max(0, end - again), end));
+      }
+      expect(state).toEqual(WHOLE);
+    }),
+  );
+});
+
+test("events in batches of any size, with replaced ones left out, give the same end", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 40 }), (sizes) => {
+      let [state, place] = [EMPTY, 0];
+      for (const size of [...sizes, RUN_EVENTS.length]) {
+        state = afterEvents(state, coalesced(RUN_EVENTS.slice(place, place + size)));
+        place += size;
+      }
+      expect(state).toEqual(WHOLE);
+    }),
+  );
+});
+
+test("a stream that begins late ends the same once the snapshots are read", () => {
+  const ids = Object.keys(SNAPSHOTS);
+  fc.assert(
+    fc.property(cut, (start) => {
+      let state: QueueState = EMPTY;
+      for (const id of ids) state = awaitingSnapshot(state, id);
+      state = afterEvents(state, RUN_EVENTS.slice(start));
+      expect(Object.keys(state.runs)).toEqual([]);
+      for (const id of ids) state = afterSnapshot(state, SNAPSHOTS[id]!);
+      expect(state.held).toEqual({});
+      for (const id of ids) expect(core(state.runs[id]!)).toEqual(core(WHOLE.runs[id]!));
+    }),
+  );
+});
+
+test("the state after the events agrees with the snapshots of the server", () => {
+  for (const [id, snapshot] of Object.entries(SNAPSHOTS)) {
+    expect(core(WHOLE.runs[id]!)).toEqual(core(fromSnapshot(snapshot)));
+  }
+});
+
+/** What events and snapshots both tell. */
+function core(run: RunView) {
+  const { id, document, phase, device, position } = run;
+  const nodes = Object.fromEntries(
+    Object.entries(run.nodes)
+      .filter(([, node]) => node.status !== "unneeded")
+      .map(([name, node]) => [
+        name,
+        { status: node.status, steps: Object.keys(node.steps).sort(), count: node.count },
+      ]),
+  );
+  const outputs = run.outputs.map(({ id, output, index, values, node, digest, url }) => {
+    return { id, output, index, values, node, digest, url };
+  });
+  return { id, document, phase, device, position, nodes, outputs: outputs.sort((a, b) => a.id - b.id) };
+}
+
+test("progress never goes back within a step", () => {
+  let state = EMPTY;
+  const seen = new Map<string, number>();
+  for (const event of RUN_EVENTS) {
+    state = afterEvents(state, [event]);
+    if (event.type === "node.started") seen.delete(`${event.run} ${event.data.path}`);
+    if (event.type !== "node.progress") continue;
+    const key = `${event.run} ${event.data.path}`;
+    const value = state.runs[event.run!]!.nodes[event.node!]!.steps[event.data.path]!.value!;
+    expect(value).toBeGreaterThanOrEqual(seen.get(key) ?? 0);
+    seen.set(key, value);
+  }
+  expect(seen.size).toBeGreaterThan(0);
+});
+
+test("an event changes only its own run and node", () => {
+  let state = EMPTY;
+  for (const event of RUN_EVENTS) {
+    const after = afterEvents(state, [event]);
+    for (const [id, run] of Object.entries(state.runs)) {
+      if (id !== event.run) {
+        expect(after.runs[id]).toBe(run);
+      } else if (
+        event.type === "node.progress" ||
+        event.type === "node.preview" ||
+        event.type === "node.done"
+      ) {
+        for (const [name, node] of Object.entries(run.nodes)) {
+          if (name !== event.node) expect(after.runs[id]!.nodes[name]).toBe(node);
+        }
+      }
+    }
+    state = after;
+  }
+});
+
+test("a new start of the server numbers its events anew", () => {
+  const [id] = Object.keys(WHOLE.runs);
+  const run = WHOLE.runs[id!]!;
+  const event = {
+    seq: 1,
+    ts: run.finished! + 9,
+    type: "run.started",
+    run: id!,
+    document: run.document,
+    node: null,
+    data: { device: "cpu", attempt: 2 },
+  } as const;
+  expect(afterEvents(WHOLE, [event]).runs[id!]).toBe(run);
+  expect(afterEvents(renumbered(WHOLE), [event]).runs[id!]!.attempt).toBe(2);
+});
+
+test("events that were held back apply if the snapshot cannot be read", () => {
+  const ids = Object.keys(WHOLE.runs);
+  let state = ids.reduce(awaitingSnapshot, EMPTY);
+  state = afterEvents(state, RUN_EVENTS);
+  expect(ids.reduce(withoutSnapshot, state)).toEqual(WHOLE);
+});
+
+test("an interrupted run is shown as lost", () => {
+  const cancelled = Object.values(SNAPSHOTS).find((snapshot) => snapshot.summary.state === "cancelled")!;
+  const snapshot = structuredClone(cancelled);
+  snapshot.summary.state = "interrupted";
+  const run = fromSnapshot(snapshot);
+  expect(run.phase).toBe("interrupted");
+  expect(run.nodes.denoise!.status).toBe("lost");
+});
+
+test("a list does not overwrite what events have told about nodes", () => {
+  const rows = Object.values(SNAPSHOTS).map((snapshot) => snapshot.summary);
+  const queue = { running: 0, pending: 0, paused: null, devices: [] };
+  const state = afterList(WHOLE, rows, queue);
+  for (const row of rows) {
+    expect(state.runs[row.id]!.nodes).toBe(WHOLE.runs[row.id]!.nodes);
+    expect(state.runs[row.id]!.title).toBe(row.title);
+  }
+});
+
+test("only the latest ended runs are kept, and those on the canvas", () => {
+  const ids = Object.keys(WHOLE.runs);
+  const state = pruned(WHOLE, 1, new Set([ids[0]!]));
+  expect(Object.keys(state.runs).sort()).toEqual([ids[0]!, ids.at(-1)!].sort());
+});

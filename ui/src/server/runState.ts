@@ -1,0 +1,445 @@
+/** The state of runs as a pure function of the event stream and of snapshots. */
+import type { Schemas } from "./client";
+
+export type ServerEvent = Schemas["ServerEvent"];
+export type RunPhase = Schemas["RunSummary"]["state"];
+export type RunAnswer = Schemas["RunAnswer"];
+export type RunSummary = Schemas["RunSummary"];
+
+/** The status of a step or a node in a run. `lost`: the server was stopped during the run. */
+export type StepStatus =
+  | "planned"
+  | "running"
+  | "done"
+  | "cached"
+  | "failed"
+  | "waiting"
+  | "cancelled"
+  | "lost"
+  | "unneeded";
+
+export interface Preview {
+  url: string;
+  width: number;
+  height: number;
+}
+
+export interface StepProblem {
+  code: string;
+  message: string;
+  hint: string | null;
+  input: string | null;
+}
+
+/** One step of a node. A node that goes through a list has one for each element. */
+export interface StepRun {
+  readonly path: string;
+  readonly status: StepStatus;
+  readonly device: string | null;
+  /** The progress: `value` of `max` units; null before the first report. */
+  readonly value: number | null;
+  readonly max: number | null;
+  /** Units per second. */
+  readonly rate: number | null;
+  readonly etaMs: number | null;
+  readonly preview: Preview | null;
+  readonly ms: number | null;
+  /** Where the result came from: `none` (computed), `memory` or `disk`. */
+  readonly cache: string | null;
+  /** Why it ran, or why its result was reused; known after the end of the run. */
+  readonly reason: string | null;
+  readonly problem: StepProblem | null;
+  /** For `waiting`: the step that has no result. */
+  readonly because: string | null;
+  readonly trace: string | null;
+  readonly warnings: readonly string[];
+}
+
+/** A node of the document in a run: its steps, and their summary. */
+export interface NodeRun extends StepRun {
+  readonly steps: Readonly<Record<string, StepRun>>;
+  /** The number of steps, and of those that have ended. */
+  readonly count: number;
+  readonly ended: number;
+}
+
+export interface WrittenOutput {
+  readonly id: number;
+  readonly output: string;
+  readonly index: readonly number[];
+  readonly values: Readonly<Record<string, unknown>>;
+  /** The node that made it; null if it comes from a snapshot. */
+  readonly node: string | null;
+  readonly media: string;
+  readonly digest: string;
+  readonly url: string;
+}
+
+/** One run. */
+export interface RunView {
+  readonly id: string;
+  readonly document: string | null;
+  /** Empty until a list or a snapshot names it. */
+  readonly title: string;
+  readonly phase: RunPhase;
+  readonly position: number | null;
+  readonly device: string | null;
+  readonly submitted: number | null;
+  readonly started: number | null;
+  readonly finished: number | null;
+  readonly attempt: number;
+  /** The number of steps to compute; null before the plan. */
+  readonly toRun: number | null;
+  readonly ran: number | null;
+  readonly reused: number | null;
+  readonly problem: { code: string; message: string } | null;
+  readonly nodes: Readonly<Record<string, NodeRun>>;
+  readonly outputs: readonly WrittenOutput[];
+  /** Events up to this number are contained. */
+  readonly seq: number;
+}
+
+const NO_STEP: Omit<StepRun, "path"> = {
+  status: "planned",
+  device: null,
+  value: null,
+  max: null,
+  rate: null,
+  etaMs: null,
+  preview: null,
+  ms: null,
+  cache: null,
+  reason: null,
+  problem: null,
+  because: null,
+  trace: null,
+  warnings: [],
+};
+
+export function newRun(id: string, document: string | null): RunView {
+  return {
+    id,
+    document,
+    title: "",
+    phase: "queued",
+    position: null,
+    device: null,
+    submitted: null,
+    started: null,
+    finished: null,
+    attempt: 0,
+    toRun: null,
+    ran: null,
+    reused: null,
+    problem: null,
+    nodes: {},
+    outputs: [],
+    seq: 0,
+  };
+}
+
+/** The node of the document that a step belongs to: `denoise` for `denoise[2]` and `denoise/scale`. */
+export function nodeOf(path: string): string {
+  return path.split(/[[/]/, 1)[0] ?? path;
+}
+
+export function hasEnded(phase: RunPhase): boolean {
+  return phase !== "queued" && phase !== "running";
+}
+
+/** The state after one event. Events that are contained already change nothing. */
+export function applyEvent(run: RunView, event: ServerEvent): RunView {
+  if (event.seq <= run.seq) return run;
+  const next = changed(run, event);
+  return { ...next, seq: event.seq };
+}
+
+function changed(run: RunView, event: ServerEvent): RunView {
+  switch (event.type) {
+    case "run.queued":
+      return {
+        ...run,
+        phase: hasEnded(run.phase) || run.phase === "running" ? run.phase : "queued",
+        position: event.data.position,
+        submitted: run.submitted ?? event.ts,
+      };
+    case "run.started":
+      return {
+        ...run,
+        phase: "running",
+        position: null,
+        device: event.data.device,
+        started: run.started ?? event.ts,
+        attempt: event.data.attempt,
+      };
+    case "run.plan":
+      return planned(run, event.data);
+    case "run.retried":
+      return { ...run, nodes: {}, toRun: null, outputs: [] };
+    case "run.output": {
+      const { id, output, index, values, media, digest } = event.data;
+      if (run.outputs.some((known) => known.id === id)) return run;
+      const url = `/api/v1/outputs/${id}/file`;
+      const written = { id, output, index, values, node: event.node, media, digest, url };
+      return { ...run, outputs: [...run.outputs, written] };
+    }
+    case "run.finished":
+      return finished(run, event);
+    case "node.started":
+      return onStep(run, event.data.path, (step) => ({
+        ...step,
+        status: "running",
+        device: event.data.device,
+        value: null,
+        max: null,
+        rate: null,
+        etaMs: null,
+      }));
+    case "node.progress": {
+      const { path, value, max, rate, eta_ms } = event.data;
+      return onStep(run, path, (step) =>
+        step.status === "running" || step.status === "planned"
+          ? { ...step, status: "running", value: Math.max(value, step.value ?? 0), max, rate, etaMs: eta_ms }
+          : step,
+      );
+    }
+    case "node.preview": {
+      const { path, id, width, height } = event.data;
+      const preview = { url: `/api/v1/previews/${id}`, width, height };
+      return onStep(run, path, (step) => ({ ...step, preview }));
+    }
+    case "node.done":
+      return onStep(run, event.data.path, (step) => ({
+        ...step,
+        status: event.data.cache === "none" ? "done" : "cached",
+        ms: event.data.ms,
+        cache: event.data.cache,
+        etaMs: null,
+      }));
+    case "node.failed": {
+      const { path, code, message, hint, input } = event.data;
+      return onStep(run, path, (step) => ({
+        ...step,
+        status: "failed",
+        etaMs: null,
+        ms: step.ms,
+        problem: { code, message, hint, input },
+      }));
+    }
+    case "node.skipped":
+      return onStep(run, event.data.path, (step) => ({
+        ...step,
+        status: "waiting",
+        because: event.data.because,
+      }));
+    case "log":
+      if (event.data.level !== "warning" || event.node === null) return run;
+      return onStep(run, event.node, (step) => ({
+        ...step,
+        warnings: [...step.warnings, event.data.text],
+      }));
+    default:
+      return run;
+  }
+}
+
+function planned(run: RunView, plan: Schemas["RunPlan"]): RunView {
+  const steps: Record<string, Record<string, StepRun>> = {};
+  for (const [path, { action, tier }] of Object.entries(plan.nodes)) {
+    const status = action === "reuse" ? "cached" : action === "unneeded" ? "unneeded" : "planned";
+    const node = nodeOf(path);
+    steps[node] ??= {};
+    steps[node][path] = { ...NO_STEP, path, status, cache: action === "reuse" ? tier : null };
+  }
+  const nodes = Object.fromEntries(Object.entries(steps).map(([id, own]) => [id, summary(id, own)]));
+  return { ...run, nodes, toRun: plan.to_run };
+}
+
+function finished(run: RunView, event: Schemas["RunFinishedEvent"]): RunView {
+  const { state, ran, reused, code, message } = event.data;
+  const nodes = mapNodes(run.nodes, (step, isOnly) => {
+    if (step.status !== "running" && step.status !== "planned") return step;
+    return { ...step, status: leftStatus(state, isOnly), etaMs: null, rate: null };
+  });
+  return {
+    ...run,
+    phase: state,
+    position: null,
+    finished: event.ts,
+    ran,
+    reused,
+    problem: code ? { code, message: message ?? code } : null,
+    nodes,
+  };
+}
+
+/** The status of a step that had not ended when the run did. */
+function leftStatus(state: Schemas["RunFinished"]["state"], isOnly: boolean): StepStatus {
+  if (state === "interrupted") return "lost";
+  if (state !== "done") return "cancelled";
+  // No event tells that a list was put together from its elements, or that a branch was not taken.
+  return isOnly ? "unneeded" : "done";
+}
+
+function mapNodes(
+  nodes: RunView["nodes"],
+  change: (step: StepRun, isOnly: boolean) => StepRun,
+): Readonly<Record<string, NodeRun>> {
+  const result: Record<string, NodeRun> = {};
+  for (const [id, node] of Object.entries(nodes)) {
+    let touched = false;
+    const steps: Record<string, StepRun> = {};
+    for (const [path, step] of Object.entries(node.steps)) {
+      const next = change(step, Object.keys(node.steps).length === 1);
+      touched ||= next !== step;
+      steps[path] = next;
+    }
+    result[id] = touched ? summary(id, steps) : node;
+  }
+  return result;
+}
+
+function onStep(run: RunView, path: string, change: (step: StepRun) => StepRun): RunView {
+  const id = nodeOf(path);
+  const steps = run.nodes[id]?.steps ?? {};
+  const step = steps[path] ?? { ...NO_STEP, path };
+  const next = change(step);
+  if (next === step) return run;
+  return { ...run, nodes: { ...run.nodes, [id]: summary(id, { ...steps, [path]: next }) } };
+}
+
+const ENDED: ReadonlySet<StepStatus> = new Set(["done", "cached", "failed", "waiting", "cancelled", "lost"]);
+
+/** A node out of its steps. */
+function summary(id: string, steps: Readonly<Record<string, StepRun>>): NodeRun {
+  const all = Object.values(steps);
+  const own = steps[id];
+  // The node itself stands for a list that is put together from its elements; their states count.
+  const parts = all.length > 1 ? all.filter((step) => step.path !== id) : all;
+  const ended = parts.filter((step) => ENDED.has(step.status)).length;
+  const base = { steps, count: parts.length, ended };
+  const only = parts.length === 1 ? parts[0] : undefined;
+  if (only !== undefined && all.length === 1) return { ...only, ...base, path: id };
+
+  const with_ = (status: StepStatus) => parts.find((step) => step.status === status);
+  const latest = with_("running") ?? [...parts].reverse().find((step) => step.preview !== null);
+  const total = parts.reduce((sum, step) => sum + (step.ms ?? 0), 0);
+  const common = {
+    ...NO_STEP,
+    path: id,
+    ...base,
+    device: latest?.device ?? parts.find((step) => step.device !== null)?.device ?? null,
+    preview: latest?.preview ?? null,
+    ms: parts.some((step) => step.ms !== null) ? total : (own?.ms ?? null),
+    warnings: all.flatMap((step) => step.warnings),
+    reason: own?.reason ?? parts[0]?.reason ?? null,
+  };
+  const failed = with_("failed") ?? (own?.status === "failed" ? own : undefined);
+  if (failed) return { ...common, status: "failed", problem: failed.problem, trace: failed.trace };
+  const running = with_("running");
+  if (running || (ended > 0 && ended < parts.length && with_("planned"))) {
+    const inside = running?.max ? Math.min(1, (running.value ?? 0) / running.max) : 0;
+    return {
+      ...common,
+      status: "running",
+      value: parts.length > 1 ? ended + inside : (running?.value ?? null),
+      max: parts.length > 1 ? parts.length : (running?.max ?? null),
+      rate: running?.rate ?? null,
+      etaMs: parts.length > 1 ? null : (running?.etaMs ?? null),
+    };
+  }
+  for (const status of ["lost", "cancelled", "waiting", "planned"] as const) {
+    const step = with_(status) ?? (status !== "planned" && own?.status === status ? own : undefined);
+    if (step) return { ...common, status, because: step.because, value: step.value, max: step.max };
+  }
+  if (own?.status === "unneeded" || (parts.length > 0 && parts.every((step) => step.status === "unneeded"))) {
+    return { ...common, status: "unneeded" };
+  }
+  const isCached = parts.every((step) => step.status === "cached" || step.status === "unneeded");
+  return {
+    ...common,
+    status: isCached ? "cached" : "done",
+    cache: isCached ? (parts[0]?.cache ?? null) : "none",
+  };
+}
+
+/** The state in a snapshot, which contains the events up to its `last_seq`. */
+export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): RunView {
+  const { summary: row, nodes: snapshots, outputs, problems, last_seq } = answer;
+  const isLost = row.state === "interrupted";
+  const steps: Record<string, Record<string, StepRun>> = {};
+  for (const [path, node] of Object.entries(snapshots)) {
+    const id = nodeOf(path);
+    steps[id] ??= {};
+    const before = known?.nodes[id]?.steps[path];
+    steps[id][path] = {
+      ...NO_STEP,
+      path,
+      status:
+        node.state === "skipped"
+          ? "waiting"
+          : isLost && node.state === "cancelled"
+            ? "lost"
+            : (node.state ?? "planned"),
+      device: before?.device ?? (node.state === "running" || node.state === "done" ? row.device : null),
+      value: node.value ?? null,
+      max: node.max ?? null,
+      rate: node.state === "running" ? (before?.rate ?? null) : null,
+      preview: node.preview
+        ? { ...(before?.preview ?? { width: 0, height: 0 }), url: `/api/v1/previews/${node.preview}` }
+        : (before?.preview ?? null),
+      ms: node.ms ?? null,
+      cache: node.cache ?? null,
+      reason: node.reason ?? null,
+      problem: node.problem ? problemOf(node.problem) : null,
+      because: node.because ?? null,
+      trace: node.trace ?? null,
+      warnings: node.warnings ?? [],
+    };
+  }
+  const first = problems.find((problem) => problem.severity === "error");
+  const makers = new Map(known?.outputs.map((output) => [output.id, output.node]));
+  return {
+    id: row.id,
+    document: row.document,
+    title: row.title,
+    phase: row.state,
+    position: row.position,
+    device: row.device,
+    submitted: row.submitted,
+    started: row.started,
+    finished: row.finished,
+    attempt: row.attempts,
+    toRun: known?.toRun ?? null,
+    ran: known?.ran ?? null,
+    reused: known?.reused ?? null,
+    problem: first ? { code: first.code, message: first.message } : (known?.problem ?? null),
+    nodes: Object.fromEntries(Object.entries(steps).map(([id, own]) => [id, summary(id, own)])),
+    outputs: outputs.map((output) => ({
+      id: output.id,
+      output: output.output,
+      index: output.index,
+      values: output.values,
+      node: makers.get(output.id) ?? makerOf(answer.graph, output.output),
+      media: output.media,
+      digest: output.digest,
+      url: output.url,
+    })),
+    seq: last_seq,
+  };
+}
+
+/** The node that a declared output of the graph comes from. */
+function makerOf(graph: RunAnswer["graph"], output: string): string | null {
+  const from = graph.outputs?.[output]?.from ?? output;
+  return from.split(".", 1)[0] ?? null;
+}
+
+function problemOf(problem: Record<string, string | null>): StepProblem {
+  return {
+    code: problem.code ?? "failed",
+    message: problem.message ?? "the step failed",
+    hint: problem.hint ?? null,
+    input: problem.input ?? null,
+  };
+}
