@@ -15,7 +15,7 @@ from engine.types.inputs import Input, check_defaults, read_inputs
 from engine.types.keywords import Keywords, check_extends, check_passes, converted_input, read_keywords
 from engine.types.node_class import NodeClass
 from engine.types.node_type import NodeType
-from engine.types.outputs import read_outputs
+from engine.types.outputs import read_advanced_outputs, read_outputs
 from engine.values import Json, Value
 
 if TYPE_CHECKING:
@@ -32,19 +32,20 @@ class Node(BaseModel, metaclass=NodeClass):
     gives several), and docstrings are the help. Class keywords:
 
         category: the group in which the palette lists the node.
-    version: a whole number; increase it when the same inputs give another result.
+        version: a whole number; increase it when the same inputs give another result.
         pure: False for a node with side effects, such as one that writes a file. It runs every time.
         accelerator: True for a node that computes on the device; such steps run one at a time per device.
         libraries: packages whose version may change the result; their versions are part of the key.
-    extends: the inputs that only decide how long the work continues, such as `("steps",)`. Steps that differ
-    only in these have the same `ctx.lineage`, so that a longer one can continue from the state of a
-    shorter one.
+        extends: the inputs that only decide how long the work continues, such as `("steps",)`. Steps that
+            differ only in these have the same `ctx.lineage`, so that a longer one can continue from the state
+            of a shorter one.
         returns_graph: True for a node whose `run` may return a graph; see `Context.expand`.
+        previews: True if `run` calls `ctx.preview`; a canvas then keeps room for a picture on the node.
         passes: for each output, the input that replaces it when the node is off, such as `{"out": "image"}`.
         converts: True if the node converts its one required input to its one output; the name of that input
             if other inputs are required as well. `check` then suggests the node where a wire does not fit.
-    aliases: other names for searching, such as `("KSampler",)`.
-    deprecated: the alternative, such as `"use Upscale2"`. The node keeps working, with a warning.
+        aliases: other names for searching, such as `("KSampler",)`.
+        deprecated: the alternative, such as `"use Upscale2"`. The node keeps working, with a warning.
         replaced_by: the name of the node type that replaces it, such as `"Upscale2"`.
     """
 
@@ -101,6 +102,8 @@ class Node(BaseModel, metaclass=NodeClass):
             category=keywords.category,
             extends=keywords.extends,
             returns_graph=keywords.returns_graph,
+            previews=keywords.previews,
+            advanced_outputs=read_advanced_outputs(cls),
             pure=keywords.pure,
             accelerator=keywords.accelerator,
             libraries=keywords.libraries,

@@ -41,7 +41,14 @@ class Sampled(NamedTuple):
     """The noise levels before each step and after the last one, in falling order."""
 
 
-class Denoise(Node, category="sampling", version=3, accelerator=True, libraries=("torch", "diffusers")):
+class Denoise(
+    Node,
+    category="sampling",
+    version=3,
+    accelerator=True,
+    previews=True,
+    libraries=("torch", "diffusers"),
+):
     """Generate a latent picture: remove noise step by step, guided by the prompts (a KSampler)."""
 
     model: Model
@@ -73,7 +80,7 @@ class Denoise(Node, category="sampling", version=3, accelerator=True, libraries=
     rho: Annotated[Annotated[float, Range(0.1, 20, step=0.1)] | None, Advanced] = None
     """How strongly `karras` and `polyexponential` bend the schedule: higher values use more steps for fine
     detail with `karras`, at high noise with `polyexponential`. Empty uses 7 and 1."""
-    rescale: Annotated[float, Range(0, 1, step=0.05)] = 0.0
+    rescale: Annotated[float, Range(0, 1, step=0.05), Advanced] = 0.0
     """Reduces the overexposure that strong guidance causes, 0 (off) to 1 (arXiv:2305.08891). 0.7 suits models
     that were trained with zero terminal SNR; leave it at 0 for all others."""
     strength: Annotated[float, Range(0, 1, step=0.05)] = 1.0

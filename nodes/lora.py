@@ -13,7 +13,7 @@ from engine.errors import NodeError
 from engine.files import Files
 from engine.node import Node
 from engine.values import Json
-from engine.widgets import FileIn, Range, Widget
+from engine.widgets import Advanced, FileIn, Range, Widget
 from nodes.files.file_hashes import lora_hash
 from nodes.files.lora_files import lora_digest, resolve_lora
 from nodes.files.patch_files import LORAS, Patch, PatchFile
@@ -52,7 +52,7 @@ class Choice(BaseModel):
     lora: str
     weight: float = Field(DEFAULT, ge=-10, le=10)
     encoder_weight: float | None = Field(None, ge=-10, le=10)
-    blocks: Annotated[str, AfterValidator(_blocks)] = ""
+    blocks: Annotated[str, AfterValidator(_blocks), Advanced] = ""
     ranks: int | None = Field(None, ge=1)
     on: bool = True
 
@@ -135,7 +135,7 @@ class ApplyLoRA(
     weight: Weight = DEFAULT
     """Strength in the model, -10 to 10; 0.5 to 1 is usual. Higher values make the style or subject stronger
     and start to damage the picture above about 1.2; negative values push away from it."""
-    encoder_weight: Weight | None = None
+    encoder_weight: Annotated[Weight | None, Advanced] = None
     """Strength in the text encoder, -10 to 10. Empty: the same as `weight`."""
     blocks: Annotated[str, AfterValidator(_blocks)] = ""
     """Strength in each block of the UNet, multiplied by the weight: a preset (NONE, ALL, INS, IND, INALL,
@@ -144,7 +144,7 @@ class ApplyLoRA(
     the text encoder. Empty: 1 in every block."""
     on: bool = True
     """Switch this LoRA off without removing it. Does not affect `more`."""
-    trained: LoRA | None = None
+    trained: Annotated[LoRA | None, Advanced] = None
     """A LoRA made in this graph, such as by TrainLoRA. It takes the place of `lora`, at the same weights."""
     more: Annotated[list[dict[str, Any]], StackField(), AfterValidator(_stack)] = []  # noqa: RUF012
     """More LoRAs, applied after this one, such as {"lora": "ink", "weight": 0.5}. A row may also set

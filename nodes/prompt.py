@@ -17,14 +17,14 @@ class Prompted(NamedTuple):
     """An encoded prompt with its tokens and tags."""
 
     out: Conditioning
-    tokens: list[dict[str, Any]]
+    tokens: Annotated[list[dict[str, Any]], Advanced]
     """One entry per token: `text`, `id`, `weight`, `chunk`, `position` (1 to 75), `trigger` (the embedding,
     if it is one), and the `part` (of AND) and `reading` (of a prompt that changes) that it belongs to."""
-    used: int
+    used: Annotated[int, Advanced]
     """The number of tokens, in the longest reading."""
-    left: int
+    left: Annotated[int, Advanced]
     """The number of tokens that still fit into the last chunk of 75."""
-    tags: list[dict[str, Any]]
+    tags: Annotated[list[dict[str, Any]], Advanced]
     """The `<lora:…>` and `<hypernet:…>` tags, which are removed from the prompt: `kind`, `name`, `unet` and
     `text` (weights), `rank`, `blocks`. Connect them to `more` of ApplyLoRA to apply the LoRAs."""
 
@@ -41,26 +41,26 @@ class EncodePrompt(
     encoder: TextEncoder
     prompt: Text = ""
     """What the picture should show, in words. Prompts of more than 75 tokens are encoded in chunks of 75."""
-    dialect: Literal["a1111", "comfy", "compel", "plain"] = "a1111"
+    dialect: Annotated[Literal["a1111", "comfy", "compel", "plain"], Advanced] = "a1111"
     """The prompt syntax. `a1111`: (x:1.2), [x], [a:b:0.5], [a|b], AND, BREAK and <lora:x:1>. `comfy`:
     (x:1.2). `compel` (InvokeAI): x++ and (x)1.2. `plain`: no syntax; brackets and numbers are ordinary
     words."""
-    emphasis: Literal["original", "no_norm", "ignore"] = "original"
+    emphasis: Annotated[Literal["original", "no_norm", "ignore"], Advanced] = "original"
     """The effect of weights such as (x:1.2) in the dialect `a1111`. `original` restores the mean of each
     chunk, as A1111 does by default; `no_norm` does not, so weights act more strongly; `ignore` ignores
     weights."""
-    clip_skip: Annotated[int, Range(1, 12)] = 1
+    clip_skip: Annotated[int, Range(1, 12), Advanced] = 1
     """The layer of the text encoder whose output is used (CLIP skip), counted from the last, 1 to 12. 1 is
     usual; 2 suits models trained that way, such as most anime models. The embedded model is trained for 1.
     SD 2 and SDXL are trained for layer 2, which 1 means there, too."""
-    backtrack: Annotated[int, Range(0, 74)] = 20
+    backtrack: Annotated[int, Range(0, 74), Advanced] = 20
     """How far before the end of a full chunk the dialect `a1111` looks for a comma to split at, 0 to 74
     tokens. 0: chunks are always split after 75 tokens."""
-    negative: bool = False
+    negative: Annotated[bool, Advanced] = False
     """Turn on for a negative prompt: AND and a weight at the very end are then read as words. For SDXL, an
     empty one then gives zeros, as in A1111 and InvokeAI, except in the dialect `comfy`; a model folder may
     say otherwise (`force_zeros_for_empty_prompt`)."""
-    bare_names: bool = True
+    bare_names: Annotated[bool, Advanced] = True
     """Whether the bare name of an embedding invokes it. Off: only `<name>` and `embedding:name` do, as always
     in the dialect `comfy`."""
     comments: Annotated[bool, Advanced] = False

@@ -23,6 +23,7 @@ class Keywords:
     libraries: tuple[str, ...] = ()
     extends: tuple[str, ...] = ()
     returns_graph: bool = False
+    previews: bool = False
     passes: Mapping[str, str] = field(default_factory=dict)
     converts: bool | str = False
     aliases: tuple[str, ...] = ()

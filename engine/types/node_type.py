@@ -39,6 +39,10 @@ class NodeType:
     """The inputs that only decide how long a step continues, such as `steps`; see `Node`."""
     returns_graph: bool = False
     """True if `run` may return a graph instead of values."""
+    previews: bool = False
+    """True if a running step sends previews, so a canvas keeps room for a picture."""
+    advanced_outputs: tuple[str, ...] = ()
+    """The outputs that a canvas hides until they are used or asked for."""
     aliases: tuple[str, ...] = ()
     """Other names for searching, such as the node's name in another tool."""
     deprecated: str = ""
@@ -101,8 +105,11 @@ class NodeType:
         for word in ("converts", "deprecated", "replaced_by"):
             if value := getattr(self, word):
                 schema[word] = value
-        if self.aliases:
-            schema["aliases"] = list(self.aliases)
+        if self.previews:
+            schema["previews"] = True
+        for word in ("aliases", "advanced_outputs"):
+            if names := getattr(self, word):
+                schema[word] = list(names)
         if "$defs" in fields:
             schema["$defs"] = fields["$defs"]
         return schema
@@ -114,6 +121,8 @@ class NodeType:
             tree["x-lazy"] = True
         if item.is_advanced:
             tree["x-advanced"] = True
+        if item.is_json:
+            tree["x-json"] = True
         if doc := self.input_docs.get(item.name):
             tree["description"] = doc
         widget = next((extra for extra in item.info.metadata if isinstance(extra, Widget)), None)

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from engine.types.bad_node import BadNode
 from engine.types.inputs import has_lazy
 from engine.types.wires import Wire, bare, wire
+from engine.widgets import Advanced
 
 
 def read_outputs(cls: type[Any]) -> dict[str, Wire]:
@@ -27,11 +28,22 @@ def read_outputs(cls: type[Any]) -> dict[str, Wire]:
     if "return" not in hints:
         message = "declare what it returns, such as `def run(self, ctx: Context) -> Image:`"
         raise BadNode(name, message, "run")
+    return {output: _output(name, output, annotation) for output, annotation in _named(cls, hints).items()}
+
+
+def read_advanced_outputs(cls: type[Any]) -> tuple[str, ...]:
+    """The outputs that are marked `Advanced`, which a canvas hides until they are used or asked for."""
+    named = _named(cls, _hints(cls.run, cls.__name__))
+    return tuple(
+        output for output, annotation in named.items() if Advanced in getattr(annotation, "__metadata__", ())
+    )
+
+
+def _named(cls: type[Any], hints: dict[str, Any]) -> dict[str, Any]:
     returned = hints["return"]
     if returned is type(None):
         return {}
-    named = _hints(returned, name) if hasattr(returned, "_fields") else {"out": returned}
-    return {output: _output(name, output, annotation) for output, annotation in named.items()}
+    return _hints(returned, cls.__name__) if hasattr(returned, "_fields") else {"out": returned}
 
 
 def _output(cls: str, output: str, annotation: object) -> Wire:

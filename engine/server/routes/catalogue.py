@@ -41,6 +41,8 @@ class NodeInput(Described):
     """True if it is computed only when the node needs it."""
     advanced: bool = Field(False, alias="x-advanced")
     """True if a canvas hides it at first."""
+    plain: bool = Field(False, alias="x-json")
+    """True if it takes any JSON value, but no picture, model or other value that exists only on wires."""
 
 
 class WireLook(Described):
@@ -66,6 +68,10 @@ class NodeTypeItem(Described):
     outputs: dict[str, str]
     """The wire type of each output."""
     wires: dict[str, WireLook]
+    previews: bool = False
+    """True if a running step sends previews."""
+    advanced_outputs: list[str] = []
+    """The outputs that a canvas hides until they are used."""
     aliases: list[str] = []
     """Other names for searching."""
     passes: dict[str, str] = {}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import pytest
 
@@ -39,6 +39,13 @@ def broken(body: str, head: str = "class X(Node):") -> str:
 
 class Metal(Value, wire="DrawnMetal", family="models"):
     pass
+
+
+class Parts(NamedTuple):
+    """A piece of metal and its weight."""
+
+    out: Metal
+    weight: Annotated[float, Advanced]
 
 
 class Steel(Metal, wire="DrawnSteel"):
@@ -209,6 +216,25 @@ def test_the_schema_says_how_a_canvas_draws_each_wire_type() -> None:
 
         class Mud(Value, family="mud"):
             pass
+
+
+def test_the_schema_says_what_a_canvas_hides_and_keeps_room_for() -> None:
+    class Cut(Node, previews=True):
+        metal: Metal
+        data: Json = None
+        anything: Any = None
+
+        def run(self, ctx: Context) -> Parts:
+            return Parts(self.metal, 1.0)
+
+    schema = Cut.node_type.schema()
+    assert schema["outputs"] == {"out": "DrawnMetal", "weight": "float"}
+    assert schema["advanced_outputs"] == ["weight"]
+    assert schema["previews"] is True
+    assert [name for name, item in schema["inputs"].items() if "x-json" in item] == ["data"]
+    plain = REGISTRY.types["Mix"].schema()
+    assert "previews" not in plain
+    assert "advanced_outputs" not in plain
 
 
 def test_a_json_input_takes_any_plain_value_and_no_other() -> None:

@@ -1411,6 +1411,11 @@ export interface components {
              */
             "x-advanced": boolean;
             /**
+             * X-Json
+             * @default false
+             */
+            "x-json": boolean;
+            /**
              * X-Lazy
              * @default false
              */
@@ -1617,6 +1622,11 @@ export interface components {
          */
         NodeTypeItem: {
             /**
+             * Advanced Outputs
+             * @default []
+             */
+            advanced_outputs: string[];
+            /**
              * Aliases
              * @default []
              */
@@ -1645,6 +1655,11 @@ export interface components {
             passes: {
                 [key: string]: string;
             };
+            /**
+             * Previews
+             * @default false
+             */
+            previews: boolean;
             /** Pure */
             pure: boolean;
             /**
