@@ -1,6 +1,7 @@
 /** Lays out nodes in columns from left to right, by dagre, which is loaded when it is first needed. */
 
 import { type Graph, type Point, wires } from "../document/graph";
+import { orderBySockets } from "./orderBySockets";
 
 /** Space between columns and between the nodes of a column. */
 export const COLUMN_GAP = 48;
@@ -8,9 +9,12 @@ export const ROW_GAP = 28;
 /** Nodes stand on multiples of this. */
 export const SNAP = 8;
 
+/** The size of a node, with the heights of its sockets where they are known. */
 export interface Size {
   readonly width: number;
   readonly height: number;
+  readonly inputs?: ReadonlyMap<string, number>;
+  readonly outputs?: ReadonlyMap<string, number>;
 }
 
 /**
@@ -41,11 +45,16 @@ export async function tidy(
   }
   layout(drawn);
   const places = new Map<string, Point>();
+  const columns = new Map<number, string[]>();
   for (const id of chosen) {
     const { x, y } = drawn.node(id);
     const { width, height } = sizeOf(id);
     places.set(id, [x - width / 2, y - height / 2]);
+    const column = columns.get(Math.round(x));
+    if (column) column.push(id);
+    else columns.set(Math.round(x), [id]);
   }
+  orderBySockets(graph, sizeOf, places, [...columns.values()]);
   return anchored(places, cornerOf(graph, chosen));
 }
 

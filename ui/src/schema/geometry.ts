@@ -100,9 +100,11 @@ export function geometry(type: NodeType, entry: Entry, drawn: Drawn = {}): NodeG
   const parts = new Set(stack?.widget.kind === "stack" ? stack.widget.row : []);
   for (const input of type.inputs) {
     if (input === stack) continue;
-    const isWire = entry.inputs.get(input.name)?.kind === "from";
-    if (!isWire && !unfolded && (input.advanced || parts.has(input.name))) {
-      if (parts.has(input.name) && SHOWN_IN_STACK.has(input.name)) continue;
+    const held = entry.inputs.get(input.name)?.kind;
+    const isWire = held === "from";
+    if (!unfolded && !isWire && parts.has(input.name) && SHOWN_IN_STACK.has(input.name)) continue;
+    const folds = input.advanced || parts.has(input.name);
+    if (folds && !unfolded && !isWire && held !== "param") {
       hidden.add(input.name);
       if (isChanged(entry, input)) changed += 1;
       continue;
