@@ -33,7 +33,7 @@ from nodes.image_effects import Blend, BlurImage, Composite, InvertImage, Levels
 from nodes.image_lists import BatchToList, JoinImages, ListToBatch
 from nodes.image_size import FlipImage, PadImage, ResizeImage, RotateImage, ScaleImage
 from nodes.inpaint import CropAroundMask, EncodeForInpainting
-from nodes.interchange import import_graph
+from nodes.interchange import describe_for, import_graph
 from nodes.interchange.a1111.write_parameters import annotate
 from nodes.latent import (
     CompositeLatent,
@@ -188,6 +188,7 @@ __all__ = [
     "ZeroPrompt",
     "advise",
     "annotate",
+    "describe_for",
     "examples",
     "import_graph",
     "model_files",

@@ -45,6 +45,13 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Another name of this server, such as that of a proxy."),
     ] = None,
+    compat: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="API",
+            help="Also answer programs that speak the API of comfyui or a1111; may be repeated.",
+        ),
+    ] = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", metavar="", help="Do not open the page in a browser.")
     ] = False,
@@ -70,6 +77,7 @@ def serve(
             allow_remote=allow_remote,
             allow_hosts=allow_host or (),
             devices=device or ("auto",),
+            compat=compat or (),
         ),
         announce,
     )

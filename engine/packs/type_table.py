@@ -9,6 +9,7 @@ from types import ModuleType
 from engine.errors import Problem
 from engine.node import NodeType
 from engine.packs.broken_pack import place_of
+from engine.packs.other_apis import DescribeFor
 from engine.packs.pack import Pack
 from engine.packs.provenance import Advise, Annotate
 from engine.sources.foreign import ImportGraph
@@ -25,16 +26,18 @@ class TypeTable:
     annotators: list[Annotate] = field(default_factory=list)
     importers: list[ImportGraph] = field(default_factory=list)
     advisers: list[Advise] = field(default_factory=list)
+    describers: list[DescribeFor] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     """The place where each type is declared."""
 
     def copy(self) -> TypeTable:
         """A copy to which more packs can be added."""
-        lists = [*self.problems], [*self.annotators], [*self.importers], [*self.advisers]
-        return TypeTable(dict(self.types), *lists, dict(self.origins))
+        hooks = [*self.annotators], [*self.importers], [*self.advisers], [*self.describers]
+        return TypeTable(dict(self.types), [*self.problems], *hooks, dict(self.origins))
 
     def add(self, types: Iterable[NodeType], module: ModuleType, name: str, pack: Pack | None = None) -> None:
-        """Add a pack: its node types, and its `annotate`, `import_graph` and `advise`, where it has them.
+        """Add a pack: its node types, and those of the functions `annotate`, `import_graph`, `advise` and
+        `describe_for` that it has.
 
         Args:
             types: its node types.
@@ -55,6 +58,8 @@ class TypeTable:
             self.importers.append(import_graph)
         if callable(advise := getattr(module, "advise", None)):
             self.advisers.append(advise)
+        if callable(describe_for := getattr(module, "describe_for", None)):
+            self.describers.append(describe_for)
 
     def _add_second(self, kind: NodeType, pack: str, origin: str) -> None:
         full = f"{pack}/{kind.name}"

@@ -216,7 +216,17 @@ class Catalogue:
         """
         answer = self._ask("read_file", {"name": name, "data": b64encode(data).decode()})
         problems = tuple(map(problem_from_json, answer["problems"]))
-        return Imported(reader.from_json(answer["graph"]), answer["origin"], problems)
+        graph = reader.from_json(answer["graph"])
+        return Imported(graph, answer["origin"], problems, answer["nodes"], answer["outputs"])
+
+    def lists_for(self, program: str) -> dict[str, Any]:
+        """The node types, names and model files as the API of another program lists them.
+
+        Args:
+            program: `comfyui` or `a1111`; see `packs.other_apis`.
+        """
+        lists: dict[str, Any] = self._ask("lists_for", {"program": program})
+        return lists
 
     def examples(self) -> dict[str, Path]:
         """The files of the example graphs, by name."""

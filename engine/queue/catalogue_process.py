@@ -27,6 +27,7 @@ from engine.document.run_request import RunRequest
 from engine.errors import GraphError, NodeError, Problem, error_text
 from engine.packs import named_graphs
 from engine.packs.model_files import listed
+from engine.packs.other_apis import described_for
 from engine.plan.fingerprints import unreadable_files
 from engine.session import Session
 from engine.values import canonical, sha256
@@ -112,7 +113,15 @@ class Answers:
             "graph": json.loads(writer.dump(imported.graph)),
             "origin": imported.origin,
             "problems": [problem.as_json() for problem in imported.problems],
+            "nodes": dict(imported.nodes),
+            "outputs": dict(imported.outputs),
         }
+
+    def lists_for(self, program: str) -> dict[str, Any]:
+        """The lists of another program's API."""
+        session = self._session
+        session.registry.refresh()
+        return dict(described_for(session.registry.describers, program, session.files))
 
     def examples(self) -> dict[str, str]:
         """The paths of the example graphs, by name."""
@@ -163,6 +172,7 @@ class Process:
             "models": self._answers.models,
             "read_file": self._answers.read_file,
             "examples": self._answers.examples,
+            "lists_for": self._answers.lists_for,
         }
         self._outgoing.write({"say": "ready"})
         threading.Thread(target=self._watch, name="safelight-watch", daemon=True).start()

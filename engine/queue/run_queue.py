@@ -110,6 +110,7 @@ class RunQueue:
         priority: int = 0,
         document: str | None = None,
         front: bool = False,
+        notes: Mapping[str, Any] | None = None,
     ) -> QueuedRun:
         """Add a run to the queue; it is on the disk when this returns.
 
@@ -124,13 +125,16 @@ class RunQueue:
             priority: runs of a higher priority start first.
             document: the document that the run was submitted from; its events name it.
             front: True to place the run before all others of its priority.
+            notes: JSON to keep with the run; see `notes`.
 
         Raises:
             QueueFull: too many runs wait.
             GraphError: another submission used the key (`key_reused`), the request is too large
                 (`too_large`), or the disk is full (`disk_full`).
         """
-        new = new_run(request, key=key, fingerprint=fingerprint, priority=priority, document=document)
+        new = new_run(
+            request, key=key, fingerprint=fingerprint, priority=priority, document=document, notes=notes
+        )
         return self._add(new, front=front)
 
     def keyed(self, key: str, fingerprint: str | None = None) -> QueuedRun | None:
@@ -182,6 +186,12 @@ class RunQueue:
         if (stored := self._state.runs.stored(id)) is None:
             raise _unknown(id)
         return RunRequest.from_json(stored.request)
+
+    def notes(self, id: str) -> dict[str, Any]:
+        """The JSON that `submit` was given to keep with a run, such as the ids that its client uses."""
+        if (notes := self._state.runs.notes(id)) is None:
+            raise _unknown(id)
+        return notes
 
     def runs(
         self, state: RunState | Sequence[RunState] | None = None, before: int | None = None, limit: int = 50
@@ -261,6 +271,7 @@ class RunQueue:
             summary.document,
             summary.priority,
             id,
+            pack(self.notes(id)),
         )
         return self._add(new, front=front)
 

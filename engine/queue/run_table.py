@@ -43,6 +43,8 @@ class NewRun:
     document: str | None
     priority: int
     retry_of: str | None = None
+    notes: bytes | None = None
+    """Notes as compressed JSON; see `RunQueue.notes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def new_run(
     fingerprint: str | None,
     priority: int,
     document: str | None,
+    notes: Mapping[str, Any] | None = None,
 ) -> NewRun:
     """Prepare a request for the queue."""
     text = canonical(request.to_json())
@@ -86,6 +89,7 @@ def new_run(
         _searched(request),
         document,
         priority,
+        notes=None if notes is None else pack(notes),
     )
 
 
@@ -135,6 +139,7 @@ class RunTable:
             "priority": run.priority,
             "place": place,
             "submitted": time.time(),
+            "notes": run.notes,
         }
         marks = ", ".join("?" * len(values))
         connection.execute(f"INSERT INTO runs ({', '.join(values)}) VALUES ({marks})", (*values.values(),))
@@ -254,6 +259,11 @@ class RunTable:
             return None
         ending = unpack(rows[0]["ending"]) if rows[0]["ending"] is not None else {}
         return Stored(self._summary(rows[0]), unpack(rows[0]["request"]), ending)
+
+    def notes(self, id: str) -> dict[str, Any] | None:
+        """The notes of a run; None if there is no such run."""
+        rows = self._database.read("SELECT notes FROM runs WHERE id = ?", (id,))
+        return (unpack(rows[0]["notes"]) if rows[0]["notes"] is not None else {}) if rows else None
 
     def save_nodes(self, connection: sqlite3.Connection, id: str, nodes: Sequence[NodeSnapshot]) -> None:
         """Store the states of steps; each replaces the stored one."""

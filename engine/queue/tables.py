@@ -75,6 +75,16 @@ MIGRATIONS = (
 
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
+    """
+    ALTER TABLE runs ADD COLUMN notes BLOB;  -- JSON that the client's protocol needs, compressed with zlib
+
+    CREATE TABLE repeats (          -- runs that are submitted again after each end
+        id TEXT PRIMARY KEY,        -- the id of the first run
+        run TEXT NOT NULL,          -- the id of the current run
+        count INTEGER NOT NULL,     -- the number of runs so far
+        submission BLOB NOT NULL    -- JSON of the submission, compressed with zlib
+    );
+    """,
 )
 """SQL scripts; number `n` brings a database of version `n` to version `n + 1`. Never change one that was
 released: add another."""

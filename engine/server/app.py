@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from engine.server import errors, openapi
+from engine.server.compat.programs import Program
 from engine.server.routes import (
     blobs,
     calls,
@@ -45,8 +48,12 @@ ROUTERS = (
 )
 
 
-def api() -> FastAPI:
-    """The API without services and checks, to describe it."""
+def api(compat: Sequence[Program] = ()) -> FastAPI:
+    """The API without services and checks, to describe it.
+
+    Args:
+        compat: the programs whose API is added; it is not in the description.
+    """
     app = FastAPI(
         title="Safelight",
         version="1",
@@ -64,11 +71,17 @@ def api() -> FastAPI:
     app.include_router(health.router)
     app.include_router(info.metrics_router)
     app.include_router(page.router)
+    for program in compat:
+        for prefix in program.prefixes:
+            for router in program.routers:
+                app.include_router(router, prefix=prefix)
     openapi.install(app)
     return app
 
 
-def application(services: Services, hosts: AllowedHosts, token: str, cookie: str) -> ASGIApp:
+def application(
+    services: Services, hosts: AllowedHosts, token: str, cookie: str, compat: Sequence[Program] = ()
+) -> ASGIApp:
     """The application as the server runs it.
 
     Args:
@@ -76,8 +89,11 @@ def application(services: Services, hosts: AllowedHosts, token: str, cookie: str
         hosts: the names under which the server may be addressed.
         token: the secret that each request must carry.
         cookie: the name of the cookie for the token.
+        compat: the programs whose API is added.
     """
-    app = api()
+    app = api(compat)
     app.state.services = services
-    guarded = Bodies(app, services.limits, UPLOADS)
+    uploads = {*UPLOADS, *(address for program in compat for address in program.addresses(program.uploads))}
+    untyped = {address for program in compat for address in program.addresses(program.json)}
+    guarded = Bodies(app, services.limits, uploads, untyped)
     return SecureHeaders(Rates(Access(guarded, hosts, token, cookie), services.limits))

@@ -16,7 +16,8 @@ STREAM: dict[int | str, dict[str, Any]] = {
         "description": "Server-sent events; the `data` of each is one JSON object.",
         "content": {
             "text/event-stream": {
-                "itemSchema": {
+                "schema": {"type": "string"},
+                "x-item-schema": {  # OpenAPI 3.2 has `itemSchema`, which readers of 3.1 refuse
                     "type": "object",
                     "required": ["data"],
                     "properties": {
@@ -27,7 +28,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
                             "contentSchema": {"$ref": f"#/components/schemas/{NAME}"},
                         },
                     },
-                }
+                },
             }
         },
     }
@@ -64,6 +65,8 @@ def event_schemas(ref: str) -> dict[str, Any]:
         schemas.update(schema.pop("$defs", {}))
         schemas[name] = schema
         mapping[type_name] = ref + name
+    if "Json" in schemas:  # pydantic describes it by itself, which generators of clients cannot follow
+        schemas["Json"] = {"description": "Any JSON value."}
     schemas[NAME] = {
         "description": " ".join((StreamEvent.__doc__ or "").split()),
         "oneOf": [{"$ref": place} for place in mapping.values()],

@@ -36,5 +36,7 @@ class Limits:
     """The most uploads at the same time."""
     streams: int = 2000
     """The most readers of events at the same time."""
+    socket_bytes: int = 64 << 10
+    """The largest message from the client of a WebSocket."""
     calls: int = 64
     """The most calls of graphs that wait for their run at the same time."""

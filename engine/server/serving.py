@@ -18,10 +18,11 @@ from starlette.concurrency import run_in_threadpool
 from engine.errors import GraphError, Problem
 from engine.server import address_file
 from engine.server.app import application
+from engine.server.compat.programs import programs_of
 from engine.server.limits import Limits
 from engine.server.opening import opened
 from engine.server.security.hosts import LOOPBACK, AllowedHosts, is_loopback
-from engine.server.security.slow_clients import protocol
+from engine.server.security.slow_clients import protocol, socket_protocol
 from engine.server.security.tokens import new_token, read_token
 from engine.server.services import Services
 
@@ -43,6 +44,8 @@ class Options:
     allow_remote: bool = False
     allow_hosts: Sequence[str] = ()
     devices: Sequence[str] = ("auto",)
+    compat: Sequence[str] = ()
+    """The programs whose API is added; see `compat.programs`."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -58,6 +61,7 @@ def serve(options: Options, announce: Callable[[str, Services], None]) -> None:
             another server uses the home.
     """
     token = _token(options)
+    compat = programs_of(options.compat)
     with (
         _listening(options) as listener,
         opened(options.home, options.graph, devices=options.devices, limits=options.limits) as services,
@@ -68,11 +72,13 @@ def serve(options: Options, announce: Callable[[str, Services], None]) -> None:
         hosts = AllowedHosts(
             [*LOOPBACK, name, *(options.allow_hosts or ())], port, any_address=options.allow_remote
         )
-        app = application(services, hosts, token, f"safelight_{port}")
+        app = application(services, hosts, token, f"safelight_{port}", compat)
         config = uvicorn.Config(
             app,
             http=protocol(options.limits),
-            ws="none",
+            ws=socket_protocol(options.limits) if any(program.has_socket for program in compat) else "none",
+            ws_max_size=options.limits.socket_bytes,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -33,6 +33,8 @@ class Submission:
     front: bool = False
     key: str | None = None
     """The idempotency key."""
+    notes: Mapping[str, Any] | None = None
+    """JSON to keep with the run; see `RunQueue.notes`."""
 
     @property
     def fingerprint(self) -> str:
@@ -123,6 +125,7 @@ class Submitter:
                 priority=submission.priority,
                 document=submission.document,
                 front=submission.front,
+                notes=submission.notes,
             )
         except QueueFull as error:
             raise Refused(429, *error.problems, headers={"Retry-After": "10"}) from None

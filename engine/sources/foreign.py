@@ -38,6 +38,10 @@ class Imported:
     """The source in words, such as `A1111's parameters`."""
     problems: tuple[Problem, ...] = ()
     """Problems such as parts that were left out, and missing files."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """The id in the file of each node of the graph that was made from one, if nodes have ids there."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """The id in the file of the node that became each output of the graph, likewise."""
 
     @property
     def summary(self) -> str:

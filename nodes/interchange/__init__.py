@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.errors import GraphError, Problem
 from engine.files import Files
 from engine.sources import foreign as foreigners
 from engine.sources.foreign import Foreign, Imported
+from engine.values import Json
+from nodes.interchange.a1111.describe import a1111_lists
 from nodes.interchange.a1111.import_parameters import import_parameters
+from nodes.interchange.a1111.import_request import import_request
 from nodes.interchange.comfyui.import_workflow import import_comfyui
+from nodes.interchange.comfyui.object_info import comfyui_lists
 from nodes.interchange.invokeai.import_metadata import import_invokeai
 from nodes.interchange.novelai import import_novelai
 
-__all__ = ["import_graph"]
+__all__ = ["describe_for", "import_graph"]
 
 IMPORTERS: tuple[Callable[[Foreign, Any, Files], Imported | None], ...] = (
     import_comfyui,
     import_invokeai,
     import_novelai,
+    import_request,
     import_parameters,
 )
 """The importers in order of preference: the tool that records the most details comes first."""
@@ -52,6 +57,17 @@ def import_graph(foreign: Foreign, files: Files) -> Imported | None:
     if refused is not None:
         raise refused
     return None
+
+
+def describe_for(program: str, files: Files) -> Mapping[str, Json] | None:
+    """The lists that the API of ComfyUI or A1111 has; None for other programs.
+
+    Args:
+        program: `comfyui` or `a1111`.
+        files: the user's files.
+    """
+    lists = {"comfyui": comfyui_lists, "a1111": a1111_lists}.get(program)
+    return None if lists is None else lists(files)
 
 
 def _runs(result: Imported) -> bool:

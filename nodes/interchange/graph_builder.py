@@ -96,9 +96,11 @@ class GraphBuilder:
             )
         return None
 
-    def output(self, name: str, link: From) -> None:
-        """Declare an output of the graph."""
-        self.graph.outputs[self._free(name, self.graph.outputs)] = link
+    def output(self, name: str, link: From) -> str:
+        """Declare an output of the graph; returns its name."""
+        free = self._free(name, self.graph.outputs)
+        self.graph.outputs[free] = link
+        return free
 
     def declare_inputs(self) -> None:
         """Make the usual settings of the first Denoise node (prompt, seed, steps …) inputs of the graph."""

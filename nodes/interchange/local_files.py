@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from engine.errors import NodeError
-from engine.files import Files
+from engine.files import UPLOADED, Files
 from nodes.files import checkpoints, embedding_files, picture_files
 from nodes.files.file_hashes import OLD_MODEL_HASH_LENGTH, metadata_hash, old_model_hash, tensors_hash
 from nodes.files.file_names import stem
@@ -200,7 +200,8 @@ class LocalFiles:
 
     def picture(self, name: str) -> str | None:
         """Find a picture in the inputs folder; returns its name, or None with a warning if it is missing."""
-        inner = _inner_path(name)
+        is_upload = name.startswith(UPLOADED)
+        inner = name if is_upload else _inner_path(name)
         if inner and self._files.inside(picture_files.KIND, inner) is not None:
             return inner
         message = f"the picture to start from, {one_line(name)}, is not in your inputs folder"

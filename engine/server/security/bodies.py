@@ -33,16 +33,21 @@ class Bodies:
     """Checks each body before the application receives it.
 
     The body of a change (`POST`, `PUT`, `PATCH`, `DELETE`) must be JSON, which a form of a foreign page
-    cannot send. The paths in `uploads` take any bytes.
+    cannot send. The paths in `uploads` take any bytes. The paths in `untyped` take JSON under any media type,
+    except from browsers, which a foreign page could use.
 
     Args:
         app: receives the accepted requests, each with its whole body.
         limits: the limits.
         uploads: the paths of uploads.
+        untyped: the paths whose clients send JSON without saying so.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, uploads: Collection[str]) -> None:
-        self._app, self._limits, self._uploads = app, limits, frozenset(uploads)
+    def __init__(
+        self, app: ASGIApp, limits: Limits, uploads: Collection[str], untyped: Collection[str] = ()
+    ) -> None:
+        self._app, self._limits = app, limits
+        self._uploads, self._untyped = frozenset(uploads), frozenset(untyped)
         self._uploading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +91,8 @@ class Bodies:
             return
         if not _has_body(headers):
             return  # every route that changes something needs a body, except DELETE, which no form can send
+        if scope["path"] in self._untyped and not _is_browser(headers):
+            return
         types = headers.getlist("content-type")
         media, _, parameters = (types[0] if len(types) == 1 else "").partition(";")
         if media.strip().lower() != "application/json" or "charset" in parameters.replace(
@@ -141,6 +148,11 @@ class Bodies:
                 raise too_large
             if not message.get("more_body", False):
                 return b"".join(pieces)
+
+
+def _is_browser(headers: Headers) -> bool:
+    """Whether a browser may have sent the request: they say where a change comes from."""
+    return "origin" in headers or any(name.startswith("sec-fetch-") for name in headers)
 
 
 def _has_body(headers: Headers) -> bool:

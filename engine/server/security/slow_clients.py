@@ -33,6 +33,10 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             elif self._head is None:
                 self._head = self.loop.call_later(limits.head_seconds, self.transport.abort)
 
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            _cancel(self._head)  # the connection now belongs to the WebSocket
+            super().handle_websocket_upgrade(event)
+
         def pause_writing(self) -> None:
             super().pause_writing()
             self._answer = self.loop.call_later(limits.read_seconds, self.transport.abort)
@@ -47,6 +51,28 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             super().connection_lost(exc)
 
     return Protocol
+
+
+def socket_protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """A protocol of WebSockets for uvicorn that closes the connection of a client that stops reading."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    class SocketProtocol(WebSocketsSansIOProtocol):
+        _answer: asyncio.TimerHandle | None = None
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._answer = self.loop.call_later(limits.read_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            _cancel(self._answer)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            _cancel(self._answer)
+            super().connection_lost(exc)
+
+    return SocketProtocol
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

@@ -76,7 +76,7 @@ def import_parameters(foreign: Foreign, tree: Any, files: Files) -> Imported | N
     if "Steps" not in parameters.fields:
         return None
     problems = ImportProblems()
-    settings = _settings(parameters, problems)
+    settings = settings_of(parameters, problems)
     return imported(settings, LocalFiles(files, problems), problems, _origin(parameters.fields), foreign.name)
 
 
@@ -91,7 +91,7 @@ def _origin(fields: dict[str, str]) -> str:
     return "A1111's parameters"
 
 
-def _settings(parameters: Parameters, problems: ImportProblems) -> PictureSettings:
+def settings_of(parameters: Parameters, problems: ImportProblems) -> PictureSettings:
     """Read the settings from the fields; warns about each field that is not used."""
     fields = dict(parameters.fields)
     settings = PictureSettings(parameters.prompt, parameters.negative)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from engine.document.graph import Entry, From, Graph
+from engine.document.graph import Entry, From
 from nodes.interchange.comfyui.conversion import ComfyConversion
 from nodes.interchange.comfyui.custom_sampling import SETTING_NODES
 from nodes.interchange.comfyui.graph_data import ComfyGraph, ComfyNode
@@ -22,8 +22,8 @@ _NOT_KEPT = frozenset(
 outputs."""
 
 
-def build_graph(source: ComfyGraph, files: LocalFiles, problems: ImportProblems) -> Graph:
-    """Convert a ComfyUI graph to a Safelight graph.
+def build_graph(source: ComfyGraph, files: LocalFiles, problems: ImportProblems) -> ComfyConversion:
+    """Convert a ComfyUI graph to a Safelight graph, which is the `graph` of the conversion.
 
     Args:
         source: the ComfyUI graph.
@@ -56,12 +56,12 @@ def build_graph(source: ComfyGraph, files: LocalFiles, problems: ImportProblems)
             made.graph.layout[made.ids[node.id]] = node.position
     for node in source.nodes.values():
         if node.type in _SAVERS and not node.mode and isinstance(link := made.bind(node, "images"), From):
-            made.output(_SAVERS[node.type], link)
+            made.savers[made.output(_SAVERS[node.type], link)] = node.id
     if not made.graph.outputs:
         message, hint = "the workflow does not save or show a picture", "declare an output of the graph"
         problems.warn("no_output", message, hint)
     made.declare_inputs()
-    return made.graph
+    return made
 
 
 def _counterpart(made: ComfyConversion, node: ComfyNode) -> NodeType | None:

@@ -32,6 +32,8 @@ class ComfyConversion(GraphBuilder):
         super().__init__(files, problems, "comfy")
         self.ids: dict[str, str] = {}
         """Our id of each converted ComfyUI node."""
+        self.savers: dict[str, str] = {}
+        """The id of the ComfyUI node that each output of the graph stands for."""
         self.outputs: dict[str, tuple[str, ...]] = {}
         """The names of the outputs of each node's counterpart."""
         self._nodes = source.nodes

@@ -34,9 +34,10 @@ def import_comfyui(foreign: Foreign, tree: Any, files: Files) -> Imported | None
         return None
     source, origin = found
     problems = ImportProblems()
-    graph = build_graph(source, LocalFiles(files, problems), problems)
-    graph.title = one_line(foreign.name)
-    return Imported(graph, origin, tuple(problems.problems))
+    made = build_graph(source, LocalFiles(files, problems), problems)
+    made.graph.title = one_line(foreign.name)
+    nodes = {ours: theirs for theirs, ours in made.ids.items()}
+    return Imported(made.graph, origin, tuple(problems.problems), nodes, made.savers)
 
 
 def _from_json(tree: Any) -> tuple[ComfyGraph, str] | None:

@@ -21,6 +21,7 @@ from engine.document import writer
 from engine.document.graph import Entry, From, Graph, GraphInput, Param
 from engine.server.address_file import NAME
 from engine.server.app import application
+from engine.server.compat.programs import PROGRAMS, programs_of
 from engine.server.opening import opened
 from engine.server.security.hosts import AllowedHosts
 from engine.server.services import Services
@@ -160,8 +161,9 @@ def start_server(home: Path, *words: str) -> RunningServer:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One server for all tests."""
-    running = start_server(make_home(tmp_path_factory.mktemp("served") / "home"))
+    """One server for all tests; it also has the APIs of other programs."""
+    home = make_home(tmp_path_factory.mktemp("served") / "home")
+    running = start_server(home, "--compat", "comfyui", "--compat", "a1111")
     yield running
     running.stop()
 
@@ -180,7 +182,17 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """One application for all tests."""
     home = make_home(tmp_path_factory.mktemp("app") / "home")
     with opened(home, start=False) as services:
-        hosts = AllowedHosts(["testserver", "localhost"], 80)
-        asgi = application(services, hosts, TOKEN, "safelight_80")
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        yield App(services, asgi, TestClient(asgi, headers=headers))
+        yield _app(services)
+
+
+@pytest.fixture(scope="session")
+def app_with_compat(app: App) -> App:
+    """The same home behind an application that also has the APIs of other programs."""
+    return _app(app.services, *PROGRAMS)
+
+
+def _app(services: Services, *compat: str) -> App:
+    hosts = AllowedHosts(["testserver", "localhost"], 80)
+    asgi = application(services, hosts, TOKEN, "safelight_80", programs_of(compat))
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    return App(services, asgi, TestClient(asgi, headers=headers))

@@ -1,0 +1,139 @@
+"""ComfyUI's API: pictures, model files, node types, and what it says of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from engine.files import UPLOADED
+from engine.server.compat.comfyui import ComfyRoute
+from engine.server.compat.comfyui_runs import API, output_id
+from engine.server.compat.comfyui_services import ComfyServices, comfy
+from engine.server.compat.multipart import parts_of
+from engine.server.files_out import IMMUTABLE, attachment, inline
+from engine.server.refusal import refused
+from engine.values import sha256
+
+router = APIRouter(route_class=ComfyRoute, include_in_schema=False)
+Comfy = Annotated[ComfyServices, Depends(comfy)]
+Name = Annotated[str, Query(max_length=1000)]
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+
+
+@router.get("/view")
+def view(services: Comfy, filename: Name, type: Name = "output", subfolder: Name = "") -> Response:
+    """Read the picture of an output, or an uploaded one. The names are looked up, never used as paths."""
+    served = services.served
+    if type == "input":
+        name = f"{subfolder}/{filename}" if subfolder else filename
+        data = served.uploads.read(services.uploads.find(name).removeprefix(UPLOADED))
+        if data is None:
+            raise refused(404, "unknown_file", f"no picture was uploaded as {name[:100]!r}")
+        return attachment(data)
+    record = served.queue.output(output_id(filename))
+    try:
+        data = record.path.read_bytes()
+    except OSError:
+        raise refused(410, "missing_file", "the file of this output was deleted") from None
+    if sha256(data) != record.digest:
+        raise refused(410, "changed_file", "the file of this output was changed or replaced")
+    return inline(data, record.media, IMMUTABLE)
+
+
+@router.post("/upload/image")
+async def upload_image(services: Comfy, request: Request) -> dict[str, str]:
+    """Upload a picture for LoadImage, which takes the answered name, or the client's own."""
+    parts = parts_of(request.headers.get("content-type", ""), await request.body())
+    if "image" not in parts or not parts["image"].data:
+        raise refused(400, "empty_file", "the form has no file named image")
+    picture = parts["image"]
+    upload = await run_in_threadpool(services.served.uploads.add, picture.data)
+    if upload.mime not in _SUFFIXES:
+        raise refused(422, "not_a_picture", "the file is no PNG, JPEG or WEBP picture that can be read")
+    folder = parts["subfolder"].data.decode("utf-8", "replace")[:1000] if "subfolder" in parts else ""
+    if picture.filename:
+        services.uploads.add(folder, picture.filename, upload.hash)
+    return {"name": upload.hash + _SUFFIXES[upload.mime], "subfolder": "", "type": "input"}
+
+
+@router.post("/upload/mask")
+def upload_mask() -> None:
+    """Refuse a mask that is to be put into an earlier picture."""
+    raise refused(501, "not_supported", "upload the picture with its mask in the alpha channel as an image")
+
+
+@router.get("/object_info")
+def list_types(services: Comfy) -> dict[str, Any]:
+    """The node types of ComfyUI that can be converted, with the user's files as choices."""
+    types: dict[str, Any] = services.served.catalogue.lists_for(API)["object_info"]
+    return types
+
+
+@router.get("/object_info/{name}")
+def read_type(services: Comfy, name: str) -> dict[str, Any]:
+    """One node type; empty if it cannot be converted."""
+    types = list_types(services)
+    return {name: types[name]} if name in types else {}
+
+
+@router.get("/models")
+def list_folders(services: Comfy) -> list[str]:
+    """The folders of model files."""
+    return [*services.served.catalogue.lists_for(API)["models"]]
+
+
+@router.get("/models/{folder}")
+def list_models(services: Comfy, folder: str) -> list[str]:
+    """The names of the model files in a folder."""
+    models: dict[str, list[str]] = services.served.catalogue.lists_for(API)["models"]
+    if folder not in models:
+        raise refused(404, "unknown_folder", f"there is no folder of models named {folder[:100]!r}")
+    return models[folder]
+
+
+@router.get("/embeddings")
+def list_embeddings(services: Comfy) -> list[str]:
+    """The names of the embeddings, without suffixes."""
+    return [os.path.splitext(name)[0] for name in list_models(services, "embeddings")]
+
+
+@router.get("/system_stats")
+def read_system(services: Comfy) -> dict[str, Any]:
+    """The versions, the memory of the machine, and the devices of the workers.
+
+    Only the memory of the processor is known here; the key of a device's own memory is left out.
+    """
+    total, free = memory()
+    devices = services.served.queue.status().devices
+    on_host = {"vram_total": total, "vram_free": free, "torch_vram_total": 0, "torch_vram_free": 0}
+    return {
+        "system": {
+            "os": platform.system().lower(),
+            "ram_total": total,
+            "ram_free": free,
+            "comfyui_version": f"Safelight {version('safelight')}",
+            "python_version": platform.python_version(),
+            "pytorch_version": version("torch"),
+            "embedded_python": False,
+            "argv": [],
+        },
+        "devices": [
+            {"name": device.device, "type": device.device.partition(":")[0], "index": number}
+            | (on_host if device.device == "cpu" else {})
+            for number, device in enumerate(devices)
+        ],
+    }
+
+
+def memory() -> tuple[int, int]:
+    """The memory of the machine in bytes: all, and what is free; zeros where the system does not say."""
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0, 0

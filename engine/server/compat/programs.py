@@ -1,0 +1,66 @@
+"""The programs whose API the server can have, and what the application must know about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from fastapi import APIRouter
+
+from engine.errors import GraphError, Problem
+from engine.near_names import near
+from engine.server.compat import a1111, comfyui, comfyui_files, comfyui_socket
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Another program's API."""
+
+    routers: tuple[APIRouter, ...]
+    prefixes: tuple[str, ...]
+    """The beginnings of its addresses."""
+    json: frozenset[str]
+    """The parts after a prefix of the addresses that take JSON. Clients often send it under another media
+    type or under none."""
+    uploads: frozenset[str] = frozenset()
+    """The parts after a prefix of the addresses that take a form with a file."""
+    has_socket: bool = False
+
+    def addresses(self, parts: Iterable[str]) -> frozenset[str]:
+        """The whole addresses for parts after a prefix."""
+        return frozenset(prefix + part for prefix in self.prefixes for part in parts)
+
+
+PROGRAMS: Mapping[str, Program] = {
+    "comfyui": Program(
+        (comfyui.router, comfyui_files.router, comfyui_socket.router),
+        comfyui.PREFIXES,
+        frozenset({"/prompt", "/queue", "/interrupt", "/history"}),
+        frozenset({"/upload/image", "/upload/mask"}),
+        has_socket=True,
+    ),
+    "a1111": Program(
+        (a1111.router,),
+        (a1111.PREFIX,),
+        frozenset({"/txt2img", "/img2img", "/options", "/interrupt", "/skip"}),
+    ),
+}
+
+
+def programs_of(names: Iterable[str]) -> list[Program]:
+    """The programs of these names.
+
+    Raises:
+        GraphError: a name is unknown, or a library for WebSockets is missing.
+    """
+    found = []
+    for name in dict.fromkeys(names):
+        if name not in PROGRAMS:
+            hint = near(name, PROGRAMS) or f"use {' or '.join(PROGRAMS)}"
+            raise GraphError([Problem("unknown_program", f"there is no API named {name!r}", hint=hint)])
+        found.append(PROGRAMS[name])
+    if any(program.has_socket for program in found) and find_spec("websockets") is None:
+        message = "ComfyUI's API needs the library websockets, which is not installed"
+        raise GraphError([Problem("missing_library", message, hint="pip install 'safelight[comfyui]'")])
+    return found
