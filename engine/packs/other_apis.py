@@ -7,17 +7,17 @@ model files as that program does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from engine.errors import GraphError, NodeError, Problem, hook_problem
 from engine.files import Files
-from engine.values import Json
 
-DescribeFor = Callable[[str, Files], Mapping[str, Json] | None]
-"""A pack's function `describe_for(program, files)`: lists by name, as the API of the program has them; None
+DescribeFor = Callable[[str, Files], Mapping[str, Any] | None]
+"""A pack's function `describe_for(program, files)`: JSON by name, as the API of the program has it; None
 if the pack does not know the program. `files` are the user's files."""
 
 
-def described_for(describers: Iterable[DescribeFor], program: str, files: Files) -> Mapping[str, Json]:
+def described_for(describers: Iterable[DescribeFor], program: str, files: Files) -> Mapping[str, Any]:
     """The lists of a program's API.
 
     Args:

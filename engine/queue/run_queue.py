@@ -18,9 +18,11 @@ from engine.queue.dispatcher import Dispatcher, StartWorker
 from engine.queue.event_log import EventLog
 from engine.queue.home_lock import HomeLock
 from engine.queue.limits import QueueLimits
+from engine.queue.repeat_table import RepeatTable
 from engine.queue.run_table import NewRun, new_id, new_run, pack
 from engine.queue.snapshot import (
     OutputRecord,
+    PublishedFile,
     QueuedRun,
     QueueStatus,
     RunSnapshot,
@@ -80,6 +82,8 @@ class RunQueue:
         try:
             database = Database(home / "queue.sqlite", MIGRATIONS)
             self._state = QueueState(home, database, self.events, self.limits)
+            self.repeats = RepeatTable(database)
+            """The runs that are submitted again after each end; the server follows them."""
             self._state.recover()
             self._dispatchers = [
                 Dispatcher(self._state, home, settings or {}, device, self.limits, log, worker)
@@ -373,6 +377,15 @@ class RunQueue:
             GraphError: there are too many tags, or one is too long (`bad_tags`).
         """
         return self._state.outputs.mark(id, star, tags)
+
+    def published(self, id: str) -> list[PublishedFile]:
+        """The files that the steps of a run have published, by step and name; some may have been removed."""
+        files = {
+            (step, file["name"]): PublishedFile(step, file["name"], Path(file["path"]), file["size"])
+            for step, node in self.run(id).nodes.items()
+            for file in node.published or ()
+        }
+        return [file for _, file in sorted(files.items())]
 
     def samples(self, id: str) -> list[SamplePicture]:
         """The sample pictures of a training, in the order of their steps; `data` is empty, see `sample`."""

@@ -73,6 +73,18 @@ class OutputRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """A file that a step has published while it ran, such as a checkpoint of a training."""
+
+    step: str
+    name: str
+    """Its name within the step, which may have sub-folders."""
+    path: Path
+    """The file; a client never sees or names it."""
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class SamplePicture:
     """A sample picture of a training."""
 

@@ -20,6 +20,7 @@ from engine.server.routes import (
     info,
     outputs,
     page,
+    published,
     runs,
 )
 from engine.server.security.access import Access
@@ -27,6 +28,7 @@ from engine.server.security.bodies import Bodies
 from engine.server.security.headers import SecureHeaders
 from engine.server.security.hosts import AllowedHosts
 from engine.server.security.rates import Rates
+from engine.server.server_log import LoggedRequests
 from engine.server.services import Services
 
 API = "/api/v1"
@@ -43,6 +45,7 @@ ROUTERS = (
     blobs.router,
     runs.router,
     runs.repeats_router,
+    published.router,
     outputs.router,
     events.router,
 )
@@ -96,4 +99,4 @@ def application(
     uploads = {*UPLOADS, *(address for program in compat for address in program.addresses(program.uploads))}
     untyped = {address for program in compat for address in program.addresses(program.json)}
     guarded = Bodies(app, services.limits, uploads, untyped)
-    return SecureHeaders(Rates(Access(guarded, hosts, token, cookie), services.limits))
+    return LoggedRequests(SecureHeaders(Rates(Access(guarded, hosts, token, cookie), services.limits)))

@@ -18,7 +18,7 @@ from engine.server.drafts import Drafts
 from engine.server.limits import Limits
 from engine.server.saved_graphs import SavedGraphs
 from engine.server.services import Services
-from engine.server.submission import Submitter
+from engine.server.submitter import Submitter
 from engine.server.thumbnails import Thumbnails
 from engine.server.uploads import Uploads
 
@@ -72,6 +72,8 @@ def opened(
         Counted(limits.streams, "readers of events"),
         Counted(limits.calls, "calls that wait for their run"),
     )
+    if start:
+        services.submitter.repeats.resume()
     try:
         yield services
     finally:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.errors import GraphError
 from engine.queue import RunQueue
-from engine.queue.event_log import Subscription
+from engine.queue.repeat_table import StoredRepeat
 from engine.queue.snapshot import QueuedRun
-from engine.queue.stream_events import Hello, RunFinished
+from engine.queue.stream_events import Log, RunFinished
 from engine.server.refusal import Refused, refused
+from engine.server.submission import Submission
 
 MOST = 20
 """The most repetitions at the same time."""
-
-
-@dataclass(slots=True)
-class _Repeat:
-    submit: Callable[[], QueuedRun]
-    run: str
-    """The current run."""
-    count: int = 1
+LOOK_SECONDS = 0.5
+"""The seconds without an event after which the current runs are looked at; otherwise after an end."""
+_GOES_ON = ("done", "interrupted")
+"""The states of a run after which it is submitted again; `interrupted` is a stop of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,46 +35,48 @@ class RepeatRow:
 
 
 class Repeats:
-    """Follows the runs of repetitions. They end with the server, and with a run that is not done.
+    """Follows the runs of repetitions. They end with a run that fails or is cancelled, not with the server.
+
+    Each run after the first has an idempotency key, so that a server that is killed submits none twice.
 
     Args:
         queue: the queue.
+        submit: submits a run, with new random seeds.
     """
 
-    def __init__(self, queue: RunQueue) -> None:
-        self._queue = queue
-        self._repeats: dict[str, _Repeat] = {}
+    def __init__(self, queue: RunQueue, submit: Callable[[Submission], QueuedRun]) -> None:
+        self._queue, self._submit = queue, submit
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
+        self._count = len(queue.repeats.rows())
 
-    def add(self, id: str, submit: Callable[[], QueuedRun]) -> None:
+    def resume(self) -> None:
+        """Go on with the repetitions of the previous server."""
+        if self._count:
+            self._start()
+
+    def add(self, id: str, submission: Submission) -> None:
         """Repeat a run that was submitted.
 
         Args:
             id: the id of the run, which also names the repetition.
-            submit: submits it once more, with new random seeds.
+            submission: the run.
 
         Raises:
             Refused: there are too many repetitions (429).
         """
         with self._lock:
-            if len(self._repeats) >= MOST:
-                raise refused(
-                    429, "too_many_repeats", f"{MOST} runs are repeated already", "stop one of them"
-                )
-            self._repeats[id] = _Repeat(submit, id)
-            if self._thread is None:
-                reader = self._queue.events.subscribe(max(0, self._queue.events.oldest - 1))
-                self._thread = threading.Thread(
-                    target=self._follow, args=(reader,), name="safelight-repeats", daemon=True
-                )
-                self._thread.start()
+            if self._count >= MOST:
+                message = f"{MOST} runs are repeated already"
+                raise refused(429, "too_many_repeats", message, "stop one of them")
+            self._queue.repeats.add(id, submission.as_json())
+            self._count += 1
+        self._start()
 
     def rows(self) -> list[RepeatRow]:
         """The repetitions."""
-        with self._lock:
-            return [RepeatRow(id, item.run, item.count) for id, item in self._repeats.items()]
+        return [RepeatRow(row.id, row.run, row.count) for row in self._queue.repeats.rows()]
 
     def stop(self, id: str) -> None:
         """End a repetition; its current run goes on.
@@ -85,53 +84,58 @@ class Repeats:
         Raises:
             Refused: there is none of this id (404).
         """
-        with self._lock:
-            if self._repeats.pop(id, None) is None:
-                raise refused(404, "unknown_repeat", f"no run {id!r} is repeated")
+        if not self._remove(id):
+            raise refused(404, "unknown_repeat", f"no run {id!r} is repeated")
 
     def close(self) -> None:
-        """End all repetitions."""
+        """Submit no more runs; the repetitions go on after the next start."""
         self._closed.set()
-        with self._lock:
-            self._repeats.clear()
+        if self._thread is not None:
+            self._thread.join()
 
-    def _follow(self, reader: Subscription) -> None:
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._follow, name="safelight-repeats", daemon=True)
+                self._thread.start()
+
+    def _follow(self) -> None:
+        reader = self._queue.events.subscribe()
         while not self._closed.is_set():
-            for event in reader.follow(timeout=1.0):
-                if self._closed.is_set():
-                    return
-                if isinstance(event.data, RunFinished) and event.run is not None:
-                    self._after(event.run, event.data.state)
-                elif isinstance(event.data, Hello) and event.data.missed:
-                    self._look_again()
+            for row in self._queue.repeats.rows() if self._count else ():
+                if not self._closed.is_set():
+                    self._look_at(row)
+            for event in reader.follow(LOOK_SECONDS):
+                if isinstance(event.data, RunFinished) or self._closed.is_set():
+                    break
 
-    def _look_again(self) -> None:
-        """Find runs whose end was missed, because very many events came at once."""
-        for row in self.rows():
-            try:
-                summary = self._queue.run(row.run).summary
-            except GraphError:
-                continue
-            if summary.finished is not None:
-                self._after(row.run, summary.state)
-
-    def _after(self, run: str, state: str) -> None:
-        with self._lock:
-            found = next(((id, item) for id, item in self._repeats.items() if item.run == run), None)
-            if found is None:
-                return
-            id, repeat = found
-            if state != "done":
-                del self._repeats[id]
-                return
+    def _look_at(self, row: StoredRepeat) -> None:
+        """Submit the next run of a repetition if the current one has ended."""
         try:
-            queued = repeat.submit()
-        except (GraphError, Refused):  # the graph was deleted, or the queue is full
-            with self._lock:
-                self._repeats.pop(id, None)
-            return
+            summary = self._queue.run(row.run).summary
+            if summary.finished is None:
+                return
+            if summary.state not in _GOES_ON:
+                self._remove(row.id)
+                return
+            submission = replace(Submission.from_json(row.submission), key=f"repeat:{row.id}:{row.count + 1}")
+            queued = self._submit(submission)
+            if not self._queue.repeats.advance(row.id, queued.id, row.count + 1):
+                self._queue.cancel(queued.id)  # it was stopped meanwhile
+        except Refused as refusal:
+            if refusal.status != 429:  # the queue is full for now
+                self._end(row, refusal.problems[0].message)
+        except GraphError as error:
+            if error.problems[0].code not in ("disk_full", "queue_locked", "catalogue_died"):
+                self._end(row, error.problems[0].message)
+
+    def _end(self, row: StoredRepeat, reason: str) -> None:
+        """End a repetition whose graph cannot be run any more."""
+        self._remove(row.id)
+        self._queue.events.publish(Log("warning", f"the repeated run ends: {reason}"), run=row.run)
+
+    def _remove(self, id: str) -> bool:
         with self._lock:
-            repeat.run, repeat.count = queued.id, repeat.count + 1
-            stopped = id not in self._repeats
-        if stopped:
-            self._queue.cancel(queued.id)
+            removed = self._queue.repeats.remove(id)
+            self._count -= removed
+            return removed

@@ -13,7 +13,7 @@ from engine.server.counted import Counted
 from engine.server.drafts import Drafts
 from engine.server.limits import Limits
 from engine.server.saved_graphs import SavedGraph, SavedGraphs
-from engine.server.submission import Submitter
+from engine.server.submitter import Submitter
 from engine.server.thumbnails import Thumbnails
 from engine.server.uploads import Uploads
 from engine.settings import Settings

@@ -16,7 +16,7 @@ import uvicorn
 from starlette.concurrency import run_in_threadpool
 
 from engine.errors import GraphError, Problem
-from engine.server import address_file
+from engine.server import address_file, server_log
 from engine.server.app import application
 from engine.server.compat.programs import programs_of
 from engine.server.limits import Limits
@@ -89,7 +89,8 @@ def serve(options: Options, announce: Callable[[str, Services], None]) -> None:
             h11_max_incomplete_event_size=options.limits.header_bytes + options.limits.url_bytes,
             limit_concurrency=options.limits.streams + 1000,
         )
-        with address_file.written(services.settings.home, url, token):
+        home = services.settings.home
+        with server_log.written(home, services.queue.events), address_file.written(home, url, token):
             announce(f"{url}/?token={token}", services)
             server = _Server(config, lambda: services.close(QUEUE_SECONDS))
             asyncio.run(server.serve(sockets=[listener]))

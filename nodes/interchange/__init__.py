@@ -9,7 +9,6 @@ from engine.errors import GraphError, Problem
 from engine.files import Files
 from engine.sources import foreign as foreigners
 from engine.sources.foreign import Foreign, Imported
-from engine.values import Json
 from nodes.interchange.a1111.describe import a1111_lists
 from nodes.interchange.a1111.import_parameters import import_parameters
 from nodes.interchange.a1111.import_request import import_request
@@ -59,7 +58,7 @@ def import_graph(foreign: Foreign, files: Files) -> Imported | None:
     return None
 
 
-def describe_for(program: str, files: Files) -> Mapping[str, Json] | None:
+def describe_for(program: str, files: Files) -> Mapping[str, Any] | None:
     """The lists that the API of ComfyUI or A1111 has; None for other programs.
 
     Args:

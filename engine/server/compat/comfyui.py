@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from engine.errors import GraphError, Problem, SafelightError
 from engine.queue.snapshot import RunSummary
+from engine.queue.stream_events import EndState
 from engine.server.compat.comfyui_runs import API, Notes, history
 from engine.server.compat.comfyui_services import ComfyServices, comfy
 from engine.server.compat.requests import graph_json, imported, json_of
@@ -30,7 +31,7 @@ LISTED = 1000
 """The most runs that `/queue` lists."""
 _PREVIEWS = ("auto", "latent2rgb", "taesd")
 _LOADERS = ("LoadImage", "LoadImageMask")
-_ENDED = ("done", "failed", "cancelled", "interrupted", "refused")
+_ENDED: tuple[EndState, ...] = ("done", "failed", "cancelled", "interrupted", "refused")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -52,7 +52,11 @@ async def follow(
         return
     await socket.accept()
     changed, loop = asyncio.Event(), asyncio.get_running_loop()
-    end = log.listen(lambda: loop.call_soon_threadsafe(changed.set))
+
+    def notify() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    end = log.listen(notify)
     reader = log.subscribe(services.clients.connected(client))
     gone = asyncio.create_task(_read(socket, changed))
     try:

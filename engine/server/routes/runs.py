@@ -13,7 +13,8 @@ from engine.server.outputs import OutputRow, SampleRow, output_row, sample_row
 from engine.server.repeats import RepeatRow
 from engine.server.schema import Body, GraphDocument, Json, ProblemItem, RunId
 from engine.server.services import Served
-from engine.server.submission import Accepted, Submission
+from engine.server.submission import Submission
+from engine.server.submitter import Accepted
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 repeats_router = APIRouter(tags=["runs"])

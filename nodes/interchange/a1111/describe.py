@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from engine.files import Files
-from engine.values import Json
 from nodes.files import checkpoints, embedding_files
 from nodes.files.file_names import stem
 from nodes.files.patch_files import HYPERNETWORKS, LORAS
@@ -17,7 +16,7 @@ from nodes.interchange.sampler_names import A1111_SCHEDULES, a1111_sampler_name
 from nodes.sd.sampling.names import SamplerName
 
 
-def a1111_lists(files: Files) -> Mapping[str, Json]:
+def a1111_lists(files: Files) -> Mapping[str, Any]:
     """The answers of the addresses below `/sdapi/v1` that list something, by the last part of the address."""
     names = get_args(SamplerName)
     return {

@@ -256,7 +256,7 @@ class _Request:
 
     def _number(self, name: str, default: float | None) -> float | None:
         value = self._left.pop(name, default)
-        if value is None or type(value) in (int, float):
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
             return value
         self._refuse(name, f"it must be a number, not {short(value)}")
         return default

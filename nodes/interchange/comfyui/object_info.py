@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from engine.files import Files
-from engine.values import Json
 from engine.widgets import SEED_MAX
 from nodes.interchange.file_lists import MODEL_KINDS, model_names, picture_names
 from nodes.interchange.sampler_names import COMFY_SAMPLERS, COMFY_SCHEDULES
@@ -229,7 +228,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 """The range of a number, by the name of its input."""
 
 
-def comfyui_lists(files: Files) -> Mapping[str, Json]:
+def comfyui_lists(files: Files) -> Mapping[str, Any]:
     """The node types under `object_info`, and the names of model files by folder under `models`."""
     models: dict[str, Any] = {kind: model_names(files, kind) for kind in MODEL_KINDS}
     choices = {

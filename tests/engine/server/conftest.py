@@ -72,6 +72,15 @@ class Noise(Node):
         return Image(pixels[None])
 
 
+class Publish(Node, pure=False):
+    """Publish two files, as a training does with its checkpoints."""
+
+    def run(self, ctx: Context) -> int:
+        ctx.publish("checkpoints/1.bin", b"one")
+        ctx.publish("checkpoints/2.bin", b"two")
+        return 2
+
+
 class Fail(Node):
     """Fail."""
 

@@ -18,7 +18,7 @@ import pytest
 from engine.document import writer
 from engine.errors import GraphError
 from engine.server.address_file import NAME
-from tests.engine.server.conftest import NOISE, WAIT, RunningServer
+from tests.engine.server.conftest import NOISE, WAIT, RunningServer, graph
 
 
 def code_of(call: Any, *given: Any, **named: Any) -> str:
@@ -124,6 +124,8 @@ def test_a_run_repeats_until_it_is_stopped(server: RunningServer) -> None:
                 break
             time.sleep(0.02)
         assert row["count"] > 2
+        seeds = {client.wait(repeat, 60)["inputs"]["seed"], client.wait(row["run"], 60)["inputs"]["seed"]}
+        assert len(seeds) == 2
         client.post(f"/repeats/{repeat}/stop")
         assert client.get("/repeats")["repeats"] == []
 
@@ -161,6 +163,20 @@ def test_a_training_takes_requests(server: RunningServer) -> None:
         client.post(f"/runs/{run}/control", body)
         assert client.wait(run, 30)["values"]["out"] == "checkpoint"
         assert code_of(client.post, f"/runs/{run}/control", body) == "not_running"
+
+
+def test_published_files_are_listed_read_and_kept(server: RunningServer) -> None:
+    with server.client() as client:
+        run = client.submit(graph("Publish", title="publish"))["run"]
+        client.wait(run, 60)
+        first, second = client.get(f"/runs/{run}/published")["files"]
+        assert (first["step"], first["name"], first["size"]) == ("it", "checkpoints/1.bin", 3)
+        assert client.download(second["url"]) == b"two"
+        kept = client.post(f"/runs/{run}/published/keep", {"step": "it", "name": "checkpoints/2.bin"})
+        assert client.download(f"/api/v1/blobs/{kept['file'].removeprefix('sha256:')}") == b"two"
+        for name in ("checkpoints/3.bin", "../server.json", "/etc/passwd", str(server.home / "server.json")):
+            body = {"step": "it", "name": name}
+            assert code_of(client.post, f"/runs/{run}/published/keep", body) == "unknown_file"
 
 
 def test_uploads_are_inputs_and_never_pages(server: RunningServer) -> None:

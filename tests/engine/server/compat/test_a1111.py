@@ -84,7 +84,7 @@ def test_progress_and_interrupt(web: webuiapi.WebUIApi) -> None:
 
     thread = threading.Thread(target=draw)
     thread.start()
-    other = webuiapi.WebUIApi(baseurl=web.baseurl, username="any", password=web.session.auth[1])  # type: ignore[index]
+    other = webuiapi.WebUIApi(baseurl=web.baseurl, username="any", password=web.session.auth[1])
     until(lambda: other.get_progress()["state"]["sampling_steps"] == 40)
     state = other.get_progress()
     assert 0 <= state["progress"] < 1

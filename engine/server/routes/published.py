@@ -1,0 +1,98 @@
+"""The files that the steps of a run have published, such as the checkpoints of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from engine.files import UPLOADED
+from engine.queue.snapshot import PublishedFile
+from engine.server.files_out import attachment
+from engine.server.refusal import refused
+from engine.server.routes.blobs import FILE
+from engine.server.schema import Body, RunId
+from engine.server.services import Served, Services
+
+router = APIRouter(prefix="/runs/{id}/published", tags=["runs"])
+
+Step = Annotated[str, Query(min_length=1, max_length=400, description="The step that published it.")]
+Name = Annotated[str, Query(min_length=1, max_length=1000, description="Its name in the list.")]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """A published file."""
+
+    step: str
+    """The step that published it, such as `train`."""
+    name: str
+    """Its name within the step, such as `checkpoints/000500.safetensors`."""
+    size: int
+    """In bytes."""
+    url: str
+    """The address of the file."""
+
+
+class PublishedList(BaseModel):
+    """Published files, by step and name."""
+
+    files: list[PublishedRow]
+
+
+class KeepPublished(Body):
+    """A published file to keep."""
+
+    step: str = Field(min_length=1, max_length=400)
+    name: str = Field(min_length=1, max_length=1000)
+
+
+class KeptFile(BaseModel):
+    """A file that graphs can name."""
+
+    file: str
+    """The name for file inputs of graphs: `sha256:HASH`."""
+    size: int
+
+
+@router.get("")
+def list_published(served: Served, id: RunId) -> PublishedList:
+    """List the files that the run has published so far; old ones are removed when the disk budget is used."""
+    return PublishedList(files=[_row(id, file) for file in served.queue.published(id)])
+
+
+@router.get("/file", response_class=Response, responses=FILE)
+def read_published(served: Served, id: RunId, step: Step, name: Name) -> Response:
+    """Read a published file, as a download."""
+    return attachment(_bytes(served, id, step, name))
+
+
+@router.post("/keep")
+def keep_published(served: Served, id: RunId, body: KeepPublished) -> KeptFile:
+    """Keep a published file like an upload, so that graphs can use it as a LoRA or an embedding."""
+    data = _bytes(served, id, body.step, body.name)
+    upload = served.uploads.add(data)
+    return KeptFile(file=f"{UPLOADED}{upload.hash}", size=len(data))
+
+
+def _bytes(served: Services, id: str, step: str, name: str) -> bytes:
+    """The content of a published file. The path is that of the record; the name is only compared.
+
+    Raises:
+        Refused: there is no such file (404), or it was removed (410).
+    """
+    for file in served.queue.published(id):
+        if (file.step, file.name) == (step, name):
+            try:
+                return file.path.read_bytes()
+            except OSError:
+                raise refused(410, "missing_file", f"the file {name!r} was removed meanwhile") from None
+    raise refused(404, "unknown_file", f"the step {step!r} has not published {name!r}")
+
+
+def _row(run: str, file: PublishedFile) -> PublishedRow:
+    query = urlencode({"step": file.step, "name": file.name})
+    return PublishedRow(file.step, file.name, file.size, f"/api/v1/runs/{run}/published/file?{query}")
