@@ -5,6 +5,7 @@ A run of all tests fails if `nodes/formats.md` has a row that no test records (`
 
 import importlib.util
 import os
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis
@@ -17,6 +18,22 @@ os.environ["SAFELIGHT_CHECKED"] = "1"
 # No test fails because the machine is busy.
 hypothesis.settings.register_profile("safelight", deadline=None)
 hypothesis.settings.load_profile("safelight")
+
+
+@pytest.fixture
+def figures(
+    capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]
+) -> Callable[..., None]:
+    """Prints numbers by name, whether or not output is captured."""
+
+    def show(**numbers: object) -> None:
+        for name, number in numbers.items():
+            record_property(name, number)
+        with capsys.disabled():
+            print("\n    " + ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in numbers.items()))
+
+    return show
+
 
 _recorded_by_workers: set[str] = set()
 """The rows that tests in the processes of pytest-xdist recorded."""

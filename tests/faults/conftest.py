@@ -1,9 +1,9 @@
-"""What the tests of faults share: the process that forks, and a place for figures."""
+"""What the tests of faults share: the process that forks."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,18 +18,3 @@ def forks() -> Iterator[Forks]:
     process = Forks()
     yield process
     process.close()
-
-
-@pytest.fixture
-def figures(
-    capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]
-) -> Callable[..., None]:
-    """Prints numbers by name, whether or not output is captured."""
-
-    def show(**numbers: object) -> None:
-        for name, number in numbers.items():
-            record_property(name, number)
-        with capsys.disabled():
-            print("\n    " + ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in numbers.items()))
-
-    return show

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,58 @@ def test_a_run_whose_worker_dies_starts_again_once(queue: RunQueue, tmp_path: Pa
     assert wait(queue, after.id).summary.state == "done"
     retried = [event.run for event in reader.take(1000) if event.type == "run.retried"]
     assert retried == [once.id, always.id]
+
+
+@short_and_full("deaths", 1, 20)
+def test_a_worker_that_dies_is_replaced(
+    queue: RunQueue, tmp_path: Path, deaths: int, figures: Callable[..., None]
+) -> None:
+    seconds: list[float] = []
+    for number in range(deaths):
+        reader = queue.events.subscribe()
+        how = ("segfault", "exit", "kill")[number % 3]
+        run = queue.submit(request("Die", how=how, once=str(tmp_path / f"once {number}")))
+        assert wait(queue, run.id).values == {"value": 1}
+        times = {event.type: event.ts for event in reader.take(1000)}  # the latest of each type
+        seconds.append(times["node.started"] - times["run.retried"])
+    figures(deaths=deaths, respawn_p95_ms=round(sorted(seconds)[int(0.95 * deaths)] * 1e3))
+
+
+def test_a_node_that_needs_more_memory_than_there_is_fails_alone(queue: RunQueue) -> None:
+    failed = wait(queue, queue.submit(request("Fill", limit=64)).id)
+    assert failed.summary.state == "failed"
+    assert failed.problems[0]["code"] == "out_of_memory"
+    assert wait(queue, queue.submit(request("Add", a=11)).id).summary.state == "done"
+
+
+@pytest.mark.slow
+def test_a_worker_that_the_system_kills_for_its_memory_is_replaced(queue: RunQueue) -> None:
+    with limited_memory(512 << 20) as take:
+        reader = queue.events.subscribe()
+        pid = queue.status().devices[0].pid
+        assert pid is not None
+        take(pid)
+        run = wait(queue, queue.submit(request("Fill"), front=True).id, 120)
+        assert run.summary.state == "done"  # the second worker is not in the group
+        assert [event.run for event in reader.take(1000) if event.type == "run.retried"] == [run.summary.id]
+    assert wait(queue, queue.submit(request("Add", a=12)).id).summary.state == "done"
+
+
+@contextmanager
+def limited_memory(most: int) -> Iterator[Callable[[int], None]]:
+    """A group of processes with little memory; skips the test where none can be made."""
+    group = Path("/sys/fs/cgroup/memory") / f"safelight-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"a group with limited memory cannot be made here: {error}")
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(most))
+        yield lambda pid: (group / "cgroup.procs").write_text(str(pid)) and None
+    finally:
+        for pid in (group / "cgroup.procs").read_text().split():
+            (group.parent / "cgroup.procs").write_text(pid)
+        group.rmdir()
 
 
 def test_a_run_that_gives_no_sign_of_life_fails(queue: RunQueue) -> None:

@@ -6,11 +6,12 @@ The worker is a thread of this process, because no node here ends its process.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from unittest import mock
@@ -143,14 +144,22 @@ def test_a_training_that_the_server_stops_continues_from_its_checkpoint(
 
 
 @short_and_full("count", 20, 200)
-def test_a_run_is_cancelled_at_any_moment_and_the_next_one_runs(queue: RunQueue, count: int) -> None:
+def test_a_run_is_cancelled_at_any_moment_and_the_next_one_runs(
+    queue: RunQueue, count: int, figures: Callable[..., None]
+) -> None:
+    acknowledged: list[float] = []
+    stopped: list[float] = []
     for seed in range(count):
         chance = random.Random(seed)
         first = queue.submit(request("Learn", steps=4 + seed % 3, seconds=0.005)).id
         second = queue.submit(request("Wait", seconds=0.02)).id
         time.sleep(chance.uniform(0, 0.05))
         for id in chance.sample([first, second], 2):
+            asked = time.monotonic()
             assert queue.cancel(id).state in ("running", "cancelled", "done")
+            acknowledged.append(time.monotonic() - asked)
+            until(lambda id=id: queue.run(id).summary.finished)  # type: ignore[misc]
+            stopped.append(time.monotonic() - asked)
         assert wait(queue, first).summary.state in ("cancelled", "done")
         assert wait(queue, second).summary.state in ("cancelled", "done")
         for id in (first, second):
@@ -159,6 +168,31 @@ def test_a_run_is_cancelled_at_any_moment_and_the_next_one_runs(queue: RunQueue,
         assert wait(queue, queue.submit(request("Add", a=seed)).id).values == {"value": seed + 1}
     status = queue.status()
     assert (status.running, status.pending) == (0, 0)
+    p95 = {
+        name: round(sorted(times)[int(0.95 * len(times))] * 1e3, 1)
+        for name, times in (("answer_p95_ms", acknowledged), ("stop_p95_ms", stopped))
+    }
+    figures(cancels=len(stopped), **p95)
+
+
+@pytest.mark.parametrize("hours", [1.0, -1.0])
+def test_a_clock_that_jumps_keeps_the_order_and_stops_nothing(tmp_path: Path, hours: float) -> None:
+    """The clock jumps between any two readings of it, to and fro."""
+    real, readings = time.time, itertools.count()
+
+    def jumping() -> float:
+        return real() + 3600 * hours * (next(readings) % 2)
+
+    limits = QueueLimits(hang_timeout=5.0)
+    with mock.patch("time.time", jumping), opened(make_home(tmp_path / "home"), limits) as queue:
+        reader = queue.events.subscribe()
+        ids = [queue.submit(chain(number)).id for number in range(8)]
+        for id in ids:
+            assert wait(queue, id).summary.state == "done"
+        started = [event.run for event in reader.take(10_000) if event.type == "run.started"]
+        assert started == ids
+        assert [run.id for run in queue.runs()] == ids[::-1]
+        assert [output.run for output in queue.outputs()] == ids[::-1]
 
 
 def test_a_full_disk_pauses_the_queue_until_there_is_room(queue: RunQueue) -> None:

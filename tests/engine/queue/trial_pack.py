@@ -10,7 +10,7 @@ from engine.document.graph import Binding, Entry, From, Graph, Literal
 from engine.document.run_request import RunRequest
 
 PACK = '''
-import ctypes, hashlib, os, time
+import ctypes, hashlib, os, resource, time
 from collections.abc import Mapping
 from typing import Literal
 from PIL import Image
@@ -131,6 +131,24 @@ class Die(Node):
             raise ValueError("the node raises")
         while True:
             time.sleep(0.1)
+
+
+class Fill(Node):
+    """Use 768 MiB of memory, within a limit of this process that is set first."""
+
+    limit: int = 0
+    """In MiB beyond what is in use; 0 sets none."""
+
+    def run(self, ctx: Context) -> int:
+        if self.limit:
+            pages = int(open("/proc/self/statm").read().split()[0])
+            most = pages * resource.getpagesize() + (self.limit << 20)
+            resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+        try:
+            held = [bytearray(os.urandom(1) * (16 << 20)) for _ in range(48)]
+            return len(held)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 class Learn(Node):

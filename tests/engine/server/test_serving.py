@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -98,4 +99,24 @@ def test_sigterm_ends_it_in_time_and_the_queue_goes_on_after_the_next_start(tmp_
         run = client.wait(waiting, 60)
         assert (run["summary"]["state"], run["values"]) == ("done", {"sum": 42})
         assert client.run(long)["values"] == {"out": "stop"}  # a long step is asked to stop and keep its work
+    assert second.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_second_sigterm_ends_it_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    first = start_server(home)
+    with first.client() as client:
+        long = client.submit(WAIT, {"seconds": 600.0})["run"]
+        waiting = client.submit(ADD, {"a": 40})["run"]
+        until(lambda: client.run(long)["nodes"].get("it", {}).get("state") == "running")
+    first.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    begun = time.monotonic()
+    assert first.stop() in (0, 1)
+    assert time.monotonic() - begun < 5
+    second = start_server(home)
+    with second.client() as client:
+        assert client.run(long)["summary"]["state"] in ("done", "interrupted")
+        assert client.wait(waiting, 60)["values"] == {"sum": 42}
     assert second.stop() == 0
