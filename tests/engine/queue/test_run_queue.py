@@ -164,7 +164,11 @@ def limited_memory(most: int) -> Iterator[Callable[[int], None]]:
         pytest.skip(f"a group with limited memory cannot be made here: {error}")
     try:
         (group / "memory.limit_in_bytes").write_text(str(most))
-        yield lambda pid: (group / "cgroup.procs").write_text(str(pid)) and None
+
+        def take(pid: int) -> None:
+            (group / "cgroup.procs").write_text(str(pid))
+
+        yield take
     finally:
         for pid in (group / "cgroup.procs").read_text().split():
             (group.parent / "cgroup.procs").write_text(pid)
