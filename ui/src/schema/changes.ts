@@ -113,18 +113,19 @@ function inputPlaces(
 ): Map<string, string> {
   const places = new Map<string, string>();
   const taken = new Set<string>();
+  const inputBefore = (name: string) => (before.missing ? undefined : named(before.inputs, name));
   const take = (name: string, place: string) => {
     places.set(name, place);
     taken.add(place);
   };
   for (const [name, binding] of held) {
     const same = named(next.inputs, name);
-    if (same && holds(typed, same, binding, named(before.inputs, name))) take(name, name);
+    if (same && holds(typed, same, binding, inputBefore(name))) take(name, name);
   }
   for (const [name, binding] of held) {
     if (places.has(name) || binding.kind === "value") continue;
     const free = next.inputs.find(
-      (input) => !taken.has(input.name) && holds(typed, input, binding, named(before.inputs, name)),
+      (input) => !taken.has(input.name) && holds(typed, input, binding, inputBefore(name)),
     );
     if (free) take(name, free.name);
   }
