@@ -14,7 +14,7 @@ serve: $(READY)  ## Serve the canvas and the API; Ctrl-C stops it
 	@$(BIN)/safelight serve
 
 test: check  ## Run every check, then every test but the slow ones
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@$(BIN)/pytest -n 3 --dist worksteal
 
 slow: $(READY)  ## Run the slow tests: true-size models, full-length trainings, full counts
 	@$(BIN)/pytest -n 2 --dist worksteal -m slow
