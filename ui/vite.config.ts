@@ -7,6 +7,7 @@ export default defineConfig({
     outDir: "../engine/server/static",
     emptyOutDir: true,
     target: "es2023",
+    chunkSizeWarningLimit: 1000,
     reportCompressedSize: false,
   },
   test: { include: ["src/**/*.test.{ts,tsx}"] },

@@ -1,8 +1,11 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { App } from "./app/App.tsx";
+import { App } from "./app/App";
 import "./app/tokens.css";
 import "./app/base.css";
+import "./app/page.css";
+import "./canvas/canvas.css";
+import "./widgets/widgets.css";
 
 createRoot(document.getElementById("root") as HTMLElement).render(
   <StrictMode>

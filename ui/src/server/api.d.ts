@@ -679,6 +679,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{id}/published": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Published
+         * @description List the files that the run has published so far; old ones are removed when the disk budget is used.
+         */
+        get: operations["list_published"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/published/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Published
+         * @description Read a published file, as a download.
+         */
+        get: operations["read_published"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/published/keep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep Published
+         * @description Keep a published file like an upload, so that graphs can use it as a LoRA or an embedding.
+         */
+        post: operations["keep_published"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{id}/retry": {
         parameters: {
             query?: never;
@@ -1187,9 +1247,28 @@ export interface components {
             /** Version */
             version: string;
         };
-        Json: boolean | number | string | components["schemas"]["Json"][] | {
-            [key: string]: components["schemas"]["Json"];
-        } | null;
+        /** @description Any JSON value. */
+        Json: unknown;
+        /**
+         * KeepPublished
+         * @description A published file to keep.
+         */
+        KeepPublished: {
+            /** Name */
+            name: string;
+            /** Step */
+            step: string;
+        };
+        /**
+         * KeptFile
+         * @description A file that graphs can name.
+         */
+        KeptFile: {
+            /** File */
+            file: string;
+            /** Size */
+            size: number;
+        };
         /**
          * Log
          * @description A line that a node printed, or a warning.
@@ -1808,6 +1887,28 @@ export interface components {
         ProblemsBody: {
             /** Problems */
             problems: components["schemas"]["ProblemItem"][];
+        };
+        /**
+         * PublishedList
+         * @description Published files, by step and name.
+         */
+        PublishedList: {
+            /** Files */
+            files: components["schemas"]["PublishedRow"][];
+        };
+        /**
+         * PublishedRow
+         * @description A published file.
+         */
+        PublishedRow: {
+            /** Name */
+            name: string;
+            /** Size */
+            size: number;
+            /** Step */
+            step: string;
+            /** Url */
+            url: string;
         };
         /**
          * QueueChanged
@@ -2951,7 +3052,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": unknown;
+                    "text/event-stream": string;
                 };
             };
         };
@@ -4257,6 +4358,138 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunSummary"];
+                };
+            };
+        };
+    };
+    list_published: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the run. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request is refused, for the reasons in the body. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The request is refused, for the reasons in the body. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublishedList"];
+                };
+            };
+        };
+    };
+    read_published: {
+        parameters: {
+            query: {
+                /** @description Its name in the list. */
+                name: string;
+                /** @description The step that published it. */
+                step: string;
+            };
+            header?: never;
+            path: {
+                /** @description The id of the run. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request is refused, for the reasons in the body. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The request is refused, for the reasons in the body. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+        };
+    };
+    keep_published: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the run. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeepPublished"];
+            };
+        };
+        responses: {
+            /** @description The request is refused, for the reasons in the body. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The request is refused, for the reasons in the body. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptFile"];
                 };
             };
         };

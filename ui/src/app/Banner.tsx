@@ -1,0 +1,33 @@
+import { useDocument } from "../server/documents";
+import { reconnect, useRuns } from "../server/runStore";
+import { openOverlay } from "./overlays";
+
+/** A line over the canvas for what concerns all of the page: the server is away, the graph was saved elsewhere. */
+export function Banner() {
+  const connection = useRuns((state) => state.connection);
+  const conflict = useDocument((state) => state.conflict);
+  if (connection.state === "lost") {
+    const isRefused = connection.reason === "refused";
+    return (
+      <div className="banner" role="alert">
+        {isRefused
+          ? "The server was started anew. Open the page that it printed; your changes are kept as a draft."
+          : "Not connected. Edits are kept; the page connects again by itself."}
+        {!isRefused && (
+          <button type="button" className="button mini" onClick={reconnect}>
+            Try now
+          </button>
+        )}
+      </div>
+    );
+  }
+  if (conflict === null) return null;
+  return (
+    <div className="banner" role="alert">
+      Another tab or program has saved this graph.
+      <button type="button" className="button mini" onClick={() => openOverlay("conflict")}>
+        Choose
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,34 @@
+import { Drawer } from "../panels/Drawer";
+import { GraphsDrawer } from "../panels/GraphsDrawer";
+import { ModelsDrawer } from "../panels/ModelsDrawer";
+import { OutputsDrawer } from "../panels/OutputsDrawer";
+import { QueuePopup } from "../panels/QueuePopup";
+import { AddDrawer } from "./AddDrawer";
+import { useView } from "./view";
+
+function close(): void {
+  useView.setState({ drawer: null });
+}
+
+/** The open drawer, if any. */
+export function DrawerHost() {
+  const drawer = useView((view) => view.drawer);
+  switch (drawer) {
+    case "add":
+      return <AddDrawer onClose={close} />;
+    case "graphs":
+      return <GraphsDrawer onClose={close} />;
+    case "outputs":
+      return <OutputsDrawer onClose={close} />;
+    case "models":
+      return <ModelsDrawer onClose={close} />;
+    case "queue":
+      return (
+        <Drawer title="Runs" onClose={close}>
+          <QueuePopup />
+        </Drawer>
+      );
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,71 @@
+/** What the page shows beside the document: drawers, tabs, theme. This browser remembers it. */
+import { create } from "zustand";
+import { persist } from "zustand/middleware";
+
+export type Drawer = "add" | "graphs" | "outputs" | "models" | "queue";
+export type PanelTab = "controls" | "node" | "problems";
+export type Theme = "system" | "dark" | "light";
+export type Pointer = "mouse" | "trackpad";
+
+interface View {
+  readonly drawer: Drawer | null;
+  /** True while the view of trainings covers the canvas; its address is `/train`. */
+  readonly isTraining: boolean;
+  readonly isPanelOpen: boolean;
+  readonly tab: PanelTab;
+  readonly theme: Theme;
+  /** 1 to 2. */
+  readonly textScale: number;
+  readonly pointer: Pointer;
+  readonly hasMinimap: boolean;
+}
+
+export const useView = create<View>()(
+  persist(
+    (): View => ({
+      drawer: null,
+      isTraining: location.pathname === "/train",
+      isPanelOpen: true,
+      tab: "controls",
+      theme: "system",
+      textScale: 1,
+      pointer: "mouse",
+      hasMinimap: false,
+    }),
+    {
+      name: "safelight.view",
+      version: 1,
+      partialize: ({ drawer: _drawer, isTraining: _isTraining, ...kept }) => kept,
+    },
+  ),
+);
+
+export function toggleTraining(): void {
+  const isTraining = !useView.getState().isTraining;
+  history.replaceState(null, "", isTraining ? "/train" : "/");
+  useView.setState({ isTraining, drawer: null });
+}
+
+export function leaveTraining(): void {
+  if (useView.getState().isTraining) toggleTraining();
+}
+
+export function toggleDrawer(drawer: Drawer): void {
+  useView.setState((view) => ({ drawer: view.drawer === drawer ? null : drawer }));
+}
+
+export function showTab(tab: PanelTab): void {
+  useView.setState({ tab, isPanelOpen: true });
+}
+
+/** Apply theme and text size to the page now and after each change. */
+export function followView(): () => void {
+  const apply = ({ theme, textScale }: View) => {
+    const root = document.documentElement;
+    if (theme === "system") delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    root.style.setProperty("--text-scale", String(textScale));
+  };
+  apply(useView.getState());
+  return useView.subscribe(apply);
+}

@@ -1,0 +1,237 @@
+import { Popover } from "@base-ui/react/popover";
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { create } from "zustand";
+import { Icon } from "../app/Icon";
+import { typed, useTypes } from "../app/types";
+import { candidates, type LooseEnd } from "../schema/candidates";
+import { type NodeType, summary } from "../schema/nodeTypes";
+import { search } from "../schema/search";
+import type { WireType } from "../schema/wireType";
+import { addByName, addOnWire, recent } from "./addNode";
+import { typeWords } from "./labels";
+import type { WireEnd } from "./wireDrag";
+
+interface Screen {
+  readonly x: number;
+  readonly y: number;
+}
+
+interface AddSearchState {
+  readonly at: Screen | null;
+  /** The wire that waits for its other end. */
+  readonly from: WireEnd | null;
+  open(at: Screen, from?: WireEnd): void;
+  close(): void;
+}
+
+export const useAddSearch = create<AddSearchState>((set) => ({
+  at: null,
+  from: null,
+  open: (at, from) => set({ at, from: from ?? null }),
+  close: () => set({ at: null, from: null }),
+}));
+
+/** The search for a node type, where the pointer is. A dropped wire leaves only the types that take it. */
+export function AddSearch() {
+  const at = useAddSearch((state) => state.at);
+  const close = useAddSearch((state) => state.close);
+  const input = useRef<HTMLInputElement>(null);
+  const anchor = useMemo(
+    () => (at === null ? null : { getBoundingClientRect: () => new DOMRect(at.x, at.y - 19, 0, 0) }),
+    [at],
+  );
+  return (
+    <Popover.Root open={at !== null} onOpenChange={(isOpen) => !isOpen && close()}>
+      <Popover.Portal>
+        <Popover.Positioner
+          anchor={anchor}
+          align="start"
+          side="bottom"
+          className="pop-layer"
+          collisionPadding={12}
+        >
+          <Popover.Popup
+            className="pop add-search"
+            aria-label="Add a node"
+            initialFocus={input}
+            finalFocus={focusCanvas}
+          >
+            {at && <Search at={at} input={input} />}
+          </Popover.Popup>
+        </Popover.Positioner>
+      </Popover.Portal>
+    </Popover.Root>
+  );
+}
+
+/** Give the focus back to the canvas, where the keys of commands work. */
+export function focusCanvas(): HTMLElement | null {
+  return document.querySelector<HTMLElement>("[data-canvas]");
+}
+
+interface Row {
+  readonly type: NodeType;
+  readonly detail: string;
+  readonly group: string | undefined;
+  readonly isConverted: boolean;
+  readonly add: () => void;
+}
+
+function Search({ at, input }: { at: Screen; input: React.RefObject<HTMLInputElement | null> }) {
+  const from = useAddSearch((state) => state.from);
+  const close = useAddSearch((state) => state.close);
+  const types = useTypes((state) => state.types);
+  const [query, setQuery] = useState("");
+  const [chosen, setChosen] = useState(0);
+  const list = useRef<HTMLDivElement>(null);
+
+  const rows = useMemo((): readonly Row[] => {
+    const end = from && looseEnd(from);
+    if (from === null || end == null) {
+      return search(types.types, query, recent()).map(({ type }) => ({
+        type,
+        detail: passage(type.inputs[0]?.wire, type.outputs[0]?.wire),
+        group: undefined,
+        isConverted: false,
+        add: () => addByName(type.id, at),
+      }));
+    }
+    const fitting = new Map(candidates(types, end).map((item) => [item.type, item]));
+    const order =
+      query.trim() === ""
+        ? [...fitting.keys()]
+        : search([...fitting.keys()], query, recent()).map(({ type }) => type);
+    const found = order.flatMap((type) => fitting.get(type) ?? []);
+    const direct = found.filter((item) => item.through.length === 0);
+    const converted = found.filter((item) => item.through.length > 0);
+    return [...direct, ...converted].map((item) => ({
+      type: item.type,
+      detail: passage(item.takes, item.gives),
+      group: item.through.length > 0 ? "After a conversion" : undefined,
+      isConverted: item.through.length > 0,
+      add: () => addOnWire(item, from, at),
+    }));
+  }, [types, query, from, at]);
+  const current = Math.min(chosen, rows.length - 1);
+
+  useEffect(() => {
+    list.current?.querySelector(`[data-index="${current}"]`)?.scrollIntoView({ block: "nearest" });
+  }, [current]);
+
+  const pick = (row: Row | undefined) => {
+    if (!row) return;
+    close();
+    row.add();
+  };
+  const press = (event: KeyboardEvent) => {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    if (step !== 0) {
+      event.preventDefault();
+      setChosen((current + step + rows.length) % Math.max(1, rows.length));
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      pick(rows[current]);
+    }
+    if (event.key !== "Escape") event.stopPropagation();
+  };
+
+  return (
+    <>
+      <div className="pop-search">
+        <Icon name="search" />
+        <input
+          ref={input}
+          className="big"
+          role="combobox"
+          aria-expanded="true"
+          aria-controls="add-rows"
+          aria-activedescendant={rows.length > 0 ? `add-${current}` : undefined}
+          aria-label="Add a node"
+          placeholder="Add a node"
+          value={query}
+          autoComplete="off"
+          spellCheck={false}
+          onChange={(event) => {
+            setQuery(event.currentTarget.value);
+            setChosen(0);
+          }}
+          onKeyDown={press}
+        />
+        <span className="meta">
+          {from === null
+            ? rows.length
+            : `${rows.filter((row) => !row.isConverted).length} of ${types.types.length} fit`}
+        </span>
+      </div>
+      {from && <Context from={from} />}
+      <div id="add-rows" role="listbox" aria-label="Node types" className="pop-list" ref={list}>
+        {rows.map((row, index) => (
+          <div key={row.type.id} role="presentation">
+            {row.group !== undefined && row.group !== rows[index - 1]?.group && (
+              <div className="pop-group">{row.group}</div>
+            )}
+            {/* biome-ignore lint/a11y/useKeyWithClickEvents: the field above handles the keys of the list */}
+            <div
+              id={`add-${index}`}
+              data-index={index}
+              role="option"
+              tabIndex={-1}
+              aria-selected={index === current}
+              className={`pop-row add-row${index === current ? " on" : ""}`}
+              onClick={() => pick(row)}
+            >
+              <span className="cut">{row.type.name}</span>
+              <span className="detail">{row.detail}</span>
+              {index === current && <span className="add-doc">{summary(row.type)}</span>}
+            </div>
+          </div>
+        ))}
+        {rows.length === 0 && (
+          <div className="pop-empty">
+            {from === null
+              ? "No node type has these words."
+              : `Nothing fits ${contextWords(from)}. Esc drops the wire.`}
+          </div>
+        )}
+      </div>
+      <div className="pop-keys">
+        <kbd>Enter</kbd> {from === null ? "adds" : "adds and wires"} <kbd>Esc</kbd>{" "}
+        {from === null ? "closes" : "drops the wire"}
+      </div>
+    </>
+  );
+}
+
+function Context({ from }: { from: WireEnd }) {
+  const family = familyOf(from);
+  return (
+    <div className="pop-context">
+      <span className={`context-dot family-${family}`} />
+      {from.kind === "output" ? "takes" : "gives"} {contextWords(from)}
+    </div>
+  );
+}
+
+function contextWords(from: WireEnd): string {
+  const wire = wireOf(from);
+  return `the ${wire ? typeWords(wire) : "value"} of ${from.end.node}`;
+}
+
+function wireOf(from: WireEnd): WireType | undefined {
+  return from.kind === "output" ? typed().output(from.end) : typed().input(from.end)?.wire;
+}
+
+function familyOf(from: WireEnd): string {
+  const wire = wireOf(from);
+  return wire ? typed().types.family(wire) : "values";
+}
+
+function looseEnd(from: WireEnd): LooseEnd | undefined {
+  if (from.kind === "output") return { kind: "output", wire: typed().output(from.end) };
+  const input = typed().input(from.end);
+  return input && { kind: "input", input };
+}
+
+function passage(takes: WireType | undefined, gives: WireType | undefined): string {
+  return [takes && typeWords(takes), gives && typeWords(gives)].filter(Boolean).join(" → ");
+}

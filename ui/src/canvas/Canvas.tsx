@@ -1,0 +1,190 @@
+import {
+  applyNodeChanges,
+  Background,
+  BackgroundVariant,
+  type Connection,
+  type EdgeMouseHandler,
+  MiniMap,
+  type NodeChange,
+  type OnConnectStart,
+  ReactFlow,
+  SelectionMode,
+} from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import { type DragEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { graph, useDocumentState, useGraph, useSelection } from "../app/editor";
+import { typed, useTyped } from "../app/types";
+import { useView } from "../app/view";
+import { refusal } from "../schema/connections";
+import { AddSearch, useAddSearch } from "./AddSearch";
+import { CanvasBar } from "./CanvasBar";
+import { ConnectionHint } from "./ConnectionHint";
+import { ContextMenu, openMenu } from "./ContextMenu";
+import { pressOnCanvas } from "./canvasKeys";
+import { dropFiles } from "./dropFiles";
+import { FrameBox } from "./FrameBox";
+import { setZoom } from "./far";
+import { type FlowNode, flowEdges, flowNodes, thing } from "./flow";
+import { GraphNode } from "./GraphNode";
+import { endMove, startMove, withMembers } from "./moves";
+import { NoteBox } from "./NoteBox";
+import { useViewport } from "./viewport";
+import { WireDraft } from "./WireDraft";
+import { WireEdge, type WireFlowEdge } from "./WireEdge";
+import { WireTip } from "./WireTip";
+import { wireAt } from "./wireAt";
+import { useWireDrag, wireEnd } from "./wireDrag";
+import { endWire } from "./wireDrop";
+
+const NODE_TYPES = { card: GraphNode, frame: FrameBox, note: NoteBox };
+const EDGE_TYPES = { wire: WireEdge };
+const SNAP: [number, number] = [8, 8];
+const NO_KEYS: string[] = [];
+
+/** The canvas: the graph as nodes and wires. */
+export function Canvas() {
+  const graphTypes = useTyped();
+  const layout = useGraph((state) => state.layout);
+  const view = useGraph((state) => state.view);
+  const path = useDocumentState((state) => state.path);
+  const selection = useSelection();
+  const scale = useView((state) => state.textScale);
+  const pointer = useView((state) => state.pointer);
+  const hasMinimap = useView((state) => state.hasMinimap);
+  const [nodes, setNodes] = useState<FlowNode[]>([]);
+  const edgesBefore = useRef<WireFlowEdge[]>([]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: layout, view and selection are read through `typed()`
+  useEffect(() => {
+    setNodes((before) => flowNodes(graph(), typed(), before));
+  }, [graphTypes, layout, view, selection, scale]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: as above
+  const edges = useMemo(() => {
+    edgesBefore.current = flowEdges(graph(), typed(), edgesBefore.current);
+    return edgesBefore.current;
+  }, [graphTypes, view, selection.wire]);
+
+  const changeNodes = useCallback((changes: NodeChange<FlowNode>[]) => {
+    const selects = changes.filter((change) => change.type === "select");
+    if (selects.length > 0) takeSelection(selects);
+    const moves = changes.filter((change) => change.type === "position");
+    if (moves.length > 0) setNodes((before) => applyNodeChanges(withMembers(moves, before), before));
+  }, []);
+
+  const endDrag = useCallback((event: { altKey: boolean }, dragged: FlowNode, all: FlowNode[]) => {
+    const target = useWireDrag.getState().target;
+    useWireDrag.setState({ target: null });
+    endMove(dragged, all, event.altKey, target);
+  }, []);
+
+  const onDrag = useCallback((_: unknown, dragged: FlowNode, all: FlowNode[]) => {
+    if (all.length !== 1 || dragged.type !== "card") return;
+    const target = wireAt(dragged);
+    if (target !== useWireDrag.getState().target) useWireDrag.setState({ target });
+  }, []);
+
+  const startWire: OnConnectStart = useCallback((_, { nodeId, handleId, handleType }) => {
+    if (nodeId && handleId && handleType)
+      useWireDrag.setState({ from: wireEnd(handleType, nodeId, handleId) });
+  }, []);
+
+  const isValid = useCallback((connection: Connection | WireFlowEdge) => {
+    const { source, target, sourceHandle, targetHandle } = connection;
+    if (!sourceHandle || !targetHandle) return false;
+    const from = { kind: "from", node: source, output: sourceHandle } as const;
+    return refusal(typed(), from, { node: target, input: targetHandle }) === undefined;
+  }, []);
+
+  const openOn: EdgeMouseHandler<WireFlowEdge> = useCallback((event, edge) => {
+    useSelection.setState({ wire: edge.id, nodes: new Set(), notes: new Set(), frames: new Set() });
+    event.stopPropagation();
+  }, []);
+
+  return (
+    <div
+      className="canvas"
+      data-canvas
+      role="application"
+      aria-label="Canvas"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: the canvas has keys of its own, as an application has
+      tabIndex={0}
+      onKeyDown={pressOnCanvas}
+      onDragOver={(event) => event.dataTransfer.types.includes("Files") && event.preventDefault()}
+      onDrop={(event: DragEvent) => void dropFiles(event)}
+    >
+      <ReactFlow<FlowNode, WireFlowEdge>
+        key={path.join("/")}
+        nodes={nodes}
+        edges={edges}
+        nodeTypes={NODE_TYPES}
+        edgeTypes={EDGE_TYPES}
+        onInit={(flow) => useViewport.getState().take(flow)}
+        onNodesChange={changeNodes}
+        onNodeDragStart={(_, __, all) => startMove(all)}
+        onSelectionDragStart={(_, all) => startMove(all)}
+        onNodeDrag={onDrag}
+        onNodeDragStop={endDrag}
+        onSelectionDragStop={(event, all) => all[0] && endDrag(event, all[0], all)}
+        onConnectStart={startWire}
+        onConnectEnd={endWire}
+        isValidConnection={isValid}
+        onEdgeClick={openOn}
+        onPaneClick={() => useSelection.setState({ wire: null })}
+        onPaneContextMenu={openMenu}
+        onNodeContextMenu={openMenu}
+        onDoubleClick={(event) => {
+          if ((event.target as Element).classList.contains("react-flow__pane")) {
+            useAddSearch.getState().open({ x: event.clientX, y: event.clientY });
+          }
+        }}
+        onMove={(_, viewport) => setZoom(viewport.zoom)}
+        connectionLineComponent={WireDraft}
+        connectionRadius={24}
+        minZoom={0.05}
+        maxZoom={3}
+        snapToGrid
+        snapGrid={SNAP}
+        onlyRenderVisibleElements
+        elevateNodesOnSelect={false}
+        nodesFocusable={false}
+        edgesFocusable={false}
+        disableKeyboardA11y
+        zoomOnDoubleClick={false}
+        panOnScroll={pointer === "trackpad"}
+        zoomOnScroll={pointer === "mouse"}
+        panOnDrag={PAN_BUTTONS}
+        selectionKeyCode="Shift"
+        multiSelectionKeyCode={MULTI_KEYS}
+        selectionMode={SelectionMode.Partial}
+        panActivationKeyCode={null}
+        deleteKeyCode={NO_KEYS}
+        proOptions={NO_ATTRIBUTION}
+      >
+        <Background variant={BackgroundVariant.Dots} gap={32} size={1} />
+        {hasMinimap && <MiniMap pannable zoomable ariaLabel="Map of the graph" />}
+        <ConnectionHint />
+        <WireTip />
+      </ReactFlow>
+      <CanvasBar />
+      <AddSearch />
+      <ContextMenu />
+    </div>
+  );
+}
+
+const PAN_BUTTONS = [0, 1];
+const MULTI_KEYS = ["Control", "Meta"];
+const NO_ATTRIBUTION = { hideAttribution: true };
+
+/** Keep what the library selects in the selection of the page. */
+function takeSelection(changes: readonly { id: string; selected: boolean }[]): void {
+  const { nodes, notes, frames } = useSelection.getState();
+  const next = { node: new Set(nodes), note: new Set(notes), frame: new Set(frames) };
+  for (const { id, selected } of changes) {
+    const { kind, id: name } = thing(id);
+    if (selected) next[kind].add(name);
+    else next[kind].delete(name);
+  }
+  useSelection.setState({ nodes: next.node, notes: next.note, frames: next.frame, wire: null });
+}

@@ -1,0 +1,82 @@
+import { useStore } from "@xyflow/react";
+import { perform } from "../app/commands";
+import { Icon, type IconName } from "../app/Icon";
+import { useView } from "../app/view";
+import { useViewport } from "./viewport";
+
+/** The buttons in the lower corners: zoom, fit, mouse or trackpad, map. */
+export function CanvasBar() {
+  const pointer = useView((view) => view.pointer);
+  const hasMinimap = useView((view) => view.hasMinimap);
+  return (
+    <>
+      <div className="corner left" role="toolbar" aria-label="Zoom">
+        <Tool id="zoomOut" icon="minus" label="Zoom out" />
+        <Zoom />
+        <Tool id="zoomIn" icon="add" label="Zoom in" />
+        <Tool id="fit" icon="fit" label="Show all, or what is selected" />
+        <span className="separator" />
+        <button
+          type="button"
+          className="icon-button"
+          aria-pressed={pointer === "mouse"}
+          aria-label="Mouse: the wheel zooms"
+          title="Mouse: the wheel zooms"
+          onClick={() => useView.setState({ pointer: "mouse" })}
+        >
+          <Icon name="mouse" />
+        </button>
+        <button
+          type="button"
+          className="icon-button"
+          aria-pressed={pointer === "trackpad"}
+          aria-label="Trackpad: two fingers pan"
+          title="Trackpad: two fingers pan"
+          onClick={() => useView.setState({ pointer: "trackpad" })}
+        >
+          <Icon name="trackpad" />
+        </button>
+      </div>
+      <div className="corner right" role="toolbar" aria-label="Map">
+        <button
+          type="button"
+          className="icon-button"
+          aria-pressed={hasMinimap}
+          aria-label="Map of the graph"
+          title="Map of the graph"
+          onClick={() => useView.setState({ hasMinimap: !hasMinimap })}
+        >
+          <Icon name="map" />
+        </button>
+      </div>
+    </>
+  );
+}
+
+function Tool({ id, icon, label }: { id: string; icon: IconName; label: string }) {
+  return (
+    <button
+      type="button"
+      className="icon-button"
+      aria-label={label}
+      title={label}
+      onClick={() => perform(id)}
+    >
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+function Zoom() {
+  const zoom = useStore((state) => state.transform[2]);
+  return (
+    <button
+      type="button"
+      className="zoom"
+      title="Zoom to 100 %"
+      onClick={() => void useViewport.getState().flow?.zoomTo(1, { duration: 140 })}
+    >
+      {Math.round(zoom * 100)} %
+    </button>
+  );
+}

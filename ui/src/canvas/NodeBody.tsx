@@ -1,0 +1,134 @@
+import { memo } from "react";
+import { toggleFold } from "../app/editor";
+import { Icon } from "../app/Icon";
+import { useTyped } from "../app/types";
+import type { Binding, Entry } from "../document/graph";
+import type { Row } from "../schema/geometry";
+import type { InputType, NodeType, OutputType } from "../schema/nodeTypes";
+import { wireName } from "../schema/wireType";
+import { InputField } from "./InputField";
+import { label, outputLabel, sourceWords } from "./labels";
+import { Socket } from "./Socket";
+import { StackAdd, StackRow } from "./StackRows";
+
+interface BodyProps {
+  readonly id: string;
+  readonly type: NodeType;
+  readonly entry: Entry;
+  readonly rows: readonly Row[];
+}
+
+/** The rows of a node: outputs, inputs with their fields, and the line that unfolds more. */
+export const NodeBody = memo(function NodeBody({ id, entry, rows }: BodyProps) {
+  return (
+    <div className="node-body">
+      {rows.map((row) => {
+        switch (row.kind) {
+          case "output":
+            return <OutputRow key={`out ${row.output.name}`} id={id} output={row.output} />;
+          case "input":
+            return (
+              <InputRow
+                key={row.input.name}
+                id={id}
+                input={row.input}
+                binding={entry.inputs.get(row.input.name)}
+                isArea={row.area}
+              />
+            );
+          case "stack":
+            return (
+              <StackRow
+                key={`stack ${row.index}`}
+                id={id}
+                input={row.input}
+                index={row.index}
+                entry={entry}
+              />
+            );
+          case "add":
+            return <StackAdd key="add" id={id} input={row.input} entry={entry} />;
+          case "fold":
+            return (
+              <button
+                key="fold"
+                type="button"
+                className="node-row fold nodrag"
+                onClick={() => toggleFold(id)}
+              >
+                <Icon name={row.hidden > 0 ? "right" : "down"} size={12} />
+                {row.hidden > 0 ? `${row.hidden} more` : "less"}
+                {row.changed > 0 && <span className="changed" title={`${row.changed} changed`} />}
+              </button>
+            );
+          default:
+            return null;
+        }
+      })}
+    </div>
+  );
+});
+
+const OutputRow = memo(function OutputRow({ id, output }: { id: string; output: OutputType }) {
+  const typed = useTyped();
+  const wire = typed.output({ kind: "from", node: id, output: output.name });
+  const isWired = typed.wiredOutputs(id).has(output.name);
+  return (
+    <div className="node-row out">
+      {outputLabel(output, output.wire.variable ? wire : output.wire)}
+      <Socket
+        node={id}
+        name={output.name}
+        type="source"
+        look={typed.types.look(wire)}
+        wire={wireName(wire)}
+        isWired={isWired}
+        isResting={false}
+        isOptional={false}
+      />
+    </div>
+  );
+});
+
+interface InputRowProps {
+  readonly id: string;
+  readonly input: InputType;
+  readonly binding: Binding | undefined;
+  readonly isArea: boolean;
+}
+
+const InputRow = memo(function InputRow({ id, input, binding, isArea }: InputRowProps) {
+  const typed = useTyped();
+  const isWired = binding?.kind === "from";
+  const hasField = input.widget.kind !== "none";
+  const socket = (
+    <Socket
+      node={id}
+      name={input.name}
+      type="target"
+      look={typed.types.look(input.wire)}
+      wire={wireName(input.wire)}
+      isWired={isWired}
+      isResting={hasField && !isWired}
+      isOptional={!input.required && !hasField}
+    />
+  );
+  if (isWired || !hasField) {
+    return (
+      <div className="node-row" title={input.doc}>
+        {socket}
+        <span className="row-label">{label(input.name)}</span>
+        <span className="row-source cut">
+          {isWired
+            ? sourceWords(binding)
+            : binding?.kind === "param"
+              ? label(binding.name)
+              : input.required
+                ? ""
+                : "optional"}
+        </span>
+      </div>
+    );
+  }
+  return <InputField id={id} input={input} isArea={isArea} socket={socket} />;
+});

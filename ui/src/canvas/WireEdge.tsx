@@ -1,0 +1,75 @@
+import type { Edge, EdgeProps } from "@xyflow/react";
+import { memo } from "react";
+import type { Point } from "../document/graph";
+import { useFar } from "./far";
+import { SOCKET_HIT } from "./flow";
+import { useWireDrag } from "./wireDrag";
+import { middle, wirePath } from "./wirePath";
+
+export interface WireData extends Record<string, unknown> {
+  /** The family of the output, and of the input. */
+  readonly family: string;
+  readonly toFamily: string;
+  /** True if the wire carries a list. */
+  readonly isList: boolean;
+  /** True if the value is converted on its way, such as an int to a float. */
+  readonly isConverted: boolean;
+  /** True if the output does not fit the input; a file may have such wires. */
+  readonly isWrong: boolean;
+  readonly waypoints: readonly Point[];
+}
+
+export type WireFlowEdge = Edge<WireData, "wire">;
+
+const NO_DATA: WireData = {
+  family: "values",
+  toFamily: "values",
+  isList: false,
+  isConverted: false,
+  isWrong: false,
+  waypoints: [],
+};
+
+/** A wire: a casing, so that crossings can be read, and the line in the colour of its family. */
+export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
+  const { id, sourceX, sourceY, targetX, targetY, selected, data = NO_DATA } = props;
+  const isFar = useFar((state) => state.isFar);
+  const isPulled = useWireDrag((drag) => drag.pulled === id && drag.from !== null);
+  const isTarget = useWireDrag((drag) => drag.target === id);
+  // The library ends wires at the outer side of a socket's square; here they end in its middle.
+  const from = { x: sourceX - SOCKET_HIT / 2, y: sourceY };
+  const to = { x: targetX + SOCKET_HIT / 2, y: targetY };
+  const path = wirePath(
+    from,
+    to,
+    data.waypoints.map(([x, y]) => ({ x, y })),
+  );
+
+  if (isPulled) return null;
+  if (isFar) return <path className="wire-far" d={path} />;
+  const classes = [
+    "wire",
+    `family-${data.family}`,
+    selected && "selected",
+    isTarget && "target",
+    data.isWrong && "wrong",
+  ];
+  const mark = middle(from, to);
+  return (
+    <g className={classes.filter(Boolean).join(" ")}>
+      <path className="wire-hit" d={path} />
+      {!data.isWrong && <path className="wire-case" d={path} />}
+      <path className={`wire-line${data.isList ? " list" : ""}`} d={path} />
+      {data.isList && <path className="wire-gap" d={path} />}
+      {data.isConverted && (
+        <>
+          <path className={`wire-line second family-${data.toFamily}`} d={path} pathLength={1} />
+          <g transform={`translate(${mark.x} ${mark.y})`}>
+            <rect className="wire-notch" x={-7} y={-7} width={14} height={14} rx={3} />
+            <path className="wire-chevron" d="M-1.5-3 1.5 0-1.5 3" />
+          </g>
+        </>
+      )}
+    </g>
+  );
+});

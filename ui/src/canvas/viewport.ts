@@ -1,0 +1,69 @@
+/** The view of the canvas: zoom, fit, jump to a node. */
+import type { ReactFlowInstance, XYPosition } from "@xyflow/react";
+import { create } from "zustand";
+import { graph } from "../app/editor";
+import { typed } from "../app/types";
+import { type FlowNode, nodeBox } from "./flow";
+import type { WireFlowEdge } from "./WireEdge";
+
+type Flow = ReactFlowInstance<FlowNode, WireFlowEdge>;
+
+interface Viewport {
+  readonly flow: Flow | null;
+  take(flow: Flow): void;
+}
+
+export const useViewport = create<Viewport>((set) => ({
+  flow: null,
+  take: (flow) => set({ flow }),
+}));
+
+function duration(): number {
+  return matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 220;
+}
+
+/** Show nodes whole; all of the graph if none is named. */
+export function show(ids: Iterable<string> = [], isInstant = false): void {
+  const { flow } = useViewport.getState();
+  const chosen = [...ids];
+  const names = chosen.length > 0 ? chosen : [...graph().nodes.keys()];
+  if (!flow || names.length === 0) return;
+  const boxes = names.map((id) => nodeBox(graph(), typed(), id));
+  const left = Math.min(...boxes.map((box) => box[0]));
+  const top = Math.min(...boxes.map((box) => box[1]));
+  const width = Math.max(...boxes.map((box) => box[0] + box[2])) - left;
+  const height = Math.max(...boxes.map((box) => box[1] + box[3])) - top;
+  void flow.fitBounds(
+    { x: left, y: top, width, height },
+    { padding: 0.08, duration: isInstant ? 0 : duration() },
+  );
+  const most = chosen.length > 0 ? 1.25 : 1;
+  if (flow.getViewport().zoom > most && isInstant) void flow.zoomTo(most);
+}
+
+/** Bring a node into view without a change of zoom, if it is outside. */
+export function reveal(id: string): void {
+  const { flow } = useViewport.getState();
+  const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
+  if (!flow || !pane || !graph().nodes.has(id)) return;
+  const [x, y, width, height] = nodeBox(graph(), typed(), id);
+  const start = flow.flowToScreenPosition({ x, y });
+  const end = flow.flowToScreenPosition({ x: x + width, y: y + height });
+  const isInside = start.x >= pane.left && start.y >= pane.top && end.x <= pane.right && end.y <= pane.bottom;
+  if (isInside) return;
+  const zoom = Math.max(0.6, flow.getViewport().zoom);
+  void flow.setCenter(x + width / 2, y + height / 2, { zoom, duration: duration() });
+}
+
+export function zoomBy(factor: number): void {
+  const { flow } = useViewport.getState();
+  if (flow) void flow.zoomTo(flow.getViewport().zoom * factor, { duration: duration() });
+}
+
+/** The place of the graph at a point of the screen; without one, the middle of the canvas. */
+export function placeAt(point?: XYPosition): XYPosition {
+  const { flow } = useViewport.getState();
+  const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
+  const middle = pane ? { x: pane.left + pane.width / 2, y: pane.top + pane.height / 2 } : { x: 0, y: 0 };
+  return flow?.screenToFlowPosition(point ?? middle) ?? { x: 0, y: 0 };
+}

@@ -1,0 +1,244 @@
+/** What made the picture in the large view: its values, what differs from the other one, and actions. */
+import { useEffect, useMemo, useState } from "react";
+import { Icon } from "../app/Icon";
+import { say, sayError } from "../app/status";
+import { answer, api } from "../server/client";
+import { openText } from "../server/documents";
+import { graphOfOutput, mark, type OutputRow } from "../server/outputs";
+import { problemsOf, sentence } from "../server/problems";
+import type { RunAnswer } from "../server/runState";
+import { bytes, moment, span, valueText, words } from "./format";
+import { closeLarge, replaceRow, usePictures } from "./pictures";
+
+/** The values of the inputs of the graph that made an output. */
+export function valuesOf(
+  run: Pick<RunAnswer, "inputs">,
+  row: Pick<OutputRow, "values">,
+): Record<string, unknown> {
+  return { ...run.inputs, ...row.values };
+}
+
+/** The inputs and node values that differ between two outputs. */
+export function differences(
+  a: { run: RunAnswer; row: OutputRow },
+  b: { run: RunAnswer; row: OutputRow },
+): { name: string; a: unknown; b: unknown }[] {
+  const found: { name: string; a: unknown; b: unknown }[] = [];
+  const compare = (left: Record<string, unknown>, right: Record<string, unknown>) => {
+    for (const name of new Set([...Object.keys(left), ...Object.keys(right)])) {
+      if (JSON.stringify(left[name]) !== JSON.stringify(right[name])) {
+        found.push({ name, a: left[name], b: right[name] });
+      }
+    }
+  };
+  compare(valuesOf(a.run, a.row), valuesOf(b.run, b.row));
+  compare(literals(a.run), literals(b.run));
+  return found;
+}
+
+function literals(run: RunAnswer): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const [id, node] of Object.entries(run.graph.nodes ?? {})) {
+    for (const [name, value] of Object.entries(node.inputs ?? {})) values[`${id} ${name}`] = value;
+    if (node.off) values[`${id} off`] = true;
+  }
+  return values;
+}
+
+/** The command that makes the picture again. */
+export function command(run: RunAnswer, row: OutputRow): string {
+  const name = run.summary.document?.split("#", 1)[0] || "graph.json";
+  const options = Object.entries(valuesOf(run, row))
+    .filter(([key, value]) => JSON.stringify(run.graph.inputs?.[key]?.default) !== JSON.stringify(value))
+    .map(([key, value]) => `--${key.replaceAll("_", "-")} ${quoted(value)}`);
+  return ["safelight run", quoted(name), ...options].join(" ");
+}
+
+function quoted(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return /^[\w.,:/@+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
+}
+
+function useRun(id: string | undefined): RunAnswer | null {
+  const [run, setRun] = useState<RunAnswer | null>(null);
+  useEffect(() => {
+    if (id === undefined) return setRun(null);
+    let isCurrent = true;
+    void answer(api.GET("/api/v1/runs/{id}", { params: { path: { id } } })).then(
+      (found) => isCurrent && setRun(found),
+      () => isCurrent && setRun(null),
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [id]);
+  return run?.summary.id === id ? run : null;
+}
+
+interface PictureDetailsProps {
+  /** Put the picture into the graph as an input; undefined if the page offers no way. */
+  onUseAsInput?: ((row: OutputRow) => void) | undefined;
+}
+
+export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
+  const { a, b } = usePictures();
+  const [runA, runB] = [useRun(a?.run), useRun(b?.run)];
+  const changes = useMemo(
+    () => (a && b && runA && runB ? differences({ run: runA, row: a }, { run: runB, row: b }) : []),
+    [a, b, runA, runB],
+  );
+  if (b === null) return null;
+  const values = runB === null ? [] : Object.entries(valuesOf(runB, b));
+  const prompt = values.find(([name]) => name === "prompt")?.[1];
+  const star = async () => {
+    const row = await mark(b.id, { star: !b.star });
+    replaceRow(row);
+  };
+  const open = async () => {
+    try {
+      await openText(await graphOfOutput(b.id));
+      closeLarge();
+      say("Opened the graph of this picture as a new document.");
+    } catch (error) {
+      sayError(sentence(problemsOf(error)[0]?.message ?? ""));
+    }
+  };
+
+  return (
+    <section className="details" aria-label="Picture">
+      <header className="panel-head">
+        {a !== null && <span className="letter">B</span>}
+        <span className="grow" />
+        <button
+          type="button"
+          className="icon-button"
+          aria-label={b.star ? "Remove the star" : "Star"}
+          aria-pressed={b.star}
+          onClick={() => void star()}
+        >
+          <Icon name={b.star ? "starred" : "star"} />
+        </button>
+      </header>
+      <div className="pad">
+        <p className="picture-title">{typeof prompt === "string" && prompt !== "" ? prompt : b.title}</p>
+        <div className="buttons">
+          <button type="button" className="button solid" onClick={() => void open()}>
+            Open this graph
+          </button>
+          {onUseAsInput && (
+            <button type="button" className="button" onClick={() => onUseAsInput(b)}>
+              Use as input
+            </button>
+          )}
+        </div>
+        <Tags row={b} />
+      </div>
+      {a !== null && runA && runB && (
+        <div className="pad ruled">
+          <h3>What differs from A</h3>
+          {changes.length === 0 && (
+            <p className="meta">Nothing: both have the same graph and the same values.</p>
+          )}
+          {changes.slice(0, 12).map((change) => (
+            <div key={change.name} className="diff">
+              <span className="cut">{words(change.name)}</span>
+              <span className="cut">{valueText(change.a)}</span>
+              <Icon name="jump" size={12} />
+              <b className="cut">{valueText(change.b)}</b>
+            </div>
+          ))}
+          {changes.length > 12 && <p className="meta">and {changes.length - 12} more</p>}
+        </div>
+      )}
+      {runB !== null && (
+        <div className="pad ruled">
+          <dl className="values">
+            {values
+              .filter(([name]) => name !== "prompt")
+              .map(([name, value]) => (
+                <div key={name}>
+                  <dt>{words(name)}</dt>
+                  <dd>{valueText(value)}</dd>
+                </div>
+              ))}
+            <div>
+              <dt>made</dt>
+              <dd>
+                {moment(b.made)}
+                {runB.summary.started && runB.summary.finished
+                  ? `, in ${span((runB.summary.finished - runB.summary.started) * 1000)}`
+                  : ""}
+              </dd>
+            </div>
+            <div>
+              <dt>size</dt>
+              <dd>{bytes(b.size)}</dd>
+            </div>
+          </dl>
+        </div>
+      )}
+      {runB !== null && <Command text={command(runB, b)} />}
+    </section>
+  );
+}
+
+function Command({ text }: { text: string }) {
+  return (
+    <div className="pad ruled">
+      <h3>In a terminal</h3>
+      <div className="command">
+        <code>{text}</code>
+        <button
+          type="button"
+          className="icon-button small"
+          aria-label="Copy the command"
+          onClick={() => void navigator.clipboard.writeText(text).then(() => say("Copied."))}
+        >
+          <Icon name="copy" size={14} />
+        </button>
+      </div>
+    </div>
+  );
+}
+
+function Tags({ row }: { row: OutputRow }) {
+  const [text, setText] = useState("");
+  const change = async (tags: string[]) => {
+    try {
+      replaceRow(await mark(row.id, { tags }));
+    } catch (error) {
+      sayError(sentence(problemsOf(error)[0]?.message ?? ""));
+    }
+  };
+  return (
+    <form
+      className="tags"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const tag = text.trim();
+        setText("");
+        if (tag !== "" && !row.tags.includes(tag)) void change([...row.tags, tag]);
+      }}
+    >
+      {row.tags.map((tag) => (
+        <button
+          key={tag}
+          type="button"
+          className="tag"
+          aria-label={`Remove the tag ${tag}`}
+          onClick={() => void change(row.tags.filter((known) => known !== tag))}
+        >
+          {tag} <Icon name="close" size={10} />
+        </button>
+      ))}
+      <input
+        className="tag-field"
+        aria-label="Add a tag"
+        placeholder="Add a tag"
+        maxLength={60}
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+      />
+    </form>
+  );
+}

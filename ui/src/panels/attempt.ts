@@ -1,0 +1,20 @@
+/** Actions of the panels: a failure goes to the status line. */
+import { sayError } from "../app/status";
+import { problemsOf, sentence } from "../server/problems";
+
+/** Wait for an action; returns its result, or undefined after a failure, which the status line says. */
+export async function attempt<Result>(action: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await action;
+  } catch (error) {
+    const [first] = problemsOf(error);
+    if (first)
+      sayError(
+        [first.message, first.hint]
+          .filter(Boolean)
+          .map((text) => sentence(String(text)))
+          .join(" "),
+      );
+    return undefined;
+  }
+}

@@ -1,0 +1,359 @@
+/** Trainings: their curves and samples while they run, and what to do with the result. A lens over ordinary runs. */
+import { useEffect, useMemo, useState } from "react";
+import { Icon, type IconName } from "../../app/Icon";
+import { say } from "../../app/status";
+import { answer, api } from "../../server/client";
+import { openSaved } from "../../server/documents";
+import { hasEnded, type RunAnswer, type RunPhase, type RunSummary } from "../../server/runState";
+import { onEvent, useRuns } from "../../server/runStore";
+import { cancel, control } from "../../server/runs";
+import { readTraining, type Training, useTrainings } from "../../server/training";
+import { attempt } from "../attempt";
+import { clock, figure, moment, valueText, words } from "../format";
+import { etaOf } from "../QueuePopup";
+import { bestOf, pointsOf, smoothed } from "./curves";
+import { type Curve, LossChart, Spark } from "./LossChart";
+import { SampleMatrix } from "./SampleMatrix";
+import "./train.css";
+
+/** Examples that train, as beginnings of a new training. */
+const TEMPLATES = [
+  { id: "train_lora", title: "A LoRA" },
+  { id: "train_embedding", title: "An embedding" },
+];
+
+const ICONS: Partial<Record<RunPhase, IconName>> = {
+  running: "ring",
+  queued: "clock",
+  done: "tick",
+  failed: "fail",
+  refused: "fail",
+  cancelled: "halt",
+  interrupted: "lost",
+};
+
+interface TrainViewProps {
+  /** Called after a template or a checkpoint was put into the document. */
+  onLeave: () => void;
+}
+
+export function TrainView({ onLeave }: TrainViewProps) {
+  const rows = useTrainingRuns();
+  const [chosen, setChosen] = useState<string | null>(null);
+  const [overlaid, setOverlaid] = useState<readonly string[]>([]);
+  const id = chosen ?? rows[0]?.id ?? null;
+  const start = async (template: string) => {
+    await openSaved(template);
+    onLeave();
+    say("Set the fields under Controls, then Run starts the training.");
+  };
+  return (
+    <div className="train">
+      <section className="train-runs" aria-label="Trainings">
+        <header className="panel-head">
+          <h2 className="grow">Runs</h2>
+        </header>
+        <ul>
+          {rows.map((row) => (
+            <RunRow
+              key={row.id}
+              row={row}
+              isChosen={row.id === id}
+              isOverlaid={row.id === id || overlaid.includes(row.id)}
+              onChoose={() => setChosen(row.id)}
+              onOverlay={(isOn) =>
+                setOverlaid((known) => (isOn ? [...known, row.id] : known.filter((item) => item !== row.id)))
+              }
+            />
+          ))}
+        </ul>
+        {rows.length > 1 && <p className="empty-note">Tick runs to lay their curves over one another.</p>}
+        <div className="pad">
+          <h3>New training</h3>
+          <div className="buttons">
+            {TEMPLATES.map(({ id: template, title }) => (
+              <button
+                key={template}
+                type="button"
+                className="button"
+                onClick={() => void attempt(start(template))}
+              >
+                {title}
+              </button>
+            ))}
+          </div>
+        </div>
+      </section>
+      {id === null ? (
+        <p className="empty-note">Choose pictures and a trigger; everything else has a default.</p>
+      ) : (
+        <OneTraining key={id} id={id} rows={rows} overlaid={overlaid.filter((other) => other !== id)} />
+      )}
+    </div>
+  );
+}
+
+/** The runs that have reported numbers, the newest first; read again when one starts or ends. */
+function useTrainingRuns(): readonly RunSummary[] {
+  const [rows, setRows] = useState<readonly RunSummary[]>([]);
+  const live = useTrainings((state) => state.trainings);
+  const count = Object.keys(live).length;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: read again whenever one more run trains
+  useEffect(() => {
+    const read = () =>
+      void attempt(
+        answer(api.GET("/api/v1/runs", { params: { query: { has_metrics: true, limit: 50 } } })),
+      ).then((found) => found && setRows(found.runs));
+    read();
+    return onEvent((event) => {
+      if (event.type === "run.finished" || event.type === "run.started") read();
+    });
+  }, [count]);
+  return rows;
+}
+
+interface RunRowProps {
+  row: RunSummary;
+  isChosen: boolean;
+  isOverlaid: boolean;
+  onChoose: () => void;
+  onOverlay: (isOn: boolean) => void;
+}
+
+function RunRow({ row, isChosen, isOverlaid, onChoose, onOverlay }: RunRowProps) {
+  const training = useTrainings((state) => state.trainings[row.id]);
+  const run = useRuns((state) => state.queue.runs[row.id]);
+  const phase = run?.phase ?? row.state;
+  const points = useMemo(() => smoothed(pointsOf(training?.rows ?? [], "loss"), 0.9), [training]);
+  const best = bestOf(points);
+  useEffect(() => {
+    if (isOverlaid && training === undefined) void attempt(readTraining(row.id));
+  }, [isOverlaid, training, row.id]);
+  return (
+    <li className={isChosen ? "train-run on" : "train-run"}>
+      <input
+        type="checkbox"
+        aria-label={`Show the curve of ${row.title}`}
+        checked={isOverlaid}
+        disabled={isChosen}
+        onChange={(event) => onOverlay(event.currentTarget.checked)}
+      />
+      <button type="button" className="grow open" aria-current={isChosen} onClick={onChoose}>
+        <span className="row-title cut">{row.title}</span>
+        <span className="meta">
+          {phase === "running" ? `step ${points.at(-1)?.[0] ?? 0}` : moment(row.finished ?? row.submitted)}
+        </span>
+      </button>
+      <span className="train-run-end">
+        <Icon name={ICONS[phase] ?? "info"} size={14} label={phase} />
+        <span className="meta">{best === null ? "" : figure(best)}</span>
+      </span>
+    </li>
+  );
+}
+
+interface OneTrainingProps {
+  id: string;
+  rows: readonly RunSummary[];
+  overlaid: readonly string[];
+}
+
+function OneTraining({ id, rows, overlaid }: OneTrainingProps) {
+  const trainings = useTrainings((state) => state.trainings);
+  const run = useRuns((state) => state.queue.runs[id]);
+  const [full, setFull] = useState<RunAnswer | null>(null);
+  const [weight, setWeight] = useState(0.9);
+  const [step, setStep] = useState<number | null>(null);
+  const phase = run?.phase ?? full?.summary.state;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: read again after the end
+  useEffect(() => {
+    void attempt(readTraining(id));
+    void attempt(answer(api.GET("/api/v1/runs/{id}", { params: { path: { id } } }))).then(
+      (found) => found && setFull(found),
+    );
+  }, [id, phase]);
+  const training = trainings[id];
+  const title = (run?.title || full?.summary.title || rows.find((row) => row.id === id)?.title) ?? "Training";
+  const curves = useMemo(
+    () =>
+      [id, ...overlaid].map((other): Curve => {
+        const row = rows.find((known) => known.id === other);
+        const name = other === id ? "this run" : `${row?.title ?? ""} ${row ? moment(row.submitted) : ""}`;
+        return { id: other, name, points: pointsOf(trainings[other]?.rows ?? [], "loss") };
+      }),
+    [id, overlaid, rows, trainings],
+  );
+  const node = training === undefined ? undefined : run?.nodes[training.path.split(/[[/]/, 1)[0] ?? ""];
+  const progress = node?.status === "running" ? node : undefined;
+  const lastStep = Math.max(curves[0]?.points.at(-1)?.[0] ?? 0, progress?.max ?? 0);
+  const isActive = phase !== undefined && !hasEnded(phase);
+  const loss = useMemo(() => smoothed(curves[0]?.points ?? [], weight).at(-1)?.[1], [curves, weight]);
+  const eta = run ? etaOf(run) : null;
+  const ask = (request: "stop" | "sample" | "checkpoint") =>
+    training && void attempt(control(id, training.path, request).then(() => say(ASKED[request])));
+
+  return (
+    <>
+      <section className="train-main" aria-label={title}>
+        <header className="train-head">
+          <h2 className="cut">{title}</h2>
+          <span className="meta grow cut">
+            {progress?.max ? `${progress.value ?? 0} of ${progress.max} steps` : (phase ?? "")}
+            {progress?.rate ? ` · ${progress.rate.toFixed(1)} steps/s` : ""}
+            {eta === null ? "" : ` · ${clock(eta)} left`}
+          </span>
+          {isActive && (
+            <>
+              <button type="button" className="button" onClick={() => ask("sample")}>
+                <Icon name="sample" size={14} /> Sample now
+              </button>
+              <button type="button" className="button" onClick={() => ask("checkpoint")}>
+                <Icon name="flag" size={14} /> Checkpoint now
+              </button>
+              <button type="button" className="button" onClick={() => ask("stop")}>
+                <Icon name="stop" size={14} /> Stop after this step
+              </button>
+              <button type="button" className="button quiet" onClick={() => void attempt(cancel(id))}>
+                Cancel
+              </button>
+            </>
+          )}
+        </header>
+        <progress
+          className="line"
+          aria-label="Progress of the training"
+          value={progress?.max ? (progress.value ?? 0) / progress.max : phase === "done" ? 1 : 0}
+        />
+        <div className="chart-head">
+          <span>loss</span>
+          <b className="big-number">{loss === undefined ? "–" : figure(loss)}</b>
+          <span className="chart-key">
+            <i className="key-smooth" /> smoothed
+          </span>
+          <span className="chart-key">
+            <i className="key-raw" /> raw
+          </span>
+          <span className="grow" />
+          <span className="chart-key">
+            <Icon name="flag" size={12} /> checkpoint
+          </span>
+          <span className="chart-key">
+            <span className="key-sample" /> sample
+          </span>
+          <label className="chart-key">
+            smoothing
+            <input
+              type="range"
+              className="slider"
+              min={0}
+              max={0.99}
+              step={0.01}
+              value={weight}
+              style={{ "--part": `${(weight / 0.99) * 100}%` } as React.CSSProperties}
+              onChange={(event) => setWeight(Number(event.currentTarget.value))}
+            />
+            {weight.toFixed(2)}
+          </label>
+        </div>
+        <LossChart
+          curves={curves}
+          weight={weight}
+          samples={training?.samples ?? []}
+          checkpoints={training?.checkpoints ?? []}
+          lastStep={lastStep}
+          step={step}
+          onStep={setStep}
+        />
+        <Sparks training={training} lastStep={lastStep} step={step} />
+        <SampleMatrix samples={training?.samples ?? []} />
+      </section>
+      <aside className="train-side" aria-label="Details of the training">
+        <Checkpoints training={training} full={full} />
+        <Settings full={full} />
+      </aside>
+    </>
+  );
+}
+
+const ASKED = {
+  stop: "The training stops after this step and keeps its work.",
+  sample: "Samples are drawn after this step.",
+  checkpoint: "A checkpoint is saved after this step.",
+};
+
+const NUMBERS = [
+  { key: "rate", name: "learning rate" },
+  { key: "gradient", name: "gradient norm" },
+  { key: "validation_loss", name: "validation loss" },
+];
+
+function Sparks({
+  training,
+  lastStep,
+  step,
+}: {
+  training: Training | undefined;
+  lastStep: number;
+  step: number | null;
+}) {
+  const rows = training?.rows ?? [];
+  return (
+    <div className="sparks">
+      {NUMBERS.map(({ key, name }) => {
+        const points = pointsOf(rows, key);
+        return points.length === 0 ? null : (
+          <Spark key={key} name={name} points={points} lastStep={lastStep} step={step} />
+        );
+      })}
+    </div>
+  );
+}
+
+function Checkpoints({ training, full }: { training: Training | undefined; full: RunAnswer | null }) {
+  const points = pointsOf(training?.rows ?? [], "loss");
+  const checkpoints = [...(training?.checkpoints ?? [])].sort((a, b) => b.step - a.step);
+  return (
+    <div className="pad">
+      <header className="panel-line">
+        <h3 className="grow">Checkpoints</h3>
+      </header>
+      {checkpoints.length === 0 && <p className="meta">None yet.</p>}
+      {checkpoints.map(({ step, name }, place) => {
+        const loss = points.findLast(([at]) => at <= step)?.[1];
+        return (
+          <div key={`${step} ${name}`} className="checkpoint">
+            <Icon name="flag" size={14} />
+            <b>{step}</b>
+            <span className="meta grow">
+              {loss === undefined ? "" : `loss ${figure(loss)}`}
+              {place === 0 ? " · newest" : ""}
+            </span>
+          </div>
+        );
+      })}
+      {full !== null && <p className="meta">Running the same graph again goes on from the newest one.</p>}
+    </div>
+  );
+}
+
+function Settings({ full }: { full: RunAnswer | null }) {
+  if (full === null) return null;
+  const node = Object.values(full.graph.nodes ?? {}).find((item) => /^Train/.test(item.type));
+  const values: [string, unknown][] = Object.entries(full.inputs);
+  for (const [name, value] of Object.entries(node?.inputs ?? {})) {
+    if (typeof value !== "object") values.push([name, value]);
+  }
+  return (
+    <div className="pad ruled">
+      <h3>Settings</h3>
+      <dl className="values">
+        {values.map(([name, value]) => (
+          <div key={name}>
+            <dt>{words(name)}</dt>
+            <dd>{valueText(value)}</dd>
+          </div>
+        ))}
+      </dl>
+    </div>
+  );
+}

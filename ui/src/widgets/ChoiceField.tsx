@@ -1,0 +1,62 @@
+import { Icon } from "../app/Icon";
+import { writeJson } from "../document/json";
+import type { Widget } from "../schema/nodeTypes";
+import { type Choice, useChoiceList } from "./choices";
+import type { FieldProps } from "./Field";
+
+type ChoiceKind = Extract<Widget, { kind: "choice" }>;
+
+/** One of a fixed set of values. */
+export function ChoiceField({ widget, value, label, invalid, onChange }: FieldProps<ChoiceKind>) {
+  const choices = widget.choices.map((choice) => (typeof choice === "string" ? choice : writeJson(choice)));
+  const shown = value === undefined ? "" : typeof value === "string" ? value : writeJson(value);
+  const pick = (text: string) => {
+    const index = choices.indexOf(text);
+    if (index >= 0) onChange(widget.choices[index]!);
+  };
+  return (
+    <PickerButton
+      label={label}
+      value={shown}
+      text={shown}
+      invalid={invalid}
+      empty="No choices."
+      load={() => choices.map((choice) => ({ value: choice, label: choice }))}
+      pick={pick}
+    />
+  );
+}
+
+interface PickerProps {
+  label: string;
+  value: string;
+  text: string;
+  invalid: boolean;
+  empty: string;
+  load: () => Promise<readonly Choice[]> | readonly Choice[];
+  pick: (value: string) => void;
+  /** True if a value may be typed that is not in the list. */
+  isFree?: boolean;
+}
+
+/** A button that shows the value and opens the list of choices. */
+export function PickerButton({ text, invalid, label, isFree = false, ...list }: PickerProps) {
+  const show = (anchor: HTMLElement) => useChoiceList.getState().show({ anchor, label, isFree, ...list });
+  return (
+    <button
+      type="button"
+      className={`field picker nodrag nopan${invalid ? " bad" : ""}`}
+      aria-label={`${label}: ${text || "nothing chosen"}`}
+      aria-haspopup="listbox"
+      onClick={(event) => show(event.currentTarget)}
+      onKeyDown={(event) => {
+        if (event.key !== "ArrowDown") return;
+        event.preventDefault();
+        show(event.currentTarget);
+      }}
+    >
+      <span className="cut">{text}</span>
+      <Icon name="down" size={12} />
+    </button>
+  );
+}

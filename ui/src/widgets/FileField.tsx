@@ -1,0 +1,100 @@
+import { type ChangeEvent, type ClipboardEvent, type DragEvent, useRef } from "react";
+import { Icon } from "../app/Icon";
+import type { Widget } from "../schema/nodeTypes";
+import { answer, api } from "../server/client";
+import { blobValue, upload } from "../server/files";
+import { PickerButton } from "./ChoiceField";
+import type { Choice } from "./choices";
+import type { FieldProps } from "./Field";
+
+type FileKind = Extract<Widget, { kind: "file" }>;
+
+/** The kind of model file that the server lists for each folder. */
+const KINDS: Record<string, string> = {
+  checkpoints: "checkpoint",
+  loras: "lora",
+  embeddings: "embedding",
+  hypernetworks: "hypernetwork",
+  vae: "vae",
+  unet: "unet",
+  text_encoders: "text_encoder",
+  upscale_models: "upscaler",
+};
+
+/** The name of a file: a model out of a list, or a picture that is dropped, pasted or chosen. */
+export function FileField(props: FieldProps<FileKind>) {
+  const { widget, value, label, invalid, onChange } = props;
+  const name = typeof value === "string" ? value : "";
+  const modelKind = KINDS[widget.files];
+  if (modelKind === undefined) return <UploadField {...props} />;
+  return (
+    <PickerButton
+      label={label}
+      value={name}
+      text={name}
+      invalid={invalid}
+      empty={`Put files into models/${widget.files}, or name a folder in settings.json.`}
+      isFree
+      load={() => listModels(modelKind)}
+      pick={(picked) => onChange(picked === "" && props.optional ? null : picked)}
+    />
+  );
+}
+
+/** The model files of a kind as choices, grouped by the family they are for. */
+export async function listModels(kind: string): Promise<Choice[]> {
+  const { models } = await answer(api.GET("/api/v1/models", { params: { query: { kind } } }));
+  return models
+    .map((model) => ({
+      value: model.file,
+      label: model.file,
+      group: model.base ?? "Other",
+      refused: model.problem?.message,
+    }))
+    .sort((a, b) => a.group.localeCompare(b.group) || a.label.localeCompare(b.label));
+}
+
+function UploadField({ widget, value, label, invalid, onChange }: FieldProps<FileKind>) {
+  const chooser = useRef<HTMLInputElement>(null);
+  const name = typeof value === "string" ? value : "";
+  const take = async (file: File | undefined) => {
+    if (file) onChange(blobValue(await upload(file)));
+  };
+  const drop = (event: DragEvent) => {
+    if (event.dataTransfer.files.length === 0) return;
+    event.preventDefault();
+    event.stopPropagation();
+    void take(event.dataTransfer.files[0]);
+  };
+  const paste = (event: ClipboardEvent) => {
+    if (event.clipboardData.files.length === 0) return;
+    event.preventDefault();
+    void take(event.clipboardData.files[0]);
+  };
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: it takes dropped files; the button does the same by keyboard
+    <span className="upload nodrag nopan" onDrop={drop} onDragOver={(event) => event.preventDefault()}>
+      <input
+        className={`field${invalid ? " bad" : ""}`}
+        aria-label={label}
+        aria-invalid={invalid}
+        autoComplete="off"
+        spellCheck={false}
+        placeholder={widget.files === "inputs" ? "drop or paste" : widget.files}
+        value={name}
+        onChange={(event) => onChange(event.currentTarget.value)}
+        onPaste={paste}
+      />
+      <button type="button" aria-label={`${label}: choose a file`} onClick={() => chooser.current?.click()}>
+        <Icon name="file" size={12} />
+      </button>
+      <input
+        ref={chooser}
+        type="file"
+        hidden
+        aria-label={`${label}: file`}
+        onChange={(event: ChangeEvent<HTMLInputElement>) => void take(event.currentTarget.files?.[0])}
+      />
+    </span>
+  );
+}
