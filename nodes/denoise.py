@@ -153,7 +153,7 @@ class Denoise(
         with node_problem():
             plan = self._plan(sampler.discards_penultimate)
             settings = self._settings(ctx, plan.table)
-            unet = ctx.use(self.model)
+            unet = self._network(ctx)
             given = self._given(unet.config).to(ctx.device)
             denoiser: Denoiser | MaskedDenoiser = Denoiser(
                 unet,
@@ -288,13 +288,23 @@ class Denoise(
             return 0.0, 1.0
         return guided
 
+    def _network(self, ctx: Context) -> Any:
+        """The network on the device; a UNet computes the keys and values of each prompt once."""
+        from nodes.sd.sampling.text_keys import with_text_keys
+
+        loaded = ctx.use(self.model)
+        is_unet = family_named(self.model.checkpoint.family).network.is_unet
+        return with_text_keys(loaded) if is_unet and not ctx.compute.compile else loaded
+
     def _controlnets(self, ctx: Context) -> dict[str, ControlNetModel]:
         """The ControlNets of both prompts on the device, by the digest of their weights."""
+        from nodes.sd.sampling.text_keys import with_text_keys
+
         controls = [
             one for prompt in (self.positive, self.negative) for part in prompt.parts for one in part.controls
         ]
         return {
-            control.digest: ctx.use(ControlNet(control.digest, control.config, control.name))
+            control.digest: with_text_keys(ctx.use(ControlNet(control.digest, control.config, control.name)))
             for control in controls
         }
 

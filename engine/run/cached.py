@@ -76,6 +76,9 @@ class ResultCaching:
         return self._found + Counter([step.bound.type.id for step in steps if step.action == "reuse"])
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
+        """Do nothing: the result is saved in `finish`."""
+
+    def finish(self, step: Step, result: Result | None) -> None:
         """Save the result, and unlock the key.
 
         A step that was storable when it began may not be any more: see `Context.approximate`.

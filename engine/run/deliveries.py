@@ -157,6 +157,8 @@ class Deliveries:
             if not last and any(part is not None and part.state in _PENDING for part in parts):
                 return "waiting"
         job = self._schedule.job(step)
+        if job.saving:
+            return "waiting"
         there = job.state in ("done", "reused") or (job.state == "idle" and step.is_stored)
         if isinstance(step, Gather):  # its elements are unknown
             there = False

@@ -45,6 +45,9 @@ class LongSteps:
         return None
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
+        """Do nothing: the folder is closed in `finish`."""
+
+    def finish(self, step: Step, result: Result | None) -> None:
         """Close the folder; unfinished work is removed if the result is stored, and kept otherwise."""
         folder = self._open.pop(step.id, None)
         if folder is not None:

@@ -182,6 +182,8 @@ class Run:
         if isinstance(job.step, Gather):
             self._deliveries.extend(job.step)
         if isinstance(outcome, Computed):
+            if outcome.save is not None:
+                schedule.begin_saving(job)
             schedule.done(job, outcome.result)
         elif isinstance(outcome, Needs):
             schedule.wait(job, outcome.steps)
@@ -201,7 +203,14 @@ class Run:
             if other.state == "skipped":
                 self._listener(Skipped(other.step.id, reason))
 
-    def _settled(self) -> None:
+    def _settled(self, job: Job, outcome: Outcome) -> None:
+        """Save the result of a settled step that is not saved yet, and deliver what is due; call without the
+        lock."""
+        if isinstance(outcome, Computed) and outcome.save is not None:
+            outcome.save()
+            with self._lock:
+                self._schedule.saved(job)
+                self._deliveries.settled(job)
         if self._deliveries.due:
             self._deliveries.advance()
 

@@ -6,7 +6,7 @@ stores and nodes; callers guard it with a lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Literal
@@ -71,6 +71,8 @@ class Job:
     """The reason why it was skipped."""
     revived: bool = False
     """True if the store has lost its result; the store is then not queried again."""
+    saving: bool = False
+    """True while its result is being saved, although the steps that need it may run."""
     spent: float = 0.0
     """The seconds that its node took to return a graph in this run."""
 
@@ -89,6 +91,8 @@ class Computed:
 
     result: Result | None = None
     """None if the store holds the result, or if the step is assembled."""
+    save: Callable[[], None] | None = None
+    """Saves the result, after the steps that need it have become ready; None if it is saved already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +280,16 @@ class Schedule:
                 if not consumer.waits:
                     self.make_ready(consumer)
         job.consumers.clear()
+
+    def begin_saving(self, job: Job) -> None:
+        """Keep the result of a job while it is being saved; call before `done`."""
+        job.saving = True
+        job.users += 1
+
+    def saved(self, job: Job) -> None:
+        """Release the result of a job that has been saved."""
+        job.saving = False
+        self.let_go([job])
 
     def broke(self, job: Job, state: Literal["failed", "cancelled"]) -> None:
         """Settle a running job that has failed or was cancelled, and give up all jobs that need it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from engine.context import Context
 from engine.document.graph import Graph
@@ -16,14 +17,14 @@ from engine.read_only import read_only
 from engine.run.event_relay import EventRelay
 from engine.run.import_time import IMPORT_TIME
 from engine.run.late_steps import LateSteps
-from engine.run.lifecycle import Lifecycle
+from engine.run.lifecycle import Lifecycle, SavingLifecycle
 from engine.run.lost_results import LostResult
 from engine.run.printed import PRINTING
 from engine.run.report import CANCELLED, NodeReport, Reports
 from engine.run.schedule import Computed, Job, NeedsAgain, Outcome, Stopped
 from engine.run.step_context import StepContexts
 from engine.run.step_inputs import StepInputs
-from engine.run.write_guard import WroteInput, is_write
+from engine.run.write_guard import WroteInput, is_safe_to_share, is_write
 from engine.store.store import Result
 from engine.values import as_kept, wire_of
 
@@ -52,6 +53,9 @@ class StepRunner:
     ) -> None:
         self._contexts, self._files, self._cancel = contexts, contexts.files, contexts.cancel
         self._lifecycles, self._inputs, self._late = tuple(lifecycles), inputs, late
+        self._finish_of = [
+            lifecycle.finish if isinstance(lifecycle, SavingLifecycle) else None for lifecycle in lifecycles
+        ]
         self._reports, self._listener = reports, listener
         self._has_approximate = False  # True if a result of this run, and all made from it, is not stored
 
@@ -94,7 +98,7 @@ class StepRunner:
 
     def _through_lifecycles(self, job: Job, inputs: dict[str, object], start: float) -> Outcome:
         step = job.step
-        entered: list[Lifecycle] = []
+        entered = 0  # the number of lifecycles
         result: Result | None = None
         from_store = False
         fault: BaseException | None = None
@@ -104,24 +108,34 @@ class StepRunner:
                 if result is not None:
                     from_store = True
                     break
-                entered.append(lifecycle)
+                entered += 1
             if result is None:
                 outputs = self._call(step, inputs)
                 result = Result(outputs, _now() - start, time.time(), step.bound.type.id)
         except BaseException as error:
             fault = error
-        for lifecycle in reversed(entered):
+        may_run_on = fault is None and not from_store and step.needs_device
+        saves_later = may_run_on and result is not None and is_safe_to_share(result)
+        for place in reversed(range(entered)):
+            finish = None if saves_later else self._finish_of[place]
             try:
-                lifecycle.teardown(step, inputs, result if fault is None else None)
+                self._lifecycles[place].teardown(step, inputs, result if fault is None else None)
+                if finish is not None:
+                    finish(step, result if fault is None else None)
             except WroteInput as error:
                 self._inputs.drop_live_results()
                 fault = error
             except BaseException as error:
                 fault = fault or error
+        seconds = _now() - start
         if fault is not None:
+            if saves_later:
+                self._finish(step, entered, None)
             raise fault
         assert result is not None
-        seconds = _now() - start
+        if saves_later:
+            step.may_return_graph = False
+            return Computed(result, partial(self._save, step, entered, result, seconds))
         if step.may_return_graph:
             graph = returned_graph.from_outputs(result.outputs)
             if graph is not None:
@@ -130,6 +144,30 @@ class StepRunner:
             step.may_return_graph = False
         self._reports.succeeded(step, seconds, "disk" if from_store else "none")
         return Computed(result)
+
+    def _finish(self, step: Step, entered: int, result: Result | None) -> BaseException | None:
+        """Finish the lifecycles that a step has entered; returns the first fault."""
+        fault: BaseException | None = None
+        for finish in reversed(self._finish_of[:entered]):
+            if finish is not None:
+                try:
+                    finish(step, result if fault is None else None)
+                except BaseException as error:
+                    fault = fault or error
+        return fault
+
+    def _save(self, step: Step, entered: int, result: Result, seconds: float) -> None:
+        """Save the result of a step that used the device, and report the step.
+
+        Steps that take the result may be running already; they go on even if it cannot be saved.
+        """
+        fault = self._finish(step, entered, result)
+        if fault is None:
+            self._reports.succeeded(step, seconds, "none")
+        elif isinstance(fault, KeyboardInterrupt):
+            raise fault
+        else:
+            self.fail(step, fault, seconds)
 
     def _assemble(self, job: Job) -> Outcome:
         """Complete an assembled step."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from engine.context import Cancel
-from engine.run.schedule import Job, Outcome, Schedule
+from engine.run.schedule import Computed, Job, Outcome, Schedule
 
 QUICK_SECONDS = 0.004
 """Shorter steps run in one thread: Python runs one thread at a time, and switching threads would cost
@@ -18,7 +18,8 @@ more."""
 class Workers:
     """Runs ready steps in the calling thread, and also in helper threads while steps are slow.
 
-    A helper waits until no step was settled for `QUICK_SECONDS`, and then takes a ready step.
+    A helper waits until no step was settled for `QUICK_SECONDS`, and then takes a ready step; or at once, if
+    the thread that started it has a result to save.
 
     Args:
         schedule: the steps.
@@ -39,7 +40,7 @@ class Workers:
         lock: threading.Lock,
         run_step: Callable[[Job], Outcome],
         settle: Callable[[Job, Outcome], None],
-        settled: Callable[[], None],
+        settled: Callable[[Job, Outcome], None],
         unblock: Callable[[], bool],
         cancel: Cancel,
         pool: Executor | None,
@@ -75,11 +76,15 @@ class Workers:
         if self.fault is not None and self._schedule.unsettled:
             raise self.fault
 
-    def _serve(self, helper: bool) -> None:
-        """Run ready steps: a helper until no step is ready, the calling thread until all are settled."""
+    def _serve(self, helper: bool, quick: bool = True) -> None:
+        """Run ready steps: a helper until no step is ready, the calling thread until all are settled.
+
+        Args:
+            helper: True for a helper.
+            quick: True if the helper first waits for a slow step.
+        """
         thread = threading.get_ident()
         finished: tuple[Job, Outcome] | None = None
-        quick = True
         try:
             while True:
                 if finished is not None:
@@ -88,7 +93,9 @@ class Workers:
                         self._settled_steps += 1
                         if self._waiting:
                             self._changed.notify_all()
-                    self._settled()
+                        elif _is_unsaved(finished[1]) and self._schedule.has_ready:
+                            self._add_helper(at_once=True)
+                    self._settled(*finished)
                 with self._lock:
                     self._busy.discard(thread)
                     if helper and quick:
@@ -136,12 +143,19 @@ class Workers:
             self._changed.wait(QUICK_SECONDS)
         self._on_call = False
 
-    def _add_helper(self) -> None:
-        if self._pool is None or self._on_call or self._helpers >= self._most - 1:
+    def _add_helper(self, at_once: bool = False) -> None:
+        """Start a helper, if there may be one more; `at_once` if it does not wait for a slow step."""
+        if self._pool is None or self._helpers >= self._most - 1 or (self._on_call and not at_once):
             return
         self._helpers += 1
-        self._on_call = True
+        if not at_once:
+            self._on_call = True
         try:
-            self._pool.submit(self._serve, helper=True)
+            self._pool.submit(self._serve, helper=True, quick=not at_once)
         except RuntimeError:  # the system cannot start more threads, or the session was closed
             self._most = self._helpers
+
+
+def _is_unsaved(outcome: Outcome) -> bool:
+    """True if the thread saves a result before it takes another step."""
+    return isinstance(outcome, Computed) and outcome.save is not None

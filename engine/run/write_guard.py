@@ -79,6 +79,15 @@ class WroteInput(NodeError):
         )
 
 
+def is_safe_to_share(result: Result) -> bool:
+    """True if a result holds arrays and no node can write into them, as into pictures; tensors are writable.
+
+    Other steps may use such a result while its bytes are still being written.
+    """
+    held = list(arrays(list(result.outputs.values())))
+    return bool(held) and all(_is_read_only(array) for array in held)
+
+
 def is_write(error: BaseException) -> bool:
     """True for the exception that a read-only value raises when a node writes into it."""
     # numpy says "assignment destination is read-only" or "output array is read-only".
@@ -87,8 +96,7 @@ def is_write(error: BaseException) -> bool:
 
 def _mark(array: Any, contents: bool) -> object:
     """A value that changes when an array or tensor is written to; None if it is read-only."""
-    flags = getattr(array, "flags", None)
-    if flags is not None and not getattr(flags, "writeable", True):
+    if _is_read_only(array):
         return None
     try:
         version = getattr(array, "_version", None)
@@ -97,6 +105,11 @@ def _mark(array: Any, contents: bool) -> object:
     if isinstance(version, int):
         return (version, _content(array)) if contents else version
     return sha256(memoryview(array).tobytes()) if contents else None
+
+
+def _is_read_only(array: Any) -> bool:
+    flags = getattr(array, "flags", None)
+    return flags is not None and not getattr(flags, "writeable", True)
 
 
 def _content(tensor: Any) -> str:

@@ -62,6 +62,26 @@ def stopwatch() -> Iterator[Took]:
     took.cpu, took.wall = time.process_time() - cpu, time.perf_counter() - wall
 
 
+def abba(
+    first: Callable[[int], object], second: Callable[[int], object], rounds: int
+) -> tuple[list[Took], list[Took]]:
+    """What two pieces of work cost, measured in turn so that a change of the machine's speed affects both.
+
+    Args:
+        first, second: the work; receives another number each time. Both run once before the measurement.
+        rounds: the number of rounds; each runs both twice, in the order first, second, second, first.
+    """
+    took: tuple[list[Took], list[Took]] = ([], [])
+    for work in (first, second):
+        work(0)
+    for number in range(rounds):
+        for place, side in enumerate((0, 1, 1, 0)):
+            with stopwatch() as one:
+                (first, second)[side](4 * number + place + 1)
+            took[side].append(one)
+    return took
+
+
 @contextmanager
 def new_home() -> Iterator[Path]:
     """An empty home folder."""

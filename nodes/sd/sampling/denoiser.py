@@ -15,7 +15,9 @@ from nodes.sd.prompts.regions import Cells
 from nodes.sd.prompts.timeline import PromptPart
 from nodes.sd.sampling.blending import Blend, Placed, is_plain, placed, with_opposites
 from nodes.sd.sampling.names import Prediction
+from nodes.sd.sampling.prompt_inputs import PromptInputs, Reading
 from nodes.sd.sampling.schedule import Schedule
+from nodes.sd.sampling.transfer import sent
 
 if TYPE_CHECKING:
     from diffusers.models.controlnets.controlnet import ControlNetModel
@@ -105,7 +107,8 @@ class Denoiser:
         self._guidance = guidance
         self._guided = guided
         self._rescale = rescale
-        self._size_numbers, self._scale = size_numbers, scale
+        self._pools = pools
+        self._inputs, self._scale = PromptInputs(size_numbers, scale), scale
         self._separate = separate
         self._network = network
         self._controlnets = controlnets or {}
@@ -174,11 +177,11 @@ class Denoiser:
         asks_uncond = self._separate or self._needs_uncond(guidance)
         if not self._plain:
             return self._blended(scaled, timestep, float(sigma), step, guidance, asks_uncond)
-        cond = self._readings(self._cond, scaled, step)
+        cond = self._readings(self._cond, step)
         whole = [Cells(0, x.shape[-2], 0, x.shape[-1])] * (len(cond) + 1)
         if not asks_uncond:
             return _Predicted(self._ask(scaled, timestep, cond, whole[1:], float(sigma))[0], None)
-        uncond = self._readings(self._uncond, scaled, step, negative=True)
+        uncond = self._readings(self._uncond, step, negative=True)
         without, *with_prompt = self._ask(scaled, timestep, [*uncond, *cond], whole, float(sigma))
         guided = without
         for part, predicted in zip(self._cond, with_prompt, strict=True):
@@ -199,8 +202,8 @@ class Denoiser:
         if not asks_uncond:
             negative = []
         places = [*negative, *positive]
-        read = self._readings([place.part for place in negative], scaled, step, negative=True)
-        read += self._readings([place.part for place in positive], scaled, step)
+        read = self._readings([place.part for place in negative], step, negative=True)
+        read += self._readings([place.part for place in positive], step)
         answers = self._ask(scaled, timestep, read, [place.cells for place in places], sigma)
         without, with_prompt = Blend(scaled), Blend(scaled)
         for place, answer in zip(negative, answers, strict=False):
@@ -252,64 +255,53 @@ class Denoiser:
         tamed = guided * (_deviation(with_prompt) / _deviation(guided))
         return self._rescale * tamed + (1 - self._rescale) * guided
 
-    def _readings(
-        self, parts: Sequence[PromptPart], scaled: Tensor, step: int, *, negative: bool = False
-    ) -> list[_Reading]:
-        """The UNet's inputs for parts of a prompt in a step; the rows of one prompt have equal length."""
-        read = [self._reading(part, scaled, step, negative) for part in parts]
+    def _readings(self, parts: Sequence[PromptPart], step: int, *, negative: bool = False) -> list[Reading]:
+        """The encodings of parts of a prompt at a step; those of one prompt get equal lengths."""
+        total = self._schedule.steps
+        rows = [part.at(step, total) for part in parts]
         longest: dict[int, int] = {}
-        for part, one in zip(parts, read, strict=True):
-            longest[part.group] = max(longest.get(part.group, 0), one.rows.shape[1])
+        for part, one in zip(parts, rows, strict=True):
+            longest[part.group] = max(longest.get(part.group, 0), one.shape[1])
         return [
-            one._replace(rows=_lengthened(one.rows, longest[part.group]))
-            for part, one in zip(parts, read, strict=True)
+            Reading(
+                one,
+                part.pooled_at(step, total) if self._pools else None,
+                longest[part.group],
+                part.size,
+                negative,
+                part.controls,
+            )
+            for part, one in zip(parts, rows, strict=True)
         ]
-
-    def _reading(self, part: PromptPart, scaled: Tensor, step: int, negative: bool) -> _Reading:
-        """The UNet's inputs for one part of a prompt at a step, for each picture of the batch."""
-        batch, total = len(scaled), self._schedule.steps
-        rows = part.at(step, total).expand(batch, -1, -1)
-        vectors: dict[str, Tensor] = {}
-        if self._size_numbers is not None or self._network.reads_pooled:
-            vectors["text_embeds"] = part.pooled_at(step, total).expand(batch, -1)
-        if self._size_numbers is not None:
-            height, width = (side * self._scale for side in scaled.shape[-2:])
-            numbers = self._size_numbers(part.size, (width, height), negative)
-            ids = torch.tensor([numbers], dtype=torch.float32, device=rows.device)
-            vectors["time_ids"] = ids.expand(batch, -1)
-        return _Reading(rows, vectors, part.controls)
 
     def _ask(
         self,
         scaled: Tensor,
         timestep: Tensor,
-        prompts: Sequence[_Reading],
+        prompts: Sequence[Reading],
         places: Sequence[Cells],
         sigma: float,
     ) -> list[Tensor]:
         """Call the UNet for each prompt in its place, with one call for all of equal sizes."""
         calls: dict[tuple[object, ...], list[int]] = {}
         for number, (read, cells) in enumerate(zip(prompts, places, strict=True)):
-            sizes = (read.rows.shape[1], cells.bottom - cells.top, cells.right - cells.left)
+            sizes = (read.tokens, cells.bottom - cells.top, cells.right - cells.left)
             controls = tuple(map(id, read.controls))
             same_place = cells if controls else None  # the picture to follow is cut to the place
             calls.setdefault((sizes, controls, same_place), []).append(number)
         answers: dict[int, Tensor] = {}
         for numbers in calls.values():
             inputs = [self._input(scaled, places[number]) for number in numbers]
-            read = _together([prompts[number] for number in numbers])
+            text = self._inputs.of([prompts[number] for number in numbers], scaled)
             seen = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
-            more = self._network.arguments(read.vectors)
-            times = timestep.to(seen.device).expand(len(seen))
-            residuals = self._residuals(seen, times, read, more, scaled, places[numbers[0]], sigma)
-            answer: Tensor = self._unet(
-                seen,
-                timestep=times,
-                encoder_hidden_states=read.rows,
-                return_dict=False,
-                **more,
-                **residuals,
-            )[0]
+            # `timestep.to(device)` would wait until the device has done all its work.
+            times = torch.full((len(seen),), float(timestep), dtype=timestep.dtype, device=seen.device)
+            more = {"encoder_hidden_states": text.rows, **self._network.arguments(text.vectors)}
+            first = numbers[0]
+            residuals = self._residuals(
+                seen, times, more, prompts[first].controls, scaled, places[first], sigma
+            )
+            answer: Tensor = self._unet(seen, timestep=times, return_dict=False, **more, **residuals)[0]
             answers.update(zip(numbers, answer.to(scaled.dtype).chunk(len(numbers)), strict=True))
         return [answers[number] for number in range(len(prompts))]
 
@@ -317,8 +309,8 @@ class Denoiser:
         self,
         seen: Tensor,
         timestep: Tensor,
-        read: _Reading,
         more: Mapping[str, Any],
+        controls: Sequence[Control],
         scaled: Tensor,
         cells: Cells,
         sigma: float,
@@ -327,7 +319,7 @@ class Denoiser:
         table = self._schedule.table
         down: list[Tensor] = []
         middle: Tensor | None = None
-        for control in read.controls:
+        for control in controls:
             if not table.level_after(control.span.end) <= sigma <= table.level_after(control.span.start):
                 continue
             network = self._controlnets[control.digest]
@@ -335,7 +327,6 @@ class Denoiser:
             blocks, last = network(
                 seen[:, : self._channels],
                 timestep,
-                encoder_hidden_states=read.rows,
                 controlnet_cond=hint.repeat(len(seen) // len(scaled), 1, 1, 1),
                 conditioning_scale=control.strength,
                 return_dict=False,
@@ -362,7 +353,8 @@ class Denoiser:
                     f"There are {len(hint)} pictures to follow for {len(scaled)} to draw; give one, or one"
                     " for each."
                 )
-            self._hints[id(control)] = hint.expand(len(scaled), -1, -1, -1).to(scaled.device, self._dtype)
+            hint = sent(hint, scaled.device, self._dtype)
+            self._hints[id(control)] = hint.expand(len(scaled), -1, -1, -1)
         return self._hints[id(control)]
 
     def _input(self, scaled: Tensor, cells: Cells) -> Tensor:
@@ -393,25 +385,6 @@ class _Predicted(NamedTuple):
 
     guided: Tensor
     unguided: Tensor | None
-
-
-class _Reading(NamedTuple):
-    """The UNet's inputs for a prompt at one step."""
-
-    rows: Tensor
-    """[batch, tokens, width]"""
-    vectors: dict[str, Tensor]
-    """The pooled vector and the size numbers, by diffusers' names for them; empty if the UNet reads none."""
-    controls: tuple[Control, ...] = ()
-    """The ControlNets that act."""
-
-
-def _together(read: Sequence[_Reading]) -> _Reading:
-    """Join readings of equal length to one batch."""
-    if len(read) == 1:
-        return read[0]
-    vectors = {name: torch.cat([one.vectors[name] for one in read]) for name in read[0].vectors}
-    return _Reading(torch.cat([one.rows for one in read]), vectors, read[0].controls)
 
 
 def _on_device(
@@ -470,13 +443,6 @@ def _sharing_controls(*prompts: list[PromptPart]) -> list[list[PromptPart]]:
     return [
         [part._replace(controls=tuple(map(shared, part.controls))) for part in parts] for parts in prompts
     ]
-
-
-def _lengthened(rows: Tensor, length: int) -> Tensor:
-    """Extend rows [batch, tokens, width] to a length by repeating the last one."""
-    if rows.shape[1] == length:
-        return rows
-    return torch.cat([rows, rows[:, -1:].expand(-1, length - rows.shape[1], -1)], 1)
 
 
 def _deviation(predicted: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from nodes.sd.sampling.brownian import BrownianPath
 from nodes.sd.sampling.names import NoiseKind
 from nodes.sd.sampling.philox import PhiloxGenerator
+from nodes.sd.sampling.transfer import sent
 
 SEEDS = 2**64
 """The number of seeds; after the last one, they continue from 0."""
@@ -116,7 +117,7 @@ class NoiseSource:
             ValueError: `x` has a different number of pictures than this source.
         """
         self._check_count(x)
-        return self.draw(x.shape[1:]).to(x)
+        return sent(self.draw(x.shape[1:]), x.device, x.dtype)
 
     def between(self, x: Tensor, sigmas: Tensor) -> Between:
         """Noise for steps between levels: increments of one Brownian path per seed, scaled to variance 1.
@@ -142,7 +143,7 @@ class NoiseSource:
             start, end = (self._on_path(level).float() for level in (target, sigma))
             drawn = torch.stack([path.increment(float(start), float(end)) for path in paths])
             # k-diffusion walks down the path, hence the sign.
-            return (drawn.reshape(x.shape) / -((end - start).abs().sqrt())).to(x)
+            return sent(drawn.reshape(x.shape) / -((end - start).abs().sqrt()), x.device, x.dtype)
 
         return noise
 

@@ -1,0 +1,189 @@
+"""Sampling step by step: against diffusers' own pipeline, and with each way to save work on and off.
+
+Both sides of a row compute in turn, in one process, with the same weights, prompts and noise.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench.bench import ROOT, Row, abba, bench
+
+GUIDANCE = 5.0
+EMBEDDED, TRUE_SIZE = "safelight-tiny at 128 px", "a UNet of SD 1.5's size at 256 px"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A UNet, the size of its latents, the steps of one drawing, and the rounds of a measurement."""
+
+    name: str
+    unet: Any
+    cells: int
+    steps: int
+    rounds: int
+
+
+def case(name: str, dtype: str = "float32") -> Case:
+    """The embedded UNet, or one of SD 1.5's size with random weights."""
+    import torch
+
+    from nodes.sd.models.folder import describe_folder
+    from nodes.sd.models.weights import load_unet
+
+    torch.set_num_threads(1)
+    if name == EMBEDDED:
+        unet = load_unet(describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights"), getattr(torch, dtype))
+        return Case(name, unet, 16, 20, 6)
+    return Case(name, random_unet().to(getattr(torch, dtype)), 32, 2, 3)
+
+
+def random_unet() -> Any:
+    """A UNet with the shapes of SD 1.5: 860 million random weights that keep activations near 1."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
+    unet.to_empty(device="cpu").eval().requires_grad_(False)
+    numbers = torch.randn(1 << 20, generator=torch.Generator().manual_seed(1))
+    for name, weight in unet.named_parameters():
+        if weight.ndim == 1:
+            weight.fill_(float(name.endswith("weight")))
+            continue
+        spread = weight[0].numel() ** -0.5
+        for piece in weight.view(-1).split(len(numbers)):
+            piece.copy_(numbers[: len(piece)] * spread)
+    return unet
+
+
+def ours(case: Case, *, keys: bool = True, guided: tuple[float, float] = (0.0, 1.0)) -> Callable[[int], Any]:
+    """Draws the latents of a seed, as Denoise does."""
+    from nodes.sd.families.family import Betas
+    from nodes.sd.sampling.denoiser import Denoiser
+    from nodes.sd.sampling.noise import NoiseSource
+    from nodes.sd.sampling.noise_table import NoiseTable
+    from nodes.sd.sampling.samplers import sample, start
+    from nodes.sd.sampling.schedules import schedule
+    from nodes.sd.sampling.text_keys import with_text_keys
+
+    cond, uncond = prompts(case)
+
+    def draw(seed: int) -> Any:
+        plan = schedule("normal", case.steps, NoiseTable(Betas()))
+        unet = with_text_keys(case.unet) if keys else case.unet
+        denoiser = Denoiser(unet, plan, "epsilon", cond, uncond=uncond, guidance=GUIDANCE, guided=guided)
+        x = start(NoiseSource(seed).draw((4, case.cells, case.cells)), plan.sigmas)
+        for step in sample("euler", denoiser, x, plan.sigmas):
+            x = step.x
+        return x
+
+    return draw
+
+
+def bare(case: Case) -> Callable[[int], Any]:
+    """Draws the same latents with diffusers' pipeline."""
+    import torch
+    from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+
+    from nodes.sd.models.folder import describe_folder
+    from nodes.sd.models.weights import load_vae
+
+    pipeline: Any = StableDiffusionPipeline(
+        unet=case.unet,
+        vae=load_vae(describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights")),
+        text_encoder=None,
+        tokenizer=None,
+        scheduler=EulerDiscreteScheduler(
+            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, timestep_spacing="linspace"
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    cond, uncond = (rows.to(case.unet.dtype) for rows in prompts(case))
+
+    def draw(seed: int) -> Any:
+        return pipeline(
+            prompt_embeds=cond,
+            negative_prompt_embeds=uncond,
+            num_inference_steps=case.steps,
+            guidance_scale=GUIDANCE,
+            height=8 * case.cells,
+            width=8 * case.cells,
+            generator=torch.Generator().manual_seed(seed),
+            output_type="latent",
+        ).images
+
+    return draw
+
+
+def prompts(case: Case) -> tuple[Any, Any]:
+    """Two encoded prompts of random numbers."""
+    import torch
+
+    rows = torch.randn(
+        2, 1, 77, case.unet.config.cross_attention_dim, generator=torch.Generator().manual_seed(2)
+    )
+    return rows[0], rows[1]
+
+
+def compared(
+    name: str, what: Case, mine: Callable[[int], Any], other: Callable[[int], Any], goal: float
+) -> Row:
+    """A row with the steps per second of two sides, which must draw the same bits."""
+    import torch
+
+    equal = torch.equal(mine(3), other(3))
+    took = abba(mine, other, what.rounds)
+    speed, theirs = (what.steps / statistics.median(one.cpu for one in side) for side in took)
+    return Row(
+        f"{name}, {what.name}",
+        round(speed, 3),
+        "steps per s CPU",
+        f"ratio >= {goal:g} and latents bit-equal",
+        speed / theirs >= goal and equal,
+        f"Euler, {what.steps} steps, guidance {GUIDANCE:g}, float32, 1 thread, {what.rounds} rounds of ABBA,"
+        f" medians; latents {'' if equal else 'NOT '}bit-equal",
+        peer=round(theirs, 3),
+        ratio=round(speed / theirs, 4),
+    )
+
+
+@bench
+def sampling_steps() -> Iterator[Row]:
+    """Against diffusers."""
+    for name in (EMBEDDED, TRUE_SIZE):
+        what = case(name)
+        yield compared("sampling against bare diffusers", what, ours(what), bare(what), 0.99)
+
+
+@bench
+def text_keys() -> Iterator[Row]:
+    """With the keys and values of the prompts computed once, and in each step."""
+    for name in (EMBEDDED, TRUE_SIZE):
+        what = case(name)
+        yield compared("keys and values of prompts once", what, ours(what), ours(what, keys=False), 1.0)
+
+
+@bench
+def guidance_range() -> Iterator[Row]:
+    """With guidance in half of the steps, and in all: a step without it takes half the time."""
+    what = case(EMBEDDED)
+    some, all_steps = abba(ours(what, guided=(0.25, 0.75)), ours(what), what.rounds)
+    speed, whole = (what.steps / statistics.median(one.cpu for one in side) for side in (some, all_steps))
+    yield Row(
+        f"guidance in half of the steps, {what.name}",
+        round(speed, 3),
+        "steps per s CPU",
+        "ratio >= 1.25",
+        speed / whole >= 1.25,
+        f"Euler, {what.steps} steps, guidance {GUIDANCE:g}, 1 thread, {what.rounds} rounds of ABBA, medians;"
+        " the peer has guidance in all steps",
+        peer=round(whole, 3),
+        ratio=round(speed / whole, 4),
+    )
