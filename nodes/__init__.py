@@ -8,6 +8,7 @@ from nodes.caption import Caption, LoadCaptioner
 from nodes.captions import EditCaptions, SetCaptions
 from nodes.check_dataset import CheckDataset
 from nodes.choose import If, Switch
+from nodes.class_pictures import DrawClassPictures
 from nodes.conditioning import (
     AveragePrompts,
     CombinePrompts,
@@ -25,6 +26,7 @@ from nodes.denoise import Denoise
 from nodes.describe import DescribeEmbeddings, DescribeLoRA
 from nodes.dynamic_prompt import ApplyStyles, DynamicPrompt
 from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
+from nodes.extract_lora import ExtractLoRA
 from nodes.files import model_files
 from nodes.flow_shift import SetShift
 from nodes.grid import Grid
@@ -71,12 +73,16 @@ from nodes.preprocess import Preprocess
 from nodes.prompt import EncodePrompt
 from nodes.prompt_tags import ApplyTags
 from nodes.save_dataset import SaveDataset
+from nodes.save_hypernetwork import SaveHypernetwork
 from nodes.save_image import SaveImage, SaveImages
 from nodes.save_lora import SaveLoRA
 from nodes.save_model import SaveModel
 from nodes.size_hints import SetSizeHints
 from nodes.split_dataset import SplitDataset
+from nodes.train_hypernetwork import TrainHypernetwork
 from nodes.train_lora import TrainLoRA
+from nodes.train_model import TrainModel
+from nodes.train_pivotal import TrainPivotal
 from nodes.train_ti import TrainTI
 from nodes.upscale import LoadUpscaler, UpscaleImage
 
@@ -106,6 +112,7 @@ __all__ = [
     "Denoise",
     "DescribeEmbeddings",
     "DescribeLoRA",
+    "DrawClassPictures",
     "DynamicPrompt",
     "EachPicture",
     "EditCaptions",
@@ -113,6 +120,7 @@ __all__ = [
     "Encode",
     "EncodeForInpainting",
     "EncodePrompt",
+    "ExtractLoRA",
     "FadeMaskEdges",
     "FlipImage",
     "FlipLatent",
@@ -167,6 +175,7 @@ __all__ = [
     "RotateLatent",
     "SaveDataset",
     "SaveEmbedding",
+    "SaveHypernetwork",
     "SaveImage",
     "SaveImages",
     "SaveLoRA",
@@ -182,7 +191,10 @@ __all__ = [
     "SplitDataset",
     "Switch",
     "ThresholdMask",
+    "TrainHypernetwork",
     "TrainLoRA",
+    "TrainModel",
+    "TrainPivotal",
     "TrainTI",
     "UpscaleImage",
     "ZeroPrompt",

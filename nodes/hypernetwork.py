@@ -15,6 +15,7 @@ from nodes.files.file_kinds import require_kind
 from nodes.files.file_names import resolve
 from nodes.files.patch_files import HYPERNETWORKS, Patch, PatchFile
 from nodes.sd.families.known import family_named
+from nodes.sd.hypernetworks.hypernetwork_value import Hypernetwork
 from nodes.values import Model
 
 
@@ -30,6 +31,9 @@ class ApplyHypernetwork(Node, category="model", libraries=("torch",), passes={"o
     or a path. Empty: none."""
     strength: Annotated[float, Range(-10, 10, step=0.05)] = 1.0
     """How strongly it changes the picture, -10 to 10; 0.4 to 1 is usual."""
+    trained: Hypernetwork | None = None
+    """A hypernetwork made in this graph, such as by TrainHypernetwork. It takes the place of
+    `hypernetwork`, at the same strength."""
 
     def fingerprint(self, files: Files) -> Json:
         """The digest of the file, so that a changed file gives a new result.
@@ -37,10 +41,17 @@ class ApplyHypernetwork(Node, category="model", libraries=("torch",), passes={"o
         Raises:
             NodeError: there is no such file, or it is not a usable hypernetwork.
         """
-        return digest(files, self.hypernetwork) if self.hypernetwork and self.strength else None
+        unused = not self.hypernetwork or not self.strength or self.trained is not None
+        return None if unused else digest(files, self.hypernetwork)
 
     def run(self, ctx: Context) -> Model:
-        return apply(self.model, self.hypernetwork, self.strength, ctx)
+        made = self.trained
+        if made is None:
+            return apply(self.model, self.hypernetwork, self.strength, ctx)
+        if not self.strength:
+            return self.model
+        source = PatchFile(HYPERNETWORKS, made.digest, made.name, made=made)
+        return _applied(self.model, source, self.strength, ctx, input="trained")
 
 
 def apply(model: Model, name: str, strength: float, ctx: Context, *, input: str = "hypernetwork") -> Model:
@@ -51,18 +62,23 @@ def apply(model: Model, name: str, strength: float, ctx: Context, *, input: str 
     """
     if not name or not strength:
         return model
+    source = PatchFile(
+        HYPERNETWORKS, digest(ctx.files, name, input=input), resolve(ctx.files, HYPERNETWORKS, name) or name
+    )
+    return _applied(model, source, strength, ctx, input=input)
+
+
+def _applied(model: Model, source: PatchFile, strength: float, ctx: Context, *, input: str) -> Model:
+    """Add one hypernetwork that has been found; see `apply`."""
     if not family_named(model.checkpoint.family).network.is_unet:
         message = f"{model.checkpoint.name} is not a UNet, and hypernetworks are for UNets"
         hint = "choose a model of SD 1, SD 2 or SDXL"
         raise NodeError(message, hint=hint, input=input, code="not_a_unet")
-    source = PatchFile(
-        HYPERNETWORKS, digest(ctx.files, name, input=input), resolve(ctx.files, HYPERNETWORKS, name) or name
-    )
     widths = sorted(ctx.use(source).pairs)
     text_width = model.checkpoint.context_width
     if text_width not in widths:
         ctx.warn(
-            f"{name} does not change how the model reads the prompt: it has no network for the width"
+            f"{source.name} does not change how the model reads the prompt: it has no network for the width"
             f" {text_width} of this model's text encoder, only for {', '.join(map(str, widths))}"
         )
     return replace(model, patches=(*model.patches, Patch(source, strength)))

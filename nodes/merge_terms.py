@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 from engine.files import Files
 from engine.values import Json, Packed, Part
 from nodes.files.checkpoints import Checkpoint
+from nodes.files.patch_files import PATCH_PART
 
 
 class Mergeable(Protocol):
@@ -62,8 +63,8 @@ class Term:
         return {"recipe": self.recipe.pack().meta, "weight": self.weight, "blocks": list(self.blocks)}
 
     def parts(self) -> tuple[Part, ...]:
-        """The data that belongs to the JSON: LoRAs that were made in the graph."""
-        return tuple(part for part in self.recipe.pack().parts if part.name.startswith("lora-"))
+        """The data that belongs to the JSON: patches that were made in the graph."""
+        return tuple(part for part in self.recipe.pack().parts if part.name.startswith(PATCH_PART))
 
     @classmethod
     def from_json(cls, recipe: type[Any], tree: Any, parts: Mapping[str, bytes]) -> Self:

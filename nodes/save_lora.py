@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Literal
 
-from engine import whole_file
 from engine.context import Context
-from engine.errors import NodeError
 from engine.node import Node
+from nodes.files.new_file import write_new
 from nodes.node_problem import node_problem
 from nodes.sd.lora.lora_value import LoRA
 from nodes.training.job import file_name
@@ -41,14 +39,4 @@ class SaveLoRA(Node, category="save", pure=False, libraries=("torch", "safetenso
         write = {"kohya": as_kohya, "peft": as_peft}[self.format]
         with node_problem(input="format"):
             data = write(self.lora, getattr(torch, self.precision))
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if self.overwrite:
-                whole_file.replace(place, data)
-                return str(place)
-            numbered = (place.with_stem(f"{place.stem}_{number:04}") for number in itertools.count(2))
-            return str(whole_file.put(data, itertools.chain([place], numbered)))
-        except OSError as error:
-            raise NodeError(
-                f"{place} cannot be written: {error.strerror}", input="path", code="unwritable"
-            ) from None
+        return str(write_new(place, data, overwrite=self.overwrite))

@@ -8,11 +8,11 @@ from engine.values import Json
 from nodes.files.lora_files import lora_digest
 from nodes.node_problem import node_problem
 from nodes.training.lora_job import LoraJob, TrainedLora
-from nodes.training.lora_settings import LoraTraining
+from nodes.training.lora_settings import PlainLoraTraining
 
 
 class TrainLoRA(
-    LoraTraining,
+    PlainLoraTraining,
     category="training",
     accelerator=True,
     libraries=("torch", "diffusers", "transformers", "tokenizers", "pillow"),

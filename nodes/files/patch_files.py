@@ -1,4 +1,4 @@
-"""Recipes for LoRAs and hypernetworks: files, named by digest, or LoRAs that were made in the graph."""
+"""Recipes for LoRAs and hypernetworks: files, named by digest, or what was made in the graph."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from engine.errors import NodeError
 from engine.files import Files
 from engine.values import Json, Part
 from nodes.files.located import located
+from nodes.sd.hypernetworks.hypernetwork_value import Hypernetwork
 from nodes.sd.lora.lora_value import LoRA
 
 LORAS = "loras"
 HYPERNETWORKS = "hypernetworks"
 SAFETENSORS = "application/x-safetensors"
+PATCH_PART = "lora-"
+"""The beginning of the name of a part with the tensors of a patch; the digest follows."""
+_MADE: Mapping[str, type[LoRA] | type[Hypernetwork]] = {LORAS: LoRA, HYPERNETWORKS: Hypernetwork}
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,13 @@ class PatchFile(Recipe[Any]):
     kind: str
     """`loras` or `hypernetworks`."""
     digest: str
-    """The sha256 of the file; of a LoRA that was made in the graph, that of its tensors."""
+    """The sha256 of the file; of what was made in the graph, its own digest."""
     name: str = field(compare=False)
     """The name of the file when the recipe was made, for searching and for messages."""
     a1111_hash: str = field(default="", compare=False)
     """For a LoRA: the hash by which A1111 identifies it; see `file_hashes.lora_hash`."""
-    made: LoRA | None = field(default=None, compare=False)
-    """The LoRA, if it was made in the graph and is in no file."""
+    made: LoRA | Hypernetwork | None = field(default=None, compare=False)
+    """The LoRA or hypernetwork, if it was made in the graph and is in no file."""
 
     on_host = True  # only the patched weights are needed on the device
 
@@ -103,14 +107,15 @@ class Patch:
         }
 
     def parts(self) -> tuple[Part, ...]:
-        """The tensors of a LoRA that was made in the graph, for a store; empty for a file."""
+        """The tensors of what was made in the graph, for a store; empty for a file."""
         made = self.source.made
-        return () if made is None else (Part(f"lora-{self.source.digest}", SAFETENSORS, made.data),)
+        return () if made is None else (Part(f"{PATCH_PART}{self.source.digest}", SAFETENSORS, made.data),)
 
     @classmethod
     def from_json(cls, tree: dict[str, Any], parts: Mapping[str, bytes]) -> Self:
         """Restore a patch from the JSON of `as_json` and the data of `parts`."""
         digest, meta = tree["digest"], tree.get("made")
-        made = None if meta is None else LoRA.unpack(meta, {"tensors": parts[f"lora-{digest}"]})
+        data = None if meta is None else {"tensors": parts[f"{PATCH_PART}{digest}"]}
+        made = None if data is None else _MADE[tree["kind"]].unpack(meta, data)
         source = PatchFile(tree["kind"], digest, tree["name"], tree["a1111_hash"], made)
         return cls(source, tree["strength"], tuple(tree["blocks"]), tree["ranks"])

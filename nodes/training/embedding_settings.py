@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from engine.widgets import Advanced, Range, Text
-from nodes.sd.embeddings.embedding import Embedding
-from nodes.training.training_settings import TrainingData, TrainingProcess
+from engine.widgets import Advanced, Text
+from nodes.training.word_settings import WordStart, WordTraining
 from nodes.values import Dataset
 
 
-class EmbeddingStart(TrainingData):
+class EmbeddingStart(WordStart):
     """What the embedding is before the training, and its prompts."""
 
     dataset: Dataset
     """The pictures to learn from; 5 to 30 are usual."""
-    name: str
-    """The name of the embedding, which is its trigger in prompts. Choose a word without another meaning."""
-    embedding: Embedding | None = None
-    """An embedding to train further. Its vectors replace `initial_text` and `vectors`, its earlier steps are
-    counted, and so is the state of its optimizer, if its file had one (A1111's `.optim`)."""
-    initial_text: str = "*"
-    """The text whose vectors are the initial ones (initialization text). A word for the kind of thing, such
-    as `cat` or `painting`, is usual."""
-    vectors: Annotated[int, Range(0, 75)] = 1
-    """How many vectors the embedding has, 0 to 75; 1 to 8 is usual. More hold more detail, take more room in
-    prompts and need more pictures. 0: as many as `initial_text` has tokens."""
     template: Literal["subject", "subject_filewords", "style", "style_filewords", "filewords", "name"] = (
         "subject"
     )
@@ -36,7 +24,7 @@ class EmbeddingStart(TrainingData):
     `[filewords]` for the caption, and `[artist]` for the column `artist` of the dataset."""
 
 
-class EmbeddingTraining(TrainingProcess, EmbeddingStart):
+class EmbeddingTraining(WordTraining, EmbeddingStart):
     """The inputs of TrainTI."""
 
     rate: str = "0.005"

@@ -14,6 +14,7 @@ from nodes.node_problem import node_problem
 from nodes.sd.families.family import Betas
 from nodes.training.loss_curve import as_csv, as_jsonl, draw_curve
 from nodes.training.pictures import encoded_pictures
+from nodes.training.prior import Prior, class_pictures
 from nodes.training.run import Intervals, MadeFile, TrainingRun, continue_from_shorter
 from nodes.training.tensorboard_log import MissingTensorBoardError, as_events, require_tensorboard
 from nodes.values import Dataset, Image
@@ -44,6 +45,7 @@ class TrainingJob(ABC):
     """
 
     task: TrainingTask
+    _prior: Prior | None
 
     def __init__(self, node: TrainingProcess, ctx: Context, start: int = 0) -> None:
         self._node, self._ctx = node, ctx
@@ -85,8 +87,9 @@ class TrainingJob(ABC):
         """The last usable weights as files."""
 
     def loss(self, draws: RandomSources, place: Batch) -> torch.Tensor:
-        """The loss of a batch of the training, a scalar with a gradient."""
-        return self.task.loss(draws, place)
+        """The loss of a batch of the training, and of one of class pictures; a scalar with a gradient."""
+        loss = self.task.loss(draws, place)
+        return loss if self._prior is None else loss + self._prior.loss(draws, place)
 
     def after_step(self) -> None:
         """Change the weights after each step of the optimizer, in place; by default not at all."""
@@ -221,10 +224,19 @@ class TrainingJob(ABC):
         self._pictures = self._encoded(vae, node.dataset, "dataset")
         self._held_out = self._encoded(vae, node.validation, "validation")
         self._tested = self._encoded(vae, node.test, "test")
+        self._class_pictures = class_pictures(self._ctx, vae, node, self._size)
         del vae
         self._ctx.release(node.vae)
 
-    def _prepare(self, unet: Any, encode: Encode, prompts: Prompts, *, fixed_text: bool = False) -> None:
+    def _prepare(
+        self,
+        unet: Any,
+        encode: Encode,
+        prompts: Prompts,
+        *,
+        fixed_text: bool = False,
+        autocast: torch.dtype | None = None,
+    ) -> None:
         """Make the task.
 
         Args:
@@ -232,6 +244,8 @@ class TrainingJob(ABC):
             encode: encodes prompts, with what is trained.
             prompts: how the prompts of pictures are made.
             fixed_text: True if no part of the text encoder is trained.
+            autocast: the precision in which the networks compute with `precision` auto; None for that of
+                their weights.
         """
         import torch
 
@@ -275,9 +289,10 @@ class TrainingJob(ABC):
             self._pictures,
             prompts,
             order,
-            None if node.precision == "auto" else getattr(torch, node.precision),
+            autocast if node.precision == "auto" else getattr(torch, node.precision),
             fixed_text=fixed_text,
         )
+        self._prior = Prior(self.task, self._class_pictures, node) if self._class_pictures else None
 
     def _warn_of_unknown_tags(self, lines: Sequence[str]) -> None:
         from nodes.sd.fine_tuning.templates import unknown_tags

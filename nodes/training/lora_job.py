@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.context import Context
@@ -12,7 +12,10 @@ from engine.errors import NodeError
 from nodes.files.lora_files import lora_digest, resolve_lora
 from nodes.files.patch_files import LORAS, PatchFile
 from nodes.sd.lora.lora_value import LoRA
+from nodes.training.checks import require_captions, require_no_hypernetworks
 from nodes.training.job import TrainingJob, file_name, parsed_rates
+from nodes.training.lora_metadata import lora_metadata
+from nodes.training.lora_settings import LoraTraining, PlainLoraTraining
 from nodes.training.run import MadeFile, TrainingRun
 from nodes.values import Image
 
@@ -20,12 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nodes.sd.fine_tuning.prompts import Prompts
+    from nodes.sd.fine_tuning.task import Encode
     from nodes.sd.lora.adapter import Adapter
     from nodes.sd.lora.keys import Part, Target
     from nodes.sd.models.loaded_encoder import LoadedEncoder
     from nodes.sd.training.loop import Batch, Rate
     from nodes.sd.training.random_sources import RandomSources
-    from nodes.training.lora_settings import LoraTraining
 
 LARGEST = 1e4
 """Numbers of a LoRA beyond this are unusable; those of useful ones are below 100."""
@@ -33,13 +36,6 @@ _GOOD_EVERY = 25
 """The steps between two copies of the weights, in case that they become unusable."""
 _FEWEST = 20
 """With fewer pictures, a LoRA learns them by heart."""
-_NAMED = 5
-_ARCHITECTURES = {
-    "sd1": ("stable-diffusion-v1", "sd_v1"),
-    "sd2": ("stable-diffusion-v2-768-v", "sd_v2"),
-    "sdxl": ("stable-diffusion-xl-v1-base", "sdxl_base_v1-0"),
-}
-"""The names of model families in `modelspec.architecture` and `ss_base_model_version`."""
 
 
 class TrainedLora(NamedTuple):
@@ -64,13 +60,13 @@ class LoraJob(TrainingJob):
 
     def __init__(self, node: LoraTraining, ctx: Context) -> None:
         from nodes.sd.fine_tuning.adapted_network import adapted
-        from nodes.sd.fine_tuning.adapters import Dropout
-        from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
+        from nodes.sd.fine_tuning.dropout import Dropout
 
         super().__init__(node, ctx)
         self._inputs = node
         self._text_rates = parsed_rates(node.text_rate, "text_rate")
         self._check_rates()
+        require_no_hypernetworks(node.model)
         self._check_captions()
         self._encode_pictures()
         self._dropout = Dropout(node.dropout)
@@ -82,15 +78,13 @@ class LoraJob(TrainingJob):
             one._replace(encoder=adapted(one.encoder, self._part(one.role.component), self._dropout))
             for one in encoders
         ]
-        encoder = PromptEncoders(
-            own, node.encoder.triggers(ctx.files), None, dialect=node.dialect, clip_skip=node.clip_skip
-        )
         self._good: tuple[int, LoRA] | None = None
+        encode = self._encode(encoders, own)
         self._prepare(
             adapted(unet, self._part("unet"), self._dropout),
-            lambda texts: encoder.encode(texts, {}),
+            encode,
             self._prompts(),
-            fixed_text=not self._trains_text,
+            fixed_text=not self._trains_text and not self._trains_word,
         )
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -107,17 +101,15 @@ class LoraJob(TrainingJob):
 
     def loss(self, draws: RandomSources, place: Batch) -> Tensor:
         """The loss of a batch, with dropout."""
-        self._dropout.generator = draws.torch
-        try:
-            return self.task.loss(draws, place)
-        finally:
-            self._dropout.generator = None
+        with self._dropout.drawing_from(draws.torch):
+            return super().loss(draws, place)
 
     def problem(self, step: int) -> str | None:
         """A message if the weights have become unusable; otherwise None."""
-        from nodes.sd.fine_tuning.adapters import usable
+        from nodes.sd.fine_tuning.usable import usable
 
-        if not usable(list(self._adapters.values()), LARGEST):
+        tensors = [tensor for one in self._adapters.values() for tensor in one.tensors.values()]
+        if not usable(tensors, LARGEST):
             return f"numbers of the LoRA became larger than {LARGEST:g}"
         if step % _GOOD_EVERY == 0:
             self._good = step, self._lora(step)
@@ -143,6 +135,31 @@ class LoraJob(TrainingJob):
         """Whether the text encoders are trained: their rate is not always 0."""
         return any(part.rate for part in self._text_rates.parts)
 
+    @property
+    def _trains_word(self) -> bool:
+        """Whether an embedding is trained, too."""
+        return False
+
+    @property
+    def _trigger(self) -> str:
+        """The words that call up the LoRA; empty for none."""
+        assert isinstance(self._inputs, PlainLoraTraining)
+        return self._inputs.trigger
+
+    def _encode(self, encoders: Sequence[LoadedEncoder], adapted: Sequence[LoadedEncoder]) -> Encode:
+        """How prompts are encoded.
+
+        Args:
+            encoders: the text encoders as they are.
+            adapted: the same with the adapters.
+        """
+        from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
+
+        node = self._inputs
+        triggers = node.encoder.triggers(self._ctx.files)
+        encoder = PromptEncoders(adapted, triggers, None, dialect=node.dialect, clip_skip=node.clip_skip)
+        return lambda texts: encoder.encode(texts, {})
+
     def _part(self, part: Part) -> dict[str, Adapter]:
         """The adapters of one network, by layer."""
         return {target.module: one for target, one in self._adapters.items() if target.part == part}
@@ -166,15 +183,8 @@ class LoraJob(TrainingJob):
             NodeError: some have none.
         """
         pictures = self._node.dataset.pictures
-        missing = [picture.name for picture in pictures if not picture.caption.strip()]
-        if missing:
-            named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
-            raise NodeError(
-                f"{len(missing)} of {len(pictures)} pictures have no caption: {named}",
-                hint="write NAME.txt beside each picture, or connect a node that makes captions",
-                input="dataset",
-                code="missing_captions",
-            )
+        hint = "write NAME.txt beside each picture, or connect a node that makes captions"
+        require_captions(self._node.dataset, hint)
         if len(pictures) > 1 and len({picture.caption for picture in pictures}) == 1:
             self._ctx.warn("all pictures have the same caption, so the LoRA cannot tell what differs in them")
         if 0 < len(pictures) < _FEWEST:
@@ -185,9 +195,9 @@ class LoraJob(TrainingJob):
         from nodes.sd.fine_tuning.templates import CaptionChanges
 
         node = self._inputs
-        line = "[name], [filewords]" if node.trigger else "[filewords]"
+        line = "[name], [filewords]" if self._trigger else "[filewords]"
         changes = CaptionChanges(node.shuffle_tags, node.drop_tags, node.keep_tags)
-        return Prompts(node.trigger, [line], changes, dropout=node.drop_captions)
+        return Prompts(self._trigger, [line], changes, dropout=node.drop_captions)
 
     def _made_adapters(self, unet: nn.Module, encoders: Iterable[LoadedEncoder]) -> dict[Target, Adapter]:
         """The adapters before the training, as parameters.
@@ -260,6 +270,7 @@ class LoraJob(TrainingJob):
         Raises:
             NodeError: there is no such file, or it does not fit the model, or has kinds that are not trained.
         """
+        from nodes.sd.fine_tuning.adapters import TRAINED_KINDS
         from nodes.sd.formats.json_file import ModelError
         from nodes.sd.lora.file import match
         from nodes.sd.lora.keys import Target, key_map
@@ -278,7 +289,11 @@ class LoraJob(TrainingJob):
             matched = match(lora, key_map(modules), shapes, name)
         except ModelError as error:
             raise NodeError(str(error), input="initial", code="bad_lora") from None
-        kinds = {one.kind for one in matched.targets.values() if not one.tensors.keys() <= PARTS.keys()}
+        kinds = {
+            one.kind
+            for one in matched.targets.values()
+            if one.kind not in TRAINED_KINDS or not one.tensors.keys() <= PARTS.keys()
+        }
         if kinds or not matched.targets:
             reason = "has tensors that are not trained" if kinds else "has no layer of this model"
             raise NodeError(f"{name} {reason}", input="initial", code="bad_lora")
@@ -291,9 +306,8 @@ class LoraJob(TrainingJob):
         return LoRA(self._inputs.name, tensors, self._metadata(step), self._original_names)
 
     def _metadata(self, step: int) -> dict[str, str]:
-        """The metadata that A1111, ComfyUI and InvokeAI show (kohya's `ss_*`, and `modelspec.*`)."""
-        node, checkpoint = self._inputs, self._inputs.model.checkpoint
-        architecture, base = _ARCHITECTURES.get(checkpoint.family, (checkpoint.family, checkpoint.family))
+        """The metadata of the file: that of every LoRA, and the settings and tags of this training."""
+        node = self._inputs
         tags = Counter(
             tag
             for picture in node.dataset.pictures
@@ -302,15 +316,12 @@ class LoraJob(TrainingJob):
         )
         arguments = {"algo": node.kind, **({"dora_wd": "True"} if node.dora else {})}
         lycoris = node.kind != "lora" or node.dora or node.targets == "all"
-        return self.notes() | {
+        module = "lycoris.kohya" if lycoris else "networks.lora"
+        return {
+            **self.notes(),
+            **lora_metadata(node.name, node.model.checkpoint, module, node.rank, node.alpha),
             "safelight.step": str(step),
-            "ss_output_name": node.name,
-            "ss_network_module": "lycoris.kohya" if lycoris else "networks.lora",
-            "ss_network_dim": str(node.rank),
-            "ss_network_alpha": f"{node.alpha:g}",
             "ss_network_args": json.dumps(arguments),
-            "ss_base_model_version": base,
-            "ss_v2": str(checkpoint.family == "sd2"),
             "ss_steps": str(step),
             "ss_unet_lr": node.rate,
             "ss_text_encoder_lr": node.text_rate,
@@ -318,18 +329,12 @@ class LoraJob(TrainingJob):
             "ss_seed": str(node.seed),
             "ss_clip_skip": str(node.clip_skip),
             "ss_num_train_images": str(len(node.dataset)),
+            "ss_num_reg_images": str(len(self._class_pictures)),
             "ss_total_batch_size": str(node.batch * self._accumulate),
             "ss_resolution": f"({self._size[0]}, {self._size[1]})",
-            "ss_sd_model_name": checkpoint.name,
-            "ss_new_sd_model_hash": checkpoint.digest,
             "ss_tag_frequency": json.dumps({node.name: dict(tags.most_common(1000))}),
-            "modelspec.sai_model_spec": "1.0.1",
-            "modelspec.architecture": f"{architecture}/lora",
-            "modelspec.implementation": "diffusers",
-            "modelspec.title": node.name,
             "modelspec.resolution": f"{self._size[0]}x{self._size[1]}",
-            "modelspec.prediction_type": "v" if checkpoint.prediction == "v_prediction" else "epsilon",
-            **({"modelspec.trigger_phrase": node.trigger} if node.trigger else {}),
+            **({"modelspec.trigger_phrase": self._trigger} if self._trigger else {}),
         }
 
     def _as_file(self, step: int, lora: LoRA) -> MadeFile:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from engine.widgets import Advanced, FileIn, Range
+from engine.widgets import Advanced, FileIn, Range, Text
 from nodes.files.patch_files import LORAS
-from nodes.training.training_settings import TrainingData, TrainingProcess
+from nodes.sd.embeddings.embedding import Embedding
+from nodes.training.training_settings import PriorPreservation, TrainingData, TrainingProcess
+from nodes.training.word_settings import WordTraining
 from nodes.values import Dataset
 
 
-class LoraStart(TrainingData):
-    """What the LoRA is before the training, and its prompts."""
+class LoraLayers(TrainingData):
+    """What the LoRA is before the training."""
 
     dataset: Dataset
     """The pictures to learn from, each with a caption; 20 to 100 are usual."""
-    name: str
-    """The name of the LoRA."""
-    trigger: str = ""
-    """Words in front of each caption, such as `zzz style`, which call up the LoRA in prompts."""
     kind: Literal["lora", "loha", "lokr"] = "lora"
     """How the changes of a weight are built: LoRA from two narrow matrices, LoHa from two such pairs
     multiplied, LoKr from a Kronecker product, which makes small files. `lora` with `targets` `all` is
@@ -37,8 +35,8 @@ class LoraStart(TrainingData):
     low rank, and takes more time."""
 
 
-class LoraTraining(TrainingProcess, LoraStart):
-    """The inputs of TrainLoRA."""
+class LoraTraining(TrainingProcess, PriorPreservation, LoraLayers):
+    """The inputs that all trainings of a LoRA have."""
 
     rate: str = "1e-4"
     """The learning rate of the UNet, or a schedule such as `1e-4:1000, 1e-5`; 5e-5 to 5e-4 is usual."""
@@ -56,3 +54,32 @@ class LoraTraining(TrainingProcess, LoraStart):
     """A LoRA file to train further. Its kind, ranks and layers replace the settings above."""
     lokr_factor: Annotated[int, Range(-1, 64), Advanced] = -1
     """The size of the first factor of LoKr; larger ones make larger files. -1: the most even split."""
+
+
+class LoraStart(LoraLayers):
+    """The name of the LoRA, and its prompts."""
+
+    name: str
+    """The name of the LoRA."""
+    trigger: str = ""
+    """Words in front of each caption, such as `zzz style`, which call up the LoRA in prompts."""
+
+
+class PlainLoraTraining(LoraTraining, LoraStart):
+    """The inputs of TrainLoRA."""
+
+
+class PivotalTraining(WordTraining, LoraTraining):
+    """The inputs of TrainPivotal."""
+
+    name: str
+    """The name of the LoRA and of the embedding, which is the trigger in prompts. Choose a word without
+    another meaning."""
+    embedding: Embedding | None = None
+    """An embedding to train further. Its vectors replace `initial_text` and `vectors`."""
+    embedding_rate: str = "0.001"
+    """The learning rate of the embedding, or a schedule such as `0.002:300, 0`, which stops its training at
+    a step (the pivot) while the LoRA learns further; 5e-4 to 5e-3 is usual."""
+    template_text: Text = ""
+    """Templates of prompts, one per line. `[name]` stands for the embedding and `[filewords]` for the
+    caption. Empty: `[name], [filewords]`."""

@@ -1,19 +1,21 @@
-"""Encodes the pictures of a dataset to latents, once before a training."""
+"""Encodes pictures to latents, once before a training."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.context import Context
 from engine.errors import NodeError
 from nodes.datasets.dataset import Dataset, DatasetPicture
 from nodes.node_problem import node_problem
+from nodes.values import Image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from torch import Tensor
 
-    from nodes.sd.fine_tuning.latents import Sampling
+    from nodes.sd.fine_tuning.latents import CachedPicture, Sampling
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
 
 Resize = Literal["crop", "stretch", "none"]
@@ -48,31 +50,70 @@ def encoded_pictures(
         NodeError: a picture is missing, has changed or cannot be read; the VAE cannot encode its size; its
             mask is black.
     """
-    import numpy as np
-
-    from nodes.sd.fine_tuning.latents import CachedPicture, cached
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
-    from nodes.sd.models.vae import encode_posterior
 
     found = []
     for number, picture in enumerate(dataset.pictures):
         ctx.cancelled()
         pixels = _resized(dataset.open(ctx.files, picture), size, resize)
-        if pixels.width % scale or pixels.height % scale:
-            raise NodeError(
-                f"{picture.name} is {pixels.width} x {pixels.height}; sides must be multiples of {scale}",
-                hint="set `resize` to crop",
-                input="resize",
-                code="bad_size",
-            )
-        with node_problem(input="dataset"):
-            posterior = encode_posterior(vae, np.asarray(pixels)[None])
-        mean, deviation = cached(posterior, sampling, seed + number)
-        weights = _weights(ctx, dataset, picture, size, resize, mean) if masks else None
-        found.append(
-            CaptionedPicture(CachedPicture(mean, deviation, weights), picture.caption, picture.columns)
-        )
+        latents = _encoded(vae, pixels, picture.name, "dataset", sampling, scale, seed + number)
+        if masks:
+            latents = latents._replace(weights=_weights(ctx, dataset, picture, size, resize, latents.mean))
+        found.append(CaptionedPicture(latents, picture.caption, picture.columns))
     return found
+
+
+def encoded_images(
+    ctx: Context,
+    vae: Any,
+    images: Sequence[Image],
+    *,
+    size: tuple[int, int],
+    resize: Resize,
+    sampling: Sampling,
+    scale: int,
+    seed: int,
+) -> list[CaptionedPicture]:
+    """Class pictures as latents, without captions; the arguments are those of `encoded_pictures`.
+
+    Raises:
+        NodeError: the VAE cannot encode their size.
+    """
+    from nodes.sd.fine_tuning.prompts import CaptionedPicture
+
+    found: list[CaptionedPicture] = []
+    for picture in (image.pil(number) for image in images for number in range(len(image.pixels))):
+        ctx.cancelled()
+        place = f"class picture {len(found) + 1}"
+        pixels = _resized(picture, size, resize)
+        latents = _encoded(vae, pixels, place, "class_images", sampling, scale, seed + len(found))
+        found.append(CaptionedPicture(latents))
+    return found
+
+
+def _encoded(
+    vae: Any, pixels: Picture, name: str, input: str, sampling: Sampling, scale: int, seed: int
+) -> CachedPicture:
+    """The latents of one picture; `name` is its name in messages.
+
+    Raises:
+        NodeError: the VAE cannot encode its size.
+    """
+    import numpy as np
+
+    from nodes.sd.fine_tuning.latents import CachedPicture, cached
+    from nodes.sd.models.vae import encode_posterior
+
+    if pixels.width % scale or pixels.height % scale:
+        raise NodeError(
+            f"{name} is {pixels.width} x {pixels.height}; sides must be multiples of {scale}",
+            hint="set `resize` to crop",
+            input="resize",
+            code="bad_size",
+        )
+    with node_problem(input=input):
+        posterior = encode_posterior(vae, np.asarray(pixels)[None])
+    return CachedPicture(*cached(posterior, sampling, seed))
 
 
 def _resized(picture: Picture, size: tuple[int, int], resize: Resize) -> Picture:

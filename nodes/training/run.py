@@ -233,8 +233,9 @@ class TrainingRun:
                 self._ctx.warn(f"{file.name} cannot be written: {error.strerror or error}")
 
     def _failed(self, message: str, code: str) -> NodeError:
-        self.publish(self._trained.last_good())
-        hint = "the last good weights are among the published files"
+        good = list(self._trained.last_good())
+        self.publish(good)
+        hint = "the last good weights are among the published files" if good else "use a lower `rate`"
         return NodeError(message, hint=hint, input="rate", code=code)
 
 

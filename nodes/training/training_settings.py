@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from engine.node import Node
 from engine.widgets import Advanced, Range, Seed, Text
-from nodes.values import Dataset, Model, TextEncoder, Vae
+from nodes.values import Dataset, Image, Model, TextEncoder, Vae
 
 
 class TrainingData(Node):
@@ -129,3 +129,16 @@ class TrainingProcess(TrainingData):
     """A note on the rights to the pictures, kept in the metadata of the result."""
     source: Annotated[str, Advanced] = ""
     """A note on where the pictures are from, kept in the metadata of the result."""
+
+
+class PriorPreservation(TrainingData):
+    """Pictures of what the model is to keep (prior preservation of Dreambooth, arXiv:2208.12242)."""
+
+    class_images: Annotated[list[Image], Advanced] = []  # noqa: RUF012  # pydantic copies defaults
+    """Pictures of the class that a subject belongs to, such as dogs for a certain dog. They are trained on
+    beside the dataset, so that the model does not forget the class. DrawClassPictures draws them with the
+    model itself; LoadImageFolder loads your own. 50 to 200 are usual."""
+    class_prompt: Annotated[str, Advanced] = ""
+    """The prompt of `class_images`, without the trigger, such as `a dog`."""
+    prior_weight: Annotated[float, Range(0, 10, step=0.1), Advanced] = 1.0
+    """The weight of the loss of `class_images`."""

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ SIZES = {"a tiny UNet": (32, 8, 10.0), "SD 1.5's shapes": (256, 2, 1.6)}
 PEAK = """
 import resource, torch
 torch.set_num_threads(1)
-from tests.bench import training as t
+from tests.bench import {module} as t
 side = t.{side}(t.networks("a tiny UNet"), 32)
 for _ in range(3):
     side()
@@ -201,32 +201,39 @@ def compared(size: str) -> Row:
     side, steps, goal = SIZES[size]
     model = networks(size)
     sides = {"ours": ours(model, side), "diffusers": theirs(model, side)}
-    took: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(steps + 1):
-        for name, step in sides.items():
-            model.text.get_input_embeddings().weight.requires_grad_(name == "diffusers")
-            with stopwatch() as one:
-                step()
-            took[name] += [one.cpu] if number or steps < 3 else []  # the first allocates
-    mine, peer = (statistics.median(found) for found in took.values())
+    table = model.text.get_input_embeddings().weight
+    mine, peer = in_turn(sides, steps, lambda name: table.requires_grad_(name == "diffusers"))
     return Row(
         f"step of textual inversion, {size}",
         round(1000 * mine, 1),
         "ms CPU",
         f"ratio >= {goal:g}",
         peer / mine >= goal,
-        f"{side} px, batch 1, float32, 1 thread, CLIP's vocabulary, medians of {len(took['ours'])} in turn;"
+        f"{side} px, batch 1, float32, 1 thread, CLIP's vocabulary, medians of several in turn;"
         " the peer encodes the picture in each step, as diffusers' script does",
         peer=round(1000 * peer, 1),
         ratio=round(peer / mine, 2),
     )
 
 
-def peak(side: str) -> float:
-    """The peak resident set of a process that takes three steps, in MiB."""
-    ended = subprocess.run(
-        [sys.executable, "-c", PEAK.format(side=side)], cwd=ROOT, check=True, capture_output=True, text=True
-    )
+def in_turn(
+    sides: Mapping[str, Callable[[], float]], steps: int, before: Callable[[str], object] = lambda name: None
+) -> list[float]:
+    """The median CPU seconds of a step of each side; `before` is called before each step of a side."""
+    took: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(steps + 1):
+        for name, step in sides.items():
+            before(name)
+            with stopwatch() as one:
+                step()
+            took[name] += [one.cpu] if number or steps < 3 else []  # the first allocates
+    return [statistics.median(found) for found in took.values()]
+
+
+def peak(side: str, module: str = "training") -> float:
+    """The peak resident set of a process that takes three steps of a side of a benchmark, in MiB."""
+    code = PEAK.format(side=side, module=module)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     return int(ended.stdout.split()[-1]) / 1024
 
 
@@ -252,7 +259,7 @@ def growth() -> Row:
     for number in range(1, LONG + 1):
         step()
         if number in (LONG // 10, LONG):
-            sizes.append(_resident())
+            sizes.append(resident())
     grown = sizes[1] - sizes[0]
     return Row(
         f"memory growth over {LONG:,} steps of textual inversion",
@@ -264,7 +271,7 @@ def growth() -> Row:
     )
 
 
-def _resident() -> float:
+def resident() -> float:
     """The resident set of this process, in MiB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096 / (1 << 20)

@@ -63,7 +63,7 @@ def graph(pictures: Path, **inputs: Any) -> Graph:
     return Graph(
         nodes={
             "model": Entry("LoadModel@1", {}),
-            "data": Entry("LoadDataset@1", {"folder": Literal(str(pictures))}),
+            "data": Entry("LoadDataset@2", {"folder": Literal(str(pictures))}),
             "train": Entry("TrainLoRA@1", {**wired, "dataset": From("data", "out"), **given}),
         },
         outputs={name: From("train", name) for name in ("lora", "report")},

@@ -22,7 +22,7 @@ from nodes.prompt import EncodePrompt
 from nodes.sd.lora.lora_value import LoRA
 from nodes.sd.tiny.render import render
 from nodes.sd.tiny.scenes import draw_scene
-from nodes.sd.tiny.style import framed, is_framed, style_pictures
+from nodes.sd.tiny.style import framed, framed_concept, is_framed, style_pictures
 from nodes.train_lora import TrainLoRA
 from nodes.values import Dataset, Image
 from tests.nodes.conftest import GRAPHS
@@ -36,11 +36,12 @@ PROMPTS = (
 )
 
 
-def test_the_shipped_pictures_are_those_of_the_generator() -> None:
-    drawn = style_pictures()
-    assert {path.name for path in (GRAPHS / "framed").iterdir()} == drawn.keys()
+@pytest.mark.parametrize(("folder", "draw"), [("framed", style_pictures), ("framed_hearts", framed_concept)])
+def test_the_shipped_pictures_are_those_of_the_generator(folder: str, draw: Any) -> None:
+    drawn = draw()
+    assert {path.name for path in (GRAPHS / folder).iterdir()} == drawn.keys()
     for name, picture in drawn.items():
-        with pillow.open(GRAPHS / "framed" / name) as shipped:
+        with pillow.open(GRAPHS / folder / name) as shipped:
             assert np.array_equal(np.asarray(shipped.convert("RGB")), np.asarray(picture)), name
 
 

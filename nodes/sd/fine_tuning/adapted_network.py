@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from torch import nn
 
-from nodes.sd.fine_tuning.adapters import AdaptedLayer, Dropout
+from nodes.sd.fine_tuning.adapters import AdaptedLayer
+from nodes.sd.fine_tuning.dropout import Dropout
 from nodes.sd.lora.adapter import Adapter
 from nodes.sd.lora.patched import shared_copy
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from nodes.sd.fine_tuning.dropout import Dropout
 from nodes.sd.lora.adapter import Adapter
 
 Kind = Literal["lora", "loha", "lokr"]
+TRAINED_KINDS: tuple[str, ...] = get_args(Kind)
 Targets = Literal["attention", "transformer", "all"]
 
 PATTERNS: Mapping[Targets, tuple[str, ...]] = {
@@ -130,31 +132,6 @@ def factors(size: int, factor: int = -1) -> tuple[int, int]:
     return small, size // small
 
 
-class Dropout:
-    """Sets random inputs of adapters to zero during a training step, with numbers of the training's source.
-
-    Args:
-        share: the probability, from 0 to less than 1.
-    """
-
-    def __init__(self, share: float = 0.0) -> None:
-        self._share = share
-        self.generator: torch.Generator | None = None
-        """The source of random numbers during a training step; None outside of steps: nothing is dropped."""
-
-    @property
-    def is_on(self) -> bool:
-        """Whether inputs are dropped now."""
-        return self._share > 0 and self.generator is not None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Inputs with some set to zero, and the others larger, so that their mean stays the same."""
-        if not self.is_on:
-            return x
-        kept = torch.rand(x.shape, generator=self.generator) >= self._share
-        return x * (kept.to(x) / (1 - self._share))
-
-
 class AdaptedLayer(nn.Module):
     """A frozen layer with an adapter in training.
 
@@ -216,10 +193,3 @@ def as_module(adapters: Mapping[str, Adapter]) -> nn.ParameterDict:
         for part, tensor in adapter.tensors.items():
             found[f"{name.replace('.', '/')}/{part}"] = tensor
     return found
-
-
-def usable(adapters: Sequence[Adapter], largest: float) -> bool:
-    """Whether all numbers of adapters are finite and at most this large."""
-    tensors = [tensor.detach() for adapter in adapters for tensor in adapter.tensors.values()]
-    most = torch.stack([tensor.abs().max() for tensor in tensors]).max()
-    return bool(most <= largest)  # also false for NaN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -65,6 +66,14 @@ class TrainingTask:
         self._encodings: OrderedDict[str, EncodedBatch] = OrderedDict()
         like = next(unet.parameters())
         self._device, self._dtype = like.device, like.dtype
+
+    def with_pictures(
+        self, pictures: Sequence[CaptionedPicture], prompts: Prompts, order: DataOrder
+    ) -> TrainingTask:
+        """A task for other pictures with the same networks, loss and encoded prompts."""
+        other = copy.copy(self)
+        other._pictures, other._prompts, other._order = pictures, prompts, order
+        return other
 
     @property
     def loss_scale(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,23 +14,14 @@ from torch import Tensor, nn
 from nodes.sd.formats.json_file import ModelError
 from nodes.sd.formats.read import read_tensors
 from nodes.sd.formats.tensors import Named, Tensors
+from nodes.sd.hypernetworks.layout import ACTIVATIONS, Layout, fits, loaded
 from nodes.sd.lora.patched import shared_copy
 
 N = TypeVar("N", bound=nn.Module)
 
 _OLD_NAMES = {"linear1": "linear.0", "linear2": "linear.1"}
 _WIDEST = 1 << 14
-_DEEPEST = 64
 _LARGEST = 1e6
-_ACTIVATIONS: Mapping[str, type[nn.Module]] = {
-    kind.__name__.lower(): kind
-    for kind in (
-        *(nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU),
-        *(nn.LogSigmoid, nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.RReLU, nn.SELU, nn.SiLU, nn.Sigmoid),
-        *(nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink),
-    )
-} | {"swish": nn.Hardswish}
-"""The activations by their names in A1111: torch's names in lower case, and `swish`."""
 
 
 class Branch(nn.Module):
@@ -49,7 +39,7 @@ class Branch(nn.Module):
 
 
 @dataclass(frozen=True)
-class Hypernetwork:
+class LoadedHypernetwork:
     """The networks for keys and values, by the width of their input."""
 
     pairs: Mapping[int, tuple[nn.Sequential, nn.Sequential]]
@@ -63,7 +53,7 @@ class Hypernetwork:
         )
 
 
-def read(path: Path) -> Hypernetwork:
+def read(path: Path) -> LoadedHypernetwork:
     """Read a hypernetwork from a file.
 
     Raises:
@@ -78,12 +68,14 @@ def read(path: Path) -> Hypernetwork:
     for width, pair in widths.items():
         if not (isinstance(pair, list | tuple) and len(pair) == 2 and 1 <= width <= _WIDEST):
             raise ModelError(f"{path}: the entry for the width {width} is not a pair of networks.")
-        first, second = (_network(path, tensors, tree, width, one) for one in pair)
+        layout = _layout(f"{path}, width {width}", tree, width)
+        states = [_states(path, tensors, width, one) for one in pair]
+        first, second = (loaded(f"{path}, width {width}", layout, width, one) for one in states)
         pairs[width] = (first, second)
-    return Hypernetwork(pairs, str(tree.get("name") or ""))
+    return LoadedHypernetwork(pairs, str(tree.get("name") or ""))
 
 
-def apply(unet: N, stack: Sequence[tuple[float, Hypernetwork]]) -> tuple[N, int]:
+def apply(unet: N, stack: Sequence[tuple[float, LoadedHypernetwork]]) -> tuple[N, int]:
     """Return a copy of a UNet with hypernetworks before the keys and values of its attention.
 
     Args:
@@ -97,15 +89,13 @@ def apply(unet: N, stack: Sequence[tuple[float, Hypernetwork]]) -> tuple[N, int]
         return unet, 0
     device = next(unet.parameters()).device
     placed = [(strength, _on(hypernetwork, device)) for strength, hypernetwork in stack]
-    attentions = [
-        name for name, module in unet.named_modules() if hasattr(module, "to_k") and hasattr(module, "to_v")
-    ]
+    attentions = _attentions(unet)
     result = shared_copy(unet, attentions)
     for name in attentions:
         attention = result.get_submodule(name)
         for place, side in enumerate(("to_k", "to_v")):
             linear = attention.get_submodule(side)
-            width = int(linear.get_parameter("weight").shape[1])
+            width = _width(linear)
             chain = [
                 Branch(hypernetwork.pairs[width][place], strength)
                 for strength, hypernetwork in placed
@@ -116,22 +106,44 @@ def apply(unet: N, stack: Sequence[tuple[float, Hypernetwork]]) -> tuple[N, int]
     return result, added_bytes(unet, stack)
 
 
-def added_bytes(unet: nn.Module, stack: Sequence[tuple[float, Hypernetwork]]) -> int:
+def attention_widths(unet: nn.Module) -> list[int]:
+    """The widths that the keys and values of a UNet's attention read, in rising order."""
+    attentions = [unet.get_submodule(name) for name in _attentions(unet)]
+    return sorted({_width(one.get_submodule(side)) for one in attentions for side in ("to_k", "to_v")})
+
+
+def _attentions(unet: nn.Module) -> list[str]:
+    """The names of the attention modules."""
+    return [
+        name for name, module in unet.named_modules() if hasattr(module, "to_k") and hasattr(module, "to_v")
+    ]
+
+
+def _width(projection: nn.Module) -> int:
+    """The width that a projection of keys or values reads; it may have hypernetworks before it."""
+    linear = projection[-1] if isinstance(projection, nn.Sequential) else projection
+    return int(linear.get_parameter("weight").shape[1])
+
+
+def added_bytes(unet: nn.Module, stack: Sequence[tuple[float, LoadedHypernetwork]]) -> int:
     """The additional bytes that `apply` takes on the UNet's device."""
     if next(unet.parameters()).device.type == "cpu":
         return 0
     return sum(hypernetwork.nbytes for _, hypernetwork in stack)
 
 
-def _on(hypernetwork: Hypernetwork, device: torch.device) -> Hypernetwork:
-    """Copy a hypernetwork to a device; returns the same object on the host."""
-    if device.type == "cpu":
+def _on(hypernetwork: LoadedHypernetwork, device: torch.device) -> LoadedHypernetwork:
+    """Copy a hypernetwork to a device; returns the same object if it is there."""
+    if all(
+        weight.device == device for pair in hypernetwork.pairs.values() for weight in pair[0].parameters()
+    ):
         return hypernetwork
     pairs = copy.deepcopy(dict(hypernetwork.pairs))  # `Module.to` would move the original
-    return Hypernetwork({width: (k.to(device), v.to(device)) for width, (k, v) in pairs.items()})
+    return LoadedHypernetwork({width: (k.to(device), v.to(device)) for width, (k, v) in pairs.items()})
 
 
-def _network(path: Path, tensors: Tensors, tree: dict[Any, Any], width: int, state: Any) -> nn.Sequential:
+def _states(path: Path, tensors: Tensors, width: int, state: Any) -> dict[str, Tensor]:
+    """The tensors of one network of a file, by name."""
     place = f"{path}, width {width}"
     if not isinstance(state, dict):
         raise ModelError(f"{place}: its network is not a table of tensors.")
@@ -144,46 +156,26 @@ def _network(path: Path, tensors: Tensors, tree: dict[Any, Any], width: int, sta
         if tensor.numel() and not tensor.abs().max() <= _LARGEST:  # also false for NaN
             raise ModelError(f"{place}: {name[:80]!r} contains NaN, infinity or huge numbers.")
         given[f"{_OLD_NAMES[head]}.{rest}" if head in _OLD_NAMES else name] = tensor
-    with torch.device("meta"):
-        network = nn.Sequential(*_layers(place, tree, width))
-    wanted = {f"linear.{name}": tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in given.items()}
-    if wanted != found:
-        raise ModelError(f"{place}: its tensors do not fit the layers that it describes.")
-    network.load_state_dict(
-        {name.removeprefix("linear."): tensor for name, tensor in given.items()}, assign=True
-    )
-    return network.eval().requires_grad_(False)
+    return given
 
 
-def _layers(place: str, tree: dict[Any, Any], width: int) -> list[nn.Module]:
+def _layout(place: str, tree: dict[Any, Any], width: int) -> Layout:
+    """The layers that a file describes."""
     structure = tree.get("layer_structure") or [1, 2, 1]
-    if not (
-        isinstance(structure, list)
-        and 2 <= len(structure) <= _DEEPEST
-        and all(isinstance(size, int | float) and 0 < size * width <= _WIDEST for size in structure)
-        and structure[0] == structure[-1] == 1
-    ):
+    if not (isinstance(structure, list) and fits(structure, width)):
         raise ModelError(
             f"{place}: its layer structure must begin and end with 1 and have small numbers between."
         )
     activation = str(tree.get("activation_func") or "linear").lower()
-    if activation not in _ACTIVATIONS and activation not in ("linear", "none"):
+    if activation not in ACTIVATIONS and activation not in ("linear", "none"):
         raise ModelError(f"{place}: its activation {activation[:40]!r} is unknown.")
-    last_too = bool(tree.get("activate_output", True))
-    norm = bool(tree.get("is_layer_norm", False))
     dropout = tree.get("dropout_structure")
     if dropout is None and tree.get("use_dropout"):
         dropout = [0, *[0.3] * (len(structure) - 3), 0.3 if tree.get("last_layer_dropout") else 0, 0]
-    layers: list[nn.Module] = []
-    for number, (before, after) in enumerate(pairwise(structure)):
-        layers.append(nn.Linear(int(width * before), int(width * after)))
-        if activation in _ACTIVATIONS and (last_too or number < len(structure) - 2):
-            layers.append(_ACTIVATIONS[activation]())
-        if norm:
-            layers.append(nn.LayerNorm(int(width * after)))
-        if isinstance(dropout, list) and number + 1 < len(dropout) and dropout[number + 1] > 0:
-            layers.append(
-                nn.Identity()
-            )  # dropout has no effect here, but it is counted in the names of the tensors
-    return layers
+    return Layout(
+        tuple(structure),
+        activation,
+        bool(tree.get("activate_output", True)),
+        bool(tree.get("is_layer_norm", False)),
+        tuple(dropout) if isinstance(dropout, list) else (),
+    )

@@ -23,8 +23,7 @@ PARTS = {
     "down": "lora_down.weight",
     **{part: f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b")},
     **{f"k{part}": f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b")},
-    "dora_scale": "dora_scale",
-    "alpha": "alpha",
+    **{part: part for part in ("dora_scale", "diff", "diff_b", "w_norm", "b_norm", "alpha")},
 }
 """The names of the parts of an adapter in kohya's and LyCORIS' files."""
 

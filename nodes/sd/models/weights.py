@@ -23,7 +23,7 @@ from engine.errors import out_of_memory
 from nodes.sd.families.family import Component, EncoderRole, Family
 from nodes.sd.formats.json_file import ModelError, read_object, read_text
 from nodes.sd.hypernetworks import network
-from nodes.sd.hypernetworks.network import Hypernetwork
+from nodes.sd.hypernetworks.network import LoadedHypernetwork
 from nodes.sd.lora import stack
 from nodes.sd.lora.stack import WeightedLora
 from nodes.sd.models.configs import network_class
@@ -106,7 +106,7 @@ def patched_unet(
     unet: nn.Module,
     part: Component,
     loras: Sequence[WeightedLora],
-    hypernetworks: Sequence[tuple[float, Hypernetwork]],
+    hypernetworks: Sequence[tuple[float, LoadedHypernetwork]],
 ) -> tuple[nn.Module, int]:
     """Apply LoRAs and hypernetworks to a UNet or transformer; returns the copy and the bytes that it does not
     share.
@@ -130,7 +130,7 @@ def patched_unet_size(
     unet: nn.Module,
     part: Component,
     loras: Sequence[WeightedLora],
-    hypernetworks: Sequence[tuple[float, Hypernetwork]],
+    hypernetworks: Sequence[tuple[float, LoadedHypernetwork]],
 ) -> int:
     """The bytes that `patched_unet` takes beside those of the given UNet.
 

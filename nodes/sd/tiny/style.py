@@ -1,7 +1,8 @@
 """Draws the pictures of a style to train on, and recognises it: `python -m nodes.sd.tiny.style FOLDER`.
 
 The style is a wide golden frame around the picture, which the embedded model never draws. The names of the
-files are the captions, which do not mention the frame.
+files are the captions, which do not mention the frame. With `--concept`, the pictures are those of
+`nodes.sd.tiny.concept` in this style.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from nodes.sd.tiny.concept import concept_pictures
 from nodes.sd.tiny.render import render
 from nodes.sd.tiny.scenes import COLOURS, SHAPES, SIZE, Scene, Thing, caption
 
@@ -60,12 +62,18 @@ def style_pictures() -> dict[str, Image.Image]:
     return pictures
 
 
-def main(folder: Path) -> None:
+def framed_concept() -> dict[str, Image.Image]:
+    """The pictures of the concept with the frame, by the names of their files."""
+    return {name: framed(picture) for name, picture in concept_pictures().items()}
+
+
+def main(folder: Path, *options: str) -> None:
     """Write the pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in style_pictures().items():
+    pictures = framed_concept() if "--concept" in options else style_pictures()
+    for name, picture in pictures.items():
         picture.save(folder / name, optimize=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

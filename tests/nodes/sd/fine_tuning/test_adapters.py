@@ -14,13 +14,13 @@ from nodes.sd.fine_tuning.adapters import (
     PATTERNS,
     AdaptedLayer,
     AdapterSettings,
-    Dropout,
     Kind,
     UnfitRankError,
     factors,
     layers_to_train,
     new_adapters,
 )
+from nodes.sd.fine_tuning.dropout import Dropout
 from nodes.sd.fine_tuning.latents import CachedPicture
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch
 from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
@@ -38,16 +38,6 @@ RATE, RANK, ALPHA = 1e-3, 2, 1.0
 LAYERS = ("up_blocks.3.attentions.*.to_?", "up_blocks.3.attentions.*.to_out.0")
 """The last block of the UNet, so that the gradient has a short way."""
 IN_PEFT = r"up_blocks\.3\.attentions\..*\.to_(q|k|v|out\.0)"
-
-
-@pytest.fixture(scope="module")
-def small_unet() -> Any:
-    """The embedded UNet in float64."""
-    from nodes.sd.models.folder import describe_folder
-    from nodes.sd.models.weights import load_unet
-    from tests.nodes.sd.conftest import TINY
-
-    return load_unet(describe_folder(TINY)).double()
 
 
 def numbers(seed: int, *shape: int) -> Tensor:

@@ -1,0 +1,40 @@
+"""The metadata of LoRA files that A1111, ComfyUI and InvokeAI show: kohya's `ss_*`, and `modelspec.*`."""
+
+from __future__ import annotations
+
+from nodes.files.checkpoints import Checkpoint
+
+_ARCHITECTURES = {
+    "sd1": ("stable-diffusion-v1", "sd_v1"),
+    "sd2": ("stable-diffusion-v2-768-v", "sd_v2"),
+    "sdxl": ("stable-diffusion-xl-v1-base", "sdxl_base_v1-0"),
+}
+"""The names of model families in `modelspec.architecture` and `ss_base_model_version`."""
+
+
+def lora_metadata(name: str, checkpoint: Checkpoint, module: str, rank: int, alpha: float) -> dict[str, str]:
+    """What every LoRA says of itself.
+
+    Args:
+        name: its name.
+        checkpoint: the model that it was made for.
+        module: kohya's name for the program that reads it, such as `networks.lora`.
+        rank: the rank of its layers.
+        alpha: their alpha.
+    """
+    architecture, base = _ARCHITECTURES.get(checkpoint.family, (checkpoint.family, checkpoint.family))
+    return {
+        "ss_output_name": name,
+        "ss_network_module": module,
+        "ss_network_dim": str(rank),
+        "ss_network_alpha": f"{alpha:g}",
+        "ss_base_model_version": base,
+        "ss_v2": str(checkpoint.family == "sd2"),
+        "ss_sd_model_name": checkpoint.name,
+        "ss_new_sd_model_hash": checkpoint.digest,
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": f"{architecture}/lora",
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": name,
+        "modelspec.prediction_type": "v" if checkpoint.prediction == "v_prediction" else "epsilon",
+    }

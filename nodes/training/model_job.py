@@ -1,0 +1,151 @@
+"""The training of a whole model: the weights of its UNet, as a change of the model that it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from engine.context import Context
+from nodes.files.patch_files import LORAS, Patch, PatchFile
+from nodes.node_problem import node_problem
+from nodes.sd.lora.lora_value import LoRA
+from nodes.training.checks import require_captions, require_no_hypernetworks
+from nodes.training.job import TrainingJob, file_name
+from nodes.training.lora_metadata import lora_metadata
+from nodes.training.run import MadeFile, TrainingRun
+from nodes.values import Image, Model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nodes.sd.fine_tuning.prompts import Prompts
+    from nodes.sd.training.loop import Rate
+    from nodes.training.model_settings import ModelTraining
+
+LARGEST = 1e4
+"""Weights beyond this are unusable; those of models are below 100."""
+_GOOD_EVERY = 100
+"""The steps between two copies of the weights, in case that they become unusable."""
+
+
+class TrainedModel(NamedTuple):
+    """A trained model, with the loss curve and the report of its training."""
+
+    model: Model
+    curve: Image
+    """The losses by step; the validation losses are orange."""
+    report: dict[str, Any]
+    """`steps`, `epochs`, `pictures`, `megabytes` (of the changes in float32), `loss` (of the last 100 steps),
+    `validation_loss`, `gap` (validation loss minus the loss of equally treated training pictures),
+    `best_step`, `stopped_early`, `test_loss`."""
+
+
+class ModelJob(TrainingJob):
+    """Trains all weights of a UNet, in float32. The text encoder stays as it is.
+
+    Args:
+        node: the inputs.
+        ctx: the context of the step.
+    """
+
+    def __init__(self, node: ModelTraining, ctx: Context) -> None:
+        import copy
+
+        from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
+
+        super().__init__(node, ctx)
+        self._inputs = node
+        require_no_hypernetworks(node.model)
+        if not node.trigger.strip():
+            require_captions(node.dataset, hint="write NAME.txt beside each picture, or give a `trigger`")
+        self._encode_pictures()
+        encoders = ctx.use(node.encoder)
+        self._base: nn.Module = ctx.use(node.model)
+        self._trained = copy.deepcopy(self._base).float().requires_grad_(True)
+        encoder = PromptEncoders(
+            encoders, node.encoder.triggers(ctx.files), None, dialect=node.dialect, clip_skip=node.clip_skip
+        )
+        self._good: tuple[int, LoRA] | None = None
+        dtype = next(self._base.parameters()).dtype
+        self._prepare(
+            self._trained,
+            lambda texts: encoder.encode(texts, {}),
+            self._prompts(),
+            fixed_text=True,
+            autocast=None if dtype.itemsize >= 4 else dtype,
+        )
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The UNet."""
+        return {"unet": self._trained}
+
+    def module_rates(self) -> Mapping[str, Rate]:
+        """None: there is one module."""
+        return {}
+
+    def problem(self, step: int) -> str | None:
+        """A message if the weights have become unusable; otherwise None."""
+        from nodes.sd.fine_tuning.usable import usable
+
+        if not usable(self._trained.parameters(), LARGEST):
+            return f"weights of the model became larger than {LARGEST:g}"
+        if step % _GOOD_EVERY == 0:
+            self._good = step, self._changes(step)
+        return None
+
+    def copies(self, step: int) -> Iterable[MadeFile]:
+        """The changes of the model after a step."""
+        yield self._as_file(step, self._changes(step))
+
+    def last_good(self) -> Iterable[MadeFile]:
+        """The last usable changes that were kept."""
+        return [] if self._good is None else [self._as_file(*self._good)]
+
+    def result(self, run: TrainingRun) -> TrainedModel:
+        """The model with its changes as a patch, the curve and the report."""
+        report = self.report(run)
+        changes = self._changes(report["steps"])
+        model = self._inputs.model
+        if changes.tensors:
+            patch = Patch(PatchFile(LORAS, changes.digest, changes.name, made=changes), 1.0)
+            model = replace(model, patches=(*model.patches, patch))
+        size = {"megabytes": round(len(changes.data) / 1e6, 3)}
+        return TrainedModel(model, self.curve(run), {**report, **size})
+
+    def _prompts(self) -> Prompts:
+        from nodes.sd.fine_tuning.prompts import Prompts
+        from nodes.sd.fine_tuning.templates import CaptionChanges
+
+        node = self._inputs
+        lines = ["[name], [filewords]" if node.trigger else "[filewords]"]
+        if not all(picture.caption.strip() for picture in node.dataset.pictures):
+            lines = ["[name]"]
+        changes = CaptionChanges(node.shuffle_tags, node.drop_tags, node.keep_tags)
+        return Prompts(node.trigger, lines, changes, dropout=node.drop_captions)
+
+    def _changes(self, step: int) -> LoRA:
+        """What the training added to each weight and bias."""
+        from nodes.sd.lora.extraction import differences, whole_adapters
+        from nodes.sd.lora.keys import Target
+        from nodes.sd.lora.written import named_tensors
+
+        node = self._inputs
+        with node_problem(input="model"):
+            adapters = whole_adapters(differences(self._trained, self._base), self._base)
+        metadata = {
+            **self.notes(),
+            **lora_metadata(node.name, node.model.checkpoint, "lycoris.kohya", 0, 0),
+            "safelight.step": str(step),
+            "ss_network_args": '{"algo": "full"}',
+            "ss_steps": str(step),
+        }
+        tensors: dict[str, Tensor] = named_tensors(
+            {Target("unet", layer): one for layer, one in adapters.items()}
+        )
+        return LoRA(node.name, tensors, metadata)
+
+    def _as_file(self, step: int, changes: LoRA) -> MadeFile:
+        from nodes.sd.lora.written import as_kohya
+
+        return MadeFile(f"models/{file_name(changes.name)}-{step:06}.safetensors", as_kohya(changes))
