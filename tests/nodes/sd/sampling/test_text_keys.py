@@ -13,7 +13,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from nodes.sd.hypernetworks import network as hypernetwork
-from nodes.sd.hypernetworks.network import Hypernetwork
+from nodes.sd.hypernetworks.network import LoadedHypernetwork
 from nodes.sd.lora.file import lora
 from nodes.sd.lora.patched import Layer, patched
 from nodes.sd.prompts.control import Control
@@ -72,7 +72,7 @@ def with_hypernetwork(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     with torch.random.fork_rng():
         torch.manual_seed(4)
         first, second = (nn.Sequential(nn.Linear(width, width)).requires_grad_(False) for _ in range(2))
-    return hypernetwork.apply(unet, [(0.7, Hypernetwork({width: (first, second)}))])[0]
+    return hypernetwork.apply(unet, [(0.7, LoadedHypernetwork({width: (first, second)}))])[0]
 
 
 def drawn(
