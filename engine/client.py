@@ -67,6 +67,11 @@ class Client:
         """The version, devices and limits of the server."""
         return self._object("GET", "/info")
 
+    def devices(self) -> list[dict[str, Any]]:
+        """The devices of each worker: memory, settings in effect, and loaded models."""
+        rows: list[dict[str, Any]] = self._object("GET", "/devices")["workers"]
+        return rows
+
     def graphs(self) -> list[dict[str, Any]]:
         """The graphs that the server knows by id."""
         rows: list[dict[str, Any]] = self._object("GET", "/graphs")["graphs"]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 from engine.devices.compute import ComputeSettings
+from engine.devices.pins import Pins
 from engine.devices.recipe import Recipe
-from engine.devices.residency import Pins, Residency
+from engine.devices.residency import Residency
 from engine.document.graph import Graph
 from engine.errors import Cancelled, NodeError
 from engine.events import Checkpoint, Emit, Metrics, Preview, Progress, Published, Sample, Warned
@@ -240,11 +241,18 @@ class Context:
         """
         return graph
 
-    def use(self, recipe: Recipe[T]) -> T:
-        """Load a recipe onto the device; the model stays there at least until this step ends."""
+    def use(self, recipe: Recipe[T], *, whole: bool = False) -> T:
+        """Load a recipe onto the device; the model stays there at least until this step ends.
+
+        Args:
+            recipe: what to load.
+            whole: True for code that changes the modules of the model or computes gradients: the model is
+                then whole on the device and in one precision, whatever the settings say.
+        """
         if self._pins is None:
             self._pins = self._residency.pins()
-        return self._residency.use(recipe, self.compute, self.files, self._pins)
+        compute = self.compute.whole if whole else self.compute
+        return self._residency.use(recipe, compute, self.files, self._pins)
 
     def release(self, recipe: Recipe[Any]) -> None:
         """Take a loaded recipe off the device before the step ends, if no other step uses it.

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,9 @@ GIB = 1024**3
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 PictureFormat = Literal["png", "jpeg", "webp", "webp-lossless"]
 Attention = Literal["auto", "sdpa", "sliced", "plain"]
+Compile = Literal["off", "blocks", "whole"]
+Offload = Literal["none", "components", "blocks"]
+StorageDtype = Literal["auto", "float8_e4m3fn"]
 
 
 class Settings(BaseModel):
@@ -42,16 +45,34 @@ class Settings(BaseModel):
     attention: Attention = "auto"
     """The implementation of attention: `sdpa` is fast, `sliced` needs the least memory, `plain` is the
     textbook formula; `auto` is `sdpa`."""
-    compile: bool = False
-    """Compile UNets with torch.compile: the first step takes a minute longer, later ones are faster."""
+    compile: Compile = "off"
+    """The part of UNets and transformers that torch.compile compiles: `blocks` compiles the block that they
+    repeat, `whole` takes several times as long and is a little faster. The first step takes longer, later
+    ones are faster."""
+    offload: Offload = "none"
+    """The part of a model that is on the device: all of it, only the network in use (`components`), or only
+    the block in use of a UNet or transformer (`blocks`). The rest waits in the memory of the host. Results
+    are the same."""
+    storage_dtype: StorageDtype = "auto"
+    """The precision in which the weights of UNets and transformers are kept; each layer is converted to
+    `dtype` while it computes. `auto` is `dtype`. `float8_e4m3fn` takes half the memory of `float16`, and is
+    slower and less exact."""
+    channels_last: bool = False
+    """Keep the weights of convolutions in the order that tensor cores read; faster on some GPUs."""
+    vae_tiling: bool = False
+    """Encode and decode pictures larger than the model was trained on in overlapping tiles, as if `tiled` was
+    on in every node; faint seams are possible."""
+    vae_slicing: bool = False
+    """Encode and decode the pictures of a batch one after the other, which takes the memory of one."""
     folders: dict[str, list[Path]] = Field(default_factory=dict)
     """More folders for a kind of file, such as {"checkpoints": ["/data/ComfyUI/models/checkpoints"]}."""
     disk_budget: int = Field(20 * GIB, ge=0)
     """The size limit of the store on disk, in bytes; 0 stores nothing on disk."""
     memory_budget: int = Field(2 * GIB, ge=0)
     """The size limit of results kept in memory, in bytes."""
-    loaded_budget: int = Field(8 * GIB, ge=0)
-    """The size limit of models kept loaded on each device, in bytes."""
+    loaded_budget: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """The size limit of models kept loaded on each device, in bytes; `auto` is nine tenths of the memory of a
+    `cuda` device, and half of the memory of others."""
     workers: int = Field(4, ge=1, le=64)
     """The most steps that run at the same time; accelerator nodes always run one at a time on each device."""
     max_steps: int = Field(100_000, ge=1)

@@ -26,6 +26,7 @@ from nodes.denoise import Denoise
 from nodes.describe import DescribeEmbeddings, DescribeLoRA
 from nodes.dynamic_prompt import ApplyStyles, DynamicPrompt
 from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
+from nodes.estimate import estimate
 from nodes.extract_lora import ExtractLoRA
 from nodes.files import model_files
 from nodes.flow_shift import SetShift
@@ -201,6 +202,7 @@ __all__ = [
     "advise",
     "annotate",
     "describe_for",
+    "estimate",
     "examples",
     "import_graph",
     "model_files",

@@ -202,7 +202,8 @@ class Denoise(
 
         checkpoint = self.model.checkpoint
         rows = len(self.latent.samples) * (1 if self.guidance == 1 else 2)
-        config = checkpoint.files(ctx.files).configs["unet"]
+        network = family_named(checkpoint.family).network
+        config = checkpoint.files(ctx.files).configs[network.component]
         size = sampling_bytes(
             canvas, rows, ctx.compute.itemsize, ctx.compute.attention, config, checkpoint.vae_scale
         )
@@ -294,7 +295,8 @@ class Denoise(
 
         loaded = ctx.use(self.model)
         is_unet = family_named(self.model.checkpoint.family).network.is_unet
-        return with_text_keys(loaded) if is_unet and not ctx.compute.compile else loaded
+        as_loaded = ctx.compute.compile != "off" or ctx.compute.offload == "blocks"  # their modules are fixed
+        return with_text_keys(loaded) if is_unet and not as_loaded else loaded
 
     def _controlnets(self, ctx: Context) -> dict[str, ControlNetModel]:
         """The ControlNets of both prompts on the device, by the digest of their weights."""

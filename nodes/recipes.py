@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from engine.devices.compute import ComputeSettings
+from engine.devices.compute import HOST, ComputeSettings
 from engine.devices.recipe import Recipe
 from engine.errors import NodeError
 from engine.files import Files
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 _EXACT = ComputeSettings()
 """On the CPU in float32."""
+
+
+def _master(compute: ComputeSettings) -> ComputeSettings:
+    """The settings of a copy on the host, of which patched and placed copies are made."""
+    return replace(compute.whole, device=HOST.device, compile="off")
 
 
 class CheckpointPart(Value, Recipe[Any], family="models"):
@@ -90,6 +95,14 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
         """The digests of the checkpoint, or of all checkpoints of the merge."""
         own = frozenset([] if self.merge else [self.checkpoint.digest])
         return own.union(*(term.recipe.digests for term in self.merge))
+
+    def label(self) -> str:
+        """The kind of network and its summary."""
+        return f"{self.wire} of {self.summary()}"
+
+    def staging(self, compute: ComputeSettings) -> ComputeSettings | None:
+        """On the host, if the networks leave the device while they are not in use."""
+        return _master(compute) if compute.offload != "none" and compute.kind != "cpu" else None
 
     def exact(self, files: Files) -> Any:
         """What this recipe loads, with all its patches, on the CPU in float32.
@@ -209,14 +222,32 @@ class Model(PatchedPart, lossless=True):
         """The UNet or transformer."""
         return (family_named(self.checkpoint.family).network.component,)
 
+    def staging(self, compute: ComputeSettings) -> ComputeSettings | None:
+        """On the host, if the network is offloaded, or kept in another precision than it computes in."""
+        if compute.offload == "blocks" or compute.storage_dtype:
+            return _master(compute)
+        return super().staging(compute)
+
+    def resides_on(self, compute: ComputeSettings) -> str:
+        """The host, if only a block at a time is on the device."""
+        return HOST.device if compute.offload == "blocks" else compute.device
+
+    def place(self, master: Any, compute: ComputeSettings) -> tuple[Any, int]:
+        """A copy of the network on the device, or of the block in use."""
+        from nodes.sd.models.placement import placed
+        from nodes.sd.models.to_device import prepared
+
+        network, size = placed(master, compute)
+        return prepared(network, compute), size
+
     def load(self, compute: ComputeSettings, files: Files) -> tuple[Any, int]:
         """Load the network without patches onto the device; returns it and its bytes there."""
-        from nodes.sd.models.to_device import compiled
+        from nodes.sd.models.to_device import prepared
         from nodes.sd.models.weights import load_unet
 
         (network,) = merged(self.merge, files) if self.merge else (None,)
         unet, size = self._placed(load_unet, compute, files, network)
-        return compiled(unet, compute), size
+        return prepared(unet, compute), size
 
     def composed_size(self, base: Any, layers: Sequence[Any], compute: ComputeSettings) -> int:
         """The bytes of the tensors that the patches change or add."""
@@ -232,13 +263,13 @@ class Model(PatchedPart, lossless=True):
         Raises:
             NodeError: a LoRA does not fit the network.
         """
-        from nodes.sd.models.to_device import compiled
+        from nodes.sd.models.to_device import prepared
         from nodes.sd.models.weights import patched_unet
 
         with _bad_lora():
             (part,) = self.components
             unet, size = patched_unet(base, part, self._loras(layers), self._hypernetworks(layers))
-        return compiled(unet, compute), size
+        return prepared(unet, compute), size
 
 
 @dataclass(frozen=True)
@@ -302,6 +333,16 @@ class TextEncoder(PatchedPart, lossless=True):
             total += size
         return tuple(loaded), total
 
+    def place(self, master: LoadedTextEncoder, compute: ComputeSettings) -> tuple[LoadedTextEncoder, int]:
+        """Copies of the text encoders on the device."""
+        from nodes.sd.models.placement import placed
+
+        made = [placed(one.encoder, compute.whole) for one in master]
+        pairs = zip(master, made, strict=True)
+        return tuple(one._replace(encoder=encoder) for one, (encoder, _) in pairs), sum(
+            size for _, size in made
+        )
+
     def composed_size(self, base: LoadedTextEncoder, layers: Sequence[Any], compute: ComputeSettings) -> int:
         """The bytes of the tensors that the LoRAs change."""
         from nodes.sd.lora.stack import added_bytes
@@ -348,6 +389,12 @@ class Vae(CheckpointPart, lossless=True):
 
         (network,) = merged(self.merge, files) if self.merge else (None,)
         return self._placed(load_vae, compute, files, network)
+
+    def place(self, master: AutoencoderKL, compute: ComputeSettings) -> tuple[AutoencoderKL, int]:
+        """A copy of the VAE on the device."""
+        from nodes.sd.models.placement import placed
+
+        return placed(master, compute.whole)
 
     def _dtype(self, compute: ComputeSettings) -> torch.dtype:
         import torch

@@ -44,12 +44,14 @@ def with_vae(
         Overflow: the result is not finite in float32 either.
     """
     side = vae.checkpoint.width
+    tiled = tiled or (ctx.compute.vae_tiling and max(canvas) > side)
     is_smaller = max(canvas) > side and not tiled  # with tiles
     if is_smaller and ctx.saves_memory:
         tiled = True
         ctx.approximate(f"memory ran out, so {name} was done in tiles; faint seams are possible")
     dtype = ctx.compute.vae_dtype
-    size = decoding_bytes(canvas, pictures, 4 if dtype == "float32" else 2, side if tiled else None)
+    itemsize, tile = 4 if dtype == "float32" else 2, side if tiled else None
+    size = decoding_bytes(canvas, pictures, itemsize, tile, ctx.compute.vae_slicing)
     ctx.reserve(size, f"{name} at {canvas[0]} x {canvas[1]}")
     try:
         return work(ctx.use(vae), tiled)

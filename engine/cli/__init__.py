@@ -10,7 +10,21 @@ from typing import Annotated, TextIO
 
 import typer
 
-from engine.cli import cache, check, convert, diff, graphs, import_, models, nodes, plan, run, say, serve
+from engine.cli import (
+    cache,
+    check,
+    convert,
+    devices,
+    diff,
+    graphs,
+    import_,
+    models,
+    nodes,
+    plan,
+    run,
+    say,
+    serve,
+)
 from engine.cli.request import TAKES_GRAPH
 from engine.cli.stopping import EXIT_CODE
 from engine.errors import GraphError, Problem, SafelightError
@@ -28,6 +42,7 @@ app.command()(diff.diff)
 app.command()(serve.serve)
 app.command()(graphs.graphs)
 app.command()(models.models)
+app.command()(devices.devices)
 app.command()(convert.convert)
 app.command(name="import")(import_.import_)
 app.add_typer(nodes.app, name="nodes")

@@ -1,4 +1,4 @@
-"""`safelight plan`: shows which steps a run would compute or reuse, and why."""
+"""`safelight plan`: shows which steps a run would compute or reuse, why, and its time and memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import typer
 
 from engine.cli import request, say
 from engine.cli.request import AsJson, Device, GraphPath, Help, Home, Off, Sets, Sweeps, Targets
+from engine.devices.memory import in_units
 
 if TYPE_CHECKING:
     from engine.explain.reasons import Reasons
     from engine.plan.step import Step
+    from engine.session.estimate import Estimate
 
 STYLES = {"run": "bold", "reuse": "cyan", "share": "cyan", "unneeded": "dim", "may_run": ""}
 
@@ -31,7 +33,7 @@ def plan(
     ] = False,
     help: Help = False,
 ) -> int:
-    """Show which steps a run would compute, which it would reuse, and why; nothing is run."""
+    """Show which steps a run would compute, why, and an estimate of time and memory; nothing is run."""
     arguments = request.arguments(ctx, graph, sets, sweeps, off, home, help)
     if arguments is None:
         return 0
@@ -39,6 +41,7 @@ def plan(
         document, values = arguments.read(session)
         planned = session.plan(document, values, to or (), name=arguments.name)
         reasons = session.reasons(planned)
+        estimate = session.estimate(planned, reasons.record)
         say.problems(session.advice(planned.checked))
     if json:
         steps = [
@@ -48,6 +51,7 @@ def plan(
                 "action": step.action,
                 "reason": reasons.why(step),
                 "key": step.key,
+                **estimate.of_step(step.id).as_json(),
             }
             for step in planned.steps.values()
         ]
@@ -57,6 +61,7 @@ def plan(
                 "targets": list(planned.targets),
                 "to_run": len(planned.to_run),
                 "may_run": len(planned.may_run),
+                "estimate": estimate.as_json(),
             }
         )
         return 0
@@ -68,18 +73,52 @@ def plan(
     from engine.cli.tables import show
     from engine.plan.step import Gather
 
-    table = Table("node", "type", "action", "why", box=SIMPLE, pad_edge=False)
+    table = Table(box=SIMPLE, pad_edge=False)
+    for name in ("node", "type", "action", "time", "memory", "why"):
+        table.add_column(name, justify="right" if name in ("time", "memory") else "left")
     count = 0
     for step in planned.steps.values():
         count += not isinstance(step, Gather)
         if every or "[" not in step.id:
             type_id, why = Text(say.line(step.bound.type.id)), Text(say.line(_why(step, reasons)))
-            table.add_row(
-                step.id, type_id, Text(step.action.replace("_", " "), style=STYLES[step.action]), why
-            )
+            action = Text(step.action.replace("_", " "), style=STYLES[step.action])
+            table.add_row(step.id, type_id, action, *_needs(estimate, step), why)
     more = f", and {len(planned.may_run):,} more may run" if planned.may_run else ""
-    show(table, Text(f"{len(planned.to_run):,} of {count:,} steps would run{more}"))
+    lines = [f"{len(planned.to_run):,} of {count:,} steps would run{more}"]
+    if planned.to_run or planned.may_run:
+        lines.append(_summary(estimate))
+    show(table, *map(Text, lines))
     return 0
+
+
+def _needs(estimate: Estimate, step: Step) -> tuple[str, str]:
+    """The time and the memory of a step in words; empty for what is unknown. Of a node that goes through a
+    list, the time of all elements and the largest memory."""
+    found = [estimate.of_step(element.id) for element in step.elements()]
+    times = [one.seconds for one in found if one.seconds is not None]
+    sizes = [(one.models or 0) + (one.memory or 0) for one in found]
+    most = max(sizes, default=0)
+    return _about(sum(times)) if times else "", in_units(most) if most else ""
+
+
+def _about(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds >= 0.1 else "0 s"
+    return f"{seconds:,.0f} s" if seconds < 600 else f"{seconds / 60:,.0f} min"
+
+
+def _summary(estimate: Estimate) -> str:
+    """The estimate of the whole run as a sentence."""
+    parts = []
+    if estimate.seconds or not estimate.unknown:
+        parts.append(f"about {_about(estimate.seconds)}")
+    if estimate.unknown:
+        parts.append(f"the time of {estimate.unknown:,} steps is not known before they have run once")
+    if estimate.peak:
+        parts.append(f"{in_units(estimate.models)} of models and at most {in_units(estimate.peak)} at once")
+        if estimate.free is not None:
+            parts.append(f"{estimate.device} has {in_units(estimate.free)} free")
+    return ", ".join(parts)
 
 
 def _why(step: Step, reasons: Reasons) -> str:

@@ -11,14 +11,14 @@ import platform
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import get_args
 
 from engine.errors import GraphError, Problem
 from engine.near_names import near
-from engine.settings import Attention, Dtype, Settings
+from engine.settings import Attention, Compile, Dtype, Offload, Settings, StorageDtype
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 _COMPILERS = ("c++", "g++", "clang++", "cl")
@@ -26,7 +26,7 @@ _COMPILERS = ("c++", "g++", "clang++", "cl")
 
 @dataclass(frozen=True, slots=True)
 class ComputeSettings:
-    """The settings that affect the exact results of accelerator nodes.
+    """The settings of accelerator nodes that affect exact results, and where their models are.
 
     Every field has its final value; none is `auto`. Loaders read the fields. `signature` enters the key of
     every accelerator node, so that a picture made in float16 is never taken for one made in float32.
@@ -43,10 +43,21 @@ class ComputeSettings:
     """The precision of a UNet or text encoder: `float32`, `float16` or `bfloat16`."""
     attention: str = "sdpa"
     """The implementation of attention in a UNet or VAE: `sdpa`, `sliced` or `plain`."""
-    compile: bool = False
-    """True if a UNet is compiled (torch.compile) before its first use."""
+    compile: str = "off"
+    """The part of a UNet or transformer that is compiled (torch.compile): `off`, `blocks` or `whole`."""
     vae_dtype: str = "float32"
     """The precision of a VAE."""
+    storage_dtype: str = ""
+    """The precision in which a UNet or transformer is kept, if it is not `dtype`: `float8_e4m3fn`."""
+    channels_last: bool = False
+    """True if the weights of convolutions are stored with the channels last."""
+    vae_tiling: bool = False
+    """True if a VAE works in tiles on pictures larger than it was trained on."""
+    vae_slicing: bool = False
+    """True if a VAE works on one picture of a batch at a time."""
+    offload: str = "none"
+    """The part of a model that leaves the device while it is not in use: `none`, `components` or `blocks`.
+    It affects no result, so it is in no key."""
 
     @property
     def kind(self) -> str:
@@ -65,11 +76,29 @@ class ComputeSettings:
         Two devices of one kind have the same signature.
         """
         parts = [self.kind, self.dtype, f"{self.attention} attention"]
-        if self.compile:
-            parts.append("compiled")
+        if self.compile != "off":
+            parts.append("compiled" if self.compile == "whole" else f"compiled {self.compile}")
+        if self.storage_dtype:
+            parts.append(f"stored in {self.storage_dtype}")
+        if self.channels_last:
+            parts.append("channels last")
         if self.vae_dtype != "float32":
             parts.append(f"VAE in {self.vae_dtype}")
+        if self.vae_tiling:
+            parts.append("VAE in tiles")
+        if self.vae_slicing:
+            parts.append("VAE in slices")
         return ", ".join(parts)
+
+    @property
+    def placement(self) -> str:
+        """The settings as text for a ledger of loaded models: the signature, and what is offloaded."""
+        return self.signature if self.offload == "none" else f"{self.signature}, offloaded {self.offload}"
+
+    @property
+    def whole(self) -> ComputeSettings:
+        """The same settings for a model that is whole on the device, in the precision that it computes in."""
+        return replace(self, offload="none", storage_dtype="")
 
 
 HOST = ComputeSettings()
@@ -93,6 +122,9 @@ def compute_settings(settings: Settings) -> ComputeSettings:
         ("dtype", settings.dtype, get_args(Dtype)),
         ("vae_dtype", settings.vae_dtype, get_args(Dtype)),
         ("attention", settings.attention, get_args(Attention)),
+        ("compile", settings.compile, get_args(Compile)),
+        ("offload", settings.offload, get_args(Offload)),
+        ("storage_dtype", settings.storage_dtype, get_args(StorageDtype)),
     ):
         if value not in choices:
             hint = near(value, choices) or f"use {', '.join(choices)}"
@@ -101,12 +133,30 @@ def compute_settings(settings: Settings) -> ComputeSettings:
     if dtype == "auto":
         dtype = "float16" if kind == "cuda" else "float32"
     attention: str = "sdpa" if settings.attention == "auto" else settings.attention
-    if settings.compile and (hint := _missing_compiler(kind)):
-        problems.append(Problem("bad_compile", f"models cannot be compiled for {kind} here", hint=hint))
+    if settings.compile in ("blocks", "whole"):
+        if hint := _missing_compiler(kind):
+            problems.append(Problem("bad_compile", f"models cannot be compiled for {kind} here", hint=hint))
+        if settings.offload == "blocks" or settings.storage_dtype != "auto":
+            message = "compiled models stay whole and in one precision on the device"
+            hint = "set compile to off, or leave out offload blocks and storage_dtype"
+            problems.append(Problem("bad_compile", message, hint=hint))
+    if settings.storage_dtype == "float8_e4m3fn" and kind == "mps":
+        hint = "set storage_dtype to auto"
+        problems.append(Problem("bad_storage_dtype", "mps has no numbers of 8 bits", hint=hint))
     if problems:
         raise GraphError(problems)
-    vae_dtype: str = "float32" if settings.vae_dtype == "auto" else settings.vae_dtype
-    return ComputeSettings(device, dtype, attention, settings.compile, vae_dtype)
+    return ComputeSettings(
+        device,
+        dtype,
+        attention,
+        settings.compile,
+        vae_dtype="float32" if settings.vae_dtype == "auto" else settings.vae_dtype,
+        storage_dtype="" if settings.storage_dtype == "auto" else settings.storage_dtype,
+        channels_last=settings.channels_last,
+        vae_tiling=settings.vae_tiling,
+        vae_slicing=settings.vae_slicing,
+        offload=settings.offload,
+    )
 
 
 def _best_device() -> str:
@@ -126,9 +176,9 @@ def _best_device() -> str:
 def _missing_compiler(kind: str) -> str:
     """The remedy if torch.compile does not work for a kind of device; empty if it works."""
     if kind == "mps":
-        return "set compile to false: torch does not compile Stable Diffusion for mps"
+        return "set compile to off: torch does not compile Stable Diffusion for mps"
     if kind == "cuda" and importlib.util.find_spec("triton") is None:
-        return "install triton, or set compile to false"
+        return "install triton, or set compile to off"
     if not os.environ.get("CXX") and not any(map(shutil.which, _COMPILERS)):
-        return "install a C++ compiler, such as g++, or set compile to false"
+        return "install a C++ compiler, such as g++, or set compile to off"
     return ""

@@ -19,7 +19,8 @@ class Key(NamedTuple):
     """The key of a loaded model; the same recipe in another precision has another key."""
 
     identity: Hashable
-    signature: str
+    placement: str
+    """See `ComputeSettings.placement`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +35,8 @@ class Loaded:
     """The models whose memory it shares, nearest first."""
     files: Mapping[Path, Identity] = field(default_factory=dict)
     """The files that its memory may be mapped from, as they were when it was loaded."""
+    label: str = ""
+    """The model in words."""
     pins: int = 0
     """The number of steps and loads that currently use it."""
     used: float = 0.0
@@ -50,6 +53,8 @@ class Row(NamedTuple):
     """The time of its last use, in seconds since the epoch."""
     next_use: float
     """The number of steps until a current run uses it next; infinity if none does."""
+    label: str = ""
+    """The model in words."""
 
 
 class Ledger:
@@ -122,6 +127,14 @@ class Ledger:
     def rows(self, device: str, next_use: NextUse) -> list[Row]:
         """The loaded models, least recently used first."""
         return [
-            Row(device, key.identity, entry.size, entry.pins > 0, entry.used, next_use(key.identity))
+            Row(
+                device,
+                key.identity,
+                entry.size,
+                entry.pins > 0,
+                entry.used,
+                next_use(key.identity),
+                entry.label,
+            )
             for key, entry in self._entries.items()
         ]

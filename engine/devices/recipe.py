@@ -39,6 +39,25 @@ class Recipe(Generic[T_co]):
         """Load the model on `compute.device`; returns it and the bytes that it takes there."""
         raise NotImplementedError
 
+    def label(self) -> str:
+        """The model in words, for lists of loaded models."""
+        return type(self).__name__
+
+    def staging(self, compute: ComputeSettings) -> ComputeSettings | None:
+        """The settings to load the model with on the host before `place`; None to load it onto the device.
+
+        The copy on the host is the master: patches are applied there, and `place` does not change it.
+        """
+        return None
+
+    def place(self, master: Any, compute: ComputeSettings) -> tuple[T_co, int]:
+        """Make a copy of the master that computes on the device; returns it and the bytes that it adds."""
+        raise NotImplementedError
+
+    def resides_on(self, compute: ComputeSettings) -> str:
+        """The device whose memory the loaded model takes: that of `compute`, unless it is offloaded."""
+        return compute.device
+
     @property
     def base(self) -> Recipe[Any] | None:
         """The recipe that this one patches, such as the model without its LoRAs; None for a plain recipe.
@@ -70,6 +89,10 @@ class InFloat32(Recipe[T_co]):
     """A recipe loaded in float32, whatever precision the settings say; for recipes without a base."""
 
     inner: Recipe[T_co]
+
+    def label(self) -> str:
+        """The recipe in words."""
+        return f"{self.inner.label()} in float32"
 
     @property
     def identity(self) -> Hashable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from functools import partial
@@ -15,6 +15,7 @@ from engine.devices.eviction import evict
 from engine.devices.ledger import Key, Ledger, Loaded, NextUse, Row
 from engine.devices.memory import DeviceMemory, device_memory, in_units
 from engine.devices.out_of_memory import free_cached, full, with_retries
+from engine.devices.pins import Pins, require_unchanged
 from engine.devices.recipe import Recipe
 from engine.errors import OUT_OF_MEMORY, NodeError
 from engine.files import Files, changed_file, overwritten
@@ -25,10 +26,16 @@ Span = Callable[..., AbstractContextManager[None]]
 """`span(name, **facts)`: entered around work on the calling thread, so that it can be traced."""
 
 
+_CUDA_SHARE, _HOST_SHARE = 0.9, 0.5
+"""The shares of the memory that loaded models may take by default: mps uses the memory of the host."""
+_UNKNOWN_BUDGET = 8 << 30
+
+
 class _Device:
     """One device: its ledger, and the lock that lets one thread load at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.ledger = Ledger()
         self.loading = threading.RLock()
 
@@ -41,14 +48,15 @@ class Residency:
     `expecting`. A base model is never evicted before the patched copies that share its tensors.
 
     Args:
-        budget_bytes: the most bytes that stay loaded on each device. Pinned models may exceed it.
+        budget_bytes: the most bytes that stay loaded on each device. Pinned models may exceed it. None for
+            nine tenths of the memory of a `cuda` device, and half of the memory of others.
         memory: returns the memory of a device, or None if it is unknown.
     """
 
     def __init__(
-        self, budget_bytes: int, memory: Callable[[str], DeviceMemory | None] = device_memory
+        self, budget_bytes: int | None, memory: Callable[[str], DeviceMemory | None] = device_memory
     ) -> None:
-        self.budget = budget_bytes
+        self._given_budget = budget_bytes
         self._memory = memory
         self.span: Span = _no_span
         """Entered around each load."""
@@ -61,6 +69,16 @@ class Residency:
         other = copy(self)
         other.span = span
         return other
+
+    def budget(self, device: str) -> int:
+        """The most bytes that stay loaded on a device while no step uses them."""
+        if self._given_budget is not None:
+            return self._given_budget
+        memory = self._memory(device)
+        if memory is None:
+            return _UNKNOWN_BUDGET
+        share = _CUDA_SHARE if device.startswith("cuda") else _HOST_SHARE
+        return int(memory.total * share)
 
     def use(self, recipe: Recipe[T], compute: ComputeSettings, files: Files, pins: Pins | None = None) -> T:
         """Return the model of a recipe; loads it if necessary.
@@ -90,16 +108,16 @@ class Residency:
             pins: those of the step.
         """
         compute = HOST if recipe.on_host else compute
-        key = Key(recipe.identity, compute.signature)
+        key, place = Key(recipe.identity, compute.placement), recipe.resides_on(compute)
         with self._lock:
-            ledger = self._device(compute.device).ledger
+            ledger = self._device(place).ledger
             entry = ledger.use(key)
             if entry is None or not pins.drop(entry):
                 return
             entry.pins -= 1
             removed = ledger.remove(key)
         if removed:
-            free_cached(compute.device)
+            free_cached(place)
 
     def retried(
         self,
@@ -172,7 +190,7 @@ class Residency:
 
     def pins(self) -> Pins:
         """Create the pins of one step."""
-        return Pins(self)
+        return Pins(self._unpin, self.bytes_of)
 
     @contextmanager
     def expecting(self, next_use: NextUse) -> Iterator[None]:
@@ -221,9 +239,9 @@ class Residency:
     def _pinned(self, recipe: Recipe[Any], compute: ComputeSettings, files: Files) -> Loaded:
         if recipe.on_host:
             compute = HOST
-        key = Key(recipe.identity, compute.signature)
+        key = Key(recipe.identity, compute.placement)
         with self._lock:
-            device = self._device(compute.device)
+            device = self._device(recipe.resides_on(compute))
             self._drop_overwritten(device.ledger, key)
             if (entry := self._use(device, key)) is not None:
                 return entry
@@ -232,16 +250,19 @@ class Residency:
                 if (entry := self._use(device, key)) is not None:
                     return entry  # another thread has loaded it in the meantime
             entry = self._load(device, key, recipe, compute, files)
+            entry.label = recipe.label()
             with self._lock:
                 entry.pins += 1
                 device.ledger.add(entry)
-                self._make_room(device.ledger, 0)  # in case its size was unknown before
+                self._make_room(device, compute, 0)  # in case its size was unknown before
         return entry
 
     def _load(
         self, device: _Device, key: Key, recipe: Recipe[Any], compute: ComputeSettings, files: Files
     ) -> Loaded:
         name = type(recipe).__name__
+        if (staging := recipe.staging(compute)) is not None:
+            return self._place(device, key, recipe, compute, staging, files)
         if recipe.base is None:
             size = recipe.size(compute, files)
             load = partial(recipe.load, compute, files)
@@ -266,6 +287,30 @@ class Residency:
         finally:
             self._unpin(used)
 
+    def _place(
+        self,
+        device: _Device,
+        key: Key,
+        recipe: Recipe[Any],
+        compute: ComputeSettings,
+        staging: ComputeSettings,
+        files: Files,
+    ) -> Loaded:
+        """Load the master of a recipe on the host, and place it on the device."""
+        name = type(recipe).__name__
+        shares = recipe.resides_on(compute) == staging.device and not compute.storage_dtype
+        master = self._pinned(recipe, staging, files)
+        try:
+            size = 0 if shares else self.bytes_of(staging.device, [master.key])
+            place = partial(recipe.place, master.thing, compute)
+            with self.span(f"place {name}", device=compute.device, bytes=size):
+                made = self._with_room(device, compute, name, size, place)
+            require_unchanged([master])
+            bases = (master.key, *master.bases) if shares else ()
+            return Loaded(key, *made, bases, master.files)
+        finally:
+            self._unpin([master])
+
     def _with_room(
         self,
         device: _Device,
@@ -280,7 +325,7 @@ class Residency:
             NodeError: memory ran out again.
         """
         with self._lock:
-            self._make_room(device.ledger, size)
+            self._make_room(device, compute, size)
 
         def remedies() -> Iterator[bool]:
             self.free(compute.device)
@@ -301,7 +346,7 @@ class Residency:
         return with_retries(load, remedies(), failed)
 
     def _device(self, name: str) -> _Device:
-        return self._devices.setdefault(name, _Device())
+        return self._devices.setdefault(name, _Device(name))
 
     @staticmethod
     def _drop_overwritten(ledger: Ledger, key: Key) -> None:
@@ -323,67 +368,22 @@ class Residency:
             entry.pins += 1
         return entry
 
-    def _make_room(self, ledger: Ledger, size: int) -> None:
-        while ledger.bytes + size > self.budget and evict(ledger, self._next):
+    def _make_room(self, device: _Device, compute: ComputeSettings, size: int) -> None:
+        """Evict idle models until a new one fits into the budget; all of them, if models are offloaded."""
+        offloads = compute.offload != "none" and device.name == compute.device
+        budget = 0 if offloads else self.budget(device.name)
+        while device.ledger.bytes + size > budget and evict(device.ledger, self._next):
             pass
 
     def _next(self, identity: Hashable) -> float:
         return min((plan(identity) for plan in self._plans), default=math.inf)
 
     def _unpin(self, entries: Sequence[Loaded]) -> None:
+        """Remove one pin of each model."""
         with self._lock:
             for entry in entries:
                 entry.pins -= 1
 
 
-class Pins:
-    """The loaded models of one step; none of them is evicted before `release`."""
-
-    __slots__ = ("_entries", "_residency")
-
-    def __init__(self, residency: Residency) -> None:
-        self._residency = residency
-        self._entries: dict[int, Loaded] = {}
-
-    def keep(self, entry: Loaded) -> bool:
-        """Record one pin of a model, which `release` removes; False if the step has pinned it before."""
-        if id(entry) in self._entries:
-            return False
-        self._entries[id(entry)] = entry
-        return True
-
-    def drop(self, entry: Loaded) -> bool:
-        """Give up the pin of a model, for the caller to undo; False if the step has not pinned it."""
-        return self._entries.pop(id(entry), None) is not None
-
-    def bytes(self, device: str) -> int:
-        """The bytes of the pinned models on a device, with those of the models whose memory they share."""
-        return self._residency.bytes_of(device, [entry.key for entry in self._entries.values()])
-
-    def require_unchanged(self) -> None:
-        """Check that the files of the models did not change while the step used them.
-
-        Raises:
-            NodeError: `changed_file`: one was overwritten.
-        """
-        require_unchanged(self._entries.values())
-
-    def release(self) -> None:
-        """Remove all pins."""
-        entries, self._entries = self._entries, {}
-        self._residency._unpin(list(entries.values()))
-
-
 def _no_span(name: str, **facts: object) -> AbstractContextManager[None]:
     return nullcontext()
-
-
-def require_unchanged(entries: Iterable[Loaded]) -> None:
-    """Check that no file was overwritten from which the memory of loaded models may be mapped.
-
-    Raises:
-        NodeError: `changed_file`: one was, so what was computed with the model may be wrong.
-    """
-    for entry in entries:
-        if (path := overwritten(entry.files)) is not None:
-            raise changed_file(path)

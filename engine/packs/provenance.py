@@ -1,11 +1,12 @@
-"""The steps behind an output, for packs that write text into pictures (`annotate`) or warn of risks
-(`advise`)."""
+"""The steps behind an output, for packs that write text into pictures (`annotate`), warn of risks (`advise`)
+or estimate what steps need (`estimate`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from engine.devices.compute import ComputeSettings
 from engine.errors import Problem
 from engine.files import Files
 from engine.values import Json
@@ -36,4 +37,24 @@ Advise = Callable[[Mapping[str, Provenance], Files], Iterable[Problem]]
 
 `steps` are the nodes of the graph by id, without `meta`. A value that only the run knows is not among the
 inputs of a node.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StepNeeds:
+    """The memory and the work of one step, as far as they are known before it runs."""
+
+    models: Mapping[str, int] = field(default_factory=dict)
+    """The bytes on the device of each model that it uses, by a name that is equal for one loaded model."""
+    memory: int | None = None
+    """The bytes that it takes at once beside its models; None if unknown."""
+    work: float | None = None
+    """A number in proportion to its time, to compare runs of the same node with each other; None if
+    unknown."""
+
+
+Estimate = Callable[[Mapping[str, Provenance], ComputeSettings, Files], Iterable[tuple[str, StepNeeds]]]
+"""A pack's function `estimate(steps, compute, files)`: the needs of steps that use models, before a run.
+
+`steps` are the steps of a plan by id, or those of the graph's previous run, without `meta`.
 """

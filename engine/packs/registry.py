@@ -174,7 +174,7 @@ class Registry:
                 table.add(loaded.types, loaded.pack.module, loaded.pack.name, loaded.pack)
         self.types, self.problems = table.types, table.problems
         self.annotators, self.importers = table.annotators, table.importers
-        self.advisers, self.describers = table.advisers, table.describers
+        self.advisers, self.estimators, self.describers = table.advisers, table.estimators, table.describers
 
 
 @dataclass(frozen=True, slots=True)

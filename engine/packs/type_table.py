@@ -11,7 +11,7 @@ from engine.node import NodeType
 from engine.packs.broken_pack import place_of
 from engine.packs.other_apis import DescribeFor
 from engine.packs.pack import Pack
-from engine.packs.provenance import Advise, Annotate
+from engine.packs.provenance import Advise, Annotate, Estimate
 from engine.sources.foreign import ImportGraph
 
 
@@ -27,17 +27,24 @@ class TypeTable:
     importers: list[ImportGraph] = field(default_factory=list)
     advisers: list[Advise] = field(default_factory=list)
     describers: list[DescribeFor] = field(default_factory=list)
+    estimators: list[Estimate] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     """The place where each type is declared."""
 
     def copy(self) -> TypeTable:
         """A copy to which more packs can be added."""
-        hooks = [*self.annotators], [*self.importers], [*self.advisers], [*self.describers]
+        hooks = (
+            [*self.annotators],
+            [*self.importers],
+            [*self.advisers],
+            [*self.describers],
+            [*self.estimators],
+        )
         return TypeTable(dict(self.types), [*self.problems], *hooks, dict(self.origins))
 
     def add(self, types: Iterable[NodeType], module: ModuleType, name: str, pack: Pack | None = None) -> None:
-        """Add a pack: its node types, and those of the functions `annotate`, `import_graph`, `advise` and
-        `describe_for` that it has.
+        """Add a pack: its node types, and those of the functions `annotate`, `import_graph`, `advise`,
+        `describe_for` and `estimate` that it has.
 
         Args:
             types: its node types.
@@ -60,6 +67,8 @@ class TypeTable:
             self.advisers.append(advise)
         if callable(describe_for := getattr(module, "describe_for", None)):
             self.describers.append(describe_for)
+        if callable(estimate := getattr(module, "estimate", None)):
+            self.estimators.append(estimate)
 
     def _add_second(self, kind: NodeType, pack: str, origin: str) -> None:
         full = f"{pack}/{kind.name}"

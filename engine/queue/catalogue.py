@@ -52,6 +52,30 @@ class PlannedAction:
     action: str
     """`run`, `may_run`, `reuse`, `share` or `unneeded`; see `events.PlannedStep`."""
     reason: str
+    seconds: float | None
+    """The estimated time, from the last time that it ran in this graph; None if unknown, as for the rest."""
+    models: int | None
+    """The bytes of the models that it uses on the device."""
+    memory: int | None
+    """The bytes that it takes at once beside its models."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEstimate:
+    """The estimated time and memory of a run; sizes are in bytes."""
+
+    seconds: float
+    """The sum of the known times of the steps that run."""
+    unknown: int
+    """The number of steps that run and whose time is unknown."""
+    models: int
+    """All models that the run loads onto the device, if all of them stay there."""
+    peak: int
+    """The most on the device at once."""
+    device: str
+    total: int | None
+    """The memory of the device; None if unknown."""
+    free: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +94,8 @@ class Validation:
     """What a run would do; empty if the request has errors."""
     targets: tuple[str, ...]
     """The nodes that the plan computes."""
+    estimate: RunEstimate | None
+    """The time and memory of the run; None without a plan."""
 
     @property
     def ok(self) -> bool:
@@ -167,6 +193,7 @@ class Catalogue:
             answer["seeds"],
             [PlannedAction(**step) for step in answer["plan"]],
             tuple(answer["targets"]),
+            None if answer["estimate"] is None else RunEstimate(**answer["estimate"]),
         )
 
     def models(

@@ -70,6 +70,7 @@ class Answers:
         problems = [*session.registry.problems, *checked.problems]
         steps: list[dict[str, Any]] = []
         targets: list[str] = []
+        estimate: dict[str, Any] | None = None
         if checked.ok and plan:
             try:
                 planned = session.plan_checked(checked, given.targets, name=given.name, files=files)
@@ -77,6 +78,8 @@ class Answers:
                 problems += error.problems
             else:
                 reasons = session.reasons(planned)
+                expected = session.estimate(planned, reasons.record, files)
+                estimate = expected.as_json()
                 targets = list(planned.targets)
                 steps = [
                     {
@@ -84,6 +87,7 @@ class Answers:
                         "type": step.bound.type.id,
                         "action": step.action,
                         "reason": reasons.why(step),
+                        **expected.of_step(step.id).as_json(),
                     }
                     for step in planned.steps.values()
                 ]
@@ -97,6 +101,7 @@ class Answers:
             "problems": [problem.as_json() for problem in dict.fromkeys(problems)],
             "plan": steps,
             "targets": targets,
+            "estimate": estimate,
         }
 
     def models(self, kind: str | None, model: str | None) -> list[dict[str, Any]]:

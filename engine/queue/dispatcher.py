@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO, Protocol
 
+from engine.devices.report import DevicesReport
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem, error_text
 from engine.queue.limits import QueueLimits
@@ -86,6 +87,16 @@ class Dispatcher:
             worker.pid if worker is not None and worker.alive else None,
             running.id if running is not None else None,
         )
+
+    def devices(self, seconds: float) -> DevicesReport | None:
+        """The devices and loaded models of the worker; None if no worker answers in time."""
+        worker = self._worker
+        if worker is None or not worker.alive:
+            return None
+        try:
+            return worker.devices().result(seconds)
+        except (RuntimeError, TimeoutError):
+            return None
 
     def close(self, deadline: float) -> None:
         """Wait for the current run, stop it when time runs out, and end the worker.

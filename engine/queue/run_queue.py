@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, cast, get_args
 
 from engine.context import Request
+from engine.devices.report import DevicesReport
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem
 from engine.near_names import near
@@ -318,6 +319,11 @@ class RunQueue:
         with self._state.changed:
             running, pending = len(self._state.running), self._state.waiting.total()
         return QueueStatus(running, pending, self._state.paused, devices)
+
+    def devices(self, seconds: float = 5.0) -> list[DevicesReport]:
+        """The devices and loaded models of each worker process that answers in time."""
+        found = [dispatcher.devices(seconds) for dispatcher in self._dispatchers]
+        return [report for report in found if report is not None]
 
     def metrics(self, id: str, max_points: int = 1000) -> dict[str, list[dict[str, float | None]]]:
         """The numbers that the steps of a run have reported, such as losses, by step.

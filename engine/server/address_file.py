@@ -30,10 +30,19 @@ def written(home: Path, url: str, token: str) -> Iterator[None]:
             path.unlink()
 
 
-def token_of(home: Path, url: str) -> str | None:
-    """The token of the server at an address, if it serves this home; None otherwise."""
+def server_of(home: Path) -> tuple[str, str] | None:
+    """The address and the token of the server of a home; None if it has none.
+
+    The server may have been killed, so it may not answer.
+    """
     try:
         known = json.loads((home / NAME).read_text(encoding="utf-8"))
-        return str(known["token"]) if known["url"].rstrip("/") == url.rstrip("/") else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return str(known["url"]), str(known["token"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def token_of(home: Path, url: str) -> str | None:
+    """The token of the server at an address, if it serves this home; None otherwise."""
+    known = server_of(home)
+    return known[1] if known is not None and known[0].rstrip("/") == url.rstrip("/") else None

@@ -17,6 +17,7 @@ from engine.check import check as checking
 from engine.check.check import Checked
 from engine.context import Cancel, Request, Requests
 from engine.devices.compute import ComputeSettings, compute_settings
+from engine.devices.report import DevicesReport, devices_report
 from engine.devices.residency import Residency
 from engine.digests import FileDigests
 from engine.document.graph import Entry, Graph, ReadGraph
@@ -43,6 +44,7 @@ from engine.run.report import Report as RunReport
 from engine.run.run import Run
 from engine.run.step_locks import StepLocks
 from engine.run.write_guard import WriteGuard
+from engine.session.estimate import Estimate, Estimator
 from engine.settings import Settings
 from engine.sources.source import subgraph_reader
 from engine.store.disk import Disk
@@ -194,7 +196,8 @@ class Home:
     @cached_property
     def residency(self) -> Residency:
         """The models that are loaded on the device."""
-        return Residency(self.settings.loaded_budget)
+        budget = self.settings.loaded_budget
+        return Residency(None if budget == "auto" else budget)
 
     @cached_property
     def compute(self) -> ComputeSettings:
@@ -205,6 +208,14 @@ class Home:
     def device(self) -> str:
         """The device that accelerator nodes compute on."""
         return self.compute.device
+
+    def devices_report(self, devices: Iterable[str] = ()) -> DevicesReport:
+        """The devices of this process, the compute settings, and the loaded models.
+
+        Args:
+            devices: further devices to describe, besides the host and the one that nodes compute on.
+        """
+        return devices_report(self.compute, self.residency, devices)
 
     def check(self, graph: Graph, values: Values | None = None) -> Checked:
         """Find every problem of a graph; see `check.check`.
@@ -275,6 +286,21 @@ class Home:
         """Returns an object that explains why each step of a plan runs, compared with the graph's previous
         run."""
         return Reasons(plan, self._record(plan), lambda key: bool(self.store.where([key])))
+
+    def estimate(self, plan: Plan, record: Record | None = None, files: Files | None = None) -> Estimate:
+        """Estimate the time and the memory of a run before it begins; nothing is loaded.
+
+        Args:
+            plan: its plan.
+            record: the state of the graph in its previous run, as `reasons` has it; None to read it.
+            files: where to find files; without it, the files of the session.
+        """
+        budget = self.residency.budget(self.device) if self.compute.offload == "none" else 0
+        estimator = Estimator(self.registry.estimators, self.compute, files or self.files, self.store, budget)
+        found = estimator.estimate(plan, record or self._record(plan))
+        for problem in estimator.problems:
+            self._warn(str(problem))
+        return found
 
     def _record(self, plan: Plan) -> Record | None:
         return self.history.record(plan.name) if plan.name else None

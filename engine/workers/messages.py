@@ -5,6 +5,7 @@ Every message is a JSON object (see `frames`). The owner sends:
 - `{"do": "run", "run": ID, "request": {...}}`: execute a `RunRequest`. Runs execute in the order of arrival.
 - `{"do": "cancel", "run": ID}`: stop a run at its next check, or remove it from the queue.
 - `{"do": "ask", "run": ID, "node": NODE, "request": REQUEST}`: send a `context.Request` to a running node.
+- `{"do": "report", "id": N}`: describe the devices and the loaded models, also during a run.
 - `{"do": "close"}`: finish the queue, then exit. The end of the stream means: cancel everything, then exit.
 
 The worker sends:
@@ -13,6 +14,7 @@ The worker sends:
 - `{"say": "event", "run": ID, "event": {...}}`: an event of a run, as `engine.events` writes it.
 - `{"say": "ended", "run": ID, "report": {...}}`: the run has ended; its report as JSON.
 - `{"say": "refused", "run": ID, "problems": [...]}`: the run could not start; every problem found.
+- `{"say": "report", "id": N, "report": {...}}`: a `devices.report.DevicesReport` as JSON.
 - `{"say": "warned", "message": TEXT}`: a problem with the worker's home that affects no run.
 
 A worker that dies sends nothing more: its owner reads the end of the stream and the exit code.

@@ -129,6 +129,9 @@ class Process:
                         orders.cancel(message["run"])
                     case "ask" if message["request"] in get_args(Request):
                         orders.ask(message["run"], message["node"], message["request"])
+                    case "report":
+                        report = self._session.devices_report().as_json()
+                        self._outgoing.write({"say": "report", "id": message["id"], "report": report})
                     case "close":
                         orders.waiting.put(None)
         except (BrokenFrame, OSError):

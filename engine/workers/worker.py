@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from engine.context import Request
+from engine.devices.report import DevicesReport
 from engine.document.run_request import RunRequest
 from engine.errors import Problem
 from engine.events import Emit, from_json
@@ -98,6 +99,7 @@ class Worker:
     ) -> None:
         self._warn = warn
         self._runs: dict[str, WorkerRun] = {}
+        self._reports: dict[int, Future[DevicesReport]] = {}
         self._lock = threading.Lock()
         self._count = 0
         self._dead = False
@@ -134,6 +136,18 @@ class Worker:
         if self._dead:  # it died before it could read the message
             self._bury(run)
         return run
+
+    def devices(self) -> Future[DevicesReport]:
+        """Ask for the devices and the loaded models; the future fails if the worker dies."""
+        future: Future[DevicesReport] = Future()
+        with self._lock:
+            self._count += 1
+            number = self._count
+            self._reports[number] = future
+        self.send({"do": "report", "id": number})
+        if self._dead:
+            self._fail_reports()
+        return future
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message; a dead worker ignores it."""
@@ -181,6 +195,14 @@ class Worker:
             self.ready.set_exception(RuntimeError(problem.message))
         for run in left:
             run.finish(Ended("died", problems=(problem,)))
+        self._fail_reports()
+
+    def _fail_reports(self) -> None:
+        with self._lock:
+            left = list(self._reports.values())
+            self._reports.clear()
+        for future in left:
+            future.set_exception(RuntimeError("the worker has ended"))
 
     def _bury(self, run: WorkerRun) -> None:
         with self._lock:
@@ -195,6 +217,12 @@ class Worker:
             return
         if kind == "warned":
             self._warn(str(message["message"]))
+            return
+        if kind == "report":
+            with self._lock:
+                future = self._reports.pop(message["id"], None)
+            if future is not None:
+                future.set_result(DevicesReport.from_json(message["report"]))
             return
         with self._lock:
             run = self._runs.get(message["run"])

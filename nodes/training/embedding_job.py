@@ -52,7 +52,7 @@ class EmbeddingJob(TrainingJob):
         encoders = ctx.use(node.encoder)
         self._word = TrainedWord(node, ctx, encoders)
         prompts = self._prompts()
-        self._prepare(ctx.use(node.model), self._word.encode, prompts)
+        self._prepare(ctx.use(node.model, whole=True), self._word.encode, prompts)
         self._lengths = self._kept_lengths(encoders)
         self._advise()
 

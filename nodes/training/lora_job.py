@@ -71,7 +71,7 @@ class LoraJob(TrainingJob):
         self._encode_pictures()
         self._dropout = Dropout(node.dropout)
         encoders = ctx.use(node.encoder)
-        unet = ctx.use(node.model)
+        unet = ctx.use(node.model, whole=True)
         self._adapters = self._made_adapters(unet, encoders)
         self._original_names = self._names_in_kohya(unet)
         own = [

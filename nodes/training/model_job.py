@@ -61,7 +61,7 @@ class ModelJob(TrainingJob):
             require_captions(node.dataset, hint="write NAME.txt beside each picture, or give a `trigger`")
         self._encode_pictures()
         encoders = ctx.use(node.encoder)
-        self._base: nn.Module = ctx.use(node.model)
+        self._base: nn.Module = ctx.use(node.model, whole=True)
         self._trained = copy.deepcopy(self._base).float().requires_grad_(True)
         encoder = PromptEncoders(
             encoders, node.encoder.triggers(ctx.files), None, dialect=node.dialect, clip_skip=node.clip_skip

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from engine import strict_json
 from engine.document import writer
-from engine.queue.catalogue import Completion, NodeTypes, PlannedAction
+from engine.queue.catalogue import Completion, NodeTypes, PlannedAction, RunEstimate
 from engine.server.refusal import refused
 from engine.server.routes.blobs import ANY_BYTES
 from engine.server.schema import Body, GraphDocument, Json, ProblemItem
@@ -113,6 +113,8 @@ class Validated(BaseModel):
     targets: list[str]
     inputs: dict[str, Json]
     """The value of each input of the graph."""
+    estimate: RunEstimate | None
+    """The estimated time and memory of the run; null without a plan."""
 
 
 class ModelRow(Described):
@@ -189,6 +191,7 @@ def validate_graph(served: Served, body: ValidateGraph) -> Validated:
         plan=checked.plan,
         targets=list(checked.targets),
         inputs=dict(checked.values),
+        estimate=checked.estimate,
     )
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
+from engine.devices.report import DevicesReport
 from engine.queue.snapshot import DeviceStatus
 from engine.server.services import Served
 
@@ -55,6 +56,18 @@ def read_info(served: Served) -> Info:
         ),
         opened=served.graphs.opened,
     )
+
+
+class DeviceList(BaseModel):
+    """The devices of every worker process."""
+
+    workers: list[DevicesReport]
+
+
+@router.get("/devices")
+def list_devices(served: Served) -> DeviceList:
+    """List the devices of the workers: memory, settings in effect, and loaded models, also during a run."""
+    return DeviceList(workers=served.queue.devices())
 
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, TypeVar
 
 import torch
@@ -15,6 +14,7 @@ from torch import nn
 from engine.devices.compute import ComputeSettings
 from engine.errors import NodeError, out_of_memory
 from nodes.sd.models.files import ModelFiles
+from nodes.sd.models.placement import nbytes
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -49,19 +49,47 @@ def load_to_device(
     network = load(files, dtype or getattr(torch, compute.dtype))
     if isinstance(network, UNet2DConditionModel | AutoencoderKL):
         network.set_attn_processor(_ATTENTION[compute.attention]())
+    if isinstance(network, AutoencoderKL):
+        network.use_slicing = compute.vae_slicing
     try:
-        network = network.to(torch.device(compute.device))
+        network = _channels_last(network.to(torch.device(compute.device)), compute)
     except (RuntimeError, AssertionError) as error:
         if out_of_memory(error):
             raise
         hint = "choose another, such as --device cpu"
         message = f"the device {compute.device} cannot be used: {error}"
         raise NodeError(message, hint=hint, code="bad_device") from None
-    return network, sum(tensor.nbytes for tensor in chain(network.parameters(), network.buffers()))
+    return network, nbytes(network)
 
 
-def compiled(network: N, compute: ComputeSettings) -> N:
-    """Return the network, with its forward pass compiled before its first use if the settings request it."""
-    if compute.compile:
+def prepared(network: N, compute: ComputeSettings) -> N:
+    """Return a UNet or transformer, ready for its first use: in the order of memory and with the compilation
+    of the settings."""
+    network = _channels_last(network, compute)
+    if compute.compile == "whole":
         network.compile()
+    elif compute.compile == "blocks":
+        _compile_blocks(network)
     return network
+
+
+def _channels_last(network: N, compute: ComputeSettings) -> N:
+    """Store the weights of convolutions with the channels last, if the settings say so."""
+    if not compute.channels_last:
+        return network
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _compile_blocks(network: nn.Module) -> None:
+    """Compile the blocks that a network repeats; a block that two networks share is compiled once.
+
+    diffusers names the classes of these blocks for most networks. Of others, blocks in lists are compiled.
+    """
+    named = getattr(network, "_repeated_blocks", None) or ()
+    in_lists = {
+        id(block) for blocks in network.children() if isinstance(blocks, nn.ModuleList) for block in blocks
+    }
+    for module in network.modules():
+        repeats = type(module).__name__ in named if named else id(module) in in_lists
+        if repeats and module._compiled_call_impl is None:
+            module.compile()

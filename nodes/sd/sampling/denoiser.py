@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nodes.sd.families.family import DenoisingNetwork, SizeNumbers
 from nodes.sd.families.unet import UNET
+from nodes.sd.models import placement
 from nodes.sd.prompts.control import Control
 from nodes.sd.prompts.regions import Cells
 from nodes.sd.prompts.timeline import PromptPart
@@ -81,7 +82,7 @@ class Denoiser:
         controlnets: Mapping[str, ControlNetModel] | None = None,
         context: Tensor | None = None,
     ) -> None:
-        like = next(unet.parameters())  # diffusers' own `device` and `dtype` walk the whole model, each time
+        like = placement.like(unet)  # diffusers' own `device` and `dtype` walk the whole model, each time
         width = getattr(unet.config, network.context)
         pools = network.reads_pooled or size_numbers is not None
         self._cond = _on_device(cond, "prompt", like, width, pools)

@@ -118,3 +118,15 @@ def test_import_and_convert(call: Call, painting: Path) -> None:
     fits(call("import", painting, "--out", "copy.json", "--json"), "import")
     lora = Path(__file__).parents[3] / "graphs" / "loras" / "red-to-blue.safetensors"
     fits(call("convert", lora, "--out", "copy.safetensors", "--json"), "convert")
+
+
+def test_devices(call: Call, home: Path) -> None:
+    answer = call("devices", "--json", "--device", "cpu").json
+    fits(answer, "devices")
+    assert (answer["device"], answer["settings"]["offload"], answer["workers"]) == ("cpu", "none", None)
+    assert [row["device"] for row in answer["devices"]] == ["cpu"]
+    assert answer["devices"][0]["free"] <= answer["devices"][0]["total"]
+    assert "cpu" in call("devices").out
+    (home / "settings.json").write_text('{"offload": "blocks", "loaded_budget": 1000}')
+    answer = call("devices", "--json").json
+    assert (answer["settings"]["offload"], answer["devices"][0]["budget"]) == ("blocks", 1000)

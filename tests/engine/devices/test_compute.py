@@ -49,16 +49,25 @@ def test_auto_is_decided_by_the_kind_of_device(
     assert (found.device, found.signature) == (device, expected)
 
 
-def test_every_setting_but_the_number_of_the_device_changes_the_signature() -> None:
+def test_every_setting_but_the_place_of_models_changes_the_signature() -> None:
     cases = [
         ComputeSettings("cuda"),
         ComputeSettings("cpu"),
         ComputeSettings("cuda", "float16"),
         ComputeSettings("cuda", attention="plain"),
-        ComputeSettings("cuda", compile=True),
+        ComputeSettings("cuda", compile="blocks"),
+        ComputeSettings("cuda", compile="whole"),
+        ComputeSettings("cuda", storage_dtype="float8_e4m3fn"),
+        ComputeSettings("cuda", channels_last=True),
+        ComputeSettings("cuda", vae_dtype="float16"),
+        ComputeSettings("cuda", vae_tiling=True),
+        ComputeSettings("cuda", vae_slicing=True),
     ]
     assert len({case.signature for case in cases}) == len(cases)
     assert ComputeSettings("cuda:0").signature == ComputeSettings("cuda:1").signature
+    offloaded = ComputeSettings("cuda", offload="blocks")
+    assert offloaded.signature == ComputeSettings("cuda").signature
+    assert offloaded.placement != ComputeSettings("cuda").placement
 
 
 def test_a_wrong_setting_is_a_problem_with_a_hint_and_all_are_reported(tmp_path: Path) -> None:
@@ -73,13 +82,25 @@ def test_a_wrong_setting_is_a_problem_with_a_hint_and_all_are_reported(tmp_path:
     assert [problem.code for problem in caught.value.problems] == ["bad_settings", "bad_settings"]
 
 
+def test_settings_that_do_not_work_together_are_refused(tmp_path: Path) -> None:
+    for name, value in (("compile", "all"), ("offload", "layers"), ("storage_dtype", "int4")):
+        assert codes(tmp_path, device="cpu", **{name: value}) == [f"bad_{name}"]
+    assert codes(tmp_path, device="mps", storage_dtype="float8_e4m3fn") == ["bad_storage_dtype"]
+    for other in ({"offload": "blocks"}, {"storage_dtype": "float8_e4m3fn"}):
+        with pytest.raises(GraphError) as caught:
+            decided(tmp_path, device="cpu", compile="blocks", **other)
+        assert [problem.code for problem in caught.value.problems] == ["bad_compile"]
+    found = decided(tmp_path, device="cpu", offload="blocks", storage_dtype="float8_e4m3fn")
+    assert (found.offload, found.storage_dtype) == ("blocks", "float8_e4m3fn")
+
+
 def test_compilation_needs_what_it_compiles_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert codes(tmp_path, device="mps", compile=True) == ["bad_compile"]
+    assert codes(tmp_path, device="mps", compile="whole") == ["bad_compile"]
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert codes(tmp_path, device="cpu", compile=True) == ["bad_compile"]
+    assert codes(tmp_path, device="cpu", compile="whole") == ["bad_compile"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert codes(tmp_path, device="cuda", compile=True) == ["bad_compile"]
+    assert codes(tmp_path, device="cuda", compile="whole") == ["bad_compile"]
 
 
 class Precision(Node, accelerator=True):
@@ -100,7 +121,7 @@ def graph(kind: str) -> Graph:
     return from_json({"safelight": 1, "nodes": {"a": {"type": kind}}, "outputs": {"out": {"from": "a.out"}}})
 
 
-@pytest.mark.parametrize("other", [{"dtype": "float16"}, {"attention": "plain"}, {"compile": True}])
+@pytest.mark.parametrize("other", [{"dtype": "float16"}, {"attention": "plain"}, {"compile": "blocks"}])
 def test_another_way_to_compute_is_another_key_for_accelerator_nodes_alone(
     tmp_path: Path, other: dict[str, Any]
 ) -> None:

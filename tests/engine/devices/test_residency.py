@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,20 @@ class Over(Recipe[Thing]):
     def compose(self, base: Thing, layers: Any, compute: ComputeSettings) -> tuple[Thing, int]:
         self.at_compose()
         return Thing("+".join([base.name, *(layer.name for layer in layers)])), self.bytes
+
+
+@dataclass(frozen=True)
+class Staged(Plain):
+    """A recipe that is loaded on the host, and then copied to the device or offloaded by block."""
+
+    def staging(self, compute: ComputeSettings) -> ComputeSettings | None:
+        return None if compute.offload == "none" else replace(compute.whole, device="cpu")
+
+    def resides_on(self, compute: ComputeSettings) -> str:
+        return "cpu" if compute.offload == "blocks" else compute.device
+
+    def place(self, master: Thing, compute: ComputeSettings) -> tuple[Thing, int]:
+        return Thing(f"copy of {master.name}"), 0 if compute.offload == "blocks" else self.bytes
 
 
 @pytest.fixture
@@ -255,6 +269,36 @@ def test_pinned_things_may_exceed_the_budget(files: Files) -> None:
         assert total(residency) == 30
     residency.use(Plain("d"), CPU, files)
     assert loaded(residency) == ["d"]
+
+
+def test_offloaded_components_leave_the_device_and_their_masters_stay_on_the_host(files: Files) -> None:
+    residency, compute = Residency(100), replace(CUDA, offload="components")
+    with step(residency, compute) as use:
+        assert [use(Staged(name)).name for name in "ab"] == ["copy of a", "copy of b"]
+        assert loaded(residency, "cuda") == ["a", "b"], "both are in use"
+    residency.use(Staged("c"), compute, files)
+    assert loaded(residency, "cuda") == ["c"]
+    assert loaded(residency) == ["a", "b", "c"]
+    assert (total(residency, "cuda"), total(residency)) == (10, 30)
+
+
+def test_blocks_are_offloaded_from_a_master_that_stays_with_them(files: Files) -> None:
+    residency, compute = Residency(25), replace(CUDA, offload="blocks")
+    residency.use(Staged("a"), compute, files)
+    assert (total(residency, "cuda"), total(residency)) == (0, 10)
+    for name in "bc":
+        residency.use(Staged(name), compute, files)
+    assert loaded(residency) == ["b", "b", "c", "c"], "a went with its master"
+    residency.free("cpu")
+    assert loaded(residency) == []
+
+
+def test_the_budget_is_a_share_of_the_memory_unless_it_is_given() -> None:
+    sizes = {"cuda:1": DeviceMemory(1000, 5), "cpu": DeviceMemory(1000, 5), "mps": DeviceMemory(1000, 5)}
+    residency = Residency(None, sizes.get)
+    assert [residency.budget(name) for name in ("cuda:1", "cpu", "mps")] == [900, 500, 500]
+    assert residency.budget("cuda") > 0, "also without knowing the memory"
+    assert Residency(7, sizes.get).budget("cpu") == 7
 
 
 def test_a_base_stays_while_patched_copies_share_its_memory(files: Files) -> None:

@@ -118,7 +118,7 @@ GRAPH_CHANGES: dict[str, Callable[[World, Draw], World]] = {
     "precision": lambda world, draw: replace(world, compute={"dtype": "bfloat16"}),
     "attention": lambda world, draw: replace(world, compute={"attention": "plain"}),
     "device": lambda world, draw: replace(world, compute={"device": "cuda"}),
-    "compilation": lambda world, draw: replace(world, compute={"compile": True}),
+    "compilation": lambda world, draw: replace(world, compute={"compile": "whole"}),
 }
 
 

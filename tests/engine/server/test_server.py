@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from engine import cli
 from engine.document import writer
 from engine.errors import GraphError
 from engine.server.address_file import NAME
@@ -277,3 +278,15 @@ def test_a_client_that_sends_half_a_request_is_cut_off(server: RunningServer) ->
         assert client.info()["api"] == 1
     for item in sockets:
         item.close()
+
+
+def test_the_devices_of_the_workers_are_listed_here_and_on_the_command_line(
+    server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server.client() as client:
+        (worker,) = client.devices()
+        assert worker["device"] == "cpu"
+        assert worker["pid"] == client.info()["devices"][0]["pid"]
+    assert cli.main(["devices", "--json", "--home", str(server.home)]) == 0
+    (seen,) = json.loads(capsys.readouterr().out)["workers"]
+    assert seen["pid"] == worker["pid"]

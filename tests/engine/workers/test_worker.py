@@ -208,3 +208,17 @@ def test_a_worker_ends_when_its_owner_is_killed(home: Path, tmp_path: Path) -> N
     while Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
         assert time.monotonic() < deadline, "the worker outlives its owner"
         time.sleep(0.05)
+
+
+def test_a_worker_describes_its_devices_also_while_it_runs(start: Start) -> None:
+    worker = start()
+    run = begun(worker, request("Wait"), Progress)
+    found = worker.devices().result(20)
+    assert (found.pid, found.device, found.models) == (worker.pid, "cpu", ())
+    assert found.devices[0].device == "cpu"
+    assert found.settings["dtype"] == "float32"
+    run.cancel()
+    run.result(20)
+    worker.kill()
+    with pytest.raises(RuntimeError):
+        worker.devices().result(20)

@@ -66,6 +66,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Devices
+         * @description List the devices of the workers: memory, settings in effect, and loaded models, also during a run.
+         */
+        get: operations["list_devices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/drafts": {
         parameters: {
             query?: never;
@@ -893,6 +913,50 @@ export interface components {
             request: "stop" | "sample" | "checkpoint";
         };
         /**
+         * DeviceList
+         * @description The devices of every worker process.
+         */
+        DeviceList: {
+            /** Workers */
+            workers: components["schemas"]["DevicesReport"][];
+        };
+        /**
+         * DeviceRow
+         * @description A device; sizes are in bytes, and None if the system does not tell them.
+         */
+        DeviceRow: {
+            /** Budget */
+            budget: number;
+            /** Device */
+            device: string;
+            /** Free */
+            free: number | null;
+            /** Loaded */
+            loaded: number;
+            /** Name */
+            name: string;
+            /** Total */
+            total: number | null;
+        };
+        /**
+         * DevicesReport
+         * @description The devices of one process.
+         */
+        DevicesReport: {
+            /** Device */
+            device: string;
+            /** Devices */
+            devices: components["schemas"]["DeviceRow"][];
+            /** Models */
+            models: components["schemas"]["LoadedModel"][];
+            /** Pid */
+            pid: number;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * DeviceStatus
          * @description One worker process.
          */
@@ -1268,6 +1332,22 @@ export interface components {
             file: string;
             /** Size */
             size: number;
+        };
+        /**
+         * LoadedModel
+         * @description A loaded model.
+         */
+        LoadedModel: {
+            /** Bytes */
+            bytes: number;
+            /** Device */
+            device: string;
+            /** In Use */
+            in_use: boolean;
+            /** Last Use */
+            last_use: number;
+            /** Model */
+            model: string;
         };
         /**
          * Log
@@ -1840,10 +1920,16 @@ export interface components {
         PlannedAction: {
             /** Action */
             action: string;
+            /** Memory */
+            memory: number | null;
+            /** Models */
+            models: number | null;
             /** Node */
             node: string;
             /** Reason */
             reason: string;
+            /** Seconds */
+            seconds: number | null;
             /** Type */
             type: string;
         };
@@ -2050,6 +2136,26 @@ export interface components {
             };
             /** Warnings */
             warnings: components["schemas"]["ProblemItem"][];
+        };
+        /**
+         * RunEstimate
+         * @description The estimated time and memory of a run; sizes are in bytes.
+         */
+        RunEstimate: {
+            /** Device */
+            device: string;
+            /** Free */
+            free: number | null;
+            /** Models */
+            models: number;
+            /** Peak */
+            peak: number;
+            /** Seconds */
+            seconds: number;
+            /** Total */
+            total: number | null;
+            /** Unknown */
+            unknown: number;
         };
         /**
          * RunFinished
@@ -2649,6 +2755,7 @@ export interface components {
          * @description Every problem of a graph, and what a run would do.
          */
         Validated: {
+            estimate: components["schemas"]["RunEstimate"] | null;
             /** Inputs */
             inputs: {
                 [key: string]: unknown;
@@ -2848,6 +2955,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Completions"];
+                };
+            };
+        };
+    };
+    list_devices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request is refused, for the reasons in the body. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The request is refused, for the reasons in the body. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceList"];
                 };
             };
         };
