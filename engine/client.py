@@ -196,6 +196,10 @@ class Client:
         """Send a change to any other address of the API; empty if the answer has no body."""
         return self._object("POST", path, dict(body or {}))
 
+    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Set something, such as whether the queue is paused."""
+        return self._object("PUT", path, dict(body))
+
     def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change a part of something, such as the star of an output."""
         return self._object("PATCH", path, dict(body))

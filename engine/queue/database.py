@@ -21,9 +21,9 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class Database:
-    """An SQLite database that survives a power cut after each committed transaction.
+    """An SQLite database that survives a power cut after each synced transaction.
 
-    One connection writes and another one reads; threads share both. A committed transaction is on the disk
+    One connection writes and another one reads; threads share both. A synced transaction is on the disk
     (write-ahead log, `synchronous=FULL`).
 
     Args:
@@ -52,23 +52,38 @@ class Database:
                 raise
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction. It is committed and on the disk after the block, or undone if the block raises.
+
+        Args:
+            synced: False for what may be lost in a power cut, such as the progress of a run; it survives the
+                end of this process, and is on the disk after the next synced transaction.
 
         Raises:
             GraphError: the disk is full (`disk_full`), or the database cannot be written.
         """
         with self._writing, self._problems():
-            self._writer.execute("BEGIN IMMEDIATE")
+            if not synced:
+                self._writer.execute("PRAGMA synchronous = NORMAL")
             try:
-                yield self._writer
-                failpoint("queue.commit")
-                self._writer.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self._writer.execute("ROLLBACK")
-                raise
+                with self._transaction():
+                    yield self._writer
+            finally:
+                if not synced:
+                    self._writer.execute("PRAGMA synchronous = FULL")
             failpoint("queue.committed")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            failpoint("queue.commit")
+            self._writer.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._writer.execute("ROLLBACK")
+            raise
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """The rows of a query, from the committed state.

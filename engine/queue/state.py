@@ -136,7 +136,7 @@ class QueueState:
         if not changes:
             return True
         try:
-            with self.database.write() as connection:
+            with self.database.write(synced=False) as connection:
                 ids = self._write(connection, running.id, changes)
         except GraphError as error:
             running.progress.keep(changes)
@@ -263,7 +263,8 @@ class QueueState:
         try:
             if self._pause is not None or not self.has_room() or not self.waiting.total():
                 return None
-            with self.database.write() as connection:
+            # After a power cut, a run that was just taken waits again.
+            with self.database.write(synced=False) as connection:
                 taken = self.runs.take(connection, device)
                 if taken is not None:
                     self.runs.forget_nodes(connection, taken.id)

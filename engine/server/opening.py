@@ -15,6 +15,7 @@ from engine.files import Files
 from engine.queue import Catalogue, QueueLimits, RunQueue
 from engine.server.counted import Counted
 from engine.server.drafts import Drafts
+from engine.server.event_hub import EventHub
 from engine.server.limits import Limits
 from engine.server.saved_graphs import SavedGraphs
 from engine.server.services import Services
@@ -69,6 +70,7 @@ def opened(
         Drafts(records / "drafts"),
         Uploads(files, thumbnails),
         thumbnails,
+        EventHub(queue.events),
         Counted(limits.streams, "readers of events"),
         Counted(limits.calls, "calls that wait for their run"),
     )

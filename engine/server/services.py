@@ -11,6 +11,7 @@ from engine.queue import Catalogue, RunQueue
 from engine.queue.stream_events import GraphChanged
 from engine.server.counted import Counted
 from engine.server.drafts import Drafts
+from engine.server.event_hub import EventHub
 from engine.server.limits import Limits
 from engine.server.saved_graphs import SavedGraph, SavedGraphs
 from engine.server.submitter import Submitter
@@ -33,6 +34,8 @@ class Services:
     drafts: Drafts
     uploads: Uploads
     thumbnails: Thumbnails
+    hub: EventHub
+    """Wakes the readers of events."""
     streams: Counted
     """The readers of events."""
     calls: Counted

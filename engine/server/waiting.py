@@ -6,42 +6,36 @@ import asyncio
 
 from engine.queue import RunQueue
 from engine.queue.stream_events import Hello, RunFinished, ServerClosing
+from engine.server.event_hub import EventHub
 
 
-async def ended(queue: RunQueue, run: str, since: int, timeout: float) -> bool:
+async def ended(queue: RunQueue, hub: EventHub, run: str, since: int, timeout: float) -> bool:
     """Wait until a run has ended; returns False if it has not after the timeout, or if the server stops.
 
     Args:
         queue: the queue.
+        hub: tells of new events.
         run: the id of the run.
         since: the number of an event before the run was submitted.
         timeout: the seconds to wait.
     """
-    changed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def notify() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    stop = queue.events.listen(notify)
     reader = queue.events.subscribe(since)
     try:
         async with asyncio.timeout(timeout):
-            while True:
-                changed.clear()
-                while events := reader.take():
-                    for event in events:
-                        if isinstance(event.data, ServerClosing):
-                            return False
-                        if event.run == run and isinstance(event.data, RunFinished):
-                            return True
-                        if isinstance(event.data, Hello) and event.data.missed and _has_ended(queue, run):
-                            return True
-                await changed.wait()
+            with hub.woken() as changed:
+                while True:
+                    changed.clear()
+                    while events := reader.take():
+                        for event in events:
+                            if isinstance(event.data, ServerClosing):
+                                return False
+                            if event.run == run and isinstance(event.data, RunFinished):
+                                return True
+                            if isinstance(event.data, Hello) and event.data.missed and _has_ended(queue, run):
+                                return True
+                    await changed.wait()
     except TimeoutError:
         return False
-    finally:
-        stop()
 
 
 def _has_ended(queue: RunQueue, run: str) -> bool:

@@ -158,7 +158,7 @@ async def _draw(served: Services, kind: str, body: dict[str, Any]) -> dict[str, 
     with served.calls.one():
         since = served.queue.events.seq
         run, all_seeds = await run_in_threadpool(_submit, served, kind, body)
-        if not await ended(served.queue, run, since, WAIT_SECONDS):
+        if not await ended(served.queue, served.hub, run, since, WAIT_SECONDS):
             raise refused(503, "server_stops", "the server stops; the run goes on after its next start")
         return await run_in_threadpool(_answer, served, run, body, all_seeds)
 

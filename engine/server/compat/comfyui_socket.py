@@ -51,25 +51,20 @@ async def follow(
         await socket.close(1013)
         return
     await socket.accept()
-    changed, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def notify() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    end = log.listen(notify)
     reader = log.subscribe(services.clients.connected(client))
-    gone = asyncio.create_task(_read(socket, changed))
+    gone: asyncio.Task[None] | None = None
     try:
-        with services.served.streams.one():
+        with services.served.streams.one(), services.served.hub.woken() as changed:
+            gone = asyncio.create_task(_read(socket, changed))
             status = services.served.queue.status()
             await socket.send_json(_status(status.running + status.pending, client))
             await _send(services, client, socket, reader, changed, gone)
     except (WebSocketDisconnect, RuntimeError, OSError):
         pass  # the client has closed the connection
     finally:
-        end()
         services.clients.disconnected(client)
-        gone.cancel()
+        if gone is not None:
+            gone.cancel()
 
 
 async def _send(

@@ -64,7 +64,7 @@ async def call_graph(
             served.submitter.submit, Submission(graph_id=id, inputs=inputs, document=id)
         )
         run = accepted.runs[0].id
-        has_ended = await ended(served.queue, run, since, timeout)
+        has_ended = await ended(served.queue, served.hub, run, since, timeout)
         answer = await run_in_threadpool(_answer, served, run)
     if not has_ended:
         response.status_code = 202

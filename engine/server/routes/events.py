@@ -51,31 +51,21 @@ async def events(
 async def _stream(served: Services, reader: Subscription) -> AsyncIterator[bytes]:
     """The events for one reader in the format of server-sent events, with a comment in each quiet while."""
     log = served.queue.events
-    changed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def notify() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    end = log.listen(notify)
-    try:
-        with served.streams.one():
-            while True:
-                changed.clear()
-                while taken := reader.take():
-                    yield b"".join(
-                        format_sse_event(data_str=event.text, id=f"{log.server_id}-{event.seq}")
-                        for event in taken
-                    )
-                    if any(isinstance(event.data, ServerClosing) for event in taken):
-                        return
-                try:
-                    async with asyncio.timeout(PING_SECONDS):
-                        await changed.wait()
-                except TimeoutError:
-                    yield KEEPALIVE_COMMENT
-    finally:
-        end()
+    with served.streams.one(), served.hub.woken() as changed:
+        while True:
+            changed.clear()
+            while taken := reader.take():
+                yield b"".join(
+                    format_sse_event(data_str=event.text, id=f"{log.server_id}-{event.seq}")
+                    for event in taken
+                )
+                if any(isinstance(event.data, ServerClosing) for event in taken):
+                    return
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    await changed.wait()
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT
 
 
 def _place(text: str | None) -> tuple[int | None, str | None]:
