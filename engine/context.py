@@ -18,6 +18,7 @@ from engine.errors import Cancelled, NodeError
 from engine.events import Checkpoint, Emit, Metrics, Preview, Progress, Published, Sample, Warned
 from engine.files import Files
 from engine.pictures import encoded
+from engine.secret_values import hidden, secret_value
 from engine.store.step_folders import PublishedFile, StepFolder
 
 T = TypeVar("T")
@@ -223,7 +224,22 @@ class Context:
 
     def warn(self, message: str) -> None:
         """Show a warning; the run continues."""
-        self._emit(Warned(str(message), self._node))
+        self._emit(Warned(hidden(str(message)), self._node))
+
+    def secret(self, name: str) -> str:
+        """The value of a secret of the user, such as the key of a service.
+
+        The input of the node holds the name (`Annotated[str, SecretName()]`), so graphs, pictures, keys and
+        logs never have the value; warnings, errors and printed lines show the name in its place. Do not
+        return the value.
+
+        Args:
+            name: the name; the value is in the environment variable `SAFELIGHT_SECRET_NAME`.
+
+        Raises:
+            NodeError: the variable is not set.
+        """
+        return secret_value(name)
 
     def cancelled(self) -> None:
         """Raise `Cancelled` if the run is cancelled; for work that does not fit `track`.

@@ -80,6 +80,15 @@ class FileIn(Widget):
         return {"kind": "file", "choices_from": self.kind}
 
 
+@dataclass(frozen=True)
+class SecretName(Widget):
+    """The name of a secret of the user, such as the key of a service; see `Context.secret`."""
+
+    def describe(self) -> dict[str, Any]:
+        """A text field for the name; the value is never shown or saved."""
+        return {"kind": "secret"}
+
+
 Seed = Annotated[int, SeedField(), Range(0, SEED_MAX)]
 """A random seed: the same seed gives the same result."""
 

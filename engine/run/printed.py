@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from engine.events import Emit, Printed
+from engine.secret_values import hidden
 
 MOST_LINES, LONGEST_LINE = 1000, 10_000
 """How many lines of one step become events, and how many characters of each; standard error gets all."""
@@ -116,6 +117,7 @@ class Printing:
 
     def line(self, text: str) -> None:
         """Take in a line of which only the process is known, not the thread."""
+        text = hidden(text)
         step = self._alone()
         if step is not None:
             self._send(step, text)
@@ -131,6 +133,7 @@ class Printing:
         return steps[0] if len(steps) == 1 else None
 
     def _send(self, step: _Step, line: str) -> None:
+        line = hidden(line)
         _to_stderr(line)
         step.lines += 1
         if step.lines <= MOST_LINES:

@@ -25,6 +25,7 @@ from engine.run.schedule import Computed, Job, NeedsAgain, Outcome, Stopped
 from engine.run.step_context import StepContexts
 from engine.run.step_inputs import StepInputs
 from engine.run.write_guard import WroteInput, is_safe_to_share, is_write
+from engine.secret_values import hidden, hidden_problem
 from engine.store.store import Result
 from engine.values import as_kept, wire_of
 
@@ -92,6 +93,7 @@ class StepRunner:
         problem, trace = node_problem(error, step.id, step.bound.type.name)
         if isinstance(error, GraphError) and error.problems:
             problem = error.problems[0]
+        problem, trace = hidden_problem(problem), hidden(trace)
         self._reports.put(step, NodeReport("failed", "none", seconds, problem.message, problem, trace))
         self._listener(Failed(step.id, seconds, problem, trace))
         return Stopped("failed")

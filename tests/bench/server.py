@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from engine.client import Client
 from engine.document import writer
@@ -182,11 +183,11 @@ def warm_worker() -> Iterator[Row]:
 
     graph = reader.parse(GRAPH.read_bytes())
     with new_home() as home, RunQueue(home, {"device": "cpu"}, worker=ThreadWorker) as queue:
-        Residency._load = counted  # type: ignore[method-assign]
+        Residency._load = counted  # type: ignore[assignment, method-assign]
         figures = []
         for number, prompt in enumerate(("a red circle", "a blue square")):
             modules, loaded = set(sys.modules), len(loads)
-            values = {"prompt": prompt, "seed": number, "steps": 2}
+            values: dict[str, Any] = {"prompt": prompt, "seed": number, "steps": 2}
             run = wait(queue, queue.submit(RunRequest(graph, values)).id, 120)
             assert run.summary.state == "done", run.problems
             figures.append((len(set(sys.modules) - modules), len(loads) - loaded))

@@ -17,10 +17,13 @@ from tests.counts import short_and_full
 from tests.engine.queue.trial_pack import make_home, request
 from tests.engine.queue.waiting import is_running, until, wait
 
+SECRET = "sk-0123456789-abcdef"
+
 
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunQueue]:
     folder = tmp_path_factory.mktemp("queue")
+    os.environ["SAFELIGHT_SECRET_TRIAL"] = SECRET
     limits = QueueLimits(cancel_grace=0.5, hang_timeout=4.0)
     with (
         (folder / "log").open("ab") as log,
@@ -186,6 +189,23 @@ def test_a_node_that_raises_fails_with_its_place(queue: RunQueue) -> None:
     assert failed.summary.state == "failed"
     assert (failed.problems[0]["code"], failed.problems[0]["node"]) == ("node_failed", "node")
     assert "the node raises" in (failed.nodes["node"].trace or "")
+
+
+def test_a_secret_is_known_by_its_name_only(queue: RunQueue) -> None:
+    reader = queue.events.subscribe()
+    failed = wait(queue, queue.submit(request("Tell", key="trial")).id)
+    assert "<secret trial>" in failed.problems[0]["message"]
+    texts = [event.text for event in reader.take(1000) if event.run == failed.summary.id]
+    shown = [text for text in texts if "<secret trial>" in text]
+    assert len(shown) == 4, "printed, warned, and twice failed"
+    queue.home.joinpath("seen").write_text(repr(failed) + "".join(texts))
+    for path in (*queue.home.rglob("*"), queue.home.parent / "log"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+    missing = wait(queue, queue.submit(request("Tell", key="other")).id)
+    assert missing.problems[0]["code"] == "missing_secret"
+    wrong = wait(queue, queue.submit(request("Tell", key=SECRET)).id)
+    assert wrong.problems[0]["code"] == "bad_name"
+    assert SECRET not in wrong.problems[0]["message"]
 
 
 def test_the_limits_come_from_the_settings_of_the_home(tmp_path: Path) -> None:

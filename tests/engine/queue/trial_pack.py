@@ -12,7 +12,7 @@ from engine.document.run_request import RunRequest
 PACK = '''
 import ctypes, hashlib, os, resource, time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 from PIL import Image
 
 from engine.context import Context
@@ -20,7 +20,7 @@ from engine.errors import Cancelled
 from engine.files import Files
 from engine.node import Node
 from engine.values import Packed, Part, Value
-from engine.widgets import Seed
+from engine.widgets import SecretName, Seed
 
 
 class Add(Node):
@@ -131,6 +131,18 @@ class Die(Node):
             raise ValueError("the node raises")
         while True:
             time.sleep(0.1)
+
+
+class Tell(Node):
+    """Print, warn of and fail with a secret."""
+
+    key: Annotated[str, SecretName()] = "trial"
+
+    def run(self, ctx: Context) -> int:
+        value = ctx.secret(self.key)
+        print("printed", value, flush=True)
+        ctx.warn(f"warned of {value}")
+        raise ValueError(f"failed with {value}")
 
 
 class Fill(Node):

@@ -1,0 +1,58 @@
+"""Secrets of the user, such as the keys of services: graphs have their names, and nodes read their values."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+
+from engine.errors import NodeError, Problem
+
+PREFIX = "SAFELIGHT_SECRET_"
+"""The environment variable of a secret is this and its name in capitals."""
+SHORTEST = 8
+"""The fewest characters of a value; a shorter one would be found in harmless texts too."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+_read: dict[str, str] = {}
+"""The names of the values that were read in this process."""
+
+
+def secret_value(name: str) -> str:
+    """The value of a secret, from the environment of the process.
+
+    Raises:
+        NodeError: the name is invalid (`bad_name`), the variable is not set (`missing_secret`), or its value
+            is too short (`bad_secret`).
+    """
+    if not _NAME.fullmatch(name):
+        raise NodeError(
+            "the name of a secret has letters, digits and _, and begins with a letter",
+            hint="write the name of the secret here, never its value",
+            code="bad_name",
+        )
+    variable = PREFIX + name.upper()
+    value = os.environ.get(variable)
+    if not value:
+        hint = f"set the environment variable {variable} before Safelight starts"
+        raise NodeError(f"there is no secret {name}", hint=hint, code="missing_secret")
+    if len(value) < SHORTEST:
+        message = f"the value of the secret {name} is shorter than {SHORTEST} characters"
+        raise NodeError(message, hint=f"check {variable}", code="bad_secret")
+    _read[value] = name
+    return value
+
+
+def hidden(text: str) -> str:
+    """A text with `<secret NAME>` in place of each value that was read in this process."""
+    for value, name in _read.items():
+        text = text.replace(value, f"<secret {name}>")
+    return text
+
+
+def hidden_problem(problem: Problem) -> Problem:
+    """A problem without values of secrets."""
+    if not _read:
+        return problem
+    hint = None if problem.hint is None else hidden(problem.hint)
+    return replace(problem, message=hidden(problem.message), hint=hint)
