@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test as base, expect, type Locator, type Page } from "@playwright/test";
 
-const ROOT = join(import.meta.dirname, "..", "..");
+export const ROOT = join(import.meta.dirname, "..", "..");
 const PYTHON = join(ROOT, ".venv", "bin", "python");
 
 /** A running `safelight serve`. */
@@ -104,7 +104,7 @@ export class Canvas {
     const query = graph === undefined ? "" : `&graph=${encodeURIComponent(graph)}`;
     await this.page.goto(this.server.url + query);
     await expect(this.page.locator("footer")).toContainText("Ready", { timeout: 60_000 });
-    await expect(this.nodes.first()).toBeVisible();
+    await expect(this.page.locator(".react-flow__node").first()).toBeVisible();
   }
 
   get nodes(): Locator {

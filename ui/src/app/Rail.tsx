@@ -19,7 +19,6 @@ export function Rail() {
           key={drawer}
           type="button"
           aria-expanded={open === drawer}
-          aria-controls="drawer"
           onClick={() => toggleDrawer(drawer)}
         >
           <Icon name={icon} size={18} />

@@ -28,7 +28,7 @@ function useNodeState(id: string, type: NodeType, isOff: boolean): NodeState {
   const run = useNodeRun(id);
   const shown = useShownRunEnds();
   const problems = useNodeProblems(id);
-  const plan = useCheck((state) => state.plan[id] ?? null);
+  const plan = useCheck((state) => (state.isStale ? null : (state.plan[id] ?? null)));
   const isPlanShown = useCheck((state) => state.isPlanShown);
   const missing = type.missing ? type.name : null;
   return nodeState({ run, ...shown, plan, isPlanShown, problems, isOff, missing });

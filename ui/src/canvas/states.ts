@@ -34,6 +34,7 @@ export interface StateOf {
   readonly run: NodeRun | null;
   readonly phase: RunView["phase"] | null;
   readonly finished: number | null;
+  /** What a run would do; null while the latest change is not checked yet. */
   readonly plan: PlannedAction | null;
   readonly isPlanShown: boolean;
   readonly problems: readonly Problem[];

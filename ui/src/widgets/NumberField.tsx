@@ -18,7 +18,7 @@ export function NumberField({
 }: FieldProps<NumberWidget>) {
   const [typed, setTyped] = useState<string | null>(null);
   const number = numberOf(value);
-  const shown = typed ?? (number === undefined ? "" : shortNumber(number));
+  const shown = typed ?? (number === undefined ? "" : shortNumber(number, widget.whole));
 
   const set = (next: number) => onChange(numberJson(widget, next));
   const type = (text: string) => {
@@ -73,8 +73,10 @@ export function stepOf({ whole, min, max, step }: NumberWidget): number {
   return min !== undefined && max !== undefined && max - min <= 2 ? 0.05 : 0.1;
 }
 
-/** The digits of a number that a person reads: 4, 0.75, 1e-5. */
-export function shortNumber(value: number): string {
+/** The digits of a number that a person reads: 4, 0.75, 1e-5; a float that is whole has one decimal, 4.0. */
+export function shortNumber(value: number, whole: boolean): string {
+  if (whole) return String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e6) return value.toFixed(1);
   return String(Number(value.toPrecision(8)));
 }
 

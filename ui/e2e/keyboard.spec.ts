@@ -1,0 +1,124 @@
+/** The page without a mouse, for screen readers, and while typing. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { expect, test } from "./fixtures.ts";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** The serious findings of axe on the page as it is now. */
+async function findings(page: import("@playwright/test").Page): Promise<string[]> {
+  return page.evaluate(async (source) => {
+    if (!("axe" in window)) new Function(source)();
+    const { axe } = window as unknown as {
+      axe: {
+        run(): Promise<{
+          violations: { id: string; impact: string; nodes: { html: string; failureSummary?: string }[] }[];
+        }>;
+      };
+    };
+    const { violations } = await axe.run();
+    return violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .flatMap(({ id, nodes }) =>
+        nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary ?? ""}`),
+      );
+  }, AXE);
+}
+
+test("with the keyboard alone a person adds, wires, edits, runs and saves @fast", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  await canvas.press("Shift+A");
+  await page.keyboard.type("saveimage");
+  await page.keyboard.press("Enter");
+  await expect(canvas.node("save-image")).toHaveClass(/selected/);
+
+  // Tab walks through the nodes in reading order; K wires from a list.
+  await canvas.press("Control+f");
+  await page.keyboard.type("decode");
+  await page.keyboard.press("Enter");
+  await expect(canvas.node("decode")).toBeFocused();
+  await page.keyboard.press("k");
+  await page.keyboard.type("save-image");
+  await page.keyboard.press("Enter");
+  await expect(page.locator('.react-flow__edge[data-id="save-image.image"]')).toHaveCount(1);
+
+  // Enter goes into the fields of a node, Esc out of them.
+  await canvas.press("Control+f");
+  await page.keyboard.type("positive");
+  await page.keyboard.press("Enter");
+  await expect(canvas.node("positive")).toBeFocused();
+  await page.keyboard.press("Enter");
+  const prompt = canvas.node("positive").locator("textarea");
+  await expect(prompt).toBeFocused();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.type("a blue heart on a white background");
+  await page.keyboard.press("Control+Enter");
+  await page.keyboard.press("Escape");
+  await expect(canvas.node("positive")).toBeFocused();
+  expect((await canvas.ended()).state).toBe("done");
+
+  await page.keyboard.press("Control+s");
+  const name = `keys-${Date.now()}`;
+  await page.keyboard.press("Control+a");
+  await page.keyboard.type(name);
+  await page.keyboard.press("Enter");
+  await expect(page.getByTestId("document-state")).toHaveText("Saved");
+  const { graph } = await canvas.server.get<{ graph: { inputs: { prompt: { default: string } } } }>(
+    `/graphs/${name}`,
+  );
+  expect(graph.inputs.prompt.default).toBe("a blue heart on a white background");
+});
+
+test("axe finds no serious fault, in dark and light, with each drawer and dialog @fast", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  for (const scheme of ["dark", "light"] as const) {
+    await page.emulateMedia({ colorScheme: scheme });
+    expect(await findings(page)).toEqual([]);
+  }
+  for (const drawer of ["Add", "Graphs", "Outputs", "Models"]) {
+    await page.getByRole("navigation", { name: "Drawers" }).getByRole("button", { name: drawer }).click();
+    await expect(page.locator(".drawer")).toBeVisible();
+    expect(await findings(page)).toEqual([]);
+  }
+  await page.keyboard.press("Escape");
+  for (const tab of ["Node", "Problems"]) {
+    await page.getByRole("tab", { name: tab }).click();
+    expect(await findings(page)).toEqual([]);
+  }
+  for (const keys of ["Control+k", "?", "Space"]) {
+    await canvas.press(keys);
+    await expect(page.locator(".pop").first()).toBeVisible();
+    expect(await findings(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await expect(page.locator(".pop")).toHaveCount(0);
+  }
+});
+
+test("every letter can be typed in every field without doing anything else @fast", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  const count = await canvas.nodes.count();
+  const letters = "abcdefghijklmnopqrstuvwxyz .?[]<";
+  const fields = [
+    canvas.node("positive").locator("textarea"),
+    page.getByRole("textbox", { name: "prompt", exact: true }),
+    page.getByLabel("Title of the graph"),
+  ];
+  for (const field of fields) {
+    await field.fill("");
+    await field.pressSequentially(letters);
+    await expect(field).toHaveValue(letters);
+    await field.press("Backspace");
+    await field.press("Delete");
+  }
+  await expect(canvas.nodes).toHaveCount(count);
+  await expect(page.locator("[role=dialog]")).toHaveCount(0);
+});
