@@ -199,7 +199,12 @@ class RunQueue:
         return notes
 
     def runs(
-        self, state: RunState | Sequence[RunState] | None = None, before: int | None = None, limit: int = 50
+        self,
+        state: RunState | Sequence[RunState] | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        *,
+        has_metrics: bool = False,
     ) -> list[RunSummary]:
         """The runs, newest first; if only queued ones are asked for, in the order in which they start.
 
@@ -207,9 +212,11 @@ class RunQueue:
             state: only runs in this state, or in one of several.
             before: only runs that were submitted before the one with this `number`.
             limit: the most runs.
+            has_metrics: True for only those runs whose steps have reported numbers, such as trainings.
         """
         states = () if state is None else (state,) if isinstance(state, str) else tuple(state)
-        return self._state.runs.summaries(cast("Sequence[RunState]", states), before, limit)
+        wanted = cast("Sequence[RunState]", states)
+        return self._state.runs.summaries(wanted, before, limit, has_metrics=has_metrics)
 
     def cancel(self, id: str) -> RunSummary:
         """Cancel a run in any state; returns its state afterwards.

@@ -233,13 +233,16 @@ class RunTable:
         rows = self._database.read(f"SELECT {_SUMMARY} FROM runs WHERE id = ?", (id,))
         return self._summary(rows[0]) if rows else None
 
-    def summaries(self, states: Sequence[RunState], before: int | None, limit: int) -> list[RunSummary]:
+    def summaries(
+        self, states: Sequence[RunState], before: int | None, limit: int, *, has_metrics: bool = False
+    ) -> list[RunSummary]:
         """The runs in some states (in all, if empty), newest first; waiting runs alone come in their order.
 
         Args:
             states: the states.
             before: only runs that were submitted before the one with this number.
             limit: the most runs.
+            has_metrics: True for only those runs whose steps have reported numbers.
         """
         conditions, values = ["1"], list[Any]()
         if states:
@@ -248,6 +251,8 @@ class RunTable:
         if before is not None:
             conditions.append("number < ?")
             values.append(before)
+        if has_metrics:
+            conditions.append("EXISTS (SELECT 1 FROM metrics WHERE metrics.run = runs.id)")
         order = "priority DESC, place" if list(states) == ["queued"] else "number DESC"
         sql = f"SELECT {_SUMMARY} FROM runs WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
         return [self._summary(row) for row in self._database.read(sql, (*values, limit))]

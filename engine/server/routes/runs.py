@@ -176,9 +176,13 @@ def list_runs(
     state: Annotated[list[RunState] | None, Query(max_length=10)] = None,
     before: Annotated[int | None, Query(ge=0, le=2**53, description="The `number` of a run.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    has_metrics: Annotated[
+        bool, Query(description="Only runs whose steps have reported numbers, such as trainings.")
+    ] = False,
 ) -> RunList:
     """List runs, the newest first. Queued ones alone come in the order in which they start."""
-    return RunList(runs=served.queue.runs(state, before, limit), queue=served.queue.status())
+    runs = served.queue.runs(state, before, limit, has_metrics=has_metrics)
+    return RunList(runs=runs, queue=served.queue.status())
 
 
 @router.get("/{id}")

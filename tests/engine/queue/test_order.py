@@ -177,3 +177,16 @@ def test_the_states_of_steps_are_kept_for_the_latest_runs(tmp_path: Path) -> Non
             assert queue.run(id).nodes["node"].state == "cancelled"
         assert [bool(queue.run(id).nodes) for id in ids] == [False] * 5 + [True] * 3
         assert [bool(queue.metrics(id)) for id in ids] == [False] * 5 + [True] * 3
+
+
+def test_runs_with_metrics_alone_can_be_listed(tmp_path: Path) -> None:
+    with RunQueue(tmp_path / "home", start=False) as queue:
+        ids = [queue.submit(SMALL).id for _ in range(4)]
+        for number in range(3):
+            running = start(queue)
+            if number != 1:
+                running.progress.take(Metrics("node", ({"loss": 1.0}, {"loss": 0.5})))
+            queue._state.finish(running, "cancelled" if number == 2 else "done", None, [])
+        assert [run.id for run in queue.runs(has_metrics=True)] == [ids[2], ids[0]]
+        assert [run.id for run in queue.runs("done", has_metrics=True)] == [ids[0]]
+        assert [run.id for run in queue.runs(has_metrics=True, limit=1)] == [ids[2]]

@@ -1,23 +1,26 @@
 /** The named inputs of the graph: the fields of this panel are the options of the command line. */
 import { type ReactNode, useId } from "react";
-import { edit, useDocumentState } from "../app/editor";
+import { documents, edit, useDocumentState, useGraph } from "../app/editor";
 import { useTypes } from "../app/types";
 import { changeInput } from "../document/edit/graphInputs";
-import type { Graph, GraphInput } from "../document/graph";
+import type { GraphInput } from "../document/graph";
 import { type Json, numberOf } from "../document/json";
-import { graphInputType } from "../schema/graphType";
-import { type NodeTypes, named, type Widget } from "../schema/nodeTypes";
+import type { Widget } from "../schema/nodeTypes";
 import { useCheck } from "../server/check";
 import { useRuns } from "../server/runStore";
 import { useSubmission } from "../server/runs";
 import { Field } from "../widgets/Field";
 import { numberJson, stepOf } from "../widgets/NumberField";
+import { ControlMenu } from "./ControlMenu";
+import { widgetFor } from "./controlWidget";
 import { words } from "./format";
+import { SweepBox } from "./SweepBox";
 
 export function ControlsTab() {
-  const root = useDocumentState((state) => state.root);
+  const graph = useGraph((shown) => shown);
+  const isWhole = useDocumentState((state) => state.path.length === 0);
   const types = useTypes((state) => state.types);
-  if (root.inputs.size === 0) {
+  if (graph.inputs.size === 0) {
     return (
       <p className="empty-note">
         This graph has no controls. A right-click on a field of a node makes it one: a field here, and an
@@ -25,48 +28,32 @@ export function ControlsTab() {
       </p>
     );
   }
-  const inputs = [...root.inputs];
-  const width = root.inputs.get("width");
-  const height = root.inputs.get("height");
+  const inputs = [...graph.inputs];
+  const width = graph.inputs.get("width");
+  const height = graph.inputs.get("height");
   const hasSize = width?.type === "int" && height?.type === "int";
   return (
-    <div className="controls">
+    // biome-ignore lint/a11y/noStaticElementInteractions: it only learns that a field has lost the focus
+    <div className="controls" onBlur={() => documents.getState().settle()}>
       {inputs.map(([name, item]) => {
         if (hasSize && name === "height") return null;
-        const widget = widgetFor(root, types, name, item);
+        const widget = widgetFor(graph, types, name, item);
         if (hasSize && name === "width") {
           return (
-            <Row key={name} name="size" doc={item.doc}>
+            <Row key={name} title={(id) => <SizeMenus id={id} width={item} height={height} />}>
               <span className="pair">
                 <Control name="width" item={item} widget={widget} />
                 <span className="meta">×</span>
-                <Control name="height" item={height} widget={widgetFor(root, types, "height", height)} />
+                <Control name="height" item={height} widget={widgetFor(graph, types, "height", height)} />
               </span>
             </Row>
           );
         }
         return <ControlRow key={name} name={name} item={item} widget={widget} />;
       })}
+      {isWhole && <SweepBox />}
     </div>
   );
-}
-
-/** The control of a graph input: with the limits and files of the node input that it goes to. */
-export function widgetFor(graph: Graph, types: NodeTypes, name: string, item: GraphInput): Widget {
-  const own = graphInputType(name, item).widget;
-  for (const node of graph.nodes.values()) {
-    for (const [input, binding] of node.inputs) {
-      if (binding.kind !== "param" || binding.name !== name) continue;
-      const type = types.get(node.type);
-      const bound = type && named(type.inputs, input)?.widget;
-      if (bound === undefined) continue;
-      if (own.kind === "number" && bound.kind === "number") return { ...bound, whole: own.whole };
-      if (own.kind === bound.kind) return bound;
-      if (own.kind === "text" && bound.kind === "choice") return bound;
-      if (own.kind === "json" && bound.kind === "stack") return bound;
-    }
-  }
-  return own;
 }
 
 interface ControlProps {
@@ -79,27 +66,35 @@ function ControlRow({ name, item, widget }: ControlProps) {
   const isTall =
     (widget.kind === "text" && widget.multiline) || widget.kind === "stack" || widget.kind === "json";
   return (
-    <Row name={name} doc={item.doc} isTall={isTall}>
+    <Row title={(id) => <ControlMenu id={id} name={name} item={item} />} isTall={isTall}>
       <Control name={name} item={item} widget={widget} />
       <UsedSeed name={name} item={item} widget={widget} />
     </Row>
   );
 }
 
+/** The names of the two numbers of a size, each with its menu. */
+function SizeMenus({ id, width, height }: { id: string; width: GraphInput; height: GraphInput }) {
+  return (
+    <span id={id} className="size-names">
+      <ControlMenu id={`${id}-width`} name="width" item={width} />
+      <span className="meta">×</span>
+      <ControlMenu id={`${id}-height`} name="height" item={height} />
+    </span>
+  );
+}
+
 interface RowProps {
-  name: string;
-  doc: string;
+  title: (id: string) => ReactNode;
   isTall?: boolean;
   children: ReactNode;
 }
 
-function Row({ name, doc, isTall, children }: RowProps) {
+function Row({ title, isTall, children }: RowProps) {
   const id = useId();
   return (
     <fieldset className={isTall ? "control tall" : "control"} aria-labelledby={id}>
-      <span id={id} className="control-name cut" title={doc}>
-        {words(name)}
-      </span>
+      {title(id)}
       <div className="control-field">{children}</div>
     </fieldset>
   );

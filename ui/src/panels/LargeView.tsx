@@ -18,6 +18,14 @@ const MODES: readonly [CompareMode, string][] = [
 export function LargeView() {
   const large = usePictures((state) => state.large);
   const run = usePictures((state) => state.run);
+  useEffect(() => {
+    if (large === "none") return;
+    const press = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && !event.defaultPrevented && !isTyping(event.target)) closeLarge();
+    };
+    window.addEventListener("keydown", press);
+    return () => window.removeEventListener("keydown", press);
+  }, [large]);
   if (large === "sweep" && run !== null) return <SweepGrid run={run} />;
   return large === "picture" ? <LargePicture /> : null;
 }
@@ -127,6 +135,12 @@ function LargePicture() {
         </ul>
       )}
     </section>
+  );
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement && target.closest("input, textarea, [role=dialog], [role=menu]") !== null
   );
 }
 

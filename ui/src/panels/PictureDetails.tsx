@@ -1,21 +1,25 @@
 /** What made the picture in the large view: its values, what differs from the other one, and actions. */
 import { useEffect, useMemo, useState } from "react";
+import { edit } from "../app/editor";
 import { Icon } from "../app/Icon";
-import { say, sayError } from "../app/status";
+import { say } from "../app/status";
+import { changeInput } from "../document/edit/graphInputs";
+import { asFloat, fromPlain } from "../document/json";
 import { answer, api } from "../server/client";
 import { openText } from "../server/documents";
-import { graphOfOutput, mark, type OutputRow } from "../server/outputs";
-import { problemsOf, sentence } from "../server/problems";
+import { graphOfOutput, keepAsInput, mark, type OutputRow } from "../server/outputs";
 import type { RunAnswer } from "../server/runState";
+import { attempt } from "./attempt";
 import { bytes, moment, span, valueText, words } from "./format";
 import { closeLarge, replaceRow, usePictures } from "./pictures";
 
 /** The values of the inputs of the graph that made an output. */
 export function valuesOf(
-  run: Pick<RunAnswer, "inputs">,
+  run: Pick<RunAnswer, "graph" | "inputs">,
   row: Pick<OutputRow, "values">,
 ): Record<string, unknown> {
-  return { ...run.inputs, ...row.values };
+  const defaults = Object.entries(run.graph.inputs ?? {}).map(([name, input]) => [name, input.default]);
+  return { ...Object.fromEntries(defaults), ...run.inputs, ...row.values };
 }
 
 /** The inputs and node values that differ between two outputs. */
@@ -76,7 +80,7 @@ function useRun(id: string | undefined): RunAnswer | null {
 }
 
 interface PictureDetailsProps {
-  /** Put the picture into the graph as an input; undefined if the page offers no way. */
+  /** Put the picture, as `sha256:` and its digest, into the graph; undefined if the page offers no way. */
   onUseAsInput?: ((row: OutputRow) => void) | undefined;
 }
 
@@ -95,13 +99,9 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
     replaceRow(row);
   };
   const open = async () => {
-    try {
-      await openText(await graphOfOutput(b.id));
-      closeLarge();
-      say("Opened the graph of this picture as a new document.");
-    } catch (error) {
-      sayError(sentence(problemsOf(error)[0]?.message ?? ""));
-    }
+    await openText(await graphOfOutput(b.id));
+    closeLarge();
+    say("Opened the graph of this picture as a new document.");
   };
 
   return (
@@ -114,7 +114,7 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
           className="icon-button"
           aria-label={b.star ? "Remove the star" : "Star"}
           aria-pressed={b.star}
-          onClick={() => void star()}
+          onClick={() => void attempt(star())}
         >
           <Icon name={b.star ? "starred" : "star"} />
         </button>
@@ -122,11 +122,20 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
       <div className="pad">
         <p className="picture-title">{typeof prompt === "string" && prompt !== "" ? prompt : b.title}</p>
         <div className="buttons">
-          <button type="button" className="button solid" onClick={() => void open()}>
+          <button type="button" className="button solid" onClick={() => void attempt(open())}>
             Open this graph
           </button>
+          {Object.keys(b.values).length > 0 && (
+            <button type="button" className="button" onClick={() => applyValues(b)}>
+              Use these values
+            </button>
+          )}
           {onUseAsInput && (
-            <button type="button" className="button" onClick={() => onUseAsInput(b)}>
+            <button
+              type="button"
+              className="button"
+              onClick={() => void attempt(keepAsInput(b).then(() => onUseAsInput(b)))}
+            >
               Use as input
             </button>
           )}
@@ -182,6 +191,22 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
   );
 }
 
+/** Set the controls of the open graph to the swept values of an output. */
+function applyValues(row: OutputRow): void {
+  edit("Use the values of a picture", (graph) =>
+    Object.entries(row.values).reduce(
+      (changed, [name, value]) =>
+        changeInput(changed, name, (item) => ({ ...item, default: typedValue(item.type, value), sweep: 0 })),
+      graph,
+    ),
+  );
+  closeLarge();
+}
+
+function typedValue(type: string, value: unknown) {
+  return type === "float" && typeof value === "number" ? asFloat(value) : fromPlain(value);
+}
+
 function Command({ text }: { text: string }) {
   return (
     <div className="pad ruled">
@@ -203,13 +228,7 @@ function Command({ text }: { text: string }) {
 
 function Tags({ row }: { row: OutputRow }) {
   const [text, setText] = useState("");
-  const change = async (tags: string[]) => {
-    try {
-      replaceRow(await mark(row.id, { tags }));
-    } catch (error) {
-      sayError(sentence(problemsOf(error)[0]?.message ?? ""));
-    }
-  };
+  const change = (tags: string[]) => attempt(mark(row.id, { tags }).then(replaceRow));
   return (
     <form
       className="tags"

@@ -43,7 +43,9 @@ export function SweepGrid({ run }: { run: string }) {
   const [hasLabels, setLabels] = useState(true);
   const root = useRef<HTMLElement>(null);
   const chosen = usePictures((state) => state.b);
-  useEffect(() => root.current?.focus(), []);
+  const isEmpty = outputs.length === 0;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the grid appears with its first picture
+  useEffect(() => root.current?.focus(), [isEmpty]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: read again whenever one more picture is written
   useEffect(() => {
     let isCurrent = true;

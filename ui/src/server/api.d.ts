@@ -4210,6 +4210,8 @@ export interface operations {
             query?: {
                 /** @description The `number` of a run. */
                 before?: number | null;
+                /** @description Only runs whose steps have reported numbers, such as trainings. */
+                has_metrics?: boolean;
                 limit?: number;
                 state?: ("queued" | "running" | "done" | "failed" | "cancelled" | "interrupted" | "refused")[] | null;
             };

@@ -106,12 +106,26 @@ export async function listDrafts(): Promise<void> {
   useDocument.setState({ closed: await closedDrafts() });
 }
 
+let isOpening = false;
+/** Whether the server or this browser may have a draft of this tab. */
+let hasDraft = false;
+
+/** Put a graph on the canvas without taking it for a change. */
+function show(text: string, isSaved: boolean): void {
+  isOpening = true;
+  try {
+    openGraph().open(text, isSaved);
+  } finally {
+    isOpening = false;
+  }
+}
+
 /** Begin with another document. The draft of the previous one stays, unless it had no changes. */
 async function enter(next: Partial<DocumentStore>, text: string, isSaved: boolean): Promise<void> {
   await flushDraft();
   const { draft: previous } = useDocument.getState();
   const hadChanges = openGraph().changes() > 0;
-  openGraph().open(text, isSaved);
+  show(text, isSaved);
   const draft = next.draft ?? newId();
   await claimDraft(draft);
   useDocument.setState({
@@ -127,8 +141,9 @@ async function enter(next: Partial<DocumentStore>, text: string, isSaved: boolea
   const { id } = useDocument.getState();
   remember(id);
   void followDocument(draft, id).catch(() => undefined);
-  if (!hadChanges) void deleteDraft(previous).catch(() => undefined);
-  else void listDrafts().catch(() => undefined);
+  if (hasDraft && !hadChanges) void deleteDraft(previous).catch(() => undefined);
+  else if (hasDraft) void listDrafts().catch(() => undefined);
+  hasDraft = next.draft !== undefined;
 }
 
 /** Open a saved graph or an example. */
@@ -157,7 +172,8 @@ export async function openDraft(id: string): Promise<void> {
 }
 
 function resume(draft: Draft): void {
-  openGraph().open(draft.text, false);
+  show(draft.text, false);
+  hasDraft = true;
   useDocument.setState({ draft: draft.id, id: draft.document, revision: draft.base });
   void followDocument(draft.id, draft.document).catch(() => undefined);
 }
@@ -181,6 +197,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 let writing: Promise<void> = Promise.resolve();
 
 function changed(): void {
+  if (isOpening) return;
   useDocument.setState({ isDraftKept: false });
   clearTimeout(timer);
   timer = setTimeout(() => void flushDraft(), DRAFT_MS);
@@ -193,6 +210,7 @@ export function flushDraft(): Promise<void> {
   if (isDraftKept) return writing;
   const draft: Draft = { id, document, base: revision, text: openGraph().text(), saved: Date.now() / 1000 };
   keepLocally(draft);
+  hasDraft = true;
   writing = writing
     .then(() => putDraft(draft))
     .then(
@@ -261,7 +279,8 @@ async function put(id: string, headers: Record<string, string>): Promise<boolean
     if (graph.text() === text) {
       graph.markSaved();
       useDocument.setState({ isDraftKept: true });
-      await deleteDraft(draft).catch(() => undefined);
+      if (hasDraft) await deleteDraft(draft).catch(() => undefined);
+      hasDraft = false;
     }
     return true;
   } catch (error) {

@@ -1,7 +1,9 @@
 /** The written outputs of all runs: the gallery, which is the history. */
 import { create } from "zustand";
-import { answer, api, type Schemas } from "./client";
+import { address, answer, api, extraHeaders, type Schemas } from "./client";
+import { upload } from "./files";
 import { graphIn, send } from "./graphBody";
+import { problemsInText, Refused } from "./problems";
 import { onEvent, useRuns } from "./runStore";
 
 export type OutputRow = Schemas["OutputRow"];
@@ -87,6 +89,14 @@ export async function mark(id: number, change: { star?: boolean; tags?: string[]
   const row = await answer(api.PATCH("/api/v1/outputs/{id}", { params: { path: { id } }, body }));
   useOutputs.setState((state) => ({ rows: state.rows.map((known) => (known.id === id ? row : known)) }));
   return row;
+}
+
+/** Keep the file of an output as an upload, so that a graph can take it as `sha256:` and its digest. */
+export async function keepAsInput(row: OutputRow): Promise<void> {
+  const response = await fetch(address(row.url), { headers: extraHeaders() });
+  if (!response.ok)
+    throw new Refused(response.status, problemsInText(await response.text(), response.status));
+  await upload(await response.blob());
 }
 
 /** The text of the graph that made an output, with the values of its run. */

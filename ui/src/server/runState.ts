@@ -338,11 +338,10 @@ function summary(id: string, steps: Readonly<Record<string, StepRun>>): NodeRun 
   if (failed) return { ...common, status: "failed", problem: failed.problem, trace: failed.trace };
   const running = with_("running");
   if (running || (ended > 0 && ended < parts.length && with_("planned"))) {
-    const inside = running?.max ? Math.min(1, (running.value ?? 0) / running.max) : 0;
     return {
       ...common,
       status: "running",
-      value: parts.length > 1 ? ended + inside : (running?.value ?? null),
+      value: parts.length > 1 ? ended : (running?.value ?? null),
       max: parts.length > 1 ? parts.length : (running?.max ?? null),
       rate: running?.rate ?? null,
       etaMs: parts.length > 1 ? null : (running?.etaMs ?? null),

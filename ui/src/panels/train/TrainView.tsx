@@ -9,11 +9,12 @@ import { onEvent, useRuns } from "../../server/runStore";
 import { cancel, control } from "../../server/runs";
 import { readTraining, type Training, useTrainings } from "../../server/training";
 import { attempt } from "../attempt";
-import { clock, figure, moment, valueText, words } from "../format";
+import { clock, figure, moment } from "../format";
 import { etaOf } from "../QueuePopup";
 import { bestOf, pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
 import { SampleMatrix } from "./SampleMatrix";
+import { Checkpoints, Settings } from "./TrainSide";
 import "./train.css";
 
 /** Examples that train, as beginnings of a new training. */
@@ -87,7 +88,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
       {id === null ? (
         <p className="empty-note">Choose pictures and a trigger; everything else has a default.</p>
       ) : (
-        <OneTraining key={id} id={id} rows={rows} overlaid={overlaid.filter((other) => other !== id)} />
+        <OneTraining key={id} id={id} rows={rows} overlaid={overlaid.filter((other) => other !== id)} onLeave={onLeave} />
       )}
     </div>
   );
@@ -156,9 +157,10 @@ interface OneTrainingProps {
   id: string;
   rows: readonly RunSummary[];
   overlaid: readonly string[];
+  onLeave: () => void;
 }
 
-function OneTraining({ id, rows, overlaid }: OneTrainingProps) {
+function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
   const trainings = useTrainings((state) => state.trainings);
   const run = useRuns((state) => state.queue.runs[id]);
   const [full, setFull] = useState<RunAnswer | null>(null);
@@ -268,7 +270,7 @@ function OneTraining({ id, rows, overlaid }: OneTrainingProps) {
         <SampleMatrix samples={training?.samples ?? []} />
       </section>
       <aside className="train-side" aria-label="Details of the training">
-        <Checkpoints training={training} full={full} />
+        <Checkpoints training={training} full={full} onUsed={onLeave} />
         <Settings full={full} />
       </aside>
     </>
@@ -305,55 +307,6 @@ function Sparks({
           <Spark key={key} name={name} points={points} lastStep={lastStep} step={step} />
         );
       })}
-    </div>
-  );
-}
-
-function Checkpoints({ training, full }: { training: Training | undefined; full: RunAnswer | null }) {
-  const points = pointsOf(training?.rows ?? [], "loss");
-  const checkpoints = [...(training?.checkpoints ?? [])].sort((a, b) => b.step - a.step);
-  return (
-    <div className="pad">
-      <header className="panel-line">
-        <h3 className="grow">Checkpoints</h3>
-      </header>
-      {checkpoints.length === 0 && <p className="meta">None yet.</p>}
-      {checkpoints.map(({ step, name }, place) => {
-        const loss = points.findLast(([at]) => at <= step)?.[1];
-        return (
-          <div key={`${step} ${name}`} className="checkpoint">
-            <Icon name="flag" size={14} />
-            <b>{step}</b>
-            <span className="meta grow">
-              {loss === undefined ? "" : `loss ${figure(loss)}`}
-              {place === 0 ? " · newest" : ""}
-            </span>
-          </div>
-        );
-      })}
-      {full !== null && <p className="meta">Running the same graph again goes on from the newest one.</p>}
-    </div>
-  );
-}
-
-function Settings({ full }: { full: RunAnswer | null }) {
-  if (full === null) return null;
-  const node = Object.values(full.graph.nodes ?? {}).find((item) => /^Train/.test(item.type));
-  const values: [string, unknown][] = Object.entries(full.inputs);
-  for (const [name, value] of Object.entries(node?.inputs ?? {})) {
-    if (typeof value !== "object") values.push([name, value]);
-  }
-  return (
-    <div className="pad ruled">
-      <h3>Settings</h3>
-      <dl className="values">
-        {values.map(([name, value]) => (
-          <div key={name}>
-            <dt>{words(name)}</dt>
-            <dd>{valueText(value)}</dd>
-          </div>
-        ))}
-      </dl>
     </div>
   );
 }

@@ -1,0 +1,94 @@
+/** What can be done with a control of the graph: sweep, rename, move, remove. */
+import { Menu } from "@base-ui/react/menu";
+import { useState } from "react";
+import { edit, useDocumentState } from "../app/editor";
+import { deleteInput, moveInput, nameProblem, renameInput } from "../document/edit/graphInputs";
+import type { GraphInput } from "../document/graph";
+import { toPlain } from "../document/json";
+import { words } from "./format";
+import { addToSweep, removeFromSweep } from "./sweep";
+
+export function ControlMenu({ name, item, id }: { name: string; item: GraphInput; id: string }) {
+  const [isRenaming, setRenaming] = useState(false);
+  const inputs = useDocumentState((state) => state.root.inputs);
+  const place = [...inputs.keys()].indexOf(name);
+  const canSweep = ["text", "seed", "int", "float", "bool", "choice", "file", "json"].includes(item.type);
+  const move = (by: number) => edit(`Move ${words(name)}`, (graph) => moveInput(graph, name, place + by));
+  const sweep = () => {
+    const value = item.default === undefined ? "" : toPlain(item.default);
+    addToSweep(name, typeof value === "string" ? value : value === "" ? "" : JSON.stringify(value));
+  };
+  if (isRenaming) return <Rename name={name} taken={inputs} onDone={() => setRenaming(false)} />;
+  return (
+    <Menu.Root modal={false}>
+      <Menu.Trigger id={id} className="control-name cut" title={item.doc || words(name)}>
+        {words(name)}
+      </Menu.Trigger>
+      <Menu.Portal>
+        <Menu.Positioner className="pop-layer" sideOffset={4} align="start">
+          <Menu.Popup className="pop menu">
+            <Menu.Item className="pop-row" disabled={!canSweep} onClick={sweep}>
+              Sweep over values
+            </Menu.Item>
+            <Menu.Item className="pop-row" onClick={() => setRenaming(true)}>
+              Rename
+            </Menu.Item>
+            <Menu.Item className="pop-row" disabled={place <= 0} onClick={() => move(-1)}>
+              Move up
+            </Menu.Item>
+            <Menu.Item className="pop-row" disabled={place >= inputs.size - 1} onClick={() => move(1)}>
+              Move down
+            </Menu.Item>
+            <Menu.Item
+              className="pop-row"
+              onClick={() => {
+                removeFromSweep(name);
+                edit(`Remove the control ${words(name)}`, (graph) => deleteInput(graph, name));
+              }}
+            >
+              Remove from the controls
+            </Menu.Item>
+          </Menu.Popup>
+        </Menu.Positioner>
+      </Menu.Portal>
+    </Menu.Root>
+  );
+}
+
+interface RenameProps {
+  name: string;
+  taken: { has(name: string): boolean };
+  onDone: () => void;
+}
+
+function Rename({ name, taken, onDone }: RenameProps) {
+  const [text, setText] = useState(name);
+  const problem = nameProblem(taken, name, text);
+  const finish = () => {
+    if (problem === undefined && text !== name) {
+      removeFromSweep(name);
+      edit(`Rename ${words(name)}`, (graph) => renameInput(graph, name, text));
+    }
+    onDone();
+  };
+  return (
+    <input
+      className="field rename"
+      aria-label={`New name of ${words(name)}`}
+      aria-invalid={problem !== undefined}
+      title={problem ?? ""}
+      value={text}
+      spellCheck={false}
+      // biome-ignore lint/a11y/noAutofocus: the person has just asked to type here
+      autoFocus
+      onChange={(event) => setText(event.currentTarget.value)}
+      onBlur={finish}
+      onKeyDown={(event) => {
+        if (event.key === "Enter") finish();
+        else if (event.key === "Escape") onDone();
+        else return;
+        event.stopPropagation();
+      }}
+    />
+  );
+}

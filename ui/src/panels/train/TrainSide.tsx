@@ -1,0 +1,118 @@
+/** What is left of a training: its checkpoints and settings. */
+import { useEffect, useState } from "react";
+import { edit, graph, selectNodes } from "../../app/editor";
+import { Icon } from "../../app/Icon";
+import { say, sayError } from "../../app/status";
+import { useTypes } from "../../app/types";
+import { answer, api, type Schemas } from "../../server/client";
+import { openSaved } from "../../server/documents";
+import type { RunAnswer } from "../../server/runState";
+import type { Training } from "../../server/training";
+import { attempt } from "../attempt";
+import { figure, valueText, words } from "../format";
+import { pointsOf } from "./curves";
+import { kindOf, type TrainedKind, withTrained } from "./useInGraph";
+
+/** The saved states of the training, and the files that graphs can use. */
+export function Checkpoints({ training, full, onUsed }: CheckpointsProps) {
+  const points = pointsOf(training?.rows ?? [], "loss");
+  const saved = Math.max(0, ...(training?.checkpoints ?? []).map(({ step }) => step));
+  const [files, setFiles] = useState<readonly Schemas["PublishedRow"][]>([]);
+  const id = full?.summary.id;
+  const state = full?.summary.state;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: read again after each checkpoint, and after the end
+  useEffect(() => {
+    if (id === undefined) return;
+    const request = api.GET("/api/v1/runs/{id}/published", { params: { path: { id } } });
+    void attempt(answer(request)).then((found) => found && setFiles(found.files));
+  }, [id, state, training?.checkpoints.length, training?.samples.length]);
+  const trainer = trainerOf(full);
+  const usable = files
+    .map((file) => ({ file, kind: kindOf(trainer?.type ?? "", file.name), step: stepOf(file.name) }))
+    .filter((item) => item.kind !== null)
+    .sort((a, b) => b.step - a.step);
+  const use = async (file: Schemas["PublishedRow"], kind: TrainedKind) => {
+    const path = { path: { id: id ?? "" } };
+    const body = { step: file.step, name: file.name };
+    const kept = await answer(api.POST("/api/v1/runs/{id}/published/keep", { params: path, body }));
+    if ([...graph().nodes.values()].some((node) => isTrainer(node.type))) await openSaved(DRAWS);
+    const changed = withTrained(graph(), useTypes.getState().types, kind, kept.file);
+    if (changed === undefined) return sayError("This graph loads no model that the file could be added to.");
+    edit(`Use ${file.name}`, () => changed.graph);
+    selectNodes([changed.id]);
+    onUsed();
+    say(`${changed.id} applies ${file.name}.`);
+  };
+  return (
+    <div className="pad">
+      <h3>Checkpoints</h3>
+      {usable.length === 0 && saved === 0 && <p className="meta">None yet.</p>}
+      {usable.map(({ file, kind, step }, place) => {
+        const loss = points.findLast(([at]) => at <= step)?.[1];
+        return (
+          <div key={`${file.step} ${file.name}`} className="checkpoint">
+            <Icon name="flag" size={14} />
+            <b>{step}</b>
+            <span className="meta grow cut">
+              {loss === undefined ? "" : `loss ${figure(loss)}`}
+              {place === 0 ? " · newest" : ""}
+            </span>
+            <button
+              type="button"
+              className={place === 0 ? "button mini solid" : "button mini"}
+              onClick={() => kind && void attempt(use(file, kind))}
+            >
+              Use in graph
+            </button>
+          </div>
+        );
+      })}
+      {saved > 0 && <p className="meta">Saved at step {saved}: running the same graph again goes on from there.</p>}
+    </div>
+  );
+}
+
+interface CheckpointsProps {
+  training: Training | undefined;
+  full: RunAnswer | null;
+  onUsed: () => void;
+}
+
+/** The example that a trained file is tried in, if the open graph is a training itself. */
+const DRAWS = "text_to_image";
+
+function isTrainer(type: string): boolean {
+  return /^Train[A-Z]/.test(type);
+}
+
+function trainerOf(full: RunAnswer | null) {
+  return Object.values(full?.graph.nodes ?? {}).find((node) => isTrainer(node.type));
+}
+
+/** The number of steps in the name of a file, such as 40 in `framed-000040.safetensors`. */
+function stepOf(name: string): number {
+  return Number(/(\d+)(?=\.[^.]*$)/.exec(name)?.[1] ?? 0);
+}
+
+/** The values that the training was started with. */
+export function Settings({ full }: { full: RunAnswer | null }) {
+  if (full === null) return null;
+  const node = trainerOf(full);
+  const values: [string, unknown][] = Object.entries(full.inputs);
+  for (const [name, value] of Object.entries(node?.inputs ?? {})) {
+    if (typeof value !== "object") values.push([name, value]);
+  }
+  return (
+    <div className="pad ruled">
+      <h3>Settings</h3>
+      <dl className="values">
+        {values.map(([name, value]) => (
+          <div key={name}>
+            <dt>{words(name)}</dt>
+            <dd>{valueText(value)}</dd>
+          </div>
+        ))}
+      </dl>
+    </div>
+  );
+}
