@@ -1,4 +1,7 @@
-import { useDocument } from "../server/documents";
+import { useState } from "react";
+import { attempt } from "../panels/attempt";
+import { ago } from "../panels/format";
+import { discardDraft, openDraft, useDocument } from "../server/documents";
 import { reconnect, useRuns } from "../server/runStore";
 import { openOverlay } from "./overlays";
 
@@ -21,12 +24,37 @@ export function Banner() {
       </div>
     );
   }
-  if (conflict === null) return null;
+  if (conflict === null) return <DraftOffer />;
   return (
     <div className="banner" role="alert">
       Another tab or program has saved this graph.
       <button type="button" className="button mini" onClick={() => openOverlay("conflict")}>
         Choose
+      </button>
+    </div>
+  );
+}
+
+/** Offers the unsaved changes of a tab that was closed, until they are opened, discarded or put off. */
+function DraftOffer() {
+  const [draft] = useDocument((state) => state.closed);
+  const [putOff, setPutOff] = useState<string | null>(null);
+  if (draft === undefined || draft.tab === putOff) return null;
+  return (
+    <div className="banner" role="status">
+      Unsaved changes of {draft.title}, {ago(draft.saved)}.
+      <button type="button" className="button mini" onClick={() => void attempt(openDraft(draft.tab))}>
+        Open
+      </button>
+      <button
+        type="button"
+        className="button mini quiet"
+        onClick={() => void attempt(discardDraft(draft.tab))}
+      >
+        Discard
+      </button>
+      <button type="button" className="button mini quiet" onClick={() => setPutOff(draft.tab)}>
+        Later
       </button>
     </div>
   );

@@ -18,7 +18,9 @@ const TABS: readonly { tab: PanelTab; word: string }[] = [
 /** The panel at the right: the viewer, and below it the controls, the selected node, or the problems. */
 export function SidePanel() {
   const isOpen = useView((view) => view.isPanelOpen);
-  const isLarge = usePictures((state) => state.large === "picture");
+  const isLarge = usePictures(
+    ({ large, b, run }) => large === "picture" || (large === "sweep" && b !== null && b.run === run),
+  );
   if (!isOpen) return null;
   if (isLarge) {
     return (

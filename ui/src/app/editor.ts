@@ -99,10 +99,10 @@ bindGraph({
     return textOf.text;
   },
   title: () => documents.getState().root.title,
-  open(text) {
+  open(text, isSaved) {
     const root = readGraph(text);
+    saved = isSaved ? root : null;
     documents.getState().open(root);
-    saved = root;
     clearSelection();
     useSelection.setState({ unfolded: NONE });
     notify();

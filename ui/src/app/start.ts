@@ -1,11 +1,7 @@
-/** Starts the page: theme, keys, connection, node types, document, checks. */
-import { followCatalogue } from "../server/catalogue";
-import { startChecking } from "../server/check";
-import { answer, api } from "../server/client";
-import { startDocument } from "../server/documents";
-import { followOutputs } from "../server/outputs";
+/** Starts the page: theme, keys, connection, document. */
+import { followRunMessages } from "../panels/runMessages";
 import { problemsOf, sentence } from "../server/problems";
-import { connect } from "../server/runStore";
+import { startSession } from "../server/session";
 import { followKeys } from "./pageKeys";
 import { placeMissing } from "./placeMissing";
 import { say, sayError } from "./status";
@@ -18,14 +14,10 @@ import "./runCommands";
 export async function start(): Promise<void> {
   followView();
   followKeys();
-  connect();
   placeMissing();
+  followRunMessages();
   try {
-    const info = await answer(api.GET("/api/v1/info"));
-    await followCatalogue();
-    await startDocument(info.opened);
-    startChecking();
-    followOutputs();
+    await startSession();
     say("Ready. Ctrl+Enter runs the graph.");
   } catch (error) {
     sayError(sentence(problemsOf(error)[0]?.message ?? "the page cannot start"));

@@ -8,7 +8,7 @@ import { useView } from "../app/view";
 import { setCollapsed, setOff } from "../document/edit/nodes";
 import type { NodeType } from "../schema/nodeTypes";
 import { useCheck, useNodeProblems } from "../server/check";
-import { useNodeRun, useShownRun } from "../server/runStore";
+import { useNodeRun, useRuns } from "../server/runStore";
 import { useFar } from "./far";
 import type { FlowNode } from "./flow";
 import { shapeOf } from "./flow";
@@ -36,8 +36,12 @@ function useNodeState(id: string, type: NodeType, isOff: boolean): NodeState {
 
 /** The phase and the end of the shown run; they change twice per run, not with each progress. */
 function useShownRunEnds() {
-  const run = useShownRun();
-  return { phase: run?.phase ?? null, finished: run?.finished ?? null };
+  return useRuns(
+    useShallow(({ shown, queue }) => {
+      const run = shown === null ? undefined : queue.runs[shown];
+      return { phase: run?.phase ?? null, finished: run?.finished ?? null };
+    }),
+  );
 }
 
 /** A node of a far zoom: a box in the colour of its category. */

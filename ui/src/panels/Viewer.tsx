@@ -24,11 +24,8 @@ const STRIP = 24;
 export function Viewer() {
   const { pinned, chosen } = usePictures(useShallow(({ pinned, chosen }) => ({ pinned, chosen })));
   const runs = useRuns(useShallow(({ queue, own, shown }) => ({ queue, own, shown })));
-  const state = useRuns.getState();
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `runs` has the parts of `state` that are read
-  const shown = useMemo(() => shownPicture(state, pinned, chosen), [runs, pinned, chosen]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: as above
-  const strip = useMemo(() => latestPictures(state, STRIP), [runs]);
+  const shown = useMemo(() => shownPicture(runs, pinned, chosen), [runs, pinned, chosen]);
+  const strip = useMemo(() => latestPictures(runs, STRIP), [runs]);
   const [stage, box] = useBox<HTMLDivElement>();
   const node = shown?.run.nodes[shown.node ?? ""];
   const output = shown !== null && "id" in shown.picture ? shown.picture : null;

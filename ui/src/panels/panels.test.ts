@@ -35,7 +35,7 @@ test("the viewer shows the live preview, then the written picture, and the previ
   for (const event of RUN_EVENTS) {
     queue = afterEvents(queue, [event]);
     const own = Object.keys(queue.runs).reverse();
-    const state = { queue, own, shown: event.run ?? own[0] ?? null } as Parameters<typeof shownPicture>[0];
+    const state = { queue, own, shown: event.run ?? own[0] ?? null };
     const shown = shownPicture(state, null, null);
     if (event.type === "node.preview") {
       expect(shown).toMatchObject({
@@ -57,7 +57,7 @@ test("the viewer shows the live preview, then the written picture, and the previ
   }
   expect([...kinds].sort()).toEqual(["output", "preview", "previous"]);
   const own = Object.keys(queue.runs).reverse();
-  const state = { queue, own, shown: own[0] } as Parameters<typeof shownPicture>[0];
+  const state = { queue, own, shown: own[0] ?? null };
   const strip = latestPictures(state, 3).map(({ output }) => output.id);
   expect(strip).toEqual([...strip].sort((a, b) => b - a));
   expect(strip).toHaveLength(3);

@@ -94,7 +94,7 @@ export interface Shown {
   isLive: boolean;
 }
 
-type Runs = ReturnType<typeof useRuns.getState>;
+type Runs = Pick<ReturnType<typeof useRuns.getState>, "queue" | "own" | "shown">;
 
 /** The picture of the docked viewer: the chosen one, that of the pinned node, else the latest of the document. */
 export function shownPicture(state: Runs, pinned: string | null, chosen: number | null): Shown | null {

@@ -67,7 +67,9 @@ export function Checkpoints({ training, full, onUsed }: CheckpointsProps) {
           </div>
         );
       })}
-      {saved > 0 && <p className="meta">Saved at step {saved}: running the same graph again goes on from there.</p>}
+      {saved > 0 && (
+        <p className="meta">Saved at step {saved}: running the same graph again goes on from there.</p>
+      )}
     </div>
   );
 }

@@ -88,7 +88,13 @@ export function TrainView({ onLeave }: TrainViewProps) {
       {id === null ? (
         <p className="empty-note">Choose pictures and a trigger; everything else has a default.</p>
       ) : (
-        <OneTraining key={id} id={id} rows={rows} overlaid={overlaid.filter((other) => other !== id)} onLeave={onLeave} />
+        <OneTraining
+          key={id}
+          id={id}
+          rows={rows}
+          overlaid={overlaid.filter((other) => other !== id)}
+          onLeave={onLeave}
+        />
       )}
     </div>
   );

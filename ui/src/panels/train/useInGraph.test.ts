@@ -31,7 +31,12 @@ test("a LoRA stands between the loader and all that took model and encoder", () 
   const saved = JSON.parse(writeGraph(graph));
   expect(saved.nodes[id]).toMatchObject({
     type: "ApplyLoRA@2",
-    inputs: { model: { from: "load.model" }, encoder: { from: "load.encoder" }, lora: "sha256:00", weight: 1 },
+    inputs: {
+      model: { from: "load.model" },
+      encoder: { from: "load.encoder" },
+      lora: "sha256:00",
+      weight: 1,
+    },
   });
   expect(saved.nodes.prompt.inputs.encoder).toEqual({ from: `${id}.encoder` });
   expect(saved.nodes.draw.inputs.model).toEqual({ from: `${id}.model` });

@@ -1,0 +1,180 @@
+/** Documents are never lost: drafts, two tabs, files that are dropped. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "@playwright/test";
+import { Canvas, expect, Server, test } from "./fixtures.ts";
+
+const prompt = (page: Page) => page.getByRole("textbox", { name: "prompt", exact: true });
+
+/** Drop a file on the canvas. */
+async function drop(page: Page, name: string, type: string, bytes: Buffer | number): Promise<void> {
+  const content = typeof bytes === "number" ? bytes : bytes.toString("base64");
+  await page.evaluate(
+    ({ name, type, content }) => {
+      const parts: BlobPart[] =
+        typeof content === "number"
+          ? Array.from({ length: content }, () => new Uint8Array(1 << 20))
+          : [Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))];
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(parts, name, { type }));
+      const options = { bubbles: true, cancelable: true, dataTransfer, clientX: 500, clientY: 300 };
+      document.querySelector("[data-canvas]")?.dispatchEvent(new DragEvent("drop", options));
+    },
+    { name, type, content },
+  );
+}
+
+async function draftKept(page: Page): Promise<void> {
+  await expect(page.getByTestId("document-state")).toContainText(/^Draft/);
+}
+
+test("a dropped picture opens its graph as a new document, which gives the same picture", async ({
+  canvas,
+  page,
+  server,
+}) => {
+  await canvas.open("text_to_image");
+  await prompt(page).fill("a cyan diamond");
+  await page.getByRole("textbox", { name: "steps", exact: true }).fill("4");
+  const first = await canvas.run();
+  const { outputs } = await server.get<{ outputs: { id: number; digest: string; url: string }[] }>(
+    `/outputs?run=${first.id}`,
+  );
+  const answer = await fetch(new URL(outputs[0]!.url, server.url), {
+    headers: { Authorization: `Bearer ${server.token}` },
+  });
+  const png = Buffer.from(await answer.arrayBuffer());
+
+  await canvas.open("image_to_image");
+  await drop(page, "picture.png", "image/png", png);
+  await expect(prompt(page)).toHaveValue("a cyan diamond");
+  await expect(page.getByTestId("document-state")).not.toContainText("Example");
+  const second = await canvas.run();
+  expect(second.id).not.toBe(first.id);
+  const again = await server.get<{ outputs: { digest: string }[] }>(`/outputs?run=${second.id}`);
+  expect(again.outputs[0]!.digest).toBe(outputs[0]!.digest);
+});
+
+test("broken, wrong and huge files leave the document as it is, and say why", async ({ canvas, page }) => {
+  await canvas.open("text_to_image");
+  await prompt(page).fill("a blue moon");
+  await draftKept(page);
+  const status = page.locator("footer [role=status]");
+  const uploads: string[] = [];
+  page.on("request", (request) => {
+    if (request.method() === "POST" && /\/(import|blobs)/.test(request.url())) uploads.push(request.url());
+  });
+  const cases: [string, Buffer | number, RegExp][] = [
+    ["broken.json", Buffer.from('{"safelight": 1,\n "nodes": {'), /line|end|JSON/i],
+    ["wrong.json", Buffer.from('{"safelight": 1, "nodes": {"a": {"type": 5}}}'), /type/i],
+    ["other.json", Buffer.from("[1, 2, 3]"), /graph|object/i],
+    ["huge.json", 200, /limit/i],
+  ];
+  for (const [name, content, words] of cases) {
+    const before = await status.textContent();
+    await drop(page, name, "application/json", content);
+    await expect(status).not.toHaveText(before ?? "");
+    await expect(status).toHaveText(words);
+    await expect(prompt(page)).toHaveValue("a blue moon");
+  }
+  expect(uploads).toHaveLength(3);
+});
+
+test("the draft of a killed tab is offered, and is the last edit", async ({
+  canvas,
+  page,
+  context,
+  server,
+}) => {
+  await canvas.open("text_to_image");
+  await prompt(page).fill("a red heart on white, unsaved");
+  await draftKept(page);
+  await page.close({ runBeforeUnload: false });
+  const reopened = new Canvas(await context.newPage(), server);
+  await reopened.open("text_to_image");
+  await expect(prompt(reopened.page)).not.toHaveValue("a red heart on white, unsaved");
+  const offer = reopened.page.getByRole("status").filter({ hasText: "Unsaved changes" });
+  await offer.getByRole("button", { name: "Open" }).click();
+  await expect(prompt(reopened.page)).toHaveValue("a red heart on white, unsaved");
+  await expect(offer).toHaveCount(0);
+});
+
+test("two tabs on one graph: the second save is refused, and neither loses work", async ({
+  canvas,
+  page,
+  context,
+  server,
+}) => {
+  const graph = (await server.get<{ graph: object }>("/graphs/text_to_image")).graph;
+  await fetch(new URL("/api/v1/graphs/shared", server.url), {
+    method: "PUT",
+    headers: { Authorization: `Bearer ${server.token}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ graph }),
+  });
+  const other = new Canvas(await context.newPage(), server);
+  await canvas.open("shared");
+  await other.open("shared");
+  await prompt(page).fill("from the first tab");
+  await prompt(other.page).fill("from the second tab");
+  await draftKept(page);
+  await draftKept(other.page);
+  await canvas.press("Control+s");
+  await expect(page.getByTestId("document-state")).toHaveText("Saved");
+
+  await other.press("Control+s");
+  const dialog = other.page.getByRole("dialog");
+  await expect(dialog).toBeVisible();
+  const saved = () => server.get<{ graph: { inputs: { prompt: { default: string } } } }>("/graphs/shared");
+  expect((await saved()).graph.inputs.prompt.default).toBe("from the first tab");
+  await dialog.getByRole("button", { name: /copy/ }).click();
+  const name = other.page.getByRole("dialog").getByRole("textbox");
+  await name.fill("shared copy");
+  await name.press("Enter");
+  await expect(other.page.getByTestId("document-state")).toHaveText("Saved");
+  expect((await saved()).graph.inputs.prompt.default).toBe("from the first tab");
+  const copy = await server.get<{ graph: { inputs: { prompt: { default: string } } } }>(
+    "/graphs/shared%20copy",
+  );
+  expect(copy.graph.inputs.prompt.default).toBe("from the second tab");
+
+  // The runs of one tab are not shown in the other.
+  const before = await other.states();
+  await canvas.run();
+  expect(await other.states()).toEqual(before);
+});
+
+test("after a crash of the server, edits are kept, the run is marked, and finished nodes are reused", async ({
+  page,
+}) => {
+  const server = new Server();
+  try {
+    const tokenFile = join(server.home, "token");
+    writeFileSync(tokenFile, "the-token-of-this-test-and-of-no-other-one", { mode: 0o600 });
+    await server.start({ tokenFile });
+    const { port } = server;
+    const canvas = new Canvas(page, server);
+    await canvas.open("text_to_image");
+    await page.getByRole("textbox", { name: "steps", exact: true }).fill("400");
+    await canvas.press("Control+Enter");
+    await expect(canvas.node("denoise")).toHaveAttribute("data-state", "running");
+    await expect(canvas.node("positive")).toHaveAttribute("data-state", /done|cached/);
+    server.kill();
+    await expect(page.getByRole("alert")).toContainText("Not connected", { timeout: 3000 });
+    await prompt(page).fill("edited while the server was away");
+
+    await server.start({ port, tokenFile });
+    await expect(page.getByTestId("connection")).toHaveText("Connected");
+    await expect(page.getByRole("alert")).toHaveCount(0);
+    await expect(canvas.node("denoise")).toHaveAttribute("data-state", /lost|stale/);
+    const [run] = await canvas.runs();
+    expect(run?.state).toBe("interrupted");
+    await expect(prompt(page)).toHaveValue("edited while the server was away");
+    await page.getByRole("textbox", { name: "steps", exact: true }).fill("4");
+    const next = await canvas.run();
+    const { nodes } = await server.get<{ nodes: Record<string, { state: string }> }>(`/runs/${next.id}`);
+    for (const id of ["model", "negative", "canvas"]) expect(nodes[id]?.state).toBe("cached");
+    expect(nodes.decode?.state).toBe("done");
+  } finally {
+    await server.stop();
+  }
+});

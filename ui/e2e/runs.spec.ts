@@ -1,0 +1,176 @@
+/** Runs as a person sees them: what runs again, seeds, previews, cancelling, reloading. */
+import { type Canvas, expect, test } from "./fixtures.ts";
+
+interface Run {
+  summary: { id: string; state: string };
+  inputs: Record<string, unknown>;
+  nodes: Record<string, { state: string }>;
+  outputs: { digest: string }[];
+}
+
+const details = (canvas: Canvas, id: string) => canvas.server.get<Run>(`/runs/${id}`);
+
+/** The nodes that a run has computed. */
+async function computed(canvas: Canvas, id: string): Promise<string[]> {
+  const { nodes } = await details(canvas, id);
+  return Object.keys(nodes)
+    .filter((path) => nodes[path]?.state === "done")
+    .sort();
+}
+
+async function setPrompt(canvas: Canvas, text: string): Promise<void> {
+  await canvas.page.getByRole("textbox", { name: "prompt", exact: true }).fill(text);
+}
+
+async function setSteps(canvas: Canvas, steps: number): Promise<void> {
+  await canvas.page.getByRole("textbox", { name: "steps", exact: true }).fill(String(steps));
+}
+
+test("after a changed word, only the nodes that depend on it are marked and run", async ({ canvas }) => {
+  await canvas.open("text_to_image");
+  await setPrompt(canvas, "a green circle");
+  await canvas.run();
+  await setPrompt(canvas, "a green square");
+  const dependants = ["decode", "denoise", "positive"];
+  await expect
+    .poll(async () => {
+      const states = await canvas.states();
+      return Object.keys(states).filter((id) => states[id] === "stale");
+    })
+    .toHaveLength(3);
+  const states = await canvas.states();
+  expect(
+    Object.keys(states)
+      .filter((id) => states[id] === "stale")
+      .sort(),
+  ).toEqual(dependants);
+  const run = await canvas.run();
+  expect(await computed(canvas, run.id)).toEqual(dependants);
+});
+
+test("a random seed is recorded for each run, and can be kept", async ({ canvas, page }) => {
+  await canvas.open("text_to_image");
+  await setSteps(canvas, 4);
+  await page.getByRole("button", { name: "seed: a new one each run" }).click();
+  const [first, second] = [await canvas.run(), await canvas.run()];
+  const seeds = [await details(canvas, first.id), await details(canvas, second.id)].map(
+    (run) => run.inputs.seed,
+  );
+  expect(seeds.every((seed) => typeof seed === "number")).toBe(true);
+  expect(seeds[0]).not.toBe(seeds[1]);
+  await page.getByRole("button", { name: `Keep ${seeds[1]}` }).click();
+  const kept = await canvas.run();
+  expect((await details(canvas, kept.id)).inputs.seed).toBe(seeds[1]);
+  expect(await computed(canvas, kept.id)).toEqual([]);
+});
+
+test("a changed LoRA weight runs only its dependants, and Off equals the weight 0", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("lora_stack");
+  await setSteps(canvas, 4);
+  await canvas.run();
+  await page.getByRole("textbox", { name: "shape", exact: true }).fill("0");
+  const without = await canvas.run();
+  const ran = await computed(canvas, without.id);
+  expect(ran).toContain("denoise");
+  for (const id of ["canvas", "colour", "model"]) expect(ran).not.toContain(id);
+  await page.getByRole("textbox", { name: "shape", exact: true }).fill("0.8");
+  await canvas.node("shape").getByRole("button", { name: "Switch shape off" }).click({ force: true });
+  await expect(canvas.node("shape")).toHaveAttribute("data-state", "off");
+  const off = await canvas.run();
+  const digests = [await details(canvas, without.id), await details(canvas, off.id)].map(
+    (run) => run.outputs[0]?.digest,
+  );
+  expect(digests[1]).toBe(digests[0]);
+});
+
+test("previews come before the end, and progress never goes back", async ({ canvas, page }) => {
+  await canvas.open("text_to_image");
+  await setPrompt(canvas, "a yellow heart");
+  await page.evaluate(() => {
+    const seen: { progress: number[]; previews: number } = { progress: [], previews: 0 };
+    Object.assign(window, { seen });
+    new MutationObserver(() => {
+      const text = document.querySelector('[data-node="denoise"] .node-foot')?.textContent ?? "";
+      const step = /(\d+) \/ 20/.exec(text);
+      if (step) seen.progress.push(Number(step[1]));
+      if (document.querySelector('[aria-label="Viewer"] img[src*="/previews/"]')) seen.previews += 1;
+    }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  await canvas.run();
+  const { progress, previews } = await page.evaluate(
+    () => (window as unknown as { seen: { progress: number[]; previews: number } }).seen,
+  );
+  expect(previews).toBeGreaterThan(0);
+  expect(new Set(progress).size).toBeGreaterThan(2);
+  expect(progress).toEqual([...progress].sort((a, b) => a - b));
+  await expect(page.getByLabel("Viewer").locator('img[src*="/outputs/"]').first()).toBeVisible();
+});
+
+test("a running and a waiting run are cancelled, and the next one starts", async ({ canvas, page }) => {
+  await canvas.open("text_to_image");
+  await setSteps(canvas, 400);
+  await canvas.press("Control+Enter");
+  await expect(canvas.node("denoise")).toHaveAttribute("data-state", "running");
+  await setSteps(canvas, 399);
+  await canvas.press("Control+Enter");
+  await expect.poll(async () => (await canvas.runs()).filter((run) => run.state === "queued").length).toBe(1);
+  await canvas.press("Control+.");
+  await canvas.ended();
+  expect((await canvas.runs()).slice(0, 2).map((run) => run.state)).toEqual(["cancelled", "cancelled"]);
+  await expect(canvas.node("denoise")).toHaveAttribute("data-state", /cancelled|stale|idle/);
+  await setSteps(canvas, 4);
+  expect((await canvas.run()).state).toBe("done");
+  await expect(page.getByLabel("Viewer").locator('img[src*="/outputs/"]').first()).toBeVisible();
+});
+
+test("run to the selection starts nothing outside its ancestors", async ({ canvas, page }) => {
+  await canvas.open("text_to_image");
+  await setPrompt(canvas, "a purple moon");
+  await canvas.node("positive").locator(".node-head").click();
+  const before = (await canvas.runs()).length;
+  await page.keyboard.press("Control+Shift+Enter");
+  await expect.poll(async () => (await canvas.runs()).length).toBe(before + 1);
+  const run = await canvas.ended();
+  const { nodes } = await details(canvas, run.id);
+  const touched = Object.keys(nodes).filter((path) => nodes[path]?.state !== "unneeded");
+  expect(touched.sort()).toEqual(["model", "positive"]);
+});
+
+test("a reload in the middle of a run loses nothing", async ({ canvas, page }) => {
+  await canvas.open("text_to_image");
+  await setPrompt(canvas, "an orange ring");
+  await setSteps(canvas, 120);
+  await canvas.press("Control+Enter");
+  await expect(canvas.node("denoise")).toHaveAttribute("data-state", "running");
+  await page.reload();
+  await expect(canvas.node("denoise")).toHaveAttribute("data-state", "running");
+  await expect(page.getByRole("textbox", { name: "prompt", exact: true })).toHaveValue("an orange ring");
+  await expect(page.getByLabel("Viewer").locator('img[src*="/previews/"]')).toBeVisible();
+  await expect(canvas.node("denoise").locator(".node-foot")).toContainText("/ 120");
+  const run = await canvas.ended();
+  expect(run.state).toBe("done");
+  await expect(canvas.node("decode")).toHaveAttribute("data-state", "done");
+  await expect(page.getByLabel("Viewer").locator('img[src*="/outputs/"]').first()).toBeVisible();
+});
+
+test("a sweep fills a grid with a picture for each combination", async ({ canvas, page }) => {
+  await canvas.open("text_to_image");
+  for (const [name, values] of [
+    ["steps", "2, 3"],
+    ["guidance", "1 to 5 by 2"],
+  ] as const) {
+    await page.getByRole("button", { name, exact: true }).click();
+    await page.getByText("Sweep over values").click();
+    await page.getByLabel(`Values of ${name}`).fill(values);
+  }
+  await page.getByRole("button", { name: "Run 6 combinations" }).click();
+  await expect(page.locator(".grid .cell")).toHaveCount(6, { timeout: 90_000 });
+  const run = await canvas.ended();
+  expect((await details(canvas, run.id)).outputs).toHaveLength(6);
+  await page.locator(".grid .cell").first().click();
+  await page.keyboard.press("Escape");
+  await expect(page.locator(".grid")).toHaveCount(0);
+});
