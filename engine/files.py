@@ -72,11 +72,12 @@ class Files:
     ) -> None:
         self._folders = folders
         self._digests = digests
-        self._local = local
+        self.local = local
+        """True if a graph may read any file on this machine by its path."""
         self._staged: dict[tuple[str, str], tuple[Path, str]] = {}
         self._kept: set[tuple[str, str]] = set()
         self.beside: Path | None = None
-        """The folder of the current graph; local names may be relative to it."""
+        """The folder of the current graph; names may be relative to it."""
         self.outputs = outputs
         """The folder that nodes write to."""
         self.inscribe: Inscribe = _as_it_is
@@ -127,11 +128,11 @@ class Files:
             return self._staged[kind, name][0]
         if (digest := _digest_in(name)) is not None:
             return self._uploaded(digest)
-        if (there := self.inside(kind, name)) is not None:
+        if (there := self.inside(kind, name) or self._beside_graph(name)) is not None:
             return there
-        if not name.strip() or "\0" in name or not (self._local or _inner(name)):
+        if not name.strip() or "\0" in name or not (self.local or _inner(name)):
             raise NodeError(f"{name!r} is not a name inside the {kind} folders", code="bad_name")
-        if self._local:
+        if self.local:
             try:
                 written = expanded(name)
             except GraphError as error:
@@ -144,6 +145,14 @@ class Files:
         looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
         hint = near(name, self.names(kind)) or f"put the file into {looked}"
         raise NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
+
+    def _beside_graph(self, name: str) -> Path | None:
+        """The file of a name inside the folder of the graph; None if it does not exist there."""
+        inner = _inner(name)
+        if self.beside is None or inner is None:
+            return None
+        path = self.beside.joinpath(*inner.parts)
+        return path if os.path.exists(path) else None  # see `inside`
 
     def upload(self, data: bytes) -> str:
         """Save the bytes of a file in the home; returns the name for `find`: `sha256:` and the digest.

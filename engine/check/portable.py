@@ -31,8 +31,9 @@ def make_portable(
     names relative to the graph's own folder are not found. So a file outside of the home folder gets a name
     made of its content (`Files.stage`), which does not reveal the user's folders, and a run that writes
     pictures keeps a copy under that name (`Files.keep`). A model is too large to copy: its path becomes
-    absolute. Other names, and names of files that do not exist, stay as they are. Lists of names, the
-    values of a sweep and the graphs defined in the graph are treated alike.
+    absolute, but in a server it stays relative to the graph. Other names, and names of files that do not
+    exist, stay as they are. Lists of names, the values of a sweep and the graphs defined in the graph are
+    treated alike.
 
     Args:
         graph: the document.
@@ -123,8 +124,9 @@ class _Namer:
                 return self._files.stage(kind, path)
         except NodeError:
             return value  # the node that reads the file reports it
-        # A name without a folder may be a built-in name of a node.
-        return str(path) if "/" in value or "\\" in value else value
+        # A server reads no absolute paths. A name without a folder may be a built-in name of a node.
+        is_path = self._files.local and ("/" in value or "\\" in value)
+        return str(path) if is_path else value
 
     def _entry(self, node: str, saved: Entry, scopes: tuple[Graph, ...]) -> tuple[Entry, dict[str, Kinds]]:
         """Upgrade a node to the installed version of its type; returns it and the kinds of its file

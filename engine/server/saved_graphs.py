@@ -208,6 +208,12 @@ class SavedGraphs:
             trash.mkdir(parents=True, exist_ok=True)
             path.replace(trash / f"{_record_name(id)}-{time.time_ns()}.json")
 
+    def folder_of(self, id: str) -> Path | None:
+        """The folder of a graph, where it finds the files that it names; None if there is no such graph."""
+        with self._lock:
+            path = self._own().get(id) or self._known_examples().get(id)
+        return None if path is None else path.parent
+
     def revision(self, id: str) -> str | None:
         """The revision of a graph; None if it does not exist."""
         path = self._own().get(id) or self._known_examples().get(id)

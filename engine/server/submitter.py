@@ -116,7 +116,8 @@ class Submitter:
         if submission.graph_id is not None:
             graph = self._graphs.read(submission.graph_id).graph
         else:
-            graph = reader.from_json(submission.graph)
+            folder = self._graphs.folder_of(_graph_id(submission.document))
+            graph = replace(reader.from_json(submission.graph), folder=folder)
         both = sorted(submission.inputs.keys() & submission.sweep.keys())
         if both:
             raise refused(422, "bad_request", f"{both[0]!r} has both a value and a sweep", input=both[0])
@@ -130,3 +131,8 @@ class Submitter:
             f"server:{name}" if name else "",
             title,
         )
+
+
+def _graph_id(document: str | None) -> str:
+    """The id of the saved graph that a document is; a page adds `#` and a name for each of its tabs."""
+    return (document or "").partition("#")[0]

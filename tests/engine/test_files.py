@@ -74,3 +74,24 @@ def test_an_uploaded_picture_is_an_input_of_a_graph(tmp_path: Path) -> None:
         report = session.run(from_json(graph), {"picture": name})
         assert testing.output(report).pixels[0, 0, 0].tolist() == [255, 0, 0]
         assert testing.cached(session.run(from_json(graph), {"picture": name})) == {"load"}
+
+
+def test_a_server_reads_files_beside_a_saved_graph_and_none_outside(tmp_path: Path) -> None:
+    graphs, outside = tmp_path / "graphs", tmp_path / "secret.png"
+    (graphs / "pictures").mkdir(parents=True)
+    picture = graphs / "pictures" / "a.png"
+    for path in (picture, outside):
+        path.write_bytes(b"x")
+    with Session(load(tmp_path / "home", device="cpu"), local=False) as session:
+        files = session.files.for_run(graphs)
+        assert files.find("inputs", "pictures/a.png") == picture
+        for name in (
+            "../secret.png",
+            "pictures/../../secret.png",
+            str(outside),
+            "pictures\\..\\..\\secret.png",
+        ):
+            with pytest.raises(NodeError):
+                files.find("inputs", name)
+        with pytest.raises(NodeError):
+            session.files.for_run().find("inputs", "pictures/a.png")

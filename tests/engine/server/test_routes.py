@@ -78,6 +78,19 @@ def test_a_check_says_what_a_run_would_do(app: App) -> None:
     assert (node, action) == ("it", "run")
 
 
+@pytest.mark.parametrize(
+    ("document", "codes"),
+    [("lora_stack", set()), ("lora_stack#tab", set()), ("#tab", {"missing_file"}), (None, {"missing_file"})],
+)
+def test_a_changed_example_finds_the_files_beside_the_example(
+    app: App, document: str | None, codes: set[str]
+) -> None:
+    graph = app.web.get(f"{API}/graphs/lora_stack").json()["graph"]
+    body = {"graph": graph | {"title": "Changed"}, "document": document, "plan": False}
+    checked = app.web.post(f"{API}/graphs/validate", json=body).json()
+    assert {problem["code"] for problem in checked["problems"]} == codes
+
+
 def graph_of(type: str, **inputs: str) -> dict[str, Any]:
     """A request to run a graph of one node."""
     return {"graph": {"safelight": 1, "nodes": {"a": {"type": type, "inputs": inputs}}}}
