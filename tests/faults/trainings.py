@@ -35,8 +35,20 @@ OWN: dict[str, dict[str, Any]] = {
         "text_rate": "1e-3",
         "patterns": "up_blocks.3.*.to_?, encoder.layers.1.*.q_proj",
     },
+    "pivotal": {"initial_text": "shape", "rank": 2, "dropout": 0.3, "patterns": "up_blocks.3.*.to_?"},
+    "hypernetwork": {"layer_structure": "1, 2, 2, 1", "activation": "relu", "dropout": 0.3, "rate": "1e-3"},
+    "model": {"drop_captions": 0.3},
 }
 """The inputs of each kind of training."""
+NODES: dict[str, tuple[str, str, str, str]] = {
+    "embedding": ("TrainTI@1", "embedding", "SaveEmbedding@1", "embedding"),
+    "lora": ("TrainLoRA@1", "lora", "SaveLoRA@1", "lora"),
+    "pivotal": ("TrainPivotal@1", "lora", "SaveLoRA@1", "lora"),
+    "hypernetwork": ("TrainHypernetwork@1", "hypernetwork", "SaveHypernetwork@1", "hypernetwork"),
+    "model": ("TrainModel@1", "model", "SaveModel@1", "model"),
+}
+"""The node that trains and its output, and the node that saves and its input."""
+Kind = typing.Literal["embedding", "lora", "pivotal", "hypernetwork", "model"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class TrainingJob:
 
     home: str
     pictures: str
-    trained: typing.Literal["embedding", "lora"] = "embedding"
+    trained: Kind = "embedding"
     kill_in: int | None = None
     """The step, counted from 1, in which the process kills itself after the gradient is computed."""
     fault: tuple[str, str] | None = None
@@ -106,19 +118,20 @@ def graph(job: TrainingJob) -> Graph:
         "latent_sampling": "random",
     }
     given |= OWN[job.trained]
-    train, save = (
-        ("TrainTI@1", "SaveEmbedding@1") if job.trained == "embedding" else ("TrainLoRA@1", "SaveLoRA@1")
-    )
+    train, output, save, input = NODES[job.trained]
     wired = {part: From("model", part) for part in ("model", "encoder", "vae")}
     data = {"dataset": From("data", "out"), "validation": From("held_out", "out")}
     inputs: dict[str, Any] = {**wired, **data, **{k: Literal(v) for k, v in given.items()}}
+    more: dict[str, Any] = {}
+    if job.trained == "model":
+        more = {part: From("model", part) for part in ("encoder", "vae")} | {"format": Literal("file")}
     return Graph(
         nodes={
             "model": Entry("LoadModel@1", {}),
             "data": Entry("LoadDataset@2", {"folder": Literal(job.pictures), "subfolders": Literal(False)}),
             "held_out": Entry("LoadDataset@2", {"folder": Literal(f"{job.pictures}/held_out")}),
             "train": Entry(train, inputs),
-            "save": Entry(save, {job.trained: From("train", job.trained)}),
+            "save": Entry(save, {**more, input: From("train", output)}),
         },
         outputs={"file": From("save", "out")},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -469,3 +470,99 @@ def test_a_copy_is_also_a_picture_that_carries_the_embedding(session: Session, p
     assert isinstance(carried, Embedding)
     assert (carried.name, carried.step) == ("zzz", 1)
     assert torch.equal(carried.vectors["clip_l"], made.vectors["clip_l"])
+
+
+def test_the_report_has_the_loss_of_the_test_pictures_and_the_gap(session: Session, pictures: Path) -> None:
+    parts = loaded(session, pictures)
+    dataset = parts["dataset"]
+    held_out = replace(dataset, pictures=dataset.pictures[3:])
+    node = TrainTI(**parts, name="zzz", **SMALL, validation=dataset, test=held_out, steps=1, vectors=4)
+    watcher = Watcher()
+    report = run_node(session, node, emit=watcher)["report"]
+    assert isinstance(report, dict)
+    assert report["gap"] == 0  # the validation has the pictures of the training
+    assert report["test_loss"] > 0
+    assert report["test_loss"] != report["validation_loss"]
+    again = TrainTI(**parts, name="zzz", **SMALL, validation=held_out, test=held_out, steps=1, vectors=4)
+    other = run_node(session, again)["report"]
+    assert isinstance(other, dict)
+    assert other["validation_loss"] == other["test_loss"] == report["test_loss"]
+    assert other["gap"] == other["validation_loss"] - report["validation_loss"]
+    assert any("4 vectors are many for 4 pictures" in text for text in warnings(watcher.events))
+
+
+def test_networks_may_compute_in_bfloat16_and_the_vae_leaves_the_device(
+    session: Session, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.context import Context
+
+    done: list[object] = []
+    release = Context.release
+
+    def noted(self: Context, recipe: Any) -> None:
+        done.append(type(recipe).__name__)
+        release(self, recipe)
+
+    monkeypatch.setattr(Context, "release", noted)
+    exact = trained(session.run(graph(pictures, steps=1)))
+    watcher = Watcher()
+
+    def emit(event: Event) -> None:
+        watcher(event)
+        done.extend(["step"] if isinstance(event, Metrics) else [])
+
+    inputs = {"sample_every": 1, "sample_steps": 1, "resize": "stretch"}
+    rough = trained(session.run(graph(pictures, steps=1, precision="bfloat16", **inputs), emit=emit))
+    before = done.index("step")
+    assert done[: before + 1].count("Vae") >= 2, "it leaves after the pictures of each training"
+    assert done.count("Vae") == 3, "and after the sample"
+    (sample,) = (event for event in watcher.events if isinstance(event, Sample))
+    assert sample.caption == "a photo of zzz"  # the first prompt of the training
+    assert rough.vectors["clip_l"].dtype == torch.float32
+    assert torch.isfinite(rough.vectors["clip_l"]).all()
+    assert not torch.equal(rough.vectors["clip_l"], exact.vectors["clip_l"])
+    assert torch.allclose(rough.vectors["clip_l"], exact.vectors["clip_l"], atol=0.011)
+
+
+def test_pictures_of_several_sizes_are_trained_on_in_batches_of_one_size(
+    session: Session, tmp_path: Path
+) -> None:
+    for number, size in enumerate([(32, 32), (48, 32), (32, 32), (48, 32)]):
+        pixels = np.full((size[1], size[0], 4), 255, np.uint8)
+        pixels[:, : size[0] // 2, 3] = 0 if number < 3 else 255
+        pillow.fromarray(pixels).save(tmp_path / f"{number}.png")
+    for resize in ("none", "crop", "stretch"):
+        watcher = Watcher()
+        work = graph(tmp_path, steps=2, resize=resize, loss_mask=True)
+        assert session.run(work, emit=watcher).state == "done"
+        assert watcher.steps == [1, 2]
+    pixels[..., 3] = 0
+    pillow.fromarray(pixels).save(tmp_path / "0.png")
+    problem = session.run(graph(tmp_path, steps=1, loss_mask=True)).nodes["train"].problem
+    assert problem is not None
+    assert (problem.code, problem.input) == ("empty_mask", "dataset")
+    assert "0.png" in problem.message
+
+
+def test_a_picture_that_changes_during_the_training_does_not_change_the_result(
+    open_session: Callable[..., Session], pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "changing"
+    shutil.copytree(pictures, folder)
+    whole = trained(open_session(tmp_path / "whole").run(graph(folder, steps=2)))
+    work = graph(folder, steps=2, checkpoint_every=1)
+    first = folder / "0-square.png"
+    watcher = Watcher(lambda step: pillow.new("RGB", (32, 32), "green").save(first) if step == 1 else None)
+    session = open_session()
+    assert same(trained(session.run(work, emit=watcher)), whole)
+    again = Watcher()
+    assert not same(trained(session.run(work, emit=again)), whole)
+    assert again.steps == [1, 2], "the changed picture is another dataset"
+    dataset = run_node(session, LoadDataset(folder=str(folder)))["out"]
+    assert isinstance(dataset, Dataset)
+    first.write_bytes(b"")
+    with pytest.raises(NodeError) as caught:
+        run_node(
+            session, TrainTI(**{**run_node(session, LoadModel()), "dataset": dataset}, name="zzz", **SMALL)
+        )  # type: ignore[arg-type]
+    assert (caught.value.code, caught.value.input) == ("changed_file", "dataset")
