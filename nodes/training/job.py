@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.context import Context
 from engine.errors import NodeError
-from nodes.files.checkpoints import Checkpoint
 from nodes.node_problem import node_problem
-from nodes.sd.families.family import Betas
+from nodes.training.checks import diffusion_of
 from nodes.training.loss_curve import as_csv, as_jsonl, draw_curve
 from nodes.training.pictures import encoded_pictures
 from nodes.training.prior import Prior, class_pictures
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
     from nodes.sd.fine_tuning.task import Encode, TrainingTask
-    from nodes.sd.training.diffusion_loss import Prediction as DiffusionPrediction
     from nodes.sd.training.loop import Batch, Clip, MakeOptimizer, Rate, Training
     from nodes.sd.training.random_sources import RandomSources
     from nodes.sd.training.rate_schedule import RateSchedule
@@ -48,9 +47,12 @@ class TrainingJob(ABC):
     _prior: Prior | None
 
     def __init__(self, node: TrainingProcess, ctx: Context, start: int = 0) -> None:
+        from nodes.sd.fine_tuning.dropout import Dropout
+
         self._node, self._ctx = node, ctx
+        self._dropout = Dropout()
         checkpoint = node.model.checkpoint
-        self._betas, self._prediction = _diffusion(checkpoint)
+        self._betas, self._prediction = diffusion_of(checkpoint)
         if node.tensorboard:
             try:
                 require_tensorboard()
@@ -110,6 +112,7 @@ class TrainingJob(ABC):
             Cancelled: the user has requested a stop.
             NodeError: the loss or the weights have become unusable.
         """
+        from nodes.sd.fine_tuning.checkpointing import checkpointed
         from nodes.sd.training.loop import Training
 
         node, file = self._node, self._ctx.scratch / "state.pt"
@@ -140,7 +143,8 @@ class TrainingJob(ABC):
         )
         run = TrainingRun(self._ctx, training, self, intervals)
         try:
-            run.run(self.loss)
+            with checkpointed(self._unet, self._dropout) if node.gradient_checkpointing else nullcontext():
+                run.run(self.loss)
         finally:
             self._publish_history(run)
         return run
@@ -375,21 +379,3 @@ def _image(picture: Picture) -> Image:
     found = Image.adopt(picture)
     assert found is not None
     return found
-
-
-def _diffusion(checkpoint: Checkpoint) -> tuple[Betas, DiffusionPrediction]:
-    """The noise schedule and the prediction type of a model.
-
-    Raises:
-        NodeError: it is an inpainting model, or learned a flow; neither can be trained on.
-    """
-    if checkpoint.unet_channels != checkpoint.latent_channels:
-        hint = "train on the model that it was made from; the result works with both"
-        message = f"{checkpoint.name} is an inpainting model, which cannot be trained on"
-        raise NodeError(message, hint=hint, input="model", code="inpainting_model")
-    noise, prediction = checkpoint.noise, checkpoint.prediction
-    if not isinstance(noise, Betas) or prediction == "flow":
-        hint = "train on a model of SD 1, SD 2 or SDXL"
-        message = f"{checkpoint.name} learned a flow, which cannot be trained on"
-        raise NodeError(message, hint=hint, input="model", code="flow_model")
-    return noise, prediction

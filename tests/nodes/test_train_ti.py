@@ -558,11 +558,8 @@ def test_a_picture_that_changes_during_the_training_does_not_change_the_result(
     again = Watcher()
     assert not same(trained(session.run(work, emit=again)), whole)
     assert again.steps == [1, 2], "the changed picture is another dataset"
-    dataset = run_node(session, LoadDataset(folder=str(folder)))["out"]
-    assert isinstance(dataset, Dataset)
+    parts = loaded(session, folder)
     first.write_bytes(b"")
     with pytest.raises(NodeError) as caught:
-        run_node(
-            session, TrainTI(**{**run_node(session, LoadModel()), "dataset": dataset}, name="zzz", **SMALL)
-        )  # type: ignore[arg-type]
+        run_node(session, TrainTI(**parts, name="zzz", **SMALL))
     assert (caught.value.code, caught.value.input) == ("changed_file", "dataset")

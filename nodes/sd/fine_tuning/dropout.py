@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -29,6 +29,25 @@ class Dropout:
             yield
         finally:
             self.generator = None
+
+    def repeated(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Two contexts: numbers that are drawn in the first one are drawn again in the second one."""
+        generator = self.generator
+        if generator is None:
+            return nullcontext(), nullcontext()
+        state = generator.get_state()
+        return nullcontext(), self._drawing_again(generator, state)
+
+    @contextmanager
+    def _drawing_again(self, generator: torch.Generator, state: Tensor) -> Iterator[None]:
+        """Drop as from an earlier state of the generator, which afterwards is as before."""
+        own = generator.get_state()
+        generator.set_state(state)
+        try:
+            with self.drawing_from(generator):
+                yield
+        finally:
+            generator.set_state(own)
 
     @property
     def is_on(self) -> bool:
