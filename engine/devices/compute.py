@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import get_args
@@ -21,6 +22,8 @@ from engine.near_names import near
 from engine.settings import Attention, Compile, Dtype, Offload, Settings, StorageDtype
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+CPU_FACTS = Path("/proc/cpuinfo")
+"""Where Linux lists what the processor can do."""
 _COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
@@ -131,7 +134,7 @@ def compute_settings(settings: Settings) -> ComputeSettings:
             problems.append(Problem(f"bad_{name}", f"there is no such {name}: {value!r}", hint=hint))
     dtype: str = settings.dtype
     if dtype == "auto":
-        dtype = "float16" if kind == "cuda" else "float32"
+        dtype = _best_dtype(kind)
     attention: str = "sdpa" if settings.attention == "auto" else settings.attention
     if settings.compile in ("blocks", "whole"):
         if hint := _missing_compiler(kind):
@@ -171,6 +174,28 @@ def _best_device() -> str:
     if Path("/dev/nvidiactl").exists() or (sys.platform == "win32" and shutil.which("nvidia-smi")):
         return "cuda"
     return "cpu"
+
+
+def _best_dtype(kind: str) -> str:
+    """The precision that `auto` means for a kind of device.
+
+    On a CPU, bfloat16 is only faster with matrix units (AMX): with AVX-512 BF16 alone, a step of SD 1.5 took
+    1.25 times as long as in float32. On CUDA, float16 is as fast as bfloat16, and three bits more precise.
+    """
+    if kind == "cuda":
+        return "float16"
+    return "bfloat16" if kind == "cpu" and _has_matrix_units() else "float32"
+
+
+@cache
+def _has_matrix_units() -> bool:
+    """Whether this CPU multiplies matrices of bfloat16 (AMX); known on Linux only."""
+    try:
+        with CPU_FACTS.open(encoding="ascii", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return "amx_bf16" in flags.split()
 
 
 def _missing_compiler(kind: str) -> str:

@@ -20,7 +20,6 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 
 from engine.plan.step import Step
-from engine.run.deferred_compiler import defer_compiler
 
 
 def import_libraries(steps: Iterable[Step]) -> None:
@@ -34,8 +33,6 @@ def import_libraries(steps: Iterable[Step]) -> None:
     """
     types = {id(step.bound.type): step.bound.type for step in steps if step.action == "run"}
     named = Counter(library for node_type in types.values() for library in node_type.libraries)
-    if "torch" in named:
-        defer_compiler()
     for library, count in sorted(named.items()):
         if count > 1 and library not in sys.modules and library.isidentifier():
             try:

@@ -14,8 +14,10 @@ import resource, torch
 torch.set_num_threads(1)
 from tests.bench import text_to_image as t
 from tests.bench.bench import new_home
-with new_home() as home, t.Session(t.settings.load(home, device="cpu", checked=False)) as session:
-    t.ours(session)("a blue star", 3, "pil")
+with new_home() as home:
+    place = t.settings.load(home, device="cpu", dtype="float32", checked=False)
+    with t.Session(place) as session:
+        t.ours(session)("a blue star", 3, "pil")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

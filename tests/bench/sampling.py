@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.bench.bench import ROOT, Row, abba, bench
+from tests.bench.bench import ROOT, Row, abba, bench, new_home
 
 GUIDANCE = 5.0
 EMBEDDED, TRUE_SIZE = "safelight-tiny at 128 px", "a UNet of SD 1.5's size at 256 px"
@@ -38,16 +38,16 @@ def case(name: str, dtype: str = "float32") -> Case:
     if name == EMBEDDED:
         unet = load_unet(describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights"), getattr(torch, dtype))
         return Case(name, unet, 16, 20, 6)
-    return Case(name, random_unet().to(getattr(torch, dtype)), 32, 2, 3)
+    return Case(name, random_unet(getattr(torch, dtype)), 32, 2, 2)
 
 
-def random_unet() -> Any:
+def random_unet(dtype: Any) -> Any:
     """A UNet with the shapes of SD 1.5: 860 million random weights that keep activations near 1."""
     import torch
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):
-        unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
+        unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8).to(dtype)
     unet.to_empty(device="cpu").eval().requires_grad_(False)
     numbers = torch.randn(1 << 20, generator=torch.Generator().manual_seed(1))
     for name, weight in unet.named_parameters():
@@ -98,7 +98,11 @@ def bare(case: Case) -> Callable[[int], Any]:
         text_encoder=None,
         tokenizer=None,
         scheduler=EulerDiscreteScheduler(
-            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, timestep_spacing="linspace"
+            beta_schedule="scaled_linear",
+            beta_start=0.00085,
+            beta_end=0.012,
+            timestep_spacing="linspace",
+            steps_offset=1,
         ),
         safety_checker=None,
         feature_extractor=None,
@@ -187,3 +191,46 @@ def guidance_range() -> Iterator[Row]:
         peer=round(whole, 3),
         ratio=round(speed / whole, 4),
     )
+
+
+@bench
+def precision_auto() -> Iterator[Row]:
+    """In bfloat16 and in float32: `auto` is to choose the faster one."""
+    from engine import settings
+    from engine.devices.compute import compute_settings
+
+    with new_home() as home:
+        auto = compute_settings(settings.load(home, device="cpu", dtype="auto")).dtype
+    whole, half = case(TRUE_SIZE), case(TRUE_SIZE, "bfloat16")
+    took = abba(ours(half), ours(whole), whole.rounds)
+    speed, theirs = (whole.steps / statistics.median(one.cpu for one in side) for side in took)
+    ratio = speed / theirs
+    yield Row(
+        f"bfloat16 against float32, {whole.name}",
+        round(speed, 3),
+        "steps per s CPU",
+        "ratio >= 2 if `auto` is bfloat16, else < 1.2",
+        ratio >= 2 if auto == "bfloat16" else ratio < 1.2,
+        f"`auto` is {auto} on this CPU; Euler, {whole.steps} steps, 1 thread, {whole.rounds} rounds of ABBA,"
+        f" medians; {picture_difference()}",
+        peer=round(theirs, 3),
+        ratio=round(ratio, 4),
+    )
+
+
+def picture_difference() -> str:
+    """How much bfloat16 changes the pictures of the embedded model."""
+    import numpy
+
+    from engine import settings
+    from engine.session import Session
+    from tests.bench import text_to_image
+
+    pictures = []
+    for dtype in ("float32", "bfloat16"):
+        with new_home() as home, Session(settings.load(home, device="cpu", dtype=dtype)) as session:
+            draw = text_to_image.ours(session)
+            pixels = [draw("a blue star on a red background", seed, "pil").pixels for seed in range(3)]
+            pictures.append(numpy.stack(pixels).astype(float))
+    apart = numpy.abs(pictures[0] - pictures[1])
+    return f"three pictures of safelight-tiny differ by {apart.mean():.2f} of 255 on average"

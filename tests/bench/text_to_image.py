@@ -70,7 +70,10 @@ def text_to_image() -> Iterator[Row]:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with new_home() as home, Session(settings.load(home, device="cpu", checked=False)) as session:
+    with (
+        new_home() as home,
+        Session(settings.load(home, device="cpu", dtype="float32", checked=False)) as session,
+    ):
         draws = {"ours": ours(session), "bare": bare()}
         same = [draw("a blue star on a red background", 3, "latent") for draw in draws.values()]
         equal = torch.equal(same[0].samples, same[1])

@@ -11,6 +11,7 @@ import pytest
 
 from engine import settings
 from engine.context import Context
+from engine.devices import compute
 from engine.devices.compute import ComputeSettings, compute_settings
 from engine.document.graph import Graph
 from engine.document.reader import from_json
@@ -35,7 +36,6 @@ def codes(home: Path, **given: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("device", "dtype", "expected"),
     [
-        ("cpu", "auto", "cpu, float32, sdpa attention"),
         ("mps", "auto", "mps, float32, sdpa attention"),
         ("cuda", "auto", "cuda, float16, sdpa attention"),
         ("cuda:1", "bfloat16", "cuda, bfloat16, sdpa attention"),
@@ -47,6 +47,28 @@ def test_auto_is_decided_by_the_kind_of_device(
 ) -> None:
     found = decided(tmp_path, device=device, dtype=dtype)
     assert (found.device, found.signature) == (device, expected)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("flags\t\t: fpu avx512_bf16 amx_tile amx_bf16\n", "bfloat16"),
+        ("flags\t\t: fpu avx512_bf16 amx_tile\n", "float32"),
+        ("Features\t: fp asimd bf16\n", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_on_a_cpu_that_multiplies_its_matrices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str | None, expected: str
+) -> None:
+    place = tmp_path / "cpuinfo"
+    if flags is not None:
+        place.write_text(f"processor\t: 0\n{flags}bugs\t\t:\n")
+    monkeypatch.setattr(compute, "CPU_FACTS", place)
+    monkeypatch.setattr(compute, "_has_matrix_units", compute._has_matrix_units.__wrapped__)
+    assert decided(tmp_path, device="cpu", dtype="auto").dtype == expected
+    assert decided(tmp_path, device="cpu", dtype="float32").dtype == "float32"
+    assert decided(tmp_path, device="mps", dtype="auto").dtype == "float32"
 
 
 def test_every_setting_but_the_place_of_models_changes_the_signature() -> None:
@@ -70,7 +92,10 @@ def test_every_setting_but_the_place_of_models_changes_the_signature() -> None:
     assert offloaded.placement != ComputeSettings("cuda").placement
 
 
-def test_a_wrong_setting_is_a_problem_with_a_hint_and_all_are_reported(tmp_path: Path) -> None:
+def test_a_wrong_setting_is_a_problem_with_a_hint_and_all_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SAFELIGHT_DTYPE")  # it would take precedence over the file
     assert codes(tmp_path, device="gpu", dtype="fp8", attention="flash") == [
         "bad_device",
         "bad_dtype",
