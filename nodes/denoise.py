@@ -47,6 +47,7 @@ class Denoise(
     version=3,
     accelerator=True,
     previews=True,
+    aliases=("KSampler", "KSamplerAdvanced"),
     libraries=("torch", "diffusers"),
 ):
     """Generate a latent picture: remove noise step by step, guided by the prompts (a KSampler)."""

@@ -108,12 +108,17 @@ class Completion:
     """One way to complete a word of a prompt."""
 
     text: str
-    """The text to insert, such as `<lora:ink:1>`."""
+    """The text to insert, such as `<lora:ink:1>` or `<ruby>`."""
     name: str
     """The name of the model file."""
     kind: str
     base: str | None
     """The model family that it is for."""
+
+
+def _invoked(trigger: str) -> str:
+    """The spelling of an embedding that every dialect understands."""
+    return f"<{trigger.strip('<>')}>"
 
 
 class Catalogue:
@@ -225,7 +230,7 @@ class Catalogue:
         found = [
             Completion(text, row["file"], row["kind"], row["base"])
             for row in rows
-            for text in ([row["tag"]] if row["tag"] else row["triggers"][:1])
+            for text in ([row["tag"]] if row["tag"] else map(_invoked, row["triggers"][:1]))
         ]
         word = q.lower()
         found.sort(key=lambda item: (not item.name.lower().startswith(word), item.name.lower()))

@@ -97,7 +97,8 @@ class ValidateGraph(Body):
     targets: list[str] = Field(default_factory=list, max_length=1000)
     """The nodes to compute; none means the declared outputs."""
     document: str | None = Field(None, max_length=400)
-    """The document that the graph belongs to; the plan compares it with its previous run."""
+    """The document that the graph belongs to; the plan compares it with its previous run. If it is the id of
+    a saved graph, alone or before a `#`, the graph finds the files beside that one."""
     plan: bool = True
     """False to leave the plan out."""
 

@@ -35,7 +35,8 @@ class SubmitRun(Body):
     priority: int = Field(0, ge=-100, le=100)
     """Runs of a higher priority start first."""
     document: str | None = Field(None, max_length=400)
-    """The document that the run comes from; its events name it."""
+    """The document that the run comes from; its events name it. If it is the id of a saved graph, alone or
+    before a `#`, the graph finds the files beside that one."""
     front: bool = False
     """True to place the run before all others of its priority."""
     idempotency_key: str | None = Field(None, min_length=1, max_length=200)

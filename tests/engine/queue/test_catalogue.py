@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -13,6 +14,8 @@ from engine.errors import GraphError
 from engine.queue.catalogue import Catalogue
 from engine.queue.event_log import EventLog
 from tests.engine.queue.trial_pack import make_home, request
+
+EMBEDDINGS = Path(__file__).parents[3] / "graphs" / "embeddings"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,9 @@ def test_models_and_completions_are_listed(catalogue: Catalogue, home: Path, eve
     assert any(event.type == "models.changed" for event in reader.follow(30))
     assert catalogue.models(kind="lora") == []
     assert catalogue.complete("ink") == []
+    copytree(EMBEDDINGS, home / "models" / "embeddings")
+    assert any(event.type == "models.changed" for event in reader.follow(30))
+    assert [item.text for item in catalogue.complete("ru")] == ["<ruby>"]
     with pytest.raises(GraphError):
         catalogue.models(kind="no such kind")
 

@@ -1,5 +1,5 @@
 import { useAddSearch } from "../canvas/AddSearch";
-import { nodeBox } from "../canvas/flow";
+import { nodeBox, shapeOf } from "../canvas/flow";
 import { placeAt, reveal, show, useViewport, zoomBy } from "../canvas/viewport";
 import { moveNodes } from "../document/edit/nodes";
 import { type Graph, wires } from "../document/graph";
@@ -89,11 +89,7 @@ function shownNodes() {
 async function layOut(): Promise<void> {
   const chosen = selected();
   const ids = chosen.size > 1 ? chosen : graph().nodes.keys();
-  const sizeOf = (id: string) => {
-    const [, , width, height] = nodeBox(graph(), typed(), id);
-    return { width, height };
-  };
-  const places = await tidy(graph(), sizeOf, ids);
+  const places = await tidy(graph(), (id) => shapeOf(graph(), typed(), id), ids);
   edit(`Tidy ${places.size} nodes`, (state) => moveNodes(state, places));
   show(chosen.size > 1 ? chosen : []);
 }

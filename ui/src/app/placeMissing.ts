@@ -1,9 +1,11 @@
-/** Gives nodes without a position a place when a graph is opened; a graph without any layout is laid out whole. */
-import { nodeBox } from "../canvas/flow";
+/**
+ * Gives nodes without a position a place when a graph is opened; a graph without any layout is laid out whole. The
+ * document itself changes with its next change only.
+ */
+import { shapeOf } from "../canvas/flow";
 import { show } from "../canvas/viewport";
-import { moveNodes } from "../document/edit/nodes";
 import { missingPlaces } from "../layout/tidy";
-import { documents, edit, graph } from "./editor";
+import { documents, graph } from "./editor";
 import { typed } from "./types";
 
 /** Follow the document: show a newly opened graph whole, after nodes without a place have one. */
@@ -20,12 +22,7 @@ export function placeMissing(): void {
 
 async function place(): Promise<void> {
   const state = graph();
-  const sizeOf = (id: string) => {
-    const [, , width, height] = nodeBox(state, typed(), id);
-    return { width, height };
-  };
-  const places = await missingPlaces(state, sizeOf);
-  if (places.size > 0 && graph() === state)
-    edit(`Place ${places.size} nodes`, (current) => moveNodes(current, places));
+  const places = await missingPlaces(state, (id) => shapeOf(state, typed(), id));
+  if (places.size > 0 && graph() === state) documents.getState().place(places);
   requestAnimationFrame(() => show([], true));
 }

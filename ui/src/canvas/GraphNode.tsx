@@ -52,7 +52,7 @@ function FarNode({ id }: { id: string }) {
   const state = useNodeState(id, type, isOff);
   const isLoud = state.name === "failed" || state.name === "running";
   return (
-    <div className={`far-node ${familyOf(typed, id)} ${state.name}`}>
+    <div className={`far-node ${familyOf(typed, id)} ${state.name}`} data-node={id} data-state={state.name}>
       {isLoud && state.icon && <Icon name={state.icon} size={40} label={state.name} />}
     </div>
   );

@@ -1,6 +1,6 @@
 /** What dragging nodes, notes and frames does to the document. */
 import type { NodeChange } from "@xyflow/react";
-import { edit, graph, selectNodes } from "../app/editor";
+import { documents, edit, graph, selectNodes } from "../app/editor";
 import { typed } from "../app/types";
 import { duplicate } from "../document/edit/clipboard";
 import { frameAround, membersOf, moveItems, putInFrame } from "../document/edit/frames";
@@ -73,6 +73,7 @@ export function endMove(
   const to = target === null ? undefined : inputEnd(target);
   const inserted = to && insertNode(graph(), typed(), to, dragged.id);
   if (inserted) edit(`Insert ${name}`, () => inserted, step);
+  documents.getState().settle();
 }
 
 /** Nodes that are dropped inside a frame with a box become its members; those that leave it are so no longer. */

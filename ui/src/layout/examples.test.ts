@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { type Graph, wires } from "../document/graph";
 import { readGraph } from "../document/read";
 import { writeGraph } from "../document/write";
-import { nodeShape } from "../schema/nodeShape";
+import { geometry } from "../schema/geometry";
 import type { NodeTypes } from "../schema/nodeTypes";
 import { type Scope, typedGraph } from "../schema/typedGraph";
 import { listNodeTypes } from "../testing/nodeTypes";
@@ -23,7 +23,12 @@ beforeAll(() => {
 
 function sizes(scope: Scope): (id: string) => Size {
   const typed = typedGraph(types, scope);
-  return (id) => nodeShape(scope[0], typed, id) ?? { width: 0, height: 0 };
+  return (id) => {
+    const entry = scope[0].nodes.get(id);
+    const collapsed = scope[0].view.collapsed.includes(id);
+    const drawn = { collapsed, wired: typed.wiredOutputs(id) };
+    return entry ? geometry(typed.type(id), entry, drawn) : { width: 0, height: 0 };
+  };
 }
 
 /** Every graph of a document with the graphs around it. */

@@ -45,13 +45,13 @@ export function refusal(typed: TypedGraph, source: From, to: InputEnd): string |
   const input = named(type.inputs, to.input);
   if (type.missing || typed.type(source.node).missing) return undefined;
   if (!input) return `${to.node} has no input ${to.input}.`;
-  if (wouldCycle(typed, source.node, to.node)) {
-    return `${source.node} already depends on ${to.node}; a graph has no cycles.`;
-  }
   const offered = typed.output(source);
-  if (fitOf(typed.types, offered, input)) return undefined;
+  const isCycle = wouldCycle(typed, source.node, to.node);
+  if (fitOf(typed.types, offered, input)) {
+    return isCycle ? `${source.node} already depends on ${to.node}; a graph has no cycles.` : undefined;
+  }
   const wanted = input.plain ? "a number, text or other JSON value" : withArticle(input.wire);
-  const chain = conversions(typed.types, offered, input.wire);
+  const chain = isCycle ? [] : conversions(typed.types, offered, input.wire);
   const remedy = chain.length ? ` Put ${chain.map((kind) => kind.name).join(" and ")} between them.` : "";
   return `${to.node}.${to.input} takes ${wanted}, and ${source.node}.${source.output} is ${withArticle(offered)}.${remedy}`;
 }

@@ -2,7 +2,6 @@ import { describe, expect, test } from "vitest";
 import { readGraph } from "../document/read";
 import { types } from "../testing/smallTypes";
 import { type Drawn, geometry, HEADER, type NodeGeometry, socketTop } from "./geometry";
-import { nodeBox, nodeShape } from "./nodeShape";
 import { typedGraph } from "./typedGraph";
 
 function shape(type: string, inputs: object = {}, drawn: Drawn = {}): NodeGeometry {
@@ -73,15 +72,5 @@ describe("the geometry of a node", () => {
     const blur = shape("Blur");
     expect(blur.preview).toBe(blur.height - 22 - 180);
     expect(shape("LoadModel").preview).toBeUndefined();
-  });
-
-  test("is the same object until something of the node changes", () => {
-    const graph = readGraph('{"safelight": 1, "nodes": {"a": {"type": "Blur"}}, "layout": {"a": [8, 16]}}');
-    const typed = typedGraph(types, [graph]);
-    const one = nodeShape(graph, typed, "a");
-    expect(nodeShape({ ...graph, layout: new Map() }, typed, "a")).toBe(one);
-    expect(nodeShape(graph, typed, "a", { unfolded: true })).not.toBe(one);
-    expect(nodeShape(graph, typed, "none")).toBeUndefined();
-    expect(nodeBox(graph, typed, "a")).toEqual([8, 16, 240, one?.height]);
   });
 });

@@ -1,20 +1,23 @@
 import type { Widget } from "../schema/nodeTypes";
 import type { FieldProps } from "./Field";
+import { PromptField } from "./PromptField";
 
 type TextKind = Extract<Widget, { kind: "text" }>;
 
 /** Text of one line, or of many. */
-export function TextField({ widget, value, label, invalid, onChange, placeholder }: FieldProps<TextKind>) {
-  const common = {
-    "aria-label": label,
-    "aria-invalid": invalid,
-    spellCheck: false,
-    placeholder: placeholder ?? "",
-    value: typeof value === "string" ? value : "",
-    onChange: (event: React.ChangeEvent<HTMLInputElement | HTMLTextAreaElement>) =>
-      onChange(event.currentTarget.value),
-  };
-  const look = `${invalid ? " bad" : ""} nodrag nopan`;
-  if (widget.multiline) return <textarea className={`area nowheel${look}`} {...common} />;
-  return <input className={`field${look}`} autoComplete="off" {...common} />;
+export function TextField(props: FieldProps<TextKind>) {
+  const { widget, value, label, invalid, onChange, placeholder } = props;
+  if (widget.multiline) return <PromptField {...props} />;
+  return (
+    <input
+      className={`field${invalid ? " bad" : ""} nodrag nopan`}
+      aria-label={label}
+      aria-invalid={invalid}
+      autoComplete="off"
+      spellCheck={false}
+      placeholder={placeholder ?? ""}
+      value={typeof value === "string" ? value : ""}
+      onChange={(event) => onChange(event.currentTarget.value)}
+    />
+  );
 }

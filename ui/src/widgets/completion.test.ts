@@ -1,0 +1,36 @@
+import { describe, expect, test } from "vitest";
+import { openWord, withCompletion } from "./completion";
+
+describe("a word of a prompt", () => {
+  test.each([
+    ["a <|", ""],
+    ["a <ru|", "ru"],
+    ["a <ru|by> b", "ru"],
+    ["<sub/folder.x|", "sub/folder.x"],
+    ["a <b> <c|", "c"],
+    ["a < b|", undefined],
+    ["a < |", undefined],
+    ["a <ruby>|", undefined],
+    ["<lora:ink|", undefined],
+    ["a <\nb|", undefined],
+    ["ruby|", undefined],
+  ])("in %j is %j", (marked, query) => {
+    const caret = marked.indexOf("|");
+    expect(openWord(marked.replace("|", ""), caret)?.query).toBe(query);
+  });
+
+  test("is replaced by what is chosen", () => {
+    const complete = (marked: string, insert: string) => {
+      const caret = marked.indexOf("|");
+      const text = marked.replace("|", "");
+      const word = openWord(text, caret);
+      if (!word) throw new Error("no word");
+      const done = withCompletion(text, word, insert);
+      return `${done.text.slice(0, done.caret)}|${done.text.slice(done.caret)}`;
+    };
+    expect(complete("a <ru| b", "<ruby>")).toBe("a <ruby>| b");
+    expect(complete("a <ru|>", "<ruby>")).toBe("a <ruby>|");
+    expect(complete("<|", "<lora:ink:1>")).toBe("<lora:ink:1>|");
+    expect(complete("a <ru|", "ruby")).toBe("a ruby|");
+  });
+});
