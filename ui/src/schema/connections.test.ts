@@ -151,7 +151,13 @@ describe("a wire", () => {
       "empty.latent takes a Latent, and grid.out is an Image. Put Encode between them.",
     );
     expect(why("model", "model", "empty", "vae")).toBe("empty.vae takes a Vae, and model.model is a Model.");
-    expect(why("decode", "out", "denoise", "seed")).toContain("depends on");
+    expect(why("decode", "out", "denoise", "latent")).toBe(
+      "denoise.latent takes a Latent, and decode.out is a list of Image.",
+    );
+    const pair = graphOf({ a: node("Blur"), b: node("Blur", { image: { from: "a.out" } }) });
+    expect(refusal(typed(pair), from("b", "out"), { node: "a", input: "image" })).toBe(
+      "b already depends on a; a graph has no cycles.",
+    );
     expect(why("decode", "out", "decode", "latent")).toContain("its own output");
     expect(why("model", "model", "keep", "data")).toContain("JSON");
     expect(why("model", "model", "empty", "other")).toContain("no input other");
