@@ -83,7 +83,7 @@ class Dispatcher:
         """The worker's process and its run."""
         worker, running = self._worker, self._running
         return DeviceStatus(
-            self.device,
+            _device_of(worker) or self.device,
             worker.pid if worker is not None and worker.alive else None,
             running.id if running is not None else None,
         )
@@ -137,7 +137,7 @@ class Dispatcher:
                 self._running = None
 
     def _execute(self, running: RunningRun) -> None:
-        started = RunStarted(self.device, running.attempt)
+        started = RunStarted(_device_of(self._worker) or self.device, running.attempt)
         self._state.log.publish(started, run=running.id, document=running.document)
         try:
             request = RunRequest.from_json(unpack(running.request))
@@ -162,7 +162,9 @@ class Dispatcher:
         worker = self._worker
         if worker is None or not worker.alive:
             worker = self._start_worker()
-        run = worker.run(request, running.progress.take)
+        progress = running.progress
+        worker.ready.add_done_callback(lambda _: progress.on_device(_device_of(worker)))
+        run = worker.run(request, progress.take)
         running.sent(run, self._limits.cancel_grace)
         saved = time.monotonic()
         while True:
@@ -205,3 +207,11 @@ class Dispatcher:
 
         self._worker = self._new_worker(self._home, self._settings, warn=warn, log=self._log)
         return self._worker
+
+
+def _device_of(worker: Worker | None) -> str | None:
+    """The device that a worker computes on, such as `cpu` for `auto`; None before it is ready."""
+    if worker is None or not worker.ready.done() or worker.ready.exception() is not None:
+        return None
+    device: str = worker.ready.result()["device"]
+    return device

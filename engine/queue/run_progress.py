@@ -82,6 +82,10 @@ class RunProgress:
         self.finished = False
         """True after the last step; the report follows."""
 
+    def on_device(self, device: str | None) -> None:
+        """Name the device that the worker has chosen; None if it could not start."""
+        self._device = device or self._device
+
     def nodes(self) -> dict[str, NodeSnapshot]:
         """A copy of the states of the steps."""
         with self._lock:

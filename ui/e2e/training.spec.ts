@@ -4,23 +4,15 @@ import { expect, test } from "./fixtures.ts";
 test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA can be used", async ({
   canvas,
   page,
-  server,
 }) => {
   test.slow();
-  const { graph } = await server.get<{
-    graph: {
-      nodes: Record<string, { inputs: Record<string, unknown> }>;
-      inputs: Record<string, { default: unknown }>;
-    };
-  }>("/graphs/train_lora");
-  Object.assign(graph.nodes.train!.inputs, { sample_every: 2, copy_every: 2, samples: "a ring" });
-  graph.inputs.steps!.default = 400;
-  await fetch(new URL("/api/v1/graphs/training", server.url), {
-    method: "PUT",
-    headers: { Authorization: `Bearer ${server.token}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ graph }),
-  });
-  await canvas.open("training");
+  await canvas.open("train_lora");
+  await page.getByRole("textbox", { name: "steps", exact: true }).fill("400");
+  await canvas.node("train").locator(".node-head").click();
+  await page.getByRole("tab", { name: "Node" }).click();
+  const panel = page.getByRole("tabpanel");
+  await panel.getByRole("textbox", { name: "train sample every", exact: true }).fill("2");
+  await panel.getByRole("textbox", { name: "train copy every", exact: true }).fill("2");
   await canvas.press("Control+Enter");
   await page.getByRole("button", { name: "Train", exact: true }).click();
   await expect(page.locator(".curve.smooth")).toHaveAttribute("d", /L/, { timeout: 90_000 });
@@ -31,5 +23,8 @@ test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA ca
   await page.getByRole("button", { name: "Stop after this step" }).click();
   const isActive = (run: { state: string }) => run.state === "queued" || run.state === "running";
   await expect.poll(async () => (await canvas.runs()).some(isActive), { timeout: 90_000 }).toBe(false);
-  await expect(page.locator(".checkpoint").first()).toBeVisible();
+  const use = page.locator(".checkpoint").getByRole("button", { name: "Use in graph" }).first();
+  await use.click();
+  await expect(canvas.node("applylora")).toBeVisible();
+  expect((await canvas.run()).state).toBe("done");
 });

@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { attempt } from "../panels/attempt";
 import { ago } from "../panels/format";
+import { usePictures } from "../panels/pictures";
 import { discardDraft, openDraft, useDocument } from "../server/documents";
 import { reconnect, useRuns } from "../server/runStore";
 import { openOverlay } from "./overlays";
@@ -39,7 +40,8 @@ export function Banner() {
 function DraftOffer() {
   const [draft] = useDocument((state) => state.closed);
   const [putOff, setPutOff] = useState<string | null>(null);
-  if (draft === undefined || draft.tab === putOff) return null;
+  const isLarge = usePictures((state) => state.large !== "none");
+  if (draft === undefined || draft.tab === putOff || isLarge) return null;
   return (
     <div className="banner" role="status">
       Unsaved changes of {draft.title}, {ago(draft.saved)}.

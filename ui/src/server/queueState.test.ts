@@ -11,7 +11,7 @@ import {
   renumbered,
   withoutSnapshot,
 } from "./queueState";
-import { fromSnapshot, type RunView } from "./runState";
+import { fromSnapshot, type RunView, type ServerEvent } from "./runState";
 import { coalesced } from "./stream";
 import { RUN_EVENTS, SNAPSHOTS } from "./testing/recorded";
 
@@ -149,6 +149,30 @@ test("an interrupted run is shown as lost", () => {
   const run = fromSnapshot(snapshot);
   expect(run.phase).toBe("interrupted");
   expect(run.nodes.denoise!.status).toBe("lost");
+});
+
+test("a node that goes through lists of lists counts its elements", () => {
+  const event = (seq: number, path: string, type: string, more: object) =>
+    ({
+      seq,
+      ts: seq,
+      type,
+      run: "r",
+      document: null,
+      node: "a",
+      data: { path, ...more },
+    }) as unknown as ServerEvent;
+  const paths = ["a[0][0]", "a[0][1]", "a[1][0]", "a[1][1]"];
+  const events = paths.flatMap((path, i) => [
+    event(2 * i + 1, path, "node.started", { device: "cpu" }),
+    event(2 * i + 2, path, "node.done", { ms: 5, cache: "none" }),
+  ]);
+  events.push(
+    event(20, "a[0]", "node.done", { ms: 0, cache: "none" }),
+    event(21, "a", "node.done", { ms: 0, cache: "none" }),
+  );
+  const node = afterEvents(EMPTY, events).runs.r!.nodes.a!;
+  expect(node).toMatchObject({ status: "done", count: 4, ended: 4, ms: 20 });
 });
 
 test("a list does not overwrite what events have told about nodes", () => {

@@ -310,12 +310,18 @@ function onStep(run: RunView, path: string, change: (step: StepRun) => StepRun):
 
 const ENDED: ReadonlySet<StepStatus> = new Set(["done", "cached", "failed", "waiting", "cancelled", "lost"]);
 
+/** The step that an element or an inner step belongs to: `denoise[1]` for `denoise[1][0]`; empty for a node. */
+function listOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("["), path.lastIndexOf("/")));
+}
+
 /** A node out of its steps. */
 function summary(id: string, steps: Readonly<Record<string, StepRun>>): NodeRun {
   const all = Object.values(steps);
   const own = steps[id];
-  // The node itself stands for a list that is put together from its elements; their states count.
-  const parts = all.length > 1 ? all.filter((step) => step.path !== id) : all;
+  // A step with elements stands for a list that is put together from them; the states of the elements count.
+  const lists = new Set(all.map((step) => listOf(step.path)));
+  const parts = all.length > 1 ? all.filter((step) => step.path !== id && !lists.has(step.path)) : all;
   const ended = parts.filter((step) => ENDED.has(step.status)).length;
   const base = { steps, count: parts.length, ended };
   const only = parts.length === 1 ? parts[0] : undefined;

@@ -1,5 +1,6 @@
 /** Trainings: their curves and samples while they run, and what to do with the result. A lens over ordinary runs. */
 import { useEffect, useMemo, useState } from "react";
+import { useShallow } from "zustand/react/shallow";
 import { Icon, type IconName } from "../../app/Icon";
 import { say } from "../../app/status";
 import { answer, api } from "../../server/client";
@@ -100,27 +101,54 @@ export function TrainView({ onLeave }: TrainViewProps) {
   );
 }
 
-/** The runs that have reported numbers, the newest first; read again when one starts or ends. */
-function useTrainingRuns(): readonly RunSummary[] {
-  const [rows, setRows] = useState<readonly RunSummary[]>([]);
-  const live = useTrainings((state) => state.trainings);
-  const count = Object.keys(live).length;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: read again whenever one more run trains
+/** A training in the list. */
+interface TrainingRow {
+  id: string;
+  title: string;
+  phase: RunPhase;
+  submitted: number;
+  finished: number | null;
+}
+
+/** The runs that have reported numbers, the newest first: those of the server, and those that have just begun. */
+function useTrainingRuns(): readonly TrainingRow[] {
+  const [listed, setListed] = useState<readonly RunSummary[]>([]);
+  const live = useTrainings(useShallow((state) => Object.keys(state.trainings)));
+  const runs = useRuns((state) => state.queue.runs);
   useEffect(() => {
+    const query = { has_metrics: true, limit: 50 };
     const read = () =>
-      void attempt(
-        answer(api.GET("/api/v1/runs", { params: { query: { has_metrics: true, limit: 50 } } })),
-      ).then((found) => found && setRows(found.runs));
+      void attempt(answer(api.GET("/api/v1/runs", { params: { query } }))).then(
+        (found) => found && setListed(found.runs),
+      );
     read();
     return onEvent((event) => {
-      if (event.type === "run.finished" || event.type === "run.started") read();
+      if (event.type === "run.finished") read();
     });
-  }, [count]);
-  return rows;
+  }, []);
+  return useMemo(() => {
+    const rows = new Map<string, TrainingRow>();
+    for (const { id, title, state, submitted, finished } of listed) {
+      rows.set(id, { id, title, phase: runs[id]?.phase ?? state, submitted, finished });
+    }
+    for (const id of live) {
+      const run = runs[id];
+      if (run === undefined || rows.has(id)) continue;
+      const submitted = run.submitted ?? run.started ?? 0;
+      rows.set(id, {
+        id,
+        title: run.title || "Training",
+        phase: run.phase,
+        submitted,
+        finished: run.finished,
+      });
+    }
+    return [...rows.values()].sort((a, b) => b.submitted - a.submitted);
+  }, [listed, live, runs]);
 }
 
 interface RunRowProps {
-  row: RunSummary;
+  row: TrainingRow;
   isChosen: boolean;
   isOverlaid: boolean;
   onChoose: () => void;
@@ -129,8 +157,7 @@ interface RunRowProps {
 
 function RunRow({ row, isChosen, isOverlaid, onChoose, onOverlay }: RunRowProps) {
   const training = useTrainings((state) => state.trainings[row.id]);
-  const run = useRuns((state) => state.queue.runs[row.id]);
-  const phase = run?.phase ?? row.state;
+  const { phase } = row;
   const points = useMemo(() => smoothed(pointsOf(training?.rows ?? [], "loss"), 0.9), [training]);
   const best = bestOf(points);
   useEffect(() => {
@@ -161,7 +188,7 @@ function RunRow({ row, isChosen, isOverlaid, onChoose, onOverlay }: RunRowProps)
 
 interface OneTrainingProps {
   id: string;
-  rows: readonly RunSummary[];
+  rows: readonly TrainingRow[];
   overlaid: readonly string[];
   onLeave: () => void;
 }
