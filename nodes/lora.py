@@ -213,17 +213,19 @@ def _applied(
     for part in to.encoder.components:
         modules[part] = module_shapes(tensor_shapes(encoder_files, part))
     shapes = {Target(part, module): shape for part, its in modules.items() for module, shape in its.items()}
+    title = family_named(to.model.checkpoint.family).title
+    remedy = f"choose a LoRA that was made for {title} models"
     try:
         matched = match(lora, key_map(modules), shapes, choice.lora)
     except ModelError as error:
-        raise NodeError(str(error), input=input, code="bad_lora") from None
+        raise NodeError(str(error), hint=remedy, input=input, code="bad_lora") from None
     if matched.unmatched:
         count, first = len(matched.unmatched), names_of(matched.unmatched)
         if not matched.targets and not lora.bundled:
             raise NodeError(
                 f"{choice.lora} does not fit {to.model.checkpoint.name}: the model has no layer for any of"
                 f" its {count} keys (first {first})",
-                hint="it was made for another kind of model",
+                hint=remedy,
                 input=input,
                 code="bad_lora",
             )

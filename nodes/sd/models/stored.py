@@ -88,7 +88,7 @@ def _check(path: Path, stored: Stored, entry: Entry, wanted: tuple[int, ...], co
     if stored.shape_of(entry.shape) != wanted:
         raise ModelError(
             f"{path}: {stored.name!r} has shape {list(entry.shape)}, {config_place} asks for"
-            f" {list(wanted)}. The file and the config come from different models."
+            f" {list(wanted)}. The file was made for another kind of model; choose one made for this kind."
         )
 
 

@@ -113,7 +113,10 @@ def read(
         rows = getattr(encoder, "text_model", encoder).final_layer_norm(rows) if norm else rows
     pooled: Tensor | None = getattr(answer, "text_embeds", None)
     if not torch.isfinite(rows).all() or not (pooled is None or torch.isfinite(pooled).all()):
-        raise NotFinite("The output of the text encoder contains NaN or infinity. Set `dtype` to float32.")
+        raise NotFinite(
+            "The output of the text encoder contains NaN or infinity. In half precision, set `dtype` to"
+            " float32; otherwise lower the weights of LoRAs and embeddings, or choose another model."
+        )
     return EncoderOutput(rows, pooled)
 
 

@@ -103,7 +103,7 @@ def decode(vae: AutoencoderKL, latents: Tensor, tiled: bool = False) -> Pictures
     if not torch.isfinite(latents).all():
         raise NotFinite(
             "The latents contain NaN or infinity. "
-            "Set `dtype` to float32, or lower the guidance or the LoRA weights."
+            "Lower the guidance or the LoRA weights; in half precision, set `dtype` to float32."
         )
     with _tiling(vae, tiled):
         unscaled = latents.to(next(vae.parameters())) / vae.config.scaling_factor

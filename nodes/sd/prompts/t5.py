@@ -71,7 +71,10 @@ def _weighted(
     elif settings.dialect != "comfy":
         rows = emphasis.scaled(rows, weights, "ignore" if settings.emphasis == "ignore" else "no_norm")
     if not torch.isfinite(rows).all():
-        raise NotFinite("The output of the text encoder T5 contains NaN or infinity. Set `dtype` to float32.")
+        raise NotFinite(
+            "The output of the text encoder T5 contains NaN or infinity. In half precision, set `dtype` to"
+            " float32; otherwise choose another model."
+        )
     return rows
 
 

@@ -297,6 +297,6 @@ def _finite(steps: Iterator[Step]) -> Iterator[Step]:
 def _require_finite(step: Step) -> None:
     if not torch.isfinite(step.x).all():
         raise NotFinite(
-            "Sampling ended in NaN or infinity. Set `dtype` to float32, or lower the guidance or the"
-            " weights of LoRAs."
+            "Sampling ended in NaN or infinity. Lower the guidance or the weights of LoRAs; in half"
+            " precision, set `dtype` to float32. If it stays, the weights of the model are unusable."
         )
