@@ -181,12 +181,15 @@ class _Graph:
         if step.node_type == "LoadUnet":
             return unet_checkpoint(self._files, name)
         if step.node_type == "LoadTextEncoder":
-            second = step.inputs.get("second")
-            names = [name, second] if isinstance(second, str) and second else [name]
-            return text_encoder_checkpoint(self._files, names, ["encoder", "second"][: len(names)])
+            inputs = ["encoder", "second", "third"]
+            names = [name for input in inputs if isinstance(name := step.inputs.get(input), str) and name]
+            return text_encoder_checkpoint(self._files, names, inputs[: len(names)], self._family(step))
+        return vae_checkpoint(self._files, name, self._family(step))[0]
+
+    def _family(self, step: Provenance) -> str | None:
+        """The family of the model that is wired to a loader of other networks."""
         model = self._network(step, "model") if "model" in step.links else None
-        family = None if model is None else model.checkpoint.family
-        return vae_checkpoint(self._files, name, family)[0]
+        return None if model is None else model.checkpoint.family
 
     def _canvas(self, step: Provenance, input: str, scale: int) -> _Canvas | None:
         """The size of the pictures or latents that an input of a step receives."""

@@ -19,6 +19,7 @@ from nodes.files.checkpoints import (
     unet_checkpoint,
     vae_checkpoint,
 )
+from nodes.files.t5_vocabulary import t5_vocabulary
 from nodes.sd.families.known import family_named
 from nodes.values import Model, TextEncoder, Vae
 
@@ -37,8 +38,8 @@ class LoadModel(Node, category="load"):
     model: Annotated[str, FileIn(KIND)] = EMBEDDED
     """The checkpoint: `safelight-tiny`, which comes with Safelight, or a model in `models/checkpoints`:
     a file (`.safetensors`, or `.ckpt`, whose code is not executed) or a folder in the diffusers layout. SD 1,
-    SD 2, SDXL, the SDXL refiner, SD 3 and SD 3.5 load. Of SD 3 in a single file, the text encoder T5 is not
-    used, because the file lacks its vocabulary."""
+    SD 2, SDXL, the SDXL refiner, SD 3 and SD 3.5 load. Of SD 3 in a single file, the text encoder T5 is used
+    if its vocabulary, which such files lack, is in `models/tokenizers/t5`: the `tokenizer.json` of T5."""
 
     def fingerprint(self, files: Files) -> Json:
         """The digest of the checkpoint's files, so that changed files give a new result.
@@ -72,29 +73,41 @@ class LoadUnet(Node, category="load", aliases=("UNETLoader",)):
         return Model(unet_checkpoint(ctx.files, self.unet))
 
 
-class LoadTextEncoder(Node, category="load", aliases=("CLIPLoader", "DualCLIPLoader")):
-    """Load a text encoder from a file of its own, or the two text encoders of SDXL from two files."""
+class LoadTextEncoder(Node, category="load", aliases=("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader")):
+    """Load a text encoder from a file of its own, or the two or three text encoders of SDXL and SD 3."""
 
     encoder: Annotated[str, FileIn(PART_KINDS["text_encoder"])]
     """The file: a name in `models/text_encoders`, with or without sub-folder and suffix, or a path."""
     second: Annotated[str, FileIn(PART_KINDS["text_encoder"])] = ""
-    """The second text encoder of SDXL, in any order. Empty for models with one text encoder."""
+    """The second text encoder of SDXL or SD 3, in any order. Empty for models with one text encoder."""
+    third: Annotated[str, FileIn(PART_KINDS["text_encoder"])] = ""
+    """The third text encoder of SD 3, in any order. T5 needs its vocabulary in `models/tokenizers/t5`: the
+    `tokenizer.json` of T5."""
+    model: Model | None = None
+    """The model that reads the prompts. It tells SD 3 without T5 from SDXL, whose text encoders have the same
+    widths; without it, two CLIPs are taken for those of SDXL."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digests of the files, so that a changed file gives a new result.
+        """The digests of the files and of T5's vocabulary, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is of another kind.
         """
-        return [part_digest(files, "text_encoder", name, input) for input, name in self._names.items()]
+        digests: list[Json] = [
+            part_digest(files, "text_encoder", name, input) for input, name in self._names.items()
+        ]
+        vocabulary = t5_vocabulary(files) if len(digests) > 2 else None
+        return [*digests, files.digest(vocabulary / "tokenizer.json")] if vocabulary else digests
 
     def run(self, ctx: Context) -> TextEncoder:
-        return TextEncoder(text_encoder_checkpoint(ctx.files, list(self._names.values()), list(self._names)))
+        family = None if self.model is None else self.model.checkpoint.family
+        names = self._names
+        return TextEncoder(text_encoder_checkpoint(ctx.files, list(names.values()), list(names), family))
 
     @property
     def _names(self) -> dict[str, str]:
         """The names of the files, by input."""
-        return {name: given for name in ("encoder", "second") if (given := getattr(self, name))}
+        return {name: given for name in ("encoder", "second", "third") if (given := getattr(self, name))}
 
 
 class LoadVae(Node, category="load", aliases=("VAELoader",)):

@@ -16,6 +16,7 @@ from engine.values import Json, canonical, sha256
 from nodes.files.file_kinds import require_kind
 from nodes.files.file_names import resolve
 from nodes.files.located import located
+from nodes.files.t5_vocabulary import HINT, t5_vocabulary
 from nodes.sd.families.family import (
     Betas,
     Colours,
@@ -106,7 +107,7 @@ class Checkpoint:
         """
         if self.parts:
             paths = {part: _part(files, part, name, part)[0] for part, name in self.parts}
-            found = describe_parts(family_named(self.family), paths)
+            found = describe_parts(family_named(self.family), paths, t5_vocabulary(files))
             if _digest(files, found) == self.digest:
                 return found
         else:
@@ -158,18 +159,31 @@ def unet_checkpoint(files: Files, name: str) -> Checkpoint:
         return _parts_checkpoint(files, unet_family(path), {"unet": name})
 
 
-def text_encoder_checkpoint(files: Files, names: Sequence[str], inputs: Sequence[str]) -> Checkpoint:
+def text_encoder_checkpoint(
+    files: Files, names: Sequence[str], inputs: Sequence[str], family: str | None = None
+) -> Checkpoint:
     """The text encoders of a model in files of their own, in any order.
 
+    Args:
+        files: the folders, and the digests of the files in them.
+        names: the names of the files.
+        inputs: the inputs of the node that they come from.
+        family: the family of the model that they are for; None to ask the files.
+
     Raises:
-        NodeError: there is no such file, or no family has such text encoders.
+        NodeError: there is no such file, no family has such text encoders, or T5 lacks its vocabulary.
     """
     paths = {
         _part(files, "text_encoder", name, input)[0]: name for name, input in zip(names, inputs, strict=True)
     }
     with _bad_model(inputs[0]):
-        family, placed = text_encoder_family(paths)
-        return _parts_checkpoint(files, family, {part: paths[path] for part, path in placed.items()})
+        found, placed = text_encoder_family(paths, None if family is None else [family_named(family)])
+        has_t5 = any(role.name == "t5" and role.component in placed for role in found.roles)
+        if has_t5 and t5_vocabulary(files) is None:
+            raise NodeError(
+                "the vocabulary of T5 is missing", hint=HINT, input=inputs[0], code="missing_vocabulary"
+            )
+        return _parts_checkpoint(files, found, {part: paths[path] for part, path in placed.items()})
 
 
 def vae_checkpoint(files: Files, name: str, family: str | None) -> tuple[Checkpoint, bool]:
@@ -200,7 +214,7 @@ def part_digest(files: Files, part: Component, name: str, input: str) -> str:
 
 def _parts_checkpoint(files: Files, family: Family, names: Mapping[Component, str]) -> Checkpoint:
     paths = {part: _part(files, part, name, part)[0] for part, name in names.items()}
-    described = describe_parts(family, paths)
+    described = describe_parts(family, paths, t5_vocabulary(files))
     return replace(_checkpoint(files, " + ".join(names.values()), described), parts=tuple(names.items()))
 
 
@@ -249,7 +263,8 @@ def _checkpoint(files: Files, name: str, found: ModelFiles) -> Checkpoint:
 def _described(files: Files, path: Path) -> ModelFiles:
     with _bad_model("model"):
         if path.is_file():
-            return _described_file(path, require_kind(files, path, "checkpoint", input="model"))
+            digest = require_kind(files, path, "checkpoint", input="model")
+            return _described_file(path, digest, t5_vocabulary(files))
         return describe_folder(path)
 
 
@@ -277,15 +292,21 @@ def _found(files: Files, name: str) -> Path:
 
 
 @lru_cache(maxsize=32)
-def _described_file(path: Path, digest: str) -> ModelFiles:
+def _described_file(path: Path, digest: str, t5: Path | None) -> ModelFiles:
     """The description of a file with a digest; a pickle is read in a process of its own, which takes time."""
-    return describe_file(path)
+    return describe_file(path, t5)
 
 
 def _digest(files: Files, model: ModelFiles) -> str:
-    """The sha256 of a file, by which A1111 names it, too; of a folder, that of the names and digests."""
+    """The sha256 of a file, by which A1111 names it, too; of a folder, that of the names and digests.
+
+    The vocabulary of T5 changes results, so it is part of the digest of a file that is used with it.
+    """
     if not model.files:
-        digests = [files.digest(path) for network in model.networks.values() for path in network.files]
+        paths = [path for network in model.networks.values() for path in network.files]
+        used = [role for role in model.roles if role.name == "t5" and role.component in model.networks]
+        paths += [model.tokenizers[role.tokenizer] / "tokenizer.json" for role in used]
+        digests = [files.digest(path) for path in paths]
         distinct = list(dict.fromkeys(digests))
         return distinct[0] if len(distinct) == 1 else sha256(canonical(cast(Json, distinct)))
     return sha256(canonical([[name, files.digest(model.path / name)] for name in model.files]))

@@ -156,6 +156,34 @@ def test_the_widths_of_text_encoders_tell_the_family(
     }
 
 
+def test_the_text_encoders_of_sd3_are_told_by_the_model_and_t5_needs_its_vocabulary(
+    session: Session, home: Path
+) -> None:
+    t5 = {
+        "shared.weight": torch.zeros(1, 4096),
+        "encoder.block.0.layer.0.layer_norm.weight": torch.zeros(4096),
+    }
+    clips = [
+        place(home, "text_encoders", f"clip-{width}.safetensors", text_file(width)) for width in (1280, 768)
+    ]
+    names = [*clips, place(home, "text_encoders", "t5xxl.safetensors", t5)]
+    inputs = ["encoder", "second", "third"]
+    assert text_encoder_checkpoint(session.files, clips, inputs[:2]).family == "sdxl"
+    told = text_encoder_checkpoint(session.files, clips, inputs[:2], "sd3")
+    assert (told.family, [part for part, _ in told.parts]) == ("sd3", ["text_encoder", "text_encoder_2"])
+    with pytest.raises(NodeError) as refused:
+        text_encoder_checkpoint(session.files, names, inputs)
+    assert (refused.value.code, bool(refused.value.hint)) == ("missing_vocabulary", True)
+    folder = home / "models" / "tokenizers" / "t5"
+    folder.mkdir(parents=True)
+    (folder / "tokenizer.json").write_text("{}")
+    whole = text_encoder_checkpoint(session.files, names, inputs)
+    assert [name for name, _ in whole.text_widths] == ["clip_l", "clip_g", "t5"]
+    assert whole.files(session.files).tokenizers["tokenizer_3"] == folder
+    (folder / "tokenizer.json").write_text("[]")
+    assert text_encoder_checkpoint(session.files, names, inputs).digest != whole.digest
+
+
 def test_text_encoders_that_no_model_has_are_refused(session: Session, home: Path) -> None:
     names = [
         place(home, "text_encoders", f"clip-{width}.safetensors", text_file(width)) for width in (768, 1024)

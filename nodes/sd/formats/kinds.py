@@ -60,6 +60,8 @@ def kind_of(tensors: Tensors) -> Kind:
         return "unet"
     if any(name.endswith(("embeddings.token_embedding.weight", "token_embedding.weight")) for name in names):
         return "text_encoder"
+    if "shared.weight" in tensors and any(name.startswith("encoder.block.") for name in names):  # T5
+        return "text_encoder"
     if is_upscaler(names):
         return "upscaler"
     flat = isinstance(tree, dict) and list(map(str, tree)) == names

@@ -8,7 +8,15 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nodes.sd.families.family import Betas, Component, Family, ModelClues, NoiseSchedule, Shapes
+from nodes.sd.families.family import (
+    Betas,
+    Component,
+    EncoderRole,
+    Family,
+    ModelClues,
+    NoiseSchedule,
+    Shapes,
+)
 from nodes.sd.families.known import families
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.json_file import ModelError, parsed_object, read_object
@@ -42,8 +50,12 @@ _PREDICTIONS: Mapping[str, Prediction] = {
 _FORMATS = {"F16": "e", "F32": "f", "F64": "d"}
 
 
-def describe_file(path: Path) -> ModelFiles:
+def describe_file(path: Path, t5: Path | None = None) -> ModelFiles:
     """Describe the model in a file: a safetensors file, or a pickle, whose code is not executed.
+
+    Args:
+        path: the file.
+        t5: the folder of T5's vocabulary, which files do not contain. Without it, T5 is left out.
 
     Raises:
         ModelError: the file is damaged, or is not a whole model of a known family.
@@ -51,7 +63,7 @@ def describe_file(path: Path) -> ModelFiles:
     tensors = read_tensors(path)
     shapes = {name: entry.shape for name, entry in tensors.entries.items()}
     family, reason = recognised(path, shapes)
-    parts = _present(path, family, shapes)
+    parts = _present(path, family, shapes, has_vocabulary=t5 is not None)
     own = _own_configs(path, parts, tensors.metadata)
     network = family.network.component
     bare = without_prefix(shapes, family.layout.prefixes[network])
@@ -81,9 +93,20 @@ def describe_file(path: Path) -> ModelFiles:
             part: StoredNetwork((path,), layout.prefixes[part], layout.tables[part], place, layout.unused)
             for part in parts
         },
-        tokenizers={role.tokenizer: VOCABULARY for role in family.roles if role.component in parts},
+        tokenizers=vocabularies((role for role in family.roles if role.component in parts), t5),
         files=(),
     )
+
+
+def vocabularies(roles: Iterable[EncoderRole], t5: Path | None) -> dict[str, Path]:
+    """The folder of each tokenizer, by its name in the diffusers layout.
+
+    Args:
+        roles: the text encoders.
+        t5: the folder of T5's vocabulary; not None if T5 is among them.
+    """
+    found = {role.tokenizer: t5 if role.name == "t5" else VOCABULARY for role in roles}
+    return {name: folder for name, folder in found.items() if folder is not None}
 
 
 def recognised(path: Path, shapes: Shapes) -> tuple[Family, str]:
@@ -98,10 +121,10 @@ def recognised(path: Path, shapes: Shapes) -> tuple[Family, str]:
     raise ModelError(f"{path} is a checkpoint of an unknown family. Safelight runs {titles()} models.")
 
 
-def _present(path: Path, family: Family, shapes: Shapes) -> list[Component]:
+def _present(path: Path, family: Family, shapes: Shapes, *, has_vocabulary: bool) -> list[Component]:
     """The networks in the file. Checks that it has those that its family needs, and a known noise schedule.
 
-    T5 is left out, because files do not contain its vocabulary.
+    T5, which is optional, is left out without its vocabulary.
     """
     nouns = {family.network.component: family.network.noun, "vae": "VAE"}
     for part in family.needed:
@@ -113,7 +136,13 @@ def _present(path: Path, family: Family, shapes: Shapes) -> list[Component]:
             )
     if edm := [name for name in shapes if name.startswith(("edm_mean", "edm_vpred"))]:
         raise ModelError(f"{path} was trained with a noise schedule of its own ({edm[0]}), which is unknown.")
-    return list(family.needed)
+    prefixes = {part: family.layout.prefixes[part] for part in family.components}
+    return [
+        part
+        for part in family.components
+        if part in family.needed
+        or (has_vocabulary and any(name.startswith(prefixes[part]) for name in shapes))
+    ]
 
 
 def _own_configs(
@@ -124,7 +153,7 @@ def _own_configs(
         return {}
     configs = parsed_object(metadata[CONFIGS], f"the metadata {CONFIGS} of {path}")
     wanted = {*parts, "scheduler"}
-    if configs.keys() != wanted or not all(isinstance(config, dict) for config in configs.values()):
+    if not wanted <= configs.keys() or not all(isinstance(config, dict) for config in configs.values()):
         raise ModelError(f"{path}: its metadata {CONFIGS} must be objects for {', '.join(sorted(wanted))}.")
     return configs
 

@@ -12,7 +12,13 @@ from nodes.sd.families.known import families
 from nodes.sd.formats.json_file import ModelError, read_object
 from nodes.sd.formats.read import read_tensors
 from nodes.sd.formats.tensors import Tensors
-from nodes.sd.models.checkpoint_file import VOCABULARY, predicted, usual_config, usual_noise, without_prefix
+from nodes.sd.models.checkpoint_file import (
+    predicted,
+    usual_config,
+    usual_noise,
+    vocabularies,
+    without_prefix,
+)
 from nodes.sd.models.configs import text_width, titles, training_side
 from nodes.sd.models.files import ModelFiles, StoredNetwork
 from nodes.sd.models.folder import NAMES
@@ -21,6 +27,7 @@ _ANCHORS: dict[Component, str] = {
     "vae": "decoder.mid_block.resnets.0.norm1.weight",
     "text_encoder": "encoder.layers.0.layer_norm1.weight",
     "text_encoder_2": "encoder.layers.0.layer_norm1.weight",
+    "text_encoder_3": "encoder.block.0.layer.0.layer_norm.weight",
 }
 """A tensor of the VAE and of each text encoder, by its name in diffusers, whose stored name shows the layout
 of a file."""
@@ -47,15 +54,22 @@ def unet_family(path: Path) -> Family:
     raise ModelError(f"{path} is a model of an unknown family.{read} Safelight runs {titles()} models.")
 
 
-def text_encoder_family(paths: Iterable[Path]) -> tuple[Family, dict[Component, Path]]:
+def text_encoder_family(
+    paths: Iterable[Path], among: Iterable[Family] | None = None
+) -> tuple[Family, dict[Component, Path]]:
     """Recognise the family of the text encoders in files, given in any order; also returns the file of each.
+
+    Args:
+        paths: the files.
+        among: the families that they may be of; by default all. SDXL and SD 3 without T5 have text encoders
+            of the same widths.
 
     Raises:
         ModelError: a file is damaged, or no family has such text encoders.
     """
     endings = ("token_embedding.weight", "shared.weight")
     widths = {path: columns(_shapes(read_tensors(path)), endings) for path in paths}
-    whole = [(family, family.roles) for family in families()]
+    whole = [(family, family.roles) for family in among or families()]
     needed = [
         (family, tuple(role for role in roles if not role.optional))
         for family, roles in whole
@@ -89,8 +103,13 @@ def vae_family(path: Path) -> Family | None:
     return None
 
 
-def describe_parts(family: Family, paths: Mapping[Component, Path]) -> ModelFiles:
+def describe_parts(family: Family, paths: Mapping[Component, Path], t5: Path | None = None) -> ModelFiles:
     """Describe networks of a family in separate files.
+
+    Args:
+        family: the family.
+        paths: the file of each network.
+        t5: the folder of T5's vocabulary; needed if T5 is among them.
 
     Raises:
         ModelError: a file is damaged, or its names are in no known layout.
@@ -117,7 +136,7 @@ def describe_parts(family: Family, paths: Mapping[Component, Path]) -> ModelFile
         size=(side, side),
         configs=configs,
         networks=networks,
-        tokenizers={role.tokenizer: VOCABULARY for role in family.roles if role.component in configs},
+        tokenizers=vocabularies((role for role in family.roles if role.component in configs), t5),
         files=(),
     )
 

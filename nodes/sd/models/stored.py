@@ -18,7 +18,7 @@ from nodes.sd.formats.read import read_tensors
 from nodes.sd.formats.tensors import Entry, Tensors
 from nodes.sd.models.files import StoredNetwork
 
-_FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
+_FLOATS = frozenset({"F8_E4M3", "F8_E5M2", "F16", "BF16", "F32", "F64"})
 """The number formats of weights, by their safetensors names."""
 
 

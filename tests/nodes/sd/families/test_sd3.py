@@ -13,11 +13,14 @@ from diffusers import (
     StableDiffusion3Img2ImgPipeline,
     StableDiffusion3Pipeline,
 )
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
 from nodes.sd.families.family import Flow
 from nodes.sd.models import vae, weights
+from nodes.sd.models.checkpoint_file import describe_file
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.loaded_encoder import LoadedEncoder
 from nodes.sd.prompts.encoded import Settings
@@ -191,3 +194,33 @@ def test_pictures_are_encoded_as_diffusers_encodes_them(without_t5: Both) -> Non
     mode = network.encode(image).latent_dist.mode()
     expected = (mode - network.config.shift_factor) * network.config.scaling_factor
     assert difference(vae.encode(network, pixels), expected) < 1e-5
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.float8_e4m3fn])
+def test_a_single_file_with_t5_is_that_folder_if_there_is_a_vocabulary(
+    with_t5: Both, tmp_path: Path, stored: torch.dtype
+) -> None:
+    """Files in the layout of Stability hold T5 in float32, float16 or 8 bits, and never its vocabulary."""
+    model = small_model("sd3", optional=True)
+    model.save_file(tmp_path / "three.safetensors")
+    with safe_open(tmp_path / "three.safetensors", "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    t5 = [name for name in tensors if name.startswith("text_encoders.t5xxl.")]
+    assert t5
+    for name in t5:
+        tensors[name] = tensors[name].to(stored)
+    save_file(tensors, tmp_path / "three.safetensors", metadata)
+    assert list(describe_file(tmp_path / "three.safetensors").text_widths) == ["clip_l", "clip_g"]
+    vocabulary = with_t5.files.tokenizers["tokenizer_3"]
+    found = describe_file(tmp_path / "three.safetensors", vocabulary)
+    assert found.text_widths == with_t5.files.text_widths
+    role = found.roles[2]
+    encoder = weights.load_text_encoder(found, component=role.component)
+    expected = model.networks[role.component].state_dict()
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, expected[name].to(stored).float())
+    assert (
+        weights.load_tokenizer(found, role)("a cat").input_ids
+        == with_t5.pipeline.tokenizer_3("a cat").input_ids
+    )
