@@ -8,6 +8,7 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2023",
     chunkSizeWarningLimit: 1000,
+    rolldownOptions: { checks: { pluginTimings: false } },
     reportCompressedSize: false,
   },
   test: { include: ["src/**/*.test.{ts,tsx}"] },

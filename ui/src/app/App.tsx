@@ -1,23 +1,15 @@
-import { CSPProvider } from "@base-ui/react/csp-provider";
 import { ReactFlowProvider } from "@xyflow/react";
-import { lazy, Suspense, useEffect } from "react";
+import { useEffect } from "react";
 import { Canvas } from "../canvas/Canvas";
-import { LargeView } from "../panels/LargeView";
-import { ChoiceList } from "../widgets/ChoiceList";
 import { Banner } from "./Banner";
-import { DrawerHost } from "./DrawerHost";
 import { IconSymbols } from "./Icon";
-import { Overlays } from "./Overlays";
+import { LazyDrawer, LazyLargeView, LazyPopups, LazyTrainView } from "./LazyParts";
 import { Rail } from "./Rail";
 import { SidePanel } from "./SidePanel";
 import { StatusLine } from "./StatusLine";
 import { start } from "./start";
 import { TopBar } from "./TopBar";
-import { leaveTraining, useView } from "./view";
-
-const TrainView = lazy(() =>
-  import("../panels/train/TrainView").then((module) => ({ default: module.TrainView })),
-);
+import { useView } from "./view";
 
 let isStarted = false;
 
@@ -29,30 +21,27 @@ export function App() {
     isStarted = true;
   }, []);
   return (
-    <CSPProvider disableStyleElements>
+    <>
       <div className="frame">
         <IconSymbols />
         <TopBar />
         <Rail />
-        <DrawerHost />
+        <LazyDrawer />
         <main>
           <Banner />
           {isTraining ? (
-            <Suspense>
-              <TrainView onLeave={leaveTraining} />
-            </Suspense>
+            <LazyTrainView />
           ) : (
             <ReactFlowProvider>
               <Canvas />
             </ReactFlowProvider>
           )}
-          <LargeView />
+          <LazyLargeView />
         </main>
         {!isTraining && <SidePanel />}
         <StatusLine />
       </div>
-      <Overlays />
-      <ChoiceList />
-    </CSPProvider>
+      <LazyPopups />
+    </>
   );
 }

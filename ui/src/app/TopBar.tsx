@@ -1,12 +1,11 @@
-import { Menu } from "@base-ui/react/menu";
 import { useDocument } from "../server/documents";
 import { useRuns, useShownRun } from "../server/runStore";
 import { useSubmission } from "../server/runs";
-import { CommandMenu } from "./CommandMenu";
 import { command, perform } from "./commands";
 import { edit, useChanges, useDocumentState } from "./editor";
 import { Icon } from "./Icon";
 import { shownKeys } from "./keys";
+import { openMenuAt } from "./menu";
 import { toggleDrawer } from "./view";
 
 /** The bar at the top: document, undo, queue, device, connection, Run. */
@@ -158,6 +157,8 @@ function ConnectionChip() {
   );
 }
 
+const WAYS_TO_RUN = ["run", "runHere", "runMany", "runUntilStopped", "cancel", "copyCommand"];
+
 function RunButton() {
   const run = useShownRun();
   const isSubmitting = useSubmission((state) => state.isSubmitting);
@@ -170,12 +171,14 @@ function RunButton() {
         {isActive ? "Stop" : "Run"}
         <span className="keys">{shownKeys(command(id)?.keys?.[0] ?? "")}</span>
       </button>
-      <Menu.Root modal={false}>
-        <Menu.Trigger aria-label="More ways to run">
-          <Icon name="down" size={14} />
-        </Menu.Trigger>
-        <CommandMenu ids={["run", "runHere", "runMany", "runUntilStopped", "cancel", "copyCommand"]} />
-      </Menu.Root>
+      <button
+        type="button"
+        aria-label="More ways to run"
+        aria-haspopup="menu"
+        onClick={(event) => openMenuAt(event.currentTarget.getBoundingClientRect(), WAYS_TO_RUN, "end")}
+      >
+        <Icon name="down" size={14} />
+      </button>
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { useAddSearch } from "../canvas/AddSearch";
+import { useAddSearch } from "../canvas/addSearchStore";
 import { nodeBox, shapeOf } from "../canvas/flow";
 import { placeAt, reveal, show, useViewport, zoomBy } from "../canvas/viewport";
 import { moveNodes } from "../document/edit/nodes";
@@ -42,7 +42,16 @@ function inOrder(state: Graph): string[] {
 export function goTo(id: string): void {
   selectNodes([id]);
   reveal(id);
-  setTimeout(() => document.querySelector<HTMLElement>(`[data-node="${CSS.escape(id)}"]`)?.focus(), 30);
+  focusNode(id, performance.now() + FOCUS_MS);
+}
+
+/** A node outside the view is drawn only after the view has moved there. */
+const FOCUS_MS = 2000;
+
+function focusNode(id: string, end: number): void {
+  const node = document.querySelector<HTMLElement>(`[data-node="${CSS.escape(id)}"]`);
+  if (node) node.focus({ preventScroll: true });
+  else if (performance.now() < end) requestAnimationFrame(() => focusNode(id, end));
 }
 
 /** Select the next node in reading order; false at the end, where the focus leaves the canvas. */

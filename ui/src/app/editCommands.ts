@@ -1,4 +1,3 @@
-import { menuPoint } from "../canvas/ContextMenu";
 import { placeAt } from "../canvas/viewport";
 import { inputEnd } from "../canvas/wireDrag";
 import { copyText, duplicate, pasteText } from "../document/edit/clipboard";
@@ -9,6 +8,7 @@ import type { Point } from "../document/graph";
 import { heal } from "../schema/changes";
 import { define } from "./commands";
 import { documents, edit, graph, redo, selectNodes, undo, useSelection } from "./editor";
+import { menuPoint } from "./menu";
 import { say, sayError } from "./status";
 import { typed } from "./types";
 

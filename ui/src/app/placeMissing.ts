@@ -6,11 +6,14 @@ import { shapeOf } from "../canvas/flow";
 import { show } from "../canvas/viewport";
 import { missingPlaces } from "../layout/tidy";
 import { documents, graph } from "./editor";
-import { typed } from "./types";
+import { typed, types, useTypes } from "./types";
 
 /** Follow the document: show a newly opened graph whole, after nodes without a place have one. */
 export function placeMissing(): void {
   let shown: unknown = null;
+  useTypes.subscribe((state, before) => {
+    if (before.types.types.length === 0 && state.types.types.length > 0) void place();
+  });
   documents.subscribe((state) => {
     const isNew =
       state.history.past.length === 0 && state.history.future.length === 0 && state.root !== shown;
@@ -21,6 +24,7 @@ export function placeMissing(): void {
 }
 
 async function place(): Promise<void> {
+  if (types().types.length === 0) return;
   const state = graph();
   const places = await missingPlaces(state, (id) => shapeOf(state, typed(), id));
   if (places.size > 0 && graph() === state) documents.getState().place(places);

@@ -4,6 +4,7 @@ import { problemsOf, sentence } from "../server/problems";
 import { startSession } from "../server/session";
 import { followKeys } from "./pageKeys";
 import { placeMissing } from "./placeMissing";
+import { setReady } from "./ready";
 import { say, sayError } from "./status";
 import { followView } from "./view";
 import "./canvasCommands";
@@ -19,6 +20,7 @@ export async function start(): Promise<void> {
   try {
     await startSession();
     say("Ready. Ctrl+Enter runs the graph.");
+    setReady();
   } catch (error) {
     sayError(sentence(problemsOf(error)[0]?.message ?? "the page cannot start"));
   }

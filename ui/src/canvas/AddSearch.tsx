@@ -1,6 +1,5 @@
 import { Popover } from "@base-ui/react/popover";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
-import { create } from "zustand";
 import { Icon } from "../app/Icon";
 import { typed, useTypes } from "../app/types";
 import { candidates, type LooseEnd } from "../schema/candidates";
@@ -8,28 +7,9 @@ import { type NodeType, summary } from "../schema/nodeTypes";
 import { search } from "../schema/search";
 import type { WireType } from "../schema/wireType";
 import { addByName, addOnWire, recent } from "./addNode";
+import { focusCanvas, type Screen, useAddSearch } from "./addSearchStore";
 import { typeWords } from "./labels";
 import type { WireEnd } from "./wireDrag";
-
-interface Screen {
-  readonly x: number;
-  readonly y: number;
-}
-
-interface AddSearchState {
-  readonly at: Screen | null;
-  /** The wire that waits for its other end. */
-  readonly from: WireEnd | null;
-  open(at: Screen, from?: WireEnd): void;
-  close(): void;
-}
-
-export const useAddSearch = create<AddSearchState>((set) => ({
-  at: null,
-  from: null,
-  open: (at, from) => set({ at, from: from ?? null }),
-  close: () => set({ at: null, from: null }),
-}));
 
 /** The search for a node type, where the pointer is. A dropped wire leaves only the types that take it. */
 export function AddSearch() {
@@ -62,11 +42,6 @@ export function AddSearch() {
       </Popover.Portal>
     </Popover.Root>
   );
-}
-
-/** Give the focus back to the canvas, where the keys of commands work. */
-export function focusCanvas(): HTMLElement | null {
-  return document.querySelector<HTMLElement>("[data-canvas]");
 }
 
 interface Row {

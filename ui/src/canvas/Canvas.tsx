@@ -13,14 +13,14 @@ import {
 import "@xyflow/react/dist/style.css";
 import { type DragEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { graph, useDocumentState, useGraph, useSelection } from "../app/editor";
-import { typed, useTyped } from "../app/types";
+import { typed, useTyped, useTypes } from "../app/types";
 import { useView } from "../app/view";
 import { refusal } from "../schema/connections";
-import { AddSearch, useAddSearch } from "./AddSearch";
+import { useAddSearch } from "./addSearchStore";
 import { CanvasBar } from "./CanvasBar";
 import { ConnectionHint } from "./ConnectionHint";
-import { ContextMenu, openMenu } from "./ContextMenu";
 import { pressOnCanvas } from "./canvasKeys";
+import { openMenu } from "./contextMenu";
 import { dropFiles } from "./dropFiles";
 import { FrameBox } from "./FrameBox";
 import { setZoom } from "./far";
@@ -52,12 +52,14 @@ export function Canvas() {
   const pointer = useView((state) => state.pointer);
   const hasMinimap = useView((state) => state.hasMinimap);
   const [nodes, setNodes] = useState<FlowNode[]>([]);
+  // Before the types are known, every node would look as if its type were missing.
+  const hasTypes = useTypes((state) => state.types.types.length > 0);
   const edgesBefore = useRef<WireFlowEdge[]>([]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: layout, view and selection are read through `typed()`
   useEffect(() => {
-    setNodes((before) => flowNodes(graph(), typed(), before));
-  }, [graphTypes, layout, view, selection, scale]);
+    setNodes((before) => (hasTypes ? flowNodes(graph(), typed(), before) : []));
+  }, [graphTypes, layout, view, selection, scale, hasTypes]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: as above
   const edges = useMemo(() => {
@@ -166,9 +168,8 @@ export function Canvas() {
         <ConnectionHint />
         <WireTip />
       </ReactFlow>
+      {!hasTypes && <p className="canvas-words">Reading the node types …</p>}
       <CanvasBar />
-      <AddSearch />
-      <ContextMenu />
     </div>
   );
 }

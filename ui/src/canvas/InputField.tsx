@@ -73,7 +73,7 @@ export const InputField = memo(function InputField({ id, input, isArea, socket }
     );
   }
   return (
-    <div className="node-row" {...row}>
+    <div className={`node-row${param === undefined ? "" : " exposed"}`} {...row}>
       {socket}
       {name}
       {marks}

@@ -3,6 +3,7 @@ import type { ReactFlowInstance, XYPosition } from "@xyflow/react";
 import { create } from "zustand";
 import { graph } from "../app/editor";
 import { typed } from "../app/types";
+import { useFar } from "./far";
 import { type FlowNode, nodeBox } from "./flow";
 import type { WireFlowEdge } from "./WireEdge";
 
@@ -41,7 +42,9 @@ export function show(ids: Iterable<string> = [], isInstant = false): void {
   if (flow.getViewport().zoom > most && isInstant) void flow.zoomTo(most);
 }
 
-/** Bring a node into view without a change of zoom, if it is outside. */
+const LEGIBLE_ZOOM = 0.6;
+
+/** Bring a node into view if it is outside, or too small to be read. */
 export function reveal(id: string): void {
   const { flow } = useViewport.getState();
   const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
@@ -50,8 +53,8 @@ export function reveal(id: string): void {
   const start = flow.flowToScreenPosition({ x, y });
   const end = flow.flowToScreenPosition({ x: x + width, y: y + height });
   const isInside = start.x >= pane.left && start.y >= pane.top && end.x <= pane.right && end.y <= pane.bottom;
-  if (isInside) return;
-  const zoom = Math.max(0.6, flow.getViewport().zoom);
+  if (isInside && !useFar.getState().isFar) return;
+  const zoom = Math.max(LEGIBLE_ZOOM, flow.getViewport().zoom);
   void flow.setCenter(x + width / 2, y + height / 2, { zoom, duration: duration() });
 }
 

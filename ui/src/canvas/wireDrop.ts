@@ -6,7 +6,7 @@ import { typed } from "../app/types";
 import { connect, disconnect } from "../document/edit/wires";
 import type { From, InputEnd } from "../document/graph";
 import { bestInput, refusal } from "../schema/connections";
-import { useAddSearch } from "./AddSearch";
+import { useAddSearch } from "./addSearchStore";
 import { bothEnds, inputEnd, useWireDrag, type WireEnd, wireEnd } from "./wireDrag";
 
 const EMPTY_CANVAS = ".react-flow__pane, .react-flow__background, .react-flow__edges";

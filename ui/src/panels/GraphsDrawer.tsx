@@ -94,7 +94,6 @@ export function GraphsDrawer({ onClose }: { onClose: () => void }) {
                 key={graph.id}
                 type="button"
                 className="list-row open"
-                aria-label={graph.title}
                 onClick={() => void attempt(openSaved(graph.id))}
               >
                 <span className="row-title">{graph.title || graph.id}</span>
@@ -118,7 +117,6 @@ function Saved({ graph, onChange }: { graph: GraphRow; onChange: () => Promise<v
       <button
         type="button"
         className="grow open"
-        aria-label={title}
         aria-current={isOpen}
         onClick={() => void attempt(openSaved(graph.id))}
       >

@@ -1,0 +1,47 @@
+/** Parts of the page that are loaded when they are needed, so that the canvas appears sooner. */
+import { lazy, Suspense } from "react";
+import { useAddSearch } from "../canvas/addSearchStore";
+import { usePictures } from "../panels/pictures";
+import { useChoiceList } from "../widgets/choices";
+import { useMenu } from "./menu";
+import { useOverlay } from "./overlays";
+import { useReady } from "./ready";
+import { leaveTraining, useView } from "./view";
+
+const Popups = lazy(async () => ({ default: (await import("./Popups")).Popups }));
+const DrawerHost = lazy(async () => ({ default: (await import("./DrawerHost")).DrawerHost }));
+const LargeView = lazy(async () => ({ default: (await import("../panels/LargeView")).LargeView }));
+const TrainView = lazy(async () => ({ default: (await import("../panels/train/TrainView")).TrainView }));
+
+/** Lists, menus and dialogs: loaded when the page is ready, or when one opens before that. */
+export function LazyPopups() {
+  const isReady = useReady((state) => state.isReady);
+  const isSearching = useAddSearch((state) => state.at !== null);
+  const isChoosing = useChoiceList((state) => state.open !== null);
+  const hasMenu = useMenu((state) => state.box !== null);
+  const hasOverlay = useOverlay((state) => state.overlay !== null);
+  if (!isReady && !isSearching && !isChoosing && !hasMenu && !hasOverlay) return null;
+  return (
+    <Suspense>
+      <Popups />
+    </Suspense>
+  );
+}
+
+export function LazyDrawer() {
+  const isOpen = useView((view) => view.drawer !== null);
+  return <Suspense>{isOpen && <DrawerHost />}</Suspense>;
+}
+
+export function LazyLargeView() {
+  const isOpen = usePictures((state) => state.large !== "none");
+  return <Suspense>{isOpen && <LargeView />}</Suspense>;
+}
+
+export function LazyTrainView() {
+  return (
+    <Suspense>
+      <TrainView onLeave={leaveTraining} />
+    </Suspense>
+  );
+}
