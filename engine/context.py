@@ -38,10 +38,14 @@ class Cancel:
 
     def __init__(self) -> None:
         self._asked = False  # setting it takes one bytecode, so it needs no lock
+        self.then: Callable[[], object] | None = None
+        """Called by `ask`, such as to cancel a run on a server; it must return soon."""
 
     def ask(self) -> None:
         """Ask the run to stop at its next check."""
         self._asked = True
+        if self.then is not None:
+            self.then()
 
     @property
     def asked(self) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from engine.session import Session
 
 TOKEN = "SAFELIGHT_TOKEN"
+CANCEL_SECONDS = 5.0
+"""The seconds that the server may take to accept a cancellation."""
 
 ServerUrl = Annotated[
     str | None,
@@ -84,7 +85,10 @@ def run(server: Client, request: RunRequest, session: Session, emit: Emit, cance
     inputs = {name: value for name, value in values.items() if not isinstance(value, Sweep)}
     submitted = server.submit(request.graph, inputs, sweep=sweep, targets=request.targets)
     id = submitted["run"]
-    with Client(server.url, server.token) as second, _cancelling(cancel, lambda: second.cancel(id)):
+    with (
+        Client(server.url, server.token, CANCEL_SECONDS) as second,
+        _cancelling(cancel, lambda: second.cancel(id)),
+    ):
         for event in _events(server, id, submitted["since"]):
             emit(event)
     ended = server.wait(id)
@@ -106,22 +110,22 @@ def run(server: Client, request: RunRequest, session: Session, emit: Emit, cance
 
 @contextmanager
 def _cancelling(cancel: Cancel, act: Callable[[], object]) -> Iterator[None]:
-    """Call a function once if the flag is set while the block runs, which waits for the server."""
-    ended = threading.Event()
+    """Call a function when the flag is set while the block runs, which waits for the server.
 
-    def watch() -> None:
-        while not ended.wait(0.1):
-            if cancel.asked:
-                act()
-                return
+    The thread that sets the flag calls it, so a second Ctrl-C ends this process only when the server knows.
+    """
 
-    thread = threading.Thread(target=watch, name="safelight-cancel", daemon=True)
-    thread.start()
+    def told() -> None:
+        with suppress(GraphError):  # the server is gone, or the run has ended
+            act()
+
+    cancel.then = told
     try:
+        if cancel.asked:
+            told()
         yield
     finally:
-        ended.set()
-        thread.join()
+        cancel.then = None
 
 
 def show(report: dict[str, Any], quiet: bool) -> None:
