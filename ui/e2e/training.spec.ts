@@ -25,6 +25,6 @@ test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA ca
   await expect.poll(async () => (await canvas.runs()).some(isActive), { timeout: 90_000 }).toBe(false);
   const use = page.locator(".checkpoint").getByRole("button", { name: "Use in graph" }).first();
   await use.click();
-  await expect(canvas.node("applylora")).toBeVisible();
+  await expect(canvas.node("apply-lora")).toBeVisible();
   expect((await canvas.run()).state).toBe("done");
 });

@@ -5,6 +5,7 @@ import { usePictures } from "../panels/pictures";
 import { discardDraft, openDraft, useDocument } from "../server/documents";
 import { reconnect, useRuns } from "../server/runStore";
 import { openOverlay } from "./overlays";
+import { useView } from "./view";
 
 /** A line over the canvas for what concerns all of the page: the server is away, the graph was saved elsewhere. */
 export function Banner() {
@@ -41,7 +42,8 @@ function DraftOffer() {
   const [draft] = useDocument((state) => state.closed);
   const [putOff, setPutOff] = useState<string | null>(null);
   const isLarge = usePictures((state) => state.large !== "none");
-  if (draft === undefined || draft.tab === putOff || isLarge) return null;
+  const isTraining = useView((view) => view.isTraining);
+  if (draft === undefined || draft.tab === putOff || isLarge || isTraining) return null;
   return (
     <div className="banner" role="status">
       Unsaved changes of {draft.title}, {ago(draft.saved)}.

@@ -75,7 +75,7 @@ export function SampleMatrix({ samples }: { samples: readonly Sample[] }) {
                           aria-label={`${caption}, ${step === 0 ? "untrained" : `step ${step}`}`}
                           onClick={() => choose(sample)}
                         >
-                          <img src={address(sample.url)} alt="" loading="lazy" draggable={false} />
+                          <SamplePicture url={sample.url} />
                         </button>
                       </td>
                     );
@@ -89,6 +89,18 @@ export function SampleMatrix({ samples }: { samples: readonly Sample[] }) {
       {a && b && <Pair a={a} b={b} onClose={() => setChosen([])} />}
     </section>
   );
+}
+
+const RETRIES = 10;
+const RETRY_MS = 700;
+
+/** A sample picture. The server announces it a moment before it can be read, so it is asked for again. */
+function SamplePicture({ url }: { url: string }) {
+  const [attempts, setAttempts] = useState(0);
+  const retry = () => {
+    if (attempts < RETRIES) setTimeout(() => setAttempts(attempts + 1), RETRY_MS);
+  };
+  return <img key={attempts} src={address(url)} alt="" draggable={false} onError={retry} />;
 }
 
 function Pair({ a, b, onClose }: { a: Sample; b: Sample; onClose: () => void }) {

@@ -10,6 +10,7 @@ import type { RunAnswer } from "../../server/runState";
 import type { Training } from "../../server/training";
 import { attempt } from "../attempt";
 import { figure, valueText, words } from "../format";
+import { valuesOf } from "../PictureDetails";
 import { pointsOf } from "./curves";
 import { kindOf, type TrainedKind, withTrained } from "./useInGraph";
 
@@ -100,7 +101,7 @@ function stepOf(name: string): number {
 export function Settings({ full }: { full: RunAnswer | null }) {
   if (full === null) return null;
   const node = trainerOf(full);
-  const values: [string, unknown][] = Object.entries(full.inputs);
+  const values: [string, unknown][] = Object.entries(valuesOf(full, { values: {} }));
   for (const [name, value] of Object.entries(node?.inputs ?? {})) {
     if (typeof value !== "object") values.push([name, value]);
   }

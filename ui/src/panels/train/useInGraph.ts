@@ -12,7 +12,7 @@ export type TrainedKind = "lora" | "embedding";
 
 /** What a file that a training has published is; null if it is neither a LoRA nor an embedding. */
 export function kindOf(trainer: string, file: string): TrainedKind | null {
-  if (!/\.(safetensors|pt)$/.test(file) || /^state-|\//.test(file)) return null;
+  if (!/\.(safetensors|pt)$/.test(file) || /(^|\/)state-/.test(file)) return null;
   if (trainer.startsWith("TrainTI")) return "embedding";
   return trainer.startsWith("TrainLoRA") ? "lora" : null;
 }
