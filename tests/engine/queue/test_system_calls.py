@@ -43,7 +43,9 @@ def server() -> Iterator[Server]:
 
 def traced(life: Life, calls: str, fault: str, nth: int) -> tuple[int, bool]:
     """The exit code of a life with a fault at the nth of some system calls, and whether it happened."""
-    words = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", f"trace={calls}", "-o", life.home + ".strace"]
+    words = ["strace", "-f", "-qq", "-e", f"trace={calls}", "-o", life.home + ".strace"]
+    if not fault.startswith("signal"):  # strace 6.1 injects no signals together with it
+        words.append("--seccomp-bpf")
     inject = ["-e", f"inject={calls}:{fault}:when={nth}"]
     run = [sys.executable, "-m", "tests.engine.queue.one_life", json.dumps(asdict(life))]
     done = subprocess.run([*words, *inject, *run], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -66,6 +68,7 @@ def test_a_system_call_that_fails_costs_no_run(
                 life = Life(str(home), str(answers), RUNS)
                 code, happened = traced(life, calls, fault, nth)
                 if not happened:
+                    assert places is None, (name, nth)
                     break
                 assert code in (0, REFUSED, -signal.SIGKILL, 128 + signal.SIGKILL), (name, nth, code)
                 ends["killed" if code not in (0, REFUSED) else "refused" if code else "went on"] += 1
@@ -73,5 +76,7 @@ def test_a_system_call_that_fails_costs_no_run(
                 assert (last.code, last.error) == (0, ""), (name, nth)
                 expected = {str(number): chained(number) for number in range(RUNS)}
                 assert wrong(home, answered(answers), expected) == [], (name, nth)
+        if places is None:
+            assert ends.total() > RUNS, name
         if ends:
             figures(fault=name, places=ends.total(), lost=0, duplicated=0, wrong=0, **ends)
