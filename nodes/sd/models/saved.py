@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nodes.sd.families.family import Betas, Component, EncoderRole, Family, Flow
 from nodes.sd.families.key_tables import written
+from nodes.sd.formats.safetensors_metadata import sort_metadata
 from nodes.sd.models.checkpoint_file import CONFIGS
 from nodes.sd.models.configs import network_class
 from nodes.sd.models.files import ModelFiles
@@ -134,6 +135,7 @@ def save_single(
         own["modelspec.prediction_type"] = _PREDICTIONS[model.prediction]
     with _draft(target) as draft:
         save_file(tensors, draft, {"format": "pt", **own, **metadata})
+        sort_metadata(draft)
         _place(draft, target, overwrite)
 
 
