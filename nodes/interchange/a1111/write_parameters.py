@@ -172,6 +172,16 @@ def _prompt_text(steps: Steps, encode: Provenance | None) -> str:
     return rest.text.strip() if found else str(text or "")
 
 
+def _hypernetwork_tags(step: Provenance) -> list[Tag]:
+    """The tag of a hypernetwork file; none for one that was made in the graph."""
+    inputs: Mapping[str, Any] = step.inputs
+    name = str(inputs.get("hypernetwork") or "")
+    if not name or "trained" in step.links:
+        return []
+    strength = float(inputs.get("strength") or 0)
+    return [Tag("hypernet", stem(name), strength, strength)]
+
+
 def _applied_tags(steps: Steps, denoise: Provenance) -> list[Tag]:
     """The LoRAs and hypernetworks that were applied to the model, in order, as tags."""
     applied: list[Tag] = []
@@ -180,9 +190,8 @@ def _applied_tags(steps: Steps, denoise: Provenance) -> list[Tag]:
         inputs: Mapping[str, Any] = step.inputs
         if step.node_type == "ApplyLoRA":
             applied[:0] = map(_lora_tag, _choices(step))
-        elif step.node_type == "ApplyHypernetwork" and inputs.get("hypernetwork"):
-            strength = float(inputs.get("strength") or 0)
-            applied[:0] = [Tag("hypernet", stem(str(inputs["hypernetwork"])), strength, strength)]
+        elif step.node_type == "ApplyHypernetwork":
+            applied[:0] = _hypernetwork_tags(step)
         elif step.node_type == "ApplyTags":
             try:
                 applied[:0] = tags.cut(Excerpt(str(inputs.get("prompt") or "")))[1]
