@@ -201,3 +201,21 @@ test("`<` in a prompt lists embeddings and LoRAs: Enter inserts, Esc leaves the 
   await prompt.pressSequentially(" star");
   await expect(prompt).toHaveValue("a < b <ruby> star");
 });
+
+test("a subgraph opens from its node, and what is changed inside is one step of the document", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("changed_twice");
+  await canvas.node("once").getByTitle("Open the subgraph").click();
+  await expect(canvas.node("encode")).toBeVisible();
+  await expect(canvas.node("once")).toHaveCount(0);
+  await canvas.node("decode").getByRole("button", { name: "Switch decode off" }).click({ force: true });
+  await expect(canvas.node("decode")).toHaveAttribute("data-state", "off");
+  await canvas.press("Alt+ArrowUp");
+  await expect(canvas.node("once")).toBeVisible();
+  await canvas.press("Control+z");
+  await expect(canvas.node("decode")).not.toHaveAttribute("data-state", "off");
+  await page.getByRole("navigation", { name: "Subgraph" }).getByRole("button").first().click();
+  await expect(canvas.node("twice")).toBeVisible();
+});

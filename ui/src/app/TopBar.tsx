@@ -6,6 +6,7 @@ import { edit, useChanges, useDocumentState } from "./editor";
 import { Icon } from "./Icon";
 import { shownKeys } from "./keys";
 import { openMenuAt } from "./menu";
+import { showGraph } from "./subgraphs";
 import { toggleDrawer } from "./view";
 
 /** The bar at the top: document, undo, queue, device, connection, Run. */
@@ -38,7 +39,6 @@ function Lamp() {
 function DocumentName() {
   const title = useDocumentState((state) => state.root.title);
   const path = useDocumentState((state) => state.path);
-  const show = useDocumentState((state) => state.show);
   const { id, isSaving, isDraftKept, isExample } = useDocument();
   const changes = useChanges((state) => state.count);
   const name = title || id || "Untitled";
@@ -70,7 +70,7 @@ function DocumentName() {
         />
       ) : (
         <nav aria-label="Subgraph">
-          <button type="button" className="crumb" onClick={() => show([])}>
+          <button type="button" className="crumb" onClick={() => showGraph([])}>
             {name}
           </button>
           {path.map((part, index) => (
@@ -78,7 +78,7 @@ function DocumentName() {
               type="button"
               className="crumb"
               key={path.slice(0, index + 1).join("/")}
-              onClick={() => show(path.slice(0, index + 1))}
+              onClick={() => showGraph(path.slice(0, index + 1))}
             >
               <Icon name="right" size={12} /> {part}
             </button>

@@ -8,16 +8,16 @@ import { missingPlaces } from "../layout/tidy";
 import { documents, graph } from "./editor";
 import { typed, types, useTypes } from "./types";
 
-/** Follow the document: show a newly opened graph whole, after nodes without a place have one. */
+/** Follow the document: show a newly opened graph or subgraph whole, after nodes without a place have one. */
 export function placeMissing(): void {
   let shown: unknown = null;
   useTypes.subscribe((state, before) => {
     if (before.types.types.length === 0 && state.types.types.length > 0) void place();
   });
-  documents.subscribe((state) => {
+  documents.subscribe((state, before) => {
     const isNew =
       state.history.past.length === 0 && state.history.future.length === 0 && state.root !== shown;
-    if (!isNew) return;
+    if (!isNew && state.path.join("/") === before.path.join("/")) return;
     shown = state.root;
     void place();
   });

@@ -11,6 +11,7 @@ import "./canvasCommands";
 import "./editCommands";
 import "./graphCommands";
 import "./runCommands";
+import "./subgraphs";
 
 export async function start(): Promise<void> {
   followView();

@@ -1,8 +1,9 @@
 import type { NodeProps } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { edit, graph, useGraph, useSelection } from "../app/editor";
+import { edit, graph, useDocumentState, useGraph, useSelection } from "../app/editor";
 import { Icon } from "../app/Icon";
+import { showGraph, subgraphPath } from "../app/subgraphs";
 import { useTyped } from "../app/types";
 import { useView } from "../app/view";
 import { setCollapsed, setOff } from "../document/edit/nodes";
@@ -41,6 +42,26 @@ function useShownRunEnds() {
       const run = shown === null ? undefined : queue.runs[shown];
       return { phase: run?.phase ?? null, finished: run?.finished ?? null };
     }),
+  );
+}
+
+/** The type beside the title; that of a subgraph opens it. */
+function TypeName({ id, type }: { id: string; type: NodeType }) {
+  const path = useDocumentState(() => subgraphPath(type.id)?.join("/"));
+  if (path !== undefined) {
+    return (
+      <button
+        type="button"
+        className="node-type cut nodrag"
+        title="Open the subgraph"
+        onClick={() => showGraph(path.split("/"))}
+      >
+        {type.name}
+      </button>
+    );
+  }
+  return (
+    <span className="node-type cut">{type.name.toLowerCase() === id.toLowerCase() ? "" : type.name}</span>
   );
 }
 
@@ -84,7 +105,7 @@ const NearNode = memo(function NearNode({ id, selected }: { id: string; selected
       <div className="node-head">
         <span className="stripe" />
         <NodeTitle id={id} />
-        <span className="node-type cut">{type.name.toLowerCase() === id.toLowerCase() ? "" : type.name}</span>
+        <TypeName id={id} type={type} />
         <button
           type="button"
           className="head-button nodrag"
