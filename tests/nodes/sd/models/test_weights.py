@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from nodes.sd.formats.json_file import ModelError
 from nodes.sd.models import weights
 from nodes.sd.models.files import ModelFiles
 from nodes.sd.models.folder import describe_folder
+from nodes.sd.models.stored import is_finite
 
 LOADERS: dict[str, Callable[..., Any]] = {
     "unet": weights.load_unet,
@@ -169,6 +171,16 @@ def set_value(name: str, value: float) -> Callable[[dict[str, Tensor]], dict[str
         return tensors
 
     return change
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_number_that_is_not_finite_is_found_among_any_others(dtype: torch.dtype) -> None:
+    most = torch.finfo(dtype).max
+    for kept in ([], [0.0], [most] * 5, [most, -most] * 3, [-most] * 5):  # some of their sums overflow
+        numbers = torch.tensor(kept, dtype=dtype)
+        assert is_finite(numbers)
+        for wrong in ([math.nan], [math.inf], [-math.inf], [math.inf, -math.inf]):
+            assert not is_finite(torch.cat([numbers, torch.tensor(wrong, dtype=dtype)]))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
