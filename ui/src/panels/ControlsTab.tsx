@@ -11,7 +11,7 @@ import { useRuns } from "../server/runStore";
 import { useSubmission } from "../server/runs";
 import { Field } from "../widgets/Field";
 import { numberJson, stepOf } from "../widgets/NumberField";
-import { ControlMenu } from "./ControlMenu";
+import { ControlName } from "./ControlName";
 import { widgetFor } from "./controlWidget";
 import { words } from "./format";
 import { SweepBox } from "./SweepBox";
@@ -66,7 +66,7 @@ function ControlRow({ name, item, widget }: ControlProps) {
   const isTall =
     (widget.kind === "text" && widget.multiline) || widget.kind === "stack" || widget.kind === "json";
   return (
-    <Row title={(id) => <ControlMenu id={id} name={name} item={item} />} isTall={isTall}>
+    <Row title={(id) => <ControlName id={id} name={name} item={item} />} isTall={isTall}>
       <Control name={name} item={item} widget={widget} />
       <UsedSeed name={name} item={item} widget={widget} />
     </Row>
@@ -77,9 +77,9 @@ function ControlRow({ name, item, widget }: ControlProps) {
 function SizeMenus({ id, width, height }: { id: string; width: GraphInput; height: GraphInput }) {
   return (
     <span id={id} className="size-names">
-      <ControlMenu id={`${id}-width`} name="width" item={width} />
+      <ControlName id={`${id}-width`} name="width" item={width} />
       <span className="meta">×</span>
-      <ControlMenu id={`${id}-height`} name="height" item={height} />
+      <ControlName id={`${id}-height`} name="height" item={height} />
     </span>
   );
 }
