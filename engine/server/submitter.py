@@ -116,7 +116,8 @@ class Submitter:
         if submission.graph_id is not None:
             graph = self._graphs.read(submission.graph_id).graph
         else:
-            folder = self._graphs.folder_of(_graph_id(submission.document))
+            id = _graph_id(submission.document)
+            folder = self._graphs.folder_of(id) if id else None  # listing the graphs takes milliseconds
             graph = replace(reader.from_json(submission.graph), folder=folder)
         both = sorted(submission.inputs.keys() & submission.sweep.keys())
         if both:
