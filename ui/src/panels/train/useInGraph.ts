@@ -5,8 +5,8 @@ import { type Binding, from, type Graph, literal, type Point } from "../../docum
 import { asFloat } from "../../document/json";
 import type { NodeTypes } from "../../schema/nodeTypes";
 
-/** How far right of the model loader the new node stands. */
-const BESIDE = 288;
+/** How far above the model loader the new node stands. */
+const ABOVE = 280;
 
 export type TrainedKind = "lora" | "embedding";
 
@@ -52,7 +52,7 @@ export function withTrained(
   }
   const replaced = kind === "lora" ? (["model", "encoder"] as const) : (["encoder"] as const);
   const takers = replaced.map((output) => [output, consumers(graph, loader, output)] as const);
-  const added = addNode(graph, type.id, [x + BESIDE, y - 160], inputs);
+  const added = addNode(graph, type.id, [x, y - ABOVE], inputs);
   let changed = added.graph;
   for (const [output, ends] of takers) {
     const source = from(added.id, kind === "lora" ? output : "out");
