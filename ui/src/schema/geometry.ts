@@ -5,7 +5,7 @@
 
 import type { Entry } from "../document/graph";
 import { isList, sameJson } from "../document/json";
-import { type InputType, type NodeType, named, type OutputType } from "./nodeTypes";
+import type { InputType, NodeType, OutputType } from "./nodeTypes";
 
 export const NODE_WIDTH = 240;
 export const HEADER = 28;
@@ -172,9 +172,4 @@ export function isChanged(entry: Entry, input: InputType): boolean {
 /** The height of the socket of an input or output; the middle of the header for one that is folded away or unknown. */
 export function socketTop(shape: NodeGeometry, side: "inputs" | "outputs", name: string): number {
   return shape[side].get(name) ?? HEADER / 2;
-}
-
-/** The input that a row of this name shows. */
-export function inputRow(shape: NodeGeometry, name: string): Row | undefined {
-  return shape.rows.find((row) => row.kind === "input" && named([row.input], name));
 }

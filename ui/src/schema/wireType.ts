@@ -37,10 +37,6 @@ export function wireName(type: WireType): string {
   return LIST.repeat(type.lists) + type.name;
 }
 
-export function sameType(a: WireType, b: WireType): boolean {
-  return a.name === b.name && a.lists === b.lists && a.variable === b.variable;
-}
-
 /** A wire type with its article, for sentences: `an Image`, `a list of Image`. */
 export function withArticle(type: WireType): string {
   const text = type.variable || (type.name === ANY && !type.lists) ? "value of any type" : wireName(type);

@@ -10,7 +10,7 @@ import {
   type Point,
   wires,
 } from "../graph";
-import { filtered, mapped, withKey, withoutKeys } from "../maps";
+import { mapped, withKey, withoutKeys } from "../maps";
 import { changeNode, deleteItems, whole } from "./nodes";
 
 /** Connect an output to an input; what the input held before is replaced. */
@@ -110,19 +110,6 @@ export function deleteAndHeal(
     return next?.kind === "from" ? next : link;
   });
   return deleteItems({ ...graph, nodes, outputs }, { nodes: gone });
-}
-
-/** Cut every wire into and out of nodes, and leave the nodes. */
-export function detach(graph: Graph, ids: Iterable<string>): Graph {
-  const chosen = new Set(ids);
-  const nodes = mapped(graph.nodes, (item, id) => {
-    const inputs = filtered(
-      item.inputs,
-      (binding) => binding.kind !== "from" || chosen.has(id) === chosen.has(binding.node),
-    );
-    return inputs === item.inputs ? item : { ...item, inputs };
-  });
-  return nodes === graph.nodes ? graph : { ...graph, nodes };
 }
 
 function sameLink(a: Binding, b: Binding): boolean {
