@@ -23,6 +23,8 @@ from nodes.merge_terms import Term
 from nodes.recipes import Model, TextEncoder, Vae
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.families.family import Betas, SizeHints
+from nodes.sd.hypernetworks.hypernetwork_value import Hypernetwork
+from nodes.sd.hypernetworks.layout import Layout
 from nodes.sd.lora.lora_value import LoRA
 from nodes.sd.prompts.control import Control
 from nodes.sd.prompts.regions import Area, Region, Span
@@ -80,6 +82,16 @@ VALUES = [
         {"unet.a.alpha": noise(1), "unet.a.lora_up.weight": noise(8, 2)},
         {"ss_rank": "2"},
         {"a": "b"},
+    ),
+    Hypernetwork(
+        "style",
+        {"8.k.linear.0.weight": noise(16, 8), "8.v.linear.0.weight": noise(16, 8)},
+        Layout((1, 1.5, 1), "relu", False, True, (0, 0.3, 0)),
+        "Normal",
+        5,
+        "abc",
+        "base",
+        {"rate": "0.1"},
     ),
     Embedding("word", {"clip_l": noise(3, 768)}, 7, "abc", "base", {"rate": "0.1"}),
 ]
