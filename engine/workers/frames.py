@@ -6,6 +6,7 @@ import json
 import struct
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 MAX_FRAME_BYTES = 256 << 20
@@ -44,8 +45,8 @@ class FrameWriter:
             self._pipe.flush()
 
     def close(self) -> None:
-        """Close the pipe; the other end then reads the end of the stream."""
-        with self._lock:
+        """Close the pipe; the other end then reads the end of the stream, unless its process has ended."""
+        with self._lock, suppress(BrokenPipeError):  # the process ended before it read what was written
             self._pipe.close()
 
 
