@@ -53,8 +53,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(config, "workeroutput"):
         config.workeroutput["recorded"] = sorted(recorded)
         return
+    options = config.option
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (
-        config.option.keyword or config.option.markexpr != "not slow" or config.option.collectonly
+        options.keyword or options.markexpr != "not slow" or options.collectonly or options.lf
     )
     has_peft = importlib.util.find_spec("peft") is not None  # its tests record some rows
     if is_whole and has_peft and not session.testsfailed:
