@@ -194,9 +194,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         yield _app(services)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def app_with_compat(app: App) -> App:
-    """The same home behind an application that also has the APIs of other programs."""
+    """The same home with an empty queue, behind an application that also has the APIs of other programs."""
+    queue = app.services.queue
+    while waiting := queue.runs("queued"):  # runs that other tests have submitted
+        for run in waiting:
+            queue.cancel(run.id)
     return _app(app.services, *PROGRAMS)
 
 
