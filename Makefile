@@ -17,9 +17,8 @@ run: $(READY)  ## Draw the first picture: text to image on the embedded model
 serve: $(READY) $(PAGE)  ## Serve the canvas and the API; Ctrl-C stops it
 	@$(BIN)/safelight serve
 
-# Three processes on two cores upset the timing of some tests: what fails runs once more, one test at a time.
 test: check $(PAGE)  ## Run every check, then every test but the slow ones
-	@$(BIN)/pytest -n 3 --dist worksteal || $(BIN)/pytest --last-failed --last-failed-no-failures none
+	@$(BIN)/pytest -n 3 --dist worksteal
 	@$(NODE) npm run --silent test
 	@$(NODE) npm run --silent e2e -- --grep @fast
 

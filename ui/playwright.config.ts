@@ -13,7 +13,6 @@ export default defineConfig({
   timeout: 120_000,
   expect: { timeout: 30_000 },
   forbidOnly: true,
-  retries: 1,
   reporter: [["list", { printSteps: false }]],
   use: {
     viewport: { width: 1440, height: 900 },
