@@ -26,6 +26,7 @@ import { FrameBox } from "./FrameBox";
 import { setZoom } from "./far";
 import { type FlowNode, flowEdges, flowNodes, thing } from "./flow";
 import { GraphNode } from "./GraphNode";
+import { useProblemKey } from "./inputProblems";
 import { endMove, startMove, withMembers } from "./moves";
 import { NoteBox } from "./NoteBox";
 import { useViewport } from "./viewport";
@@ -50,16 +51,17 @@ export function Canvas() {
   const selection = useSelection();
   const scale = useView((state) => state.textScale);
   const pointer = useView((state) => state.pointer);
+  const problems = useProblemKey();
   const hasMinimap = useView((state) => state.hasMinimap);
   const [nodes, setNodes] = useState<FlowNode[]>([]);
   // Before the types are known, every node would look as if its type were missing.
   const hasTypes = useTypes((state) => state.types.types.length > 0);
   const edgesBefore = useRef<WireFlowEdge[]>([]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: layout, view and selection are read through `typed()`
+  // biome-ignore lint/correctness/useExhaustiveDependencies: layout, view, selection and problems are read elsewhere
   useEffect(() => {
     setNodes((before) => (hasTypes ? flowNodes(graph(), typed(), before) : []));
-  }, [graphTypes, layout, view, selection, scale, hasTypes]);
+  }, [graphTypes, layout, view, selection, scale, problems, hasTypes]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: as above
   const edges = useMemo(() => {

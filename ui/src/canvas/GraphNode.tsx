@@ -7,6 +7,7 @@ import { showGraph, subgraphPath } from "../app/subgraphs";
 import { useTyped } from "../app/types";
 import { useView } from "../app/view";
 import { setCollapsed, setOff } from "../document/edit/nodes";
+import type { NodeGeometry } from "../schema/geometry";
 import type { NodeType } from "../schema/nodeTypes";
 import { useCheck, useNodeProblems } from "../server/check";
 import { useNodeRun, useRuns } from "../server/runStore";
@@ -20,9 +21,9 @@ import { Socket } from "./Socket";
 import { type NodeState, nodeState } from "./states";
 
 /** A node of the graph. What it shows comes from the schema of its type; a new type needs no code here. */
-export const GraphNode = memo(function GraphNode({ id, selected }: NodeProps<FlowNode>) {
+export const GraphNode = memo(function GraphNode({ id, selected, data }: NodeProps<FlowNode>) {
   const isFar = useFar((state) => state.isFar);
-  return isFar ? <FarNode id={id} /> : <NearNode id={id} selected={selected} />;
+  return isFar ? <FarNode id={id} /> : <NearNode id={id} selected={selected} drawn={data.shape} />;
 });
 
 function useNodeState(id: string, type: NodeType, isOff: boolean): NodeState {
@@ -79,7 +80,14 @@ function FarNode({ id }: { id: string }) {
   );
 }
 
-const NearNode = memo(function NearNode({ id, selected }: { id: string; selected: boolean }) {
+interface NearProps {
+  readonly id: string;
+  readonly selected: boolean;
+  /** A new shape draws the node again. */
+  readonly drawn: NodeGeometry | undefined;
+}
+
+const NearNode = memo(function NearNode({ id, selected }: NearProps) {
   const typed = useTyped();
   const entry = useGraph((state) => state.nodes.get(id));
   const isCollapsed = useGraph((state) => state.view.collapsed.includes(id));

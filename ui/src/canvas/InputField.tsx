@@ -5,25 +5,26 @@ import { heldValue, paramOf, resetValue, setValue } from "../document/edit/value
 import type { InputEnd } from "../document/graph";
 import { type Json, sameJson } from "../document/json";
 import type { InputType, Widget } from "../schema/nodeTypes";
-import { useNodeProblems } from "../server/check";
-import { useNodeRun } from "../server/runStore";
 import { Field } from "../widgets/Field";
 import { useScrub } from "../widgets/useScrub";
+import { problemId } from "./inputProblems";
 import { label } from "./labels";
 
 interface InputFieldProps {
   readonly id: string;
   readonly input: InputType;
   readonly isArea: boolean;
+  /** True if the row below says what is wrong. */
+  readonly isFailed: boolean;
   readonly socket: ReactNode;
 }
 
 /** An input that holds its own value: label and field in one row, or a text area below it. */
-export const InputField = memo(function InputField({ id, input, isArea, socket }: InputFieldProps) {
+export const InputField = memo(function InputField(props: InputFieldProps) {
+  const { id, input, isArea, isFailed, socket } = props;
   const end = { node: id, input: input.name };
   const value = useGraph((graph) => heldValue(graph, end));
   const param = useGraph((graph) => paramOf(graph, end)?.name);
-  const problem = useInputProblem(id, input.name);
   const change = (next: Json) => changeValue(end, next);
   const scrub = useScrub(input.widget, value ?? input.default, change);
   const isChanged = param === undefined && value !== undefined && !sameJson(value, input.default);
@@ -33,7 +34,8 @@ export const InputField = memo(function InputField({ id, input, isArea, socket }
       widget={widget}
       value={value ?? input.default}
       label={`${id} ${label(input.name)}`}
-      invalid={problem !== null}
+      invalid={isFailed}
+      describedBy={isFailed ? problemId(id, input.name) : undefined}
       optional={input.default === null}
       onChange={change}
     />
@@ -57,7 +59,7 @@ export const InputField = memo(function InputField({ id, input, isArea, socket }
     </>
   );
   // The end of editing in a field ends the step that undo takes back.
-  const row = { title: problem ?? input.doc, onBlur: () => documents.getState().settle() };
+  const row = { title: input.doc, onBlur: () => documents.getState().settle() };
   if (isArea) {
     return (
       <>
@@ -81,15 +83,6 @@ export const InputField = memo(function InputField({ id, input, isArea, socket }
     </div>
   );
 });
-
-/** The sentence of the error at an input: of the check, or of the run that failed there. */
-export function useInputProblem(id: string, input: string): string | null {
-  const problems = useNodeProblems(id);
-  const failed = useNodeRun(id)?.problem ?? null;
-  const found = problems.find((problem) => problem.input === input && problem.severity === "error");
-  if (found) return found.hint === null ? found.message : `${found.message}. ${found.hint}`;
-  return failed?.input === input ? failed.message : null;
-}
 
 /** A graph input of the type `int` has no random value, so its field is a plain number. */
 function useSeedWidget(widget: Widget, end: InputEnd): Widget {

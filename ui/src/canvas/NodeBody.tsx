@@ -1,12 +1,13 @@
-import { memo } from "react";
+import { type CSSProperties, memo } from "react";
 import { toggleFold } from "../app/editor";
 import { Icon } from "../app/Icon";
 import { useTyped } from "../app/types";
 import type { Binding, Entry } from "../document/graph";
-import type { Row } from "../schema/geometry";
+import { lineCount, type Row } from "../schema/geometry";
 import type { InputType, NodeType, OutputType } from "../schema/nodeTypes";
 import { wireName } from "../schema/wireType";
 import { InputField } from "./InputField";
+import { problemId } from "./inputProblems";
 import { label, outputLabel, sourceWords } from "./labels";
 import { Socket } from "./Socket";
 import { StackAdd, StackRow } from "./StackRows";
@@ -22,7 +23,7 @@ interface BodyProps {
 export const NodeBody = memo(function NodeBody({ id, entry, rows }: BodyProps) {
   return (
     <div className="node-body">
-      {rows.map((row) => {
+      {rows.map((row, index) => {
         switch (row.kind) {
           case "output":
             return <OutputRow key={`out ${row.output.name}`} id={id} output={row.output} />;
@@ -34,6 +35,7 @@ export const NodeBody = memo(function NodeBody({ id, entry, rows }: BodyProps) {
                 input={row.input}
                 binding={entry.inputs.get(row.input.name)}
                 isArea={row.area}
+                isFailed={rows[index + 1]?.kind === "problem"}
               />
             );
           case "stack":
@@ -48,6 +50,8 @@ export const NodeBody = memo(function NodeBody({ id, entry, rows }: BodyProps) {
             );
           case "add":
             return <StackAdd key="add" id={id} input={row.input} entry={entry} />;
+          case "problem":
+            return <ProblemBox key={`problem ${row.input}`} id={id} row={row} />;
           case "fold":
             return (
               <button
@@ -68,6 +72,24 @@ export const NodeBody = memo(function NodeBody({ id, entry, rows }: BodyProps) {
     </div>
   );
 });
+
+/** The error at an input: one sentence, and below it the remedy. */
+function ProblemBox({ id, row }: { id: string; row: Extract<Row, { kind: "problem" }> }) {
+  const { message, hint } = row.problem;
+  const clamp = (text: string) => ({ "--lines": lineCount(text) }) as CSSProperties;
+  return (
+    <div className="node-problem" id={problemId(id, row.input)} role="status" style={{ height: row.height }}>
+      <p className="why" style={clamp(message)} title={message}>
+        {message}
+      </p>
+      {hint !== "" && (
+        <p style={clamp(hint)} title={hint}>
+          {hint}
+        </p>
+      )}
+    </div>
+  );
+}
 
 const OutputRow = memo(function OutputRow({ id, output }: { id: string; output: OutputType }) {
   const typed = useTyped();
@@ -95,9 +117,10 @@ interface InputRowProps {
   readonly input: InputType;
   readonly binding: Binding | undefined;
   readonly isArea: boolean;
+  readonly isFailed: boolean;
 }
 
-const InputRow = memo(function InputRow({ id, input, binding, isArea }: InputRowProps) {
+const InputRow = memo(function InputRow({ id, input, binding, isArea, isFailed }: InputRowProps) {
   const typed = useTyped();
   const isWired = binding?.kind === "from";
   const hasField = input.widget.kind !== "none";
@@ -115,7 +138,7 @@ const InputRow = memo(function InputRow({ id, input, binding, isArea }: InputRow
   );
   if (isWired || !hasField) {
     return (
-      <div className="node-row" title={input.doc}>
+      <div className={`node-row${isFailed ? " bad" : ""}`} title={input.doc}>
         {socket}
         <span className="row-label">{label(input.name)}</span>
         <span className="row-source cut">
@@ -130,5 +153,5 @@ const InputRow = memo(function InputRow({ id, input, binding, isArea }: InputRow
       </div>
     );
   }
-  return <InputField id={id} input={input} isArea={isArea} socket={socket} />;
+  return <InputField id={id} input={input} isArea={isArea} isFailed={isFailed} socket={socket} />;
 });

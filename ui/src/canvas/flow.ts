@@ -8,6 +8,7 @@ import { fitOf } from "../schema/connections";
 import { geometry, type NodeGeometry } from "../schema/geometry";
 import type { NodeType } from "../schema/nodeTypes";
 import type { TypedGraph } from "../schema/typedGraph";
+import { inputProblems } from "./inputProblems";
 import type { WireFlowEdge } from "./WireEdge";
 
 export type FlowNode = Node<{ readonly shape?: NodeGeometry }, "card" | "frame" | "note">;
@@ -49,10 +50,12 @@ export function shapeOf(graph: Graph, typed: TypedGraph, id: string): NodeGeomet
   const unfolded = useSelection.getState().unfolded.has(id);
   const scale = useView.getState().textScale;
   const wired = typed.wiredOutputs(id);
-  const key = `${collapsed} ${unfolded} ${scale} ${[...wired].join(",")}`;
+  const problems = inputProblems(graph, id);
+  const words = problems.size === 0 ? "" : JSON.stringify([...problems]);
+  const key = `${collapsed} ${unfolded} ${scale} ${[...wired].join(",")} ${words}`;
   const known = shapes.get(id);
   if (entry && known && known.entry === entry && known.type === type && known.key === key) return known.shape;
-  const shape = geometry(type, entry ?? NO_ENTRY, { collapsed, unfolded, scale, wired });
+  const shape = geometry(type, entry ?? NO_ENTRY, { collapsed, unfolded, scale, wired, problems });
   if (entry) shapes.set(id, { entry, type, key, shape });
   return shape;
 }
@@ -102,7 +105,8 @@ function card(id: string, x: number, y: number, shape: NodeGeometry, selected: b
     handles: [...handles(shape.outputs, "source", width), ...handles(shape.inputs, "target", 0)],
     data: { shape },
     selected,
-    zIndex: selected ? 2 : 1,
+    // A node that has grown by an error may lie over its neighbour.
+    zIndex: selected || shape.rows.some((row) => row.kind === "problem") ? 2 : 1,
   };
 }
 

@@ -50,7 +50,8 @@ export function nodeState(of: StateOf): NodeState {
   if (of.isOff) return { name: "off", icon: "off", words: "its inputs pass straight on" };
   const isActive = phase === "running" || phase === "queued";
   const error = of.problems.find((problem) => problem.severity === "error");
-  if (!isActive && error) return { name: "failed", icon: "fail", words: error.message };
+  if (!isActive && error)
+    return { name: "failed", icon: "fail", words: error.input === null ? error.message : "cannot run" };
   if (isPlanShown && !isActive && plan) return plannedState(plan);
   const right = run?.device ?? "";
   switch (run?.status) {

@@ -153,7 +153,8 @@ function InputRow({ node, input }: { node: string; input: InputType }) {
             widget={input.widget}
             value={held ?? input.default}
             label={`${words(node)} ${words(input.name)}`}
-            invalid={problem !== undefined}
+            invalid={problem?.severity === "error"}
+            describedBy={problem ? `${id}-problem` : undefined}
             optional={input.default === null}
             onChange={(value) =>
               edit(
@@ -180,7 +181,11 @@ function InputRow({ node, input }: { node: string; input: InputType }) {
             control {words(taken.name)}
           </span>
         )}
-        {problem !== undefined && <span className="field-problem">{sentence(problem.message)}</span>}
+        {problem !== undefined && (
+          <span id={`${id}-problem`} className={problem.severity === "error" ? "field-problem" : "hint"}>
+            {sentence(problem.message)} {problem.hint !== null && sentence(problem.hint)}
+          </span>
+        )}
       </div>
       {input.doc !== "" && <p className="control-doc meta">{input.doc}</p>}
     </fieldset>

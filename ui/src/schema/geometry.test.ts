@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { readGraph } from "../document/read";
 import { types } from "../testing/smallTypes";
-import { type Drawn, geometry, HEADER, type NodeGeometry, socketTop } from "./geometry";
+import { type Drawn, geometry, HEADER, lineCount, type NodeGeometry, socketTop } from "./geometry";
 import { typedGraph } from "./typedGraph";
 
 function shape(type: string, inputs: object = {}, drawn: Drawn = {}): NodeGeometry {
@@ -66,6 +66,34 @@ describe("the geometry of a node", () => {
     expect(fold({})).toMatchObject({ hidden: 3, changed: 0 });
     expect(fold({ negative: true, skip: 1 })).toMatchObject({ hidden: 3, changed: 1 });
     expect(shape("Blur").rows.some((row) => row.kind === "fold")).toBe(false);
+  });
+
+  test("has an error below its input, as high as its sentences, also at an input that is folded away", () => {
+    const problems = new Map([["skip", { message: "Skip is 20; this encoder has 12 layers.", hint: "" }]]);
+    const failed = shape("EncodePrompt", {}, { problems });
+    expect(failed.rows.map((row) => row.kind)).toEqual([
+      "output",
+      "input",
+      "input",
+      "input",
+      "problem",
+      "fold",
+    ]);
+    expect(failed.height).toBe(height(5, 1) + 14 + 2 * 15);
+    expect(failed.rows.at(-1)).toMatchObject({ hidden: 2 });
+    const stack = shape("ApplyLoRA", {}, { problems: new Map([["lora", { message: "No.", hint: "Do." }]]) });
+    expect(stack.height).toBe(height(4, 0, 1) + 14 + 2 * 15);
+    expect(shape("EncodePrompt", {}, { problems, collapsed: true }).height).toBe(HEADER);
+  });
+
+  test.each([
+    ["", 0],
+    ["Short.", 1],
+    ["Two lines need more letters than one line has.", 2],
+    ["a/path/without/any/space/that/is/longer/than/one/line.safetensors", 2],
+    ["word ".repeat(200), 4],
+  ])("counts the lines of %j", (text, lines) => {
+    expect(lineCount(text)).toBe(lines);
   });
 
   test("has the picture above the footer", () => {

@@ -18,6 +18,19 @@ export const AREA = 66;
 export const STACK_ROW = 44;
 export const PREVIEW = 180;
 
+/** An error at an input, in sentences; the hint may be empty. */
+export interface InputProblem {
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** The height of a line of an error, and the space around all of them. */
+const PROBLEM_LINE = 15;
+const PROBLEM_PADDING = 14;
+/** The letters that surely fit into a line of an error, and the most lines of a sentence. */
+const PROBLEM_LETTERS = 35;
+const PROBLEM_LINES = 4;
+
 /** One line of a node's body. */
 export type Row =
   | { readonly kind: "output"; readonly output: OutputType; readonly top: number; readonly height: number }
@@ -38,6 +51,14 @@ export type Row =
     }
   /** The button that adds an element to a stack. */
   | { readonly kind: "add"; readonly input: InputType; readonly top: number; readonly height: number }
+  /** The error at an input, below it. */
+  | {
+      readonly kind: "problem";
+      readonly input: string;
+      readonly problem: InputProblem;
+      readonly top: number;
+      readonly height: number;
+    }
   /** The line "6 more" that unfolds and folds advanced inputs and outputs. */
   | {
       readonly kind: "fold";
@@ -67,15 +88,18 @@ export interface Drawn {
   readonly unfolded?: boolean;
   /** The outputs that have a wire; an advanced one is then shown. */
   readonly wired?: ReadonlySet<string>;
+  /** The errors by input; one that is folded away is then shown. */
+  readonly problems?: ReadonlyMap<string, InputProblem>;
   /** The text scale, which the whole node grows with. */
   readonly scale?: number;
 }
 
 const NONE: ReadonlySet<string> = new Set();
+const NO_PROBLEMS: ReadonlyMap<string, InputProblem> = new Map();
 
 /** The size, rows and sockets of a node. */
 export function geometry(type: NodeType, entry: Entry, drawn: Drawn = {}): NodeGeometry {
-  const { collapsed = false, unfolded = false, wired = NONE, scale = 1 } = drawn;
+  const { collapsed = false, unfolded = false, wired = NONE, problems = NO_PROBLEMS, scale = 1 } = drawn;
   if (collapsed) return collapsedGeometry(type, scale);
   const inputs = new Map<string, number>();
   const outputs = new Map<string, number>();
@@ -88,6 +112,10 @@ export function geometry(type: NodeType, entry: Entry, drawn: Drawn = {}): NodeG
     rows.push({ ...row, top: top * scale, height: height * scale } as Row);
     top += height;
     return (top - height + ROW / 2) * scale;
+  }
+  function addProblem(input: string): void {
+    const problem = problems.get(input);
+    if (problem) add({ kind: "problem", input, problem }, problemHeight(problem));
   }
   const hidden = new Set<string>();
   let changed = 0;
@@ -103,7 +131,7 @@ export function geometry(type: NodeType, entry: Entry, drawn: Drawn = {}): NodeG
     const held = entry.inputs.get(input.name)?.kind;
     const isWire = held === "from";
     if (!unfolded && !isWire && parts.has(input.name) && SHOWN_IN_STACK.has(input.name)) continue;
-    const folds = input.advanced || parts.has(input.name);
+    const folds = (input.advanced || parts.has(input.name)) && !problems.has(input.name);
     if (folds && !unfolded && !isWire && held !== "param") {
       hidden.add(input.name);
       if (isChanged(entry, input)) changed += 1;
@@ -111,8 +139,12 @@ export function geometry(type: NodeType, entry: Entry, drawn: Drawn = {}): NodeG
     }
     const area = input.widget.kind === "text" && input.widget.multiline && !isWire;
     inputs.set(input.name, add({ kind: "input", input, area }, ROW + (area ? AREA : 0)));
+    addProblem(input.name);
   }
-  if (stack) addStack(entry, stack, inputs, add);
+  if (stack) {
+    addStack(entry, stack, inputs, add);
+    for (const name of [...parts, stack.name]) if (!inputs.has(name) || name === stack.name) addProblem(name);
+  }
   const advanced =
     type.inputs.some((input) => input.advanced || parts.has(input.name)) ||
     type.outputs.some((output) => output.advanced);
@@ -121,6 +153,24 @@ export function geometry(type: NodeType, entry: Entry, drawn: Drawn = {}): NodeG
   const preview = type.preview ? top * scale : undefined;
   if (type.preview) top += PREVIEW;
   return { width: NODE_WIDTH * scale, height: (top + FOOTER) * scale, rows, inputs, outputs, preview };
+}
+
+/** The height of an error: as many lines as its sentences need, counted so that they surely fit. */
+function problemHeight({ message, hint }: InputProblem): number {
+  return PROBLEM_PADDING + PROBLEM_LINE * (lineCount(message) + lineCount(hint));
+}
+
+/** The number of lines of a sentence, at most `PROBLEM_LINES`; the rest is cut off. */
+export function lineCount(text: string): number {
+  let [lines, left] = [0, 0];
+  for (const word of text.split(/\s+/).filter(Boolean)) {
+    if (word.length + 1 <= left) left -= word.length + 1;
+    else {
+      lines += Math.ceil(word.length / PROBLEM_LETTERS);
+      left = PROBLEM_LETTERS - (word.length % PROBLEM_LETTERS);
+    }
+  }
+  return Math.min(lines, PROBLEM_LINES);
 }
 
 /** The inputs of a stacked node that its first row shows. */

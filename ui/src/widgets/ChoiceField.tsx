@@ -7,7 +7,14 @@ import type { FieldProps } from "./Field";
 type ChoiceKind = Extract<Widget, { kind: "choice" }>;
 
 /** One of a fixed set of values. */
-export function ChoiceField({ widget, value, label, invalid, onChange }: FieldProps<ChoiceKind>) {
+export function ChoiceField({
+  widget,
+  value,
+  label,
+  invalid,
+  describedBy,
+  onChange,
+}: FieldProps<ChoiceKind>) {
   const choices = widget.choices.map((choice) => (typeof choice === "string" ? choice : writeJson(choice)));
   const shown = value === undefined ? "" : typeof value === "string" ? value : writeJson(value);
   const pick = (text: string) => {
@@ -20,6 +27,7 @@ export function ChoiceField({ widget, value, label, invalid, onChange }: FieldPr
       value={shown}
       text={shown}
       invalid={invalid}
+      describedBy={describedBy}
       empty="No choices."
       load={() => choices.map((choice) => ({ value: choice, label: choice }))}
       pick={pick}
@@ -32,22 +40,35 @@ interface PickerProps {
   value: string;
   text: string;
   invalid: boolean;
+  describedBy: string | undefined;
   empty: string;
   load: () => Promise<readonly Choice[]> | readonly Choice[];
   pick: (value: string) => void;
   /** True if a value may be typed that is not in the list. */
   isFree?: boolean;
+  /** True for the names of files, which are long. */
+  isWide?: boolean;
 }
 
 /** A button that shows the value and opens the list of choices. */
-export function PickerButton({ text, invalid, label, isFree = false, ...list }: PickerProps) {
+export function PickerButton({
+  text,
+  invalid,
+  describedBy,
+  label,
+  isFree = false,
+  isWide = false,
+  ...list
+}: PickerProps) {
   const show = (anchor: HTMLElement) => useChoiceList.getState().show({ anchor, label, isFree, ...list });
   return (
     <button
       type="button"
-      className={`field picker nodrag nopan${invalid ? " bad" : ""}`}
+      className={`field picker${isWide ? " wide" : ""} nodrag nopan${invalid ? " bad" : ""}`}
       aria-label={`${label}: ${text || "nothing chosen"}`}
+      title={text}
       aria-haspopup="listbox"
+      aria-describedby={describedBy}
       onClick={(event) => show(event.currentTarget)}
       onKeyDown={(event) => {
         if (event.key !== "ArrowDown") return;

@@ -16,6 +16,8 @@ export interface FieldProps<Kind extends Widget = Widget> {
   /** The name for screen readers, such as "denoise steps". */
   readonly label: string;
   readonly invalid: boolean;
+  /** The id of the element that says what is wrong. */
+  readonly describedBy?: string | undefined;
   /** True if the field may be empty; its value is then null. */
   readonly optional?: boolean | undefined;
   readonly onChange: (value: Json) => void;

@@ -23,7 +23,7 @@ const KINDS: Record<string, string> = {
 
 /** The name of a file: a model out of a list, or a picture that is dropped, pasted or chosen. */
 export function FileField(props: FieldProps<FileKind>) {
-  const { widget, value, label, invalid, onChange } = props;
+  const { widget, value, label, invalid, describedBy, onChange } = props;
   const name = typeof value === "string" ? value : "";
   const modelKind = KINDS[widget.files];
   if (modelKind === undefined) return <UploadField {...props} />;
@@ -33,8 +33,10 @@ export function FileField(props: FieldProps<FileKind>) {
       value={name}
       text={name}
       invalid={invalid}
+      describedBy={describedBy}
       empty={`Put files into models/${widget.files}, or name a folder in settings.json.`}
       isFree
+      isWide
       load={() => listModels(modelKind)}
       pick={(picked) => onChange(picked === "" && props.optional ? null : picked)}
     />
@@ -54,7 +56,7 @@ export async function listModels(kind: string): Promise<Choice[]> {
     .sort((a, b) => a.group.localeCompare(b.group) || a.label.localeCompare(b.label));
 }
 
-function UploadField({ widget, value, label, invalid, onChange }: FieldProps<FileKind>) {
+function UploadField({ widget, value, label, invalid, describedBy, onChange }: FieldProps<FileKind>) {
   const chooser = useRef<HTMLInputElement>(null);
   const name = typeof value === "string" ? value : "";
   const take = async (file: File | undefined) => {
@@ -78,6 +80,7 @@ function UploadField({ widget, value, label, invalid, onChange }: FieldProps<Fil
         className={`field${invalid ? " bad" : ""}`}
         aria-label={label}
         aria-invalid={invalid}
+        aria-describedby={describedBy}
         autoComplete="off"
         spellCheck={false}
         placeholder={widget.files === "inputs" ? "drop or paste" : widget.files}

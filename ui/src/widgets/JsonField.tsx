@@ -4,7 +4,7 @@ import { parseJson } from "../document/parseJson";
 import type { FieldProps } from "./Field";
 
 /** Any JSON value, written as text. A text that is not JSON changes nothing. */
-export function JsonField({ value, label, invalid, onChange, placeholder }: FieldProps) {
+export function JsonField({ value, label, invalid, describedBy, onChange, placeholder }: FieldProps) {
   const [typed, setTyped] = useState<string | null>(null);
   const parsed = typed === null ? undefined : read(typed);
   const type = (text: string) => {
@@ -18,6 +18,7 @@ export function JsonField({ value, label, invalid, onChange, placeholder }: Fiel
       className={`field mono nodrag nopan${wrong ? " bad" : ""}`}
       aria-label={label}
       aria-invalid={wrong}
+      aria-describedby={describedBy}
       autoComplete="off"
       spellCheck={false}
       placeholder={placeholder ?? "JSON"}

@@ -12,6 +12,7 @@ export function NumberField({
   value,
   label,
   invalid,
+  describedBy,
   onChange,
   optional,
   placeholder,
@@ -44,6 +45,7 @@ export function NumberField({
       className={`field number nodrag nopan${invalid ? " bad" : ""}`}
       aria-label={label}
       aria-invalid={invalid}
+      aria-describedby={describedBy}
       inputMode="decimal"
       autoComplete="off"
       spellCheck={false}

@@ -17,7 +17,14 @@ interface Listed {
 const MOST = 8;
 
 /** Text of many lines. `<` lists embeddings and LoRAs while typing: Enter inserts one, Esc leaves the text. */
-export function PromptField({ value, label, invalid, onChange, placeholder }: FieldProps<TextKind>) {
+export function PromptField({
+  value,
+  label,
+  invalid,
+  describedBy,
+  onChange,
+  placeholder,
+}: FieldProps<TextKind>) {
   const text = typeof value === "string" ? value : "";
   const area = useRef<HTMLTextAreaElement>(null);
   const caret = useRef<number | null>(null);
@@ -77,6 +84,7 @@ export function PromptField({ value, label, invalid, onChange, placeholder }: Fi
         className={`area nowheel${invalid ? " bad" : ""} nodrag nopan`}
         aria-label={label}
         aria-invalid={invalid}
+        aria-describedby={describedBy}
         aria-autocomplete="list"
         aria-controls={listed ? id : undefined}
         aria-activedescendant={listed && listed.at >= 0 ? `${id}-${listed.at}` : undefined}

@@ -6,7 +6,7 @@ import { NumberField } from "./NumberField";
 type SeedKind = Extract<Widget, { kind: "seed" }>;
 
 /** A seed: a fixed number, or "random" for a new one in each run. */
-export function SeedField({ widget, value, label, invalid, onChange }: FieldProps<SeedKind>) {
+export function SeedField({ widget, value, label, invalid, describedBy, onChange }: FieldProps<SeedKind>) {
   const random = value === "random";
   const number = { kind: "number", whole: true, min: 0, max: widget.max, step: 1 } as const;
   return (
@@ -14,7 +14,14 @@ export function SeedField({ widget, value, label, invalid, onChange }: FieldProp
       {random ? (
         <span className="field">new each run</span>
       ) : (
-        <NumberField widget={number} value={value} label={label} invalid={invalid} onChange={onChange} />
+        <NumberField
+          widget={number}
+          value={value}
+          label={label}
+          invalid={invalid}
+          describedBy={describedBy}
+          onChange={onChange}
+        />
       )}
       <button
         type="button"

@@ -6,13 +6,14 @@ type TextKind = Extract<Widget, { kind: "text" }>;
 
 /** Text of one line, or of many. */
 export function TextField(props: FieldProps<TextKind>) {
-  const { widget, value, label, invalid, onChange, placeholder } = props;
+  const { widget, value, label, invalid, describedBy, onChange, placeholder } = props;
   if (widget.multiline) return <PromptField {...props} />;
   return (
     <input
       className={`field${invalid ? " bad" : ""} nodrag nopan`}
       aria-label={label}
       aria-invalid={invalid}
+      aria-describedby={describedBy}
       autoComplete="off"
       spellCheck={false}
       placeholder={placeholder ?? ""}

@@ -1,0 +1,33 @@
+/** The controls of inputs: what they say of errors, of prompts and of files. */
+import { type Canvas, expect, test } from "./fixtures.ts";
+
+/** Choose a value in the list of a picker; one that is not listed is taken as typed. */
+async function pick(canvas: Canvas, node: string, field: RegExp, value: string): Promise<void> {
+  await canvas.node(node).getByRole("button", { name: field }).click();
+  const search = canvas.page.getByRole("combobox");
+  await search.fill(value);
+  await search.press("Enter");
+}
+
+test("an error stands below its input with the remedy, until the input is changed", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open();
+  const height = (await canvas.node("model").boundingBox())?.height ?? 0;
+  await pick(canvas, "model", /^model model:/, "nowhere");
+  const field = canvas.node("model").getByRole("button", { name: /^model model:/ });
+  const problem = page.locator("#problem-model-model");
+  await expect(problem).toContainText("nowhere");
+  await expect(field).toHaveAttribute("aria-describedby", "problem-model-model");
+  const [problems, box] = [problem.locator("p"), await canvas.node("model").boundingBox()];
+  await expect(problems).toHaveCount(2); // the sentence and the remedy
+  expect(box?.height).toBeGreaterThan(height + 20);
+  const inside = await problem.evaluate((element) => element.scrollHeight <= element.clientHeight + 1);
+  expect(inside).toBe(true);
+  await pick(canvas, "model", /^model model:/, "safelight-tiny");
+  await expect(problem).toHaveCount(0);
+  await expect(field).not.toHaveAttribute("aria-describedby");
+  const name = field.locator(".cut"); // the whole name of the model fits
+  expect(await name.evaluate((element) => element.scrollWidth <= element.clientWidth)).toBe(true);
+});
