@@ -7,6 +7,7 @@ export default defineConfig({
     outDir: "../engine/server/static",
     emptyOutDir: true,
     target: "es2023",
+    assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1000,
     rolldownOptions: { checks: { pluginTimings: false } },
     reportCompressedSize: false,

@@ -210,7 +210,8 @@ test("a subgraph opens from its node, and what is changed inside is one step of 
   await canvas.node("once").getByTitle("Open the subgraph").click();
   await expect(canvas.node("encode")).toBeVisible();
   await expect(canvas.node("once")).toHaveCount(0);
-  await canvas.node("decode").getByRole("button", { name: "Switch decode off" }).click({ force: true });
+  await canvas.node("decode").locator(".node-head").hover();
+  await canvas.node("decode").getByRole("button", { name: "Switch decode off" }).click();
   await expect(canvas.node("decode")).toHaveAttribute("data-state", "off");
   await canvas.press("Alt+ArrowUp");
   await expect(canvas.node("once")).toBeVisible();

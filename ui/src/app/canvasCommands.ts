@@ -45,13 +45,14 @@ export function goTo(id: string): void {
   focusNode(id, performance.now() + FOCUS_MS);
 }
 
-/** A node outside the view is drawn only after the view has moved there. */
+/** A node outside the view, or of a far zoom, can take the focus only after the view has moved there. */
 const FOCUS_MS = 2000;
 
 function focusNode(id: string, end: number): void {
   const node = document.querySelector<HTMLElement>(`[data-node="${CSS.escape(id)}"]`);
-  if (node) node.focus({ preventScroll: true });
-  else if (performance.now() < end) requestAnimationFrame(() => focusNode(id, end));
+  node?.focus({ preventScroll: true });
+  if (node && document.activeElement === node) return;
+  if (performance.now() < end) requestAnimationFrame(() => focusNode(id, end));
 }
 
 /** Select the next node in reading order; false at the end, where the focus leaves the canvas. */

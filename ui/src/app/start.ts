@@ -21,6 +21,7 @@ export async function start(): Promise<void> {
   try {
     await startSession();
     say("Ready. Ctrl+Enter runs the graph.");
+    performance.mark("ready");
     setReady();
   } catch (error) {
     sayError(sentence(problemsOf(error)[0]?.message ?? "the page cannot start"));

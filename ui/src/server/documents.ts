@@ -8,10 +8,12 @@ import {
   type DraftRow,
   deleteDraft,
   draftOfTab,
+  hasDraft,
   keepLocally,
   newId,
   putDraft,
   readDraft,
+  setHasDraft,
 } from "./drafts";
 import { graphBody, graphIn, send, textIn } from "./graphBody";
 import { openGraph } from "./openGraph";
@@ -69,15 +71,19 @@ export function runName(): string {
   return `${id ?? ""}#${draft}`;
 }
 
-/** Open what the tab had before a reload, else the graph that the server was started with, else the last one. */
+/**
+ * Open the graph that the address asks for; else what the tab had before a reload, else the graph that the server was
+ * started with, else the last one.
+ */
 export async function startDocument(opened: string | null): Promise<void> {
   openGraph().subscribe(changed);
   window.addEventListener("pagehide", () => void flushDraft());
   onEvent((event) => {
     if (event.type === "graph.changed") savedElsewhere(event.data);
   });
+  const asked = new URLSearchParams(location.search).get("graph");
   const before = draftOfTab();
-  if (before !== null && (await claimDraft(before))) {
+  if (asked === null && before !== null && hasDraft() && (await claimDraft(before))) {
     const draft = await readDraft(before).catch(() => null);
     if (draft) {
       resume(draft);
@@ -85,8 +91,7 @@ export async function startDocument(opened: string | null): Promise<void> {
       return;
     }
   }
-  const asked = new URLSearchParams(location.search).get("graph");
-  if (asked !== null) history.replaceState(null, "", location.pathname);
+  setHasDraft(false);
   const ofTab = sessionStorage.getItem(LAST_OPENED);
   const names = [asked, ofTab, opened, localStorage.getItem(LAST_OPENED), FIRST_GRAPH];
   for (const name of names) {
@@ -98,6 +103,7 @@ export async function startDocument(opened: string | null): Promise<void> {
       if (!(error instanceof Refused) || error.status === 0) throw error;
     }
   }
+  if (asked !== null) history.replaceState(null, "", location.pathname);
   await listDrafts();
 }
 
@@ -107,8 +113,6 @@ export async function listDrafts(): Promise<void> {
 }
 
 let isOpening = false;
-/** Whether the server or this browser may have a draft of this tab. */
-let hasDraft = false;
 
 /** Put a graph on the canvas without taking it for a change. */
 function show(text: string, isSaved: boolean): void {
@@ -141,9 +145,9 @@ async function enter(next: Partial<DocumentStore>, text: string, isSaved: boolea
   const { id } = useDocument.getState();
   remember(id);
   void followDocument(draft, id).catch(() => undefined);
-  if (hasDraft && !hadChanges) void deleteDraft(previous).catch(() => undefined);
-  else if (hasDraft) void listDrafts().catch(() => undefined);
-  hasDraft = next.draft !== undefined;
+  if (hasDraft() && !hadChanges) void deleteDraft(previous).catch(() => undefined);
+  else if (hasDraft()) void listDrafts().catch(() => undefined);
+  setHasDraft(next.draft !== undefined);
 }
 
 /** Open a saved graph or an example. */
@@ -173,7 +177,7 @@ export async function openDraft(id: string): Promise<void> {
 
 function resume(draft: Draft): void {
   show(draft.text, false);
-  hasDraft = true;
+  setHasDraft(true);
   useDocument.setState({ draft: draft.id, id: draft.document, revision: draft.base });
   void followDocument(draft.id, draft.document).catch(() => undefined);
 }
@@ -210,7 +214,7 @@ export function flushDraft(): Promise<void> {
   if (isDraftKept) return writing;
   const draft: Draft = { id, document, base: revision, text: openGraph().text(), saved: Date.now() / 1000 };
   keepLocally(draft);
-  hasDraft = true;
+  setHasDraft(true);
   writing = writing
     .then(() => putDraft(draft))
     .then(
@@ -279,8 +283,8 @@ async function put(id: string, headers: Record<string, string>): Promise<boolean
     if (graph.text() === text) {
       graph.markSaved();
       useDocument.setState({ isDraftKept: true });
-      if (hasDraft) await deleteDraft(draft).catch(() => undefined);
-      hasDraft = false;
+      if (hasDraft()) await deleteDraft(draft).catch(() => undefined);
+      setHasDraft(false);
     }
     return true;
   } catch (error) {

@@ -18,6 +18,7 @@ export interface Draft {
 
 const LOCAL = "safelight.draft.";
 const CURRENT = "safelight.draft";
+const KEPT = "safelight.draft.kept";
 const LOCK = "safelight-draft-";
 
 /** A new id: of a draft, or of a request. */
@@ -29,6 +30,16 @@ export function newId(): string {
 /** The draft that this tab had before a reload; null in a new tab. */
 export function draftOfTab(): string | null {
   return sessionStorage.getItem(CURRENT);
+}
+
+/** Whether the server or this browser may have the draft of this tab, also after a reload. */
+export function hasDraft(): boolean {
+  return sessionStorage.getItem(KEPT) !== null;
+}
+
+export function setHasDraft(isKept: boolean): void {
+  if (isKept) sessionStorage.setItem(KEPT, "1");
+  else sessionStorage.removeItem(KEPT);
 }
 
 let release: (() => void) | null = null;
