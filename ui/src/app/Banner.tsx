@@ -4,6 +4,7 @@ import { ago } from "../panels/format";
 import { usePictures } from "../panels/pictures";
 import { discardDraft, openDraft, useDocument } from "../server/documents";
 import { reconnect, useRuns } from "../server/runStore";
+import { useDocumentState } from "./editor";
 import { openOverlay } from "./overlays";
 import { useView } from "./view";
 
@@ -37,15 +38,16 @@ export function Banner() {
   );
 }
 
-/** Offers the unsaved changes of a tab that was closed, until they are opened, discarded or put off. */
+/** Offers the unsaved changes of a tab that was closed, until the user does anything else; Graphs lists them too. */
 function DraftOffer() {
   const [draft] = useDocument((state) => state.closed);
-  const [putOff, setPutOff] = useState<string | null>(null);
+  const [isPutOff, setPutOff] = useState(false);
+  const isWorking = useDocumentState((state) => state.history.past.length > 0);
   const isLarge = usePictures((state) => state.large !== "none");
   const isTraining = useView((view) => view.isTraining);
-  if (draft === undefined || draft.tab === putOff || isLarge || isTraining) return null;
+  if (draft === undefined || isPutOff || isWorking || isLarge || isTraining) return null;
   return (
-    <div className="banner" role="status">
+    <div className="banner low" role="status">
       Unsaved changes of {draft.title}, {ago(draft.saved)}.
       <button type="button" className="button mini" onClick={() => void attempt(openDraft(draft.tab))}>
         Open
@@ -57,7 +59,7 @@ function DraftOffer() {
       >
         Discard
       </button>
-      <button type="button" className="button mini quiet" onClick={() => setPutOff(draft.tab)}>
+      <button type="button" className="button mini quiet" onClick={() => setPutOff(true)}>
         Later
       </button>
     </div>

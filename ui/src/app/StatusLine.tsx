@@ -1,3 +1,4 @@
+import { span } from "../panels/format";
 import { useRuns, useShownRun } from "../server/runStore";
 import { perform } from "./commands";
 import { Icon } from "./Icon";
@@ -33,7 +34,7 @@ function Progress() {
         {node.value} of {node.max}
       </span>
       {node.rate !== null && <span>{node.rate.toFixed(1)} it/s</span>}
-      {node.etaMs !== null && <span>{(node.etaMs / 1000).toFixed(1)} s left</span>}
+      {node.etaMs !== null && <span>{span(node.etaMs)} left</span>}
     </span>
   );
 }

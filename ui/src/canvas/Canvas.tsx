@@ -9,6 +9,7 @@ import {
   type OnConnectStart,
   ReactFlow,
   SelectionMode,
+  useStoreApi,
 } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 import { type DragEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
@@ -22,14 +23,15 @@ import { ConnectionHint } from "./ConnectionHint";
 import { pressOnCanvas } from "./canvasKeys";
 import { openMenu } from "./contextMenu";
 import { dropFiles } from "./dropFiles";
+import { FarWires } from "./FarWires";
 import { FrameBox } from "./FrameBox";
-import { setZoom } from "./far";
+import { setZoom, useFar } from "./far";
 import { type FlowNode, flowEdges, flowNodes, thing } from "./flow";
 import { GraphNode } from "./GraphNode";
 import { useProblemKey } from "./inputProblems";
 import { endMove, startMove, withMembers } from "./moves";
 import { NoteBox } from "./NoteBox";
-import { useViewport } from "./viewport";
+import { keepFit, leaveFit, useViewport } from "./viewport";
 import { WireDraft } from "./WireDraft";
 import { WireEdge, type WireFlowEdge } from "./WireEdge";
 import { WireTip } from "./WireTip";
@@ -41,6 +43,7 @@ const NODE_TYPES = { card: GraphNode, frame: FrameBox, note: NoteBox };
 const EDGE_TYPES = { wire: WireEdge };
 const SNAP: [number, number] = [8, 8];
 const NO_KEYS: string[] = [];
+const NO_EDGES: WireFlowEdge[] = [];
 
 /** The canvas: the graph as nodes and wires. */
 export function Canvas() {
@@ -53,6 +56,8 @@ export function Canvas() {
   const pointer = useView((state) => state.pointer);
   const problems = useProblemKey();
   const hasMinimap = useView((state) => state.hasMinimap);
+  const isFar = useFar((state) => state.isFar);
+  useSchemaGeometry();
   const [nodes, setNodes] = useState<FlowNode[]>([]);
   // Before the types are known, every node would look as if its type were missing.
   const hasTypes = useTypes((state) => state.types.types.length > 0);
@@ -107,6 +112,7 @@ export function Canvas() {
 
   return (
     <div
+      ref={fitOnResize}
       className="canvas"
       data-canvas
       role="application"
@@ -120,7 +126,7 @@ export function Canvas() {
       <ReactFlow<FlowNode, WireFlowEdge>
         key={path.join("/")}
         nodes={nodes}
-        edges={edges}
+        edges={isFar ? NO_EDGES : edges}
         nodeTypes={NODE_TYPES}
         edgeTypes={EDGE_TYPES}
         onInit={(flow) => useViewport.getState().take(flow)}
@@ -142,6 +148,7 @@ export function Canvas() {
             useAddSearch.getState().open({ x: event.clientX, y: event.clientY });
           }
         }}
+        onMoveStart={(event) => event && leaveFit()}
         onMove={(_, viewport) => setZoom(viewport.zoom)}
         connectionLineComponent={WireDraft}
         connectionRadius={24}
@@ -167,6 +174,7 @@ export function Canvas() {
       >
         <Background variant={BackgroundVariant.Dots} gap={32} size={1} />
         {hasMinimap && <MiniMap pannable zoomable ariaLabel="Map of the graph" />}
+        {isFar && <FarWires edges={edges} />}
         <ConnectionHint />
         <WireTip />
       </ReactFlow>
@@ -176,9 +184,25 @@ export function Canvas() {
   );
 }
 
+/** Keep the whole graph in view while a drawer or the panel opens. */
+function fitOnResize(element: HTMLDivElement): () => void {
+  const observer = new ResizeObserver(() => requestAnimationFrame(keepFit));
+  observer.observe(element);
+  return () => observer.disconnect();
+}
+
 const PAN_BUTTONS = [0, 1];
 const MULTI_KEYS = ["Control", "Meta"];
 const NO_ATTRIBUTION = { hideAttribution: true };
+
+/**
+ * Keep the library from measuring nodes on the page: their sizes and sockets come from the schema. It would find no
+ * sockets in the boxes of a far zoom, and then draw no wires.
+ */
+function useSchemaGeometry(): void {
+  const store = useStoreApi();
+  useState(() => store.setState({ updateNodeInternals: () => undefined }));
+}
 
 /** Keep what the library selects in the selection of the page. */
 function takeSelection(changes: readonly { id: string; selected: boolean }[]): void {

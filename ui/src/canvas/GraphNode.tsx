@@ -66,15 +66,18 @@ function TypeName({ id, type }: { id: string; type: NodeType }) {
   );
 }
 
-/** A node of a far zoom: a box in the colour of its category. */
+/** A node of a far zoom: a box with the colour of its category, and its title if that can be read. */
 function FarNode({ id }: { id: string }) {
   const typed = useTyped();
   const type = typed.type(id);
   const isOff = useGraph((state) => state.nodes.get(id)?.off === true);
+  const title = useGraph((state) => state.nodes.get(id)?.title ?? "");
+  const isTiny = useFar((far) => far.isTiny);
   const state = useNodeState(id, type, isOff);
   const isLoud = state.name === "failed" || state.name === "running";
   return (
     <div className={`far-node ${familyOf(typed, id)} ${state.name}`} data-node={id} data-state={state.name}>
+      {!isTiny && label(title, id)}
       {isLoud && state.icon && <Icon name={state.icon} size={40} label={state.name} />}
     </div>
   );

@@ -1,7 +1,6 @@
 import type { Edge, EdgeProps } from "@xyflow/react";
 import { memo } from "react";
 import type { Point } from "../document/graph";
-import { useFar } from "./far";
 import { SOCKET_HIT } from "./flow";
 import { useWireDrag } from "./wireDrag";
 import { middle, wirePath } from "./wirePath";
@@ -33,7 +32,6 @@ const NO_DATA: WireData = {
 /** A wire: a casing, so that crossings can be read, and the line in the colour of its family. */
 export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
   const { id, sourceX, sourceY, targetX, targetY, selected, data = NO_DATA } = props;
-  const isFar = useFar((state) => state.isFar);
   const isPulled = useWireDrag((drag) => drag.pulled === id && drag.from !== null);
   const isTarget = useWireDrag((drag) => drag.target === id);
   // The library ends wires at the outer side of a socket's square; here they end in its middle.
@@ -46,7 +44,6 @@ export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
   );
 
   if (isPulled) return null;
-  if (isFar) return <path className="wire-far" d={path} />;
   const classes = [
     "wire",
     `family-${data.family}`,

@@ -19,6 +19,19 @@ export const useViewport = create<Viewport>((set) => ({
   take: (flow) => set({ flow }),
 }));
 
+/** True while the canvas shows all of the graph because of `show`: then it does so too when its size changes. */
+let isFitted = false;
+
+/** The user has moved the view. */
+export function leaveFit(): void {
+  isFitted = false;
+}
+
+/** Fit the graph again after the canvas has changed its size, if it was fitted. */
+export function keepFit(): void {
+  if (isFitted) show([], true);
+}
+
 function duration(): number {
   return matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 220;
 }
@@ -29,6 +42,7 @@ export function show(ids: Iterable<string> = [], isInstant = false): void {
   const chosen = [...ids];
   const names = chosen.length > 0 ? chosen : [...graph().nodes.keys()];
   if (!flow || names.length === 0) return;
+  isFitted = chosen.length === 0;
   const boxes = names.map((id) => nodeBox(graph(), typed(), id));
   const left = Math.min(...boxes.map((box) => box[0]));
   const top = Math.min(...boxes.map((box) => box[1]));
@@ -54,12 +68,14 @@ export function reveal(id: string): void {
   const end = flow.flowToScreenPosition({ x: x + width, y: y + height });
   const isInside = start.x >= pane.left && start.y >= pane.top && end.x <= pane.right && end.y <= pane.bottom;
   if (isInside && !useFar.getState().isFar) return;
+  leaveFit();
   const zoom = Math.max(LEGIBLE_ZOOM, flow.getViewport().zoom);
   void flow.setCenter(x + width / 2, y + height / 2, { zoom, duration: duration() });
 }
 
 export function zoomBy(factor: number): void {
   const { flow } = useViewport.getState();
+  leaveFit();
   if (flow) void flow.zoomTo(flow.getViewport().zoom * factor, { duration: duration() });
 }
 

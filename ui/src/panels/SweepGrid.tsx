@@ -122,7 +122,10 @@ export function SweepGrid({ run }: { run: string }) {
         </button>
       </header>
       <div className="grid-scroll">
-        <table className={hasLabels ? "grid" : "grid plain"}>
+        <table
+          className={hasLabels ? "grid" : "grid plain"}
+          style={{ "--columns": columns.length } as React.CSSProperties}
+        >
           <thead>
             <tr>
               <td className="axes">

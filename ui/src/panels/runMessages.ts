@@ -47,7 +47,8 @@ export function followRunMessages(): () => void {
       else say(text);
       if (event.data.ms >= LONG_MS) notify(run.title || "Safelight", text);
     } else if (event.type === "node.started" && event.node !== null) {
-      const reason = useCheck.getState().plan[event.node]?.reason;
+      const plan = useCheck.getState().plan[event.node];
+      const reason = plan?.action === "run" ? plan.reason : "";
       const reused = Object.values(run.nodes).filter((node) => node.status === "cached").length;
       const part =
         reused === 0 ? "" : ` ${reused} of ${count(Object.keys(run.nodes).length, "node")} reused.`;

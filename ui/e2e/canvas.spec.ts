@@ -1,0 +1,61 @@
+/** What the canvas draws: wires from socket to socket, near and far. */
+import { type Canvas, expect, test } from "./fixtures.ts";
+
+/** For each wire in view, how far its ends are from the middles of its sockets, in px of the screen. */
+function gaps(canvas: Canvas): Promise<number[]> {
+  return canvas.page.evaluate(() =>
+    [...document.querySelectorAll<SVGElement>(".react-flow__edge")].flatMap((wire) => {
+      const path = wire.querySelector<SVGPathElement>(".wire-line");
+      const [node = "", input = ""] = wire.dataset.id?.split(".") ?? [];
+      const matrix = path?.getScreenCTM();
+      if (!path || !matrix) return [Number.POSITIVE_INFINITY];
+      const point = (length: number) => path.getPointAtLength(length).matrixTransform(matrix);
+      const distance = (at: DOMPoint, sockets: string) => {
+        const found = [...document.querySelectorAll(sockets)].map((socket) => {
+          const box = socket.getBoundingClientRect();
+          return Math.hypot(box.x + box.width / 2 - at.x, box.y + box.height / 2 - at.y);
+        });
+        return Math.min(...found);
+      };
+      return [
+        distance(point(0), ".socket.source"),
+        distance(point(path.getTotalLength()), `[data-nodeid="${node}"][data-handleid="${input}"].target`),
+      ];
+    }),
+  );
+}
+
+test("wires end in the middle of their sockets, also with larger text and at collapsed nodes", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("lora_stack");
+  await canvas.node("positive").locator(".node-head").click();
+  await canvas.press("h");
+  await expect(canvas.node("positive")).toHaveClass(/collapsed/);
+  expect(await canvas.page.locator(".react-flow__edge").count()).toBe(12);
+  expect(Math.max(...(await gaps(canvas)))).toBeLessThan(1.5);
+  await page.evaluate(() => {
+    localStorage.setItem("safelight.view", JSON.stringify({ state: { textScale: 1.5 }, version: 1 }));
+  });
+  await canvas.open("lora_stack");
+  expect(Math.max(...(await gaps(canvas)))).toBeLessThan(1.5);
+});
+
+test("a graph that opens in a far zoom has its wires and titles, and they stay when it comes near", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("compare_models");
+  await expect(page.locator(".far-node")).toHaveCount(16);
+  await expect(page.locator(".far-node").filter({ hasText: "positive" })).toBeVisible();
+  const wires = (await page.locator(".far-wires path").getAttribute("d"))?.match(/M/g)?.length;
+  const { graph } = await canvas.server.get<{ graph: { nodes: object } }>("/graphs/compare_models");
+  expect(wires).toBe(JSON.stringify(graph.nodes).match(/"from":/g)?.length);
+  await canvas.node("positive").click();
+  await canvas.press("Control+f");
+  await page.keyboard.type("positive");
+  await page.keyboard.press("Enter");
+  await expect(canvas.node("positive").locator(".node-head")).toBeVisible();
+  await expect(page.locator('.react-flow__edge[data-id="positive.encoder"]')).toHaveCount(1);
+});
