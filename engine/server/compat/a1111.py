@@ -10,22 +10,21 @@ import base64
 import binascii
 import json
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from engine import picture_text
-from engine.errors import GraphError, Problem, SafelightError
+from engine.errors import Problem
 from engine.files import UPLOADED
 from engine.queue.snapshot import RunSnapshot
 from engine.server.compat.a1111_options import Options
 from engine.server.compat.comfyui_runs import in_order
+from engine.server.compat.refusals import RefusalRoute
 from engine.server.compat.requests import graph_json, imported, json_of
-from engine.server.errors import STATUS
 from engine.server.refusal import Refused, refused
 from engine.server.services import Served, Services
 from engine.server.submission import Submission
@@ -38,28 +37,20 @@ MAX_PICTURES = 256
 LARGEST_SEED = 1 << 32
 WAIT_SECONDS = 7 * 24 * 3600.0
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-
-class A1111Route(APIRoute):
+class A1111Route(RefusalRoute):
     """Answers refusals in A1111's format."""
 
-    def get_route_handler(self) -> Handler:
-        """The handler with its refusals converted."""
-        handle = super().get_route_handler()
+    graph_status = 422
+    failed_status = 500
 
-        async def handled(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except Refused as error:
-                return _refusal(error.status, error.problems, error.headers)
-            except GraphError as error:
-                status = next((STATUS[item.code] for item in error.problems if item.code in STATUS), 422)
-                return _refusal(status, error.problems)
-            except SafelightError as error:
-                return _refusal(500, [Problem("failed", str(error))])
-
-        return handled
+    @staticmethod
+    def refusal(status: int, problems: Sequence[Problem], headers: Mapping[str, str]) -> Response:
+        """The codes, messages and hints of all problems."""
+        first = problems[0]
+        messages = [f"{item.message} ({item.hint})" if item.hint else item.message for item in problems]
+        body = {"error": first.code, "detail": "; ".join(messages), "body": "", "errors": messages[0]}
+        return JSONResponse(body, status, dict(headers))
 
 
 router = APIRouter(route_class=A1111Route, include_in_schema=False)
@@ -279,11 +270,3 @@ def _progress(run: RunSnapshot) -> tuple[float, int, int, str | None]:
 
 def _options(served: Services) -> Options:
     return Options(served.settings.home / "server" / "a1111.json", served.catalogue)
-
-
-def _refusal(status: int, problems: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A refusal in A1111's format."""
-    first = problems[0]
-    messages = [f"{item.message} ({item.hint})" if item.hint else item.message for item in problems]
-    body = {"error": first.code, "detail": "; ".join(messages), "body": "", "errors": messages[0]}
-    return JSONResponse(body, status, dict(headers or {}))

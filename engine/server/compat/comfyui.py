@@ -6,22 +6,21 @@ without a counterpart, and a file that is missing, is an error of the node in Co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from engine.errors import GraphError, Problem, SafelightError
+from engine.errors import GraphError, Problem
 from engine.queue.snapshot import RunSummary
 from engine.queue.stream_events import EndState
 from engine.server.compat.comfyui_runs import API, Notes, history
 from engine.server.compat.comfyui_services import ComfyServices, comfy
+from engine.server.compat.refusals import RefusalRoute
 from engine.server.compat.requests import graph_json, imported, json_of
-from engine.server.errors import STATUS
 from engine.server.refusal import Refused, refused
 from engine.server.submission import Submission
 
@@ -33,28 +32,24 @@ _PREVIEWS = ("auto", "latent2rgb", "taesd")
 _LOADERS = ("LoadImage", "LoadImageMask")
 _ENDED: tuple[EndState, ...] = ("done", "failed", "cancelled", "interrupted", "refused")
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-
-class ComfyRoute(APIRoute):
+class ComfyRoute(RefusalRoute):
     """Answers refusals in ComfyUI's format."""
 
-    def get_route_handler(self) -> Handler:
-        """The handler with its refusals converted."""
-        handle = super().get_route_handler()
+    graph_status = 400
+    failed_status = 400
 
-        async def handled(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except Refused as error:
-                return _refusal(error.status, error.problems, error.headers)
-            except GraphError as error:
-                status = next((STATUS[item.code] for item in error.problems if item.code in STATUS), 400)
-                return _refusal(status, error.problems)
-            except SafelightError as error:
-                return _refusal(400, [Problem("failed", str(error))])
-
-        return handled
+    @staticmethod
+    def refusal(status: int, problems: Sequence[Problem], headers: Mapping[str, str]) -> Response:
+        """The codes, messages and hints of all problems."""
+        errors: dict[str, Any] = {}
+        for problem in problems:
+            if problem.node is not None:
+                entry = errors.setdefault(
+                    problem.node, {"errors": [], "dependent_outputs": [], "class_type": ""}
+                )
+                entry["errors"].append(_error(problem))
+        return JSONResponse({"error": _error(problems[0]), "node_errors": errors}, status, dict(headers))
 
 
 router = APIRouter(route_class=ComfyRoute, include_in_schema=False)
@@ -215,16 +210,6 @@ def _history(services: ComfyServices, id: str) -> dict[str, Any]:
         return {}
     run = services.served.queue.run(id)
     return {id: history(run, notes)} if run.summary.state in _ENDED else {}
-
-
-def _refusal(status: int, problems: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A refusal in ComfyUI's format."""
-    errors: dict[str, Any] = {}
-    for problem in problems:
-        if problem.node is not None:
-            entry = errors.setdefault(problem.node, {"errors": [], "dependent_outputs": [], "class_type": ""})
-            entry["errors"].append(_error(problem))
-    return JSONResponse({"error": _error(problems[0]), "node_errors": errors}, status, dict(headers or {}))
 
 
 def _error(problem: Problem) -> dict[str, Any]:
