@@ -412,14 +412,14 @@ def split(packed: Packed) -> list[Packed]:
     if packed.type != "list" or not isinstance(packed.meta, list):
         raise TypeError(f"a packed {packed.type} is not a list")
     items, at = [], 0
-    for n, told in enumerate(packed.meta):
-        assert isinstance(told, dict)
-        assert isinstance(told["type"], str)
-        assert isinstance(told["parts"], int)
-        own = packed.parts[at : at + told["parts"]]
-        at += told["parts"]
+    for n, item in enumerate(packed.meta):
+        assert isinstance(item, dict)
+        assert isinstance(item["type"], str)
+        assert isinstance(item["parts"], int)
+        own = packed.parts[at : at + item["parts"]]
+        at += item["parts"]
         parts = tuple(Part(part.name.removeprefix(f"{n}/"), part.media, part.data) for part in own)
-        items.append(Packed(told["type"], told["meta"], parts))
+        items.append(Packed(item["type"], item["meta"], parts))
     return items
 
 

@@ -162,7 +162,7 @@ class _Graph:
         return None
 
     def _loaded(self, id: str, step: Provenance, input: str) -> _Network | None:
-        """What a node that loads files loads; None if it cannot be told."""
+        """The network that a loading node loads; None if it is not known before the run."""
         if id not in self._loaders:
             try:
                 found = self._checkpoint(step, input)

@@ -115,14 +115,14 @@ def _cancelling(cancel: Cancel, act: Callable[[], object]) -> Iterator[None]:
     The thread that sets the flag calls it, so a second Ctrl-C ends this process only when the server knows.
     """
 
-    def told() -> None:
+    def cancel_run() -> None:
         with suppress(GraphError):  # the server is gone, or the run has ended
             act()
 
-    cancel.then = told
+    cancel.then = cancel_run
     try:
         if cancel.asked:
-            told()
+            cancel_run()
         yield
     finally:
         cancel.then = None

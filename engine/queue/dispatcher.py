@@ -177,9 +177,9 @@ class Dispatcher:
                 saved = now
                 self._state.save(running)
             if not worker.ready.done():
-                running.progress.heard = now  # the worker is still starting
+                running.progress.last_message = now  # the worker is still starting
             limit = self._limits.hang_timeout
-            if limit is not None and now - running.progress.heard > limit:
+            if limit is not None and now - running.progress.last_message > limit:
                 worker.kill()
                 return run.result(), True
 

@@ -77,7 +77,7 @@ class RunProgress:
         self._lines, self._second = 0, 0.0
         self.warnings: list[str] = []
         """Warnings that belong to no node."""
-        self.heard = time.monotonic()
+        self.last_message = time.monotonic()
         """When the last event came."""
         self.finished = False
         """True after the last step; the report follows."""
@@ -97,7 +97,7 @@ class RunProgress:
             self._nodes.clear()
             self._held.clear()
             self._changes.nodes.clear()
-            self.heard = time.monotonic()
+            self.last_message = time.monotonic()
 
     def changes(self) -> Changes:
         """Hand over the changes since the last call."""
@@ -130,7 +130,7 @@ class RunProgress:
 
     def take(self, event: Event) -> None:
         """Take one event of the run."""
-        self.heard = now = time.monotonic()
+        self.last_message = now = time.monotonic()
         files = _files(event) if isinstance(event, events.OutputWritten) else []
         with self._lock:
             self._follow_step(event, now)
@@ -295,7 +295,7 @@ def _files(event: events.OutputWritten) -> list[NewOutput]:
         try:
             digest, size = measured(path)
         except OSError:
-            continue  # somebody has removed the file already, so there is nothing to show
+            continue  # the file has been removed already
         made.append(
             NewOutput(event.output, event.index, event.values, event.type, path, digest, media_of(path), size)
         )

@@ -50,7 +50,7 @@ class Upscaler(Value, Recipe["UpscaleNetwork"], family="models", lossless=True):
         return cls(str(meta["digest"]), str(meta["name"]))
 
     def size(self, compute: ComputeSettings, files: Files) -> int:
-        """The bytes of the weights, told from the header of their file."""
+        """The bytes of the weights, from the header of their file."""
         from nodes.sd.formats.json_file import ModelError
         from nodes.sd.upscalers.file import file_size
 

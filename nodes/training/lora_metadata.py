@@ -13,7 +13,7 @@ _ARCHITECTURES = {
 
 
 def lora_metadata(name: str, checkpoint: Checkpoint, module: str, rank: int, alpha: float) -> dict[str, str]:
-    """What every LoRA says of itself.
+    """The metadata that LoRAs of all kinds have in common.
 
     Args:
         name: its name.

@@ -1,4 +1,4 @@
-"""ComfyUI's API: pictures, model files, node types, and what it says of the machine."""
+"""ComfyUI's API: pictures, model files, node types, and its description of the machine."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class UpscaleNetwork:
 
 
 def file_size(path: Path) -> int:
-    """The number of floats in the tensors that `read` would load, told without reading them.
+    """The number of floats in the tensors that `read` would load, from the header, without reading them.
 
     Raises:
         ModelError: the file is damaged.
