@@ -1,6 +1,6 @@
 /** Starts a server with a fresh home folder, and opens its page. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test as base, expect, type Locator, type Page } from "@playwright/test";
@@ -63,6 +63,15 @@ export class Server {
       headers: { Authorization: `Bearer ${this.token}` },
     });
     return (await answer.json()) as Answer;
+  }
+
+  /** Put a graph into the home; returns the path of its file. */
+  addGraph(name: string, text: string): string {
+    const folder = join(this.home, "graphs");
+    mkdirSync(folder, { recursive: true });
+    const path = join(folder, `${name}.json`);
+    writeFileSync(path, text);
+    return path;
   }
 
   /** End the server and its workers at once, as a crash does. */

@@ -1,6 +1,5 @@
 /** Graphs that no person would write: unknown types, markup, a thousand nodes. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { expect, test } from "./fixtures.ts";
 
 const MARKUP = "<img src=x onerror=alert(1)><b>bold</b>";
@@ -29,9 +28,7 @@ test("unknown types show as placeholders, markup stays text, and saving keeps bo
     null,
     1,
   )}\n`;
-  mkdirSync(join(canvas.server.home, "graphs"), { recursive: true });
-  const path = join(canvas.server.home, "graphs", `${name}.json`);
-  writeFileSync(path, text);
+  const path = canvas.server.addGraph(name, text);
   page.on("dialog", () => expect("a script of the graph").toBe("not run"));
   await canvas.open(name);
 
@@ -65,9 +62,7 @@ test("a thousand nodes open, move and are saved with few elements on the page", 
     };
     layout[`prompt-${i}`] = [(i % 40) * 300, Math.floor(i / 40) * 260];
   }
-  mkdirSync(join(canvas.server.home, "graphs"), { recursive: true });
-  const path = join(canvas.server.home, "graphs", `${name}.json`);
-  writeFileSync(path, `${JSON.stringify({ safelight: 1, nodes, layout })}\n`);
+  const path = canvas.server.addGraph(name, `${JSON.stringify({ safelight: 1, nodes, layout })}\n`);
   await canvas.open(name);
   await expect(page.locator(".far-node").first()).toBeVisible();
 
