@@ -1,5 +1,5 @@
 /** A training as a person follows it. */
-import { expect, test } from "./fixtures.ts";
+import { expect, type GraphJson, test } from "./fixtures.ts";
 
 test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA can be used", async ({
   canvas,
@@ -27,4 +27,38 @@ test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA ca
   await use.click();
   await expect(canvas.node("apply-lora")).toBeVisible();
   expect((await canvas.run()).state).toBe("done");
+});
+
+test("a form starts a training with the values that were set, and says what is wrong with them", async ({
+  canvas,
+  page,
+}) => {
+  test.slow();
+  await canvas.open("text_to_image");
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  await page.getByRole("button", { name: "New training" }).click();
+  const form = page.getByRole("form", { name: "New training" });
+  await form.getByRole("radio", { name: /^Embedding/ }).check();
+  await form.getByRole("textbox", { name: "folder" }).fill("no-such-folder");
+  await form.getByRole("textbox", { name: "steps" }).fill("3");
+  await form.getByRole("button", { name: "Start the training" }).click();
+  await expect(form.getByRole("alert")).toContainText("no-such-folder");
+  expect(await canvas.runs()).toEqual([]);
+  await form.getByRole("textbox", { name: "folder" }).fill("hearts");
+  await form.getByRole("textbox", { name: "name" }).fill("glim");
+  await form.getByRole("button", { name: "Start the training" }).click();
+  await expect.poll(async () => (await canvas.runs()).length).toBe(1);
+  const [run] = await canvas.runs();
+  const { graph } = await canvas.server.get<{ graph: GraphJson }>(`/runs/${run?.id}`);
+  expect(graph.inputs).toMatchObject({
+    folder: { default: "hearts" },
+    name: { default: "glim" },
+    steps: { default: 3 },
+  });
+  await expect(page.getByRole("region", { name: "Train an embedding" })).toBeVisible();
+  await fetch(new URL(`/api/v1/runs/${run?.id}/cancel`, canvas.server.url), {
+    method: "POST",
+    headers: { Authorization: `Bearer ${canvas.server.token}`, "Content-Type": "application/json" },
+    body: "{}",
+  });
 });

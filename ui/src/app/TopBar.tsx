@@ -7,23 +7,43 @@ import { Icon } from "./Icon";
 import { shownKeys } from "./keys";
 import { openMenuAt } from "./menu";
 import { showGraph } from "./subgraphs";
-import { toggleDrawer } from "./view";
+import { leaveTraining, toggleDrawer, useView } from "./view";
 
 /** The bar at the top: document, undo, queue, device, connection, Run. */
 export function TopBar() {
+  const isTraining = useView((view) => view.isTraining);
   return (
     <header>
       <Lamp />
-      <DocumentName />
-      <span className="separator" />
-      <StepButton id="undo" />
-      <StepButton id="redo" />
+      {isTraining ? (
+        <TrainName />
+      ) : (
+        <>
+          <DocumentName />
+          <span className="separator" />
+          <StepButton id="undo" />
+          <StepButton id="redo" />
+        </>
+      )}
       <span className="grow" />
       <QueueChip />
       <DeviceChip />
       <ConnectionChip />
-      <RunButton />
+      {!isTraining && <RunButton />}
     </header>
+  );
+}
+
+/** The name of the view of trainings, with the way back to the graph. */
+function TrainName() {
+  const title = useDocumentState((state) => state.root.title);
+  return (
+    <div className="document">
+      <b className="document-name">Train</b>
+      <button type="button" className="button quiet mini" onClick={leaveTraining}>
+        Back to {title || "the graph"}
+      </button>
+    </div>
   );
 }
 

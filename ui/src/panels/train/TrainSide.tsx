@@ -12,6 +12,7 @@ import { attempt } from "../attempt";
 import { figure, valueText, words } from "../format";
 import { valuesOf } from "../PictureDetails";
 import { pointsOf } from "./curves";
+import { isTrainer } from "./newTraining";
 import { kindOf, type TrainedKind, withTrained } from "./useInGraph";
 
 /** The saved states of the training, and the files that graphs can use. */
@@ -83,10 +84,6 @@ interface CheckpointsProps {
 
 /** The example that a trained file is tried in, if the open graph is a training itself. */
 const DRAWS = "text_to_image";
-
-function isTrainer(type: string): boolean {
-  return /^Train[A-Z]/.test(type);
-}
 
 function trainerOf(full: RunAnswer | null) {
   return Object.values(full?.graph.nodes ?? {}).find((node) => isTrainer(node.type));

@@ -4,7 +4,6 @@ import { useShallow } from "zustand/react/shallow";
 import { Icon, type IconName } from "../../app/Icon";
 import { say } from "../../app/status";
 import { answer, api } from "../../server/client";
-import { openSaved } from "../../server/documents";
 import { hasEnded, type RunAnswer, type RunPhase, type RunSummary } from "../../server/runState";
 import { onEvent, useRuns } from "../../server/runStore";
 import { cancel, control } from "../../server/runs";
@@ -15,14 +14,9 @@ import { etaOf } from "../QueuePopup";
 import { bestOf, pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
 import { SampleMatrix } from "./SampleMatrix";
+import { TrainForm } from "./TrainForm";
 import { Checkpoints, Settings } from "./TrainSide";
 import "./train.css";
-
-/** Examples that train, as beginnings of a new training. */
-const TEMPLATES = [
-  { id: "train_lora", title: "A LoRA" },
-  { id: "train_embedding", title: "An embedding" },
-];
 
 const ICONS: Partial<Record<RunPhase, IconName>> = {
   running: "ring",
@@ -43,17 +37,27 @@ export function TrainView({ onLeave }: TrainViewProps) {
   const rows = useTrainingRuns();
   const [chosen, setChosen] = useState<string | null>(null);
   const [overlaid, setOverlaid] = useState<readonly string[]>([]);
-  const id = chosen ?? rows[0]?.id ?? null;
-  const start = async (template: string) => {
-    await openSaved(template);
-    onLeave();
-    say("Set the fields under Controls, then Run starts the training.");
+  const [isNew, setNew] = useState(false);
+  const id = isNew ? null : (chosen ?? rows[0]?.id ?? null);
+  const choose = (run: string) => {
+    setChosen(run);
+    setNew(false);
   };
   return (
     <div className="train">
       <section className="train-runs" aria-label="Trainings">
         <header className="panel-head">
-          <h2 className="grow">Runs</h2>
+          <h2 className="grow">Trainings</h2>
+          <button
+            type="button"
+            className="icon-button"
+            aria-label="New training"
+            title="New training"
+            aria-pressed={id === null}
+            onClick={() => setNew(true)}
+          >
+            <Icon name="add" />
+          </button>
         </header>
         <ul>
           {rows.map((row) => (
@@ -62,7 +66,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
               row={row}
               isChosen={row.id === id}
               isOverlaid={row.id === id || overlaid.includes(row.id)}
-              onChoose={() => setChosen(row.id)}
+              onChoose={() => choose(row.id)}
               onOverlay={(isOn) =>
                 setOverlaid((known) => (isOn ? [...known, row.id] : known.filter((item) => item !== row.id)))
               }
@@ -70,24 +74,9 @@ export function TrainView({ onLeave }: TrainViewProps) {
           ))}
         </ul>
         {rows.length > 1 && <p className="empty-note">Tick runs to lay their curves over one another.</p>}
-        <div className="pad">
-          <h3>New training</h3>
-          <div className="buttons">
-            {TEMPLATES.map(({ id: template, title }) => (
-              <button
-                key={template}
-                type="button"
-                className="button"
-                onClick={() => void attempt(start(template))}
-              >
-                {title}
-              </button>
-            ))}
-          </div>
-        </div>
       </section>
       {id === null ? (
-        <p className="empty-note">Choose pictures and a trigger; everything else has a default.</p>
+        <TrainForm onStart={choose} onLeave={onLeave} />
       ) : (
         <OneTraining
           key={id}
@@ -220,7 +209,9 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
   );
   const node = training === undefined ? undefined : run?.nodes[training.path.split(/[[/]/, 1)[0] ?? ""];
   const progress = node?.status === "running" ? node : undefined;
-  const lastStep = Math.max(curves[0]?.points.at(-1)?.[0] ?? 0, progress?.max ?? 0);
+  const reached = curves[0]?.points.at(-1)?.[0] ?? 0;
+  // A training that goes on from a checkpoint counts the steps that are left.
+  const total = progress?.max ? Math.max(reached, progress.max - (progress.value ?? 0) + reached) : reached;
   const isActive = phase !== undefined && !hasEnded(phase);
   const loss = useMemo(() => smoothed(curves[0]?.points ?? [], weight).at(-1)?.[1], [curves, weight]);
   const eta = run ? etaOf(run) : null;
@@ -231,12 +222,14 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
     <>
       <section className="train-main" aria-label={title}>
         <header className="train-head">
-          <h2 className="cut">{title}</h2>
-          <span className="meta grow cut">
-            {progress?.max ? `${progress.value ?? 0} of ${progress.max} steps` : (phase ?? "")}
-            {progress?.rate ? ` · ${progress.rate.toFixed(1)} steps/s` : ""}
-            {eta === null ? "" : ` · ${clock(eta)} left`}
-          </span>
+          <h2 className="grow">
+            <span className="cut">{title}</span>
+            <span className="meta cut">
+              {progress?.max ? `${reached} of ${total} steps` : (phase ?? "")}
+              {progress?.rate ? ` · ${progress.rate.toFixed(1)} steps/s` : ""}
+              {eta === null ? "" : ` · ${clock(eta)} left`}
+            </span>
+          </h2>
           {isActive && (
             <>
               <button type="button" className="button" onClick={() => ask("sample")}>
@@ -295,11 +288,11 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
           weight={weight}
           samples={training?.samples ?? []}
           checkpoints={training?.checkpoints ?? []}
-          lastStep={lastStep}
+          lastStep={total}
           step={step}
           onStep={setStep}
         />
-        <Sparks training={training} lastStep={lastStep} step={step} />
+        <Sparks training={training} lastStep={total} step={step} />
         <SampleMatrix samples={training?.samples ?? []} />
       </section>
       <aside className="train-side" aria-label="Details of the training">

@@ -1,0 +1,64 @@
+/** A new training out of a form: an example graph with the chosen values. */
+import type { Graph, InputEnd } from "../../document/graph";
+import { typeName } from "../../document/graph";
+import { writeGraph } from "../../document/write";
+import type { InputType, NodeTypes } from "../../schema/nodeTypes";
+import type { Schemas } from "../../server/client";
+import { newId } from "../../server/drafts";
+import { graphBody } from "../../server/graphBody";
+import { sendJson } from "../../server/sendJson";
+
+/** The example graphs that train, as beginnings of a new training. */
+export const TEMPLATES = [
+  {
+    id: "train_lora",
+    title: "LoRA",
+    text: "A style or a thing, as a file that any model of the same kind can use.",
+  },
+  { id: "train_embedding", title: "Embedding", text: "A new word for the prompt; the model stays as it is." },
+] as const;
+
+/** True for the type of a node that trains. */
+export function isTrainer(type: string): boolean {
+  return /^Train[A-Z]/.test(type);
+}
+
+/** The first node of a graph whose type has a name that passes. */
+function nodeOf(graph: Graph, passes: (type: string) => boolean): string | undefined {
+  return [...graph.nodes].find(([, node]) => passes(typeName(node.type)))?.[0];
+}
+
+/** The input that names the model to train; undefined if a wire or a graph input sets it. */
+export function modelInput(graph: Graph): InputEnd | undefined {
+  const node = nodeOf(graph, (type) => type.startsWith("LoadModel"));
+  const binding = node === undefined ? undefined : graph.nodes.get(node)?.inputs.get("model");
+  return node !== undefined && binding?.kind === "value" ? { node, input: "model" } : undefined;
+}
+
+/** The settings of the training that the graph's own inputs do not set, with the node that they belong to. */
+export function trainerInputs(
+  graph: Graph,
+  types: NodeTypes,
+): { node: string; inputs: InputType[] } | undefined {
+  const node = nodeOf(graph, isTrainer);
+  const entry = node === undefined ? undefined : graph.nodes.get(node);
+  const type = entry && types.get(entry.type);
+  if (node === undefined || !entry || !type) return undefined;
+  const isOwn = (input: InputType) => {
+    const kind = entry.inputs.get(input.name)?.kind ?? "value";
+    return kind === "value" && input.widget.kind !== "none";
+  };
+  return { node, inputs: type.inputs.filter(isOwn) };
+}
+
+/**
+ * Start a training. It finds the files that the example names.
+ *
+ * @returns The id of its run.
+ * @throws {Refused} The graph has problems.
+ */
+export async function startTraining(template: string, graph: Graph): Promise<string> {
+  const rest = { document: `${template}#${newId()}`, idempotency_key: newId() };
+  const body = graphBody("POST", writeGraph(graph), rest);
+  return (await sendJson<Schemas["SubmittedRuns"]>("/api/v1/runs", body)).run;
+}
