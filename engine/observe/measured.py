@@ -8,12 +8,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from engine.plan.step import Step
+from engine.run.lifecycle import Lifecycle
 from engine.store.store import Result
-
-if TYPE_CHECKING:
-    from engine.plan.step import Step
 
 LOOK_SECONDS = 0.005
 """The interval in seconds for sampling the process memory on systems that do not record its peak."""
@@ -46,7 +45,7 @@ class Memory:
         return {"host": self.host, "rise": self.rise, "device": self.device}
 
 
-class Measured:
+class Measured(Lifecycle):
     """A lifecycle that measures the peak of each step. Linux records it; elsewhere a thread samples it.
 
     Args:

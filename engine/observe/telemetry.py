@@ -19,21 +19,20 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer
 from engine.errors import error_text as explained
 from engine.events import Event, Failed, Finished, Planned, Started, Warned
 from engine.observe.measured import Measured
-from engine.observe.watch import Why, no_reason
+from engine.observe.watch import Watcher, Why, no_reason
+from engine.plan.step import Step
 from engine.store.store import Result
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from engine.plan.step import Step
-
 
 FLUSH_SECONDS = 3.0
 """The longest time in seconds that the end of a run waits for a collector."""
 
 
-class Telemetry:
+class Telemetry(Watcher):
     """A watcher that sends one run as spans.
 
     The attributes of a run are `safelight.title`, `.steps`, `.to_run` and `.state`; those of a step are

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import error_text
 from engine.events import (
@@ -27,11 +27,9 @@ from engine.events import (
     Warned,
 )
 from engine.observe.measured import Measured
-from engine.observe.watch import Why, no_reason
+from engine.observe.watch import Watcher, Why, no_reason
+from engine.plan.step import Step
 from engine.store.store import Result
-
-if TYPE_CHECKING:
-    from engine.plan.step import Step
 
 THREADS, LANES, WAITS = 1, 2, 3
 """The groups of tracks. The format calls them processes."""
@@ -48,7 +46,7 @@ _END = b"\n]\n"
 Facts = Mapping[str, object]
 
 
-class Trace:
+class Trace(Watcher):
     """A watcher that writes a trace file.
 
     The file is a complete JSON document after each event, so it can be opened after a crash. After the file

@@ -69,11 +69,8 @@ class Step:
     """True while it is unknown whether the node returns values or a graph."""
     expansion: tuple[Source, ...] | None = None
     """The origins of its outputs, if its node has returned a graph."""
-
-    @property
-    def assembled(self) -> bool:
-        """True if its result is put together from the results of other steps."""
-        return self.expansion is not None
+    assembled: bool = False
+    """True if its result is put together from the results of other steps."""
 
     @property
     def parts(self) -> tuple[Step, ...]:
@@ -83,7 +80,7 @@ class Step:
     @property
     def needs_device(self) -> bool:
         """True if it runs alone on the device."""
-        return self.bound.type.accelerator and self.expansion is None
+        return self.bound.type.accelerator and not self.assembled
 
     @property
     def is_stored(self) -> bool:
@@ -95,7 +92,7 @@ class Step:
         """Set the origins of the outputs, once the node has returned a graph."""
         self.expansion = tuple(origins)
         self.parents = tuple(dict.fromkeys([source.step for source in self.expansion]))
-        self.possible_parents, self.may_return_graph = (), False
+        self.possible_parents, self.may_return_graph, self.assembled = (), False, True
 
     def elements(self) -> Iterator[Step]:
         """The steps that compute the node: this one, or all elements of a node that goes through lists."""
@@ -106,6 +103,7 @@ class Step:
 class Gather(Step):
     """Collects the results of a node's elements in lists, for a node that goes through lists."""
 
+    assembled: bool = True
     children: tuple[Step, ...] | None = None
     """Its elements, or another `Gather` for each inner list; None while their number is not known."""
     returned_by: Step | None = None
@@ -118,19 +116,9 @@ class Gather(Step):
     """The cached values of `keys.of_output`."""
 
     @property
-    def assembled(self) -> bool:
-        """True: it collects the results of its elements."""
-        return True
-
-    @property
     def parts(self) -> tuple[Step, ...]:
         """Its elements, if they are known."""
         return self.children or ()
-
-    @property
-    def needs_device(self) -> bool:
-        """False: collecting results does not use the device."""
-        return False
 
     @property
     def is_stored(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 
 from engine.plan.step import Step
+from engine.run.lifecycle import Lifecycle
 from engine.run.step_locks import StepLocks
 from engine.store.store import Result, Store
 
@@ -15,7 +16,7 @@ FLUSH_SECONDS = 0.02
 reuse them."""
 
 
-class ResultCaching:
+class ResultCaching(Lifecycle):
     """A lifecycle that looks up a step's result in the store before the step runs, and saves it afterwards.
 
     If another run is computing the same step, the step waits for that run and takes its result.
@@ -74,9 +75,6 @@ class ResultCaching:
             steps: the steps of the plan.
         """
         return self._found + Counter([step.bound.type.id for step in steps if step.action == "reuse"])
-
-    def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
-        """Do nothing: the result is saved in `finish`."""
 
     def finish(self, step: Step, result: Result | None) -> None:
         """Save the result, and unlock the key.

@@ -73,9 +73,9 @@ class ImportTime(MetaPathFinder):
                 if not self._users:
                     sys.meta_path.remove(self)
 
-    def seconds(self) -> float:
-        """The seconds that this thread has spent on imports so far."""
-        return self._seconds.get(threading.get_ident(), 0.0)
+    def clock(self) -> float:
+        """The time of this thread in seconds, without the time that it has spent on imports."""
+        return time.perf_counter() - self._seconds.get(threading.get_ident(), 0.0)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -105,7 +105,7 @@ class ImportTime(MetaPathFinder):
                     run(module)
             finally:
                 self._importing.discard(thread)
-                self._seconds[thread] = self.seconds() + time.perf_counter() - start
+                self._seconds[thread] = self._seconds.get(thread, 0.0) + time.perf_counter() - start
 
         loader.exec_module = measured  # type: ignore[method-assign]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from engine.plan.step import Gather, Step
+from engine.run.lifecycle import Lifecycle
 from engine.store.step_folders import PublishedFile, StepFolder, StepFolders
 from engine.store.store import Result
 
 
-class LongSteps:
+class LongSteps(Lifecycle):
     """A lifecycle that closes the folder of a step when the step ends.
 
     It wraps the lifecycle that stores results, so that unfinished work is removed only after the result is on
@@ -39,13 +40,6 @@ class LongSteps:
             folder = self._folders.open(step.key if kept else None, self._lineage(step) if kept else None)
             self._open[step.id] = folder
         return folder
-
-    def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
-        """Do nothing: the folder is created when the node first uses it."""
-        return None
-
-    def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
-        """Do nothing: the folder is closed in `finish`."""
 
     def finish(self, step: Step, result: Result | None) -> None:
         """Close the folder; unfinished work is removed if the result is stored, and kept otherwise."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from engine.plan.step import Step
 from engine.store.store import Result
@@ -85,8 +85,7 @@ class Job:
         return self.wanted_whole or not self.step.assembled
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
+class Computed(NamedTuple):
     """The step is done."""
 
     result: Result | None = None
@@ -182,9 +181,9 @@ class Schedule:
                 job.possible_parents = tuple(map(self.job, step.possible_parents))
                 for other in job.possible_parents:
                     self.use(other)
-            broken = None
+            broken, keeps_parents = None, job.keeps_parents
             for parent in job.parents:
-                if job.keeps_parents:
+                if keeps_parents:
                     self.use(parent)
                 if parent.state == "idle" and parent.step.action == "reuse":
                     parent.state = "reused"
@@ -198,7 +197,7 @@ class Schedule:
                     job.waits += 1
                     parent.consumers.append(job)
                     stack.append(parent)
-            if not job.keeps_parents:
+            if not keeps_parents:
                 job.parents = ()
             if not job.waits:
                 self.make_ready(job)

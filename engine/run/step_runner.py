@@ -17,7 +17,7 @@ from engine.read_only import read_only
 from engine.run.event_relay import EventRelay
 from engine.run.import_time import IMPORT_TIME
 from engine.run.late_steps import LateSteps
-from engine.run.lifecycle import Lifecycle, SavingLifecycle
+from engine.run.lifecycle import Lifecycle
 from engine.run.lost_results import LostResult
 from engine.run.printed import PRINTING
 from engine.run.report import CANCELLED, NodeReport, Reports
@@ -54,16 +54,13 @@ class StepRunner:
     ) -> None:
         self._contexts, self._files, self._cancel = contexts, contexts.files, contexts.cancel
         self._lifecycles, self._inputs, self._late = tuple(lifecycles), inputs, late
-        self._finish_of = [
-            lifecycle.finish if isinstance(lifecycle, SavingLifecycle) else None for lifecycle in lifecycles
-        ]
         self._reports, self._listener = reports, listener
         self._has_approximate = False  # True if a result of this run, and all made from it, is not stored
 
     def run(self, job: Job) -> Outcome:
         """Run a step, or return which results it needs first."""
         step = job.step
-        start = _now()
+        start = IMPORT_TIME.clock()
         try:
             self._cancel.check()
             if self._has_approximate and step.storable:
@@ -78,13 +75,13 @@ class StepRunner:
         except LostResult as lost:
             return NeedsAgain(lost.job)
         except Cancelled:
-            seconds = _now() - start
+            seconds = IMPORT_TIME.clock() - start
             self._reports.put(step, NodeReport("cancelled", seconds=seconds, message=CANCELLED))
             return Stopped("cancelled")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an exception of a node, even SystemExit, fails that node alone
-            return self.fail(step, error, _now() - start)
+            return self.fail(step, error, IMPORT_TIME.clock() - start)
 
     def fail(self, step: Step, error: BaseException, seconds: float) -> Outcome:
         """Report that a step has failed."""
@@ -113,23 +110,22 @@ class StepRunner:
                 entered += 1
             if result is None:
                 outputs = self._call(step, inputs)
-                result = Result(outputs, _now() - start, time.time(), step.bound.type.id)
+                result = Result(outputs, IMPORT_TIME.clock() - start, time.time(), step.bound.type.id)
         except BaseException as error:
             fault = error
-        may_run_on = fault is None and not from_store and step.needs_device
+        may_run_on = step.needs_device and not from_store
         saves_later = may_run_on and result is not None and is_safe_to_share(result)
-        for place in reversed(range(entered)):
-            finish = None if saves_later else self._finish_of[place]
+        for lifecycle in reversed(self._lifecycles[:entered]):
             try:
-                self._lifecycles[place].teardown(step, inputs, result if fault is None else None)
-                if finish is not None:
-                    finish(step, result if fault is None else None)
+                lifecycle.teardown(step, inputs, result)
+                if not saves_later:
+                    lifecycle.finish(step, result)
             except WroteInput as error:
                 self._inputs.drop_live_results()
-                fault = error
+                fault, result = error, None
             except BaseException as error:
-                fault = fault or error
-        seconds = _now() - start
+                fault, result = fault or error, None
+        seconds = IMPORT_TIME.clock() - start
         if fault is not None:
             if saves_later:
                 self._finish(step, entered, None)
@@ -150,12 +146,11 @@ class StepRunner:
     def _finish(self, step: Step, entered: int, result: Result | None) -> BaseException | None:
         """Finish the lifecycles that a step has entered; returns the first fault."""
         fault: BaseException | None = None
-        for finish in reversed(self._finish_of[:entered]):
-            if finish is not None:
-                try:
-                    finish(step, result if fault is None else None)
-                except BaseException as error:
-                    fault = fault or error
+        for lifecycle in reversed(self._lifecycles[:entered]):
+            try:
+                lifecycle.finish(step, result if fault is None else None)
+            except BaseException as error:
+                fault = fault or error
         return fault
 
     def _save(self, step: Step, entered: int, result: Result, seconds: float) -> None:
@@ -234,8 +229,3 @@ def _is_storable(step: Step) -> bool:
     """Whether the store may keep what is made from the result of a step."""
     step = step.same_as or step
     return all(map(_is_storable, step.parts)) if step.assembled else step.storable
-
-
-def _now() -> float:
-    """The time of this thread in seconds, without the time that it has spent on imports."""
-    return time.perf_counter() - IMPORT_TIME.seconds()

@@ -8,13 +8,14 @@ from typing import Any
 from engine.errors import NodeError
 from engine.plan.step import Step
 from engine.read_only import ReadOnlyError
+from engine.run.lifecycle import Lifecycle
 from engine.store.store import Result
 from engine.values import arrays, sha256
 
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
-class WriteGuard:
+class WriteGuard(Lifecycle):
     """A lifecycle that compares the tensors among the inputs of a step before and after it.
 
     A tensor counts the writes into it (`_version`), so the comparison costs almost nothing. Lists, dicts and

@@ -80,7 +80,7 @@ class Disk:
     def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
         """Look up which of the keys are stored."""
         source = self._source
-        return {} if source is None else self._try(source, lambda: source.where(keys), {})
+        return {} if source is None else self._try(source, {}, source.where, keys)
 
     def load(self, key: str) -> Result | None:
         """The result under a key; None if there is none, it is damaged, or its values cannot be unpacked."""
@@ -132,7 +132,7 @@ class Disk:
                 f"{error}",
             )
             return
-        self._try(buffer, lambda: buffer.save(new), None)
+        self._try(buffer, None, buffer.save, new)
         if not self._writer.alive:
             self._writer.start()
 
@@ -163,7 +163,7 @@ class Disk:
         def usage() -> Usage:
             return Usage(source.reader.by_type(), source.reader.uses(), source.size(), self.budget)
 
-        return self._try(source, usage, nothing)
+        return self._try(source, nothing, usage)
 
     def clear(self, node_type: str | None = None, older_than: float | None = None) -> tuple[int, int]:
         """Delete results; returns the numbers of deleted entries and bytes.
@@ -213,14 +213,14 @@ class Disk:
                 if isinstance(found := source.read(key), Damage):
                     damages.append(found)
 
-        self._try(source, read_all, None)
+        self._try(source, None, read_all)
         return damages
 
     def _read(self, key: str, output: str | None = None) -> Read | None:
         source = self._source
         if source is None:
             return None
-        found = self._try(source, lambda: source.read(key, output), None)
+        found = self._try(source, None, source.read, key, output)
         if isinstance(found, Damage):
             removed = "It was deleted, and is" if self.writable else "It is"
             self._warn(
@@ -239,14 +239,19 @@ class Disk:
         self, use: Callable[Concatenate[WriteBuffer, P], T], otherwise: T, *args: P.args, **named: P.kwargs
     ) -> T:
         buffer = self._buffer
-        return (
-            otherwise if buffer is None else self._try(buffer, lambda: use(buffer, *args, **named), otherwise)
-        )
+        return otherwise if buffer is None else self._try(buffer, otherwise, use, buffer, *args, **named)
 
-    def _try(self, source: WriteBuffer | _ReadOnly, use: Callable[[], T], otherwise: T) -> T:
+    def _try(
+        self,
+        source: WriteBuffer | _ReadOnly,
+        otherwise: T,
+        use: Callable[P, T],
+        *args: P.args,
+        **named: P.kwargs,
+    ) -> T:
         """Use the folder; if it fails, warn and return `otherwise`."""
         try:
-            return use()
+            return use(*args, **named)
         except (OSError, sqlite3.Error) as error:
             if source is self._source:  # the store was not closed or repaired in the meantime
                 trouble = Trouble.of(error)

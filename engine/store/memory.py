@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from threading import Lock
 
 from engine import values
@@ -72,6 +71,12 @@ class Memory:
         result = self.load(key)
         return None if result is None or output not in result.outputs else values.pack(result.outputs[output])
 
+    def packed_plain(self, key: str, output: str) -> Packed | None:
+        """One output as bytes, if it is a plain value, which takes no encoding; else None."""
+        result = self.load(key)
+        plain = result is not None and type(result.outputs.get(output, result)) in _PLAIN
+        return self.packed(key, output) if plain else None
+
     def save(self, key: str, result: Result) -> None:
         """Save a result, evicting others if the tier is full."""
         kept = _Kept(_on_host(result))
@@ -130,7 +135,7 @@ def _on_host(result: Result) -> Result:
     hosted = {name: values.on_host(value) for name, value in outputs.items()}
     if all(hosted[name] is value for name, value in outputs.items()):
         return result
-    return replace(result, outputs=hosted)
+    return result._replace(outputs=hosted)
 
 
 class _Kept:

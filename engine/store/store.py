@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from engine.values import Packed
 
 Tier = Literal["memory", "disk"]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The outputs of one step, with the time that it took."""
 
     outputs: Mapping[str, object]
@@ -25,8 +23,7 @@ class Result:
     result's identity."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResult:
+class StoredResult(NamedTuple):
     """The tier and times of a stored result, without its values."""
 
     tier: Tier

@@ -44,13 +44,20 @@ class Tiered:
         return result
 
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, from disk or packed from the live value.
+        """One output as bytes, from disk or packed from the live value; from disk only if packing would encode
+        something.
 
         Raises:
             TypeError: the value is in memory only and has no `pack`.
             ValueError: the value is in memory only and a number in it is NaN or infinite.
         """
-        packed = None if self.disk is None else self.disk.packed(key, output)
+        if self.disk is None:
+            return self.memory.packed(key, output)
+        packed = self.memory.packed_plain(key, output)
+        if packed is not None:
+            self.disk.touch(key)
+            return packed
+        packed = self.disk.packed(key, output)
         return packed if packed is not None else self.memory.packed(key, output)
 
     def save(self, key: str, result: Result) -> None:

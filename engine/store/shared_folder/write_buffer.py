@@ -137,7 +137,7 @@ class WriteBuffer:
             self._row_bytes += new.row_bytes
             if len(self._waiting) >= ROWS or self._row_bytes >= self.folder.index.log_bytes:
                 self._since = 0.0
-            self.commit_when_due()
+                self.commit_when_due()
 
     def commit(self) -> None:
         """Write the waiting entries, times of use and counts in one transaction.
@@ -262,8 +262,9 @@ class Writer:
             self.alive = True
             try:
                 threading.Thread(target=self._run, name="safelight-store", daemon=True).start()
-            except RuntimeError:  # the system has no more threads: the next call of the store writes
+            except RuntimeError:  # the system has no more threads
                 self.alive = False
+                self._work()
 
     def close(self) -> None:
         """End the thread; the caller writes what is left."""

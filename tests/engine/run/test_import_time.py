@@ -115,4 +115,4 @@ def test_a_failing_import_is_the_node_s_error(clock: Clock, bench: Bench) -> Non
     assert problem is not None
     assert "ZeroDivisionError" in problem.message
     assert gc.isenabled()
-    assert IMPORT_TIME.seconds() >= 0
+    assert IMPORT_TIME.clock() <= time.perf_counter()
