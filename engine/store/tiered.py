@@ -44,8 +44,8 @@ class Tiered:
         return result
 
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, from disk or packed from the live value; from disk only if packing would encode
-        something.
+        """One output as bytes, from disk or packed from the live value; a plain value in memory is not read
+        from disk.
 
         Raises:
             TypeError: the value is in memory only and has no `pack`.
