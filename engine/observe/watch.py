@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
-from engine.devices.residency import Span
+from engine.devices.residency import Residency, Span
 from engine.events import Event
 from engine.observe.measured import Measured, Memory
 from engine.plan.step import Step
@@ -92,6 +92,10 @@ class Watch:
             for watcher in self._watchers:
                 stack.enter_context(watcher.span(name, **facts))
             yield
+
+    def residency(self, residency: Residency) -> Residency:
+        """The cache of loaded models, with a span around each load."""
+        return residency.watched(self.span) if self._watchers else residency
 
     def store(self, store: Store) -> Store:
         """The store, with a span around each read and write."""

@@ -12,7 +12,6 @@ import importlib.util
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
@@ -32,9 +31,9 @@ def import_libraries(steps: Iterable[Step]) -> None:
         steps: the steps of a plan. Those that do not run for certain are left out.
     """
     types = {id(step.bound.type): step.bound.type for step in steps if step.action == "run"}
-    named = Counter(library for node_type in types.values() for library in node_type.libraries)
-    for library, count in sorted(named.items()):
-        if count > 1 and library not in sys.modules and library.isidentifier():
+    named = [library for node_type in types.values() for library in node_type.libraries]
+    for library in sorted(set(named)):
+        if named.count(library) > 1 and library not in sys.modules and library.isidentifier():
             try:
                 if importlib.util.find_spec(library) is not None:
                     importlib.import_module(library)

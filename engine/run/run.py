@@ -118,7 +118,7 @@ class Run:
             self._lock,
             self._inputs,
             take or self._collected.take,
-            lambda step, error: self._runner.fail(step, error, 0.0),
+            self._runner.fail,
             self._listener,
             self._cancel,
         )

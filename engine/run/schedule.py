@@ -313,8 +313,9 @@ class Schedule:
             self.leave_lane(job)
         job.state = state
         self.unsettled -= 1
-        later, job.possible_parents = job.possible_parents, ()
-        self.let_go(later)
+        if job.possible_parents:
+            later, job.possible_parents = job.possible_parents, ()
+            self.let_go(later)
         if not job.users:
             job.result = None
         elif state == "done" and job.step.assembled:

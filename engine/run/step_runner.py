@@ -83,7 +83,7 @@ class StepRunner:
         except BaseException as error:  # an exception of a node, even SystemExit, fails that node alone
             return self.fail(step, error, IMPORT_TIME.clock() - start)
 
-    def fail(self, step: Step, error: BaseException, seconds: float) -> Outcome:
+    def fail(self, step: Step, error: BaseException, seconds: float = 0.0) -> Outcome:
         """Report that a step has failed."""
         if is_write(error):
             error = WroteInput(step)

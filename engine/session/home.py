@@ -349,7 +349,7 @@ class Home:
                     plan,
                     store,
                     files=files or self.files,
-                    residency=self.residency.watched(watch.span),
+                    residency=watch.residency(self.residency),
                     compute=self.compute,
                     emit=journal if emit is None else emit_and_record,
                     cancel=cancel,

@@ -130,7 +130,7 @@ class Memory:
 def _on_host(result: Result) -> Result:
     """Copy the tensors of a result to the host; returns the same object if they are on the host already."""
     outputs = result.outputs
-    if all(type(value) in _PLAIN for value in outputs.values()):
+    if _PLAIN.issuperset(map(type, outputs.values())):
         return result
     hosted = {name: values.on_host(value) for name, value in outputs.items()}
     if all(hosted[name] is value for name, value in outputs.items()):

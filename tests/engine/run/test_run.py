@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import _thread
+import gc
 import itertools
 import sys
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -353,6 +355,22 @@ def test_an_interrupt_may_come_wherever_a_function_begins(bench: Bench) -> None:
         break
     assert at > 50
     assert report.outputs["next"].meta == 9
+
+
+def test_the_memory_of_an_ended_run_is_free_without_the_garbage_collector(bench: Bench) -> None:
+    graph = graph_of(
+        {"mix": ("Mix", {"a": 1}), "next": ("Mix", {"a": {"from": "mix.out"}})}, {"out": "next.out"}
+    )
+    run = running.Run(bench.plan(graph), bench.store, files=bench.files, residency=Residency(1 << 20))
+    gc.disable()
+    try:
+        report = run.run()
+        ended = weakref.ref(run)
+        del run
+        assert ended() is None
+    finally:
+        gc.enable()
+    assert report.state == "done"
 
 
 def test_an_interrupt_waits_for_the_steps_of_other_threads(bench: Bench) -> None:
