@@ -21,6 +21,7 @@ class Lifecycle(Protocol):
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
         """Called after the step; `result` is None if the step failed or was cancelled. An exception fails the
         step."""
+        return
 
     def finish(self, step: Step, result: Result | None) -> None:
         """Slow work on the result, such as encoding and writing it; called after `teardown`, also after a
@@ -29,3 +30,4 @@ class Lifecycle(Protocol):
         After a step that has made pictures on the device, it is called when all lifecycles are torn down, and
         later steps may run meanwhile, also those that take the pictures.
         """
+        return
