@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from engine.cli import say
+from engine.cli import say, step_progress
+from engine.cli.step_progress import NewestNumbers, PublishedFolders
 from engine.events import (
     Done,
     Event,
     Failed,
+    Metrics,
     Planned,
     PlannedStep,
     Progress,
+    Published,
     Skipped,
     Started,
     StepsAdded,
@@ -80,7 +83,7 @@ class Tally:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return _count(self.ended, self.total)
+        return step_progress.count(self.ended, self.total)
 
 
 class Tallies:
@@ -144,6 +147,7 @@ class Lines(Silent):
     def __init__(self) -> None:
         self._last_line = time.monotonic()
         self._tallies = Tallies()
+        self._numbers, self._folders = NewestNumbers(), PublishedFolders()
         self._started: set[str] = set()
 
     def __call__(self, event: Event) -> None:
@@ -157,11 +161,19 @@ class Lines(Silent):
                 self._tallies.start(node)
                 self._begin(node)
             case Progress(node, value, total, rate) if self._due():
-                say.err(f"{node}: {_count(value, total)} {_rate(rate)}".rstrip())
+                count, speed = step_progress.count(value, total), step_progress.speed(value, total, rate)
+                known = [part for part in (f"{count} {speed}".rstrip(), self._numbers.of(node)) if part]
+                say.err(f"{node}: {', '.join(known)}")
+            case Metrics(node, rows):
+                self._numbers.add(node, rows)
+            case Published() if line := self._folders.first(event):
+                say.err(line)
             case Done(node, seconds):
+                self._numbers.remove(node)
                 self._tallies.end(node, seconds)
                 self._end(node, seconds, computed=event.cache == "none")
             case Failed(node, seconds):
+                self._numbers.remove(node)
                 self._tallies.end(node, seconds)
                 say.err(f"{node}: failed after {seconds:.2f} s")
             case Skipped(node):
@@ -214,8 +226,9 @@ class Bars(Silent):
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[count]}", markup=False),
-            TextColumn("{task.fields[rate]}", markup=False),
+            TextColumn("{task.fields[speed]}", markup=False),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=False,  # text that nodes print is captured as events and printed to stderr
@@ -223,6 +236,7 @@ class Bars(Silent):
         self._bars: dict[str, TaskID] = {}
         self._run: TaskID | None = None
         self._tallies = Tallies()
+        self._numbers, self._folders = NewestNumbers(), PublishedFolders()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -245,18 +259,33 @@ class Bars(Silent):
                 if node not in self._bars:
                     if value == total:
                         return  # a finished step needs no new bar
-                    self._bars[node] = self._display.add_task(node, count="", rate="")
-                count = _count(value, total)
-                bar = self._bars[node]
-                self._display.update(bar, completed=value, total=total, count=count, rate=_rate(rate))
+                    self._bars[node] = self._add(node)
+                self._display.update(
+                    self._bars[node],
+                    completed=value,
+                    total=total,
+                    count=step_progress.count(value, total),
+                    speed=step_progress.speed(value, total, rate),
+                    numbers=self._numbers.of(node),
+                )
+            case Metrics(node, rows):
+                self._numbers.add(node, rows)
+            case Published() if line := self._folders.first(event):
+                self._print(line)
             case Done(node) | Failed(node) | Skipped(node):
                 self._remove(node)
             case Warned():
-                from rich.text import Text
-
-                self._display.console.print(Text(say.line(f"warning: {_warning(event)}")))
+                self._print(f"warning: {_warning(event)}")
             case _:
                 pass
+
+    def _print(self, line: str) -> None:
+        from rich.text import Text
+
+        self._display.console.print(Text(say.line(line)))
+
+    def _add(self, name: str, total: int | None = None, count: str = "") -> TaskID:
+        return self._display.add_task(name, total=total, count=count, speed="", numbers="")
 
     def _expect(self, steps: Iterable[PlannedStep], node: str = "") -> None:
         self._tallies.expect(steps, node)
@@ -268,10 +297,11 @@ class Bars(Silent):
             self._display.update(self._run, total=tally.total, count=str(tally))
         elif tally.total:
             self._display.start()
-            self._run = self._display.add_task("run", total=tally.total, count=str(tally), rate="")
+            self._run = self._add("run", tally.total, str(tally))
 
     def _remove(self, node: str) -> None:
         self._tallies.end(node)
+        self._numbers.remove(node)
         if node in self._bars:
             self._display.remove_task(self._bars.pop(node))
         if (tally := self._tallies.of(node)) is not None:
@@ -286,16 +316,6 @@ class Bars(Silent):
                 self._display.remove_task(self._bars.pop(node))
             return
         if node not in self._bars:
-            self._bars[node] = self._display.add_task(node, count="", rate="")
+            self._bars[node] = self._add(node)
         count = f"{tally} elements"
         self._display.update(self._bars[node], completed=tally.ended, total=tally.total, count=count)
-
-
-def _count(value: int, total: int | None) -> str:
-    return f"{value}/{total}" if total is not None else str(value)
-
-
-def _rate(rate: float | None) -> str:
-    if rate is None:
-        return ""
-    return f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s/step"

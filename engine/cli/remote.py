@@ -186,6 +186,8 @@ def _events(server: Client, id: str, since: int) -> Iterator[Event]:
                 yield events.Started(data["path"])
             case "node.progress":
                 yield events.Progress(data["path"], data["value"], data["max"], data["rate"])
+            case "train.metrics":
+                yield events.Metrics(data["path"], tuple(data["rows"]))
             case "node.done":
                 yield events.Done(data["path"], data["ms"] / 1000, data["cache"])
             case "node.failed":

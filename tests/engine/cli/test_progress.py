@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from engine.cli import progress, step_progress
 from engine.cli.progress import MOST_LINES, Bars, Lines
+from engine.events import Done, Event, Metrics, Progress, Published
 from tests.engine.run.wide_nodes import WIDE
 from tests.engine.small_nodes import Bench, graph_of
 
@@ -75,3 +77,55 @@ def test_many_elements_print_only_counts(capsys: pytest.CaptureFixture[str]) -> 
     assert told[0] == "double: 500 elements ..."
     assert "double: 500 elements done" in told
     assert len(told) < 20
+
+
+TRAINING: list[Event] = [
+    Metrics("train", ({"step": 1, "loss": 0.5, "rate": 0.01}, {"step": 2, "loss": 0.25, "rate": 0.01})),
+    Metrics("train", ({"step": 2, "validation_loss": None},)),
+    Progress("train", 2, 62, 0.5),
+]
+"""Two steps of a training whose validation loss is not a number."""
+
+
+def test_a_training_shows_the_time_left_and_its_newest_numbers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    numbers = "loss 0.25, rate 0.01, validation loss not finite"
+    with Lines() as view:
+        for event in [*TRAINING, Done("train", 4.0), Progress("train", 3, 62, None)]:
+            view(event)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"train: 2/62 2.0 s/step, 2 min left, {numbers}"
+    assert said[-1] == "train: 3/62", "the numbers of a step that has ended are not shown"
+    with Bars() as bars:
+        for event in TRAINING:
+            bars(event)
+        (task,) = bars._display.tasks
+    assert task.fields == {"count": "2/62", "speed": "2.0 s/step, 2 min left", "numbers": numbers}
+
+
+@pytest.mark.parametrize(
+    ("value", "total", "rate", "shown"),
+    [
+        (5, 10, None, ""),
+        (5, None, 4.0, "4.0 steps/s"),
+        (10, 10, 4.0, "4.0 steps/s"),
+        (0, 60, 0.0, ""),
+        (10, 50, 4.0, "4.0 steps/s, 10 s left"),
+        (0, 89 * 60, 1.0, "1.0 steps/s, 89 min left"),
+        (0, 7290, 1.0, "1.0 steps/s, 2 h 2 min left"),
+    ],
+)
+def test_the_time_left_follows_from_the_speed(
+    value: int, total: int | None, rate: float | None, shown: str
+) -> None:
+    assert step_progress.speed(value, total, rate) == shown
+
+
+def test_the_folder_of_published_files_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for view in (Lines(), Bars()):
+        with view:
+            for name in ("samples/000050.jpeg", "copies/000100.safetensors"):
+                view(Published("train", name, f"/steps/published/{name}", 10))
+        assert capsys.readouterr().err.split("\n")[:2] == ["train: publishes files in /steps/published", ""]

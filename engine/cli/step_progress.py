@@ -1,0 +1,71 @@
+"""Describes the progress of a step in words: its count, its speed, the time left and its newest numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from engine.cli import say
+from engine.events import Published
+
+
+class NewestNumbers:
+    """The newest numbers that each running step has reported, such as the loss of a training."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, dict[str, float | None]] = defaultdict(dict)
+
+    def add(self, node: str, rows: Iterable[Mapping[str, float | None]]) -> None:
+        """Take in rows of numbers. `step` is left out, since the progress shows it."""
+        for row in rows:
+            self._nodes[node].update((name, number) for name, number in row.items() if name != "step")
+
+    def remove(self, node: str) -> None:
+        """Forget the numbers of a step that has ended."""
+        self._nodes.pop(node, None)
+
+    def of(self, node: str) -> str:
+        """The numbers of a step, such as `loss 0.0812, rate 0.005`; empty if it has reported none."""
+        named = self._nodes.get(node, {}).items()
+        return ", ".join(f"{say.line(name).replace('_', ' ')} {_number(number)}" for name, number in named)
+
+
+class PublishedFolders:
+    """The folders into which steps publish files, such as the samples of a training."""
+
+    def __init__(self) -> None:
+        self._nodes: set[str] = set()
+
+    def first(self, event: Published) -> str:
+        """A line with the folder for the first file of a step; empty for the others."""
+        if event.node in self._nodes:
+            return ""
+        self._nodes.add(event.node)
+        return f"{event.node}: publishes files in {Path(event.path).parents[event.name.count('/')]}"
+
+
+def count(value: int, total: int | None) -> str:
+    """The number of finished units, such as `20/150`."""
+    return f"{value}/{total}" if total is not None else str(value)
+
+
+def speed(value: int, total: int | None, rate: float | None) -> str:
+    """The speed and the time left, such as `4.0 steps/s, 33 s left`; empty if the speed is not known."""
+    if not rate:
+        return ""
+    shown = f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / rate:.1f} s/step"
+    if total is None or value >= total:
+        return shown
+    return f"{shown}, {_duration((total - value) / rate)} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def _number(number: float | None) -> str:
+    return "not finite" if number is None else f"{number:.3g}"
