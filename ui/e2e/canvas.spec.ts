@@ -53,9 +53,7 @@ test("a graph that opens in a far zoom has its wires and titles, and they stay w
   const { graph } = await canvas.server.get<{ graph: { nodes: object } }>("/graphs/compare_models");
   expect(wires).toBe(JSON.stringify(graph.nodes).match(/"from":/g)?.length);
   await canvas.node("positive").click();
-  await canvas.press("Control+f");
-  await page.keyboard.type("positive");
-  await page.keyboard.press("Enter");
+  await canvas.find("positive");
   await expect(canvas.node("positive").locator(".node-head")).toBeVisible();
   await expect(page.locator('.react-flow__edge[data-id="positive.encoder"]')).toHaveCount(1);
 });

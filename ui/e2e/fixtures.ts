@@ -140,6 +140,20 @@ export class Canvas {
     await this.page.keyboard.press(keys);
   }
 
+  /** Type into the list that is opening, and take its first row. */
+  async choose(words: string): Promise<void> {
+    await expect(this.page.locator("[role=combobox]:focus")).toBeVisible();
+    await this.page.keyboard.type(words);
+    await this.page.keyboard.press("Enter");
+  }
+
+  /** Select a node by the list that Ctrl+F opens; it takes the focus. */
+  async find(id: string): Promise<void> {
+    await this.press("Control+f");
+    await this.choose(id);
+    await expect(this.node(id)).toBeFocused();
+  }
+
   /** The states of all nodes in view, by id. */
   async states(): Promise<Record<string, string>> {
     const pairs = await this.nodes.evaluateAll((all) =>

@@ -31,25 +31,17 @@ test("with the keyboard alone a person adds, wires, edits, runs and saves @fast"
 }) => {
   await canvas.open("text_to_image");
   await canvas.press("Shift+A");
-  await page.keyboard.type("saveimage");
-  await page.keyboard.press("Enter");
+  await canvas.choose("saveimage");
   await expect(canvas.node("save-image")).toHaveClass(/selected/);
 
   // Tab walks through the nodes in reading order; K wires from a list.
-  await canvas.press("Control+f");
-  await page.keyboard.type("decode");
-  await page.keyboard.press("Enter");
-  await expect(canvas.node("decode")).toBeFocused();
+  await canvas.find("decode");
   await page.keyboard.press("k");
-  await page.keyboard.type("save-image");
-  await page.keyboard.press("Enter");
+  await canvas.choose("save-image");
   await expect(page.locator('.react-flow__edge[data-id="save-image.image"]')).toHaveCount(1);
 
   // Enter goes into the fields of a node, Esc out of them.
-  await canvas.press("Control+f");
-  await page.keyboard.type("positive");
-  await page.keyboard.press("Enter");
-  await expect(canvas.node("positive")).toBeFocused();
+  await canvas.find("positive");
   await page.keyboard.press("Enter");
   const prompt = canvas.node("positive").locator("textarea");
   await expect(prompt).toBeFocused();

@@ -1,6 +1,8 @@
 /** Sends keys to commands. Browser keys and typing in fields stay what they are. */
+import { useAddSearch } from "../canvas/addSearchStore";
 import { allCommands } from "./commands";
 import { isKey, isTyping } from "./keys";
+import { useOverlay } from "./overlays";
 
 /** True if the canvas or nothing has the focus, so that letters are commands. */
 function isOnCanvas(target: EventTarget | null): boolean {
@@ -9,11 +11,17 @@ function isOnCanvas(target: EventTarget | null): boolean {
   return target === document.body || target.closest("[data-canvas]") !== null;
 }
 
+/** Whether a list or dialog is open, or is opening: keys are meant for it, also before it has the focus. */
+function hasPopup(): boolean {
+  return useOverlay.getState().overlay !== null || useAddSearch.getState().at !== null;
+}
+
 /** Handle keys of the page until the returned function is called. */
 export function followKeys(): () => void {
   const press = (event: KeyboardEvent) => {
     if (event.defaultPrevented || event.isComposing) return;
     if (event.target instanceof Element && event.target.closest("[role=dialog], [role=menu]")) return;
+    if (hasPopup()) return;
     const onCanvas = isOnCanvas(event.target);
     const isOnButton = event.target instanceof Element && event.target.closest("button, [role=tab]") !== null;
     for (const item of allCommands()) {

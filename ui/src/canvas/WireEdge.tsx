@@ -1,9 +1,9 @@
-import type { Edge, EdgeProps } from "@xyflow/react";
-import { memo } from "react";
+import { type Edge, type EdgeProps, type ReactFlowState, useStore } from "@xyflow/react";
+import { memo, useMemo } from "react";
 import type { Point } from "../document/graph";
 import { SOCKET_HIT } from "./flow";
 import { useWireDrag } from "./wireDrag";
-import { middle, wirePath } from "./wirePath";
+import { type At, crosses, middle, wireCurves, wirePath } from "./wirePath";
 
 export interface WireData extends Record<string, unknown> {
   /** The family of the output, and of the input. */
@@ -29,6 +29,25 @@ const NO_DATA: WireData = {
   waypoints: [],
 };
 
+/** How far outside the view a wire may be and still show its width or its mark, in px of the screen. */
+const MARGIN = 24;
+
+/**
+ * Whether a wire crosses the view. The library draws all wires whose frames touch the view; of many long wires, such as
+ * those of one model, most do not cross it.
+ */
+function useIsInView(from: At, to: At, between: readonly At[]): boolean {
+  const ends = [from, ...between, to].flatMap(({ x, y }) => [x, y]).join(" ");
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `ends` stands for the three
+  const curves = useMemo(() => wireCurves(from, to, between), [ends]);
+  return useStore(({ transform: [x, y, zoom], width, height }: ReactFlowState) => {
+    const left = (-x - MARGIN) / zoom;
+    const top = (-y - MARGIN) / zoom;
+    const box = [left, top, (width + 2 * MARGIN) / zoom, (height + 2 * MARGIN) / zoom] as const;
+    return curves.some((curve) => crosses(curve, box));
+  });
+}
+
 /** A wire: a casing, so that crossings can be read, and the line in the colour of its family. */
 export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
   const { id, sourceX, sourceY, targetX, targetY, selected, data = NO_DATA } = props;
@@ -37,13 +56,10 @@ export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
   // The library ends wires at the outer side of a socket's square; here they end in its middle.
   const from = { x: sourceX - SOCKET_HIT / 2, y: sourceY };
   const to = { x: targetX + SOCKET_HIT / 2, y: targetY };
-  const path = wirePath(
-    from,
-    to,
-    data.waypoints.map(([x, y]) => ({ x, y })),
-  );
-
-  if (isPulled) return null;
+  const between = data.waypoints.map(([x, y]) => ({ x, y }));
+  const isInView = useIsInView(from, to, between);
+  if (isPulled || !isInView) return null;
+  const path = wirePath(from, to, between);
   const classes = [
     "wire",
     `family-${data.family}`,
