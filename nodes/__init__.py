@@ -55,6 +55,7 @@ from nodes.lists import Label, Lines, Numbers, Seeds
 from nodes.load import LoadModel, LoadTextEncoder, LoadUnet, LoadVae
 from nodes.load_dataset import LoadDataset
 from nodes.load_image import ListImages, LoadImage, LoadImageFolder, LoadMask
+from nodes.load_text import LoadText
 from nodes.lora import ApplyLoRA
 from nodes.mask import (
     CombineMasks,
@@ -153,6 +154,7 @@ __all__ = [
     "LoadImageFolder",
     "LoadMask",
     "LoadModel",
+    "LoadText",
     "LoadTextEncoder",
     "LoadUnet",
     "LoadUpscaler",

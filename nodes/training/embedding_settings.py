@@ -21,7 +21,8 @@ class EmbeddingStart(WordStart):
     (`_filewords`) or without. `filewords` is `NAME, CAPTION`, and `name` the name alone."""
     template_text: Text = ""
     """Templates of your own in place of `template`, one per line. `[name]` stands for the embedding,
-    `[filewords]` for the caption, and `[artist]` for the column `artist` of the dataset."""
+    `[filewords]` for the caption, and `[artist]` for the column `artist` of the dataset. Connect LoadText to
+    take them from a file."""
 
 
 class EmbeddingTraining(WordTraining, EmbeddingStart):

@@ -13,8 +13,11 @@ class TrainingData(Node):
     """The model to train on, and the pictures."""
 
     model: Model
+    """The model to train on, which stays as it is. It may have LoRAs."""
     encoder: TextEncoder
+    """The text encoder of the model, which reads the captions."""
     vae: Vae
+    """The VAE of the model, which encodes the pictures."""
     dataset: Dataset
     """The pictures to learn from."""
     name: str

@@ -21,6 +21,7 @@ from engine.context import Cancel, Requests
 from engine.document.graph import Entry, From, Graph, Literal
 from engine.errors import NodeError
 from engine.events import Checkpoint, Event, Metrics, Published, Sample
+from engine.node import Node
 from engine.run.report import Report
 from engine.session import Session
 from engine.testing import run_node
@@ -29,6 +30,10 @@ from nodes.load import LoadModel
 from nodes.load_dataset import LoadDataset
 from nodes.prompt import EncodePrompt
 from nodes.sd.embeddings.embedding import Embedding
+from nodes.train_hypernetwork import TrainHypernetwork
+from nodes.train_lora import TrainLoRA
+from nodes.train_model import TrainModel
+from nodes.train_pivotal import TrainPivotal
 from nodes.train_ti import TrainTI
 from nodes.values import Conditioning, Dataset
 from tests.nodes.conftest import output, ran, warnings
@@ -317,6 +322,12 @@ def test_each_text_encoder_of_a_family_gets_vectors_that_learn(
     assert list(before) == list(after) == encoders
     assert all(not torch.equal(before[name], after[name]) for name in encoders)
     assert len([event for event in watcher.events if isinstance(event, Sample)]) == 1
+
+
+@pytest.mark.parametrize("node", [TrainTI, TrainLoRA, TrainPivotal, TrainModel, TrainHypernetwork])
+def test_every_setting_of_a_training_has_a_help_text(node: type[Node]) -> None:
+    described = node.node_type
+    assert [name for name in described.inputs if not described.input_docs.get(name)] == []
 
 
 def test_an_inpainting_model_is_refused(session: Session, home: Path, pictures: Path) -> None:
