@@ -1,6 +1,10 @@
-/** Opens the graphs that nodes of the types `#name` stand for, and goes back out of them. */
+/** Makes, opens and unpacks the graphs that nodes of the types `#name` stand for. */
+import { renamePort, unpack } from "../document/edit/subgraphs";
+import { between, makeSubgraph } from "../schema/subgraph";
 import { define } from "./commands";
-import { clearSelection, documents, useSelection } from "./editor";
+import { clearSelection, documents, edit, graph, selectNodes, useSelection } from "./editor";
+import { say, sayError } from "./status";
+import { typed } from "./types";
 
 /** The names that lead to the graph of a type, as the shown graph finds it; undefined if there is none. */
 export function subgraphPath(type: string): readonly string[] | undefined {
@@ -29,7 +33,53 @@ function chosenPath(): readonly string[] | undefined {
   return entry && subgraphPath(entry.type);
 }
 
+function make(): void {
+  const { nodes, notes, frames } = useSelection.getState();
+  const blocking = between(graph(), nodes);
+  if (blocking !== undefined) {
+    return sayError(`${blocking} lies between these nodes, so they cannot become one. Select it too.`);
+  }
+  const made = makeSubgraph(graph(), typed(), { nodes, notes, frames }, "group");
+  edit(`Make ${nodes.size} nodes a subgraph`, () => made.graph);
+  selectNodes([made.id]);
+  say(`${made.id} stands for the nodes. Alt+Down opens it.`);
+}
+
+function unpackChosen(): void {
+  const [id = ""] = useSelection.getState().nodes;
+  const entry = graph().nodes.get(id);
+  const inner = entry && typed().subgraph(entry.type)?.[0];
+  if (!inner) return;
+  if (entry.off) return sayError(`${id} is off. Switch it on to unpack it.`);
+  const unpacked = unpack(graph(), id, inner);
+  edit(`Unpack ${id}`, () => unpacked.graph);
+  selectNodes(unpacked.nodes);
+}
+
+/** Rename an input or output of the shown subgraph; every node that stands for it follows. */
+export function renameShownPort(side: "inputs" | "outputs", name: string, wanted: string): void {
+  const { path } = documents.getState();
+  documents.getState().editRoot(`Rename ${name}`, (root) => renamePort(root, path, side, name, wanted));
+}
+
 define(
+  {
+    id: "makeSubgraph",
+    label: "Make a subgraph",
+    group: "Nodes",
+    keys: ["Ctrl+Shift+G"],
+    scope: "canvas",
+    isPossible: () => useSelection.getState().nodes.size > 0,
+    run: make,
+  },
+  {
+    id: "unpackSubgraph",
+    label: "Unpack the subgraph",
+    group: "Nodes",
+    scope: "canvas",
+    isPossible: () => chosenPath() !== undefined,
+    run: unpackChosen,
+  },
   {
     id: "openSubgraph",
     label: "Open the subgraph",

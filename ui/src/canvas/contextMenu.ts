@@ -14,6 +14,8 @@ const ON_NODE = [
   "frame",
   "tidy",
   "makeSubgraph",
+  "openSubgraph",
+  "unpackSubgraph",
   "delete",
   "deleteAndHeal",
 ];

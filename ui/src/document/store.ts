@@ -35,6 +35,8 @@ export interface DocumentState {
    * @param merge steps that follow each other with the same key become one, until `settle`: typing in one field.
    */
   edit(label: string, change: (graph: Graph) => Graph, merge?: string): void;
+  /** Change the whole document as one step, such as a subgraph and all nodes that stand for it. */
+  editRoot(label: string, change: (root: Graph) => Graph): void;
   /** End a row of merged steps, such as when a field loses the focus. */
   settle(): void;
   /** Undo a step and return it; undefined if there is none. */
@@ -79,6 +81,11 @@ export function createDocumentStore(graph: Graph = EMPTY_GRAPH): DocumentStore {
         const changed = change(shown);
         if (changed !== shown)
           put(commit(history, { root: replaceAt(root, path, changed), path }, label, merge));
+      },
+      editRoot(label, change) {
+        const { history, root, path } = get();
+        const changed = change(root);
+        if (changed !== root) put(commit(history, { root: changed, path }, label));
       },
       settle() {
         put(settle(get().history));

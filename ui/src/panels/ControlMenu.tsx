@@ -1,7 +1,8 @@
 /** What can be done with a control of the graph: sweep, rename, move, remove. */
 import { Menu } from "@base-ui/react/menu";
 import { useState } from "react";
-import { edit, useDocumentState } from "../app/editor";
+import { documents, edit, useGraph } from "../app/editor";
+import { renameShownPort } from "../app/subgraphs";
 import { deleteInput, moveInput, nameProblem, renameInput } from "../document/edit/graphInputs";
 import type { GraphInput } from "../document/graph";
 import { toPlain } from "../document/json";
@@ -10,7 +11,7 @@ import { addToSweep, removeFromSweep } from "./sweep";
 
 export function ControlMenu({ name, item, id }: { name: string; item: GraphInput; id: string }) {
   const [isRenaming, setRenaming] = useState(false);
-  const inputs = useDocumentState((state) => state.root.inputs);
+  const inputs = useGraph((graph) => graph.inputs);
   const place = [...inputs.keys()].indexOf(name);
   const canSweep = ["text", "seed", "int", "float", "bool", "choice", "file", "json"].includes(item.type);
   const move = (by: number) => edit(`Move ${words(name)}`, (graph) => moveInput(graph, name, place + by));
@@ -18,7 +19,13 @@ export function ControlMenu({ name, item, id }: { name: string; item: GraphInput
     const value = item.default === undefined ? "" : toPlain(item.default);
     addToSweep(name, typeof value === "string" ? value : value === "" ? "" : JSON.stringify(value));
   };
-  if (isRenaming) return <Rename name={name} taken={inputs} onDone={() => setRenaming(false)} />;
+  const rename = (wanted: string) => {
+    if (documents.getState().path.length > 0) return renameShownPort("inputs", name, wanted);
+    removeFromSweep(name);
+    edit(`Rename ${words(name)}`, (graph) => renameInput(graph, name, wanted));
+  };
+  if (isRenaming)
+    return <Rename name={name} taken={inputs} onRename={rename} onDone={() => setRenaming(false)} />;
   return (
     <Menu.Root modal={false}>
       <Menu.Trigger id={id} className="control-name cut" title={item.doc || words(name)}>
@@ -58,17 +65,16 @@ export function ControlMenu({ name, item, id }: { name: string; item: GraphInput
 interface RenameProps {
   name: string;
   taken: { has(name: string): boolean };
+  onRename: (wanted: string) => void;
   onDone: () => void;
 }
 
-function Rename({ name, taken, onDone }: RenameProps) {
+/** The field for another name of an input or output of the graph. */
+export function Rename({ name, taken, onRename, onDone }: RenameProps) {
   const [text, setText] = useState(name);
   const problem = nameProblem(taken, name, text);
   const finish = () => {
-    if (problem === undefined && text !== name) {
-      removeFromSweep(name);
-      edit(`Rename ${words(name)}`, (graph) => renameInput(graph, name, text));
-    }
+    if (problem === undefined && text !== name) onRename(text);
     onDone();
   };
   return (

@@ -1,5 +1,5 @@
 /** The named inputs of the graph: the fields of this panel are the options of the command line. */
-import { type ReactNode, useId } from "react";
+import { lazy, type ReactNode, Suspense, useId } from "react";
 import { documents, edit, useDocumentState, useGraph } from "../app/editor";
 import { useTypes } from "../app/types";
 import { changeInput } from "../document/edit/graphInputs";
@@ -16,11 +16,13 @@ import { widgetFor } from "./controlWidget";
 import { words } from "./format";
 import { SweepBox } from "./SweepBox";
 
+const PortNames = lazy(async () => ({ default: (await import("./PortNames")).PortNames }));
+
 export function ControlsTab() {
   const graph = useGraph((shown) => shown);
   const isWhole = useDocumentState((state) => state.path.length === 0);
   const types = useTypes((state) => state.types);
-  if (graph.inputs.size === 0) {
+  if (graph.inputs.size === 0 && isWhole) {
     return (
       <p className="empty-note">
         This graph has no controls. A right-click on a field of a node makes it one: a field here, and an
@@ -51,7 +53,13 @@ export function ControlsTab() {
         }
         return <ControlRow key={name} name={name} item={item} widget={widget} />;
       })}
-      {isWhole && <SweepBox />}
+      {isWhole ? (
+        <SweepBox />
+      ) : (
+        <Suspense>
+          <PortNames />
+        </Suspense>
+      )}
     </div>
   );
 }

@@ -21,6 +21,11 @@ export interface Pasted {
 
 /** The text of a choice of things. Wires from nodes outside it stay in the text, for the paste that keeps them. */
 export function copyText(graph: Graph, items: Items): string {
+  return writeGraph(copied(graph, items));
+}
+
+/** A choice of things as a graph of its own; see `copyText`. */
+export function copied(graph: Graph, items: Items): Graph {
   const inside = membersOf(graph, items.frames ?? []);
   const nodes = new Set([...(items.nodes ?? []), ...inside.nodes]);
   const notes = new Set([...(items.notes ?? []), ...inside.notes]);
@@ -30,7 +35,7 @@ export function copyText(graph: Graph, items: Items): string {
     for (const binding of item.inputs.values()) if (binding.kind === "param") params.add(binding.name);
   }
   const { view } = graph;
-  return writeGraph({
+  return {
     ...graph,
     madeWith: new Map(),
     title: "",
@@ -47,7 +52,7 @@ export function copyText(graph: Graph, items: Items): string {
       collapsed: view.collapsed.filter((id) => nodes.has(id)),
       waypoints: filtered(view.waypoints, (_, end) => nodes.has(end.split(".")[0] ?? "")),
     },
-  });
+  };
 }
 
 /**
@@ -63,12 +68,13 @@ export function pasteText(graph: Graph, text: string, at: Point, keepIncoming = 
 
 /** Copy things beside themselves, with the wires that come in. */
 export function duplicate(graph: Graph, items: Items, [dx, dy]: Point = [32, 32]): Pasted {
-  const copied = readGraph(copyText(graph, items));
-  const [x, y] = cornerOf(copied);
-  return paste(graph, copied, [x + dx, y + dy], true);
+  const found = copied(graph, items);
+  const [x, y] = cornerOf(found);
+  return paste(graph, found, [x + dx, y + dy], true);
 }
 
-function paste(graph: Graph, copied: Graph, at: Point, keepIncoming: boolean): Pasted {
+/** Put the nodes of a graph into another one as new nodes, in their order; see `pasteText`. */
+export function paste(graph: Graph, copied: Graph, at: Point, keepIncoming: boolean): Pasted {
   const corner = cornerOf(copied);
   const shifted = ([x, y]: Point): Point => whole([x - corner[0] + at[0], y - corner[1] + at[1]]);
   const ids = newIds(copied.nodes.keys(), graph.nodes);
@@ -149,7 +155,7 @@ function paste(graph: Graph, copied: Graph, at: Point, keepIncoming: boolean): P
 }
 
 /** The left and top of everything in a graph that has a position. */
-function cornerOf(graph: Graph): Point {
+export function cornerOf(graph: Graph): Point {
   const points: Point[] = [
     ...graph.layout.values(),
     ...[...graph.view.notes.values()].map((note) => note.at),
@@ -198,7 +204,8 @@ function usedGraphs(graph: Graph, nodes: Iterable<{ readonly type: string }>): R
   return filtered(graph.graphs, (_, name) => used.has(name));
 }
 
-function* typesIn(graph: Graph): Generator<string> {
+/** The types of the nodes of a graph, and of the graphs that are defined in it. */
+export function* typesIn(graph: Graph): Generator<string> {
   for (const item of graph.nodes.values()) yield item.type;
   for (const inner of graph.graphs.values()) yield* typesIn(inner);
 }

@@ -1,0 +1,50 @@
+/** Subgraphs: the engine gives a node the same key inside one as outside, so runs after each change compute nothing. */
+import { type Canvas, expect, test } from "./fixtures.ts";
+
+async function computed(canvas: Canvas): Promise<string[]> {
+  const { id, state } = await canvas.run();
+  expect(state).toBe("done");
+  const { nodes } = await canvas.server.get<{ nodes: Record<string, { state: string }> }>(`/runs/${id}`);
+  return Object.keys(nodes).filter((path) => nodes[path]?.state === "done");
+}
+
+test("nodes become a subgraph, whose ports can be renamed, and which is unpacked again", async ({
+  canvas,
+  page,
+}) => {
+  test.slow();
+  await canvas.open("text_to_image");
+  await page.getByRole("textbox", { name: "steps", exact: true }).fill("3");
+  expect(await computed(canvas)).not.toEqual([]);
+  await canvas.node("positive").locator(".node-head").click();
+  for (const id of ["negative", "denoise"]) {
+    await canvas
+      .node(id)
+      .locator(".node-head")
+      .click({ modifiers: ["Control"] });
+  }
+  await canvas.press("Control+Shift+G");
+  await expect(canvas.nodes).toHaveCount(4);
+  await expect(canvas.node("group")).toBeVisible();
+  expect(await computed(canvas)).toEqual([]);
+
+  await canvas.press("Alt+ArrowDown");
+  await expect(page.getByRole("navigation", { name: "Subgraph" })).toContainText("group");
+  await expect(canvas.nodes).toHaveCount(3);
+  await page.getByRole("tab", { name: "Controls" }).click();
+  const outputs = page.getByLabel("Outputs of the subgraph");
+  await outputs.getByRole("button", { name: "Rename" }).click();
+  await outputs.getByRole("textbox").fill("noiseless");
+  await page.keyboard.press("Enter");
+  await page.getByRole("navigation", { name: "Subgraph" }).getByRole("button").first().click();
+  await expect(canvas.socket("group", "noiseless", "source")).toBeVisible();
+  await expect(page.locator('.react-flow__edge[data-id="decode.latent"]')).toHaveCount(1);
+  expect(await computed(canvas)).toEqual([]);
+
+  await canvas.node("group").locator(".node-head").click({ button: "right" });
+  await page.getByRole("menuitem", { name: "Unpack the subgraph" }).click();
+  await expect(canvas.nodes).toHaveCount(6);
+  expect(await computed(canvas)).toEqual([]);
+  await canvas.press("Control+z");
+  await expect(canvas.nodes).toHaveCount(4);
+});
