@@ -73,6 +73,7 @@ from nodes.mask import (
 from nodes.merge import MergeModels, MergeTextEncoders, MergeVaes
 from nodes.preprocess import Preprocess
 from nodes.prompt import EncodePrompt
+from nodes.prompt_lengths import measure
 from nodes.prompt_tags import ApplyTags
 from nodes.save_dataset import SaveDataset
 from nodes.save_hypernetwork import SaveHypernetwork
@@ -207,6 +208,7 @@ __all__ = [
     "estimate",
     "examples",
     "import_graph",
+    "measure",
     "model_files",
 ]
 

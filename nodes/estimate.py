@@ -12,24 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.devices.compute import ComputeSettings
-from engine.errors import NodeError
 from engine.files import Files
 from engine.packs.provenance import Provenance, StepNeeds
-from nodes.files.checkpoints import (
-    Checkpoint,
-    checkpoint,
-    text_encoder_checkpoint,
-    unet_checkpoint,
-    vae_checkpoint,
-)
+from nodes.graph_models import GraphModels, Network
 from nodes.sd.families.family import Component
 from nodes.sd.families.known import family_named
-from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.read import read_tensors
 from nodes.sd.models.estimates import decoding_bytes, sampling_bytes, slower
-from nodes.sd.models.files import ModelFiles
 
-_PATCHES = frozenset({"ApplyLoRA", "ApplyHypernetwork"})
 _STORED_BYTES = {"float8_e4m3fn": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 _VAE_INPUTS = {"Decode": "latent", "Encode": "image"}
 
@@ -66,24 +56,16 @@ class _Canvas(NamedTuple):
     pictures: int
 
 
-class _Network(NamedTuple):
-    """A model on a wire: its checkpoint, and the nodes that patch it."""
-
-    checkpoint: Checkpoint
-    files: ModelFiles
-    patches: tuple[str, ...]
-
-
-class _Graph:
+class _Graph(GraphModels):
     """The steps of a plan, with the models and sizes that their literal inputs tell."""
 
     def __init__(self, steps: Mapping[str, Provenance], compute: ComputeSettings, files: Files) -> None:
-        self._steps, self._compute, self._files = steps, compute, files
-        self._loaders: dict[str, _Network | None] = {}
+        super().__init__(steps, files)
+        self._compute = compute
 
     def denoising(self, step: Provenance) -> StepNeeds | None:
         """The needs of a Denoise."""
-        network = self._network(step, "model")
+        network = self.network(step, "model")
         if network is None:
             return None
         compute, found = self._compute, network.checkpoint
@@ -109,7 +91,7 @@ class _Graph:
 
     def decoding(self, step: Provenance) -> StepNeeds | None:
         """The needs of a Decode or an Encode."""
-        network = self._network(step, "vae")
+        network = self.network(step, "vae")
         if network is None:
             return None
         compute, side = self._compute, network.checkpoint.width
@@ -126,13 +108,13 @@ class _Graph:
 
     def encoding(self, step: Provenance) -> StepNeeds | None:
         """The needs of an EncodePrompt."""
-        network = self._network(step, "encoder")
+        network = self.network(step, "encoder")
         if network is None:
             return None
         parts = tuple(role.component for role in network.files.roles)
         return StepNeeds(self._models(network, parts, _STORED_BYTES[self._compute.dtype]), 0)
 
-    def _models(self, network: _Network, parts: tuple[Component, ...], itemsize: int) -> dict[str, int]:
+    def _models(self, network: Network, parts: tuple[Component, ...], itemsize: int) -> dict[str, int]:
         """The bytes of networks, by a name that is the same for those that are loaded once.
 
         A patched copy has its own tensors where it is patched; here it counts as whole.
@@ -149,54 +131,12 @@ class _Graph:
             models[f"{name} {' '.join(network.patches)}"] = size
         return models
 
-    def _network(self, step: Provenance, input: str) -> _Network | None:
-        """The model that an input of a step receives, past nodes that change a model and pass it on."""
-        patches: list[str] = []
-        for id in self._before(step, (input,)):
-            node = self._steps[id]
-            if node.node_type in _PATCHES:
-                patches.append(id)
-            if input not in node.links:
-                loader = self._loaded(id, node, input)
-                return None if loader is None else loader._replace(patches=tuple(patches))
-        return None
-
-    def _loaded(self, id: str, step: Provenance, input: str) -> _Network | None:
-        """The network that a loading node loads; None if it is not known before the run."""
-        if id not in self._loaders:
-            try:
-                found = self._checkpoint(step, input)
-                self._loaders[id] = None if found is None else _Network(found, found.files(self._files), ())
-            except (NodeError, BadFileError):  # the step itself reports it
-                self._loaders[id] = None
-        return self._loaders[id]
-
-    def _checkpoint(self, step: Provenance, input: str) -> Checkpoint | None:
-        kinds = {"LoadModel": "model", "LoadUnet": "unet", "LoadTextEncoder": "encoder", "LoadVae": "vae"}
-        name = step.inputs.get(kinds.get(step.node_type, ""))
-        if not isinstance(name, str):
-            return None
-        if step.node_type == "LoadModel":
-            return checkpoint(self._files, name)
-        if step.node_type == "LoadUnet":
-            return unet_checkpoint(self._files, name)
-        if step.node_type == "LoadTextEncoder":
-            inputs = ["encoder", "second", "third"]
-            names = [name for input in inputs if isinstance(name := step.inputs.get(input), str) and name]
-            return text_encoder_checkpoint(self._files, names, inputs[: len(names)], self._family(step))
-        return vae_checkpoint(self._files, name, self._family(step))[0]
-
-    def _family(self, step: Provenance) -> str | None:
-        """The family of the model that is wired to a loader of other networks."""
-        model = self._network(step, "model") if "model" in step.links else None
-        return None if model is None else model.checkpoint.family
-
     def _canvas(self, step: Provenance, input: str, scale: int) -> _Canvas | None:
         """The size of the pictures or latents that an input of a step receives."""
         factor = 1.0
         size: tuple[int, int] | None = None
-        for id in self._before(step, (input, "latent", "image")):
-            kind, inputs = self._steps[id].node_type, self._steps[id].inputs
+        for id in self.before(step, (input, "latent", "image")):
+            kind, inputs = self.steps[id].node_type, self.steps[id].inputs
             if kind in ("ScaleLatent", "ScaleImage") and size is None:
                 given = inputs.get("factor")
                 if not isinstance(given, int | float):
@@ -211,16 +151,6 @@ class _Graph:
                 count = inputs.get("batch")
                 return _Canvas(*size, count) if isinstance(count, int) else None
         return None if size is None else _Canvas(*size, 1)
-
-    def _before(self, step: Provenance, names: tuple[str, ...]) -> Iterator[str]:
-        """The steps before a step, nearest first, along the first of some inputs that is wired."""
-        seen: set[str] = set()
-        while (id := next((step.links[name] for name in names if name in step.links), None)) is not None:
-            if id in seen or id not in self._steps:
-                return
-            seen.add(id)
-            yield id
-            step = self._steps[id]
 
 
 def _sampling_steps(step: Provenance) -> int:

@@ -69,6 +69,7 @@ class EncodePrompt(
     def run(self, ctx: Context) -> Prompted:
         from nodes.sd.prompts.encoded import Settings
         from nodes.sd.prompts.encoding import context_shape, encode_with_all
+        from nodes.sd.prompts.tags import without_effect
 
         checkpoint = self.encoder.checkpoint
         family = family_named(checkpoint.family)
@@ -100,10 +101,7 @@ class EncodePrompt(
         for warning in read.warnings:
             ctx.warn(str(warning))
         for tag in dict.fromkeys(read.tags):
-            ctx.warn(
-                f"{tag} has no effect here: put an ApplyTags node before this one, or connect `tags` to"
-                " `more` of ApplyLoRA"
-            )
+            ctx.warn(without_effect(tag))
         first = read.parts[0]
         plain = len(read.parts) == 1 and len(first.encodings) == 1 and first.weight == 1
         words = tuple(token["text"] for token in read.tokens if token["part"] == token["reading"] == 0)

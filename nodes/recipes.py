@@ -317,7 +317,8 @@ class TextEncoder(PatchedPart, lossless=True):
 
     def load(self, compute: ComputeSettings, files: Files) -> tuple[LoadedTextEncoder, int]:
         """Load the tokenizers and the unpatched text encoders; returns them and their bytes on the device."""
-        from nodes.sd.models.weights import load_text_encoder, load_tokenizer
+        from nodes.sd.models.tokenizer import load_tokenizer
+        from nodes.sd.models.weights import load_text_encoder
 
         loaded, total = [], 0
         networks = merged(self.merge, files) if self.merge else [None] * len(self._roles)

@@ -1,5 +1,5 @@
 """The steps behind an output, for packs that write text into pictures (`annotate`), warn of risks (`advise`)
-or estimate what steps need (`estimate`)."""
+estimate what steps need (`estimate`), or count the tokens of texts (`measure`)."""
 
 from __future__ import annotations
 
@@ -57,4 +57,26 @@ Estimate = Callable[[Mapping[str, Provenance], ComputeSettings, Files], Iterable
 """A pack's function `estimate(steps, compute, files)`: the needs of steps that use models, before a run.
 
 `steps` are the steps of a plan by id, or those of the graph's previous run, without `meta`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TextLength:
+    """The length of a text that a model reads as tokens, in chunks."""
+
+    node: str
+    """The id of the step."""
+    input: str
+    chunks: tuple[int, ...]
+    """The number of tokens in each chunk; empty if the text cannot be read."""
+    room: int
+    """The number of tokens that a chunk has room for."""
+    warnings: tuple[str, ...] = ()
+    """What a run will warn about in the text, or why it cannot be read."""
+
+
+Measure = Callable[[Mapping[str, Provenance], Files], Iterable[TextLength]]
+"""A pack's function `measure(steps, files)`: the lengths of texts, before a run; `steps` as for `advise`.
+
+It is called after each change of a graph while a person types, so it must not load models.
 """

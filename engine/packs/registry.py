@@ -175,6 +175,7 @@ class Registry:
         self.types, self.problems = table.types, table.problems
         self.annotators, self.importers = table.annotators, table.importers
         self.advisers, self.estimators, self.describers = table.advisers, table.estimators, table.describers
+        self.measurers = table.measurers
 
 
 @dataclass(frozen=True, slots=True)

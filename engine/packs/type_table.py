@@ -11,7 +11,7 @@ from engine.node import NodeType
 from engine.packs.broken_pack import place_of
 from engine.packs.other_apis import DescribeFor
 from engine.packs.pack import Pack
-from engine.packs.provenance import Advise, Annotate, Estimate
+from engine.packs.provenance import Advise, Annotate, Estimate, Measure
 from engine.sources.foreign import ImportGraph
 
 
@@ -28,6 +28,7 @@ class TypeTable:
     advisers: list[Advise] = field(default_factory=list)
     describers: list[DescribeFor] = field(default_factory=list)
     estimators: list[Estimate] = field(default_factory=list)
+    measurers: list[Measure] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     """The place where each type is declared."""
 
@@ -39,12 +40,13 @@ class TypeTable:
             [*self.advisers],
             [*self.describers],
             [*self.estimators],
+            [*self.measurers],
         )
         return TypeTable(dict(self.types), [*self.problems], *hooks, dict(self.origins))
 
     def add(self, types: Iterable[NodeType], module: ModuleType, name: str, pack: Pack | None = None) -> None:
         """Add a pack: its node types, and those of the functions `annotate`, `import_graph`, `advise`,
-        `describe_for` and `estimate` that it has.
+        `describe_for`, `estimate` and `measure` that it has.
 
         Args:
             types: its node types.
@@ -69,6 +71,8 @@ class TypeTable:
             self.describers.append(describe_for)
         if callable(estimate := getattr(module, "estimate", None)):
             self.estimators.append(estimate)
+        if callable(measure := getattr(module, "measure", None)):
+            self.measurers.append(measure)
 
     def _add_second(self, kind: NodeType, pack: str, origin: str) -> None:
         full = f"{pack}/{kind.name}"

@@ -79,6 +79,19 @@ class RunEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptLength:
+    """The length of a text in tokens."""
+
+    node: str
+    """The id of the step."""
+    input: str
+    chunks: list[int]
+    """The number of tokens in each chunk that the model reads; empty if the text cannot be read."""
+    room: int
+    """The number of tokens that a chunk has room for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Validation:
     """The result of checking a request."""
 
@@ -96,6 +109,8 @@ class Validation:
     """The nodes that the plan computes."""
     estimate: RunEstimate | None
     """The time and memory of the run; None without a plan."""
+    texts: list[PromptLength]
+    """The lengths of the texts that are known before the run; empty without a plan."""
 
     @property
     def ok(self) -> bool:
@@ -199,6 +214,7 @@ class Catalogue:
             [PlannedAction(**step) for step in answer["plan"]],
             tuple(answer["targets"]),
             None if answer["estimate"] is None else RunEstimate(**answer["estimate"]),
+            [PromptLength(**text) for text in answer["texts"]],
         )
 
     def models(

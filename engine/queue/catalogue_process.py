@@ -94,6 +94,8 @@ class Answers:
         else:
             problems += unreadable_files(checked, files)  # the plan reports them too
         problems += session.advice(checked, files)
+        texts, warnings = session.text_lengths(checked, files) if plan else ([], [])
+        problems += warnings
         return {
             "request": resolved.to_json(),
             "values": checked.values,
@@ -102,6 +104,10 @@ class Answers:
             "plan": steps,
             "targets": targets,
             "estimate": estimate,
+            "texts": [
+                {"node": text.node, "input": text.input, "chunks": list(text.chunks), "room": text.room}
+                for text in texts
+            ],
         }
 
     def models(self, kind: str | None, model: str | None) -> list[dict[str, Any]]:

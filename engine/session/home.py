@@ -32,7 +32,7 @@ from engine.files import Files
 from engine.near_names import near
 from engine.observe.journal import Journals
 from engine.observe.watch import Watch
-from engine.packs.provenance import Provenance
+from engine.packs.provenance import Provenance, TextLength
 from engine.packs.registry import Registry
 from engine.plan import plan as planning
 from engine.plan.plan import Plan
@@ -242,12 +242,7 @@ class Home:
             checked: what `check` returned.
             files: where to find files; without it, the files of the session.
         """
-        steps = {
-            node: Provenance(
-                bound.type.name, bound.literals, {name: link.node for name, link in bound.links.items()}, {}
-            )
-            for node, bound in checked.steps.items()
-        }
+        steps = _provenance(checked)
         found: list[Problem] = []
         for advise in self.registry.advisers:
             try:
@@ -255,6 +250,30 @@ class Home:
             except Exception as error:  # the code of a node pack may raise anything
                 found.append(replace(hook_problem("advise", advise, error), severity="warning"))
         return found
+
+    def text_lengths(
+        self, checked: Checked, files: Files | None = None
+    ) -> tuple[list[TextLength], list[Problem]]:
+        """The lengths of the texts in a graph in tokens, and warnings about what is in them.
+
+        Args:
+            checked: what `check` returned.
+            files: where to find files; without it, the files of the session.
+        """
+        steps = _provenance(checked)
+        found: list[TextLength] = []
+        problems: list[Problem] = []
+        for measure in self.registry.measurers:
+            try:
+                found += measure(steps, files or self.files)
+            except Exception as error:  # the code of a node pack may raise anything
+                problems.append(replace(hook_problem("measure", measure, error), severity="warning"))
+        problems += [
+            Problem("text", warning, text.node, text.input, severity="warning")
+            for text in found
+            for warning in text.warnings
+        ]
+        return found, problems
 
     def plan_checked(
         self, checked: Checked, targets: Sequence[str] = (), *, name: str = "", files: Files | None = None
@@ -423,3 +442,13 @@ class Home:
         with self._lock:
             for cancel in self._cancels:
                 cancel.ask()
+
+
+def _provenance(checked: Checked) -> dict[str, Provenance]:
+    """The steps of a checked graph as the hooks of node packs get them, without `meta`."""
+    return {
+        node: Provenance(
+            bound.type.name, bound.literals, {name: link.node for name, link in bound.links.items()}, {}
+        )
+        for node, bound in checked.steps.items()
+    }

@@ -65,7 +65,8 @@ def pipeline_of(unet: Any) -> Any:
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
     from nodes.sd.models.folder import describe_folder
-    from nodes.sd.models.weights import load_text_encoder, load_tokenizer, load_vae
+    from nodes.sd.models.tokenizer import load_tokenizer
+    from nodes.sd.models.weights import load_text_encoder, load_vae
 
     folder = describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights")
     return StableDiffusionPipeline(

@@ -102,11 +102,12 @@ def prompts() -> Iterator[Row]:
 
     from nodes.sd.models import weights
     from nodes.sd.models.folder import describe_folder
+    from nodes.sd.models.tokenizer import load_tokenizer
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights")
-    model = weights.load_tokenizer(folder), weights.load_text_encoder(folder)
+    model = load_tokenizer(folder), weights.load_text_encoder(folder)
     generator = torch.Generator().manual_seed(1)
     vectors = {name: torch.randn(count, 64, generator=generator) for name, count in VECTORS.items()}
     sides = {"ours": ours(*model, vectors, "a1111"), "transformers": plain(*model)}

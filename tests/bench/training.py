@@ -50,7 +50,7 @@ def networks(size: str) -> Networks:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from nodes.sd.models.folder import describe_folder
-    from nodes.sd.models.weights import load_tokenizer
+    from nodes.sd.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights"))
     torch.manual_seed(0)

@@ -32,6 +32,7 @@ from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.embeddings.saved import as_safetensors
 from nodes.sd.models import weights
 from nodes.sd.models.folder import describe_folder
+from nodes.sd.models.tokenizer import load_tokenizer
 from nodes.sd.tiny.judge import look
 from nodes.values import Conditioning, Image, TextEncoder
 from tests.nodes.conftest import GRAPHS, output, ran, warnings
@@ -56,7 +57,7 @@ GRAPH = Graph(
 def red() -> Tensor:
     """What the model's text encoder reads for the word `red`."""
     folder = describe_folder(TINY)
-    tokenizer, encoder = weights.load_tokenizer(folder), weights.load_text_encoder(folder)
+    tokenizer, encoder = load_tokenizer(folder), weights.load_text_encoder(folder)
     (number,) = tokenizer("red", add_special_tokens=False).input_ids
     row: Tensor = encoder.get_input_embeddings().weight[number].detach().clone()
     return row[None]
@@ -119,7 +120,7 @@ def test_an_embedding_of_a_sub_folder_has_the_same_names_however_it_is_loaded(
 def test_several_vectors_take_as_many_places_in_their_order(session: Session, folder: Path) -> None:
     words = "red blue green"
     model = describe_folder(TINY)
-    ids = weights.load_tokenizer(model)(words, add_special_tokens=False).input_ids
+    ids = load_tokenizer(model)(words, add_special_tokens=False).input_ids
     rows = weights.load_text_encoder(model).get_input_embeddings().weight[ids].detach().clone()
     torch.save({"<three>": rows}, folder / "x.bin")
     encoder, _ = taught(session)
@@ -502,7 +503,7 @@ def test_a_file_dropped_in_between_two_runs_is_seen_by_the_second(
     events: list[Event] = []
     session.run(made, values, emit=events.append)
     assert any("<my gem>" in line for line in warnings(events))
-    (blue,) = weights.load_tokenizer(describe_folder(TINY))("blue", add_special_tokens=False).input_ids
+    (blue,) = load_tokenizer(describe_folder(TINY))("blue", add_special_tokens=False).input_ids
     table = weights.load_text_encoder(describe_folder(TINY)).get_input_embeddings().weight
     for vector, colour in ((red, "red"), (table[blue].detach().clone()[None], "blue")):
         save_file({"emb_params": vector}, folder / "my gem.safetensors")

@@ -445,7 +445,8 @@ def test_block_weights_act_where_they_say(session: Session, loras: Path) -> None
 
 def test_an_embedding_that_came_along_is_a_trigger(session: Session, loras: Path) -> None:
     from nodes.sd.models.folder import describe_folder
-    from nodes.sd.models.weights import load_text_encoder, load_tokenizer
+    from nodes.sd.models.tokenizer import load_tokenizer
+    from nodes.sd.models.weights import load_text_encoder
     from nodes.sd.tiny.parts import WEIGHTS
 
     folder = describe_folder(WEIGHTS)

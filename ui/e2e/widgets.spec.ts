@@ -31,3 +31,21 @@ test("an error stands below its input with the remedy, until the input is change
   const name = field.locator(".cut"); // the whole name of the model fits
   expect(await name.evaluate((element) => element.scrollWidth <= element.clientWidth)).toBe(true);
 });
+
+test("the tokens of a prompt are counted while it is typed, and what is wrong with it stands beside", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open();
+  const field = canvas.node("positive").getByRole("textbox", { name: "positive prompt" });
+  const notes = page.locator("#notes-positive-prompt");
+  await expect(notes).toHaveText("7 / 75 tokens");
+  await field.fill("a red circle");
+  await expect(notes).toHaveText("3 / 75 tokens");
+  await field.fill("a red circle ".repeat(30));
+  await expect(notes).toHaveText("90 / 150 tokens");
+  await field.fill("a red circle <lora:ink:0.8>");
+  await expect(notes).toContainText("<lora:ink:0.8> has no effect here");
+  await expect(field).toHaveAccessibleDescription(/has no effect here.* 3 \/ 75 tokens/);
+  await expect(page.locator(".control-title", { hasText: "prompt" }).first()).toContainText("3 / 75");
+});

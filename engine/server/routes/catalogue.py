@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from engine import strict_json
 from engine.document import writer
-from engine.queue.catalogue import Completion, NodeTypes, PlannedAction, RunEstimate
+from engine.queue.catalogue import Completion, NodeTypes, PlannedAction, PromptLength, RunEstimate
 from engine.server.refusal import refused
 from engine.server.routes.blobs import ANY_BYTES
 from engine.server.schema import Body, GraphDocument, Json, ProblemItem
@@ -116,6 +116,8 @@ class Validated(BaseModel):
     """The value of each input of the graph."""
     estimate: RunEstimate | None
     """The estimated time and memory of the run; null without a plan."""
+    texts: list[PromptLength]
+    """The lengths of prompts in tokens, as far as they are known before the run; empty without a plan."""
 
 
 class ModelRow(Described):
@@ -193,6 +195,7 @@ def validate_graph(served: Served, body: ValidateGraph) -> Validated:
         targets=list(checked.targets),
         inputs=dict(checked.values),
         estimate=checked.estimate,
+        texts=checked.texts,
     )
 
 

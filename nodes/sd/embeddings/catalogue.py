@@ -127,6 +127,20 @@ class Catalogue:
         """
         import torch
 
+        source, vectors = self._vectors(trigger, encoder)
+        tensors = source.read()
+        rows = [tensors[name].to(torch.float32).reshape(-1, vectors.width) for name in vectors.tensors]
+        return torch.cat(rows)
+
+    def count(self, trigger: str, encoder: str) -> int:
+        """The number of vectors of a trigger for a text encoder.
+
+        Raises:
+            ValueError: as `vectors`.
+        """
+        return self._vectors(trigger, encoder)[1].count
+
+    def _vectors(self, trigger: str, encoder: str) -> tuple[Source, Vectors]:
         entry = self._entries[trigger]
         if entry.problem is not None:
             raise ValueError(f"the embedding {entry.file} cannot be used: it {entry.problem}")
@@ -144,9 +158,7 @@ class Catalogue:
                 f"the embedding {entry.file} has vectors of width {vectors.width}{family}; "
                 f"this model's text encoder ({encoder}) needs {wanted}"
             )
-        tensors = source.read()
-        rows = [tensors[name].to(torch.float32).reshape(-1, vectors.width) for name in vectors.tensors]
-        return torch.cat(rows)
+        return source, vectors
 
     def names(self) -> Sequence[str]:
         """Every trigger."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import inspect
 import json
@@ -10,8 +9,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import import_module
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,21 +16,17 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 from transformers.models.clip.configuration_clip import CLIPTextConfig
 from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelWithProjection
-from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
 from engine.errors import out_of_memory
-from nodes.sd.families.family import Component, EncoderRole, Family
-from nodes.sd.formats.json_file import ModelError, read_object, read_text
+from nodes.sd.families.family import Component, Family
+from nodes.sd.formats.json_file import ModelError
 from nodes.sd.hypernetworks import network
 from nodes.sd.hypernetworks.network import LoadedHypernetwork
 from nodes.sd.lora import stack
 from nodes.sd.lora.stack import WeightedLora
 from nodes.sd.models.configs import network_class
 from nodes.sd.models.files import ModelFiles
-from nodes.sd.models.folder import tokenizer_files
 from nodes.sd.models.stored import read_network
-
-_VOCABULARY_LIMIT = 32 << 20
 
 _Builder = Callable[[Mapping[str, Any]], nn.Module]
 """Builds a network with new weights from its config."""
@@ -161,89 +154,6 @@ def tensor_shapes(files: ModelFiles, part: Component) -> dict[str, tuple[int, ..
         ModelError: the config does not describe a network.
     """
     return _shapes(_empty(files, part))
-
-
-def load_tokenizer(files: ModelFiles, role: EncoderRole | None = None) -> Any:
-    """A CLIP or T5 tokenizer, built from its vocabulary. No code and no pattern is read from its folder.
-
-    Args:
-        files: the model.
-        role: the text encoder that it belongs to; None for the model's first.
-
-    Raises:
-        ModelError: the vocabulary is damaged, or holds more tokens than the text encoder knows.
-    """
-    role = role or files.family.roles[0]
-    folder = files.tokenizers[role.tokenizer]
-    names = tokenizer_files(folder, role)
-    place = folder / names[0]
-    try:
-        if role.name == "t5":
-            return _t5_tokenizer(place, files.configs[role.component]["vocab_size"])
-        vocabulary, merges, added = _vocabulary(folder, names)
-        tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
-        for token, number in sorted(added.items(), key=lambda item: item[1]):
-            if token in vocabulary:
-                continue
-            if number != len(tokenizer):
-                raise ModelError(f"{place}: the added tokens do not follow on the vocabulary. Save it again.")
-            tokenizer.add_tokens(token)
-        if role.pad is not None:
-            tokenizer.pad_token = tokenizer.convert_ids_to_tokens(role.pad)
-    except ModelError:
-        raise
-    except MemoryError:
-        raise
-    except Exception:  # the tokenizers library raises plain Exception for a vocabulary it cannot use
-        kind = "T5" if role.name == "t5" else "CLIP"
-        message = f"{place} is not the vocabulary of a {kind} tokenizer. Download it again."
-        raise ModelError(message) from None
-    _check_vocabulary(place, len(tokenizer), files.configs[role.component]["vocab_size"])
-    return tokenizer
-
-
-def _check_vocabulary(place: Path, tokens: int, known: int) -> None:
-    if tokens > known:
-        raise ModelError(f"{place} has {tokens:,} tokens, the text encoder {known:,}. They do not match.")
-
-
-def _t5_tokenizer(place: Path, known: int) -> Any:
-    """A T5 tokenizer from the pieces, scores and table of characters in its `tokenizer.json`."""
-    from transformers.models.t5.tokenization_t5 import T5Tokenizer
-
-    whole = json.loads(read_text(place, _VOCABULARY_LIMIT))
-    pieces = [(str(piece), float(score)) for piece, score in whole["model"]["vocab"]]
-    _check_vocabulary(place, len(pieces), known)
-    normalizer = whole.get("normalizer") or {}
-    tables = [
-        one["precompiled_charsmap"]
-        for one in normalizer.get("normalizers", [normalizer])
-        if one.get("type") == "Precompiled"
-    ]
-    return T5Tokenizer(
-        vocab=pieces,
-        extra_ids=sum(piece.startswith("<extra_id_") for piece, _ in pieces),
-        _spm_precompiled_charsmap=base64.b64decode(tables[0]) if tables else None,
-    )
-
-
-def _vocabulary(
-    root: Path, names: tuple[str, ...]
-) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, int]]:
-    if len(names) == 1:
-        whole = json.loads(read_text(root / names[0], _VOCABULARY_LIMIT))
-        model = whole["model"]
-        pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
-        added = {token["content"]: token["id"] for token in whole.get("added_tokens", [])}
-        return model["vocab"], [(first, second) for first, second in pairs], added
-    lines = read_text(root / names[1], _VOCABULARY_LIMIT).split("\n")
-    merges = [tuple(line.split()) for line in islice(lines, 1, None) if line.strip()]
-    added = read_object(root / names[2]) if len(names) == 3 else {}
-    return (
-        json.loads(read_text(root / names[0], _VOCABULARY_LIMIT)),
-        [(first, second) for first, second in merges],
-        added,
-    )
 
 
 def _load(files: ModelFiles, part: Component, dtype: torch.dtype) -> Any:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-from torch import Tensor
-from transformers.models.clip.tokenization_clip import CLIPTokenizer
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nodes.sd.families.family import EncoderName
 from nodes.sd.prompts.chunks import Chunk
 from nodes.sd.prompts.dialects import Dialect
-from nodes.sd.prompts.emphasis import Emphasis
 from nodes.sd.prompts.excerpt import PromptWarning
 from nodes.sd.prompts.tags import Tag
 from nodes.sd.prompts.timeline import PromptPart
 from nodes.sd.prompts.triggers import NoTriggers, Triggers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    from nodes.sd.prompts.emphasis import Emphasis
 
 
 @dataclass(frozen=True, kw_only=True)

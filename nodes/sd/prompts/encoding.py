@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,16 +13,13 @@ from nodes.sd.families.family import EncoderName, Family
 from nodes.sd.models import text_encoder as texts
 from nodes.sd.models.loaded_encoder import LoadedEncoder
 from nodes.sd.not_finite import NotFinite
-from nodes.sd.prompts import chunks, dialects, emphasis, t5
-from nodes.sd.prompts.attention import Break, Segment
+from nodes.sd.prompts import dialects, emphasis, t5
 from nodes.sd.prompts.chunks import Chunk
 from nodes.sd.prompts.encoded import Encoded, Settings, token_table
 from nodes.sd.prompts.excerpt import PromptError
 from nodes.sd.prompts.spelling import ROOM, Speller
 from nodes.sd.prompts.timeline import PromptPart
-
-_BROKEN = re.compile("[\ud800-\udfff]")
-"""Surrogates: halves of characters in UTF-16, which tokenizers refuse."""
+from nodes.sd.prompts.tokens import check_characters, speller_for, tokenized
 
 
 class ContextShape(NamedTuple):
@@ -153,54 +149,32 @@ def encode(prompt: str, tokenizer: Any, encoder: Any, settings: Settings | None 
         ModuleNotFoundError: the dialect is `compel`, and compel is not installed.
     """
     settings = settings or Settings()
-    if (broken := _BROKEN.search(prompt)) is not None:
-        place = broken.start() + 1
-        raise PromptError(
-            f"Character {place} of this prompt is half of a character, such as a cut emoji. Delete it."
-        )
+    check_characters(prompt)
     if settings.dialect == "compel" and settings.whole is not None:
         raise PromptError("The dialect compel cannot write for the text encoder T5. Use another dialect.")
     if settings.dialect == "compel":
         from nodes.sd.prompts.compel import encode as with_compel
 
         return with_compel(prompt, tokenizer, encoder, settings)
-    written = dialects.read(prompt, settings.dialect, negative=settings.negative, comments=settings.comments)
-    comfy = settings.dialect == "comfy"
-    speller = Speller(
-        tokenizer,
-        settings.triggers,
-        settings.encoder,
-        bare=settings.bare and not comfy,
-        drop=comfy or settings.whole is not None,
-    )
-    reader = _Reader(tokenizer, encoder, speller, settings)
     if settings.whole is not None:
-        return t5.encode(written, encoder, speller, settings, settings.whole)
-    parts, spelt, tokens = [], [], []
-    for number, part in enumerate(written.parts):
-        readings = [_chunked(pieces, speller, tokenizer, settings) for pieces in part.texts]
+        written = dialects.read(
+            prompt, settings.dialect, negative=settings.negative, comments=settings.comments
+        )
+        return t5.encode(written, encoder, speller_for(tokenizer, settings), settings, settings.whole)
+    tokens = tokenized(prompt, tokenizer, settings)
+    reader = _Reader(tokenizer, encoder, tokens.speller, settings)
+    parts, table = [], []
+    for number, (part, readings) in enumerate(zip(tokens.written.parts, tokens.chunks, strict=True)):
         for reading, found in enumerate(readings):
-            tokens += token_table(found, tokenizer, number, reading)
-        spelt += readings
+            table += token_table(found, tokenizer, number, reading)
         encodings = tuple(torch.cat([reader.weighted(chunk) for chunk in found], 1) for found in readings)
         vectors = (reader.read(found[0]).pooled for found in readings)
         found_vectors = tuple(vector.float().cpu() for vector in vectors if vector is not None)
         parts.append(PromptPart(encodings, part.timeline, part.weight, found_vectors))
-    used, last = max((sum(map(len, found)), len(found[-1])) for found in spelt)
+    longest = tokens.longest
+    used, left = sum(map(len, longest)), ROOM - len(longest[-1])
     pooled = parts[0].pooled[0] if parts[0].pooled else None
-    warnings = list(dict.fromkeys([*written.warnings, *speller.warnings]))
-    return Encoded(tuple(parts), pooled, tokens, used, ROOM - last, written.tags, warnings)
-
-
-def _chunked(
-    pieces: list[Segment | Break], speller: Speller, tokenizer: Any, settings: Settings
-) -> list[Chunk]:
-    groups = iter(speller.spell([piece for piece in pieces if isinstance(piece, Segment)]))
-    segments = [next(groups) if isinstance(piece, Segment) else None for piece in pieces]
-    if settings.dialect == "comfy":
-        return chunks.at_segments(segment for segment in segments if segment is not None)
-    comma: int = tokenizer.convert_tokens_to_ids(",</w>")
-    return chunks.at_commas(segments, comma, settings.backtrack)
+    return Encoded(tuple(parts), pooled, table, used, left, tokens.written.tags, tokens.warnings)
 
 
 class _Reader:

@@ -47,6 +47,14 @@ class Tag:
         return f"<{self.kind}:{':'.join(arguments)}>"
 
 
+def without_effect(tag: Tag) -> str:
+    """The warning about a tag in a prompt that is encoded as it is."""
+    return (
+        f"{tag} has no effect here: put an ApplyTags node before this one, or connect `tags` to `more` of"
+        " ApplyLoRA"
+    )
+
+
 def cut(prompt: Excerpt) -> tuple[Excerpt, list[Tag], list[PromptWarning]]:
     """Remove the tags from a prompt.
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.text_encoder import encode, tokenize
-from nodes.sd.models.weights import load_text_encoder, load_tokenizer, load_unet
+from nodes.sd.models.tokenizer import load_tokenizer
+from nodes.sd.models.weights import load_text_encoder, load_unet
 from nodes.sd.tiny.parts import WEIGHTS
 from nodes.sd.tiny.scenes import COLOURS, POSITIONS, SHAPES
 

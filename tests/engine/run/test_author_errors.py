@@ -194,6 +194,9 @@ def annotate(steps, target, index):
 def advise(steps, files):
     return [][2]  # advise
 
+def measure(steps, files):
+    return [][2]  # measure
+
 def import_graph(foreign, files):
     if foreign.text == "fails":
         return [][3]  # import_graph
@@ -213,6 +216,8 @@ def test_a_mistake_in_a_hook_is_placed_in_the_author_s_file(tmp_path: Path) -> N
         (advice,) = session.advice(session.check(from_json(graph_of("Plain"))))
         assert advice.hint == f"{file}, line {hook_line('advise')}"
         assert "advise of the node pack safelight_user_nodes.hooks failed: IndexError" in advice.message
+        texts, (problem,) = session.text_lengths(session.check(from_json(graph_of("Plain"))))
+        assert (texts, problem.hint) == ([], f"{file}, line {hook_line('measure')}")
         for text, line in (("fails", hook_line("import_graph")), ("wrong", hook_line("import_graph") - 2)):
             foreign = tmp_path / "foreign.txt"
             foreign.write_text(text)

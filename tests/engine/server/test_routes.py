@@ -78,6 +78,19 @@ def test_a_check_says_what_a_run_would_do(app: App) -> None:
     assert (node, action) == ("it", "run")
 
 
+def test_a_check_counts_the_tokens_of_prompts(app: App) -> None:
+    graph = app.web.get(f"{API}/graphs/text_to_image").json()["graph"]
+    body = {"graph": graph, "inputs": {"prompt": "a red circle BREAK blue <lora:ink:1>"}}
+    checked = app.web.post(f"{API}/graphs/validate", json=body).json()
+    assert {text["node"]: text["chunks"] for text in checked["texts"]} == {
+        "positive": [3, 1],
+        "negative": [0],
+    }
+    (problem,) = checked["problems"]
+    assert (problem["severity"], problem["node"], problem["input"]) == ("warning", "positive", "prompt")
+    assert app.web.post(f"{API}/graphs/validate", json=body | {"plan": False}).json()["texts"] == []
+
+
 @pytest.mark.parametrize(
     ("document", "codes"),
     [("lora_stack", set()), ("lora_stack#tab", set()), ("#tab", {"missing_file"}), (None, {"missing_file"})],

@@ -22,6 +22,7 @@ from nodes.sd.models import text_encoder as text
 from nodes.sd.models import weights
 from nodes.sd.models.files import ModelFiles
 from nodes.sd.models.folder import describe_folder
+from nodes.sd.models.tokenizer import load_tokenizer
 from nodes.sd.sampling.noise_table import NoiseTable
 
 torch.set_num_threads(1)
@@ -57,7 +58,7 @@ def encoder(folder: ModelFiles) -> CLIPTextModel:
 
 @pytest.fixture(scope="session")
 def tokenizer(folder: ModelFiles) -> CLIPTokenizer:
-    return weights.load_tokenizer(folder)
+    return load_tokenizer(folder)
 
 
 @pytest.fixture(scope="session")

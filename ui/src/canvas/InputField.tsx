@@ -6,6 +6,7 @@ import type { InputEnd } from "../document/graph";
 import { type Json, sameJson } from "../document/json";
 import type { InputType, Widget } from "../schema/nodeTypes";
 import { Field } from "../widgets/Field";
+import { TextNotes } from "../widgets/TextNotes";
 import { useScrub } from "../widgets/useScrub";
 import { problemId } from "./inputProblems";
 import { label } from "./labels";
@@ -29,13 +30,16 @@ export const InputField = memo(function InputField(props: InputFieldProps) {
   const scrub = useScrub(input.widget, value ?? input.default, change);
   const isChanged = param === undefined && value !== undefined && !sameJson(value, input.default);
   const widget = useSeedWidget(input.widget, end);
+  const notes = `notes-${id}-${input.name}`;
   const field = (
     <Field
       widget={widget}
       value={value ?? input.default}
       label={`${id} ${label(input.name)}`}
       invalid={isFailed}
-      describedBy={isFailed ? problemId(id, input.name) : undefined}
+      describedBy={
+        [isArea && notes, isFailed && problemId(id, input.name)].filter(Boolean).join(" ") || undefined
+      }
       optional={input.default === null}
       onChange={change}
     />
@@ -67,6 +71,7 @@ export const InputField = memo(function InputField(props: InputFieldProps) {
           {socket}
           {name}
           {marks}
+          <TextNotes id={notes} node={id} input={input.name} />
         </div>
         <div className="node-area" {...row}>
           {field}

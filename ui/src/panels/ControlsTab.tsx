@@ -11,8 +11,9 @@ import { useRuns } from "../server/runStore";
 import { useSubmission } from "../server/runs";
 import { Field } from "../widgets/Field";
 import { numberJson, stepOf } from "../widgets/NumberField";
+import { TextNotes } from "../widgets/TextNotes";
 import { ControlName } from "./ControlName";
-import { widgetFor } from "./controlWidget";
+import { takerOf, widgetFor } from "./controlWidget";
 import { words } from "./format";
 import { SweepBox } from "./SweepBox";
 
@@ -71,10 +72,20 @@ interface ControlProps {
 }
 
 function ControlRow({ name, item, widget }: ControlProps) {
-  const isTall =
-    (widget.kind === "text" && widget.multiline) || widget.kind === "stack" || widget.kind === "json";
+  const isText = widget.kind === "text" && widget.multiline;
+  const taker = useGraph((graph) => (isText ? takerOf(graph, name) : undefined));
+  const [node = "", input = ""] = taker?.split(".") ?? [];
+  const isTall = isText || widget.kind === "stack" || widget.kind === "json";
   return (
-    <Row title={(id) => <ControlName id={id} name={name} item={item} />} isTall={isTall}>
+    <Row
+      title={(id) => (
+        <span className="control-title">
+          <ControlName id={id} name={name} item={item} />
+          {taker && <TextNotes id={`${id}-notes`} node={node} input={input} />}
+        </span>
+      )}
+      isTall={isTall}
+    >
       <Control name={name} item={item} widget={widget} />
       <UsedSeed name={name} item={item} widget={widget} />
     </Row>

@@ -57,7 +57,9 @@ export function problemsOfRun(run: RunView | null): ListedProblem[] {
 export function united(...lists: readonly (readonly (Problem | ListedProblem)[])[]): ListedProblem[] {
   const found = new Map<string, ListedProblem>();
   for (const problem of lists.flat()) {
-    const key = `${problem.code} ${problem.node} ${problem.input} ${problem.message}`;
+    // A run repeats the warnings of the check, without their codes and inputs.
+    const exact = problem.severity === "error" ? `${problem.code} ${problem.input}` : "";
+    const key = `${exact} ${problem.node} ${problem.message}`;
     const known = found.get(key);
     const listed = { trace: null, ms: null, ...problem };
     if (known === undefined || known.trace === null) found.set(key, listed);

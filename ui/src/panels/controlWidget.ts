@@ -20,3 +20,12 @@ export function widgetFor(graph: Graph, types: NodeTypes, name: string, item: Gr
   }
   return own;
 }
+
+/** The first input of a node that takes a graph input, as `node.input`. */
+export function takerOf(graph: Graph, name: string): string | undefined {
+  for (const [id, node] of graph.nodes) {
+    for (const [input, binding] of node.inputs)
+      if (binding.kind === "param" && binding.name === name) return `${id}.${input}`;
+  }
+  return undefined;
+}

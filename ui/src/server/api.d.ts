@@ -1975,6 +1975,20 @@ export interface components {
             problems: components["schemas"]["ProblemItem"][];
         };
         /**
+         * PromptLength
+         * @description The length of a text in tokens.
+         */
+        PromptLength: {
+            /** Chunks */
+            chunks: number[];
+            /** Input */
+            input: string;
+            /** Node */
+            node: string;
+            /** Room */
+            room: number;
+        };
+        /**
          * PublishedList
          * @description Published files, by step and name.
          */
@@ -2768,6 +2782,8 @@ export interface components {
             problems: components["schemas"]["ProblemItem"][];
             /** Targets */
             targets: string[];
+            /** Texts */
+            texts: components["schemas"]["PromptLength"][];
         };
         /**
          * ValidateGraph

@@ -12,6 +12,7 @@ import { sendJson } from "./sendJson";
 const CHECK_MS = 250;
 
 export type PlannedAction = Schemas["PlannedAction"];
+export type PromptLength = Schemas["PromptLength"];
 
 interface CheckStore {
   problems: readonly Problem[];
@@ -19,6 +20,8 @@ interface CheckStore {
   ofNode: Readonly<Record<string, readonly Problem[]>>;
   /** What a run would do, by node. */
   plan: Readonly<Record<string, PlannedAction>>;
+  /** The lengths of prompts in tokens, by `node.input`. */
+  texts: Readonly<Record<string, PromptLength>>;
   /** True if the graph can run. */
   isOk: boolean;
   /** True while a change is not checked yet. */
@@ -31,6 +34,7 @@ export const useCheck = create<CheckStore>(() => ({
   problems: [],
   ofNode: {},
   plan: {},
+  texts: {},
   isOk: true,
   isStale: true,
   isPlanShown: false,
@@ -81,14 +85,19 @@ export async function check(): Promise<void> {
       ...body,
       signal: own.signal,
     });
-    take(found.problems, found.plan, found.ok);
+    take(found.problems, found.plan, found.ok, found.texts);
   } catch (error) {
     if (own.signal.aborted) return;
     if (error instanceof Refused && error.status !== 0) take(error.problems, [], false);
   }
 }
 
-function take(problems: readonly Problem[], plan: readonly PlannedAction[], isOk: boolean): void {
+function take(
+  problems: readonly Problem[],
+  plan: readonly PlannedAction[],
+  isOk: boolean,
+  texts: readonly PromptLength[] = [],
+): void {
   const before = useCheck.getState();
   const lists: Record<string, Problem[]> = {};
   for (const problem of problems) {
@@ -108,6 +117,10 @@ function take(problems: readonly Problem[], plan: readonly PlannedAction[], isOk
     problems,
     ofNode: unchanged(before.ofNode, lists),
     plan: unchanged(before.plan, actions),
+    texts: unchanged(
+      before.texts,
+      Object.fromEntries(texts.map((text) => [`${text.node}.${text.input}`, text])),
+    ),
     isOk,
     isStale: false,
   });
@@ -126,6 +139,11 @@ function unchanged<Value>(
 }
 
 const NONE: readonly Problem[] = [];
+
+/** The length of the text in an input; undefined if it is not known before the run. */
+export function useTextLength(node: string, input: string): PromptLength | undefined {
+  return useCheck((state) => state.texts[`${node}.${input}`]);
+}
 
 /** The problems of a node. */
 export function useNodeProblems(node: string): readonly Problem[] {

@@ -19,6 +19,7 @@ from nodes.sd.families.family import EncoderRole
 from nodes.sd.models import weights
 from nodes.sd.models.files import ModelFiles
 from nodes.sd.models.loaded_encoder import LoadedEncoder
+from nodes.sd.models.tokenizer import load_tokenizer
 from nodes.sd.prompts.encoded import Settings
 from nodes.sd.prompts.encoding import context_shape, encode_with_all
 from nodes.sd.sampling import samplers
@@ -39,7 +40,7 @@ def tokenizer(file: ModelFiles, role: EncoderRole) -> Any:
     """The tokenizer of a text encoder. All of CLIP have one vocabulary, and it takes long to read."""
     key = ("t5" if role.name == "t5" else "clip", role.pad)
     if key not in _TOKENIZERS:
-        _TOKENIZERS[key] = weights.load_tokenizer(file, role)
+        _TOKENIZERS[key] = load_tokenizer(file, role)
     return _TOKENIZERS[key]
 
 

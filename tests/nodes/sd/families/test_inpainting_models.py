@@ -10,9 +10,9 @@ import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionInpaintPipeline
 
 from nodes.sd.formats.json_file import ModelError
-from nodes.sd.models import weights
 from nodes.sd.models.checkpoint_file import describe_file
 from nodes.sd.models.folder import describe_folder
+from nodes.sd.models.tokenizer import load_tokenizer
 from tests.nodes.sd.families.latents import GUIDANCE, NEGATIVE, PROMPT, STEPS, difference, drawn, ours
 from tests.nodes.sd.families.small import small_model
 
@@ -49,7 +49,7 @@ def test_the_latents_are_those_of_diffusers(tmp_path: Path) -> None:
     )
     pipeline: Any = StableDiffusionInpaintPipeline(
         **networks,
-        tokenizer=weights.load_tokenizer(file),
+        tokenizer=load_tokenizer(file),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,

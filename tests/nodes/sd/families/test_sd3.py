@@ -23,6 +23,7 @@ from nodes.sd.models import vae, weights
 from nodes.sd.models.checkpoint_file import describe_file
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.loaded_encoder import LoadedEncoder
+from nodes.sd.models.tokenizer import load_tokenizer
 from nodes.sd.prompts.encoded import Settings
 from nodes.sd.prompts.encoding import context_shape, encode_with_all
 from nodes.sd.prompts.timeline import PromptPart
@@ -220,7 +221,4 @@ def test_a_single_file_with_t5_is_that_folder_if_there_is_a_vocabulary(
     expected = model.networks[role.component].state_dict()
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, expected[name].to(stored).float())
-    assert (
-        weights.load_tokenizer(found, role)("a cat").input_ids
-        == with_t5.pipeline.tokenizer_3("a cat").input_ids
-    )
+    assert load_tokenizer(found, role)("a cat").input_ids == with_t5.pipeline.tokenizer_3("a cat").input_ids

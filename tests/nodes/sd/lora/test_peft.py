@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from nodes.sd.lora.file import read
 from nodes.sd.lora.stack import WeightedLora, apply
 from nodes.sd.models.folder import describe_folder
-from nodes.sd.models.weights import load_text_encoder, load_tokenizer, load_unet, load_vae
+from nodes.sd.models.tokenizer import load_tokenizer
+from nodes.sd.models.weights import load_text_encoder, load_unet, load_vae
 from nodes.sd.tiny.parts import WEIGHTS
 from tests import matrix
 

@@ -21,6 +21,7 @@ from nodes.sd.models import weights
 from nodes.sd.models.files import ModelFiles
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.stored import is_finite
+from nodes.sd.models.tokenizer import load_tokenizer
 
 LOADERS: dict[str, Callable[..., Any]] = {
     "unet": weights.load_unet,
@@ -65,7 +66,7 @@ def test_models_come_frozen_whole_and_in_the_precision_asked_for(
 
 
 def test_the_tokenizer_is_the_one_diffusers_loads(folder: ModelFiles, theirs: Any) -> None:
-    ours = weights.load_tokenizer(folder)
+    ours = load_tokenizer(folder)
     for prompt in ("a red cube", "naïve 猫 it's <|endoftext|> 12.5", ""):
         assert ours(prompt).input_ids == theirs.tokenizer(prompt).input_ids
     assert (len(ours), ours.pad_token_id, ours.model_max_length) == (49408, 49407, 77)
@@ -80,8 +81,8 @@ def test_an_older_models_vocabulary_reads_alike(copy: Path, folder: ModelFiles) 
     )
     (place / "tokenizer.json").unlink()
     prompt = "a photo of the unforeseeable, naïve 猫"
-    expected = weights.load_tokenizer(folder)(prompt).input_ids
-    assert weights.load_tokenizer(describe_folder(copy))(prompt).input_ids == expected
+    expected = load_tokenizer(folder)(prompt).input_ids
+    assert load_tokenizer(describe_folder(copy))(prompt).input_ids == expected
 
 
 def change_tokenizer(copy: Path, change: Callable[[dict[str, Any]], object]) -> ModelFiles:
@@ -101,7 +102,7 @@ def test_an_added_token_is_one_token(copy: Path) -> None:
     changed = change_tokenizer(
         copy, lambda whole: whole["added_tokens"].append({"content": "<cat-toy>", "id": 49408})
     )
-    assert weights.load_tokenizer(changed)("a <cat-toy>").input_ids == [49406, 320, 49408, 49407]
+    assert load_tokenizer(changed)("a <cat-toy>").input_ids == [49406, 320, 49408, 49407]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_a_broken_vocabulary_is_refused(
     copy: Path, change: Callable[[dict[str, Any]], object], complaint: str
 ) -> None:
     with pytest.raises(ModelError, match=complaint):
-        weights.load_tokenizer(change_tokenizer(copy, change))
+        load_tokenizer(change_tokenizer(copy, change))
 
 
 def test_patterns_in_the_folder_are_not_run(copy: Path, folder: ModelFiles) -> None:
@@ -127,9 +128,7 @@ def test_patterns_in_the_folder_are_not_run(copy: Path, folder: ModelFiles) -> N
         copy, lambda whole: whole["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex="(a+)+$")
     )
     prompt = "a" * 40 + "!"
-    assert (
-        weights.load_tokenizer(changed)(prompt).input_ids == weights.load_tokenizer(folder)(prompt).input_ids
-    )
+    assert load_tokenizer(changed)(prompt).input_ids == load_tokenizer(folder)(prompt).input_ids
 
 
 def rewrite(copy: Path, name: str, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> ModelFiles:
