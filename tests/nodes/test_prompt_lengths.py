@@ -21,6 +21,7 @@ from nodes.prompt import EncodePrompt
 from nodes.sd.families.known import family_named
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.tokenizer import counting_tokenizer, load_tokenizer
+from nodes.values import TextEncoder
 from tests.nodes.conftest import warnings
 from tests.nodes.sd.conftest import TINY
 from tests.nodes.sd.formats.tools import a1111
@@ -67,10 +68,14 @@ def graph_of(prompt: str, inputs: dict[str, Any]) -> Graph:
 @pytest.mark.usefixtures("ruby")
 def test_lengths_and_warnings_are_those_of_the_run(session: Session) -> None:
     encoder = run_node(session, LoadModel())["encoder"]
+    assert isinstance(encoder, TextEncoder)
     taught = run_node(session, LoadEmbeddings(encoder=encoder))["out"]
+    assert isinstance(taught, TextEncoder)
     for prompt, inputs in PROMPTS:
         events: list[Event] = []
-        ran = run_node(session, EncodePrompt(encoder=taught, prompt=prompt, **inputs), emit=events.append)
+        ran: dict[str, Any] = run_node(
+            session, EncodePrompt(encoder=taught, prompt=prompt, **inputs), emit=events.append
+        )
         (text,), problems = session.text_lengths(session.check(graph_of(prompt, inputs)))
         assert (text.node, text.input, text.room) == ("text", "prompt", 75)
         assert sum(text.chunks) == ran["used"], prompt

@@ -1,5 +1,7 @@
 /** The controls of inputs: what they say of errors, of prompts and of files. */
-import { type Canvas, expect, test } from "./fixtures.ts";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { type Canvas, expect, ROOT, test } from "./fixtures.ts";
 
 /** Choose a value in the list of a picker; one that is not listed is taken as typed. */
 async function pick(canvas: Canvas, node: string, field: RegExp, value: string): Promise<void> {
@@ -48,4 +50,22 @@ test("the tokens of a prompt are counted while it is typed, and what is wrong wi
   await expect(notes).toContainText("<lora:ink:0.8> has no effect here");
   await expect(field).toHaveAccessibleDescription(/has no effect here.* 3 \/ 75 tokens/);
   await expect(page.locator(".control-title", { hasText: "prompt" }).first()).toContainText("3 / 75");
+});
+
+test("a click on the trigger word of a LoRA inserts it into the prompt, once", async ({ canvas }) => {
+  const loras = join(canvas.server.home, "models", "loras");
+  cpSync(join(ROOT, "graphs", "loras"), loras, { recursive: true });
+  await canvas.open("lora_stack");
+  await pick(canvas, "shape", /circle-to-star/, "circle-to-star");
+  const chip = canvas.node("shape").getByRole("button", { name: "Insert circle into the prompt" });
+  const prompt = canvas.node("positive").getByRole("textbox", { name: "positive prompt" });
+  await prompt.fill("a red shape");
+  await expect(chip).toHaveAttribute("aria-pressed", "false");
+  await chip.click();
+  await expect(prompt).toHaveValue("a red shape, circle");
+  await expect(chip).toHaveAttribute("aria-pressed", "true");
+  await chip.click();
+  await expect(prompt).toHaveValue("a red shape, circle");
+  await canvas.press("Control+z");
+  await expect(prompt).toHaveValue("a red shape");
 });
