@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_lengths_and_warnings_are_those_of_the_run(session: Session) -> None:
     assert isinstance(taught, TextEncoder)
     for prompt, inputs in PROMPTS:
         events: list[Event] = []
-        ran: dict[str, Any] = run_node(
+        ran: Mapping[str, Any] = run_node(
             session, EncodePrompt(encoder=taught, prompt=prompt, **inputs), emit=events.append
         )
         (text,), problems = session.text_lengths(session.check(graph_of(prompt, inputs)))

@@ -70,12 +70,13 @@ export function StackRow({ id, input, entry, index }: StackProps & { readonly in
       <button
         type="button"
         className="stack-name cut"
+        title={file}
         aria-haspopup="listbox"
         onClick={(event) =>
           pickLora(event.currentTarget, `${id} LoRA ${index + 1}`, file, (name) => put("lora", name))
         }
       >
-        {file || "Choose a LoRA"}
+        {file.replace(/^.*[\\/]|\.safetensors$/g, "") || "Choose a LoRA"}
       </button>
       <NumberField
         widget={WEIGHT}
@@ -132,7 +133,7 @@ function Triggers({ id, words }: { id: string; words: readonly string[] | undefi
         <button
           key={word}
           type="button"
-          className="chip cut"
+          className="trigger cut"
           aria-label={`Insert ${word} into the prompt`}
           aria-pressed={hasWord(text, word)}
           title={hasWord(text, word) ? `${word} is in the prompt` : `Insert ${word} into the prompt`}
@@ -145,7 +146,7 @@ function Triggers({ id, words }: { id: string; words: readonly string[] | undefi
       {words.length > MOST_CHIPS && (
         <button
           type="button"
-          className="chip"
+          className="trigger"
           aria-haspopup="listbox"
           onClick={(event) => more(event.currentTarget)}
         >
