@@ -131,8 +131,9 @@ class SaveEmbedding(Node, category="save", pure=False, libraries=("torch", "safe
     path: str = ""
     """The file to write, inside the `outputs` folder. Empty: the embedding's name, in `embeddings/`."""
     format: Literal["safetensors", "pt", "bin", "png"] = "safetensors"
-    """`safetensors` is read by every current tool and cannot contain code; `pt` is for A1111 before 2023, and
-    `bin` for old versions of diffusers. `png` is a picture that carries the embedding, as A1111 makes it."""
+    """`safetensors` is read by every current tool and cannot contain code; `pt` is for A1111 before 2023.
+    `bin`, for old versions of diffusers, has the vectors only, without the notes on the training. `png` is a
+    picture that carries the embedding, as A1111 makes it."""
     overwrite: bool = False
     """Replace an existing file. Off: the new file gets the next free number."""
     optimizer: bool = False

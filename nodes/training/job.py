@@ -208,7 +208,8 @@ class TrainingJob(ABC):
         """The settings of the training for the metadata of the result, without empty ones."""
         node, checkpoint = self._node, self._node.model.checkpoint
         notes = {
-            "safelight.pictures": str(len(node.dataset)),
+            "safelight.files": str(len({picture.file for picture in node.dataset.pictures})),
+            "safelight.pictures": str(len(node.dataset)),  # with mirrored and augmented copies
             "safelight.rate": node.rate,
             "safelight.batch": f"{node.batch} x {self._accumulate}",
             "safelight.optimizer": node.optimizer,

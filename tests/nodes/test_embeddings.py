@@ -30,6 +30,7 @@ from nodes.load import LoadModel
 from nodes.prompt import EncodePrompt
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.embeddings.saved import as_safetensors
+from nodes.sd.inspection.convert import convert
 from nodes.sd.models import weights
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.tokenizer import load_tokenizer
@@ -330,9 +331,17 @@ def test_a_text_encoder_with_embeddings_comes_back_from_its_bytes(
     assert torch.equal(encoded(session, back, prompt)[0], encoded(session, encoder, prompt)[0])
 
 
+def converted_file(path: Path) -> Path:
+    """The file that `safelight convert` writes."""
+    made = path.with_name("converted.safetensors")
+    made.write_bytes(b"".join(convert(path).pieces))
+    return made
+
+
 @pytest.mark.parametrize("format", ["safetensors", "pt", "png"])
 def test_a_saved_embedding_is_read_again_as_it_was(session: Session, red: Tensor, format: Any) -> None:
-    made = Embedding("usada pekora", {"clip_l": red}, step=500, base_hash="abc", base_name="tiny")
+    notes = {"safelight.license": "CC0"}
+    made = Embedding("usada pekora", {"clip_l": red}, 500, "abc", "tiny", notes)
     paths = [
         Path(str(run_node(session, SaveEmbedding(embedding=made, format=format))["out"])) for _ in range(2)
     ]
@@ -341,7 +350,10 @@ def test_a_saved_embedding_is_read_again_as_it_was(session: Session, red: Tensor
     back = run_node(session, OpenEmbedding(file=str(paths[0])))["out"]
     assert isinstance(back, Embedding)
     assert (back.name, back.step, back.base_hash, back.base_name) == ("usada pekora", 500, "abc", "tiny")
+    assert notes.items() <= (back.notes or {}).items()
     assert torch.equal(back.vectors["clip_l"], red)
+    with safe_open(converted_file(paths[0]), "pt") as file:
+        assert notes.items() <= file.metadata().items()
 
 
 def test_other_tools_read_what_is_saved(session: Session, red: Tensor) -> None:

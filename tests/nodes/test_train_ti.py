@@ -290,17 +290,19 @@ def test_one_picture_is_trained_on_with_a_warning(session: Session, tmp_path: Pa
 
 
 def test_the_metadata_tells_how_it_was_trained(session: Session, pictures: Path) -> None:
-    embedding = trained(
-        session.run(graph(pictures, steps=2, rate="1e-3", vectors=2, license="CC0", source="own"))
-    )
+    work = graph(pictures, steps=2, rate="1e-3", vectors=2, license="CC0", source="own")
+    mirror = {"dataset": From("data", "out"), "fit": Literal("keep"), "mirrored": Literal(True)}
+    work.nodes["mirror"] = Entry("Preprocess@1", mirror)
+    work.nodes["train"].inputs["dataset"] = From("mirror", "out")
+    embedding = trained(session.run(work))
     assert (embedding.name, embedding.step, embedding.base_name) == ("zzz", 2, "safelight-tiny")
     notes = dict(embedding.notes or {})
     assert notes["safelight.base_digest"].startswith(embedding.base_hash or "-")
     told = [
         notes[f"safelight.{key}"]
-        for key in ("pictures", "vectors", "initial_text", "rate", "license", "source")
+        for key in ("files", "pictures", "vectors", "initial_text", "rate", "license", "source")
     ]
-    assert told == ["4", "2", "shape", "1e-3", "CC0", "own"]
+    assert told == ["4", "8", "2", "shape", "1e-3", "CC0", "own"]
     assert {"safelight.made_with.torch", "safelight.made_with.diffusers"} <= notes.keys()
 
 

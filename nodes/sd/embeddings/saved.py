@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from nodes.sd.formats.bad_file import BadFileError
-from nodes.sd.formats.embedding import ONLY, describe_embedding
+from nodes.sd.formats.embedding import NOTES, ONLY, describe_embedding, notes_of
 from nodes.sd.formats.picture import read_picture
 from nodes.sd.formats.read import read_tensors, recognised
 from nodes.sd.formats.safetensors_metadata import with_metadata
@@ -63,7 +63,7 @@ def open_embedding(path: Path) -> dict[str, Any]:
         "step": described.step,
         "base_hash": described.base_hash,
         "base_name": described.base_name,
-        "notes": dict(tensors.metadata),
+        "notes": notes_of(tensors),
     }
 
 
@@ -111,6 +111,8 @@ def as_pt(embedding: Embedding) -> bytes:
 def as_bin(embedding: Embedding) -> bytes:
     """Convert an embedding to diffusers' `learned_embeds.bin`: a pickle with the vectors under the name.
 
+    It has no place for notes.
+
     With several text encoders it is as in `as_pt`; diffusers' scripts for SDXL read the vectors from it by
     the names of the encoders.
 
@@ -143,7 +145,8 @@ def as_png(embedding: Embedding, picture: NDArray[numpy.uint8]) -> bytes:
 
 
 def _a1111(embedding: Embedding, vectors: object) -> dict[str, Any]:
-    """The content of A1111's embedding files."""
+    """The content of A1111's embedding files, with the notes, which A1111 ignores."""
+    notes = {str(key): str(value) for key, value in sorted((embedding.notes or {}).items())}
     return {
         "string_to_token": {"*": 265},
         "string_to_param": {"*": vectors},
@@ -151,6 +154,7 @@ def _a1111(embedding: Embedding, vectors: object) -> dict[str, Any]:
         "step": embedding.step,
         "sd_checkpoint": embedding.base_hash,
         "sd_checkpoint_name": embedding.base_name,
+        **({NOTES: notes} if notes else {}),
     }
 
 

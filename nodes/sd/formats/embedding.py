@@ -19,6 +19,9 @@ ENCODERS = ("clip_l", "clip_g", "t5")
 MOST_VECTORS = 75
 """The number of tokens in a chunk of a prompt, and so the largest number of vectors."""
 
+NOTES = "metadata"
+"""The key of the notes in Safelight's files of A1111's format, which has no place of its own for them."""
+
 _WIDTHS = {768: "SD 1", 1024: "SD 2", 1280: "SDXL", 4096: "SD 3 or Flux"}
 _MOST_WIDTH = 16_384
 _KOHYA = {"emb_params": "kohya", "emp_params": "OneTrainer"}
@@ -86,6 +89,17 @@ def describe_embedding(tensors: Tensors) -> Described:
     if not isinstance(tree, dict):
         raise _bad(tensors, "not_an_embedding", "contains no embedding")
     return _described(tensors, tree)
+
+
+def notes_of(tensors: Tensors) -> dict[str, str]:
+    """The notes in an embedding file, such as its licence: the metadata of safetensors, or those of A1111's
+    format that Safelight wrote. Other programs write none there."""
+    if tensors.metadata or not isinstance(tensors.tree, dict):
+        return dict(tensors.metadata)
+    found = tensors.tree.get(NOTES)
+    if not isinstance(found, dict):
+        return {}
+    return {key: text for key, text in found.items() if isinstance(key, str) and isinstance(text, str)}
 
 
 def _described(tensors: Tensors, tree: dict[Any, Any]) -> Described:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nodes.sd.formats.bad_file import BadFileError
-from nodes.sd.formats.embedding import ONLY, Described, describe_embedding
+from nodes.sd.formats.embedding import ONLY, Described, describe_embedding, notes_of
 from nodes.sd.formats.kinds import kind_of
 from nodes.sd.formats.picture import read_picture
 from nodes.sd.formats.read import read_tensors, recognised
@@ -45,7 +45,7 @@ def convert(path: Path) -> Converted:
     if kind == "embedding":
         described = describe_embedding(hidden)
         names = _embedding_names(path, described)
-        metadata |= _about(described)
+        metadata |= notes_of(hidden) | _about(described)
     elif kind == "hypernetwork":
         raise BadFileError("not_convertible", f"{path} is a hypernetwork, which {_CANNOT}.")
     else:
