@@ -291,7 +291,11 @@ def test_one_picture_is_trained_on_with_a_warning(session: Session, tmp_path: Pa
 
 def test_the_metadata_tells_how_it_was_trained(session: Session, pictures: Path) -> None:
     work = graph(pictures, steps=2, rate="1e-3", vectors=2, license="CC0", source="own")
-    mirror = {"dataset": From("data", "out"), "fit": Literal("keep"), "mirrored": Literal(True)}
+    mirror: dict[str, Any] = {
+        "dataset": From("data", "out"),
+        "fit": Literal("keep"),
+        "mirrored": Literal(True),
+    }
     work.nodes["mirror"] = Entry("Preprocess@1", mirror)
     work.nodes["train"].inputs["dataset"] = From("mirror", "out")
     embedding = trained(session.run(work))
