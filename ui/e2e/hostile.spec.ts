@@ -48,4 +48,14 @@ test("unknown types show as placeholders, markup stays text, and saving keeps bo
   await expect(page.getByTestId("document-state")).toHaveText("Saved");
   const saved = JSON.parse(readFileSync(path, "utf8"));
   expect(saved).toEqual({ ...JSON.parse(text), layout: { picture: [8, 0], sharp: [320, 0] } });
+
+  // A type that exists can take its place: what fits goes there, what does not is named, and undo is one step.
+  await canvas.node("sharp").getByRole("button", { name: "Replace with…" }).click();
+  await page.getByRole("combobox", { name: "Replace sharp with" }).fill("blurimage");
+  await page.keyboard.press("Enter");
+  await expect(canvas.node("sharp")).not.toHaveAttribute("data-state", "missing");
+  await expect(page.getByRole("status").filter({ hasText: "Left out" })).toContainText("kernel");
+  await expect(page.locator('.react-flow__edge[data-id="sharp.image"]')).toHaveCount(1);
+  await canvas.press("Control+z");
+  await expect(canvas.node("sharp")).toHaveAttribute("data-state", "missing");
 });

@@ -10,6 +10,7 @@ import { useCheck } from "../server/check";
 import { useRuns } from "../server/runStore";
 import { define } from "./commands";
 import { edit, graph, selectNodes, useSelection } from "./editor";
+import { menuPoint } from "./menu";
 import { openOverlay } from "./overlays";
 import { say } from "./status";
 import { typed } from "./types";
@@ -130,6 +131,15 @@ define(
     keys: ["Space", "Shift+A"],
     scope: "canvas",
     run: () => useAddSearch.getState().open(pointerOrMiddle()),
+  },
+  {
+    id: "replace",
+    label: "Replace with…",
+    group: "Nodes",
+    scope: "canvas",
+    isPossible: one,
+    run: () =>
+      useAddSearch.getState().openReplace(menuPoint() ?? pointerOrMiddle(), [...selected()][0] ?? ""),
   },
   {
     id: "rename",

@@ -1,12 +1,14 @@
 import { Popover } from "@base-ui/react/popover";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { graph } from "../app/editor";
 import { Icon } from "../app/Icon";
 import { typed, useTypes } from "../app/types";
 import { candidates, type LooseEnd } from "../schema/candidates";
+import { replacements } from "../schema/changes";
 import { type NodeType, summary } from "../schema/nodeTypes";
 import { search } from "../schema/search";
 import type { WireType } from "../schema/wireType";
-import { addByName, addOnWire, recent } from "./addNode";
+import { addByName, addOnWire, recent, replaceBy } from "./addNode";
 import { focusCanvas, type Screen, useAddSearch } from "./addSearchStore";
 import { typeWords } from "./labels";
 import type { WireEnd } from "./wireDrag";
@@ -54,6 +56,8 @@ interface Row {
 
 function Search({ at, input }: { at: Screen; input: React.RefObject<HTMLInputElement | null> }) {
   const from = useAddSearch((state) => state.from);
+  const replaces = useAddSearch((state) => state.replaces);
+  const title = replaces === null ? "Add a node" : `Replace ${replaces} with`;
   const close = useAddSearch((state) => state.close);
   const types = useTypes((state) => state.types);
   const [query, setQuery] = useState("");
@@ -61,6 +65,7 @@ function Search({ at, input }: { at: Screen; input: React.RefObject<HTMLInputEle
   const list = useRef<HTMLDivElement>(null);
 
   const rows = useMemo((): readonly Row[] => {
+    if (replaces !== null) return replacementRows(replaces, query);
     const end = from && looseEnd(from);
     if (from === null || end == null) {
       return search(types.types, query, recent()).map(({ type }) => ({
@@ -86,7 +91,7 @@ function Search({ at, input }: { at: Screen; input: React.RefObject<HTMLInputEle
       isConverted: item.through.length > 0,
       add: () => addOnWire(item, from, at),
     }));
-  }, [types, query, from, at]);
+  }, [types, query, from, at, replaces]);
   const current = Math.min(chosen, rows.length - 1);
 
   useEffect(() => {
@@ -121,8 +126,8 @@ function Search({ at, input }: { at: Screen; input: React.RefObject<HTMLInputEle
           aria-expanded="true"
           aria-controls="add-rows"
           aria-activedescendant={rows.length > 0 ? `add-${current}` : undefined}
-          aria-label="Add a node"
-          placeholder="Add a node"
+          aria-label={title}
+          placeholder={title}
           value={query}
           autoComplete="off"
           spellCheck={false}
@@ -164,17 +169,43 @@ function Search({ at, input }: { at: Screen; input: React.RefObject<HTMLInputEle
         {rows.length === 0 && (
           <div className="pop-empty">
             {from === null
-              ? "No node type has these words."
+              ? replaces === null || query !== ""
+                ? "No node type has these words."
+                : "No node type takes the wires of this node."
               : `Nothing fits ${contextWords(from)}. Esc drops the wire.`}
           </div>
         )}
       </div>
       <div className="pop-keys">
-        <kbd>Enter</kbd> {from === null ? "adds" : "adds and wires"} <kbd>Esc</kbd>{" "}
-        {from === null ? "closes" : "drops the wire"}
+        <kbd>Enter</kbd> {replaces !== null ? "replaces" : from === null ? "adds" : "adds and wires"}{" "}
+        <kbd>Esc</kbd> {from === null ? "closes" : "drops the wire"}
       </div>
     </>
   );
+}
+
+/** The types that can take the place of a node, the best fit first; a query leaves those that match. */
+function replacementRows(node: string, query: string): readonly Row[] {
+  const all = replacements(graph(), typed(), node);
+  const matching =
+    query.trim() === ""
+      ? null
+      : search(
+          all.map(({ type }) => type),
+          query,
+        );
+  const order = matching?.map(({ type }) => type) ?? all.map(({ type }) => type);
+  const lost = new Map(all.map((item) => [item.type, item.lost]));
+  return order.map((type) => {
+    const left = lost.get(type) ?? 0;
+    return {
+      type,
+      detail: left === 0 ? "everything fits" : left === 1 ? "1 does not fit" : `${left} do not fit`,
+      group: undefined,
+      isConverted: false,
+      add: () => replaceBy(node, type),
+    };
+  });
 }
 
 function Context({ from }: { from: WireEnd }) {

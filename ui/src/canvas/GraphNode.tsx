@@ -11,6 +11,7 @@ import type { NodeGeometry } from "../schema/geometry";
 import type { NodeType } from "../schema/nodeTypes";
 import { useCheck, useNodeProblems } from "../server/check";
 import { useNodeRun, useRuns } from "../server/runStore";
+import { useAddSearch } from "./addSearchStore";
 import { useFar } from "./far";
 import type { FlowNode } from "./flow";
 import { shapeOf } from "./flow";
@@ -159,6 +160,18 @@ const NearNode = memo(function NearNode({ id, selected }: NearProps) {
               {state.words}
             </span>
             {state.right && <span className="node-foot-right">{state.right}</span>}
+            {type.missing && (
+              <button
+                type="button"
+                className="link nodrag node-foot-right"
+                onClick={(event) => {
+                  const box = event.currentTarget.getBoundingClientRect();
+                  useAddSearch.getState().openReplace({ x: box.left, y: box.bottom + 19 }, id);
+                }}
+              >
+                Replace with…
+              </button>
+            )}
           </div>
         </>
       )}

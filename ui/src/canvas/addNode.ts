@@ -1,12 +1,14 @@
 /** Adds nodes to the graph: by name, or at the loose end of a wire. */
 import { edit, graph, selectNodes } from "../app/editor";
 import { say } from "../app/status";
+import { typed } from "../app/types";
 import { addNode } from "../document/edit/nodes";
 import { connect } from "../document/edit/wires";
 import type { From, Graph, InputEnd, Point } from "../document/graph";
 import type { Candidate } from "../schema/candidates";
+import { replaceType } from "../schema/changes";
 import { geometry, NODE_WIDTH } from "../schema/geometry";
-import { nameOf } from "../schema/nodeTypes";
+import { type NodeType, nameOf } from "../schema/nodeTypes";
 import { placeAt } from "./viewport";
 import type { WireEnd } from "./wireDrag";
 
@@ -84,6 +86,18 @@ function spliced(graph: Graph, end: WireEnd, id: string, input: string, output: 
 function wired(graph: Graph, end: WireEnd, id: string, socket: string): Graph {
   if (end.kind === "output") return connect(graph, end.end, { node: id, input: socket });
   return connect(graph, { kind: "from", node: id, output: socket }, end.end);
+}
+
+/** Give a node another type as one step, and say what did not fit. */
+export function replaceBy(node: string, type: NodeType): void {
+  const { graph: next, lostInputs, cut } = replaceType(graph(), typed(), node, type);
+  edit(`Replace ${node} with ${type.name}`, () => next);
+  selectNodes([node]);
+  remember(type.id);
+  const lost = [...lostInputs, ...cut.map((end) => `the wire to ${end.node}.${end.input}`)];
+  say(
+    `${node} is now ${type.name}. ${lost.length === 0 ? "Everything fits." : `Left out: ${lost.join(", ")}.`}`,
+  );
 }
 
 function done(type: string, id: string): void {

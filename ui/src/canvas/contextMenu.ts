@@ -9,6 +9,7 @@ const ON_NODE = [
   "rename",
   "off",
   "collapse",
+  "replace",
   "copy",
   "duplicate",
   "frame",

@@ -4,7 +4,7 @@ import { type Graph, wires } from "../document/graph";
 import { readGraph } from "../document/read";
 import { writeGraph } from "../document/write";
 import { types } from "../testing/smallTypes";
-import { exposeInput, heal, insertion, insertNode, replaceType } from "./changes";
+import { exposeInput, heal, insertion, insertNode, replacements, replaceType } from "./changes";
 import type { NodeType } from "./nodeTypes";
 import { typedGraph } from "./typedGraph";
 
@@ -86,6 +86,26 @@ describe("another type", () => {
     expect(changed.nodes.get("old")).toMatchObject({ type: "Blur@1" });
     expect(changed.nodes.get("old")?.inputs.get("size")).toMatchObject({ value: 3 });
   });
+});
+
+test("replacements are ranked by what finds a place, and leave out types that take no wire", () => {
+  const graph = read({
+    load: { type: "Decode@1" },
+    old: { type: "SoftBlur@1", inputs: { image: { from: "load.out" }, size: 3 } },
+    next: { type: "Blur@1", inputs: { image: { from: "old.out" } } },
+  });
+  const found = replacements(graph, typed(graph), "old");
+  const names = found.map((item) => item.type.name);
+  expect(names[0]).toBe("Blur");
+  expect(found[0]?.lost).toBe(0);
+  expect(names.indexOf("Blur")).toBeLessThan(names.indexOf("Encode"));
+  expect(names).not.toContain("LoadModel");
+  expect(names).not.toContain("OldBlur");
+  for (const { type: next, lost } of found) {
+    const { graph: changed, lostInputs, cut } = replaceType(graph, typed(graph), "old", next);
+    expect(lostInputs.length + cut.length).toBe(lost);
+    expect(links(changed).length).toBeGreaterThan(0);
+  }
 });
 
 test("an exposed input is a graph input of its type, with its value", () => {

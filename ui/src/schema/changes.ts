@@ -4,7 +4,8 @@ import { expose } from "../document/edit/graphInputs";
 import { changeNode } from "../document/edit/nodes";
 import { heldValue } from "../document/edit/values";
 import { connect, deleteAndHeal, insertOnWire, setBinding } from "../document/edit/wires";
-import { type Binding, type From, from, type Graph, type InputEnd } from "../document/graph";
+import { type Binding, type From, from, type Graph, type InputEnd, wires } from "../document/graph";
+import { words as wordsOf } from "../document/ids";
 import { filtered, mapped } from "../document/maps";
 import { fitOf, inputFor, outputFor, refusal } from "./connections";
 import { exposedInput } from "./graphType";
@@ -102,6 +103,35 @@ export function replaceType(graph: Graph, typed: TypedGraph, id: string, next: N
     link.node === id ? from(id, outputPlace(typed, next, link, undefined) ?? link.output) : link,
   );
   return { graph: { ...changed, outputs }, lostInputs, cut };
+}
+
+/** A type that a node can be replaced with, and how many of its values and wires find no place there. */
+export interface Replacement {
+  readonly type: NodeType;
+  readonly lost: number;
+}
+
+/** The types that a node can be replaced with, the best fit first; those that take none of its wires are left out. */
+export function replacements(graph: Graph, typed: TypedGraph, id: string): readonly Replacement[] {
+  const before = typed.type(id);
+  const held = [...(graph.nodes.get(id)?.inputs.values() ?? [])];
+  const outgoing = [...wires(graph)].filter((wire) => wire.from.node === id).length;
+  const wired = outgoing + held.filter((binding) => binding.kind === "from").length;
+  const words = new Set(wordsOf(before.name).map((word) => word.toLowerCase()));
+  const found = typed.types.types.flatMap((type, place) => {
+    if (type.name === before.name || type.deprecated) return [];
+    const { graph: next, lostInputs, cut } = replaceType(graph, typed, id, type);
+    const kept = [...wires(next)].filter((wire) => wire.from.node === id || wire.to.node === id).length;
+    if (wired > 0 && kept === 0) return [];
+    const set = next.nodes.get(id)?.inputs;
+    const open = type.inputs.filter((input) => input.required && !set?.has(input.name)).length;
+    const alike = wordsOf(type.name).filter((word) => words.has(word.toLowerCase())).length;
+    const isNamed = type.name === before.replacedBy;
+    const rank = (isNamed ? -1000 : 0) + 2 * (lostInputs.length + cut.length) + open - alike;
+    return [{ type, lost: lostInputs.length + cut.length, rank, place }];
+  });
+  found.sort((a, b) => a.rank - b.rank || a.place - b.place);
+  return found.map(({ type, lost }) => ({ type, lost }));
 }
 
 /** For each input that a node holds, the input of another type that takes it. */
