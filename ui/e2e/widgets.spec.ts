@@ -69,3 +69,33 @@ test("a click on the trigger word of a LoRA inserts it into the prompt, once", a
   await canvas.press("Control+z");
   await expect(prompt).toHaveValue("a red shape");
 });
+
+test("a right-click on a field makes it a control, sweeps it, and takes it back", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  const field = canvas.node("denoise").getByRole("textbox", { name: "denoise strength" });
+  const control = page.getByRole("button", { name: "strength", exact: true });
+  const choose = async (item: RegExp) => {
+    await field.click({ button: "right" });
+    await page.getByRole("menuitem", { name: item }).click();
+  };
+  await choose(/^Make the field a control/);
+  await expect(control).toBeVisible();
+  await expect(canvas.node("denoise").getByLabel("strength, one of the controls")).toBeVisible();
+  await canvas.press("Control+z");
+  await expect(control).toHaveCount(0);
+  await choose(/^Sweep the field/);
+  await expect(control).toBeVisible();
+  const values = page.getByLabel("Values of strength");
+  await expect(values).toBeFocused();
+  await values.fill("0.5, 1");
+  await page.getByRole("button", { name: "Run 2 combinations" }).click();
+  await expect(page.locator(".grid .cell")).toHaveCount(2, { timeout: 90_000 });
+  await canvas.ended();
+  await page.keyboard.press("Escape");
+  await choose(/^Take the field from the controls/);
+  await expect(control).toHaveCount(0);
+  await expect(values).toHaveCount(0);
+});

@@ -1,5 +1,6 @@
 import { memo, type ReactNode } from "react";
 import { documents, edit, useGraph } from "../app/editor";
+import { useField } from "../app/fieldCommands";
 import { Icon } from "../app/Icon";
 import { heldValue, paramOf, resetValue, setValue } from "../document/edit/values";
 import type { InputEnd } from "../document/graph";
@@ -63,11 +64,16 @@ export const InputField = memo(function InputField(props: InputFieldProps) {
     </>
   );
   // The end of editing in a field ends the step that undo takes back.
-  const row = { title: input.doc, onBlur: () => documents.getState().settle() };
+  const row = {
+    title: input.doc,
+    "data-input": input.name,
+    onFocus: () => useField.setState({ end }),
+    onBlur: () => documents.getState().settle(),
+  };
   if (isArea) {
     return (
       <>
-        <div className="node-row" title={row.title}>
+        <div className="node-row" title={row.title} data-input={input.name}>
           {socket}
           {name}
           {marks}

@@ -1,5 +1,6 @@
 /** The menus of a right-click on the canvas. */
 import { selectNodes, useSelection } from "../app/editor";
+import { fieldMenu, useField } from "../app/fieldCommands";
 import { openMenuAt } from "../app/menu";
 import { type FlowNode, thing } from "./flow";
 
@@ -23,9 +24,13 @@ const ON_NODE = [
 const ON_CANVAS = ["add", "paste", "selectAll", "note", "fit", "tidy", "find", "palette"];
 const ON_OTHERS = ["duplicate", "unframe", "delete"];
 
-/** Open the menu of a node, frame or note, or of the canvas. Fields keep the menu of the browser. */
+/**
+ * Open the menu of a field, a node, a frame or a note, or of the canvas. Where text is written, and with Shift, the
+ * menu of the browser opens.
+ */
 export function openMenu(event: MouseEvent | React.MouseEvent, node?: FlowNode): void {
-  if (event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement) return;
+  const target = event.target as Element;
+  if (event.shiftKey || target.matches("textarea, input:not(.number)")) return;
   event.preventDefault();
   const at = new DOMRect(event.clientX, event.clientY, 0, 0);
   if (!node) return openMenuAt(at, ON_CANVAS);
@@ -33,5 +38,10 @@ export function openMenu(event: MouseEvent | React.MouseEvent, node?: FlowNode):
   if (kind === "node" && !useSelection.getState().nodes.has(id)) selectNodes([id]);
   if (kind === "frame") useSelection.setState({ frames: new Set([id]), nodes: new Set(), notes: new Set() });
   if (kind === "note") useSelection.setState({ notes: new Set([id]), nodes: new Set(), frames: new Set() });
+  const input = target.closest("[data-input]")?.getAttribute("data-input");
+  if (kind === "node" && input) {
+    useField.setState({ end: { node: id, input } });
+    return openMenuAt(at, [...fieldMenu(), ...ON_NODE]);
+  }
   openMenuAt(at, kind === "node" ? ON_NODE : ON_OTHERS);
 }

@@ -5,7 +5,6 @@ import { documents, edit, useGraph } from "../app/editor";
 import { renameShownPort } from "../app/subgraphs";
 import { deleteInput, moveInput, nameProblem, renameInput } from "../document/edit/graphInputs";
 import type { GraphInput } from "../document/graph";
-import { toPlain } from "../document/json";
 import { words } from "./format";
 import { addToSweep, removeFromSweep } from "./sweep";
 
@@ -15,10 +14,6 @@ export function ControlMenu({ name, item, id }: { name: string; item: GraphInput
   const place = [...inputs.keys()].indexOf(name);
   const canSweep = ["text", "seed", "int", "float", "bool", "choice", "file", "json"].includes(item.type);
   const move = (by: number) => edit(`Move ${words(name)}`, (graph) => moveInput(graph, name, place + by));
-  const sweep = () => {
-    const value = item.default === undefined ? "" : toPlain(item.default);
-    addToSweep(name, typeof value === "string" ? value : value === "" ? "" : JSON.stringify(value));
-  };
   const rename = (wanted: string) => {
     if (documents.getState().path.length > 0) return renameShownPort("inputs", name, wanted);
     removeFromSweep(name);
@@ -34,7 +29,11 @@ export function ControlMenu({ name, item, id }: { name: string; item: GraphInput
       <Menu.Portal>
         <Menu.Positioner className="pop-layer" sideOffset={4} align="start">
           <Menu.Popup className="pop menu">
-            <Menu.Item className="pop-row" disabled={!canSweep} onClick={sweep}>
+            <Menu.Item
+              className="pop-row"
+              disabled={!canSweep}
+              onClick={() => addToSweep(name, item.default)}
+            >
               Sweep over values
             </Menu.Item>
             <Menu.Item className="pop-row" onClick={() => setRenaming(true)}>

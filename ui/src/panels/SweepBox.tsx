@@ -48,6 +48,7 @@ export function SweepBox() {
             {isOneInLine(widget) ? (
               <textarea
                 className="area"
+                data-sweep={name}
                 rows={3}
                 aria-label={`Values of ${words(name)}, one in a line`}
                 value={text}
@@ -59,6 +60,7 @@ export function SweepBox() {
             ) : (
               <input
                 className="field"
+                data-sweep={name}
                 aria-label={`Values of ${words(name)}`}
                 placeholder="4, 8, 12 or 1 to 9 by 2"
                 value={text}

@@ -1,11 +1,15 @@
 /** The sweep that a person prepares: for some controls, a list of values each. */
 import { create } from "zustand";
+import { type Json, toPlain } from "../document/json";
 import type { Widget } from "../schema/nodeTypes";
 
 /** The texts of the lists by control, in the order of the axes: the first one makes the rows. */
 export const useSweep = create<{ texts: Readonly<Record<string, string>> }>(() => ({ texts: {} }));
 
-export function addToSweep(name: string, text: string): void {
+/** Make a control an axis of the sweep; its list begins with its value. */
+export function addToSweep(name: string, value: Json | undefined): void {
+  const plain = value === undefined ? "" : toPlain(value);
+  const text = typeof plain === "string" ? plain : JSON.stringify(plain);
   useSweep.setState(({ texts }) => ({ texts: { ...texts, [name]: text } }));
 }
 
@@ -14,6 +18,11 @@ export function removeFromSweep(name: string): void {
     const { [name]: _, ...rest } = texts;
     return { texts: rest };
   });
+}
+
+/** True for the controls and graph inputs that a sweep can give a list of values. */
+export function canSweep(kind: string): boolean {
+  return !["none", "stack"].includes(kind);
 }
 
 /** The most pictures of one sweep. */

@@ -1,0 +1,109 @@
+/** What can be done with one field of a node: make it a control of the graph, sweep it, reset it. */
+import { create } from "zustand";
+import { unexpose } from "../document/edit/graphInputs";
+import { heldValue, paramOf, resetValue } from "../document/edit/values";
+import type { InputEnd } from "../document/graph";
+import { addToSweep, canSweep, removeFromSweep } from "../panels/sweep";
+import { exposeInput } from "../schema/changes";
+import { define } from "./commands";
+import { documents, edit, graph } from "./editor";
+import { say } from "./status";
+import { typed } from "./types";
+import { showTab } from "./view";
+
+/** The field that the commands are for: the one with the focus, or under the open menu. */
+export const useField = create<{ end: InputEnd | null }>(() => ({ end: null }));
+
+/** The commands of the menu of a field. */
+export function fieldMenu(): string[] {
+  return [control() === undefined ? "exposeField" : "unexposeField", "sweepField", "resetField"];
+}
+
+/** The field, if it still exists and holds its own value. */
+function field(): InputEnd | undefined {
+  const { end } = useField.getState();
+  const input = end && typed().input(end);
+  if (!end || !input || input.widget.kind === "none") return undefined;
+  return graph().nodes.get(end.node)?.inputs.get(end.input)?.kind === "from" ? undefined : end;
+}
+
+/** The control that the field belongs to. */
+function control(): string | undefined {
+  const end = field();
+  return end && paramOf(graph(), end)?.name;
+}
+
+/** Make the field a control; returns its name, or that which it has already. */
+function expose(end: InputEnd): string | undefined {
+  const known = paramOf(graph(), end)?.name;
+  const exposed = known === undefined ? exposeInput(graph(), typed(), end) : undefined;
+  if (exposed) edit(`Make a control of ${end.node}.${end.input}`, () => exposed.graph);
+  const name = known ?? exposed?.name;
+  if (name !== undefined) showTab("controls");
+  return name;
+}
+
+function sweep(end: InputEnd): void {
+  const name = expose(end);
+  if (name === undefined) return;
+  addToSweep(name, heldValue(graph(), end));
+  say(`Type the values of ${name}, then run the sweep.`);
+  setTimeout(() => document.querySelector<HTMLElement>(`[data-sweep="${name}"]`)?.focus());
+}
+
+function withField(change: (end: InputEnd) => void): () => void {
+  return () => {
+    const end = field();
+    if (end) change(end);
+  };
+}
+
+define(
+  {
+    id: "exposeField",
+    label: "Make the field a control of the graph",
+    group: "Nodes",
+    scope: "canvas",
+    isPossible: () => field() !== undefined && control() === undefined,
+    run: withField((end) => {
+      const name = expose(end);
+      if (name !== undefined) say(`${name} is one of the controls.`);
+    }),
+  },
+  {
+    id: "unexposeField",
+    label: "Take the field from the controls",
+    group: "Nodes",
+    scope: "canvas",
+    isPossible: () => control() !== undefined,
+    run: withField((end) => {
+      const name = control() ?? "";
+      edit(`Take ${end.node}.${end.input} from the controls`, (state) => unexpose(state, end));
+      if (!graph().inputs.has(name)) removeFromSweep(name);
+      say(`${end.node} has its own ${end.input} again.`);
+    }),
+  },
+  {
+    id: "sweepField",
+    label: "Sweep the field over values …",
+    group: "Nodes",
+    scope: "canvas",
+    isPossible: () => {
+      const end = field();
+      const input = end && typed().input(end);
+      return input !== undefined && documents.getState().path.length === 0 && canSweep(input.widget.kind);
+    },
+    run: withField(sweep),
+  },
+  {
+    id: "resetField",
+    label: "Reset the field to its default",
+    group: "Nodes",
+    scope: "canvas",
+    isPossible: () => {
+      const end = field();
+      return end !== undefined && graph().nodes.get(end.node)?.inputs.has(end.input) === true;
+    },
+    run: withField((end) => edit(`Reset ${end.input}`, (state) => resetValue(state, end))),
+  },
+);
