@@ -86,7 +86,7 @@ class Recipe(Generic[T_co]):
 
 @dataclass(frozen=True)
 class InFloat32(Recipe[T_co]):
-    """A recipe loaded in float32, whatever precision the settings say; for recipes without a base."""
+    """A recipe loaded onto the device in float32, whatever precision the settings say."""
 
     inner: Recipe[T_co]
 
@@ -99,6 +99,16 @@ class InFloat32(Recipe[T_co]):
         """The identity of the recipe in float32."""
         return "float32", self.inner.identity
 
+    @property
+    def base(self) -> InFloat32[T_co] | None:
+        """The base of the recipe in float32; None if it has none."""
+        return None if self.inner.base is None else InFloat32(self.inner.base)
+
+    @property
+    def layers(self) -> Sequence[Recipe[Any]]:
+        """The patches of the recipe."""
+        return self.inner.layers
+
     def size(self, compute: ComputeSettings, files: Files) -> int:
         """The bytes that it takes in float32."""
         return self.inner.size(_in_float32(compute), files)
@@ -106,6 +116,14 @@ class InFloat32(Recipe[T_co]):
     def load(self, compute: ComputeSettings, files: Files) -> tuple[T_co, int]:
         """Load it in float32."""
         return self.inner.load(_in_float32(compute), files)
+
+    def composed_size(self, base: Any, layers: Sequence[Any], compute: ComputeSettings) -> int:
+        """The bytes that the patches take in float32."""
+        return self.inner.composed_size(base, layers, _in_float32(compute))
+
+    def compose(self, base: Any, layers: Sequence[Any], compute: ComputeSettings) -> tuple[T_co, int]:
+        """Patch the base in float32."""
+        return self.inner.compose(base, layers, _in_float32(compute))
 
 
 def _in_float32(compute: ComputeSettings) -> ComputeSettings:

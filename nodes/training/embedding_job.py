@@ -49,10 +49,10 @@ class EmbeddingJob(TrainingJob):
         self._inputs = node
         self._good: tuple[int, Mapping[str, torch.Tensor]] | None = None
         self._encode_pictures()
-        encoders = ctx.use(node.encoder)
+        encoders, unet = self._networks()
         self._word = TrainedWord(node, ctx, encoders)
         prompts = self._prompts()
-        self._prepare(ctx.use(node.model, whole=True), self._word.encode, prompts)
+        self._prepare(unet, self._word.encode, prompts)
         self._lengths = self._kept_lengths(encoders)
         self._advise()
 

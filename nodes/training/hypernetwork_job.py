@@ -64,8 +64,7 @@ class HypernetworkJob(TrainingJob):
             )
         self._encode_pictures()
         self._dropout = Dropout(node.dropout)
-        encoders = ctx.use(node.encoder)
-        unet = ctx.use(node.model, whole=True)
+        encoders, unet = self._networks()
         self._pairs = self._new_networks(unet)
         self._good: tuple[int, dict[str, Tensor]] | None = None
         encoder = PromptEncoders(

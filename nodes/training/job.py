@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.context import Context
+from engine.devices.recipe import InFloat32, Recipe
 from engine.errors import NodeError
 from nodes.node_problem import node_problem
 from nodes.training.checks import diffusion_of
@@ -17,7 +18,7 @@ from nodes.training.pictures import encoded_pictures
 from nodes.training.prior import Prior, class_pictures
 from nodes.training.run import Intervals, MadeFile, TrainingRun, continue_from_shorter
 from nodes.training.tensorboard_log import MissingTensorBoardError, as_events, require_tensorboard
-from nodes.values import Dataset, Image
+from nodes.values import Dataset, Image, LoadedTextEncoder
 
 if TYPE_CHECKING:
     import torch
@@ -222,6 +223,15 @@ class TrainingJob(ABC):
         }
         return {key: value for key, value in notes.items() if value}
 
+    def _networks(self) -> tuple[LoadedTextEncoder, Any]:
+        """The text encoders and the UNet, on the device in the precision of the training."""
+        node = self._node
+        encoder: Recipe[LoadedTextEncoder] = node.encoder
+        model: Recipe[Any] = node.model
+        if node.precision == "float32" and self._ctx.compute.dtype != "float32":
+            encoder, model = InFloat32(encoder), InFloat32(model)
+        return self._ctx.use(encoder), self._ctx.use(model, whole=True)
+
     def _encode_pictures(self) -> None:
         """Encode the pictures with the VAE, which leaves the device afterwards."""
         node = self._node
@@ -285,6 +295,7 @@ class TrainingJob(ABC):
             node.debiased,
             node.velocity_as_noise,
         )
+        computed_in = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
         size_numbers = family_named(checkpoint.family).size_numbers
         self.task = TrainingTask(
             encode,
@@ -294,7 +305,7 @@ class TrainingJob(ABC):
             self._pictures,
             prompts,
             order,
-            autocast if node.precision == "auto" else getattr(torch, node.precision),
+            autocast if node.precision == "auto" else computed_in[node.precision],
             fixed_text=fixed_text,
         )
         self._prior = Prior(self.task, self._class_pictures, node) if self._class_pictures else None

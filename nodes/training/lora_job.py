@@ -70,8 +70,7 @@ class LoraJob(TrainingJob):
         self._check_captions()
         self._encode_pictures()
         self._dropout = Dropout(node.dropout)
-        encoders = ctx.use(node.encoder)
-        unet = ctx.use(node.model, whole=True)
+        encoders, unet = self._networks()
         self._adapters = self._made_adapters(unet, encoders)
         self._original_names = self._names_in_kohya(unet)
         own = [

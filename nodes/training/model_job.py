@@ -49,6 +49,9 @@ class ModelJob(TrainingJob):
         ctx: the context of the step.
     """
 
+    _base: nn.Module
+    """The UNet before the training."""
+
     def __init__(self, node: ModelTraining, ctx: Context) -> None:
         import copy
 
@@ -60,8 +63,7 @@ class ModelJob(TrainingJob):
         if not node.trigger.strip():
             require_captions(node.dataset, hint="write NAME.txt beside each picture, or give a `trigger`")
         self._encode_pictures()
-        encoders = ctx.use(node.encoder)
-        self._base: nn.Module = ctx.use(node.model, whole=True)
+        encoders, self._base = self._networks()
         self._trained = copy.deepcopy(self._base).float().requires_grad_(True)
         encoder = PromptEncoders(
             encoders, node.encoder.triggers(ctx.files), None, dialect=node.dialect, clip_skip=node.clip_skip

@@ -17,6 +17,7 @@ import torch
 from PIL import Image as pillow
 from safetensors.torch import load_file, save_file
 
+from engine import settings
 from engine.context import Cancel, Requests
 from engine.document.graph import Entry, From, Graph, Literal
 from engine.errors import NodeError
@@ -36,7 +37,7 @@ from nodes.train_model import TrainModel
 from nodes.train_pivotal import TrainPivotal
 from nodes.train_ti import TrainTI
 from nodes.values import Conditioning, Dataset
-from tests.nodes.conftest import output, ran, warnings
+from tests.nodes.conftest import GRAPHS, output, ran, warnings
 from tests.nodes.sd.conftest import TINY
 from tests.nodes.sd.families.small import small_model
 
@@ -539,6 +540,24 @@ def test_networks_may_compute_in_bfloat16_and_the_vae_leaves_the_device(
     assert torch.isfinite(rough.vectors["clip_l"]).all()
     assert not torch.equal(rough.vectors["clip_l"], exact.vectors["clip_l"])
     assert torch.allclose(rough.vectors["clip_l"], exact.vectors["clip_l"], atol=0.011)
+
+
+def test_float32_gives_the_same_bits_whatever_the_settings_say(
+    session: Session, home: Path, pictures: Path
+) -> None:
+    lora = Literal(str(GRAPHS / "loras" / "red-to-blue.safetensors"))
+
+    def vectors(session: Session, precision: str) -> torch.Tensor:
+        work = graph(pictures, steps=1, precision=precision)
+        inputs: dict[str, Any] = {part: From("model", part) for part in ("model", "encoder")}
+        work.nodes["lora"] = Entry("ApplyLoRA@1", {**inputs, "lora": lora})
+        work.nodes["train"].inputs |= {part: From("lora", part) for part in ("model", "encoder")}
+        return trained(session.run(work)).vectors["clip_l"]
+
+    exact = vectors(session, "auto")
+    with Session(settings.load(home, device="cpu", dtype="bfloat16", checked=True)) as half:
+        assert torch.equal(vectors(half, "float32"), exact)
+        assert not torch.equal(vectors(half, "auto"), exact)
 
 
 def test_pictures_of_several_sizes_are_trained_on_in_batches_of_one_size(
