@@ -37,6 +37,7 @@ def models(
     from engine.packs.model_files import listed
 
     with request.session(home) as session:
+        session.create_folders()
         # Facts about files are kept in the store, which a new home does not have yet.
         with suppress(OSError):
             session.settings.store_folder.mkdir(parents=True, exist_ok=True)

@@ -185,6 +185,7 @@ class Process:
             "examples": self._answers.examples,
             "lists_for": self._answers.lists_for,
         }
+        self._session.create_folders()
         self._outgoing.write({"say": "ready"})
         threading.Thread(target=self._watch, name="safelight-watch", daemon=True).start()
         with ThreadPoolExecutor(THREADS, "safelight-answer") as pool:

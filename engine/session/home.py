@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Self, cast, get_args
 
 from engine.check import check as checking
 from engine.check.check import Checked
+from engine.check.portable import kinds
 from engine.context import Cancel, Request, Requests
 from engine.devices.compute import ComputeSettings, compute_settings
 from engine.devices.report import DevicesReport, devices_report
@@ -187,6 +189,14 @@ class Home:
         return Files(
             self.settings.folders_of, self.digests, self.settings.home / "outputs", local=self._local
         )
+
+    def create_folders(self) -> None:
+        """Create the home's folders for graphs, node types and each kind of file that node types read, so
+        that users find where to put files. In a home that cannot be written, nothing happens."""
+        own = [self.settings.folders_of(kind)[0] for kind in sorted(kinds(self.registry))]
+        with suppress(OSError):
+            for folder in (self.settings.home / "graphs", self.settings.home / "nodes", *own):
+                folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
     def history(self) -> History:

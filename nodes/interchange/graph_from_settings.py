@@ -12,14 +12,17 @@ from nodes.denoise import Denoise
 from nodes.embeddings import LoadEmbeddings
 from nodes.files.checkpoints import EMBEDDED
 from nodes.hypernetwork import ApplyHypernetwork
+from nodes.image_effects import Composite
 from nodes.image_size import ResizeImage
+from nodes.inpaint import CropAroundMask, EncodeForInpainting
 from nodes.interchange.import_problems import ImportProblems, one_line
 from nodes.interchange.local_files import LocalFiles, bare_name
-from nodes.interchange.picture_settings import HiresPass, PictureSettings, RequestedLora
-from nodes.latent import EmptyLatent, ResizeLatent
+from nodes.interchange.picture_settings import HiresPass, InpaintMask, PictureSettings, RequestedLora
+from nodes.latent import EmptyLatent, MaskLatent, ResizeLatent
 from nodes.load import LoadModel
-from nodes.load_image import LoadImage
+from nodes.load_image import LoadImage, LoadMask
 from nodes.lora import ApplyLoRA
+from nodes.mask import CombineMasks, GrowMask, ImageToMask, InvertMask, MaskToImage, ResizeMask, ThresholdMask
 from nodes.prompt import EncodePrompt
 from nodes.upscale import LoadUpscaler, UpscaleImage
 
@@ -34,6 +37,10 @@ LATENT_UPSCALERS = {
 """Our method, and whether it is smoothed, for each of A1111's upscalers of latents."""
 PIXEL_UPSCALERS = {"none": "lanczos", "lanczos": "lanczos", "nearest": "nearest"}
 """Our method for each of A1111's upscalers of pictures that need no model."""
+OPAQUE = round(128 / 255, 6)
+"""A1111 takes a transparent mask as on where its alpha, from 0 to 255, is above 128."""
+CELL = 8
+"""The pixels of a latent cell, along each side."""
 COLUMN_WIDTH, ROW_HEIGHT = 320, 180
 """Distances between the cards of the graph."""
 INPUT_HELP = {
@@ -190,9 +197,109 @@ class _SettingsGraph:
         strength = GraphInput("float", settings.strength, False, INPUT_HELP["strength"])
         self.graph.inputs["strength"] = strength
         self._add("picture", entry(LoadImage, image=Param("image")), 2)
-        self._add("resize", entry(ResizeImage, image=From("picture", "out"), **self._size()), 3)
+        if settings.mask is None or settings.mask.padding is None:
+            resize = entry(ResizeImage, image=From("picture", "out"), **self._size(), fit=settings.fit)
+            self._add("resize", resize, 3)
+        if settings.mask is not None:
+            return self._add_masked(settings.mask)
         self._add("encode", entry(Encode, vae=From("model", "vae"), image=From("resize", "out")), 4)
         return From("encode", "out")
+
+    def _add_masked(self, mask: InpaintMask) -> From:
+        """Add the mask, and the latent that changes where it is on, as A1111's img2img makes them."""
+        levels = self._add_mask(mask)
+        if mask.padding is None:
+            picture, levels = From("resize", "out"), self._add_resized(levels)
+            # Where the mask is at least half on, nothing of the old picture remains.
+            self._add("cover", entry(CombineMasks, base=levels, other=levels, operation="add"), 8)
+        else:
+            part = entry(
+                CropAroundMask,
+                image=From("picture", "out"),
+                mask=levels,
+                padding=mask.padding,
+                **self._size(),
+            )
+            self._add("part", part, 7)
+            picture, levels = From("part", "image"), From("part", "mask")
+        encode = entry(
+            EncodeForInpainting,
+            vae=From("model", "vae"),
+            image=picture,
+            mask=levels,
+            content=mask.content,
+            grow=0,
+            for_inpainting_model=self._is_for_inpainting or None,
+            seed=Param("seed") if mask.content == "noise" else None,
+        )
+        self._column += 1
+        self._add("encode", encode, 4)
+        if not mask.rounded:
+            return From("encode", "out")
+        sides = {
+            "width": max(1, (self._settings.width or 512) // CELL),
+            "height": max(1, (self._settings.height or 512) // CELL),
+        }
+        self._add("cells", entry(ResizeMask, mask=levels, **sides, method="bicubic"), 5)
+        self._add("changed", entry(ThresholdMask, mask=From("cells", "out")), 6)
+        self._add("masked", entry(MaskLatent, latent=From("encode", "out"), mask=From("changed", "out")), 7)
+        return From("masked", "out")
+
+    @property
+    def _is_for_inpainting(self) -> bool:
+        model = self.graph.inputs["model"].default
+        return isinstance(model, str) and self._files.is_for_inpainting(model)
+
+    def _add_mask(self, mask: InpaintMask) -> From:
+        """The mask in the size of its file: on where the picture changes, with soft edges."""
+        file = self._files.picture(mask.picture, "the mask", "--mask")
+        self.graph.inputs["mask"] = GraphInput(
+            "file", file, file is None, "The mask, white where the picture changes"
+        )
+        channel = None if mask.channel == "luminance" else mask.channel
+        self._add("mask", entry(LoadMask, image=Param("mask"), channel=channel), 4)
+        levels = From("mask", "out")
+        if channel and mask.rounded:
+            self._add("hard", entry(ThresholdMask, mask=levels, level=OPAQUE), 5)
+            levels = From("hard", "out")
+        if mask.inverted:
+            self._add("inverted", entry(InvertMask, mask=levels), 6)
+            levels = From("inverted", "out")
+        if mask.blur:
+            self._column += 1
+            self._add("soft", entry(GrowMask, mask=levels, pixels=0, feather=float(mask.blur)), 5)
+            levels = From("soft", "out")
+        return levels
+
+    def _add_resized(self, levels: From) -> From:
+        """A mask in the size of the picture, cut off at the same sides."""
+        if self._settings.fit == "stretch":
+            self._add("resize-mask", entry(ResizeMask, mask=levels, **self._size(), method="lanczos"), 6)
+            return From("resize-mask", "out")
+        self._add("mask-picture", entry(MaskToImage, mask=levels), 6)
+        resize = entry(ResizeImage, image=From("mask-picture", "out"), **self._size(), fit=self._settings.fit)
+        self._add("mask-resize", resize, 7)
+        self._add("resize-mask", entry(ImageToMask, image=From("mask-resize", "out")), 8)
+        return From("resize-mask", "out")
+
+    def _add_over(self, mask: InpaintMask) -> None:
+        """Lay the drawn picture over the old one, where the mask is on."""
+        self._column += 1
+        drawn = From("decode", "out")
+        if mask.padding is None:
+            placed = {"base": From("resize", "out"), "top": drawn, "mask": From("cover", "out")}
+        else:
+            sides = {"width": From("part", "width"), "height": From("part", "height")}
+            self._add("fitted", entry(ResizeImage, image=drawn, **sides, fit="stretch"), 1)
+            place = {name: From("part", name) for name in ("x", "y")}
+            placed = {
+                "base": From("picture", "out"),
+                "top": From("fitted", "out"),
+                "mask": From("part", "cover"),
+                **place,
+            }
+        self._add("result", entry(Composite, **placed))
+        self.graph.outputs["image"] = From("result", "out")
 
     def _add_denoise(self, model: From, latent: From) -> None:
         settings = self._settings
@@ -223,6 +330,8 @@ class _SettingsGraph:
         if settings.hires is not None:
             result = self._add_hires(settings.hires, denoise, result)
         self._add("decode", entry(Decode, vae=From("model", "vae"), latent=result))
+        if settings.mask is not None:
+            self._add_over(settings.mask)
 
     def _add_hires(self, hires: HiresPass, first: Entry, latent: From) -> From:
         """The second pass of a Hires fix: a larger latent, of which the end of a schedule runs."""

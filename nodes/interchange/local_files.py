@@ -198,16 +198,33 @@ class LocalFiles:
         name = bare_name(written.rstrip(","))
         return name if name.casefold() in stems else stem(name)
 
-    def picture(self, name: str) -> str | None:
-        """Find a picture in the inputs folder; returns its name, or None with a warning if it is missing."""
+    def is_for_inpainting(self, model: str) -> bool:
+        """Whether a model, by the name that `model` returned, was trained for inpainting; False if it cannot
+        be used."""
+        try:
+            found = checkpoints.checkpoint(self._files, model)
+        except NodeError:
+            return False
+        return found.unet_channels > found.latent_channels
+
+    def picture(
+        self, name: str, noun: str = "the picture to start from", option: str = "--image"
+    ) -> str | None:
+        """Find a picture in the inputs folder; returns its name, or None with a warning if it is missing.
+
+        Args:
+            name: the other tool's name for it; may be empty.
+            noun: what the picture is, for the warning.
+            option: the option of the command line that chooses another.
+        """
         is_upload = name.startswith(UPLOADED)
         inner = name if is_upload else _inner_path(name)
         if inner and self._files.inside(picture_files.KIND, inner) is not None:
             return inner
-        message = f"the picture to start from, {one_line(name)}, is not in your inputs folder"
+        message = f"{noun}, {one_line(name)}, is not in your inputs folder"
         if not one_line(name):
-            message = "the file does not name the picture to start from"
-        self._problems.warn("missing_picture", message, "choose one with --image")
+            message = f"the file does not name {noun}"
+        self._problems.warn("missing_picture", message, f"choose one with {option}")
         return None
 
     def _embedding_hashes(self) -> dict[str, list[tuple[str, Seen]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from nodes.interchange.import_problems import ImportProblems
 
@@ -45,6 +45,30 @@ class HiresPass:
         return max(self.steps, int(self.steps / min(self.strength, 0.999)))
 
 
+Content = Literal["fill", "original", "noise", "nothing"]
+"""What a masked part begins with, as in EncodeForInpainting; in the order of A1111's menu."""
+
+
+@dataclass(frozen=True)
+class InpaintMask:
+    """A mask that says where image to image changes its picture, with A1111's settings for it."""
+
+    picture: str
+    """The name of the mask's file."""
+    channel: Literal["luminance", "alpha"] = "luminance"
+    """The channel of the file that is the mask."""
+    inverted: bool = False
+    """Whether the picture changes where the mask is off."""
+    blur: int = 4
+    """The standard deviation of the blur of its edges, in pixels."""
+    rounded: bool = True
+    """Whether each cell of the latent changes wholly or not at all."""
+    content: Content = "fill"
+    padding: int | None = None
+    """To draw only the part of the picture around the mask: the pixels around it. None draws the whole
+    picture."""
+
+
 @dataclass
 class PictureSettings:
     """The settings of a picture. None or empty means that the file does not contain a setting."""
@@ -73,6 +97,9 @@ class PictureSettings:
     """The denoising strength of image to image; None for text to image."""
     picture: str = ""
     """The name of the input picture."""
+    fit: Literal["crop", "stretch"] | None = None
+    """How the input picture is brought to the size; None for the default of ResizeImage."""
+    mask: InpaintMask | None = None
     hires: HiresPass | None = None
     denoise: dict[str, Any] = field(default_factory=dict)
     """Further inputs of Denoise, such as `noise` and `eta`."""

@@ -171,7 +171,9 @@ def _submit(served: Services, kind: str, body: dict[str, Any]) -> tuple[str, lis
         hint = "send one request for each picture"
         raise refused(422, "bad_request", "n_iter and subseed_strength exclude each other", hint)
     if kind == "img2img" and isinstance(asked.get("init_images"), list):
-        asked["init_images"] = [_picture(served, picture) for picture in asked["init_images"]]
+        asked["init_images"] = [_picture(served, picture, "init_images") for picture in asked["init_images"]]
+    if kind == "img2img" and asked.get("mask") is not None:
+        asked["mask"] = _picture(served, asked["mask"], "mask")
     found = imported(served, kind, {kind: asked})
     seed = asked["seed"]
     seeds = [seed + number for number in range(0, count * batch, batch)]
@@ -236,19 +238,19 @@ def _count(body: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _picture(served: Services, text: Any) -> str:
+def _picture(served: Services, text: Any, field: str) -> str:
     """Save a picture in base64, with or without the beginning of a data URL; returns its name for inputs."""
     if not isinstance(text, str):
-        raise refused(422, "bad_request", "a picture must be a text in base64", input="init_images")
+        raise refused(422, "bad_request", "a picture must be a text in base64", input=field)
     encoded = text.partition(",")[2] if text.startswith("data:") else text
     try:
         data = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         hint = "an address of a picture is not loaded; send its bytes"
-        raise refused(422, "bad_request", "a picture is not base64", hint, input="init_images") from None
+        raise refused(422, "bad_request", "a picture is not base64", hint, input=field) from None
     upload = served.uploads.add(data)
     if upload.w is None:
-        raise refused(422, "not_a_picture", "a picture cannot be read", input="init_images")
+        raise refused(422, "not_a_picture", "a picture cannot be read", input=field)
     return UPLOADED + upload.hash
 
 

@@ -8,25 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
-from engine.document.graph import Literal
 from engine.document.random_seeds import RANDOM
-from engine.errors import GraphError, Problem, short
+from engine.errors import GraphError, NodeError, Problem, short
 from engine.files import Files
 from engine.problems import Problems
 from engine.sources.foreign import Foreign, Imported
 from engine.widgets import SEED_MAX
+from nodes.files import picture_files
+from nodes.files.picture_files import read_alpha
 from nodes.interchange.a1111.import_parameters import settings_of
 from nodes.interchange.a1111.parse_parameters import Parameters
 from nodes.interchange.graph_from_settings import imported
 from nodes.interchange.import_problems import ImportProblems
 from nodes.interchange.local_files import LocalFiles
+from nodes.interchange.picture_settings import Content, InpaintMask
 
-_FITS = ("stretch", "crop")
+_FITS: tuple[Literal["stretch", "crop"], ...] = ("stretch", "crop")
 """How a picture is brought to the size, by A1111's `resize_mode`. Its modes 2 and 3 have no counterpart."""
+_CONTENTS = get_args(Content)
+"""What the masked part begins with, by A1111's `inpainting_fill`."""
 MAX_BATCH = 64
 """The most pictures that one step computes together."""
+
+DEFAULT_BLUR, MAX_BLUR = 4, 64
+"""The blur of a mask's edges, in pixels."""
 
 _NUMBERS: Mapping[str, tuple[str, Any]] = {
     "steps": ("Steps", 50),
@@ -99,8 +106,9 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 def import_request(foreign: Foreign, tree: Any, files: Files) -> Imported | None:
     """Convert a request to a graph; None if the file is not one.
 
-    A random seed (-1) becomes `random`. The picture of img2img is an input of the graph; its default is the
-    file that `init_images` names (`sha256:HASH` for an uploaded one), never the bytes that it may contain.
+    A random seed (-1) becomes `random`. The picture of img2img, and its mask, are inputs of the graph; their
+    defaults are the files that `init_images` and `mask` name (`sha256:HASH` for an uploaded one), never the
+    bytes that they may contain.
 
     Args:
         foreign: the file.
@@ -117,6 +125,7 @@ def import_request(foreign: Foreign, tree: Any, files: Files) -> Imported | None
         return None
     request = _Request(body)
     parameters = request.parameters(is_img2img=kind == "img2img")
+    mask = request.mask(files) if kind == "img2img" else None
     batch = request.whole("batch_size", 1, MAX_BATCH, 1)
     seed = request.whole("seed", -1, SEED_MAX, -1)
     fit = _FITS[request.whole("resize_mode", 0, len(_FITS) - 1, 0)]
@@ -128,12 +137,10 @@ def import_request(foreign: Foreign, tree: Any, files: Files) -> Imported | None
     if kind == "txt2img":
         settings.batch = batch if batch > 1 else None
     else:
-        settings.picture = request.picture
+        settings.picture, settings.fit, settings.mask = request.picture, fit, mask
     made = imported(settings, LocalFiles(files, problems), problems, "a request to A1111's API", foreign.name)
     inputs = made.graph.inputs
     inputs["seed"] = replace(inputs["seed"], default=RANDOM if seed < 0 else seed)
-    if kind == "img2img":
-        made.graph.nodes["resize"].inputs["fit"] = Literal(fit)
     return made
 
 
@@ -189,6 +196,29 @@ class _Request:
             self._refuse(name, f"it must be a whole number from {low} to {high}, not {short(value)}")
             return default
         return value
+
+    def mask(self, files: Files) -> InpaintMask | None:
+        """Take the mask of img2img and its settings; None if there is none."""
+        picture = self._left.pop("mask", None)
+        if picture is None:
+            return None
+        if not isinstance(picture, str):
+            self._refuse("mask", "it must be one picture")
+            return None
+        blur = self.whole("mask_blur", 0, MAX_BLUR, DEFAULT_BLUR)
+        blurs = {self.whole(name, 0, MAX_BLUR, blur) for name in ("mask_blur_x", "mask_blur_y")}
+        if len(blurs) > 1:
+            self._refuse("mask_blur_x", "the blur must be the same in both directions", "send mask_blur")
+        padding = self.whole("inpaint_full_res_padding", 0, 1024, 0)
+        return InpaintMask(
+            picture=picture,
+            channel=_mask_channel(files, picture),
+            inverted=self._flag("inpainting_mask_invert"),
+            blur=max(blurs),
+            rounded=self._flag("mask_round", default=True),
+            content=_CONTENTS[self.whole("inpainting_fill", 0, len(_CONTENTS) - 1, 0)],
+            padding=padding if self._flag("inpaint_full_res", default=True) else None,
+        )
 
     def check_the_rest(self) -> None:
         """Refuse the fields that were not taken and would change the picture."""
@@ -268,11 +298,20 @@ class _Request:
         self._refuse(name, f"it must be text, not {short(value)}")
         return default
 
-    def _flag(self, name: str) -> bool:
-        value = self._left.pop(name, False)
-        if not isinstance(value, bool):
+    def _flag(self, name: str, *, default: bool = False) -> bool:
+        value = self._left.pop(name, default)
+        if type(value) not in (bool, int) or value not in (0, 1):
             self._refuse(name, f"it must be true or false, not {short(value)}")
-        return value is True
+        return bool(value)
 
     def _refuse(self, name: str, message: str, hint: str | None = None) -> None:
         self.problems.append(Problem("bad_request", f"{name}: {message}", input=name, hint=hint))
+
+
+def _mask_channel(files: Files, name: str) -> Literal["luminance", "alpha"]:
+    """The channel that A1111 reads a mask from: its transparency, if any part of it is transparent."""
+    try:
+        alpha = read_alpha(files.find(picture_files.KIND, name), input="mask")
+    except NodeError:
+        return "luminance"  # the import warns of a missing file, and the run of one that is no picture
+    return "luminance" if alpha is None or alpha.getextrema()[0] == 255 else "alpha"

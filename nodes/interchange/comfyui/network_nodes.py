@@ -37,6 +37,12 @@ def _encoders(made: ComfyConversion, node: ComfyNode) -> Entry:
     return entry(LoadTextEncoder, encoder=first, second=second)
 
 
+def _three_encoders(made: ComfyConversion, node: ComfyNode) -> Entry:
+    files = (_file(made, node, f"clip_name{number}", "text_encoder") for number in (1, 2, 3))
+    first, second, third = files
+    return entry(LoadTextEncoder, encoder=first, second=second, third=third)
+
+
 def _vae(made: ComfyConversion, node: ComfyNode) -> Entry:
     return entry(LoadVae, vae=_file(made, node, "vae_name", "vae"))
 
@@ -93,6 +99,7 @@ NETWORK_NODE_TYPES = {
     "CLIPTextEncodeSDXLRefiner": NodeType("sized", _refiner_prompt),
     "DualCLIPLoader": NodeType("encoder", _encoders, fits=one_of("type", "sdxl")),
     "ModelSamplingSD3": NodeType("shift", renamed(SetShift, model="model", shift="shift")),
+    "TripleCLIPLoader": NodeType("encoder", _three_encoders),
     "UNETLoader": NodeType("unet", _unet),
     "VAELoader": NodeType("vae", _vae),
 }

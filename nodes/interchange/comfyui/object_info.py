@@ -50,6 +50,9 @@ NODES: Mapping[str, _Described] = {
         "DualCLIPLoader": (
             "clip_name1:@text_encoders clip_name2:@text_encoders type:sdxl ?device:default",
             "CLIP", "advanced/loaders"),
+        "TripleCLIPLoader": (
+            "clip_name1:@text_encoders clip_name2:@text_encoders clip_name3:@text_encoders",
+            "CLIP", "advanced/loaders"),
         "LoraLoader": (
             "model:MODEL clip:CLIP lora_name:@loras strength_model:FLOAT=1.0 strength_clip:FLOAT=1.0",
             "MODEL CLIP", "loaders"),

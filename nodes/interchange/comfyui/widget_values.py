@@ -109,6 +109,7 @@ WIDGETS = {
     "CLIPTextEncodeSDXL": _SDXL_PROMPT,
     "CLIPTextEncodeSDXLRefiner": ("ascore", "width", "height", "text"),
     "DualCLIPLoader": ("clip_name1", "clip_name2", "type", "device"),
+    "TripleCLIPLoader": ("clip_name1", "clip_name2", "clip_name3"),
     "UNETLoader": ("unet_name", "weight_dtype"),
 }
 """The names of the values of core nodes, in the editor's order."""

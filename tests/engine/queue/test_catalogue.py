@@ -75,12 +75,13 @@ def test_files_of_graphs_are_read(catalogue: Catalogue) -> None:
 
 
 def test_models_and_completions_are_listed(catalogue: Catalogue, home: Path, events: EventLog) -> None:
+    catalogue.types()  # the process has started, and has created the folders
     reader = events.subscribe()
-    (home / "models" / "loras").mkdir(parents=True)
+    (home / "models" / "loras" / "mine").mkdir()
     assert any(event.type == "models.changed" for event in reader.follow(30))
     assert catalogue.models(kind="lora") == []
     assert catalogue.complete("ink") == []
-    copytree(EMBEDDINGS, home / "models" / "embeddings")
+    copytree(EMBEDDINGS, home / "models" / "embeddings", dirs_exist_ok=True)
     assert any(event.type == "models.changed" for event in reader.follow(30))
     assert [item.text for item in catalogue.complete("ru")] == ["<ruby>"]
     with pytest.raises(GraphError):

@@ -312,3 +312,23 @@ def test_a_run_has_at_most_as_many_steps_as_the_setting_allows(tmp_path: Path) -
         with pytest.raises(GraphError) as caught:
             session.run(graph, targets=list(graph.nodes))
     assert caught.value.problems[0].code == "too_many"
+
+
+def test_the_folders_for_files_are_created_once_they_are_asked_for(tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    with Session(settings.load(home, device="cpu")) as session:
+        assert not home.exists(), "opening a home writes nothing"
+        session.create_folders()
+        assert {"graphs", "inputs", "models", "nodes"} <= {path.name for path in home.iterdir()}
+        made = {path.name for path in (home / "models").iterdir()}
+        assert {"checkpoints", "controlnet", "embeddings", "hypernetworks", "loras", "unet", "vae"} <= made
+        (home / "models" / "loras" / "mine.safetensors").write_bytes(b"x")
+        session.create_folders()
+        assert session.files.find("loras", "mine.safetensors").read_bytes() == b"x"
+
+
+def test_folders_that_cannot_be_created_are_no_error(tmp_path: Path) -> None:
+    (tmp_path / "graphs").write_bytes(b"")
+    with Session(settings.load(tmp_path, device="cpu")) as session:
+        session.create_folders()
+    assert list(tmp_path.iterdir()) == [tmp_path / "graphs"]

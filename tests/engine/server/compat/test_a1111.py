@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import webuiapi
 from PIL import Image
@@ -18,6 +20,15 @@ from tests.engine.server.conftest import App, RunningServer
 from tests.engine.server.test_serving import until
 
 BASE = "/sdapi/v1"
+
+
+def encoded(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+PICTURE = encoded(Image.new("RGB", (8, 8), (255, 255, 255)))
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +78,58 @@ def test_a_picture_follows_its_picture(web: webuiapi.WebUIApi) -> None:
         return sum(abs(a - b) for a, b in zip(pixels(picture), pixels(start), strict=True))
 
     assert distance(near) < distance(far)
-    with pytest.raises(RuntimeError) as refused:
-        web.img2img(**asked, mask_image=start)
-    assert refused.value.args[0] == 422
+
+
+def half_mask(size: tuple[int, int], mode: str = "L") -> Image.Image:
+    """On in the right half."""
+    mask = Image.new("L", size, 0)
+    mask.paste(255, (size[0] // 2, 0, *size))
+    if mode == "L":
+        return mask
+    layer = Image.new("RGBA", size, (255, 255, 255, 0))
+    layer.putalpha(mask)
+    return layer
+
+
+def changed_columns(before: Image.Image, after: Image.Image) -> set[int]:
+    """The columns in which two pictures of one size differ."""
+    assert before.size == after.size
+    one, two = (np.asarray(picture.convert("RGB")) for picture in (before, after))
+    return set(np.nonzero((one != two).any((0, 2)))[0].tolist())
+
+
+def test_a_picture_changes_where_its_mask_is_white(web: webuiapi.WebUIApi) -> None:
+    start = Image.effect_noise((64, 64), 60).convert("RGB")
+    asked = {"images": [start], "prompt": "a red circle", "width": 64, "height": 64, "seed": 5, "steps": 3}
+    hard = {"mask_blur": 0, "inpaint_full_res": False}
+    drawn = web.img2img(**asked, **hard, mask_image=half_mask((64, 64)), n_iter=2)
+    right = set(range(32, 64))
+    assert [changed_columns(start, picture) for picture in drawn.images] == [right, right]
+    assert pixels(drawn.images[0]) != pixels(drawn.images[1]), "each has its own seed"
+    by_alpha = web.img2img(**asked, **hard, mask_image=half_mask((64, 64), "RGBA"))
+    assert pixels(by_alpha.image) == pixels(drawn.images[0])
+    left = web.img2img(**asked, **hard, mask_image=half_mask((64, 64)), inpainting_mask_invert=1)
+    assert changed_columns(start, left.image) == set(range(32))
+    soft = web.img2img(**asked, mask_blur=4, inpaint_full_res=False, mask_image=half_mask((64, 64)))
+    assert right < changed_columns(start, soft.image) < set(range(64))
+
+
+def test_only_the_part_around_the_mask_is_drawn_in_the_size_that_was_asked_for(
+    web: webuiapi.WebUIApi,
+) -> None:
+    """As if the part had been cut out, enlarged, inpainted, made smaller and put back by hand."""
+    start = Image.effect_noise((200, 120), 60).convert("RGB")
+    mask = Image.new("L", start.size, 0)
+    mask.paste(255, (140, 40, 180, 80))
+    asked = {"prompt": "a red circle", "width": 64, "height": 64, "seed": 5, "steps": 2, "mask_blur": 0}
+    drawn = web.img2img(images=[start], mask_image=mask, **asked, inpaint_full_res_padding=8)
+    assert changed_columns(start, drawn.image) == set(range(140, 180))
+    box = (132, 32, 188, 88)
+    part, part_mask = (whole.crop(box).resize((64, 64), Image.Resampling.LANCZOS) for whole in (start, mask))
+    by_hand = web.img2img(images=[part], mask_image=part_mask, **asked, inpaint_full_res=False)
+    back = by_hand.image.resize((56, 56), Image.Resampling.LANCZOS).crop((14, 14, 42, 42))
+    there = drawn.image.crop((146, 46, 174, 74))
+    assert np.abs(np.asarray(back, np.int32) - np.asarray(there, np.int32)).max() <= 1
 
 
 @pytest.mark.slow
@@ -175,6 +235,29 @@ def test_a_request_without_a_counterpart_is_refused(app_with_compat: App, name: 
 def test_a_picture_that_cannot_be_read_is_refused(app_with_compat: App, picture: Any) -> None:
     refused = app_with_compat.web.post(f"{BASE}/img2img", json={"init_images": [picture], "prompt": "a"})
     assert refused.status_code == 422, refused.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"mask": 5}, "mask"),
+        ({"mask": "###"}, "mask"),
+        ({"latent_mask": PICTURE}, "latent_mask"),
+        ({"mask": PICTURE, "mask_blur_x": 2, "mask_blur_y": 3}, "mask_blur"),
+        ({"mask": PICTURE, "mask_blur": -1}, "mask_blur"),
+        ({"mask": PICTURE, "inpainting_fill": 4}, "inpainting_fill"),
+        ({"mask": PICTURE, "inpaint_full_res": "yes"}, "inpaint_full_res"),
+        ({"mask": PICTURE, "resize_mode": 2}, "resize_mode"),
+    ],
+)
+def test_a_mask_without_a_counterpart_is_refused(
+    app_with_compat: App, settings: dict[str, Any], place: str
+) -> None:
+    body = {"init_images": [PICTURE], "prompt": "a", "width": 64, "height": 64}
+    refused = app_with_compat.web.post(f"{BASE}/img2img", json=body | settings)
+    assert refused.status_code == 422, refused.text
+    assert place in refused.json()["detail"] or refused.json()["error"] == "bad_request"
+    assert app_with_compat.services.queue.status().pending == 0
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

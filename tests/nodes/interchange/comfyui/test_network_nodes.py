@@ -39,6 +39,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"encoder": "g.safetensors", "second": "l.safetensors"},
     ),
     "ModelSamplingSD3": ({"model": ["1", 0], "shift": 5.0}, {"model": "model-1.model", "shift": 5.0}),
+    "TripleCLIPLoader": (
+        {"clip_name1": "l.safetensors", "clip_name2": "g.safetensors", "clip_name3": "t5.safetensors"},
+        {"encoder": "l.safetensors", "second": "g.safetensors", "third": "t5.safetensors"},
+    ),
     "UNETLoader": ({"unet_name": "u.safetensors", "weight_dtype": "default"}, {"unet": "u.safetensors"}),
     "VAELoader": ({"vae_name": "v.safetensors"}, {"vae": "v.safetensors"}),
 }
@@ -55,7 +59,7 @@ def test_every_converted_type_has_an_example() -> None:
 @pytest.mark.parametrize("node_type", EXAMPLES)
 def test_a_node_becomes_one_of_ours_with_its_settings(node_type: str, tmp_path: Path) -> None:
     inputs, expected = EXAMPLES[node_type]
-    for name in ("text_encoders/l", "text_encoders/g", "unet/u", "vae/v"):
+    for name in ("text_encoders/l", "text_encoders/g", "text_encoders/t5", "unet/u", "vae/v"):
         file = tmp_path / "models" / f"{name}.safetensors"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"")
