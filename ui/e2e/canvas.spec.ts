@@ -57,3 +57,35 @@ test("a graph that opens in a far zoom has its wires and titles, and they stay w
   await expect(canvas.node("positive").locator(".node-head")).toBeVisible();
   await expect(page.locator('.react-flow__edge[data-id="positive.encoder"]')).toHaveCount(1);
 });
+
+test("a wire bends where it is double-clicked; the bend moves and goes, and undo takes back each step", async ({
+  canvas,
+  page,
+}) => {
+  const bends = async () => (await canvas.draft())?.view?.waypoints ?? {};
+  await canvas.open("text_to_image");
+  const wire = page.locator('.react-flow__edge[data-id="denoise.latent"]');
+  const middle = await wire.locator(".wire-line").evaluate((line) => {
+    const path = line as unknown as SVGPathElement;
+    const at = path
+      .getPointAtLength(path.getTotalLength() / 2)
+      .matrixTransform(path.getScreenCTM() ?? undefined);
+    return { x: at.x, y: at.y };
+  });
+  await page.mouse.dblclick(middle.x, middle.y);
+  const point = page.getByRole("button", { name: "Bend 1 of the wire into denoise.latent" });
+  await expect(point).toBeVisible();
+  await expect.poll(bends).toMatchObject({ "denoise.latent": [[expect.any(Number), expect.any(Number)]] });
+  const before = (await bends())["denoise.latent"]?.[0] ?? [0, 0];
+  await page.mouse.move(middle.x, middle.y);
+  await page.mouse.down();
+  await page.mouse.move(middle.x + 40, middle.y - 80, { steps: 4 });
+  await page.mouse.up();
+  await expect.poll(async () => (await bends())["denoise.latent"]?.[0]?.[1]).toBeLessThan(before[1] ?? 0);
+  await page.keyboard.press("Delete");
+  await expect(point).toHaveCount(0);
+  await expect(wire).toHaveCount(1);
+  await canvas.press("Control+z");
+  await canvas.press("Control+z");
+  await expect.poll(async () => (await bends())["denoise.latent"]?.[0]).toEqual(before);
+});

@@ -203,6 +203,7 @@ export interface RunRow {
 export interface GraphJson {
   nodes: Record<string, { type: string; off?: boolean; inputs?: Record<string, unknown> }>;
   inputs?: Record<string, { type: string; default?: unknown }>;
+  view?: { waypoints?: Record<string, number[][]> };
 }
 
 interface Fixtures {

@@ -1,7 +1,8 @@
-import { type Edge, type EdgeProps, type ReactFlowState, useStore } from "@xyflow/react";
-import { memo, useMemo } from "react";
+import { type Edge, type EdgeProps, type ReactFlowState, useReactFlow, useStore } from "@xyflow/react";
+import { type MouseEvent, memo, useMemo, useState } from "react";
 import type { Point } from "../document/graph";
 import { SOCKET_HIT } from "./flow";
+import { addWaypoint, Waypoints } from "./Waypoints";
 import { useWireDrag } from "./wireDrag";
 import { type At, crosses, middle, wireCurves, wirePath } from "./wirePath";
 
@@ -56,7 +57,10 @@ export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
   // The library ends wires at the outer side of a socket's square; here they end in its middle.
   const from = { x: sourceX - SOCKET_HIT / 2, y: sourceY };
   const to = { x: targetX + SOCKET_HIT / 2, y: targetY };
-  const between = data.waypoints.map(([x, y]) => ({ x, y }));
+  const [dragged, setDragged] = useState<readonly Point[] | null>(null);
+  const { screenToFlowPosition } = useReactFlow();
+  const points = dragged ?? data.waypoints;
+  const between = points.map(([x, y]) => ({ x, y }));
   const isInView = useIsInView(from, to, between);
   if (isPulled || !isInView) return null;
   const path = wirePath(from, to, between);
@@ -68,8 +72,19 @@ export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
     data.isWrong && "wrong",
   ];
   const mark = middle(from, to);
+  const bendAt = (event: MouseEvent) =>
+    addWaypoint(id, from, to, screenToFlowPosition({ x: event.clientX, y: event.clientY }));
   return (
-    <g className={classes.filter(Boolean).join(" ")}>
+    // biome-ignore lint/a11y/noStaticElementInteractions: bends are layout, and each can be moved by keyboard
+    <g
+      className={classes.filter(Boolean).join(" ")}
+      onDoubleClick={bendAt}
+      onClick={(event) => {
+        if (!event.altKey) return;
+        event.stopPropagation();
+        bendAt(event);
+      }}
+    >
       <path className="wire-hit" d={path} />
       {!data.isWrong && <path className="wire-case" d={path} />}
       <path className={`wire-line${data.isList ? " list" : ""}`} d={path} />
@@ -83,6 +98,7 @@ export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
           </g>
         </>
       )}
+      {points.length > 0 && <Waypoints wire={id} points={points} onDrag={setDragged} />}
     </g>
   );
 });
