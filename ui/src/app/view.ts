@@ -18,19 +18,22 @@ interface View {
   readonly textScale: number;
   readonly pointer: Pointer;
   readonly hasMinimap: boolean;
+  /** True to tell the end of long runs while the page is hidden. */
+  readonly isNotifying: boolean;
 }
 
 export const useView = create<View>()(
   persist(
     (): View => ({
       drawer: null,
-      isTraining: location.pathname === "/train",
+      isTraining: globalThis.location?.pathname === "/train",
       isPanelOpen: true,
       tab: "controls",
       theme: "system",
       textScale: 1,
       pointer: "mouse",
       hasMinimap: false,
+      isNotifying: false,
     }),
     {
       name: "safelight.view",

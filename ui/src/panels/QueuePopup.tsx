@@ -1,11 +1,14 @@
 /** The runs that run and wait, with their order, and those that ended last. */
 import { useEffect, useMemo, useState } from "react";
 import { Icon, type IconName } from "../app/Icon";
+import { useView } from "../app/view";
 import { hasEnded, type RunPhase, type RunView } from "../server/runState";
 import { useRuns } from "../server/runStore";
 import { cancel, move, pause, readRepeats, retry, stopRepeat, useSubmission } from "../server/runs";
+import { Switch } from "../widgets/Switch";
 import { attempt } from "./attempt";
 import { clock, moment, span } from "./format";
+import { switchNotifications } from "./runMessages";
 
 const ENDED = 8;
 
@@ -64,6 +67,7 @@ export function QueuePopup() {
           </button>
         </div>
       ))}
+      <NotifySwitch />
       <ul aria-label="Running and waiting">
         {running.map((run) => (
           <Running key={run.id} run={run} />
@@ -83,6 +87,22 @@ export function QueuePopup() {
           </ul>
         </>
       )}
+    </div>
+  );
+}
+
+function NotifySwitch() {
+  const isOn = useView((view) => view.isNotifying);
+  return (
+    <div className="queue-row">
+      <span className="grow">Notify me when a long run ends</span>
+      <Switch
+        widget={{ kind: "switch" }}
+        value={isOn}
+        label="Notify me when a long run ends"
+        invalid={false}
+        onChange={(next) => void attempt(switchNotifications(next === true))}
+      />
     </div>
   );
 }

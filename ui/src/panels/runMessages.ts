@@ -1,5 +1,6 @@
 /** Says in the status line what the runs of the canvas do, and notifies of the end of a long one. */
 import { say, sayError } from "../app/status";
+import { useView } from "../app/view";
 import { useCheck } from "../server/check";
 import { sentence } from "../server/problems";
 import type { RunView } from "../server/runState";
@@ -45,7 +46,7 @@ export function followRunMessages(): () => void {
       const text = endMessage(run);
       if (run.phase === "failed" || run.phase === "refused") sayError(text);
       else say(text);
-      if (event.data.ms >= LONG_MS) notify(run.title || "Safelight", text);
+      notifyOfEnd(run.title || "Safelight", text, event.data.ms);
     } else if (event.type === "node.started" && event.node !== null) {
       const plan = useCheck.getState().plan[event.node];
       const reason = plan?.action === "run" ? plan.reason : "";
@@ -59,23 +60,25 @@ export function followRunMessages(): () => void {
   });
 }
 
-/** Whether the browser may still be asked to allow notifications. */
-export function canAskToNotify(): boolean {
-  return "Notification" in window && Notification.permission === "default";
+/** Switch the notifications of long runs; to switch them on, the browser asks the person once. */
+export async function switchNotifications(isOn: boolean): Promise<void> {
+  const isKnown = isOn && "Notification" in globalThis;
+  const answer = isKnown ? await Notification.requestPermission() : "denied";
+  useView.setState({ isNotifying: answer === "granted" });
+  if (!isOn) return;
+  if (answer === "granted")
+    say("Runs of 15 seconds and more notify you when they end, if this page is hidden.");
+  else
+    sayError("The browser does not allow this page to notify you. Its settings for this page change that.");
 }
 
-/** Ask the browser to allow notifications of long runs. */
-export async function allowNotifications(): Promise<void> {
-  const answer = await Notification.requestPermission();
-  say(
-    answer === "granted"
-      ? "Long runs notify you when they end."
-      : "The browser does not allow notifications.",
-  );
-}
-
-function notify(title: string, body: string): void {
-  if (document.visibilityState !== "hidden") return;
-  if (!("Notification" in window) || Notification.permission !== "granted") return;
-  new Notification(title, { body, tag: "safelight-run" });
+/** Tell the end of a run that took `ms` milliseconds, if it was long and nobody sees the page. */
+export function notifyOfEnd(title: string, body: string, ms: number): void {
+  if (ms < LONG_MS || !useView.getState().isNotifying || document.visibilityState !== "hidden") return;
+  if (!("Notification" in globalThis) || Notification.permission !== "granted") return;
+  const shown = new Notification(title, { body, tag: "safelight-run" });
+  shown.onclick = () => {
+    window.focus();
+    shown.close();
+  };
 }
