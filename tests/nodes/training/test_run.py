@@ -13,9 +13,11 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from PIL import Image as pillow
 from torch import nn
 
-from engine.context import Cancel, Context
+from engine.context import Cancel, Context, Requests
+from engine.events import Checkpoint, Event, Sample
 from engine.session import Session
 from engine.testing import open_session
 from nodes.sd.training.loop import Training
@@ -63,10 +65,10 @@ def context(session: Session) -> Callable[[], Context]:
 
 
 def trained(
-    ctx: Context, losses: Sequence[float], steps: int = 8, **intervals: int | bool
+    ctx: Context, losses: Sequence[float] | Number, steps: int = 8, **intervals: int | bool
 ) -> tuple[float, TrainingRun]:
     """Train, with plain steps of size 1."""
-    number = Number(losses)
+    number = losses if isinstance(losses, Number) else Number(losses)
     training = Training(
         {"x": number.module}, ctx.scratch / "state.pt", steps=steps, rate=lambda step: 1.0, seed=0, clip=None,
         optimizer=torch.optim.SGD, decay=None,
@@ -90,6 +92,34 @@ def test_without_it_the_last_weights_are(context: Callable[[], Context]) -> None
 def test_training_ends_when_the_validation_loss_does_not_improve(context: Callable[[], Context]) -> None:
     value, run = trained(context(), [5, 4, 6, 6, 1], patience=2)
     assert (value, run.stopped_early, len(run.history)) == (6.0, True, 6)
+
+
+def test_samples_and_checkpoints_are_made_on_request(session: Session) -> None:
+    requests, events, folder = Requests(), list[Event](), session.step_folders.open("4" * 64)
+
+    class Watched(Number):
+        """Somebody looks at step 3, and asks for both."""
+
+        def problem(self, step: int) -> str | None:
+            if step == 3:
+                requests.ask("train", "sample")
+                requests.ask("train", "checkpoint")
+            return None
+
+        def samples(self) -> Iterable[tuple[object, str]]:
+            return [(pillow.new("RGB", (8, 8)), f"x = {float(self.module['x'].detach())}")]
+
+    ctx = Context(
+        "train", events.append, Cancel(), session.files, session.residency, session.compute,
+        folder=lambda: folder, requests=requests,
+    )  # fmt: skip
+    value, _ = trained(ctx, Watched([5, 4, 3, 2, 1]))
+    assert value == 8
+    samples = [(event.step, event.caption) for event in events if isinstance(event, Sample)]
+    assert samples == [(3, "x = 3.0")]
+    assert [event.step for event in events if isinstance(event, Checkpoint)] == [3]
+    state = torch.load(ctx.scratch / "state.pt", weights_only=True)
+    assert (state["step"], float(state["modules"]["x"]["x"])) == (3, 3)
 
 
 def test_a_longer_training_continues_with_the_history(session: Session) -> None:
