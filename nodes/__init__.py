@@ -88,6 +88,7 @@ from nodes.train_model import TrainModel
 from nodes.train_pivotal import TrainPivotal
 from nodes.train_ti import TrainTI
 from nodes.upscale import LoadUpscaler, UpscaleImage
+from nodes.warm_up import warm_up
 
 __all__ = [
     "ApplyControlNet",
@@ -210,6 +211,7 @@ __all__ = [
     "import_graph",
     "measure",
     "model_files",
+    "warm_up",
 ]
 
 _PACKAGE = Path(__file__).parent

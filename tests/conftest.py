@@ -14,6 +14,7 @@ import pytest
 from tests import matrix
 
 os.environ["SAFELIGHT_CHECKED"] = "1"
+os.environ["SAFELIGHT_WARM_UP"] = "0"  # most servers of tests run no models
 os.environ["SAFELIGHT_DTYPE"] = "float32"  # `auto` depends on the CPU
 
 # No test fails because the machine is busy.

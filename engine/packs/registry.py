@@ -176,6 +176,7 @@ class Registry:
         self.annotators, self.importers = table.annotators, table.importers
         self.advisers, self.estimators, self.describers = table.advisers, table.estimators, table.describers
         self.measurers = table.measurers
+        self.warm_ups = table.warm_ups
 
 
 @dataclass(frozen=True, slots=True)

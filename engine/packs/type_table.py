@@ -11,6 +11,7 @@ from engine.node import NodeType
 from engine.packs.broken_pack import place_of
 from engine.packs.other_apis import DescribeFor
 from engine.packs.pack import Pack
+from engine.packs.preparation import WarmUp
 from engine.packs.provenance import Advise, Annotate, Estimate, Measure
 from engine.sources.foreign import ImportGraph
 
@@ -29,6 +30,7 @@ class TypeTable:
     describers: list[DescribeFor] = field(default_factory=list)
     estimators: list[Estimate] = field(default_factory=list)
     measurers: list[Measure] = field(default_factory=list)
+    warm_ups: list[WarmUp] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     """The place where each type is declared."""
 
@@ -41,12 +43,13 @@ class TypeTable:
             [*self.describers],
             [*self.estimators],
             [*self.measurers],
+            [*self.warm_ups],
         )
         return TypeTable(dict(self.types), [*self.problems], *hooks, dict(self.origins))
 
     def add(self, types: Iterable[NodeType], module: ModuleType, name: str, pack: Pack | None = None) -> None:
         """Add a pack: its node types, and those of the functions `annotate`, `import_graph`, `advise`,
-        `describe_for`, `estimate` and `measure` that it has.
+        `describe_for`, `estimate`, `measure` and `warm_up` that it has.
 
         Args:
             types: its node types.
@@ -73,6 +76,8 @@ class TypeTable:
             self.estimators.append(estimate)
         if callable(measure := getattr(module, "measure", None)):
             self.measurers.append(measure)
+        if callable(warm_up := getattr(module, "warm_up", None)):
+            self.warm_ups.append(warm_up)
 
     def _add_second(self, kind: NodeType, pack: str, origin: str) -> None:
         full = f"{pack}/{kind.name}"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, get_args
 
 from engine.context import Cancel, Request, Requests
 from engine.document.run_request import RunRequest
-from engine.errors import GraphError, Problem, SafelightError, error_text
+from engine.errors import GraphError, Problem, SafelightError, error_text, hook_problem
 from engine.events import Event
 from engine.run.captured_stdout import captured_stdout
 from engine.session import Session
 from engine.workers.frames import BrokenFrame, FrameWriter, frames
+
+_DONE = object()
 
 ORPHAN_SECONDS = 10.0
 """The seconds that the runs of a worker may take to stop after its owner has died."""
@@ -88,10 +91,29 @@ class Process:
         threading.Thread(target=self._listen, name="safelight-owner", daemon=True).start()
         _ = self._session.registry  # imports the node packs, so that the first run does not wait for them
         self._outgoing.write({"say": "ready", "pid": os.getpid(), "device": self._session.device})
-        while (order := self._orders.waiting.get()) is not None:
+        steps = self._preparations()
+        while (order := self._next_order(steps)) is not None:
             run, request = order
             self._outgoing.write({"run": run, **self._execute(run, request)})
             self._orders.over(run)
+
+    def _next_order(self, steps: Iterator[object]) -> tuple[str, dict[str, Any]] | None:
+        """The next run, or None after the last one. While none waits, prepare for those that come."""
+        while self._orders.waiting.empty() and next(steps, _DONE) is not _DONE:
+            pass
+        return self._orders.waiting.get()
+
+    def _preparations(self) -> Iterator[object]:
+        """The steps of the packs' functions `warm_up`, on this thread: imports on two at once can fail."""
+        if not self._session.settings.warm_up:
+            return
+        for warm_up in self._session.registry.warm_ups:
+            try:
+                yield from warm_up()
+            except Exception as error:  # the code of a pack may raise anything; a run that needs it says so
+                self._outgoing.write(
+                    {"say": "warned", "message": str(hook_problem("warm_up", warm_up, error))}
+                )
 
     def _execute(self, run: str, request: dict[str, Any]) -> dict[str, Any]:
         """Execute one run; returns the message with its outcome."""

@@ -152,7 +152,7 @@ def start_server(home: Path, *words: str) -> RunningServer:
         [sys.executable, "-m", "engine", "serve", *words, "--home", str(home), "--port", "0", "--no-browser"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "SAFELIGHT_WARM_UP": "0"},
     )
     assert process.stdout is not None
     line = process.stdout.readline()
