@@ -28,7 +28,7 @@ class ModelTraining(TrainingProcess, PriorPreservation, ModelStart):
     """The learning rate, or a schedule such as `2e-6:400, 1e-6`; 1e-6 to 1e-5 is usual. The whole model
     forgets soon at higher ones."""
     copy_every: Annotated[int, Range(0, 100_000)] = 0
-    """Publish the unfinished changes as a file after this many steps; 0 for never. The file is as large as
-    the model in float32."""
+    """Publish the unfinished changes as a file after this many steps; 0 for never. A training that is
+    stopped publishes them, too. The file is as large as the model in float32."""
     drop_captions: Annotated[float, Range(0, 1, step=0.05), Advanced] = 0.0
     """The probability of training with an empty prompt; 0.1 keeps guidance effective."""

@@ -113,6 +113,7 @@ class TrainingRun:
         self.stopped_early: bool = kept.get("stopped", False)
         """Whether training ended because the validation loss did not improve."""
         self._saved_step, self._saved_time = training.done, time.monotonic()
+        self._copied = 0
 
     @property
     def keeps_best(self) -> bool:
@@ -123,7 +124,7 @@ class TrainingRun:
         """Take the remaining steps.
 
         Raises:
-            Cancelled: the user has requested a stop; a checkpoint is saved.
+            Cancelled: the user has requested a stop; a checkpoint is saved, and the weights are published.
             NodeError: the loss or the weights have become unusable; the last good weights are published.
         """
         from nodes.sd.training.loop import NotFiniteError
@@ -139,6 +140,7 @@ class TrainingRun:
                         break
         except Cancelled:
             self._save()
+            self._publish_copies()
             raise
         except NotFiniteError as error:
             self._save()
@@ -173,13 +175,21 @@ class TrainingRun:
                 for picture, caption in self._trained.samples():
                     self._ctx.sample(picture, number, caption)
         if _due(due.copy, number):
-            with self.training.evaluation():
-                self.publish(self._trained.copies(number))
+            self._publish_copies()
         if "stop" in requests:
             raise Cancelled
         old = time.monotonic() - self._saved_time > CHECKPOINT_SECONDS
         if _due(due.checkpoint, number) or old or "checkpoint" in requests:
             self._save()
+
+    def _publish_copies(self) -> None:
+        """Publish the weights as files, unless those of this step are published."""
+        number = self.training.done
+        if number == self._copied:
+            return
+        with self.training.evaluation():
+            self.publish(self._trained.copies(number))
+        self._copied = number
 
     def _validate(self) -> None:
         """Measure the validation loss, and keep the best weights."""

@@ -56,7 +56,8 @@ class TrainingProcess(TrainingData):
     validate_every: Annotated[int, Range(0, 100_000)] = 100
     """Measure the loss of `validation` after this many steps; 0 for never."""
     copy_every: Annotated[int, Range(0, 100_000)] = 500
-    """Publish the unfinished result as a file after this many steps; 0 for never."""
+    """Publish the unfinished result as a file after this many steps; 0 for never. A training that is stopped
+    publishes it, too."""
     checkpoint_every: Annotated[int, Range(1, 100_000), Advanced] = 200
     """Save the state of the training at least after this many steps. It is also saved every minute."""
     shuffle_tags: Annotated[bool, Advanced] = False

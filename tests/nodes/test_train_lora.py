@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image as pillow
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 
 from engine.context import Requests
 from engine.document.graph import Entry, From, Graph, Literal
@@ -26,6 +26,7 @@ from nodes.sd.lora.file import Lora, match, read
 from nodes.sd.lora.keys import Target, key_map
 from nodes.sd.lora.lora_value import LoRA
 from nodes.sd.lora.stack import module_shapes
+from nodes.sd.lora.written import as_kohya
 from nodes.values import Model, TextEncoder
 from tests.nodes.conftest import output, ran, warnings
 from tests.nodes.sd.families.small import small_model
@@ -191,10 +192,16 @@ def test_stopped_and_run_again_it_gives_the_same_bits(
     session, requests = open_session(), Requests()
     first = Watcher(lambda step: requests.ask("train", "stop") if step == 2 else None)
     assert session.run(work, emit=first, requests=requests).state == "cancelled"
+    (copy,) = first.published(".safetensors").values()
+    at_the_stop = load_file(copy)
     second = Watcher()
     assert trained(open_session(), work, second).pack() == whole.pack()
     assert first.steps + second.steps == [1, 2, 3, 4, 5]
     assert ran(open_session().run(work)) == set()
+    shorter = trained(session, graph(pictures, steps=len(first.steps), **more))
+    wanted = load(as_kohya(shorter))
+    assert at_the_stop.keys() == wanted.keys()
+    assert all(torch.equal(at_the_stop[name], tensor) for name, tensor in wanted.items())
 
 
 def test_training_lowers_the_loss_and_may_continue_from_a_file(

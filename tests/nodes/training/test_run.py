@@ -17,10 +17,12 @@ from PIL import Image as pillow
 from torch import nn
 
 from engine.context import Cancel, Context, Requests
-from engine.events import Checkpoint, Event, Sample
+from engine.errors import Cancelled
+from engine.events import Checkpoint, Event, Published, Sample
 from engine.session import Session
 from engine.testing import open_session
-from nodes.sd.training.loop import Training
+from nodes.sd.training.loop import Batch, Training
+from nodes.sd.training.random_sources import RandomSources
 from nodes.training.loss_curve import HELD_OUT, as_csv, as_jsonl, draw_curve, smoothed
 from nodes.training.run import Intervals, MadeFile, Row, TrainingRun, continue_from_shorter
 from nodes.training.tensorboard_log import MissingTensorBoardError, as_events, require_tensorboard
@@ -141,6 +143,30 @@ def test_a_longer_training_continues_with_the_history(session: Session) -> None:
     assert [row.step for row in second.history] == list(range(1, 9))
     assert second.validations == [(0, 5), (2, 4), (4, 3), (6, 6), (8, 7)]
     assert value == 4.0
+
+
+@pytest.mark.parametrize(("stop", "published"), [(3, ["copy-2", "copy-3"]), (4, ["copy-2", "copy-4"])])
+def test_a_stopped_training_publishes_its_weights_once(
+    session: Session, stop: int, published: list[str]
+) -> None:
+    folder, requests, events = session.step_folders.open("4" * 64), Requests(), list[Event]()
+    ctx = Context(
+        "train", events.append, Cancel(), session.files, session.residency, session.compute,
+        folder=lambda: folder, requests=requests,
+    )  # fmt: skip
+    number = Number([])
+    training = Training(
+        {"x": number.module}, ctx.scratch / "state.pt", steps=8, rate=lambda step: 1.0, seed=0, clip=None
+    )
+
+    def loss(draws: RandomSources, place: Batch) -> torch.Tensor:
+        if place.number == stop - 1:
+            requests.ask("train", "stop")
+        return -number.module["x"]
+
+    with pytest.raises(Cancelled):
+        TrainingRun(ctx, training, number, Intervals(copy=2)).run(loss)
+    assert [event.name for event in events if isinstance(event, Published)] == published
 
 
 HISTORY = [Row(step, 1 / step, 0.005, 0.1) for step in range(1, 7)]
