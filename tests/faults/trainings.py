@@ -1,4 +1,4 @@
-"""Trains embeddings and LoRAs in children of one process with torch, and kills them on request."""
+"""Trains in children of one process with torch, and kills them on request."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+from PIL import Image as pillow
+
 from engine import failpoints, settings
 from engine.document.graph import Entry, From, Graph, Literal
 from engine.events import Event, Metrics, Warned
@@ -23,6 +26,7 @@ from engine.values import sha256
 
 ROOT = Path(__file__).parents[2]
 STEPS = 6
+MODEL = "small.safetensors"
 EVERY = 2
 """A checkpoint is saved after so many steps."""
 HANGS_AFTER = 240
@@ -33,9 +37,9 @@ OWN: dict[str, dict[str, Any]] = {
         "rank": 2,
         "dropout": 0.3,
         "text_rate": "1e-3",
-        "patterns": "up_blocks.3.*.to_?, encoder.layers.1.*.q_proj",
+        "patterns": "up_blocks.1.*.to_?, encoder.layers.1.*.q_proj",
     },
-    "pivotal": {"initial_text": "shape", "rank": 2, "dropout": 0.3, "patterns": "up_blocks.3.*.to_?"},
+    "pivotal": {"initial_text": "shape", "rank": 2, "dropout": 0.3, "patterns": "up_blocks.1.*.to_?"},
     "hypernetwork": {"layer_structure": "1, 2, 2, 1", "activation": "relu", "dropout": 0.3, "rate": "1e-3"},
     "model": {"drop_captions": 0.3},
 }
@@ -56,7 +60,8 @@ class TrainingJob:
     """One run of a graph that trains for `STEPS` steps and saves the result to a file."""
 
     home: str
-    pictures: str
+    data: str
+    """The folder that `draw_data` filled."""
     trained: Kind = "embedding"
     kill_in: int | None = None
     """The step, counted from 1, in which the process kills itself after the gradient is computed."""
@@ -102,6 +107,25 @@ class Trainings:
         self._process.communicate(timeout=HANGS_AFTER)
 
 
+def draw_data(folder: Path) -> None:
+    """Write pictures to train on, one that is held out, and a model with a UNet of two levels."""
+    from tests.nodes.sd.families.small import small_model
+
+    for number in range(5):
+        place = folder / ("held_out" if number == 4 else "pictures")
+        place.mkdir(exist_ok=True)
+        pixels = np.full((32, 32, 3), (40, 75, 210), np.uint8)
+        pixels[6 + number : 22 + number, 8:24] = (220, 40, 40)
+        pillow.fromarray(pixels).save(place / f"{number}-red square.png")
+    levels: dict[str, Any] = {
+        "block_out_channels": [32, 32],
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+        "layers_per_block": 1,
+    }
+    small_model("sd1", **levels).save_file(folder / MODEL)
+
+
 def graph(job: TrainingJob) -> Graph:
     """Trains on latents of 4 x 4, with everything on that a checkpoint must hold."""
     given: dict[str, Any] = {
@@ -127,9 +151,9 @@ def graph(job: TrainingJob) -> Graph:
         more = {part: From("model", part) for part in ("encoder", "vae")} | {"format": Literal("file")}
     return Graph(
         nodes={
-            "model": Entry("LoadModel@1", {}),
-            "data": Entry("LoadDataset@2", {"folder": Literal(job.pictures), "subfolders": Literal(False)}),
-            "held_out": Entry("LoadDataset@2", {"folder": Literal(f"{job.pictures}/held_out")}),
+            "model": Entry("LoadModel@1", {"model": Literal(f"{job.data}/{MODEL}")}),
+            "data": Entry("LoadDataset@2", {"folder": Literal(f"{job.data}/pictures")}),
+            "held_out": Entry("LoadDataset@2", {"folder": Literal(f"{job.data}/held_out")}),
             "train": Entry(train, inputs),
             "save": Entry(save, {**more, input: From("train", output)}),
         },

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as pillow
 
+from engine.document.graph import Literal, Param
 from engine.session import Session
 from engine.sources import source
 from engine.testing import run_node
@@ -52,16 +53,23 @@ def test_the_judge_sees_frames_and_no_others() -> None:
     assert all(is_framed(framed(picture)) for picture in scenes)
 
 
-def example_inputs() -> dict[str, Any]:
-    """The settings of the example's TrainLoRA."""
-    graph = source.load(GRAPHS / "train_lora.json")
-    inputs = {name: getattr(item, "value", None) for name, item in graph.nodes["train"].inputs.items()}
-    own = {name: graph.inputs[name].default for name in ("name", "steps", "rate", "seed")}
-    return {name: value for name, value in inputs.items() if value is not None} | own
+EXAMPLE = source.load(GRAPHS / "train_lora.json")
+
+
+def example_inputs(node: str) -> dict[str, Any]:
+    """The literal inputs of a node of the example, and the defaults of those that are the graph's."""
+    found = {}
+    for name, given in EXAMPLE.nodes[node].inputs.items():
+        if isinstance(given, Literal):
+            found[name] = given.value
+        elif isinstance(given, Param):
+            found[name] = EXAMPLE.inputs[given.name].default
+    return found
 
 
 def share(session: Session, parts: dict[str, Any], model: Any) -> float:
     """The share of pictures with the frame, over all seeds and four prompts."""
+    settings = example_inputs("denoise")
     seen = 0
     for number, prompt in enumerate(PROMPTS):
         inputs: dict[str, Any] = {
@@ -69,7 +77,7 @@ def share(session: Session, parts: dict[str, Any], model: Any) -> float:
             "negative": run_node(session, EncodePrompt(encoder=parts["encoder"], negative=True))["out"],
             "latent": run_node(session, EmptyLatent(width=128, height=128, batch=SEEDS // 4))["out"],
         }
-        node = Denoise(model=model, seed=1000 * number, steps=12, guidance=4.0, **inputs)
+        node = Denoise(model=model, **{**settings, "seed": 1000 * number}, **inputs)
         latent: Any = run_node(session, node)["latent"]
         image = run_node(session, Decode(vae=parts["vae"], latent=latent))["out"]
         assert isinstance(image, Image)
@@ -83,7 +91,7 @@ def test_the_trained_lora_draws_the_style(session: Session, dora: bool) -> None:
     parts: dict[str, Any] = dict(run_node(session, LoadModel()))
     dataset = run_node(session, LoadDataset(folder=str(GRAPHS / "framed")))["out"]
     assert isinstance(dataset, Dataset)
-    lora = run_node(session, TrainLoRA(**parts, dataset=dataset, **example_inputs(), dora=dora))["lora"]
+    lora = run_node(session, TrainLoRA(**parts, dataset=dataset, **example_inputs("train"), dora=dora))["lora"]
     assert isinstance(lora, LoRA)
     model, encoder = parts["model"], parts["encoder"]
     applied = run_node(session, ApplyLoRA(model=model, encoder=encoder, trained=lora, weight=1.0))

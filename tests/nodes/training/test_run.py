@@ -162,7 +162,8 @@ def test_a_stopped_training_publishes_its_weights_once(
     def loss(draws: RandomSources, place: Batch) -> torch.Tensor:
         if place.number == stop - 1:
             requests.ask("train", "stop")
-        return -number.module["x"]
+        x: torch.Tensor = number.module["x"]
+        return -x
 
     with pytest.raises(Cancelled):
         TrainingRun(ctx, training, number, Intervals(copy=2)).run(loss)
