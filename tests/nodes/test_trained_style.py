@@ -91,7 +91,8 @@ def test_the_trained_lora_draws_the_style(session: Session, dora: bool) -> None:
     parts: dict[str, Any] = dict(run_node(session, LoadModel()))
     dataset = run_node(session, LoadDataset(folder=str(GRAPHS / "framed")))["out"]
     assert isinstance(dataset, Dataset)
-    lora = run_node(session, TrainLoRA(**parts, dataset=dataset, **example_inputs("train"), dora=dora))["lora"]
+    settings = {**example_inputs("train"), "dora": dora}
+    lora = run_node(session, TrainLoRA(**parts, dataset=dataset, **settings))["lora"]
     assert isinstance(lora, LoRA)
     model, encoder = parts["model"], parts["encoder"]
     applied = run_node(session, ApplyLoRA(model=model, encoder=encoder, trained=lora, weight=1.0))
