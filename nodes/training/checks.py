@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from engine.errors import NodeError
 from nodes.files.checkpoints import Checkpoint
 from nodes.files.patch_files import HYPERNETWORKS
+from nodes.node_problem import node_problem
 from nodes.sd.families.family import Betas
 from nodes.values import Dataset, Model
 
 if TYPE_CHECKING:
+    from nodes.sd.fine_tuning.prompts import Prompts
     from nodes.sd.training.diffusion_loss import Prediction
+    from nodes.training.training_settings import TrainingProcess
 
 _NAMED = 5
 
@@ -35,6 +38,32 @@ def require_captions(dataset: Dataset, hint: str) -> None:
             input="dataset",
             code="missing_captions",
         )
+
+
+def require_constant_prompts(node: TrainingProcess, prompts: Prompts) -> None:
+    """Check that the prompts of all pictures and samples can be read and do not change from step to step.
+
+    Raises:
+        NodeError: one cannot be used; the message names the picture or the prompt.
+    """
+    from nodes.sd.fine_tuning.prompt_encoders import constant
+    from nodes.sd.prompts import dialects
+
+    hint = "change it, or set `dialect` to plain, which reads brackets as words"
+    for input, dataset in (("dataset", node.dataset), ("validation", node.validation), ("test", node.test)):
+        for picture in () if dataset is None else dataset.pictures:
+            try:
+                constant(prompts.fullest(picture.caption, picture.columns), node.dialect)
+            except ValueError as error:
+                code = getattr(error, "code", "bad_prompt")
+                raise NodeError(f"{picture.name}: {error}", hint=hint, input=input, code=code) from None
+    for input, text in (("sample_prompts", node.sample_prompts), ("sample_negative", node.sample_negative)):
+        for line in text.splitlines():
+            with node_problem(input=input, hint=hint):
+                constant(line, node.dialect)
+            if len(dialects.read(line, node.dialect, negative=input == "sample_negative").parts) > 1:
+                message = f"the prompt {line[:80]!r} has parts joined by AND, which samples cannot have"
+                raise NodeError(message, hint=hint, input=input, code="changing_prompt")
 
 
 def require_no_hypernetworks(model: Model) -> None:

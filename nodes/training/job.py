@@ -12,7 +12,7 @@ from engine.context import Context
 from engine.devices.recipe import InFloat32, Recipe
 from engine.errors import NodeError
 from nodes.node_problem import node_problem
-from nodes.training.checks import diffusion_of
+from nodes.training.checks import diffusion_of, require_constant_prompts
 from nodes.training.loss_curve import as_csv, as_jsonl, draw_curve
 from nodes.training.pictures import encoded_pictures
 from nodes.training.prior import Prior, class_pictures
@@ -65,6 +65,7 @@ class TrainingJob(ABC):
         """The steps that what is trained had before."""
         self.steps = max(0, min(node.steps, self.rates.end or node.steps) - start)
         """The steps to train."""
+        self._warn_without_validation()
         self._optimizer = self._made_optimizer()
         self._size = node.width or checkpoint.width, node.height or checkpoint.height
         self._sample: Image | None = None
@@ -212,7 +213,7 @@ class TrainingJob(ABC):
             "safelight.files": str(len({picture.file for picture in node.dataset.pictures})),
             "safelight.pictures": str(len(node.dataset)),  # with mirrored and augmented copies
             "safelight.rate": node.rate,
-            "safelight.batch": f"{node.batch} x {self._accumulate}",
+            "safelight.batch": f"{self._batch} x {self._accumulate}",
             "safelight.optimizer": node.optimizer,
             "safelight.seed": str(node.seed),
             "safelight.size": f"{self._size[0]}x{self._size[1]}",
@@ -273,10 +274,14 @@ class TrainingJob(ABC):
         from nodes.sd.training.noise import NoiseSettings
 
         node, checkpoint = self._node, self._node.model.checkpoint
+        require_constant_prompts(node, prompts)
         self._unet = unet
         self._first_prompt = prompts.first(self._pictures[0])
         shapes = [tuple(picture.latents.mean.shape) for picture in self._pictures]
         order = DataOrder(shapes, node.batch, node.seed)
+        self._batch = order.largest
+        if self._batch < node.batch:
+            self._ctx.warn(f"there are {self._batch} pictures of one size, so a batch has no more than these")
         self._accumulate = min(node.accumulate, order.per_epoch)
         self._steps_per_epoch = max(1, order.per_epoch // self._accumulate)
         noise = NoiseSettings(
@@ -297,11 +302,13 @@ class TrainingJob(ABC):
         )
         computed_in = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
         size_numbers = family_named(checkpoint.family).size_numbers
+        with node_problem(input="first_timestep"):
+            diffusion = DiffusionLoss(NoiseTable(self._betas).alphas, self._prediction, noise, loss)
         self.task = TrainingTask(
             encode,
             unet,
             () if size_numbers is None else size_numbers(NO_HINTS, self._size, False),
-            DiffusionLoss(NoiseTable(self._betas).alphas, self._prediction, noise, loss),
+            diffusion,
             self._pictures,
             prompts,
             order,
@@ -309,6 +316,14 @@ class TrainingJob(ABC):
             fixed_text=fixed_text,
         )
         self._prior = Prior(self.task, self._class_pictures, node) if self._class_pictures else None
+
+    def _warn_without_validation(self) -> None:
+        node = self._node
+        if node.validation is not None and node.validate_every:
+            return
+        for name, is_set in (("keep", node.keep == "best"), ("patience", node.patience > 0)):
+            if is_set:
+                self._ctx.warn(f"`{name}` has no effect without `validation` and `validate_every`")
 
     def _warn_of_unknown_tags(self, lines: Sequence[str]) -> None:
         from nodes.sd.fine_tuning.templates import unknown_tags

@@ -122,7 +122,7 @@ class PivotalJob(LoraJob):
             with node_problem(input="template_text"):
                 lines = template_lines(node.template_text)
         self._warn_of_unknown_tags(lines)
-        self._word.require_in(lines)
+        self._word.require_in(lines, "template_text" if node.template_text.strip() else "name")
         changes = CaptionChanges(node.shuffle_tags, node.drop_tags, node.keep_tags)
         return Prompts(node.name, lines, changes, dropout=node.drop_captions)
 

@@ -73,15 +73,21 @@ class TrainedWord:
         """Encode a batch of prompts with the vectors as they are now."""
         return self._prompts.encode(texts, self.vectors)
 
-    def require_in(self, lines: Iterable[str]) -> None:
+    def require_in(self, lines: Iterable[str], input: str) -> None:
         """Check that the lines of a template contain the word.
 
+        Args:
+            lines: the lines.
+            input: the input that has them, for messages.
+
         Raises:
-            NodeError: one does not.
+            NodeError: one does not, or cannot be read.
         """
         name = self._node.name
         for line in lines:
-            if not self._prompts.check(line.replace("[name]", name)):
+            with node_problem(input=input):
+                found = self._prompts.check(line.replace("[name]", name))
+            if not found:
                 hint = "put spaces around [name], or choose a name of letters and digits"
                 message = f"the template line {line!r} does not contain the embedding {name!r}"
                 raise NodeError(message, hint=hint, input="name", code="unreadable_name")
@@ -140,7 +146,7 @@ class TrainedWord:
         known = replace(node.encoder, embeddings=own + node.encoder.embeddings)
         catalogue = known.triggers(ctx.files)
         match = catalogue.match(node.name, 0)
-        if match is None or match[1] != len(node.name):
+        if match is None or match[1] != len(node.name) or "AND" in node.name.split():
             hint = "use letters, digits, spaces and any of ._-"
             raise NodeError(
                 f"{node.name!r} cannot be the name of an embedding", hint=hint, input="name", code="bad_name"

@@ -267,7 +267,10 @@ def test_a_loss_that_is_nan_fails_in_its_step(
         ({"template_text": "a photo"}, "template_text", "node_failed"),
         ({"name": "()"}, "name", "bad_name"),
         ({"template_text": "x[name]y"}, "name", "unreadable_name"),
-        ({"template_text": "[name] AND b"}, None, "node_failed"),
+        ({"template_text": "[name] [a|b]"}, "template_text", "changing_prompt"),
+        ({"name": "salt AND pepper"}, "name", "bad_name"),
+        ({"sample_prompts": "a zzz AND a cat"}, "sample_prompts", "changing_prompt"),
+        ({"first_timestep": 900, "last_timestep": 100}, "first_timestep", "node_failed"),
         ({"resize": "none", "width": 0}, "resize", "bad_size"),
     ],
 )
@@ -281,6 +284,28 @@ def test_invalid_trainings_are_refused(
     problem = report.nodes["train"].problem
     assert problem is not None
     assert (problem.input, problem.code) == (input, code)
+
+
+def test_a_caption_that_changes_is_named_before_the_training(session: Session, tmp_path: Path) -> None:
+    for number in range(3):
+        pillow.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.txt").write_text("salt AND pepper at 10:30", encoding="utf-8")
+    watcher = Watcher()
+    work = graph(tmp_path, steps=1, template="subject_filewords", batch=8, keep="best", patience=1)
+    assert session.run(work, emit=watcher).state == "done", "AND and the number are words, as in A1111"
+    told = warnings(watcher.events)
+    assert len([text for text in told if "no effect without `validation`" in text]) == 2
+    assert any("3 pictures of one size" in text for text in told)
+    assert dict(trained(session.run(work)).notes or {})["safelight.batch"] == "3 x 1"
+    (tmp_path / "2.txt").write_text("a [red:blue:0.5] cup", encoding="utf-8")
+    watcher = Watcher()
+    problem = session.run(work, emit=watcher).nodes["train"].problem
+    assert problem is not None
+    assert (problem.code, problem.input) == ("changing_prompt", "dataset")
+    assert "2.png" in problem.message
+    assert watcher.steps == []
+    plain = graph(tmp_path, steps=1, template="subject_filewords", dialect="plain")
+    assert session.run(plain).state == "done"
 
 
 def test_one_picture_is_trained_on_with_a_warning(session: Session, tmp_path: Path) -> None:

@@ -43,6 +43,29 @@ class EncodedBatch(NamedTuple):
     """[batch, width]: each prompt as one vector, of the first chunk; None if the UNet reads none."""
 
 
+class ChangingPromptError(ValueError):
+    """Raised for a prompt that changes from step to step, which a training cannot encode once."""
+
+    code = "changing_prompt"
+
+
+def constant(prompt: str, dialect: Dialect) -> list[Segment | Break]:
+    """The pieces of a prompt for a training.
+
+    As in A1111's training, AND and a number at the end are words.
+
+    Raises:
+        ChangingPromptError: it changes from step to step, as `[a:b:0.5]` and `[a|b]` do.
+        PromptError: it cannot be read.
+    """
+    (part,) = dialects.read(prompt, dialect, negative=True).parts
+    if len(part.texts) != 1:
+        raise ChangingPromptError(
+            f"The prompt {prompt[:80]!r} changes from step to step, which a training cannot follow."
+        )
+    return part.texts[0]
+
+
 class PromptEncoders:
     """The text encoders of a model, which encode prompts with vectors that may need gradients.
 
@@ -69,7 +92,7 @@ class PromptEncoders:
         """Whether a prompt contains the trained embedding.
 
         Raises:
-            ValueError: it has parts joined by AND, or changes from step to step.
+            ValueError: it cannot be read, or changes from step to step.
         """
         return all(encoder.read(prompt).trained for encoder in self._encoders)
 
@@ -107,7 +130,7 @@ class _PromptEncoder:
         """Tokenise a prompt; recent prompts are cached.
 
         Raises:
-            ValueError: it has parts joined by AND, or changes from step to step.
+            ValueError: it cannot be read, or changes from step to step.
         """
         if prompt not in self._read:
             if len(self._read) >= _REMEMBERED:
@@ -140,13 +163,7 @@ class _PromptEncoder:
         return EncodedBatch(rows.reshape(len(read), longest * texts.WINDOW, rows.shape[-1]), pooled)
 
     def _prompt(self, prompt: str) -> ReadPrompt:
-        written = dialects.read(prompt, self._dialect)
-        if len(written.parts) != 1 or len(written.parts[0].texts) != 1:
-            raise ValueError(
-                f"The prompt {prompt[:80]!r} has parts joined by AND, or changes from step to step."
-                " Training needs constant prompts; use the dialect `plain` for captions with such characters."
-            )
-        pieces = written.parts[0].texts[0]
+        pieces = constant(prompt, self._dialect)
         groups = iter(self._speller.spell([piece for piece in pieces if isinstance(piece, Segment)]))
         segments = [None if isinstance(piece, Break) else next(groups) for piece in pieces]
         found = chunks.at_commas(segments, self._comma)

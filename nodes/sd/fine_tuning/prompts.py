@@ -45,6 +45,11 @@ class Prompts:
         )
         return filled(line, self.name, self.changes.applied(picture.caption, rng), picture.columns)
 
+    def fullest(self, caption: str, columns: Mapping[str, Any]) -> str:
+        """A prompt with the whole caption, if a line of the template contains it."""
+        line = max(self.lines, key=lambda line: "[filewords]" in line)
+        return filled(line, self.name, caption, columns)
+
     def first(self, picture: CaptionedPicture) -> str:
         """The prompt of a picture with the first line of the template and the whole caption."""
         return filled(self.lines[0], self.name, picture.caption, picture.columns)

@@ -34,6 +34,8 @@ class DataOrder:
         self._seed = seed
         self.per_epoch = sum(len(items) // size for items, size in self._members)
         """The number of batches in an epoch."""
+        self.largest = max(size for _, size in self._members)
+        """The number of items in the largest batch."""
         self._epoch = lru_cache(maxsize=2)(self._shuffled)
 
     def batch(self, number: int) -> list[int]:

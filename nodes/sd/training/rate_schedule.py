@@ -59,14 +59,14 @@ def parse_rates(text: str) -> RateSchedule:
             )
         parts.append(_part(written.strip(), place, parts))
     if not parts:
-        raise ValueError("The learning rate is empty. Write a number such as 0.005.")
+        raise ValueError("It is empty. Write a number such as 0.005.")
     return RateSchedule(tuple(parts))
 
 
 def _part(written: str, place: int, before: list[RatePart]) -> RatePart:
     number, colon, step = (piece.strip() for piece in written.partition(":"))
     if not _NUMBER.fullmatch(number) or not math.isfinite(rate := float(number)) or rate < 0:
-        raise _bad(place, f"{number!r} is not a rate")
+        raise _bad(place, f"{number!r} is not a number of at least 0")
     if not colon or step == "-1":
         return RatePart(rate, None)
     if not _STEP.fullmatch(step) or len(step) > 9:
@@ -79,4 +79,4 @@ def _part(written: str, place: int, before: list[RatePart]) -> RatePart:
 
 
 def _bad(place: int, why: str) -> ValueError:
-    return ValueError(f"The learning rate cannot be read at character {place}: {why}.")
+    return ValueError(f"It cannot be read at character {place}: {why}.")
