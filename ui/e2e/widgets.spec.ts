@@ -99,3 +99,50 @@ test("a right-click on a field makes it a control, sweeps it, and takes it back"
   await expect(control).toHaveCount(0);
   await expect(values).toHaveCount(0);
 });
+
+test("a mask is painted on a picture, undone, erased, and used by the graph", async ({ canvas, page }) => {
+  await canvas.open("masked_image_to_image");
+  const node = canvas.node("picture");
+  await expect(node.getByRole("button", { name: /paint a mask/ })).toHaveCount(0);
+  const file = join(ROOT, "graphs", "pictures", "green-star.png");
+  await node.locator("input[type=file]").setInputFiles(file);
+  const uploaded = /^sha256:/;
+  await expect(node.getByRole("textbox", { name: "picture image" })).toHaveValue(uploaded);
+  await node.getByRole("button", { name: /paint a mask/ }).click();
+  const brush = page.getByRole("region", { name: "Mask brush" });
+  const area = brush.locator(".mask-layers");
+  const box = await area.boundingBox();
+  if (!box) throw new Error("there is no picture");
+  const stroke = async (y: number) => {
+    await page.mouse.move(box.x + box.width * 0.2, box.y + box.height * y);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.8, box.y + box.height * y, { steps: 3 });
+    await page.mouse.up();
+  };
+  await stroke(0.25);
+  await stroke(0.75);
+  const size = brush.getByRole("slider", { name: "Size of the brush" });
+  const before = Number(await size.inputValue());
+  await page.keyboard.press("]");
+  await expect(size).toHaveValue(String(before + 1));
+  await page.keyboard.press("[");
+  await page.keyboard.press("Control+z"); // takes the lower stroke back
+  await page.keyboard.press("Escape"); // what is painted stays
+  await expect(brush).toHaveCount(0);
+  await node.getByRole("button", { name: /paint a mask/ }).click();
+  await brush.getByRole("button", { name: "Use the mask" }).click();
+  const mask = canvas.node("mask").getByRole("textbox", { name: "mask image" });
+  await expect(mask).toHaveValue(uploaded);
+  const digest = (await mask.inputValue()).replace("sha256:", "");
+  const levels = await page.evaluate(async (url) => {
+    const picture = await createImageBitmap(await (await fetch(url)).blob());
+    const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
+    context?.drawImage(picture, 0, 0);
+    const level = (x: number, y: number) =>
+      context?.getImageData(picture.width * x, picture.height * y, 1, 1).data[0];
+    return [level(0.5, 0.25), level(0.5, 0.75), level(0.02, 0.25)];
+  }, `/api/v1/blobs/${digest}`);
+  expect(levels).toEqual([255, 0, 0]);
+  await canvas.press("Control+z");
+  await expect(mask).toHaveValue("pictures/right-half.png");
+});

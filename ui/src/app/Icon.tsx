@@ -48,7 +48,8 @@ export type IconName =
   | "panel"
   | "jump"
   | "reset"
-  | "info";
+  | "info"
+  | "brush";
 
 /** One icon in the colour of the text around it. Without a label it is hidden from screen readers. */
 export function Icon({ name, size = 16, label }: { name: IconName; size?: number; label?: string }) {

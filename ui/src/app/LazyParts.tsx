@@ -1,6 +1,7 @@
 /** Parts of the page that are loaded when they are needed, so that the canvas appears sooner. */
 import { lazy, Suspense } from "react";
 import { useAddSearch } from "../canvas/addSearchStore";
+import { useMask } from "../panels/mask/maskStore";
 import { usePictures } from "../panels/pictures";
 import { useChoiceList } from "../widgets/choices";
 import { useMenu } from "./menu";
@@ -11,6 +12,7 @@ import { leaveTraining, useView } from "./view";
 const Popups = lazy(async () => ({ default: (await import("./Popups")).Popups }));
 const DrawerHost = lazy(async () => ({ default: (await import("./DrawerHost")).DrawerHost }));
 const LargeView = lazy(async () => ({ default: (await import("../panels/LargeView")).LargeView }));
+const MaskBrush = lazy(async () => ({ default: (await import("../panels/mask/MaskBrush")).MaskBrush }));
 const TrainView = lazy(async () => ({ default: (await import("../panels/train/TrainView")).TrainView }));
 
 /** Lists, menus and dialogs: loaded when the page is ready, or when one opens before that. */
@@ -35,7 +37,13 @@ export function LazyDrawer() {
 
 export function LazyLargeView() {
   const isOpen = usePictures((state) => state.large !== "none");
-  return <Suspense>{isOpen && <LargeView />}</Suspense>;
+  const isPainting = useMask((state) => state.open !== null);
+  return (
+    <Suspense>
+      {isOpen && <LargeView />}
+      {isPainting && <MaskBrush />}
+    </Suspense>
+  );
 }
 
 export function LazyTrainView() {

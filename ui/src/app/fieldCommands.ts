@@ -3,8 +3,11 @@ import { create } from "zustand";
 import { unexpose } from "../document/edit/graphInputs";
 import { heldValue, paramOf, resetValue } from "../document/edit/values";
 import type { InputEnd } from "../document/graph";
+import { useMask } from "../panels/mask/maskStore";
 import { addToSweep, canSweep, removeFromSweep } from "../panels/sweep";
 import { exposeInput } from "../schema/changes";
+import { type MaskPlace, maskPlace } from "../schema/masks";
+import { blobUrl } from "../server/files";
 import { define } from "./commands";
 import { documents, edit, graph } from "./editor";
 import { say } from "./status";
@@ -16,7 +19,12 @@ export const useField = create<{ end: InputEnd | null }>(() => ({ end: null }));
 
 /** The commands of the menu of a field. */
 export function fieldMenu(): string[] {
-  return [control() === undefined ? "exposeField" : "unexposeField", "sweepField", "resetField"];
+  return [
+    control() === undefined ? "exposeField" : "unexposeField",
+    "sweepField",
+    ...(paintable() ? ["paintMask"] : []),
+    "resetField",
+  ];
 }
 
 /** The field, if it still exists and holds its own value. */
@@ -49,6 +57,13 @@ function sweep(end: InputEnd): void {
   addToSweep(name, heldValue(graph(), end));
   say(`Type the values of ${name}, then run the sweep.`);
   setTimeout(() => document.querySelector<HTMLElement>(`[data-sweep="${name}"]`)?.focus());
+}
+
+/** The picture of the field and its mask; undefined unless the picture is on the server. */
+function paintable(): MaskPlace | undefined {
+  const end = field();
+  const place = end && maskPlace(graph(), typed(), end);
+  return place && blobUrl(place.picture) ? place : undefined;
 }
 
 function withField(change: (end: InputEnd) => void): () => void {
@@ -94,6 +109,17 @@ define(
       return input !== undefined && documents.getState().path.length === 0 && canSweep(input.widget.kind);
     },
     run: withField(sweep),
+  },
+  {
+    id: "paintMask",
+    label: "Paint a mask on the picture …",
+    group: "Nodes",
+    scope: "canvas",
+    isPossible: () => paintable() !== undefined,
+    run: withField((end) => {
+      const place = paintable();
+      if (place) useMask.setState({ open: { end, place } });
+    }),
   },
   {
     id: "resetField",

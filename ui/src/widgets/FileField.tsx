@@ -1,8 +1,9 @@
 import { type ChangeEvent, type ClipboardEvent, type DragEvent, useRef } from "react";
+import { perform } from "../app/commands";
 import { Icon } from "../app/Icon";
 import type { Widget } from "../schema/nodeTypes";
 import { answer, api } from "../server/client";
-import { blobValue, upload } from "../server/files";
+import { blobUrl, blobValue, upload } from "../server/files";
 import { PickerButton } from "./ChoiceField";
 import type { Choice } from "./choices";
 import type { FieldProps } from "./Field";
@@ -88,6 +89,17 @@ function UploadField({ widget, value, label, invalid, describedBy, onChange }: F
         onChange={(event) => onChange(event.currentTarget.value)}
         onPaste={paste}
       />
+      {blobUrl(name) !== null && (
+        <button
+          type="button"
+          className="paint"
+          aria-label={`${label}: paint a mask`}
+          title="Paint a mask"
+          onClick={() => perform("paintMask")}
+        >
+          <Icon name="brush" size={12} />
+        </button>
+      )}
       <button type="button" aria-label={`${label}: choose a file`} onClick={() => chooser.current?.click()}>
         <Icon name="file" size={12} />
       </button>
