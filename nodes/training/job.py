@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nodes.sd.fine_tuning.task import Encode, TrainingTask
     from nodes.sd.training.loop import Batch, Clip, MakeOptimizer, Rate, Training
     from nodes.sd.training.random_sources import RandomSources
-    from nodes.sd.training.rate_schedule import RateSchedule
+    from nodes.sd.training.rate_schedule import RateSchedule, RateShape
     from nodes.training.training_settings import TrainingProcess
 
 
@@ -116,16 +116,19 @@ class TrainingJob(ABC):
         """
         from nodes.sd.fine_tuning.checkpointing import checkpointed
         from nodes.sd.training.loop import Training
+        from nodes.sd.training.rate_schedule import RateShape
 
         node, file = self._node, self._ctx.scratch / "state.pt"
-        continue_from_shorter(self._ctx, file, self.steps)
+        if node.rate_decay == "none":  # else the shorter training had other rates in the same steps
+            continue_from_shorter(self._ctx, file, self.steps)
+        shape = RateShape(node.rate_warmup, node.rate_decay, self.steps)
         training = Training(
             self.modules(),
             file,
             steps=self.steps,
-            rate=self.rate,
+            rate=_shaped(self.rate, shape),
             seed=node.seed,
-            rates=self.module_rates(),
+            rates={name: _shaped(rate, shape) for name, rate in self.module_rates().items()},
             accumulate=self._accumulate,
             optimizer=self._optimizer,
             clip=_clip(node.clip, node.clip_limit),
@@ -394,6 +397,10 @@ def file_name(name: str) -> str:
 def on_host(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Copies of weights on the CPU."""
     return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
+
+
+def _shaped(rate: Rate, shape: RateShape) -> Rate:
+    return lambda step: rate(step) * shape.factor(step)
 
 
 def _clip(kind: Literal["norm", "value", "off"], limit: str) -> Clip | None:

@@ -68,6 +68,11 @@ class TrainingProcess(TrainingData):
     """The number of tags at the beginning of a caption that are neither shuffled nor left out."""
     latent_sampling: Annotated[Literal["once", "deterministic", "random"], Advanced] = "once"
     """How to draw latents from the VAE: one random sample, the mean, or a new sample each time."""
+    rate_warmup: Annotated[int, Range(0, 100_000), Advanced] = 0
+    """The steps in which `rate` rises from 0 to its value. A tenth of the steps is usual, 0 is off."""
+    rate_decay: Annotated[Literal["none", "linear", "cosine"], Advanced] = "none"
+    """How `rate` falls to 0 until the last step. With a decay, more steps begin a new training, since the
+    rate of each step depends on their number."""
     clip: Annotated[Literal["norm", "value", "off"], Advanced] = "norm"
     """Limit the gradient by its norm, by each number, or not at all."""
     clip_limit: Annotated[str, Advanced] = "1.0"

@@ -196,6 +196,17 @@ def test_more_steps_continue_a_finished_training(
     assert other.steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_with_a_decay_more_steps_begin_anew(session: Session, pictures: Path) -> None:
+    for steps in (2, 4):
+        watcher = Watcher()
+        work = graph(pictures, steps=steps, rate="0.004", rate_warmup=1, rate_decay="linear")
+        assert session.run(work, emit=watcher).state == "done"
+        assert watcher.steps == list(range(1, steps + 1))
+        rates = [row["rate"] for row in watcher.rows if "loss" in row]
+        wanted = {2: [0, 0.004], 4: [0, 0.004, 0.004 * 2 / 3, 0.004 / 3]}
+        assert rates == pytest.approx(wanted[steps])
+
+
 def test_samples_and_copies_do_not_change_the_result(
     open_session: Callable[..., Session], pictures: Path, tmp_path: Path
 ) -> None:

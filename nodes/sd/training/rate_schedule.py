@@ -1,10 +1,10 @@
-"""Learning rates that change with the step, written as A1111 writes them: `0.005:100, 1e-3:1000, 1e-5`."""
+"""Learning rates that change with the step: A1111's `0.005:100, 1e-3:1000, 1e-5`, warmup and decay."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _STEP = re.compile(r"\+?\d+|-1")
@@ -34,6 +34,29 @@ class RateSchedule(NamedTuple):
             if part.until is None or step < part.until:
                 return part.rate
         return self.parts[-1].rate
+
+
+Decay = Literal["none", "linear", "cosine"]
+"""How a learning rate falls to 0 until the last step."""
+
+
+class RateShape(NamedTuple):
+    """What a learning rate is multiplied by: it rises from 0 and falls to 0 as in diffusers' scripts."""
+
+    warmup: int
+    """The number of steps in which the rate rises along a line."""
+    decay: Decay
+    steps: int
+    """The number of steps of the training."""
+
+    def factor(self, step: int) -> float:
+        """The factor of a step, counted from 0."""
+        if step < self.warmup:
+            return step / self.warmup
+        if self.decay == "none":
+            return 1.0
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return max(0.0, 1 - done if self.decay == "linear" else 0.5 + 0.5 * math.cos(math.pi * min(done, 1)))
 
 
 def parse_rates(text: str) -> RateSchedule:

@@ -1,10 +1,12 @@
-"""Learning rates as A1111 writes them."""
+"""Learning rates as A1111 writes them, and warmup and decay as in diffusers."""
 
 from __future__ import annotations
 
 import pytest
+import torch
+from diffusers.optimization import get_scheduler
 
-from nodes.sd.training.rate_schedule import parse_rates
+from nodes.sd.training.rate_schedule import Decay, RateShape, parse_rates
 
 
 def test_each_rate_holds_through_its_last_step() -> None:
@@ -13,6 +15,21 @@ def test_each_rate_holds_through_its_last_step() -> None:
         0.005, 0.005, 1e-3, 1e-3, 1e-5, 1e-5,
     ]  # fmt: skip
     assert rates.end is None
+
+
+@pytest.mark.parametrize(
+    ("decay", "name"), [("none", "constant_with_warmup"), ("linear", "linear"), ("cosine", "cosine")]
+)
+@pytest.mark.parametrize("warmup", [0, 1, 3, 12])
+def test_warmup_and_decay_are_those_of_diffusers(decay: Decay, name: str, warmup: int) -> None:
+    steps = 10
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+    shape = RateShape(warmup, decay, steps)
+    for step in range(steps):
+        assert shape.factor(step) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        scheduler.step()
 
 
 @pytest.mark.parametrize(
