@@ -40,7 +40,7 @@ format: $(READY) $(MODULES)  ## Format the code, and correct what ruff can corre
 	@$(BIN)/ruff check --fix --quiet engine nodes tests
 	@$(NODE) npm run --silent format
 
-bench: $(READY) $(PEERS)  ## Measure against other engines; writes tests/bench/results.json
+bench: $(READY) $(PEERS) $(PAGE)  ## Measure against other engines; writes tests/bench/results.json
 	@$(BIN)/python -m tests.bench
 
 $(MODULES): ui/package.json ui/package-lock.json | $(READY)

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from tests.bench import (
     cached_rerun,
+    canvas,
     engine_overhead,
     first_picture,
     lora,
@@ -37,6 +38,7 @@ from tests.bench.bench import BENCHES, Row, rows_of
 
 __all__ = [
     "cached_rerun",
+    "canvas",
     "engine_overhead",
     "first_picture",
     "lora",

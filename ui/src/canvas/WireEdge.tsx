@@ -1,6 +1,6 @@
 import { type Edge, type EdgeProps, type ReactFlowState, useReactFlow, useStore } from "@xyflow/react";
 import { type MouseEvent, memo, useMemo, useState } from "react";
-import type { Point } from "../document/graph";
+import type { Box, Point } from "../document/graph";
 import { SOCKET_HIT } from "./flow";
 import { addWaypoint, Waypoints } from "./Waypoints";
 import { useWireDrag } from "./wireDrag";
@@ -40,13 +40,28 @@ const MARGIN = 24;
 function useIsInView(from: At, to: At, between: readonly At[]): boolean {
   const ends = [from, ...between, to].flatMap(({ x, y }) => [x, y]).join(" ");
   // biome-ignore lint/correctness/useExhaustiveDependencies: `ends` stands for the three
-  const curves = useMemo(() => wireCurves(from, to, between), [ends]);
-  return useStore(({ transform: [x, y, zoom], width, height }: ReactFlowState) => {
-    const left = (-x - MARGIN) / zoom;
-    const top = (-y - MARGIN) / zoom;
-    const box = [left, top, (width + 2 * MARGIN) / zoom, (height + 2 * MARGIN) / zoom] as const;
-    return curves.some((curve) => crosses(curve, box));
-  });
+  const isIn = useMemo(() => {
+    const curves = wireCurves(from, to, between);
+    let last: ReactFlowState | undefined;
+    let answer = false;
+    return (state: ReactFlowState) => {
+      const { transform, width, height } = state;
+      const isMoved = last?.transform !== transform || last?.width !== width || last?.height !== height;
+      last = state;
+      if (isMoved) {
+        const box = viewOf(transform, width, height);
+        answer = curves.some((curve) => crosses(curve, box));
+      }
+      return answer;
+    };
+  }, [ends]);
+  return useStore(isIn);
+}
+
+/** What the view shows of the canvas, with a margin. */
+function viewOf([x, y, zoom]: ReactFlowState["transform"], width: number, height: number): Box {
+  const side = (length: number) => (length + 2 * MARGIN) / zoom;
+  return [(-x - MARGIN) / zoom, (-y - MARGIN) / zoom, side(width), side(height)];
 }
 
 /** A wire: a casing, so that crossings can be read, and the line in the colour of its family. */

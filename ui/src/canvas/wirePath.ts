@@ -32,12 +32,10 @@ const HALVINGS = 7;
 /** Whether a curve crosses a box. A curve is inside the frame of its four points; so are the halves in theirs. */
 export function crosses(curve: Curve, box: Box, halvings = HALVINGS): boolean {
   const [left, top, width, height] = box;
-  const xs = curve.map((at) => at.x);
-  const ys = curve.map((at) => at.y);
-  if (Math.max(...xs) < left || Math.min(...xs) > left + width) return false;
-  if (Math.max(...ys) < top || Math.min(...ys) > top + height) return false;
-  if (halvings === 0) return true;
   const [a, b, c, d] = curve;
+  if (Math.max(a.x, b.x, c.x, d.x) < left || Math.min(a.x, b.x, c.x, d.x) > left + width) return false;
+  if (Math.max(a.y, b.y, c.y, d.y) < top || Math.min(a.y, b.y, c.y, d.y) > top + height) return false;
+  if (halvings === 0) return true;
   const [ab, bc, cd] = [middle(a, b), middle(b, c), middle(c, d)];
   const [abc, bcd] = [middle(ab, bc), middle(bc, cd)];
   const half = middle(abc, bcd);
