@@ -104,10 +104,10 @@ class Files:
         if (digest := _digest_in(name)) is not None:
             blob = self._blobs / digest
             return blob if blob.is_file() else None
-        inner = _inner(name)
-        if inner is not None:
+        path_inside = inner_path(name)
+        if path_inside is not None:
             for folder in self.folders(kind):
-                path = folder.joinpath(*inner.parts)
+                path = folder.joinpath(*path_inside.parts)
                 if os.path.exists(path):  # unlike `path.exists`, False for a name that is too long
                     return path
         return None
@@ -130,7 +130,7 @@ class Files:
             return self._uploaded(digest)
         if (there := self.inside(kind, name) or self._beside_graph(name)) is not None:
             return there
-        if not name.strip() or "\0" in name or not (self.local or _inner(name)):
+        if not name.strip() or "\0" in name or not (self.local or inner_path(name)):
             raise NodeError(f"{name!r} is not a name inside the {kind} folders", code="bad_name")
         if self.local:
             try:
@@ -148,10 +148,10 @@ class Files:
 
     def _beside_graph(self, name: str) -> Path | None:
         """The file of a name inside the folder of the graph; None if it does not exist there."""
-        inner = _inner(name)
-        if self.beside is None or inner is None:
+        path_inside = inner_path(name)
+        if self.beside is None or path_inside is None:
             return None
-        path = self.beside.joinpath(*inner.parts)
+        path = self.beside.joinpath(*path_inside.parts)
         return path if os.path.exists(path) else None  # see `inside`
 
     def upload(self, data: bytes) -> str:
@@ -326,7 +326,7 @@ def _digest_in(name: str) -> str | None:
     return found[1] if found else None
 
 
-def _inner(name: str) -> PurePosixPath | None:
+def inner_path(name: str) -> PurePosixPath | None:
     """A name as a path inside a folder; None if it leads out of the folder or is empty."""
     inner = PurePosixPath(name.replace("\\", "/"))
     bad = not name.strip() or "\0" in name or ":" in name or inner.is_absolute() or ".." in inner.parts

@@ -1,8 +1,8 @@
 /** Documents are never lost: drafts, two tabs, files that are dropped. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
-import { Canvas, expect, Server, test } from "./fixtures.ts";
+import { Canvas, expect, ROOT, Server, test } from "./fixtures.ts";
 
 const prompt = (page: Page) => page.getByRole("textbox", { name: "prompt", exact: true });
 
@@ -177,4 +177,35 @@ test("after a crash of the server, edits are kept, the run is marked, and finish
   } finally {
     await server.stop();
   }
+});
+
+test("a saved copy of an example brings the files that it names, and so does the graph of an output", async ({
+  canvas,
+  page,
+}) => {
+  const home = canvas.server.home;
+  await canvas.open("image_to_image");
+  await canvas.press("Control+Shift+S");
+  const name = `copied-${Date.now()}`;
+  await page.getByRole("textbox", { name: "Name of the graph" }).fill(name);
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await expect(page.getByTestId("document-state")).toHaveText("Saved");
+  const graph = JSON.parse(readFileSync(join(home, "graphs", `${name}.json`), "utf8"));
+  const file = Object.values(graph.inputs as Record<string, { type: string; default: string }>).find(
+    (input) => input.type === "file",
+  )?.default;
+  const copy = readFileSync(join(home, "graphs", file ?? ""));
+  expect(copy.equals(readFileSync(join(ROOT, "graphs", file ?? "")))).toBe(true);
+  await page.getByRole("textbox", { name: "steps", exact: true }).fill("3");
+  expect((await canvas.run()).state).toBe("done");
+  // The graph of the picture is a new document, which finds the file too.
+  await page.getByRole("button", { name: "Outputs", exact: true }).click();
+  await page
+    .getByLabel("Outputs")
+    .getByRole("button", { name: /^Picture|^Image|image/i })
+    .first()
+    .click();
+  await page.getByRole("button", { name: "Open this graph" }).click();
+  await expect(page.getByTestId("document-state")).toContainText(/Draft|Keeping/);
+  expect((await canvas.run()).state).toBe("done");
 });

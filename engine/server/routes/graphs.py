@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from engine import strict_json
 from engine.document import reader
+from engine.server.files_beside import CopiedFiles, copy_files_beside, file_inputs
 from engine.server.saved_graphs import GraphRow, GraphVersion, SavedGraph
 from engine.server.schema import Body, GraphDocument, GraphId, IfMatch, revision_in
 from engine.server.services import Served
@@ -32,6 +33,10 @@ class GraphAnswer(BaseModel):
     """The revision, also in the header `ETag`."""
     example: bool
     graph: GraphDocument
+    copied_files: list[str] = []
+    """After saving: the files and folders that the graph names and that were copied beside it."""
+    left_files: list[str] = []
+    """After saving: why others were not copied, a sentence each."""
 
 
 class VersionList(BaseModel):
@@ -46,6 +51,8 @@ class SaveGraph(Body):
     graph: GraphDocument
     by: str = Field("", max_length=64)
     """The tab or program that saves it; it is part of the event `graph.changed`."""
+    files_of: str = Field("", max_length=500)
+    """The id of the graph that this one is a copy of; the files that it names beside that one are copied."""
 
 
 class RestoreGraph(Body):
@@ -83,11 +90,23 @@ def save_graph(
 
     If the graph exists, `If-Match` must have its current revision. If another tab has saved it meanwhile, the
     answer is 412, with the current revision in `ETag`.
+
+    The files that a copied graph, or an example, names beside itself are copied beside the saved graph;
+    `copied_files` and `left_files` say which.
     """
     graph = reader.from_json(body.graph)
+    source = served.graphs.folder_of(body.files_of or id)
     saved = served.graphs.save(id, graph, revision_in(if_match), only_new=if_none_match is not None)
     served.announce_graph(saved, body.by)
-    return _answer(saved, response)
+    answer = _answer(saved, response)
+    target = served.graphs.folder_of(id)
+    if source is None or target is None or source == target:
+        return answer
+    try:
+        files = copy_files_beside(graph, file_inputs(served.catalogue.types().types), source, target)
+    except OSError as error:
+        files = CopiedFiles(left=(f"the files beside the graph were not copied: {error}",))
+    return answer.model_copy(update={"copied_files": list(files.copied), "left_files": list(files.left)})
 
 
 @router.delete("/{id}", status_code=204)

@@ -3,7 +3,7 @@ import { type FormEvent, useRef, useState } from "react";
 import { idFor, saveAs, useDocument } from "../server/documents";
 import { problemsOf, sentence } from "../server/problems";
 import { documents } from "./editor";
-import { say } from "./status";
+import { saySaved } from "./saved";
 
 /** Asks for the name of a graph that is saved for the first time, or once more under another name. */
 export function SaveAsDialog({ onClose }: { onClose: () => void }) {
@@ -18,7 +18,7 @@ export function SaveAsDialog({ onClose }: { onClose: () => void }) {
     event.preventDefault();
     try {
       await saveAs(name.trim());
-      say(`Saved ${name.trim()}.`);
+      saySaved(name.trim());
       onClose();
     } catch (error) {
       const [first] = problemsOf(error);

@@ -4,6 +4,7 @@ import { openGraph } from "../server/openGraph";
 import { problemsOf, sentence } from "../server/problems";
 import { define } from "./commands";
 import { closeOverlay, openOverlay } from "./overlays";
+import { saySaved } from "./saved";
 import { say, sayError } from "./status";
 import { toggleDrawer, useView } from "./view";
 
@@ -12,7 +13,7 @@ export async function saveGraph(): Promise<void> {
   const { id, isExample } = useDocument.getState();
   if (id === null || isExample) return openOverlay("saveAs");
   try {
-    if (await save()) say(`Saved ${id}.`);
+    if (await save()) saySaved(id);
     else openOverlay("conflict");
   } catch (error) {
     sayError(sentence(problemsOf(error)[0]?.message ?? "the graph cannot be saved"));

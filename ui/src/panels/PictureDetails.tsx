@@ -99,7 +99,8 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
     replaceRow(row);
   };
   const open = async () => {
-    await openText(await graphOfOutput(b.id));
+    const origin = runB?.summary.document?.split("#", 1)[0] || null;
+    await openText(await graphOfOutput(b.id), origin);
     closeLarge();
     say("Opened the graph of this picture as a new document.");
   };

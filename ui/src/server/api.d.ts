@@ -195,6 +195,9 @@ export interface paths {
          *
          *     If the graph exists, `If-Match` must have its current revision. If another tab has saved it meanwhile, the
          *     answer is 412, with the current revision in `ETag`.
+         *
+         *     The files that a copied graph, or an example, names beside itself are copied beside the saved graph;
+         *     `copied_files` and `left_files` say which.
          */
         put: operations["save_graph"];
         post?: never;
@@ -996,11 +999,21 @@ export interface components {
          * @description A saved graph.
          */
         GraphAnswer: {
+            /**
+             * Copied Files
+             * @default []
+             */
+            copied_files: string[];
             /** Example */
             example: boolean;
             graph: components["schemas"]["GraphDocument"];
             /** Id */
             id: string;
+            /**
+             * Left Files
+             * @default []
+             */
+            left_files: string[];
             /** Revision */
             revision: string;
         };
@@ -2491,6 +2504,11 @@ export interface components {
              * @default
              */
             by: string;
+            /**
+             * Files Of
+             * @default
+             */
+            files_of: string;
             graph: components["schemas"]["GraphDocument"];
         };
         /**

@@ -15,7 +15,7 @@ import {
   readDraft,
   setHasDraft,
 } from "./drafts";
-import { graphBody, graphIn, send, textIn } from "./graphBody";
+import { graphBody, graphIn, send, textIn, textsIn } from "./graphBody";
 import { openGraph } from "./openGraph";
 import { type Problem, problemsOf, Refused } from "./problems";
 import { followDocument, onEvent } from "./runStore";
@@ -32,11 +32,21 @@ export interface Conflict {
   isRefused: boolean;
 }
 
+/** The files that were copied beside a saved graph, and why others were not. */
+export interface FilesBeside {
+  copied: readonly string[];
+  left: readonly string[];
+}
+
+const NO_FILES: FilesBeside = { copied: [], left: [] };
+
 interface DocumentStore {
   /** The id of the saved graph; null if it was never saved. */
   id: string | null;
   /** The revision that was opened or saved last. */
   revision: string | null;
+  /** The saved graph that an unsaved one comes from; the files that it names are beside that one. */
+  origin: string | null;
   /** True for an example of a pack; saving it makes a graph of the user's own. */
   isExample: boolean;
   /** The id of the draft of this tab. */
@@ -47,6 +57,8 @@ interface DocumentStore {
   conflict: Conflict | null;
   /** The drafts of closed tabs. */
   closed: readonly DraftRow[];
+  /** What the last save did with the files that the graph names beside itself. */
+  files: FilesBeside;
   /** The reason why the last action failed. */
   problems: readonly Problem[];
 }
@@ -54,12 +66,14 @@ interface DocumentStore {
 export const useDocument = create<DocumentStore>(() => ({
   id: null,
   revision: null,
+  origin: null,
   isExample: false,
   draft: newId(),
   isSaving: false,
   isDraftKept: true,
   conflict: null,
   closed: [],
+  files: NO_FILES,
   problems: [],
 }));
 
@@ -67,8 +81,8 @@ export const useDocument = create<DocumentStore>(() => ({
  * The name that runs of this tab have as their document, so that two tabs with one graph do not show each other's runs.
  */
 export function runName(): string {
-  const { id, draft } = useDocument.getState();
-  return `${id ?? ""}#${draft}`;
+  const { id, origin, draft } = useDocument.getState();
+  return `${id ?? origin ?? ""}#${draft}`;
 }
 
 /**
@@ -135,10 +149,12 @@ async function enter(next: Partial<DocumentStore>, text: string, isSaved: boolea
   useDocument.setState({
     id: null,
     revision: null,
+    origin: null,
     isExample: false,
     conflict: null,
     isDraftKept: true,
     problems: [],
+    files: NO_FILES,
     ...next,
     draft,
   });
@@ -160,9 +176,13 @@ export async function openSaved(id: string): Promise<void> {
   );
 }
 
-/** Open a graph that is not saved yet, such as one out of a picture. */
-export async function openText(text: string): Promise<void> {
-  await enter({}, text, false);
+/**
+ * Open a graph that is not saved yet, such as one out of a picture.
+ *
+ * @param origin the saved graph that it comes from, beside which are the files that it names; null if none is known.
+ */
+export async function openText(text: string, origin: string | null = null): Promise<void> {
+  await enter({ origin }, text, false);
   changed();
 }
 
@@ -170,7 +190,7 @@ export async function openText(text: string): Promise<void> {
 export async function openDraft(id: string): Promise<void> {
   const draft = await readDraft(id);
   if (draft === null) return listDrafts();
-  await enter({ draft: id, id: draft.document, revision: draft.base }, draft.text, false);
+  await enter({ draft: id, ...originOf(draft) }, draft.text, false);
   changed();
   await listDrafts();
 }
@@ -178,8 +198,15 @@ export async function openDraft(id: string): Promise<void> {
 function resume(draft: Draft): void {
   show(draft.text, false);
   setHasDraft(true);
-  useDocument.setState({ draft: draft.id, id: draft.document, revision: draft.base });
-  void followDocument(draft.id, draft.document).catch(() => undefined);
+  const { id, ...rest } = originOf(draft);
+  useDocument.setState({ draft: draft.id, id, ...rest });
+  void followDocument(draft.id, id).catch(() => undefined);
+}
+
+/** The saved graph that a draft changes; one without a base was never saved, and only comes from it. */
+function originOf({ document, base }: Draft): Pick<DocumentStore, "id" | "revision" | "origin"> {
+  if (base === null) return { id: null, revision: null, origin: document };
+  return { id: document, revision: base, origin: null };
 }
 
 /** Give up a draft of a closed tab. */
@@ -210,9 +237,15 @@ function changed(): void {
 /** Save the draft now. While the server is away, this browser keeps it. */
 export function flushDraft(): Promise<void> {
   clearTimeout(timer);
-  const { isDraftKept, draft: id, id: document, revision } = useDocument.getState();
+  const { isDraftKept, draft: id, id: document, origin, revision } = useDocument.getState();
   if (isDraftKept) return writing;
-  const draft: Draft = { id, document, base: revision, text: openGraph().text(), saved: Date.now() / 1000 };
+  const draft: Draft = {
+    id,
+    document: document ?? origin,
+    base: revision,
+    text: openGraph().text(),
+    saved: Date.now() / 1000,
+  };
   keepLocally(draft);
   setHasDraft(true);
   writing = writing
@@ -272,13 +305,21 @@ export async function overwrite(): Promise<boolean> {
 async function put(id: string, headers: Record<string, string>): Promise<boolean> {
   const graph = openGraph();
   const text = graph.text();
-  const draft = useDocument.getState().draft;
-  useDocument.setState({ isSaving: true, problems: [] });
+  const { draft, id: before, origin } = useDocument.getState();
+  const source = before ?? origin ?? "";
+  useDocument.setState({ isSaving: true, problems: [], files: NO_FILES });
   try {
     await flushDraft();
     const path = `/api/v1/graphs/${encodeURIComponent(id)}`;
-    const saved = await send(path, graphBody("PUT", text, { by: draft }, headers));
-    useDocument.setState({ id, revision: textIn(saved, "revision"), isExample: false, conflict: null });
+    const saved = await send(path, graphBody("PUT", text, { by: draft, files_of: source }, headers));
+    useDocument.setState({
+      id,
+      revision: textIn(saved, "revision"),
+      origin: null,
+      isExample: false,
+      conflict: null,
+      files: { copied: textsIn(saved, "copied_files"), left: textsIn(saved, "left_files") },
+    });
     remember(id);
     if (graph.text() === text) {
       graph.markSaved();

@@ -3,7 +3,7 @@
  *
  * The graph travels as text, so that the order of its keys and the difference between 1 and 1.0 survive.
  */
-import { isObject, type Json, writeJson } from "../document/json";
+import { isList, isObject, type Json, writeJson } from "../document/json";
 import { parseJson } from "../document/parseJson";
 
 import { sendText } from "./sendJson";
@@ -51,4 +51,10 @@ export function graphIn(answer: TextAnswer): string {
 export function textIn(answer: TextAnswer, name: string): string | null {
   const value = answer.json.get(name);
   return typeof value === "string" ? value : null;
+}
+
+/** The texts of a list in an answer; none if it has no such list. */
+export function textsIn(answer: TextAnswer, name: string): string[] {
+  const list = answer.json.get(name);
+  return isList(list) ? list.filter((item) => typeof item === "string") : [];
 }
