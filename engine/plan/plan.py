@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from engine.check.check import Checked
 from engine.errors import GraphError, NodeError
 from engine.files import Files
+from engine.gc_pause import gc_paused
 from engine.plan.actions import decide
 from engine.plan.builder import MAX_STEPS, PlanBuilder
 from engine.plan.plan_errors import Unreadable
@@ -72,8 +73,9 @@ def plan(
         raise GraphError(checked.problems)
     nodes = targets_of(checked, targets)
     builder = PlanBuilder(checked, store, files, compute, max_steps)
-    _add_steps(builder, nodes)
-    decide(builder.order, {builder.by_id[node] for node in nodes}, store)
+    with gc_paused():
+        _add_steps(builder, nodes)
+        decide(builder.order, {builder.by_id[node] for node in nodes}, store)
     return Plan(checked, builder.by_id, nodes, builder, compute, name)
 
 

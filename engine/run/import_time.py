@@ -6,7 +6,6 @@ slower for that: its time decides what the store keeps, and what people believe 
 
 from __future__ import annotations
 
-import gc
 import importlib
 import importlib.util
 import sys
@@ -18,6 +17,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 
+from engine.gc_pause import gc_paused
 from engine.plan.step import Step
 
 
@@ -53,8 +53,6 @@ class ImportTime(MetaPathFinder):
         self._seconds: dict[int, float] = {}
         self._importing: set[int] = set()  # the threads that run a measured module
         self._users = 0
-        self._paused = 0  # how many threads pause the collector
-        self._collects = True
         self._lock = threading.Lock()
 
     @contextmanager
@@ -100,29 +98,13 @@ class ImportTime(MetaPathFinder):
             thread, start = threading.get_ident(), time.perf_counter()
             self._importing.add(thread)
             try:
-                with self._collector_paused():
+                with gc_paused():
                     run(module)
             finally:
                 self._importing.discard(thread)
                 self._seconds[thread] = self._seconds.get(thread, 0.0) + time.perf_counter() - start
 
         loader.exec_module = measured  # type: ignore[method-assign]
-
-    @contextmanager
-    def _collector_paused(self) -> Iterator[None]:
-        """Within this, the garbage collector does not run; several threads may be in it."""
-        with self._lock:
-            if not self._paused:
-                self._collects = gc.isenabled()
-                gc.disable()
-            self._paused += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._paused -= 1
-                if not self._paused and self._collects:
-                    gc.enable()
 
 
 IMPORT_TIME = ImportTime()

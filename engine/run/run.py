@@ -17,6 +17,7 @@ from engine.devices.residency import Residency
 from engine.events import Emit, Finished, Planned, ResultLost, Skipped
 from engine.explain.reasons import Reasons
 from engine.files import Files
+from engine.gc_pause import gc_paused
 from engine.plan.known_lists import not_running
 from engine.plan.plan import Plan
 from engine.plan.plan_errors import circular
@@ -143,7 +144,9 @@ class Run:
         steps = self._plan.steps
         if self._listener.listens:
             title = self._plan.checked.graph.title
-            self._listener(Planned(self.id, title, announced(steps.values())))
+            with gc_paused():
+                planned = Planned(self.id, title, announced(steps.values()))
+            self._listener(planned)
         with self._residency.span("import libraries"):
             import_libraries(steps.values())
         with self._lock:
@@ -165,7 +168,8 @@ class Run:
             workers.work()
             if not self._deliveries.finish():
                 break
-        nodes = {node: self._reports.of(step) for node, step in steps.items()}
+        with gc_paused():
+            nodes = {node: self._reports.of(step) for node, step in steps.items()}
         states = {report.state for report in nodes.values()}
         cancelled = "cancelled" in states or self._deliveries.cut_short
         state = "cancelled" if cancelled else "failed" if "failed" in states else "done"
