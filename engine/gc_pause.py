@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 
 
 class _Pause:
-    users = 0  # the number of threads inside `gc_paused`
-    enabled = True  # whether the collector was enabled before the first of them
-    lock = Lock()
+    """A context manager in which the collector does not run; several threads may be in it."""
 
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0  # the number of threads that are in it
+        self._enabled = True  # whether the collector was enabled before the first of them
 
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """Within this, the collector does not run; several threads may be in it."""
-    with _Pause.lock:
-        if not _Pause.users:
-            _Pause.enabled = gc.isenabled()
-            gc.disable()
-        _Pause.users += 1
-    try:
-        yield
-    finally:
-        with _Pause.lock:
-            _Pause.users -= 1
-            if not _Pause.users and _Pause.enabled:
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._enabled = gc.isenabled()
+                gc.disable()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users and self._enabled:
                 gc.enable()
+
+
+gc_paused = _Pause()
+"""`with gc_paused:`"""

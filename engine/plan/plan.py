@@ -73,7 +73,7 @@ def plan(
         raise GraphError(checked.problems)
     nodes = targets_of(checked, targets)
     builder = PlanBuilder(checked, store, files, compute, max_steps)
-    with gc_paused():
+    with gc_paused:
         _add_steps(builder, nodes)
         decide(builder.order, {builder.by_id[node] for node in nodes}, store)
     return Plan(checked, builder.by_id, nodes, builder, compute, name)

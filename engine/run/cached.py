@@ -37,7 +37,7 @@ class ResultCaching(Lifecycle):
     ) -> None:
         self._store, self._locks, self._check, self._seen = store, locks, check, seen
         self._announcing = Lock()
-        self._found: Counter[str] = Counter()
+        self._found: list[str] = []  # the node type of each
         self._locked: set[str] = set()
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
@@ -65,7 +65,7 @@ class ResultCaching(Lifecycle):
     def _load(self, step: Step, key: str) -> Result | None:
         result = self._store.load(key)
         if result is not None:
-            self._found[step.bound.type.id] += 1
+            self._found.append(step.bound.type.id)
         return result
 
     def hits(self, steps: Iterable[Step]) -> Counter[str]:
@@ -74,7 +74,8 @@ class ResultCaching(Lifecycle):
         Args:
             steps: the steps of the plan.
         """
-        return self._found + Counter([step.bound.type.id for step in steps if step.action == "reuse"])
+        reused = [step.bound.type.id for step in steps if step.action == "reuse"]
+        return Counter(self._found + reused)
 
     def finish(self, step: Step, result: Result | None) -> None:
         """Save the result, and unlock the key.

@@ -22,14 +22,11 @@ class EventRelay:
 
     def __init__(self, emit: Emit | None, cancel: Cancel) -> None:
         self._emit, self._cancel = emit, cancel
+        self.listens = emit is not None
+        """False if there is no listener, so that callers need not create events."""
         self._lock = threading.RLock()
         self.fault: BaseException | None = None
         """The exception that the listener raised."""
-
-    @property
-    def listens(self) -> bool:
-        """False if no listener receives events, so that callers need not create them."""
-        return self._emit is not None
 
     def from_step(self, event: Event) -> None:
         """Pass on an event that a node sends while it runs; what a listener prints then is not the node's."""

@@ -98,7 +98,7 @@ class ImportTime(MetaPathFinder):
             thread, start = threading.get_ident(), time.perf_counter()
             self._importing.add(thread)
             try:
-                with gc_paused():
+                with gc_paused:
                     run(module)
             finally:
                 self._importing.discard(thread)

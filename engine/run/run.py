@@ -144,7 +144,7 @@ class Run:
         steps = self._plan.steps
         if self._listener.listens:
             title = self._plan.checked.graph.title
-            with gc_paused():
+            with gc_paused:
                 planned = Planned(self.id, title, announced(steps.values()))
             self._listener(planned)
         with self._residency.span("import libraries"):
@@ -168,7 +168,7 @@ class Run:
             workers.work()
             if not self._deliveries.finish():
                 break
-        with gc_paused():
+        with gc_paused:
             nodes = {node: self._reports.of(step) for node, step in steps.items()}
         states = {report.state for report in nodes.values()}
         cancelled = "cancelled" in states or self._deliveries.cut_short

@@ -108,9 +108,10 @@ class StepRunner:
                     from_store = True
                     break
                 entered += 1
+            outputs = self._call(step, inputs) if result is None else {}
+            seconds = IMPORT_TIME.clock() - start
             if result is None:
-                outputs = self._call(step, inputs)
-                result = Result(outputs, IMPORT_TIME.clock() - start, time.time(), step.bound.type.id)
+                result = Result(outputs, seconds, time.time(), step.bound.type.id)
         except BaseException as error:
             fault = error
         may_run_on = step.needs_device and not from_store
@@ -125,7 +126,6 @@ class StepRunner:
                 fault, result = error, None
             except BaseException as error:
                 fault, result = fault or error, None
-        seconds = IMPORT_TIME.clock() - start
         if fault is not None:
             if saves_later:
                 self._finish(step, entered, None)
