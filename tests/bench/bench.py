@@ -89,6 +89,15 @@ def new_home() -> Iterator[Path]:
         yield Path(folder)
 
 
+def peak_memory() -> float:
+    """The peak resident set of this process in MiB.
+
+    `ru_maxrss` does not serve: a process that a larger one has started begins with the size of that one.
+    """
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def children_cpu() -> float:
     """CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -10,23 +10,24 @@ from collections.abc import Iterator
 from tests.bench.bench import ROOT, Row, bench
 
 OURS = """
-import resource, torch
+import torch
 torch.set_num_threads(1)
 from tests.bench import text_to_image as t
-from tests.bench.bench import new_home
+from tests.bench.bench import new_home, peak_memory
 with new_home() as home:
     place = t.settings.load(home, device="cpu", dtype="float32", checked=False)
     with t.Session(place) as session:
         t.ours(session)("a blue star", 3, "pil")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_memory())
 """
 
 BARE = """
-import resource, torch
+import torch
 torch.set_num_threads(1)
 from tests.bench import text_to_image as t
+from tests.bench.bench import peak_memory
 t.bare()("a blue star", 3, "pil")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_memory())
 """
 
 
@@ -35,7 +36,7 @@ def peak(script: str) -> float:
     ended = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    return int(ended.stdout.split()[-1]) / 1024
+    return float(ended.stdout.split()[-1])
 
 
 @bench

@@ -29,14 +29,14 @@ class Paint(Node):
 
 
 SCRIPT = """
-import resource, sys
+import sys
 from engine import settings
 from engine.document.graph import Entry, From, Graph, GraphInput, Param
 from engine.document.sweep import Sweep
 from engine.packs.registry import Registry
 from engine.session import Session
 from tests.bench import sweep
-from tests.bench.bench import new_home
+from tests.bench.bench import new_home, peak_memory
 
 count = int(sys.argv[1])
 graph = Graph(
@@ -50,7 +50,7 @@ with new_home() as home:
         report = session.run(graph, {"seed": Sweep(tuple(range(count)))}, out=home / "out")
     assert report.state == "done", report.problems
     assert len(list((home / "out").iterdir())) == count
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_memory())
 """
 
 
@@ -59,7 +59,7 @@ def peak(count: int) -> float:
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(count)], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    return int(ended.stdout.split()[-1]) / 1024
+    return float(ended.stdout.split()[-1])
 
 
 @bench
