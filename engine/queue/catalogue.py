@@ -208,7 +208,7 @@ class Catalogue:
         answer = self._ask("validate", {"request": request.to_json(), "plan": plan})
         return Validation(
             list(map(problem_from_json, answer["problems"])),
-            RunRequest.from_json(answer["request"]),
+            request if answer["request"] is None else RunRequest.from_json(answer["request"]),
             answer["values"],
             answer["seeds"],
             [PlannedAction(**step) for step in answer["plan"]],

@@ -97,7 +97,7 @@ class Answers:
         texts, warnings = session.text_lengths(checked, files) if plan else ([], [])
         problems += warnings
         return {
-            "request": resolved.to_json(),
+            "request": resolved.to_json() if drawn.seeds else None,  # None: as it was sent
             "values": checked.values,
             "seeds": drawn.seeds,
             "problems": [problem.as_json() for problem in dict.fromkeys(problems)],

@@ -66,8 +66,8 @@ class Services:
         self.thumbnails.close()
 
 
-def services(request: Request) -> Services:
-    """The services of the application that handles a request."""
+async def services(request: Request) -> Services:
+    """The services of the application that handles a request. FastAPI calls a `def` on another thread."""
     return cast(Services, request.app.state.services)
 
 

@@ -87,7 +87,7 @@ class ComfyServices:
         self.clients = Clients()
 
 
-def comfy(request: Request) -> ComfyServices:
+async def comfy(request: Request) -> ComfyServices:
     """The services of the application that handles a request."""
     return of_app(request.app)
 

@@ -93,7 +93,8 @@ def test_the_process_is_replaced_when_it_dies_or_hangs(catalogue: Catalogue) -> 
     with pytest.raises(GraphError) as error:
         catalogue.validate(request("Trap", how="exit"))
     assert error.value.problems[0].code == "catalogue_died"
-    assert catalogue.validate(request("Add")).ok
+    checked = catalogue.validate(request("Add"))
+    assert (checked.ok, checked.request) == (True, request("Add"))
     assert catalogue.pid not in (None, first)
     catalogue._seconds = 1.0
     began = time.monotonic()
