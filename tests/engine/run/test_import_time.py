@@ -83,7 +83,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 @pytest.fixture
 def bench() -> Bench:
-    return Bench(registry=Registry([Import, Work, Named, AlsoNamed]))
+    return Bench(registry=Registry([Import, Work, Named, AlsoNamed]), workers=1)  # steps share the clock
 
 
 def test_an_import_inside_a_step_is_not_its_time(clock: Clock, bench: Bench) -> None:
