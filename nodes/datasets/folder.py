@@ -79,7 +79,7 @@ def find_files(files: Files, folder: str, *, subfolders: bool) -> FoundFiles:
             found.left_out.append(LeftOut(name, f"it is not a picture: {fault}"))
     _take_masks(found)
     for name in found.pictures:
-        stem = str(PurePosixPath(name).with_suffix(""))
+        stem = _stem(name)
         text = next(
             (f"{stem}{suffix}" for suffix in (".txt", ".caption") if f"{stem}{suffix}" in present), ""
         )
@@ -166,15 +166,27 @@ def _lines(found: FoundFiles) -> dict[str, CaptionLine]:
 
 
 def _take_masks(found: FoundFiles) -> None:
-    """Move the masks from the pictures to `masks`."""
-    by_stem = {str(PurePosixPath(name).with_suffix("")): name for name in found.pictures}
-    for stem, name in by_stem.items():
-        for ending in _MASKS:
-            owner = by_stem.get(stem.removesuffix(ending)) if stem.endswith(ending) else None
-            if owner is not None:
-                found.masks[owner] = name
-    masks = set(found.masks.values())
-    found.pictures = [name for name in found.pictures if name not in masks]
+    """Move the masks from the pictures to `masks`; a second mask of a picture is left out."""
+    by_stem = {_stem(name): name for name in found.pictures}
+    pictures = []
+    for name in found.pictures:
+        owner = next((by_stem[stem] for stem in _owners(_stem(name)) if stem in by_stem), None)
+        if owner is None:
+            pictures.append(name)
+        elif owner in found.masks:
+            found.left_out.append(LeftOut(name, f"the mask of {owner} is {found.masks[owner]}"))
+        else:
+            found.masks[owner] = name
+    found.pictures = pictures
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _owners(stem: str) -> list[str]:
+    """The stems of the pictures whose mask a file would be by its stem."""
+    return [stem.removesuffix(ending) for ending in _MASKS if stem.endswith(ending)]
 
 
 def _names(root: Path, subfolders: bool) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.context import Context
@@ -187,7 +188,7 @@ class LoraJob(TrainingJob):
         if len(pictures) > 1 and len({picture.caption for picture in pictures}) == 1:
             self._ctx.warn("all pictures have the same caption, so the LoRA cannot tell what differs in them")
         if 0 < len(pictures) < _FEWEST:
-            self._ctx.warn(f"{len(pictures)} pictures are few for a LoRA; {_FEWEST} to 100 are usual")
+            self._ctx.warn(f"{_FEWEST} to 100 pictures are usual for a LoRA; the dataset has {len(pictures)}")
 
     def _prompts(self) -> Prompts:
         from nodes.sd.fine_tuning.prompts import Prompts
@@ -240,13 +241,25 @@ class LoraJob(TrainingJob):
                 input="patterns" if self._inputs.patterns else "targets",
                 code="no_targets",
             )
+        if opened is None:
+            self._warn_of_unused_patterns(made)
         return made
+
+    @property
+    def _patterns(self) -> list[str]:
+        """The patterns of the user's choice."""
+        return [pattern.strip() for pattern in self._inputs.patterns.split(",") if pattern.strip()]
+
+    def _warn_of_unused_patterns(self, made: Iterable[Target]) -> None:
+        names = [target.module for target in made]
+        for pattern in self._patterns:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                self._ctx.warn(f"`patterns`: no trained layer matches {pattern}")
 
     def _layers(self, network: nn.Module) -> dict[str, nn.Module]:
         from nodes.sd.fine_tuning.adapters import PATTERNS, layers_to_train
 
-        own = [pattern.strip() for pattern in self._inputs.patterns.split(",") if pattern.strip()]
-        return layers_to_train(network, own or PATTERNS[self._inputs.targets])
+        return layers_to_train(network, self._patterns or PATTERNS[self._inputs.targets])
 
     def _settings(self) -> Any:
         from nodes.sd.fine_tuning.adapters import AdapterSettings

@@ -126,6 +126,17 @@ def test_a_mask_belongs_to_its_picture(session: Session, folder: Path) -> None:
     assert [None if mask is None else mask.getpixel((0, 0)) for mask in masks] == [255, 0, 51]
 
 
+def test_a_second_mask_of_a_picture_is_left_out(session: Session, folder: Path) -> None:
+    for name in ("a.png", "a-masklabel.png", "a.mask.png", "a.mask.tif"):
+        draw(folder / name)
+    dataset, warned = loaded(session, folder)
+    assert list(captions(dataset)) == ["a.png"]
+    assert dataset.pictures[0].mask is not None
+    assert dataset.pictures[0].mask.name == "a-masklabel.png"
+    assert [file.name for file in dataset.left_out] == ["a.mask.png", "a.mask.tif"]
+    assert warned
+
+
 def test_pictures_are_read_as_a_viewer_shows_them(session: Session, folder: Path) -> None:
     pixels = np.zeros((2, 4, 3), np.uint8)
     pixels[:, 0] = 255

@@ -257,7 +257,14 @@ def test_equal_captions_and_few_pictures_are_warned_about(session: Session, tmp_
         pillow.new("RGB", (32, 32), "red").save(tmp_path / f"{number}-a cat.png")
     watcher = Watcher()
     session.run(graph(tmp_path, steps=0), emit=watcher)
-    assert len([text for text in warnings(watcher.events) if "caption" in text or "few" in text]) == 2
+    assert len([text for text in warnings(watcher.events) if "caption" in text or "usual" in text]) == 2
+
+
+def test_a_pattern_that_matches_nothing_is_warned_about(session: Session, pictures: Path) -> None:
+    watcher = Watcher()
+    patterns = f"{SMALL['patterns']}, nothing.*"
+    assert session.run(graph(pictures, steps=0, patterns=patterns), emit=watcher).state == "done"
+    assert ["nothing.*" in text for text in warnings(watcher.events) if "pattern" in text] == [True]
 
 
 def test_sdxl_files_have_the_names_of_its_original_code(session: Session, home: Path, pictures: Path) -> None:
