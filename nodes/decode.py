@@ -26,6 +26,7 @@ class Decode(Node, category="latent", accelerator=True, libraries=("torch", "dif
     def run(self, ctx: Context) -> Image:
         from nodes.sd.models.vae import decode
 
+        self.vae.checkpoint.refuse_latent(self.latent.made_with, "VAE")
         count, _, *sides = self.latent.samples.shape
         height, width = (side * self.vae.checkpoint.vae_scale for side in sides)
         with node_problem(input="latent", hint="make the picture or the batch smaller"):
@@ -52,7 +53,8 @@ class Encode(Node, category="latent", accelerator=True, libraries=("torch", "dif
         count, height, width, _ = self.image.pixels.shape
 
         def encoded(vae: AutoencoderKL, tiled: bool) -> Latent:
-            return Latent(encode(vae, self.image.pixels, tiled=tiled))
+            samples = encode(vae, self.image.pixels, tiled=tiled)
+            return Latent(samples, made_with=self.vae.checkpoint.family)
 
         with node_problem(input="image", hint="put a ResizeImage before it"):
             return with_vae(ctx, self.vae, encoded, "encoding", (width, height), count, self.tiled)

@@ -191,7 +191,8 @@ class Denoise(
                 ctx.preview(partial(latent_preview, step.x0, checkpoint.colours, checkpoint.vae_scale))
         if masked is not None and plan.sigmas[-1] == 0:
             x = masked.kept(x)
-        return Sampled(replace(self.latent, samples=x.float()), plan.sigmas.tolist())
+        drawn = replace(self.latent, samples=x.float(), made_with=checkpoint.family)
+        return Sampled(drawn, plan.sigmas.tolist())
 
     def _reserve(self, ctx: Context, canvas: tuple[int, int]) -> None:
         """Make room for the largest step.
@@ -231,6 +232,7 @@ class Denoise(
         checkpoint, samples = self.model.checkpoint, self.latent.samples
         network = family_named(checkpoint.family).network
         count, channels, height, width = samples.shape
+        checkpoint.refuse_latent(self.latent.made_with, network.noun)
         if channels != checkpoint.latent_channels:
             if samples.any():
                 raise NodeError(

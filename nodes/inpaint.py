@@ -85,7 +85,7 @@ class EncodeForInpainting(
         around = None
         if self.for_inpainting_model:
             around = samples if self.content == "grey" else encoded(greyed)
-        return Latent(samples, grown, around)
+        return Latent(samples, grown, around, self.vae.checkpoint.family)
 
 
 class CroppedAroundMask(NamedTuple):

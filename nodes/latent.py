@@ -200,7 +200,9 @@ class CompositeLatent(
                 if inside_after and step < length:
                     weights.narrow(dim, length - 1 - step, 1).mul_(share)
         place.copy_(above[..., :height, :width] * weights + place * (1 - weights))
-        return dataclasses.replace(self.base, samples=below)
+        return dataclasses.replace(
+            self.base, samples=below, made_with=self.base.made_with or self.top.made_with
+        )
 
 
 class JoinLatents(Node, category="latent", libraries=("torch",), aliases=("LatentBatch",)):
@@ -218,7 +220,8 @@ class JoinLatents(Node, category="latent", libraries=("torch",), aliases=("Laten
         height, width = first.shape[-2:]
         if second.shape[-2:] != first.shape[-2:]:
             second = resize(centred(second, width, height), width, height, "bilinear")
-        return Latent(torch.cat([first, second.to(first)]))
+        made_with = self.first.made_with or self.second.made_with
+        return Latent(torch.cat([first, second.to(first)]), made_with=made_with)
 
 
 class RepeatLatent(Node, category="latent", libraries=("torch",), aliases=("RepeatLatentBatch",)):
@@ -288,4 +291,4 @@ def _changed(latent: Latent, change: Callable[[Tensor], Tensor]) -> Latent:
 
     mask = None if latent.mask is None else change(resized(latent.mask, latent.samples))[:, 0].clamp(0, 1)
     masked = None if latent.masked is None else change(latent.masked)
-    return Latent(change(latent.samples), mask, masked)
+    return dataclasses.replace(latent, samples=change(latent.samples), mask=mask, masked=masked)

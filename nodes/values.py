@@ -149,6 +149,8 @@ class Latent(Value, family="latents", lossless=True):
     masked: torch.Tensor | None = None
     """For inpainting models: the pictures, encoded with grey in place of what the mask covers; of the shape
     of `samples`."""
+    made_with: str = ""
+    """The family of the model that made it, such as `sd1`; empty for an empty latent."""
 
     def summary(self) -> str:
         """The number of pictures and their size."""
@@ -159,7 +161,8 @@ class Latent(Value, family="latents", lossless=True):
     def pack(self) -> Packed:
         """The tensors as safetensors."""
         tensors = {"samples": self.samples, "mask": self.mask, "masked": self.masked}
-        return _tensors(self, None, {name: value for name, value in tensors.items() if value is not None})
+        meta = self.made_with or None
+        return _tensors(self, meta, {name: value for name, value in tensors.items() if value is not None})
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
@@ -167,7 +170,8 @@ class Latent(Value, family="latents", lossless=True):
         from safetensors.torch import load
 
         tensors = load(parts["tensors"])
-        return cls(tensors["samples"], tensors.get("mask"), tensors.get("masked"))
+        made_with = meta if isinstance(meta, str) else ""
+        return cls(tensors["samples"], tensors.get("mask"), tensors.get("masked"), made_with)
 
 
 def _tensors(value: Value, meta: Json, tensors: dict[str, torch.Tensor]) -> Packed:

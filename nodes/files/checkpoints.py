@@ -99,6 +99,34 @@ class Checkpoint:
         """The colours of the latent channels; None if unknown."""
         return family_named(self.family).previews.get(self.context_width)
 
+    def refuse_latent(self, made_with: str, noun: str) -> None:
+        """Refuse a latent that was made with a model of another family, unless both have the same latents.
+
+        Networks of one family compute something from any latent with as many channels, so nothing else
+        would tell that the picture is wrong.
+
+        Args:
+            made_with: the family of the latent; empty if unknown.
+            noun: the network of this checkpoint that would read it, such as `VAE`.
+
+        Raises:
+            NodeError: its latents are others.
+        """
+        ours = family_named(self.family)
+        theirs = next((family for family in families() if family.name == made_with), ours)
+        if theirs.latents != ours.latents:
+            hint = f"use the {noun} of the model that made the latent, or decode and encode in between"
+            if self.parts:
+                hint += (
+                    "; if a loader of separate files took it for another family, connect its input `model`"
+                )
+            raise NodeError(
+                f"the latent is of a {theirs.title} model, but the {noun} of {self.name} is of {ours.title}",
+                hint=hint,
+                input="latent",
+                code="wrong_family",
+            )
+
     def files(self, files: Files) -> ModelFiles:
         """Find the files of this checkpoint.
 

@@ -70,7 +70,7 @@ VALUES = [
     Conditioning(noise(1, 77, 8), 3, size=SizeHints((640, 480), (1, 2), None, 6.5)),
     Latent(noise(2, 4, 8, 8) * 1e-30),
     Latent(noise(1, 4, 8, 8).transpose(2, 3)),
-    Latent(noise(2, 4, 8, 8), noise(1, 64, 64).abs() / 9, noise(2, 4, 8, 8)),
+    Latent(noise(2, 4, 8, 8), noise(1, 64, 64).abs() / 9, noise(2, 4, 8, 8), "sdxl"),
     ControlNet("0" * 64, '{"a": 1}', "edges/diffusion_pytorch_model.safetensors"),
     Image(np.random.default_rng(1).integers(0, 256, (2, 9, 7, 3), np.uint8)),
     Mask(np.random.default_rng(2).random((2, 9, 7), np.float32)),

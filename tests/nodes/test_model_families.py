@@ -191,3 +191,46 @@ def test_the_refiner_of_sdxl_takes_over_from_the_base(session: Session, xl: Path
     refined = output(session.run(made, {**values, "refiner": "refiner"})).pixels
     plain = output(session.run(made, {**values, "refiner": "xl"})).pixels
     assert not np.array_equal(refined, plain)
+
+
+@pytest.mark.usefixtures("xl")
+@pytest.mark.parametrize("node", ["decode", "again"])
+def test_a_latent_of_another_family_is_refused_by_the_names_of_both(session: Session, node: str) -> None:
+    """SD 1 and SDXL have latents of one shape, so nothing else tells that the picture would be wrong."""
+    made = graph("xl")
+    made.nodes["other"] = Entry("LoadModel@1")
+    if node == "decode":
+        made.nodes["decode"].inputs["vae"] = From("other", "vae")
+    else:
+        prompts = {
+            name: Entry("EncodePrompt@2", {"encoder": From("other", "encoder"), "prompt": Literal("a cat")})
+            for name in ("positive-2", "negative-2")
+        }
+        inputs = {
+            **made.nodes["denoise"].inputs,
+            "model": From("other", "model"),
+            "positive": From("positive-2", "out"),
+            "negative": From("negative-2", "out"),
+            "latent": From("larger", "out"),
+            "strength": Literal(0.5),
+        }
+        larger = {"latent": From("denoise", "latent"), "factor": Literal(1.0)}
+        made.nodes |= {
+            **prompts,
+            "larger": Entry("ScaleLatent@1", larger),
+            "again": Entry("Denoise@3", inputs),
+        }
+    values = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64}
+    failed = session.run(made, values, targets=[node]).nodes[node].problem
+    assert failed is not None
+    assert (failed.code, failed.input) == ("wrong_family", "latent")
+    assert "SDXL" in failed.message
+    assert "SD 1" in failed.message
+
+
+def test_models_of_sd_1_and_2_have_the_same_latents() -> None:
+    """As the autoencoders that their authors published: one for SD 1 and 2, one for SDXL and its refiner."""
+    spaces = {family.name: family.latents for family in families()}
+    assert spaces["sd1"] == spaces["sd2"]
+    assert spaces["sdxl"] == spaces["sdxl-refiner"]
+    assert len(set(spaces.values())) == 3

@@ -178,6 +178,8 @@ class Family:
     """Its name in the metadata of files (`modelspec.architecture`)."""
     pipelines: tuple[str, ...]
     """The pipelines that model_index.json of its folders may name; SaveModel writes the first."""
+    latents: str
+    """The name of its latent space. Families with the same one can exchange latents."""
     configs: Path
     """The folder with the configs of its networks at their true sizes, for single files."""
     network: DenoisingNetwork

@@ -38,6 +38,7 @@ FAMILIES = (
             "StableDiffusionImg2ImgPipeline",
             "StableDiffusionInpaintPipeline",
         ),
+        latents="sd",
         configs=Path(__file__).parent,
         network=UNET,
         roles=(EncoderRole(name="clip_l", component="text_encoder", tokenizer="tokenizer"),),

@@ -77,6 +77,7 @@ FAMILIES = (
             "StableDiffusionImg2ImgPipeline",
             "StableDiffusionInpaintPipeline",
         ),
+        latents="sd",
         configs=Path(__file__).parent,
         network=UNET,
         roles=(

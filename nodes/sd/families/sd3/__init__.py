@@ -65,6 +65,7 @@ FAMILIES = (
             "StableDiffusion3Img2ImgPipeline",
             "StableDiffusion3InpaintPipeline",
         ),
+        latents="sd3",
         configs=Path(__file__).parent,
         network=TRANSFORMER,
         roles=(

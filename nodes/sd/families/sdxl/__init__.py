@@ -96,6 +96,7 @@ FAMILIES = (
             "StableDiffusionXLImg2ImgPipeline",
             "StableDiffusionXLInpaintPipeline",
         ),
+        latents="sdxl",
         configs=_FOLDER / "base",
         network=UNET,
         roles=(
@@ -127,6 +128,7 @@ FAMILIES = (
         title="SDXL refiner",
         architecture="stable-diffusion-xl-v1-refiner",
         pipelines=("StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLPipeline"),
+        latents="sdxl",
         configs=_FOLDER / "refiner",
         network=UNET,
         roles=(_OPEN_CLIP,),
