@@ -15,7 +15,7 @@ from engine.node import Node
 from engine.values import Json
 from engine.widgets import Advanced, FileIn, Range, Widget
 from nodes.files.file_hashes import lora_hash
-from nodes.files.lora_files import lora_digest, resolve_lora
+from nodes.files.lora_files import lora_base, lora_digest, resolve_lora
 from nodes.files.patch_files import LORAS, Patch, PatchFile
 from nodes.sd.families.known import family_named
 from nodes.sd.lora import blocks as block_weights
@@ -215,6 +215,9 @@ def _applied(
     shapes = {Target(part, module): shape for part, its in modules.items() for module, shape in its.items()}
     title = family_named(to.model.checkpoint.family).title
     remedy = f"choose a LoRA that was made for {title} models"
+    made_for = None if source.made is not None else lora_base(ctx.files, source.name, source.digest)
+    if made_for not in (None, title):
+        remedy = f"it was made for {made_for} models; {remedy}"
     try:
         matched = match(lora, key_map(modules), shapes, choice.lora)
     except ModelError as error:
@@ -223,8 +226,8 @@ def _applied(
         count, first = len(matched.unmatched), names_of(matched.unmatched)
         if not matched.targets and not lora.bundled:
             raise NodeError(
-                f"{choice.lora} does not fit {to.model.checkpoint.name}: the model has no layer for any of"
-                f" its {count} keys (first {first})",
+                f"{choice.lora} does not fit {to.model.checkpoint.name} ({title}): the model has no layer for"
+                f" any of its {count} keys (first {first})",
                 hint=remedy,
                 input=input,
                 code="bad_lora",

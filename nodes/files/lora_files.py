@@ -8,6 +8,7 @@ from engine.errors import NodeError
 from engine.files import Files
 from nodes.files.file_kinds import require_kind
 from nodes.files.file_names import resolve
+from nodes.files.known_files import facts
 from nodes.files.patch_files import LORAS
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.read import read_tensors
@@ -46,6 +47,16 @@ def lora_digest(files: Files, name: str, *, input: str) -> str:
     except NodeError as error:
         raise NodeError(error.message, hint=error.hint, input=input, code=error.code) from None
     return require_kind(files, path, "lora", input=input)
+
+
+def lora_base(files: Files, name: str, digest: str) -> str | None:
+    """The title of the family of models that a LoRA was made for, such as `SD 1`; None if it is unknown.
+
+    Raises:
+        NodeError: there is no such file.
+    """
+    path = files.find(LORAS, name)
+    return facts(files, [(path, digest)])[digest].base
 
 
 def _alias(path: Path) -> str:

@@ -54,6 +54,9 @@ def tensors(*names: str) -> bytes:
     return save({name: np.zeros((2, 2), "float32") for name in names})
 
 
+FLUX = ("model.diffusion_model.double_blocks.0.img_attn.qkv.weight", "first_stage_model.x.weight")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code", "message"),
     [
@@ -99,6 +102,25 @@ def tensors(*names: str) -> bytes:
             tensors("model.diffusion_model.out.0.weight", "cond_stage_model.transformer.x.weight"),
             "bad_model",
             "is a checkpoint of SD 1 without its VAE",
+        ),
+        ("flux.safetensors", tensors(*FLUX), "other_model", "is a FLUX model"),
+        (
+            "flux-alone.safetensors",
+            tensors("double_blocks.0.img_attn.qkv.weight", *map(str, range(100))),
+            "other_model",
+            "is a FLUX model",
+        ),
+        (
+            "wan.safetensors",
+            tensors("blocks.0.self_attn.norm_q.weight", *map(str, range(100))),
+            "other_model",
+            "is a Wan model",
+        ),
+        (
+            "unclip.safetensors",
+            tensors("cond_stage_model.model.transformer.resblocks.0.ln_1.bias", "embedder.model.visual.proj"),
+            "other_model",
+            "is an SD 2 unCLIP model",
         ),
         ("numbers.safetensors", tensors(*map(str, range(100))), "unknown_kind", "is of no known kind"),
         ("model.gguf", b"GGUF\x03\0\0\0", "unknown_format", "is a GGUF file"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from engine.document.graph import Entry, From, Graph, Literal
+from engine.document.graph import Binding, Entry, From, Graph, Literal
 from engine.events import Event
 from engine.session import Session
 from engine.sources import source
@@ -88,6 +88,24 @@ def test_a_lora_for_sdxl_acts_and_is_merged_into_a_file(session: Session, home: 
         assert opened.metadata()["modelspec.prediction_type"] == "epsilon"
     shutil.move(target, xl.parent)
     assert np.array_equal(drawn(session, graph("merged.safetensors")), patched)
+
+
+@pytest.mark.usefixtures("xl")
+@pytest.mark.parametrize("kohya", [True, False])
+def test_a_lora_of_another_family_is_refused_by_the_names_of_both(
+    session: Session, home: Path, kohya: bool
+) -> None:
+    """Of kohya's names, SDXL models have none; of diffusers', they have some, with other shapes."""
+    block = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    key = f"lora_unet_{block.replace('.', '_')}.lora_{{}}" if kohya else f"unet.{block}.lora.{{}}"
+    sides = {"up": (64, 2), "down": (2, 768)}
+    parts = {f"{key.format(side)}.weight": rand(1, *shape) for side, shape in sides.items()}
+    small(home / "models" / "loras", "xl.safetensors", parts)
+    failed = session.run(graph("xl", patched=True)).nodes["lora"].problem
+    assert failed is not None
+    assert (failed.code, failed.input) == ("bad_lora", "lora")
+    assert "SD 1" in (failed.hint or "")
+    assert "SDXL" in (failed.hint or "")
 
 
 FILE = {"path": "merged", "format": "file", "precision": "float32"}
@@ -206,7 +224,7 @@ def test_a_latent_of_another_family_is_refused_by_the_names_of_both(session: Ses
             name: Entry("EncodePrompt@2", {"encoder": From("other", "encoder"), "prompt": Literal("a cat")})
             for name in ("positive-2", "negative-2")
         }
-        inputs = {
+        inputs: dict[str, Binding] = {
             **made.nodes["denoise"].inputs,
             "model": From("other", "model"),
             "positive": From("positive-2", "out"),
@@ -214,13 +232,13 @@ def test_a_latent_of_another_family_is_refused_by_the_names_of_both(session: Ses
             "latent": From("larger", "out"),
             "strength": Literal(0.5),
         }
-        larger = {"latent": From("denoise", "latent"), "factor": Literal(1.0)}
+        larger: dict[str, Binding] = {"latent": From("denoise", "latent"), "factor": Literal(1.0)}
         made.nodes |= {
             **prompts,
             "larger": Entry("ScaleLatent@1", larger),
             "again": Entry("Denoise@3", inputs),
         }
-    values = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64}
+    values: dict[str, Any] = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64}
     failed = session.run(made, values, targets=[node]).nodes[node].problem
     assert failed is not None
     assert (failed.code, failed.input) == ("wrong_family", "latent")

@@ -12,6 +12,8 @@ _UNKNOWN_KINDS = {
     "encoder_hid_dim": "a UNet with an image encoder",
     "time_cond_proj_dim": "a distilled model with guidance built in",
 }
+_PURPOSES = {5: "read a depth map", 7: "enlarge pictures", 8: "edit pictures by instructions"}
+"""What UNets of SD 1 and 2 with other input channels are for."""
 _FIRST_KERNELS = ("input_blocks.0.0.weight", "conv_in.weight")
 """The first tensor in single files and in diffusers."""
 
@@ -24,7 +26,12 @@ def _mismatch(configs: Configs, roles: tuple[EncoderRole, ...]) -> str | None:
     channels = vae["latent_channels"]
     inpainting = 2 * channels + 1  # it also reads the mask, and the latent of the masked picture
     if unet["out_channels"] != channels or unet["in_channels"] not in (channels, inpainting):
-        return "the UNet's channels do not match the VAE's latent channels"
+        reads = unet["in_channels"]
+        purpose = f", as models that {_PURPOSES[reads]} do" if reads in _PURPOSES else ""
+        return (
+            f"the UNet reads {reads} channels and returns {unet['out_channels']}{purpose}. Safelight runs"
+            f" UNets that read the {channels} of the VAE's latents, or {inpainting} for inpainting"
+        )
     width = sum(configs[role.component]["hidden_size"] for role in roles)
     if unet["cross_attention_dim"] != width:
         several = "s" if len(roles) > 1 else ""

@@ -13,13 +13,14 @@ from nodes.sd.families.known import families
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.embedding import Term, Vectors, describe_embedding
 from nodes.sd.formats.kinds import kind_of
+from nodes.sd.formats.other_models import other_model
 from nodes.sd.formats.pickled import read_all_pickled
 from nodes.sd.formats.picture import read_picture
 from nodes.sd.formats.read import read_tensors, recognised
 from nodes.sd.formats.tensors import Tensors
 from nodes.sd.lora.describe import describe, names_of, shapes_of
 
-VERSION = 4
+VERSION = 5
 """The version of the facts; increase it when the same file gives other facts."""
 
 _FAMILIES = {"sd1": "SD 1", "sd2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "Flux"}
@@ -114,6 +115,9 @@ def _facts(tensors: Tensors) -> Facts:
             )
     except BadFileError as error:
         return _wrong(tensors.path, error, kind)
+    if kind in ("unknown", "checkpoint", "unet") and (other := other_model(tensors)) is not None:
+        message = f"is {other}, which Safelight does not run"
+        return Facts(kind, tensors.format, code="other_model", message=message)
     if kind == "unknown":
         message = f"is of no known kind; it contains {names_of(tensors) or 'no tensors'}"
         return Facts(kind, tensors.format, code="unknown_kind", message=message)

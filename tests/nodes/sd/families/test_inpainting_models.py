@@ -26,10 +26,11 @@ def test_they_are_variants_of_their_families(tmp_path: Path, name: str) -> None:
         assert (found.family.name, found.unet_channels, found.prediction) == (name, 9, "epsilon")
 
 
-def test_other_channels_are_refused(tmp_path: Path) -> None:
-    small_model("sd1", in_channels=8).save_file(tmp_path / "pix2pix.safetensors")
-    with pytest.raises(ModelError, match="channels do not match"):
-        describe_file(tmp_path / "pix2pix.safetensors")
+@pytest.mark.parametrize("channels", [5, 7, 8])
+def test_other_channels_are_refused_with_their_number(tmp_path: Path, channels: int) -> None:
+    small_model("sd1", in_channels=channels).save_file(tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match=f"reads {channels} channels"):
+        describe_file(tmp_path / "other.safetensors")
 
 
 def test_the_latents_are_those_of_diffusers(tmp_path: Path) -> None:
