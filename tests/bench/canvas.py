@@ -25,8 +25,16 @@ ROWS: list[tuple[str, str, str, float | None, str]] = [
     ("renders", "1,000 nodes, nodes rendered by an event", "nodes", 1, "progress of a run; all nodes drawn"),
     ("preview, warm", "key press to the first preview", "s", 1, "text to image, first run of a warm worker"),
     ("picture, warm", "key press to the picture", "s", 5, "the same run"),
+    (
+        "computing, warm",
+        "key press to the picture, computing",
+        "s CPU",
+        5,
+        "the same run; the worker process",
+    ),
     ("preview, cold", "key press to the first preview, cold", "s", None, "the server has just started"),
     ("picture, cold", "key press to the picture, cold", "s", None, "the same run"),
+    ("computing, cold", "key press to the picture, cold, computing", "s CPU", None, "the same run"),
 ]
 """The name of each figure, that of its row, its unit, its goal if it has one, and its conditions."""
 

@@ -70,15 +70,13 @@ async function dragFrames(canvas: Canvas, id: string): Promise<number[]> {
 
 test("renders of an event", async ({ canvas, page }) => {
   await recordRenders(page);
-  canvas.server.addGraph("rendered", JSON.stringify(largeGraph(200)));
+  canvas.server.addGraph("rendered", JSON.stringify(largeGraph(400)));
   await canvas.open("rendered");
   await canvas.press("Control+Enter");
   await expect(page.getByLabel("Viewer").locator('img[src*="/previews/"]')).toBeVisible({ timeout: 90_000 });
   await takeRenders(page);
   const commits: string[][] = [];
-  await expect
-    .poll(async () => commits.push(...(await takeRenders(page))), { timeout: 60_000 })
-    .toBeGreaterThanOrEqual(5);
+  await expect.poll(async () => commits.push(...(await takeRenders(page)))).toBeGreaterThanOrEqual(5);
   report("renders", Math.max(...commits.map((nodes) => nodes.length)));
   await canvas.press("Control+.");
   await canvas.ended();
@@ -93,9 +91,12 @@ test("the first picture", async ({ browser }) => {
       const canvas = new Canvas(page, server);
       await canvas.open("text_to_image");
       if (isWarm) await untilIdle(server);
+      const before = await workerCpu(server);
       const { preview, picture } = await pictureSeconds(canvas);
-      report(isWarm ? "preview, warm" : "preview, cold", preview);
-      report(isWarm ? "picture, warm" : "picture, cold", picture);
+      const state = isWarm ? "warm" : "cold";
+      report(`preview, ${state}`, preview);
+      report(`picture, ${state}`, picture);
+      report(`computing, ${state}`, (await workerCpu(server)) - before);
     } finally {
       await page.close();
       await server.stop();
@@ -103,15 +104,21 @@ test("the first picture", async ({ browser }) => {
   }
 });
 
+/** The CPU seconds that the worker has used; Linux counts them in hundredths. */
+async function workerCpu(server: Server): Promise<number> {
+  const { devices } = await server.get<{ devices: { pid: number }[] }>("/info");
+  const used = devices.flatMap(({ pid }) =>
+    readFileSync(`/proc/${pid}/stat`, "utf8").split(" ").slice(13, 15),
+  );
+  return used.reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
+}
+
 /** Wait until the worker has done what it does before the first run: it uses no CPU for a while. */
 async function untilIdle(server: Server): Promise<void> {
-  const { devices } = await server.get<{ devices: { pid: number }[] }>("/info");
-  const ticks = () =>
-    devices.map(({ pid }) => readFileSync(`/proc/${pid}/stat`, "utf8").split(" ").slice(13, 15).join());
-  let [before, since] = [ticks().join(), performance.now()];
+  let [before, since] = [await workerCpu(server), performance.now()];
   while (performance.now() - since < IDLE_MS) {
     await new Promise((resolve) => setTimeout(resolve, 100));
-    const now = ticks().join();
+    const now = await workerCpu(server);
     if (now !== before) [before, since] = [now, performance.now()];
   }
 }
@@ -140,6 +147,6 @@ async function pictureSeconds(canvas: Canvas): Promise<{ preview: number; pictur
   await canvas.press("Control+Enter");
   const times = () =>
     page.evaluate(() => (window as unknown as { times: { preview: number; picture: number } }).times);
-  await expect.poll(async () => (await times()).picture, { timeout: 100_000 }).toBeGreaterThan(0);
+  await expect.poll(async () => (await times()).picture).toBeGreaterThan(0);
   return times();
 }

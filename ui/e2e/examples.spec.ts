@@ -51,11 +51,13 @@ for (const name of names) {
     const wires = nodes.flatMap(([node, { inputs }]) =>
       sources(inputs).map((from): [string, string] => [from, node]),
     );
-    const own = canvas.server.addGraph(`own-${id}`, text);
-    await canvas.open(`own-${id}`);
+    await canvas.open(id);
     await expect(canvas.nodes).toHaveCount(nodes.length);
     expect(await layoutFaults(page, wires)).toEqual([]);
 
+    const own = canvas.server.addGraph(`own-${id}`, text);
+    await canvas.open(`own-${id}`);
+    await expect(canvas.nodes).toHaveCount(nodes.length);
     await canvas.press("Control+a");
     await canvas.press("ArrowDown");
     await canvas.press("Control+s");

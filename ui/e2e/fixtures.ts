@@ -112,7 +112,7 @@ export class Canvas {
   async open(graph?: string): Promise<void> {
     const query = graph === undefined ? "" : `&graph=${encodeURIComponent(graph)}`;
     await this.page.goto(this.server.url + query);
-    await expect(this.page.locator("footer")).toContainText("Ready", { timeout: 60_000 });
+    await expect(this.page.locator("footer")).toContainText("Ready");
     await expect(this.page.locator(".react-flow__node").first()).toBeVisible();
   }
 
@@ -166,16 +166,14 @@ export class Canvas {
   async run(): Promise<RunRow> {
     const before = await this.runs();
     await this.press("Control+Enter");
-    await expect
-      .poll(async () => (await this.runs()).length, { timeout: 30_000 })
-      .toBeGreaterThan(before.length);
+    await expect.poll(async () => (await this.runs()).length).toBeGreaterThan(before.length);
     return this.ended();
   }
 
   /** Wait until no run is queued or running; returns the latest. */
   async ended(): Promise<RunRow> {
     const isActive = (run: RunRow) => run.state === "queued" || run.state === "running";
-    await expect.poll(async () => (await this.runs()).some(isActive), { timeout: 90_000 }).toBe(false);
+    await expect.poll(async () => (await this.runs()).some(isActive)).toBe(false);
     const [latest] = await this.runs();
     if (!latest) throw new Error("there is no run");
     await expect(this.page.getByRole("button", { name: /^Run Ctrl/ })).toBeVisible();

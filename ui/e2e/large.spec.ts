@@ -30,7 +30,7 @@ test("a thousand nodes open, move and are saved with few elements on the page", 
 test("a progress event renders one of a thousand nodes", async ({ canvas, page }) => {
   await recordRenders(page);
   const name = `rendered-${Date.now()}`;
-  canvas.server.addGraph(name, JSON.stringify(largeGraph(200)));
+  canvas.server.addGraph(name, JSON.stringify(largeGraph(400)));
   await canvas.open(name);
   await expect(page.locator(".far-node")).toHaveCount(1000);
   const opened = new Set((await takeRenders(page)).flat());
@@ -41,9 +41,7 @@ test("a progress event renders one of a thousand nodes", async ({ canvas, page }
   await expect(preview).toBeVisible({ timeout: 90_000 });
   await takeRenders(page);
   const commits: string[][] = [];
-  await expect
-    .poll(async () => commits.push(...(await takeRenders(page))), { timeout: 60_000 })
-    .toBeGreaterThanOrEqual(5);
+  await expect.poll(async () => commits.push(...(await takeRenders(page)))).toBeGreaterThanOrEqual(5);
   await expect(canvas.node("denoise")).toHaveAttribute("data-state", "running");
   for (const nodes of commits) expect(nodes).toEqual(["denoise"]);
   await canvas.press("Control+.");
