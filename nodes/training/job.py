@@ -216,6 +216,8 @@ class TrainingJob(ABC):
             "safelight.files": str(len({picture.file for picture in node.dataset.pictures})),
             "safelight.pictures": str(len(node.dataset)),  # with mirrored and augmented copies
             "safelight.rate": node.rate,
+            "safelight.rate_warmup": str(node.rate_warmup or ""),
+            "safelight.rate_decay": "" if node.rate_decay == "none" else node.rate_decay,
             "safelight.batch": f"{self._batch} x {self._accumulate}",
             "safelight.optimizer": node.optimizer,
             "safelight.seed": str(node.seed),

@@ -200,7 +200,8 @@ def test_with_a_decay_more_steps_begin_anew(session: Session, pictures: Path) ->
     for steps in (2, 4):
         watcher = Watcher()
         work = graph(pictures, steps=steps, rate="0.004", rate_warmup=1, rate_decay="linear")
-        assert session.run(work, emit=watcher).state == "done"
+        notes = dict(trained(session.run(work, emit=watcher)).notes or {})
+        assert (notes["safelight.rate_warmup"], notes["safelight.rate_decay"]) == ("1", "linear")
         assert watcher.steps == list(range(1, steps + 1))
         rates = [row["rate"] for row in watcher.rows if "loss" in row]
         wanted = {2: [0, 0.004], 4: [0, 0.004, 0.004 * 2 / 3, 0.004 / 3]}

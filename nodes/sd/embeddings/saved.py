@@ -49,8 +49,11 @@ def open_embedding(path: Path) -> dict[str, Any]:
     tensors = read_embedding(path)
     described = describe_embedding(tensors)
     if len(described.terms) != 1:
-        names = ", ".join(str(term.name) for term in described.terms)
-        raise BadFileError("several_embeddings", f"{path} contains several embeddings ({names}).")
+        names = ", ".join(term.name or "*" for term in described.terms)
+        message = (
+            f"{path} contains several embeddings ({names}), and one is wanted. LoadEmbeddings reads all."
+        )
+        raise BadFileError("several_embeddings", message)
     (term,) = described.terms
     vectors = {}
     for encoder, found in term.vectors.items():
