@@ -19,7 +19,7 @@ export function CommandMenu() {
           <Menu.Popup className="pop menu">
             {ids.map((id) => {
               const item = command(id);
-              if (!item) return null;
+              if (!item || item.isShown?.() === false) return null;
               return (
                 <Menu.Item
                   key={id}

@@ -3,6 +3,7 @@ import { AddSearch } from "../canvas/AddSearch";
 import { ChoiceList } from "../widgets/ChoiceList";
 import { CommandMenu } from "./CommandMenu";
 import { Overlays } from "./Overlays";
+import "./fieldCommands";
 
 /** Everything that opens over the page. It is loaded when the page is ready, or when something opens before that. */
 export function Popups() {

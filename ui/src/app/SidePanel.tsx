@@ -1,13 +1,17 @@
+import { lazy, Suspense } from "react";
 import { loadOutput } from "../canvas/dropFiles";
 import { ControlsTab } from "../panels/ControlsTab";
-import { NodeTab } from "../panels/NodeTab";
-import { PictureDetails } from "../panels/PictureDetails";
 import { ProblemsTab, useProblemCount } from "../panels/ProblemsTab";
 import { usePictures } from "../panels/pictures";
 import { Viewer } from "../panels/Viewer";
 import { goTo } from "./canvasCommands";
 import { useSelectedNode } from "./editor";
 import { type PanelTab, useView } from "./view";
+
+const NodeTab = lazy(async () => ({ default: (await import("../panels/NodeTab")).NodeTab }));
+const PictureDetails = lazy(async () => ({
+  default: (await import("../panels/PictureDetails")).PictureDetails,
+}));
 
 const TABS: readonly { tab: PanelTab; word: string }[] = [
   { tab: "controls", word: "Controls" },
@@ -25,7 +29,9 @@ export function SidePanel() {
   if (isLarge) {
     return (
       <aside className="side scroll" aria-label="Panel">
-        <PictureDetails onUseAsInput={loadOutput} />
+        <Suspense>
+          <PictureDetails onUseAsInput={loadOutput} />
+        </Suspense>
       </aside>
     );
   }
@@ -71,7 +77,7 @@ function Tabs() {
       </div>
       <div className="scroll" role="tabpanel" id="tab-body" aria-labelledby={`tab-${open}`}>
         {open === "controls" && <ControlsTab />}
-        {open === "node" && <NodeTab node={node} />}
+        <Suspense>{open === "node" && <NodeTab node={node} />}</Suspense>
         {open === "problems" && <ProblemsTab onShow={(id) => goTo(id)} />}
       </div>
     </>

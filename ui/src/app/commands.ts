@@ -11,6 +11,8 @@ export interface Command {
   readonly icon?: IconName;
   /** Where the keys work: on the canvas, or everywhere, also while typing. */
   readonly scope: "canvas" | "page";
+  /** False if menus leave it out now. */
+  readonly isShown?: () => boolean;
   /** False if it cannot be done now. */
   readonly isPossible?: () => boolean;
   /** False if menus on a node leave it out. */

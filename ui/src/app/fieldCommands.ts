@@ -1,5 +1,4 @@
 /** What can be done with one field of a node: make it a control of the graph, sweep it, reset it. */
-import { create } from "zustand";
 import { unexpose } from "../document/edit/graphInputs";
 import { heldValue, paramOf, resetValue } from "../document/edit/values";
 import type { InputEnd } from "../document/graph";
@@ -10,22 +9,10 @@ import { type MaskPlace, maskPlace } from "../schema/masks";
 import { blobUrl } from "../server/files";
 import { define } from "./commands";
 import { documents, edit, graph } from "./editor";
+import { useField } from "./field";
 import { say } from "./status";
 import { typed } from "./types";
 import { showTab } from "./view";
-
-/** The field that the commands are for: the one with the focus, or under the open menu. */
-export const useField = create<{ end: InputEnd | null }>(() => ({ end: null }));
-
-/** The commands of the menu of a field. */
-export function fieldMenu(): string[] {
-  return [
-    control() === undefined ? "exposeField" : "unexposeField",
-    "sweepField",
-    ...(paintable() ? ["paintMask"] : []),
-    "resetField",
-  ];
-}
 
 /** The field, if it still exists and holds its own value. */
 function field(): InputEnd | undefined {
@@ -56,7 +43,6 @@ function sweep(end: InputEnd): void {
   if (name === undefined) return;
   addToSweep(name, heldValue(graph(), end));
   say(`Type the values of ${name}, then run the sweep.`);
-  setTimeout(() => document.querySelector<HTMLElement>(`[data-sweep="${name}"]`)?.focus());
 }
 
 /** The picture of the field and its mask; undefined unless the picture is on the server. */
@@ -79,6 +65,7 @@ define(
     label: "Make the field a control of the graph",
     group: "Nodes",
     scope: "canvas",
+    isShown: () => control() === undefined,
     isPossible: () => field() !== undefined && control() === undefined,
     run: withField((end) => {
       const name = expose(end);
@@ -90,6 +77,7 @@ define(
     label: "Take the field from the controls",
     group: "Nodes",
     scope: "canvas",
+    isShown: () => control() !== undefined,
     isPossible: () => control() !== undefined,
     run: withField((end) => {
       const name = control() ?? "";
@@ -115,6 +103,7 @@ define(
     label: "Paint a mask on the picture …",
     group: "Nodes",
     scope: "canvas",
+    isShown: () => paintable() !== undefined,
     isPossible: () => paintable() !== undefined,
     run: withField((end) => {
       const place = paintable();

@@ -1,6 +1,6 @@
 import { memo, type ReactNode } from "react";
 import { documents, edit, useGraph } from "../app/editor";
-import { useField } from "../app/fieldCommands";
+import { useField } from "../app/field";
 import { Icon } from "../app/Icon";
 import { heldValue, paramOf, resetValue, setValue } from "../document/edit/values";
 import type { InputEnd } from "../document/graph";

@@ -1,8 +1,8 @@
-import { edit, graph, useGraph } from "../app/editor";
+import { lazy, Suspense } from "react";
+import { edit, graph } from "../app/editor";
 import { Icon } from "../app/Icon";
-import { say, sayError } from "../app/status";
 import { useTyped } from "../app/types";
-import { heldValue, setValue } from "../document/edit/values";
+import { heldValue } from "../document/edit/values";
 import { setBinding } from "../document/edit/wires";
 import { type Entry, literal } from "../document/graph";
 import { isList, isObject, type Json, type JsonObject } from "../document/json";
@@ -14,7 +14,8 @@ import { listModels } from "../widgets/FileField";
 import { NumberField } from "../widgets/NumberField";
 import { changeValue } from "./InputField";
 import { Socket } from "./Socket";
-import { hasWord, promptAfter, withWord } from "./triggers";
+
+const Triggers = lazy(async () => ({ default: (await import("./Triggers")).Triggers }));
 
 const WEIGHT = { kind: "number", whole: false, min: -10, max: 10, step: 0.05 } as const;
 const USUAL_WEIGHT = 0.75;
@@ -85,7 +86,15 @@ export function StackRow({ id, input, entry, index }: StackProps & { readonly in
         invalid={false}
         onChange={(next) => put("weight", next)}
       />
-      <Triggers id={id} words={model?.triggers} />
+      {/* Of a file beside the graph, the server lists no words. */}
+      <span className="stack-words">
+        {model?.triggers.length === 0 && "no trigger word"}
+        {model && model.triggers.length > 0 && (
+          <Suspense>
+            <Triggers id={id} words={model.triggers} />
+          </Suspense>
+        )}
+      </span>
       <span className="stack-base">
         {model?.base ?? ""}
         {index > 0 && (
@@ -95,65 +104,6 @@ export function StackRow({ id, input, entry, index }: StackProps & { readonly in
         )}
       </span>
     </div>
-  );
-}
-
-const MOST_CHIPS = 3;
-
-/** The words that invoke a LoRA; a click inserts one into the prompt that follows. */
-function Triggers({ id, words }: { id: string; words: readonly string[] | undefined }) {
-  const typed = useTyped();
-  const text = useGraph((state) => {
-    const end = promptAfter(state, typed, id);
-    return String((end && heldValue(state, end)) ?? "");
-  });
-  // Of a file beside the graph, the server lists no words.
-  if (!words?.length) return <span className="stack-words">{words && "no trigger word"}</span>;
-  const insert = (word: string) => {
-    const end = promptAfter(graph(), typed, id);
-    if (!end) return sayError(`No prompt follows ${id}.`);
-    const before = heldValue(graph(), end);
-    const next = withWord(typeof before === "string" ? before : "", word);
-    if (next !== before) edit(`Insert ${word}`, (state) => setValue(state, end, next));
-    say(`“${word}” is in the prompt of ${end.node}.`);
-  };
-  const more = (anchor: HTMLElement) =>
-    useChoiceList.getState().show({
-      anchor,
-      label: `${id}: trigger words`,
-      value: "",
-      isFree: false,
-      empty: "",
-      load: () => words.map((word) => ({ value: word, label: word })),
-      pick: insert,
-    });
-  return (
-    <span className="stack-words">
-      {words.slice(0, MOST_CHIPS).map((word) => (
-        <button
-          key={word}
-          type="button"
-          className="trigger cut"
-          aria-label={`Insert ${word} into the prompt`}
-          aria-pressed={hasWord(text, word)}
-          title={hasWord(text, word) ? `${word} is in the prompt` : `Insert ${word} into the prompt`}
-          onClick={() => insert(word)}
-        >
-          <Icon name={hasWord(text, word) ? "tick" : "add"} size={10} />
-          {word}
-        </button>
-      ))}
-      {words.length > MOST_CHIPS && (
-        <button
-          type="button"
-          className="trigger"
-          aria-haspopup="listbox"
-          onClick={(event) => more(event.currentTarget)}
-        >
-          {words.length - MOST_CHIPS} more
-        </button>
-      )}
-    </span>
   );
 }
 

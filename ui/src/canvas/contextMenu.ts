@@ -1,9 +1,10 @@
 /** The menus of a right-click on the canvas. */
 import { selectNodes, useSelection } from "../app/editor";
-import { fieldMenu, useField } from "../app/fieldCommands";
+import { useField } from "../app/field";
 import { openMenuAt } from "../app/menu";
 import { type FlowNode, thing } from "./flow";
 
+const ON_FIELD = ["exposeField", "unexposeField", "sweepField", "paintMask", "resetField"];
 const ON_NODE = [
   "runHere",
   "pin",
@@ -41,7 +42,7 @@ export function openMenu(event: MouseEvent | React.MouseEvent, node?: FlowNode):
   const input = target.closest("[data-input]")?.getAttribute("data-input");
   if (kind === "node" && input) {
     useField.setState({ end: { node: id, input } });
-    return openMenuAt(at, [...fieldMenu(), ...ON_NODE]);
+    return openMenuAt(at, [...ON_FIELD, ...ON_NODE]);
   }
   openMenuAt(at, kind === "node" ? ON_NODE : ON_OTHERS);
 }

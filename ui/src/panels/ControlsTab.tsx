@@ -15,12 +15,14 @@ import { TextNotes } from "../widgets/TextNotes";
 import { ControlName } from "./ControlName";
 import { takerOf, widgetFor } from "./controlWidget";
 import { words } from "./format";
-import { SweepBox } from "./SweepBox";
+import { useSweep } from "./sweep";
 
+const SweepBox = lazy(async () => ({ default: (await import("./SweepBox")).SweepBox }));
 const PortNames = lazy(async () => ({ default: (await import("./PortNames")).PortNames }));
 
 export function ControlsTab() {
   const graph = useGraph((shown) => shown);
+  const isSweeping = useSweep((state) => Object.keys(state.texts).length > 0);
   const isWhole = useDocumentState((state) => state.path.length === 0);
   const types = useTypes((state) => state.types);
   if (graph.inputs.size === 0 && isWhole) {
@@ -54,13 +56,10 @@ export function ControlsTab() {
         }
         return <ControlRow key={name} name={name} item={item} widget={widget} />;
       })}
-      {isWhole ? (
-        <SweepBox />
-      ) : (
-        <Suspense>
-          <PortNames />
-        </Suspense>
-      )}
+      <Suspense>
+        {isWhole && isSweeping && <SweepBox />}
+        {!isWhole && <PortNames />}
+      </Suspense>
     </div>
   );
 }

@@ -9,10 +9,11 @@ import { submit, useSubmission } from "../server/runs";
 import { widgetFor } from "./controlWidget";
 import { count, words } from "./format";
 import { openSweep } from "./pictures";
-import { isOneInLine, parseList, removeFromSweep, useSweep } from "./sweep";
+import { removeFromSweep, useSweep } from "./sweep";
+import { isOneInLine, parseList } from "./sweepValues";
 
 export function SweepBox() {
-  const texts = useSweep((state) => state.texts);
+  const { texts, newest } = useSweep();
   const root = useDocumentState((state) => state.root);
   const types = useTypes((state) => state.types);
   const [isBusy, setBusy] = useState(false);
@@ -48,7 +49,8 @@ export function SweepBox() {
             {isOneInLine(widget) ? (
               <textarea
                 className="area"
-                data-sweep={name}
+                // biome-ignore lint/a11y/noAutofocus: the person has just asked for this axis
+                autoFocus={name === newest}
                 rows={3}
                 aria-label={`Values of ${words(name)}, one in a line`}
                 value={text}
@@ -60,7 +62,8 @@ export function SweepBox() {
             ) : (
               <input
                 className="field"
-                data-sweep={name}
+                // biome-ignore lint/a11y/noAutofocus: the person has just asked for this axis
+                autoFocus={name === newest}
                 aria-label={`Values of ${words(name)}`}
                 placeholder="4, 8, 12 or 1 to 9 by 2"
                 value={text}

@@ -1,16 +1,21 @@
 /** The sweep that a person prepares: for some controls, a list of values each. */
 import { create } from "zustand";
 import { type Json, toPlain } from "../document/json";
-import type { Widget } from "../schema/nodeTypes";
 
 /** The texts of the lists by control, in the order of the axes: the first one makes the rows. */
-export const useSweep = create<{ texts: Readonly<Record<string, string>> }>(() => ({ texts: {} }));
+interface Sweep {
+  readonly texts: Readonly<Record<string, string>>;
+  /** The control that was added last; its field takes the focus. */
+  readonly newest: string | null;
+}
+
+export const useSweep = create<Sweep>(() => ({ texts: {}, newest: null }));
 
 /** Make a control an axis of the sweep; its list begins with its value. */
 export function addToSweep(name: string, value: Json | undefined): void {
   const plain = value === undefined ? "" : toPlain(value);
   const text = typeof plain === "string" ? plain : JSON.stringify(plain);
-  useSweep.setState(({ texts }) => ({ texts: { ...texts, [name]: text } }));
+  useSweep.setState(({ texts }) => ({ texts: { ...texts, [name]: text }, newest: name }));
 }
 
 export function removeFromSweep(name: string): void {
@@ -23,76 +28,4 @@ export function removeFromSweep(name: string): void {
 /** True for the controls and graph inputs that a sweep can give a list of values. */
 export function canSweep(kind: string): boolean {
   return !["none", "stack"].includes(kind);
-}
-
-/** The most pictures of one sweep. */
-const MOST = 400;
-
-export interface ParsedList {
-  values: readonly unknown[];
-  /** Why the text is no list of values; empty if it is one. */
-  problem: string;
-}
-
-/** True if the values are written one in a line, because they may have commas themselves. */
-export function isOneInLine(widget: Widget): boolean {
-  return (
-    widget.kind === "text" || widget.kind === "file" || widget.kind === "json" || widget.kind === "stack"
-  );
-}
-
-/** The values in a text, such as `4, 8, 12` or `1 to 9 by 2` for a number, or one in a line for a text. */
-export function parseList(text: string, widget: Widget): ParsedList {
-  const parts = (isOneInLine(widget) ? text.split("\n") : text.split(/[,\n]/)).map((part) => part.trim());
-  const values: unknown[] = [];
-  for (const part of parts.filter(Boolean)) {
-    const found = parseValue(part, widget);
-    if (found === null) return { values: [], problem: `${part} does not fit here` };
-    values.push(...found);
-  }
-  if (values.length === 0) return { values, problem: "needs values" };
-  if (values.length > MOST) return { values: [], problem: `${values.length} values are more than ${MOST}` };
-  return {
-    values: [...new Map(values.map((value) => [JSON.stringify(value), value])).values()],
-    problem: "",
-  };
-}
-
-function parseValue(part: string, widget: Widget): unknown[] | null {
-  switch (widget.kind) {
-    case "number":
-      return numbers(part, widget.whole);
-    case "seed":
-      return part === "random" ? ["random"] : numbers(part, true);
-    case "switch":
-      return part === "on" || part === "true" ? [true] : part === "off" || part === "false" ? [false] : null;
-    case "choice": {
-      const choice = widget.choices.find((known) => String(known) === part);
-      return choice === undefined ? null : [choice];
-    }
-    case "json":
-    case "stack":
-      try {
-        return [JSON.parse(part) as unknown];
-      } catch {
-        return null;
-      }
-    default:
-      return [part];
-  }
-}
-
-const RANGE = /^(\S+)\s+to\s+(\S+)(?:\s+by\s+(\S+))?$/;
-
-function numbers(part: string, isWhole: boolean): number[] | null {
-  const range = RANGE.exec(part);
-  if (range === null) {
-    const value = Number(part);
-    return Number.isFinite(value) && (!isWhole || Number.isInteger(value)) ? [value] : null;
-  }
-  const [first, last, step] = [Number(range[1]), Number(range[2]), Number(range[3] ?? 1)];
-  if (![first, last, step].every(Number.isFinite) || step <= 0 || last < first) return null;
-  const count = Math.floor((last - first) / step + 1e-9) + 1;
-  if (count > MOST || (isWhole && ![first, step].every(Number.isInteger))) return null;
-  return Array.from({ length: count }, (_, i) => Number((first + i * step).toPrecision(12)));
 }

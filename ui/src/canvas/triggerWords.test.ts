@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { readGraph } from "../document/read";
 import { typedGraph } from "../schema/typedGraph";
 import { types } from "../testing/smallTypes";
-import { hasWord, promptAfter, withWord } from "./triggers";
+import { hasWord, promptAfter, withWord } from "./triggerWords";
 
 test.each([
   ["", "star", "star"],

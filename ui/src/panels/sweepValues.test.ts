@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseList } from "./sweep";
+import { parseList } from "./sweepValues";
 
 const INT = { kind: "number", whole: true } as const;
 const FLOAT = { kind: "number", whole: false } as const;
