@@ -89,3 +89,21 @@ test("a wire bends where it is double-clicked; the bend moves and goes, and undo
   await canvas.press("Control+z");
   await expect.poll(async () => (await bends())["denoise.latent"]?.[0]).toEqual(before);
 });
+
+test("a right-click makes an output of a node one of the graph, which a run writes", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  await page.getByRole("textbox", { name: "steps", exact: true }).fill("2");
+  const row = canvas.node("denoise").locator('[data-output="latent"]');
+  await row.click({ button: "right" });
+  await page.getByRole("menuitem", { name: "Make the output one of the graph" }).click();
+  await expect(row.getByRole("img", { name: /^latent, / })).toBeVisible();
+  const { id } = await canvas.run();
+  const { graph } = await canvas.server.get<{ graph: { outputs: object } }>(`/runs/${id}`);
+  expect(graph.outputs).toMatchObject({ latent: { from: "denoise.latent" } });
+  await row.click({ button: "right" });
+  await page.getByRole("menuitem", { name: "Take the output from those of the graph" }).click();
+  await expect(row.getByRole("img")).toHaveCount(0);
+});

@@ -1,7 +1,8 @@
 import { type CSSProperties, memo } from "react";
-import { toggleFold } from "../app/editor";
+import { toggleFold, useGraph } from "../app/editor";
 import { Icon } from "../app/Icon";
 import { useTyped } from "../app/types";
+import { outputNames } from "../document/edit/graphInputs";
 import type { Binding, Entry } from "../document/graph";
 import { lineCount, type Row } from "../schema/geometry";
 import type { InputType, NodeType, OutputType } from "../schema/nodeTypes";
@@ -95,8 +96,12 @@ const OutputRow = memo(function OutputRow({ id, output }: { id: string; output: 
   const typed = useTyped();
   const wire = typed.output({ kind: "from", node: id, output: output.name });
   const isWired = typed.wiredOutputs(id).has(output.name);
+  const names = useGraph((graph) =>
+    outputNames(graph, { kind: "from", node: id, output: output.name }).join(", "),
+  );
   return (
-    <div className="node-row out">
+    <div className="node-row out" data-output={output.name}>
+      {names !== "" && <Icon name="file" size={11} label={`${names}, one of the outputs of the graph`} />}
       {outputLabel(output, output.wire.variable ? wire : output.wire)}
       <Socket
         node={id}

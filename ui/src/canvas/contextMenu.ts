@@ -2,6 +2,7 @@
 import { selectNodes, useSelection } from "../app/editor";
 import { useField } from "../app/field";
 import { openMenuAt } from "../app/menu";
+import { outputMenu, useOutput } from "../app/outputCommands";
 import { type FlowNode, thing } from "./flow";
 
 const ON_FIELD = ["exposeField", "unexposeField", "sweepField", "paintMask", "resetField"];
@@ -43,6 +44,11 @@ export function openMenu(event: MouseEvent | React.MouseEvent, node?: FlowNode):
   if (kind === "node" && input) {
     useField.setState({ end: { node: id, input } });
     return openMenuAt(at, [...ON_FIELD, ...ON_NODE]);
+  }
+  const output = target.closest("[data-output]")?.getAttribute("data-output");
+  if (kind === "node" && output) {
+    useOutput.setState({ node: id, output });
+    return openMenuAt(at, [...outputMenu(), ...ON_NODE]);
   }
   openMenuAt(at, kind === "node" ? ON_NODE : ON_OTHERS);
 }

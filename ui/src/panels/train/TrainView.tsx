@@ -211,7 +211,8 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
   const progress = node?.status === "running" ? node : undefined;
   const reached = curves[0]?.points.at(-1)?.[0] ?? 0;
   // A training that goes on from a checkpoint counts the steps that are left.
-  const total = progress?.max ? Math.max(reached, progress.max - (progress.value ?? 0) + reached) : reached;
+  const start = Math.max(0, (curves[0]?.points[0]?.[0] ?? 1) - 1);
+  const total = Math.max(reached, (progress?.max ?? 0) + start);
   const isActive = phase !== undefined && !hasEnded(phase);
   const loss = useMemo(() => smoothed(curves[0]?.points ?? [], weight).at(-1)?.[1], [curves, weight]);
   const eta = run ? etaOf(run) : null;
