@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from engine.plan.step import Gather, Step
 from engine.run.lifecycle import Lifecycle
-from engine.store.step_folders import PublishedFile, StepFolder, StepFolders
+from engine.store.step_folders import PublishedFile, StepFolder, StepFolders, published_in
 from engine.store.store import Result
 
 
@@ -55,8 +55,9 @@ class LongSteps(Lifecycle):
         For a reused result, these are the files of the run that computed it, unless they have been evicted.
         """
         found: dict[str, tuple[PublishedFile, ...]] = {}
-        kept = self._folders.published()
-        for node, step in steps.items() if kept else ():
-            if not isinstance(step, Gather) and step.key in kept:
-                found[node] = tuple(kept[step.key])
+        folders = self._folders.folders()
+        for node, step in steps.items() if folders else ():
+            folder = None if isinstance(step, Gather) or step.key is None else folders.get(step.key)
+            if folder is not None and (files := published_in(folder)):
+                found[node] = tuple(files)
         return found | {node: tuple(files) for node, files in self._published.items() if files}

@@ -86,7 +86,7 @@ class StepFolder:
 
     def published(self) -> list[PublishedFile]:
         """The files that this step has published, by name."""
-        return _published(self.path)
+        return published_in(self.path)
 
     def keep_within_budget(self) -> None:
         """Remove the folders of other steps if all of them have become too large."""
@@ -145,9 +145,9 @@ class StepFolders:
                 )
         return self._open_in(self._temporary_root(), key, lineage)
 
-    def published(self) -> dict[str, list[PublishedFile]]:
-        """The existing published files of all steps, by the key of the step."""
-        return {path.name: files for path in self._all() if (files := _published(path))}
+    def folders(self) -> dict[str, Path]:
+        """The folders of all steps, by the key of the step."""
+        return {path.name: path for path in self._all()}
 
     def of_lineage(self, lineage: str) -> list[PublishedFile]:
         """The files that steps of a lineage have published, newest first."""
@@ -155,7 +155,7 @@ class StepFolders:
         for path in self._all():
             with suppress(OSError):
                 if (path / "lineage").read_text("utf-8") == lineage:
-                    files += [(file.path.stat().st_mtime, file) for file in _published(path)]
+                    files += [(file.path.stat().st_mtime, file) for file in published_in(path)]
         return [file for _, file in sorted(files, key=lambda item: item[0], reverse=True)]
 
     def usage(self) -> tuple[int, int]:
@@ -274,7 +274,7 @@ def _inside(root: Path | None) -> list[Path]:
         return []
 
 
-def _published(folder: Path) -> list[PublishedFile]:
+def published_in(folder: Path) -> list[PublishedFile]:
     """The published files of one step, by name."""
     root = folder / "published"
     files = []
