@@ -16,9 +16,11 @@ import torch
 from PIL import Image as pillow
 from torch import nn
 
+from engine import failpoints
 from engine.context import Cancel, Context, Requests
 from engine.errors import Cancelled
-from engine.events import Checkpoint, Event, Published, Sample
+from engine.events import Checkpoint, Event, Published, Sample, Warned
+from engine.failpoints import Fault
 from engine.session import Session
 from engine.testing import open_session
 from nodes.sd.training.loop import Batch, Training
@@ -94,6 +96,32 @@ def test_without_it_the_last_weights_are(context: Callable[[], Context]) -> None
 def test_training_ends_when_the_validation_loss_does_not_improve(context: Callable[[], Context]) -> None:
     value, run = trained(context(), [5, 4, 6, 6, 1], patience=2)
     assert (value, run.stopped_early, len(run.history)) == (6.0, True, 6)
+
+
+def test_a_full_disk_at_a_copy_is_a_warning(session: Session) -> None:
+    events, folder = list[Event](), session.step_folders.open("5" * 64)
+
+    class Unlucky(Number):
+        """The disk is full when the copy of step 4 is written."""
+
+        def copies(self, step: int) -> Iterable[MadeFile]:
+            failpoints.disarm()
+            if step == 4:
+                failpoints.arm(Fault("file.write", 1, "ENOSPC", 1))
+            return super().copies(step)
+
+    ctx = Context(
+        "train", events.append, Cancel(), session.files, session.residency, session.compute,
+        folder=lambda: folder,
+    )  # fmt: skip
+    try:
+        value, _ = trained(ctx, Unlucky([5, 4, 3, 2, 1]), copy=2)
+    finally:
+        failpoints.disarm()
+    assert value == 8
+    copies = [event.name for event in events if isinstance(event, Published) if "copy" in event.name]
+    assert copies == ["copy-2", "copy-6", "copy-8"]
+    assert ["copy-4" in event.message for event in events if isinstance(event, Warned)] == [True]
 
 
 def test_samples_and_checkpoints_are_made_on_request(session: Session) -> None:
