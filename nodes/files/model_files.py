@@ -13,6 +13,7 @@ from engine.packs.model_files import Conversion, ModelFile
 from nodes.files import embedding_files
 from nodes.files.checkpoints import EMBEDDED, checkpoint
 from nodes.files.checkpoints import KIND as CHECKPOINTS
+from nodes.files.controlnet_files import CONFIG, CONTROLNETS, WEIGHTS
 from nodes.files.file_kinds import NOUNS
 from nodes.files.known_files import facts
 from nodes.files.patch_files import HYPERNETWORKS, LORAS
@@ -32,6 +33,7 @@ FOLDERS = {
     "text_encoders": ("text_encoder",),
     "vae": ("vae",),
     HYPERNETWORKS: ("hypernetwork",),
+    CONTROLNETS: ("controlnet",),
     UPSCALERS: ("upscaler",),
 }
 """The model folders, and the kinds of files in them. A file of unknown kind is assumed to be the first."""
@@ -81,7 +83,8 @@ def _folder(files: Files, kind: str, own: tuple[str, ...], wanted: set[int] | No
     rows: list[tuple[Seen, int, str | None, str | None]] = []
     roots = list(files.folders(kind))
     for number, root in enumerate(roots):
-        for item in scan(Path(root), pictures=kind == embedding_files.KIND):
+        for found in scan(Path(root), pictures=kind == embedding_files.KIND):
+            item = _by_its_folder(found) if kind == CONTROLNETS else found
             digest = problem = None
             if item.problem is None and not item.model_folder:
                 try:
@@ -109,6 +112,13 @@ def _folder(files: Files, kind: str, own: tuple[str, ...], wanted: set[int] | No
         elif known[digest].kind != "picture":
             row = _row(item, digest, known[digest], own, triggers.get(number, []), wanted)
             yield row if row.problem is not None else replace(row, tag=_tag(row, stems))
+
+
+def _by_its_folder(item: Seen) -> Seen:
+    """The weights of a ControlNet in the folder layout of diffusers, under the name of the folder."""
+    folder = item.name.rpartition("/")[0]
+    is_one = folder and item.path.name in WEIGHTS and (item.path.parent / CONFIG).is_file()
+    return item._replace(name=folder) if is_one else item
 
 
 def _row(

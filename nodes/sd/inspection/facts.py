@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from engine.errors import error_text
+from nodes.sd.families.family import columns
 from nodes.sd.families.known import families
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.embedding import Term, Vectors, describe_embedding
@@ -18,9 +19,9 @@ from nodes.sd.formats.pickled import read_all_pickled
 from nodes.sd.formats.picture import read_picture
 from nodes.sd.formats.read import read_tensors, recognised
 from nodes.sd.formats.tensors import Tensors
-from nodes.sd.lora.describe import describe, names_of, shapes_of
+from nodes.sd.lora.describe import base_of_width, describe, names_of, shapes_of
 
-VERSION = 5
+VERSION = 6
 """The version of the facts; increase it when the same file gives other facts."""
 
 _FAMILIES = {"sd1": "SD 1", "sd2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "Flux"}
@@ -123,6 +124,8 @@ def _facts(tensors: Tensors) -> Facts:
         return Facts(kind, tensors.format, code="unknown_kind", message=message)
     if kind == "lora":
         return _lora(tensors)
+    if kind == "controlnet":
+        return Facts(kind, tensors.format, base=_controlnet_family(tensors))
     return Facts(kind, tensors.format, base=_family(tensors) if kind == "checkpoint" else None)
 
 
@@ -147,6 +150,11 @@ def _family(tensors: Tensors) -> str | None:
     shapes = {name: entry.shape for name, entry in tensors.entries.items()}
     known = (family.title for family in families() if family.layout.recognise(shapes) is not None)
     return next(known, None)
+
+
+def _controlnet_family(tensors: Tensors) -> str | None:
+    shapes = {name: entry.shape for name, entry in tensors.entries.items()}
+    return _FAMILIES.get(base_of_width(columns(shapes, ("attn2.to_k.weight",))))
 
 
 def _wrong(path: Path, error: BadFileError, kind: str = "unknown") -> Facts:

@@ -85,6 +85,11 @@ def _base(
     return ""
 
 
+def base_of_width(width: int | None) -> str:
+    """The base model by the width of the text embeddings that the cross attention reads; "" if unknown."""
+    return "" if width is None else _BASES.get(width, "")
+
+
 def _metadata_base(metadata: Mapping[str, str]) -> str:
     text = metadata.get("ss_base_model_version", "") + " " + metadata.get("modelspec.architecture", "")
     return next((base for sign, base in _BASES_IN_METADATA.items() if sign in text.lower()), "")

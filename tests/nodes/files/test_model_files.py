@@ -18,6 +18,7 @@ from engine.cli import main
 from engine.errors import NodeError
 from engine.session import Session
 from engine.testing import run_node
+from nodes.controlnet import LoadControlNet
 from nodes.embeddings import LoadEmbeddings
 from nodes.files import known_files
 from nodes.files.checkpoints import EMBEDDED
@@ -25,6 +26,7 @@ from nodes.load import LoadModel
 from nodes.lora import ApplyLoRA
 from nodes.prompt import EncodePrompt
 from nodes.prompt_tags import ApplyTags
+from tests.nodes.conftest import GRAPHS
 from tests.nodes.sd.conftest import TINY
 from tests.nodes.sd.formats import hostile
 from tests.nodes.sd.formats.tools import FORMATS, a1111, vectors
@@ -66,6 +68,24 @@ def test_a_fresh_home_has_the_embedded_model(home: Path, capsys: pytest.CaptureF
                 None,
             )
             assert row["bytes"] > sum(file.stat().st_size for file in TINY.rglob("*.safetensors"))
+
+
+def test_controlnets_are_listed_by_their_files_and_folders(
+    home: Path, models: Path, session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(GRAPHS / "controlnets" / "outline", models / "controlnet" / "sub" / "outline")
+    names = ("input_hint_block.0.weight", "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight")
+    save_file(
+        {f"control_model.{name}": torch.zeros(8, 2048) for name in names},
+        models / "controlnet" / "pose.safetensors",
+    )
+    rows = listed(home, capsys, "--kind", "controlnet")
+    assert {name: (row["kind"], row["base"]) for name, row in rows.items()} == {
+        "pose.safetensors": ("controlnet", "SDXL"),
+        "sub/outline": ("controlnet", None),
+    }
+    loaded: Any = run_node(session, LoadControlNet(controlnet="sub/outline"))["out"]
+    assert loaded.digest == rows["sub/outline"]["sha256"]
 
 
 def test_a_lora_is_listed_with_the_tag_that_applies_it(

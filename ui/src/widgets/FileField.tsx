@@ -19,6 +19,7 @@ const KINDS: Record<string, string> = {
   vae: "vae",
   unet: "unet",
   text_encoders: "text_encoder",
+  controlnet: "controlnet",
   upscale_models: "upscaler",
 };
 
