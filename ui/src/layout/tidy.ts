@@ -1,7 +1,6 @@
-/** Lays out nodes in columns from left to right, by dagre, which is loaded when it is first needed. */
+/** Lays out nodes in columns from left to right, by dagre; what does so is loaded when it is first needed. */
 
 import { type Graph, type Point, wires } from "../document/graph";
-import { orderBySockets } from "./orderBySockets";
 
 /** Space between columns and between the nodes of a column. */
 export const COLUMN_GAP = 48;
@@ -29,7 +28,10 @@ export async function tidy(
   ids: Iterable<string> = graph.nodes.keys(),
 ): Promise<ReadonlyMap<string, Point>> {
   const chosen = new Set([...ids].filter((id) => graph.nodes.has(id)));
-  const { Graph: Dagre, layout } = await import("@dagrejs/dagre");
+  const [{ Graph: Dagre, layout }, { orderBySockets }] = await Promise.all([
+    import("@dagrejs/dagre"),
+    import("./orderBySockets"),
+  ]);
   const drawn = new Dagre();
   drawn.setGraph({
     rankdir: "LR",
