@@ -18,6 +18,15 @@ export function useGraph<Part>(select: (graph: Graph) => Part): Part {
   return useStore(documents, (state) => select(state.graph));
 }
 
+/** True while a subgraph is shown. Problems, plans and runs name the nodes of the whole graph, not its own. */
+export function isInside(): boolean {
+  return documents.getState().path.length > 0;
+}
+
+export function useIsInside(): boolean {
+  return useDocumentState((state) => state.path.length > 0);
+}
+
 export function graph(): Graph {
   return documents.getState().graph;
 }

@@ -1,7 +1,7 @@
 import type { NodeProps } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { edit, graph, useDocumentState, useGraph, useSelection } from "../app/editor";
+import { edit, graph, useDocumentState, useGraph, useIsInside, useSelection } from "../app/editor";
 import { Icon } from "../app/Icon";
 import { showGraph, subgraphPath } from "../app/subgraphs";
 import { useTyped } from "../app/types";
@@ -34,6 +34,8 @@ function useNodeState(id: string, type: NodeType, isOff: boolean): NodeState {
   const plan = useCheck((state) => (state.isStale ? null : (state.plan[id] ?? null)));
   const isPlanShown = useCheck((state) => state.isPlanShown);
   const missing = type.missing ? type.name : null;
+  if (useIsInside())
+    return nodeState({ run: null, ...shown, plan: null, isPlanShown, problems: [], isOff, missing });
   return nodeState({ run, ...shown, plan, isPlanShown, problems, isOff, missing });
 }
 

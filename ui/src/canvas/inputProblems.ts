@@ -1,5 +1,6 @@
 /** The errors at the inputs of nodes: those of the check, and those of the run that failed there. */
 import { useMemo } from "react";
+import { isInside } from "../app/editor";
 import { heldValue } from "../document/edit/values";
 import type { Graph } from "../document/graph";
 import type { InputProblem } from "../schema/geometry";
@@ -13,12 +14,16 @@ const heldAt = new WeakMap<object, unknown>();
 /** The errors of a node by input, as sentences. One of a run goes as soon as the input is changed. */
 export function inputProblems(graph: Graph, id: string): ReadonlyMap<string, InputProblem> {
   const found = new Map<string, InputProblem>();
+  if (isInside()) return found;
   for (const problem of useCheck.getState().ofNode[id] ?? []) {
-    if (problem.severity === "error" && problem.input !== null && !found.has(problem.input))
+    const isOwn = problem.node === id; // not of a node inside this one
+    if (problem.severity === "error" && isOwn && problem.input !== null && !found.has(problem.input))
       found.set(problem.input, asSentences(problem));
   }
   const { shown, queue } = useRuns.getState();
-  const failed = (shown === null ? undefined : queue.runs[shown])?.nodes[id]?.problem;
+  const run = (shown === null ? undefined : queue.runs[shown])?.nodes[id];
+  const step = Object.values(run?.steps ?? {}).find((one) => one.status === "failed");
+  const failed = step?.path.includes("/") ? null : run?.problem;
   if (failed?.input && !found.has(failed.input)) {
     const end = { node: id, input: failed.input };
     const held = heldValue(graph, end) ?? graph.nodes.get(id)?.inputs.get(failed.input);

@@ -1,4 +1,5 @@
 /** Beside the name of a prompt: how many tokens it has, and the first warning about it. */
+import { useIsInside } from "../app/editor";
 import { Icon } from "../app/Icon";
 import { useNodeProblems, useTextLength } from "../server/check";
 import { sentence } from "../server/problems";
@@ -16,6 +17,7 @@ export function TextNotes({ id, node, input }: TextNotesProps) {
     (problem) => problem.input === input && problem.severity === "warning",
   );
   const [first] = warnings;
+  if (useIsInside()) return null;
   return (
     <span id={id} className="text-notes" role="status">
       {first && (
