@@ -47,13 +47,16 @@ test("with the keyboard alone a person adds, wires, edits, runs and saves @fast"
   await expect(prompt).toBeFocused();
   await page.keyboard.press("Control+a");
   await page.keyboard.type("a blue heart on a white background");
+  const before = (await canvas.runs()).length;
   await page.keyboard.press("Control+Enter");
   await page.keyboard.press("Escape");
   await expect(canvas.node("positive")).toBeFocused();
+  await expect.poll(async () => (await canvas.runs()).length).toBe(before + 1);
   expect((await canvas.ended()).state).toBe("done");
 
   await page.keyboard.press("Control+s");
   const name = `keys-${Date.now()}`;
+  await expect(page.getByRole("dialog").getByRole("textbox")).toBeFocused();
   await page.keyboard.press("Control+a");
   await page.keyboard.type(name);
   await page.keyboard.press("Enter");

@@ -57,7 +57,9 @@ export function PromptField({
   };
   const insert = (item: Completion | undefined) => {
     if (!listed || !item) return;
-    const done = withCompletion(text, listed.word, item.text);
+    // More of the word may have been typed since its list was asked for.
+    const word = openWord(text, area.current?.selectionStart ?? listed.word.end) ?? listed.word;
+    const done = withCompletion(text, word, item.text);
     caret.current = done.caret;
     onChange(done.text);
     close();
