@@ -70,6 +70,22 @@ test("a click on the trigger word of a LoRA inserts it into the prompt, once", a
   await expect(prompt).toHaveValue("a red shape");
 });
 
+test("a menu that is opened low on the page stays on it", async ({ canvas, page }) => {
+  await page.setViewportSize({ width: 1024, height: 560 });
+  await canvas.open("text_to_image");
+  const node = await canvas.node("canvas").boundingBox();
+  if (!node) throw new Error("the canvas is not drawn");
+  await page.mouse.click(node.x + 40, node.y + 12, { button: "right" });
+  const menu = await page.getByRole("menu").boundingBox();
+  expect(menu).not.toBeNull();
+  expect((menu?.y ?? 0) + (menu?.height ?? 0)).toBeLessThanOrEqual(560);
+  expect(menu?.y).toBeGreaterThanOrEqual(0);
+  await page.getByRole("menuitem", { name: "Make a subgraph" }).press("End");
+  const last = page.getByRole("menuitem").last();
+  await expect(last).toBeFocused();
+  await expect(last).toBeInViewport({ ratio: 1 });
+});
+
 test("a right-click on a field makes it a control, sweeps it, and takes it back", async ({
   canvas,
   page,

@@ -15,7 +15,13 @@ export function CommandMenu() {
       modal={false}
     >
       <Menu.Portal>
-        <Menu.Positioner className="pop-layer" anchor={anchor} sideOffset={4} align={align}>
+        <Menu.Positioner
+          className="pop-layer"
+          anchor={anchor}
+          sideOffset={4}
+          align={align}
+          collisionAvoidance={{ side: box?.width === 0 ? "shift" : "flip" }}
+        >
           <Menu.Popup className="pop menu">
             {ids.map((id) => {
               const item = command(id);

@@ -12,6 +12,7 @@ import { sentence } from "../server/problems";
 import type { NodeRun } from "../server/runState";
 import { useNodeRun, useRuns, useShownRun } from "../server/runStore";
 import { Field } from "../widgets/Field";
+import { DocText } from "./DocText";
 import { count, span, words } from "./format";
 
 export function NodeTab({ node }: { node: string | null }) {
@@ -37,12 +38,16 @@ function NodeDetails({ node }: { node: string }) {
         </p>
         {type.missing && <p className="field-problem">There is no node type {item.type}.</p>}
         {type.deprecated !== "" && <p className="hint">{sentence(type.deprecated)}</p>}
-        <p>{first}</p>
+        <p>
+          <DocText text={first} />
+        </p>
         {more.length > 0 && (
           <details>
             <summary>More</summary>
             {more.map((text) => (
-              <p key={text}>{text}</p>
+              <p key={text}>
+                <DocText text={text} />
+              </p>
             ))}
           </details>
         )}
@@ -187,7 +192,11 @@ function InputRow({ node, input }: { node: string; input: InputType }) {
           </span>
         )}
       </div>
-      {input.doc !== "" && <p className="control-doc meta">{input.doc}</p>}
+      {input.doc !== "" && (
+        <p className="control-doc meta">
+          <DocText text={input.doc} />
+        </p>
+      )}
     </fieldset>
   );
 }

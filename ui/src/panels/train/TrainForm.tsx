@@ -14,6 +14,7 @@ import { type Problem, problemsOf, sentence } from "../../server/problems";
 import { Field } from "../../widgets/Field";
 import { attempt } from "../attempt";
 import { widgetFor } from "../controlWidget";
+import { DocText } from "../DocText";
 import { words } from "../format";
 import { modelInput, startTraining, TEMPLATES, trainerInputs } from "./newTraining";
 
@@ -178,7 +179,11 @@ function FormRow({ name, doc, widget, value, problem, onChange }: FormRowProps):
           </span>
         )}
       </div>
-      {doc !== "" && <p className="control-doc meta">{doc}</p>}
+      {doc !== "" && (
+        <p className="control-doc meta">
+          <DocText text={doc} />
+        </p>
+      )}
     </fieldset>
   );
 }
