@@ -128,7 +128,7 @@ def test_samples_and_checkpoints_are_made_on_request(session: Session) -> None:
     requests, events, folder = Requests(), list[Event](), session.step_folders.open("4" * 64)
 
     class Watched(Number):
-        """Somebody looks at step 3, and asks for both."""
+        """At step 3 the user requests a sample and a checkpoint."""
 
         def problem(self, step: int) -> str | None:
             if step == 3:

@@ -25,7 +25,7 @@ test.each([
   expect([...inputProblems(graph, "n").keys()]).toEqual(marked);
 });
 
-test("the first error of an input is told, in sentences", () => {
+test("the first error of an input is shown in sentences", () => {
   useCheck.setState({ ofNode: { n: [problem("n", { hint: "choose another" }), problem("n")] } });
   expect(inputProblems(graph, "n").get("radius")).toEqual({
     message: "There is no such file.",
