@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 
 from engine.server.files_out import IMMUTABLE
 from engine.server.refusal import refused
+from engine.server.security.access import PAGES
 from engine.server.security.headers import PAGE_POLICY
 
 router = APIRouter(include_in_schema=False)
@@ -29,14 +30,16 @@ def page_files() -> dict[str, Path]:
     return {f"/{path.relative_to(STATIC).as_posix()}": path for path in files}
 
 
-@router.get("/")
-@router.get("/train")
 def page() -> Response:
     """Send the page."""
     index = page_files().get("/index.html")
     text = _PLAIN if index is None else index.read_text(encoding="utf-8")
     headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
     return Response(text, media_type="text/html", headers=headers)
+
+
+for address in PAGES:
+    router.get(address)(page)
 
 
 @router.get("/assets/{name:path}")

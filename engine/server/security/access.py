@@ -17,6 +17,9 @@ from engine.server.security.hosts import AllowedHosts
 HEALTH = "/healthz"
 """The only path that needs no token; its answer is always the same."""
 
+PAGES = ("/", "/train")
+"""The addresses of the page of the canvas."""
+
 COOKIE_SECONDS = 30 * 24 * 3600
 
 
@@ -24,7 +27,8 @@ class Access:
     """Checks the `Host`, the `Origin` and the token of each request.
 
     The token is in the header `Authorization: Bearer TOKEN`, in a cookie, or is the password of HTTP Basic.
-    The page is opened once with `/?token=TOKEN`: the answer sets the cookie and leads to `/`.
+    An address of the page is opened once with `?token=TOKEN`: the answer sets the cookie, and leads to the
+    same address without the token.
 
     Args:
         app: receives the accepted requests.
@@ -45,7 +49,7 @@ class Access:
         try:
             headers = Headers(scope=scope)
             self._check_sender(headers)
-            if scope["type"] == "http" and scope["path"] == "/" and b"token=" in scope["query_string"]:
+            if scope["type"] == "http" and scope["path"] in PAGES and b"token=" in scope["query_string"]:
                 await self._open_page(scope, send)
                 return
             if scope["path"] != HEALTH:
@@ -100,7 +104,7 @@ class Access:
         rest = urlencode([(name, value) for name, value in query if name != "token"])
         cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={COOKIE_SECONDS}"
         headers = [
-            (b"location", f"/?{rest}".encode() if rest else b"/"),
+            (b"location", (f"{scope['path']}?{rest}" if rest else scope["path"]).encode()),
             (b"set-cookie", cookie.encode()),
             (b"content-length", b"0"),
         ]

@@ -31,6 +31,16 @@ FAULTS = {
     "EIO on reads": ("pread64", "error=EIO"),
 }
 """The system calls, and what happens at one of them. strace counts the calls of each thread."""
+NOT_LOADED, LOADER_MESSAGE = 127, "error while loading shared libraries"
+"""The exit code and the message of the dynamic loader, if it cannot read a library before Python begins."""
+ENDS = {
+    0: "went on",
+    REFUSED: "refused",
+    NOT_LOADED: "not loaded",
+    -signal.SIGKILL: "killed",
+    128 + signal.SIGKILL: "killed",
+}
+"""How a life may end, by exit code."""
 PLACES, SEED = 20, 1
 """How many calls of each kind fail in the full form, one in each life: each call on each file once."""
 
@@ -62,6 +72,7 @@ def traced(life: Life, calls: str, fault: str, nth: int) -> tuple[int, bool]:
         pytest.skip(f"strace may not trace here: {done.stderr.strip()}")
     trace = Path(life.home + ".strace").read_text()
     assert "Traceback" not in done.stderr, (fault, nth, done.stderr)
+    assert done.returncode != NOT_LOADED or LOADER_MESSAGE in done.stderr, (fault, nth, done.stderr)
     return done.returncode, "(INJECTED)" in trace or done.returncode not in (0, REFUSED)
 
 
@@ -101,8 +112,8 @@ def test_a_system_call_that_fails_costs_no_run(
                 if not happened:  # threads share the calls in another way in each life
                     assert places is None, (name, nth)
                     continue
-                assert code in (0, REFUSED, -signal.SIGKILL, 128 + signal.SIGKILL), (name, nth, code)
-                ends["killed" if code not in (0, REFUSED) else "refused" if code else "went on"] += 1
+                assert code in ENDS, (name, nth, code)
+                ends[ENDS[code]] += 1
                 last = server.live(life)
                 assert (last.code, last.error) == (0, ""), (name, nth)
                 expected = {str(number): chained(number) for number in range(RUNS)}

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.server.limits import Limits
-from engine.server.security.access import Access
+from engine.server.security.access import PAGES, Access
 from engine.server.security.bodies import Bodies
 from engine.server.security.headers import SecureHeaders
 from engine.server.security.hosts import LOOPBACK, AllowedHosts, is_loopback
@@ -172,12 +172,15 @@ def test_an_honest_request_passes_with_its_body(name: str) -> None:
     assert "sandbox" in answered.headers["content-security-policy"]
 
 
-def test_the_page_exchanges_the_token_for_a_cookie_that_foreign_pages_cannot_use() -> None:
-    answered = answer(guarded(), Ask(token=False, query=f"graph=mug&token={TOKEN}"))
-    assert (answered.status, answered.headers["location"]) == (303, "/?graph=mug")
+@pytest.mark.parametrize("path", PAGES)
+def test_the_page_exchanges_the_token_for_a_cookie_that_foreign_pages_cannot_use(path: str) -> None:
+    answered = answer(guarded(), Ask(path=path, token=False, query=f"token={TOKEN}"))
+    assert (answered.status, answered.headers["location"]) == (303, path)
+    answered = answer(guarded(), Ask(path=path, token=False, query=f"graph=mug&token={TOKEN}"))
+    assert (answered.status, answered.headers["location"]) == (303, f"{path}?graph=mug")
     cookie = answered.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
-    again = answer(guarded(), Ask(token=False, headers=[("cookie", cookie.partition(";")[0])]))
+    again = answer(guarded(), Ask(path=path, token=False, headers=[("cookie", cookie.partition(";")[0])]))
     assert again.status == 200
 
 
