@@ -100,7 +100,10 @@ class StepLocks:
 
     def last_announcement(self) -> bytes:
         """A value that changes with every announcement of any process."""
-        return self._shared.last_announcement()
+        try:
+            return self._shared.last_announcement()
+        except OSError:  # like a new announcement: the caller queries the store
+            return os.urandom(_ANNOUNCEMENT)
 
     def announce(self, seen: bytes | None) -> bytes | None:
         """Announce that the store has a new result that took long to compute.

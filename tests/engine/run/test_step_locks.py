@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -208,6 +209,23 @@ def test_a_process_ignores_its_own_announcements(tmp_path: Path) -> None:
     assert mine.announce(seen) == seen != mine.last_announcement()  # one's own do not hide those of others
     mine.close()
     other.close()
+
+
+def test_an_announcement_that_cannot_be_read_counts_as_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = StepLocks(tmp_path, pytest.fail)
+    seen = locks.last_announcement()
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    assert locks.last_announcement() != seen
+    assert locks.announce(seen) == seen
+    monkeypatch.undo()
+    assert locks.last_announcement() == seen
+    locks.close()
 
 
 def test_the_locks_outlive_whoever_else_of_the_process_used_the_folder(tmp_path: Path) -> None:
