@@ -38,6 +38,10 @@ class ModelFile:
     """The reason it cannot be used: a `code` and a `message`."""
     tag: str | None = None
     """The prompt tag that applies it, such as `<lora:ink:1>`."""
+    default_weight: float | None = None
+    """The weight that suits it, from a note beside it."""
+    picture: str | None = None
+    """The file that holds a picture for it: one beside it, or the model file itself."""
 
     def as_json(self) -> dict[str, Any]:
         """The fields as JSON, in a fixed order."""
@@ -71,6 +75,10 @@ class ModelFiles(Protocol):
         """
         ...
 
+    def picture(self, path: Path) -> bytes | None:
+        """The bytes of the picture that a file of `ModelFile.picture` holds; None if it cannot be read."""
+        ...
+
     def converted(self, path: Path) -> Conversion:
         """Convert a file to safetensors.
 
@@ -92,6 +100,19 @@ def listed(files: Files, kind: str | None, model: str | None) -> list[ModelFile]
         with _author_errors(offered):
             rows += offered.listed(files, kind, model)
     return rows
+
+
+def picture(path: Path) -> bytes | None:
+    """The picture in a file that a pack has listed as `ModelFile.picture`; see `ModelFiles.picture`.
+
+    Raises:
+        GraphError: the code of a pack failed.
+    """
+    for offered in _offered():
+        with _author_errors(offered):
+            if (data := offered.picture(path)) is not None:
+                return data
+    return None
 
 
 def converted(path: Path) -> Conversion:

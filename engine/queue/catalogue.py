@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
@@ -220,7 +220,7 @@ class Catalogue:
     def models(
         self, kind: str | None = None, base: str | None = None, q: str = "", *, model: str | None = None
     ) -> list[dict[str, Any]]:
-        """The model files, as `ModelFile.as_json` describes them.
+        """The model files, as `ModelFile.as_json` describes them, with the id of the picture as `thumb`.
 
         Args:
             kind: only files of this kind, such as `lora`.
@@ -230,6 +230,11 @@ class Catalogue:
         """
         rows: list[dict[str, Any]] = self._ask("models", {"kind": kind, "model": model})
         return [row for row in rows if row["base"] in (None, base or row["base"]) and _has(row, q)]
+
+    def model_picture(self, id: str) -> bytes | None:
+        """The picture of a model, as it is on the disk, by the `thumb` of its row; None if there is none."""
+        data: str | None = self._ask("model_picture", {"id": id})
+        return None if data is None else b64decode(data)
 
     def complete(
         self, q: str = "", *, kind: str | None = None, base: str | None = None, limit: int = 20

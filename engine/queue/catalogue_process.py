@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,7 +27,7 @@ from engine.document import writer
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, NodeError, Problem, error_text
 from engine.packs import named_graphs
-from engine.packs.model_files import listed
+from engine.packs.model_files import ModelFile, listed, picture
 from engine.packs.other_apis import described_for
 from engine.plan.fingerprints import unreadable_files
 from engine.session import Session
@@ -51,6 +52,7 @@ class Answers:
         self._session = session
         self._lock = threading.Lock()
         self._types: tuple[str, dict[str, Any]] | None = None
+        self._pictures: dict[str, Path] = {}
 
     def types(self, etag: str | None = None) -> dict[str, Any]:
         """The node types, unless `etag` says that the owner has them already."""
@@ -115,7 +117,27 @@ class Answers:
         self._session.settings.store_folder.mkdir(
             parents=True, exist_ok=True
         )  # facts about files are kept there
-        return [row.as_json() for row in listed(self._session.files, kind, model)]
+        return [self._with_thumb(row) for row in listed(self._session.files, kind, model)]
+
+    def model_picture(self, id: str) -> str | None:
+        """The picture of a model in base64, by the `thumb` of its row; None if it is no longer there."""
+        if id not in self._pictures:
+            self.models(None, None)
+        path = self._pictures.get(id)
+        data = None if path is None else picture(path)
+        return None if data is None else b64encode(data).decode()
+
+    def _with_thumb(self, row: ModelFile) -> dict[str, Any]:
+        """A model file as JSON, in which an id replaces the path of its picture."""
+        tree = row.as_json()
+        path = tree.pop("picture")
+        tree["thumb"] = None
+        with suppress(OSError):
+            if path is not None:
+                info = os.stat(path)
+                tree["thumb"] = sha256(canonical([path, info.st_size, info.st_mtime_ns]))[:32]
+                self._pictures[tree["thumb"]] = Path(path)
+        return tree
 
     def read_file(self, name: str, data: str) -> dict[str, Any]:
         """The graph in a file of any kind; `data` is its content in base64."""
@@ -181,6 +203,7 @@ class Process:
             "types": self._answers.types,
             "validate": self._answers.validate,
             "models": self._answers.models,
+            "model_picture": self._answers.model_picture,
             "read_file": self._answers.read_file,
             "examples": self._answers.examples,
             "lists_for": self._answers.lists_for,

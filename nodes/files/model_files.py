@@ -11,6 +11,7 @@ from engine.errors import NodeError
 from engine.files import Files
 from engine.packs.model_files import Conversion, ModelFile
 from nodes.files import embedding_files
+from nodes.files.beside_models import PICTURES, Beside, Note, picture_bytes
 from nodes.files.checkpoints import EMBEDDED, checkpoint
 from nodes.files.checkpoints import KIND as CHECKPOINTS
 from nodes.files.controlnet_files import CONFIG, CONTROLNETS, WEIGHTS
@@ -65,6 +66,11 @@ def listed(files: Files, kind: str | None = None, model: str | None = None) -> I
                 yield row
 
 
+def picture(path: Path) -> bytes | None:
+    """The picture in a file of `ModelFile.picture`; None if it cannot be read."""
+    return picture_bytes(path)
+
+
 def converted(path: Path) -> Conversion:
     """Convert a file of tensors to safetensors; see `nodes.sd.inspection.convert`.
 
@@ -82,8 +88,8 @@ def converted(path: Path) -> Conversion:
 def _folder(files: Files, kind: str, own: tuple[str, ...], wanted: set[int] | None) -> Iterator[ModelFile]:
     rows: list[tuple[Seen, int, str | None, str | None]] = []
     roots = list(files.folders(kind))
-    for number, root in enumerate(roots):
-        for found in scan(Path(root), pictures=kind == embedding_files.KIND):
+    for number, folder in enumerate(roots):
+        for found in scan(Path(folder), pictures=kind == embedding_files.KIND):
             item = _by_its_folder(found) if kind == CONTROLNETS else found
             digest = problem = None
             if item.problem is None and not item.model_folder:
@@ -103,15 +109,27 @@ def _folder(files: Files, kind: str, own: tuple[str, ...], wanted: set[int] | No
         )
         triggers = Catalogue(sources, {}).triggers_by_source()
     stems = Counter(item.path.stem for item, _, _, _ in rows)
-    for number, (item, _, digest, unreadable) in enumerate(rows):
+    beside = [Beside(Path(root)) for root in roots]
+    for number, (item, root, digest, unreadable) in enumerate(rows):
         if item.model_folder:
             yield _checkpoint(files, item.name)
         elif digest is None:
             code, message = item.problem or ("unreadable", unreadable or "")
             yield ModelFile(item.name, own[0], problem=_problem(code, message))
         elif known[digest].kind != "picture":
-            row = _row(item, digest, known[digest], own, triggers.get(number, []), wanted)
+            its = known[digest]
+            note = beside[root].note(item.path) if its.kind == "lora" else Note()
+            words = dict.fromkeys([*triggers.get(number, []), *its.words, *note.words])
+            row = _row(item, digest, its, own, list(words), wanted)
+            row = replace(row, default_weight=note.weight, picture=_picture(item.path, its, beside[root]))
             yield row if row.problem is not None else replace(row, tag=_tag(row, stems))
+
+
+def _picture(path: Path, its: Facts, beside: Beside) -> str | None:
+    """The file that holds a picture for a model: one beside it, or the model file itself."""
+    if (found := beside.picture(path)) is not None:
+        return str(found)
+    return str(path) if its.has_picture or path.suffix.lower() in PICTURES else None
 
 
 def _by_its_folder(item: Seen) -> Seen:
@@ -147,7 +165,7 @@ def _row(
         item.name,
         own[0] if its.kind == "unknown" else its.kind,
         its.format or None,
-        (*triggers, *its.words) if its.kind in ("embedding", "lora") else (),
+        tuple(triggers) if its.kind in ("embedding", "lora") else (),
         sum(term.count for term in its.terms) or None,
         (widths[0] if len(widths) == 1 else tuple(widths)) if widths else None,
         its.base or its.base_name,
@@ -190,7 +208,8 @@ def _tag(row: ModelFile, stems: Mapping[str, int]) -> str | None:
     word = _TAGS.get(row.kind)
     path = PurePosixPath(row.file)
     name = path.stem if stems[path.stem] == 1 else row.file
-    return f"<{word}:{name}:1>" if word is not None and not set("<>:") & set(name) else None
+    weight = 1 if row.default_weight is None else row.default_weight
+    return f"<{word}:{name}:{weight:g}>" if word is not None and not set("<>:") & set(name) else None
 
 
 def _problem(code: str | None, message: str | None) -> dict[str, str] | None:

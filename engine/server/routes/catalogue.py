@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from engine import strict_json
 from engine.document import writer
 from engine.queue.catalogue import Completion, NodeTypes, PlannedAction, PromptLength, RunEstimate
+from engine.server.files_out import IMMUTABLE, inline
 from engine.server.refusal import refused
-from engine.server.routes.blobs import ANY_BYTES
+from engine.server.routes.blobs import ANY_BYTES, FILE
 from engine.server.schema import Body, GraphDocument, Json, ProblemItem
 from engine.server.services import Served
 from engine.server.submission import Submission
+from engine.server.thumbnails import MEDIA
+
+THUMB_WIDTH = 256
 
 router = APIRouter(tags=["catalogue"])
 
@@ -132,6 +136,10 @@ class ModelRow(Described):
     """Words that invoke it in a prompt."""
     tag: str | None
     """The prompt tag that applies it, such as `<lora:ink:1>`."""
+    default_weight: float | None = None
+    """The weight that suits it, from a note beside it; null if unknown."""
+    thumb: str | None = None
+    """The address of its picture, as a WEBP; null if it has none."""
     bytes: int | None
     problem: dict[str, str] | None
     """The reason that it cannot be used."""
@@ -208,7 +216,22 @@ def list_models(
 ) -> ModelList:
     """List the model files, with their triggers, tags, sizes and problems."""
     rows = served.catalogue.models(kind, base, q)
+    for row in rows:
+        row["thumb"] = row["thumb"] and f"/api/v1/models/thumbs/{row['thumb']}"
     return ModelList(models=[ModelRow.model_validate(row) for row in rows])
+
+
+@router.get("/models/thumbs/{id}", response_class=Response, responses=FILE)
+def model_thumb(
+    served: Served,
+    id: Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The last part of `thumb`.")],
+) -> Response:
+    """Read the picture of a model file, as a WEBP of at most 256 by 256 pixels."""
+    data = served.catalogue.model_picture(id)
+    thumbnail = None if data is None else served.thumbnails.made(f"model {id}", data, THUMB_WIDTH)
+    if thumbnail is None:
+        raise refused(404, "unknown_file", "there is no picture of this model, or it cannot be shown")
+    return inline(thumbnail, MEDIA, IMMUTABLE)
 
 
 @router.get("/complete")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +21,10 @@ from nodes.sd.formats.read import read_tensors, recognised
 from nodes.sd.formats.tensors import Tensors
 from nodes.sd.lora.describe import base_of_width, describe, names_of, shapes_of
 
-VERSION = 6
+VERSION = 7
 """The version of the facts; increase it when the same file gives other facts."""
+THUMBNAIL = "modelspec.thumbnail"
+"""The metadata of a safetensors file that holds a picture, as a `data:` address."""
 
 _FAMILIES = {"sd1": "SD 1", "sd2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "Flux"}
 _ALGORITHMS = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "ia3": "IA³", "glora": "GLoRA", "oft": "OFT"}
@@ -48,6 +50,8 @@ class Facts:
     base_hash: str | None = None
     base_name: str | None = None
     step: int | None = None
+    has_picture: bool = False
+    """True if its metadata holds a picture."""
     code: str | None = None
     """The problem as a stable identifier; None if there is none."""
     message: str | None = None
@@ -84,7 +88,7 @@ def facts_of(paths: Sequence[Path]) -> list[Facts]:
                 hidden = read_picture(path)
                 found[n] = Facts("picture") if hidden is None else _facts(hidden)
             else:
-                found[n] = _facts(read_tensors(path))
+                found[n] = _with_picture(read_tensors(path))
         except BadFileError as error:
             found[n] = _wrong(path, error)
         except Exception as error:  # image libraries raise any exception for a damaged picture
@@ -92,6 +96,10 @@ def facts_of(paths: Sequence[Path]) -> list[Facts]:
     for n, read in zip(pickles, read_all_pickled([paths[n] for n in pickles]), strict=True):
         found[n] = _wrong(paths[n], read) if isinstance(read, BadFileError) else _facts(read)
     return [found[n] for n in range(len(paths))]
+
+
+def _with_picture(tensors: Tensors) -> Facts:
+    return replace(_facts(tensors), has_picture=THUMBNAIL in tensors.metadata)
 
 
 def _facts(tensors: Tensors) -> Facts:

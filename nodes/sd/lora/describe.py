@@ -61,7 +61,7 @@ def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str])
         name for name, present in (("unet", len(text) < len(kinds)), ("text_encoder", bool(text))) if present
     ]
     return {
-        "name": _short(metadata.get("ss_output_name") or metadata.get("modelspec.title")),
+        "name": one_line(metadata.get("ss_output_name") or metadata.get("modelspec.title")),
         "base": _base(found.modules, kinds, shapes) or _metadata_base(metadata),
         "kinds": sorted(set(kinds.values())),
         "modules": len(kinds),
@@ -98,7 +98,7 @@ def _metadata_base(metadata: Mapping[str, str]) -> str:
 def _triggers(metadata: Mapping[str, str]) -> list[str]:
     phrase = metadata.get("modelspec.trigger_phrase") or metadata.get("ss_trigger_words") or ""
     words = (word.strip() for word in phrase[: 1 << 14].split(","))
-    return list(dict.fromkeys(_short(word) for word in words if word))
+    return list(dict.fromkeys(one_line(word) for word in words if word))
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, int]:
@@ -108,7 +108,7 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, int]:
     for words in folders.values():
         for word, count in words.items() if isinstance(words, dict) else ():
             if type(count) is int and count > 0 and word.strip():
-                counts[_short(word)] = counts.get(_short(word), 0) + count
+                counts[one_line(word)] = counts.get(one_line(word), 0) + count
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return dict(most[:_TAGS])
 
@@ -123,7 +123,7 @@ def _object(text: str) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _short(text: str | None) -> str:
+def one_line(text: str | None) -> str:
     """Text from a file as one short line, without control characters."""
     line = "".join(char if char.isprintable() else " " for char in (text or "").strip())
     return line[:_LONGEST]
@@ -131,7 +131,7 @@ def _short(text: str | None) -> str:
 
 def alias_of(metadata: Mapping[str, str]) -> str:
     """The name in the metadata by which a prompt may name a LoRA (`ss_output_name`, A1111), or ""."""
-    name = _short(metadata.get("ss_output_name"))
+    name = one_line(metadata.get("ss_output_name"))
     return "" if name.lower() == "none" else name
 
 
@@ -143,5 +143,5 @@ def shapes_of(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 def names_of(prefixes: Iterable[str], most: int = 3) -> str:
     """The first few names, for a message."""
     names = list(prefixes)
-    shown = ", ".join(_short(name) for name in names[:most])
+    shown = ", ".join(one_line(name) for name in names[:most])
     return shown + (", …" if len(names) > most else "")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from typing import Any
 
 import pytest
+from numpy import zeros
+from PIL import Image
+from safetensors.numpy import save_file
 
 from engine.document import writer
 from engine.document.graph import Graph
 from tests.engine.server.conftest import ADD, FAIL, NOISE, App
+from tests.engine.server.test_thumbnails import bomb, encoded
 
 API = "/api/v1"
 
@@ -185,6 +191,38 @@ def test_files_of_other_programs_become_graphs(app: App) -> None:
     assert imported["origin"] != "its own document"
     assert "a red circle" in json.dumps(imported["graph"])
     assert app.web.post(f"{API}/import", content=b"nothing").status_code == 422
+
+
+def test_a_model_has_a_thumbnail_if_its_picture_can_be_decoded(app: App) -> None:
+    folder = app.services.settings.home / "models" / "loras"
+    folder.mkdir(parents=True, exist_ok=True)
+    pair = {
+        f"lora_unet_mid_block_x.lora_{side}.weight": zeros((64, 64), "float32") for side in ("up", "down")
+    }
+    pictures = {
+        "good": encoded((2048, 1024), "JPEG"),
+        "bomb": bomb(),
+        "vector": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+        "gif": encoded((8, 8), "GIF"),
+        "torn": encoded((256, 256), "PNG")[:100],
+    }
+    for name, data in pictures.items():
+        save_file(pair, folder / f"{name}.safetensors")
+        (folder / f"{name}.png").write_bytes(data)
+    rows = app.web.get(f"{API}/models?kind=lora").json()["models"]
+    assert {row["file"] for row in rows} == {f"{name}.safetensors" for name in pictures}
+    assert str(folder) not in json.dumps(rows)
+    for row in rows:
+        answer = app.web.get(row["thumb"])
+        if row["file"] != "good.safetensors":
+            assert (answer.status_code, answer.json()["problems"][0]["code"]) == (404, "unknown_file")
+            continue
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/webp")
+        picture = Image.open(io.BytesIO(answer.content))
+        assert (picture.format, picture.size) == ("WEBP", (256, 128))
+    assert app.web.get(f"{API}/models/thumbs/{'0' * 32}").status_code == 404
+    shutil.rmtree(folder)
+    assert app.web.get(rows[0]["thumb"]).status_code == 404
 
 
 def test_the_page_and_the_monitoring_answer(app: App) -> None:

@@ -31,7 +31,9 @@ from tests.nodes.sd.conftest import TINY
 from tests.nodes.sd.formats import hostile
 from tests.nodes.sd.formats.tools import FORMATS, a1111, vectors
 
-FIELDS = "file kind format triggers vectors width base bytes sha256 problem tag".split()
+FIELDS = (
+    "file kind format triggers vectors width base bytes sha256 problem tag default_weight picture".split()
+)
 
 
 @pytest.fixture

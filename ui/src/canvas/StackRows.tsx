@@ -8,7 +8,7 @@ import { type Entry, literal } from "../document/graph";
 import { isList, isObject, type Json, type JsonObject } from "../document/json";
 import type { InputType } from "../schema/nodeTypes";
 import { wireName } from "../schema/wireType";
-import { useCatalogue } from "../server/catalogue";
+import { USUAL_WEIGHT, useCatalogue, weightFor } from "../server/catalogue";
 import { useChoiceList } from "../widgets/choices";
 import { listModels } from "../widgets/FileField";
 import { NumberField } from "../widgets/NumberField";
@@ -18,7 +18,6 @@ import { Socket } from "./Socket";
 const Triggers = lazy(async () => ({ default: (await import("./Triggers")).Triggers }));
 
 const WEIGHT = { kind: "number", whole: false, min: -10, max: 10, step: 0.05 } as const;
-const USUAL_WEIGHT = 0.75;
 
 interface StackProps {
   readonly id: string;
@@ -113,7 +112,7 @@ export function StackAdd({ id, input, entry }: StackProps) {
   const add = (name: string) => {
     const row = new Map<string, Json>([
       ["lora", name],
-      ["weight", USUAL_WEIGHT],
+      ["weight", weightFor(name)],
     ]);
     edit(`Add ${name}`, (state) =>
       setBinding(state, { node: id, input: input.name }, literal([...rowsOf(entry, input), row])),

@@ -69,6 +69,7 @@ function Model({ model }: { model: ModelRow }) {
         event.dataTransfer.effectAllowed = "copy";
       }}
     >
+      {model.thumb && <img className="model-thumb" src={model.thumb} alt="" loading="lazy" />}
       <span className="grow">
         <span className="row-title cut" title={model.file}>
           {model.file}

@@ -394,6 +394,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/thumbs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Model Thumb
+         * @description Read the picture of a model file, as a WEBP of at most 256 by 256 pixels.
+         */
+        get: operations["model_thumb"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/node-types": {
         parameters: {
             query?: never;
@@ -1436,6 +1456,8 @@ export interface components {
             base: string | null;
             /** Bytes */
             bytes: number | null;
+            /** Default Weight */
+            default_weight?: number | null;
             /** File */
             file: string;
             /** Kind */
@@ -1446,6 +1468,8 @@ export interface components {
             } | null;
             /** Tag */
             tag: string | null;
+            /** Thumb */
+            thumb?: string | null;
             /** Triggers */
             triggers: string[];
         } & {
@@ -3806,6 +3830,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelList"];
+                };
+            };
+        };
+    };
+    model_thumb: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The last part of `thumb`. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request is refused, for the reasons in the body. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The request is refused, for the reasons in the body. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
                 };
             };
         };

@@ -45,6 +45,15 @@ export async function readModels(): Promise<void> {
   useCatalogue.setState({ models });
 }
 
+/** The weight of a LoRA whose row has none. */
+export const USUAL_WEIGHT = 0.75;
+
+/** The weight of a LoRA that is added: the one in the note beside its file, else the usual one. */
+export function weightFor(lora: string): number {
+  const { models } = useCatalogue.getState();
+  return models.find(({ kind, file }) => kind === "lora" && file === lora)?.default_weight ?? USUAL_WEIGHT;
+}
+
 /** Read both, and again whenever the server announces a change; returns a function that ends this. */
 export async function followCatalogue(): Promise<() => void> {
   const end = onEvent((event) => {

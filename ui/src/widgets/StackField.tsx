@@ -1,6 +1,7 @@
 import { Icon } from "../app/Icon";
 import { isList, isObject, type Json, type JsonObject } from "../document/json";
 import type { Widget } from "../schema/nodeTypes";
+import { USUAL_WEIGHT, weightFor } from "../server/catalogue";
 import { useChoiceList } from "./choices";
 import type { FieldProps } from "./Field";
 import { listModels } from "./FileField";
@@ -9,7 +10,6 @@ import { NumberField } from "./NumberField";
 type StackKind = Extract<Widget, { kind: "stack" }>;
 
 const WEIGHT = { kind: "number", whole: false, min: -10, max: 10, step: 0.05 } as const;
-const USUAL_WEIGHT = 0.75;
 
 /** The rows of a stack: LoRAs with their weights, each on or off. */
 export function stackRows(value: Json | undefined): readonly JsonObject[] {
@@ -34,7 +34,7 @@ export function StackField({ value, label, invalid, onChange }: FieldProps<Stack
           ...rows,
           new Map<string, Json>([
             ["lora", name],
-            ["weight", USUAL_WEIGHT],
+            ["weight", weightFor(name)],
           ]),
         ]),
     });
