@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from engine.devices.compute import HOST, ComputeSettings
-from engine.devices.eviction import evict
 from engine.devices.ledger import Key, Ledger, Loaded, NextUse, Row
 from engine.devices.memory import DeviceMemory, device_memory, in_units
+from engine.devices.model_eviction import evict
 from engine.devices.out_of_memory import free_cached, full, with_retries
 from engine.devices.pins import Pins, require_unchanged
 from engine.devices.recipe import Recipe

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from engine import values
-from engine.store.eviction import EvictionQueue, worth
+from engine.store.result_eviction import EvictionQueue, worth
 from engine.store.store import Result, StoredResult
 from engine.values import Packed
 

@@ -12,7 +12,7 @@ from threading import RLock
 from typing import NamedTuple
 
 from engine.failpoints import failpoint
-from engine.store.eviction import lowest_rows, worth
+from engine.store.result_eviction import lowest_rows, worth
 from engine.store.shared_folder import schema
 from engine.store.shared_folder.entry import NewEntry
 from engine.store.shared_folder.schema import BATCH, PAGE, connect, hash_of, prepare, select_keys, transaction
