@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from engine.errors import GraphError, Problem, short
-from engine.problems import Problems
+from engine.problem_list import Problems
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 64

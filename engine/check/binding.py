@@ -20,7 +20,7 @@ from engine.document.graph import Entry, From, GraphInput, Literal, Param
 from engine.errors import GraphError, Problem, short, with_article
 from engine.node import Input, NodeType
 from engine.packs.registry import Registry
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.types.wires import Wire
 from engine.values import Json
 

@@ -16,7 +16,7 @@ from engine.document.graph_inputs import wrong_kind
 from engine.document.sweep import Sweep
 from engine.errors import GraphError, Problem
 from engine.packs.registry import Registry
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.types.wires import Wire
 from engine.values import Json, Value
 

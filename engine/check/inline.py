@@ -19,7 +19,7 @@ from engine.document.graph_inputs import wrong_kind
 from engine.errors import GraphError, Problem, short
 from engine.near_names import near
 from engine.node import NodeType
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.values import Json
 
 MAX_DEPTH = 32

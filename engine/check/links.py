@@ -13,7 +13,7 @@ from engine.check.name_hints import NameHints, listed
 from engine.document.graph import From
 from engine.errors import Problem, short, with_article
 from engine.node import Input, NodeType
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.types.wires import Wire
 
 OUTSIDE = "^"

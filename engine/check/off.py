@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from engine.document.graph import Binding, Entry, From, Literal, Param
 from engine.errors import Problem
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.values import Json
 
 REPORTED = Param("")

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.document.format import ID
 from engine.errors import Problem, short
-from engine.problems import Problems
+from engine.problem_list import Problems
 
 
 class FieldReader:

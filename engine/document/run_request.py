@@ -12,7 +12,7 @@ from engine.document import reader, writer
 from engine.document.graph import Graph
 from engine.document.sweep import Sweep
 from engine.errors import GraphError, Problem, short
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.values import Json, canonical
 
 _FIELDS = ("graph", "folder", "values", "sweeps", "targets", "name", "title", "out", "write")

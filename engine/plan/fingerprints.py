@@ -8,7 +8,7 @@ from engine.check.check import Checked
 from engine.errors import AuthorError, Problem, node_problem, short
 from engine.files import Files
 from engine.node import NodeType
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.values import Json, canonical
 
 

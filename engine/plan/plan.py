@@ -14,7 +14,7 @@ from engine.plan.builder import MAX_STEPS, PlanBuilder
 from engine.plan.plan_errors import Unreadable
 from engine.plan.step import Step
 from engine.plan.targets import needed_by, targets_of
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.store.store import Store
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from engine.errors import GraphError, NodeError, Problem, SafelightError
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.server.refusal import Refused, body_of
 
 STATUS: Mapping[str, int] = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from engine.errors import Problem, short
-from engine.problems import Problems
+from engine.problem_list import Problems
 
 T = TypeVar("T")
 

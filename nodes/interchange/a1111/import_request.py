@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from engine.document.random_seeds import RANDOM
 from engine.errors import GraphError, NodeError, Problem, short
 from engine.files import Files
-from engine.problems import Problems
+from engine.problem_list import Problems
 from engine.sources.foreign import Foreign, Imported
 from engine.widgets import SEED_MAX
 from nodes.files import picture_files

@@ -17,7 +17,7 @@ from engine.document.reader import from_json
 from engine.errors import GraphError
 from engine.node import Node
 from engine.packs.registry import Registry
-from engine.problems import MAX_PROBLEMS
+from engine.problem_list import MAX_PROBLEMS
 from tests.engine.small_nodes import REGISTRY, graph_of
 
 

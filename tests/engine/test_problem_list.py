@@ -6,7 +6,7 @@ import pytest
 
 from engine import strict_json
 from engine.errors import GraphError, Problem
-from engine.problems import MAX_PROBLEMS, Problems
+from engine.problem_list import MAX_PROBLEMS, Problems
 
 
 def test_a_hundred_are_told_and_the_rest_is_counted() -> None:
