@@ -36,7 +36,7 @@ from engine.run.schedule import Computed, Job, Needs, NeedsAgain, Outcome, Sched
 from engine.run.step_context import StepContexts
 from engine.run.step_inputs import StepInputs
 from engine.run.step_runner import StepRunner
-from engine.run.workers import Workers
+from engine.run.worker_threads import WorkerThreads
 from engine.store.step_folders import StepFolder
 from engine.store.store import Store
 
@@ -153,7 +153,7 @@ class Run:
             self._deliveries.begin()
             for node in self._plan.targets:
                 self._schedule.demand(self._schedule.job(steps[node]))
-        workers = Workers(
+        workers = WorkerThreads(
             self._schedule,
             self._lock,
             self._runner.run,

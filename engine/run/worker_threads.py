@@ -15,7 +15,7 @@ QUICK_SECONDS = 0.004
 more."""
 
 
-class Workers:
+class WorkerThreads:
     """Runs ready steps in the calling thread, and also in helper threads while steps are slow.
 
     A helper waits until no step was settled for `QUICK_SECONDS`, and then takes a ready step; or at once, if
@@ -50,7 +50,7 @@ class Workers:
         self._run_step, self._settle, self._settled, self._unblock = run_step, settle, settled, unblock
         self._pool, self._most = pool, most
         self._changed = threading.Condition(lock)
-        self._busy: set[int] = set()  # the number of threads that run a step
+        self._busy: set[int] = set()  # the ids of the threads that run a step
         self._helpers = 0
         self._on_call = False  # a helper is waiting for a slow step
         self._settled_steps = 0
