@@ -1,9 +1,16 @@
-"""Suggests similar names for a mistyped name."""
+"""Hints for mistyped names: similar names, or the first of all names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sized
 from difflib import get_close_matches
+
+LISTED = 12
+"""The most names that a hint lists."""
+MAX_COMPARED = 2000
+"""With more known names than this, a mistyped name is not compared."""
+STOP_COMPARING_AFTER = 100
+"""After this many problems, names are no longer compared."""
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
@@ -11,3 +18,24 @@ def near(name: str, known: Iterable[str]) -> str | None:
     folded = {other.lower(): other for other in known}
     matches = [folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.6)]
     return f"did you mean {' or '.join(matches)}?" if matches else None
+
+
+class NameHints:
+    """Suggests similar names, unless thousands are known or the graph has many problems already."""
+
+    def __init__(self, problems: Sized) -> None:
+        self._problems = problems
+
+    def near(self, name: str, known: Mapping[str, object]) -> str | None:
+        """A hint with similar names; None if there are none or the search costs too much."""
+        return near(name, known) if self.cheap(known) else None
+
+    def cheap(self, known: Sized) -> bool:
+        """True while comparing a name with the known ones is cheap."""
+        return len(known) <= MAX_COMPARED and len(self._problems) < STOP_COMPARING_AFTER
+
+
+def listed(lead: str, names: Mapping[str, object]) -> str:
+    """A hint that lists the first names."""
+    some = [*names][:LISTED] + ["…"] * (len(names) > LISTED)
+    return f"{lead} {', '.join(some) or 'none'}"

@@ -13,11 +13,11 @@ from engine.check.lift import Axis, Uneven, axes_of, lifted
 from engine.check.links import Links
 from engine.check.literals import checked as checked_literal
 from engine.check.literals import must_be_connected
-from engine.check.name_hints import NameHints, listed
 from engine.check.off import REPORTED
 from engine.check.upgrade import upgraded
 from engine.document.graph import Entry, From, GraphInput, Literal, Param
 from engine.errors import GraphError, Problem, short, with_article
+from engine.near_names import NameHints, listed
 from engine.node import Input, NodeType
 from engine.packs.registry import Registry
 from engine.problem_list import Problems

@@ -9,12 +9,12 @@ from engine.check.binding import Binder, Values
 from engine.check.bound import Bound
 from engine.check.inline import Inlined, ReplacedNode, inline
 from engine.check.lift import Axis
-from engine.check.name_hints import NameHints, listed
 from engine.check.order import sort_nodes
 from engine.document.graph import From, Graph, Param, ReadGraph, no_files
 from engine.document.graph_inputs import wrong_kind
 from engine.document.sweep import Sweep
 from engine.errors import GraphError, Problem
+from engine.near_names import NameHints, listed
 from engine.packs.registry import Registry
 from engine.problem_list import Problems
 from engine.types.wires import Wire

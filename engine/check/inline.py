@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from engine.check.name_hints import listed
 from engine.check.off import REPORTED, Replacements
 from engine.document.format import LIFTS, MAX_NODES
 from engine.document.graph import Binding, Entry, From, Graph, Literal, Param, ReadGraph, no_files
 from engine.document.graph_inputs import wrong_kind
 from engine.errors import GraphError, Problem, short
-from engine.near_names import near
+from engine.near_names import listed, near
 from engine.node import NodeType
 from engine.problem_list import Problems
 from engine.values import Json

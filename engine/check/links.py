@@ -9,9 +9,9 @@ from engine.check.bound import Bound
 from engine.check.fitting import Fitting
 from engine.check.inline import Inlined
 from engine.check.lift import Axis
-from engine.check.name_hints import NameHints, listed
 from engine.document.graph import From
 from engine.errors import Problem, short, with_article
+from engine.near_names import NameHints, listed
 from engine.node import Input, NodeType
 from engine.problem_list import Problems
 from engine.types.wires import Wire

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from engine.check.bound import Bound
 from engine.check.check import Checked
 from engine.check.links import OUTSIDE
-from engine.check.name_hints import listed
 from engine.errors import GraphError, Problem
-from engine.near_names import near
+from engine.near_names import listed, near
 from engine.plan.lazy_inputs import asked
 
 
