@@ -163,7 +163,7 @@ class Printed(_Fact):
     """A line that a node printed, or a library or program that it called.
 
     Lines of programs and of libraries' threads are captured only where a command or a worker owns the
-    process; in the process of a script they go to standard output. `engine.run.printed` has the rules.
+    process; in the process of a script they go to standard output. `engine.run.printed_lines` has the rules.
     """
 
     text: str

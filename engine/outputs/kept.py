@@ -10,7 +10,7 @@ from engine.errors import SafelightError
 from engine.outputs.written import Outline
 from engine.plan.plan import Plan
 from engine.plan.step import Step
-from engine.run.collected import assembled
+from engine.run.collected_outputs import assembled
 from engine.run.step_inputs import HOLE
 from engine.store.store import Store
 from engine.values import Packed, Part

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from io import UnsupportedOperation
 from typing import TextIO
 
-from engine.run.printed import PRINTING
+from engine.run.printed_lines import PRINTING
 
 _JOIN_SECONDS = 1.0
 """How long the end of the output is waited for: a program that a node left running may never close it."""

@@ -6,7 +6,7 @@ import threading
 
 from engine.context import Cancel
 from engine.events import Emit, Event
-from engine.run.printed import PRINTING
+from engine.run.printed_lines import PRINTING
 
 
 class EventRelay:

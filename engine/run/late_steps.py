@@ -16,9 +16,9 @@ from engine.plan.expand_list import ListsUnknown, expand_list
 from engine.plan.plan import Plan
 from engine.plan.plan_errors import Unreadable
 from engine.plan.step import ListStep, Step
-from engine.run.announced import announced
 from engine.run.event_relay import EventRelay
 from engine.run.lost_results import LostResult
+from engine.run.planned_steps import planned_steps
 from engine.run.report import Reports
 from engine.run.schedule import Computed, Job, Needs, Outcome, Schedule
 from engine.run.step_inputs import StepInputs
@@ -151,4 +151,4 @@ class LateSteps:
 
     def _announce(self, step: Step, added: Sequence[Step]) -> None:
         if self._listener.listens:
-            self._listener(StepsAdded(step.id, announced(added)))
+            self._listener(StepsAdded(step.id, planned_steps(added)))

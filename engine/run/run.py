@@ -22,8 +22,7 @@ from engine.plan.known_lists import not_running
 from engine.plan.plan import Plan
 from engine.plan.plan_errors import circular
 from engine.plan.step import Gather, Step
-from engine.run.announced import announced
-from engine.run.collected import Collected
+from engine.run.collected_outputs import CollectedOutputs
 from engine.run.deliveries import Deliveries, Take
 from engine.run.event_relay import EventRelay
 from engine.run.import_time import IMPORT_TIME, import_libraries
@@ -31,6 +30,7 @@ from engine.run.late_steps import LateSteps
 from engine.run.lifecycle import Lifecycle
 from engine.run.lost_results import recompute_parent
 from engine.run.next_uses import NextUses
+from engine.run.planned_steps import planned_steps
 from engine.run.report import CANCELLED, NodeReport, Report, Reports
 from engine.run.schedule import Computed, Job, Needs, NeedsAgain, Outcome, Schedule
 from engine.run.step_context import StepContexts
@@ -112,7 +112,7 @@ class Run:
             self._listener,
         )
         self._pool, self._most = pool, workers
-        self._collected = Collected(plan)
+        self._collected = CollectedOutputs(plan)
         self._deliveries = Deliveries(
             plan,
             self._schedule,
@@ -145,7 +145,7 @@ class Run:
         if self._listener.listens:
             title = self._plan.checked.graph.title
             with gc_paused:
-                planned = Planned(self.id, title, announced(steps.values()))
+                planned = Planned(self.id, title, planned_steps(steps.values()))
             self._listener(planned)
         with self._residency.span("import libraries"):
             import_libraries(steps.values())

@@ -19,7 +19,7 @@ from engine.run.import_time import IMPORT_TIME
 from engine.run.late_steps import LateSteps
 from engine.run.lifecycle import Lifecycle
 from engine.run.lost_results import LostResult
-from engine.run.printed import PRINTING
+from engine.run.printed_lines import PRINTING
 from engine.run.report import CANCELLED, NodeReport, Reports
 from engine.run.schedule import Computed, Job, NeedsAgain, Outcome, Stopped
 from engine.run.step_context import StepContexts

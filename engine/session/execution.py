@@ -22,7 +22,7 @@ from engine.outputs.graph_in_picture import Inscriber
 from engine.outputs.picture_format import encoded
 from engine.outputs.writer import OutputWriter, refuse_unwritable
 from engine.plan.plan import Plan
-from engine.run.printed import PRINTING
+from engine.run.printed_lines import PRINTING
 from engine.session.home import Home
 from engine.session.report import Report
 

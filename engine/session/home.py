@@ -38,11 +38,11 @@ from engine.packs.provenance import Provenance, TextLength
 from engine.packs.registry import Registry
 from engine.plan import plan as planning
 from engine.plan.plan import Plan
-from engine.run.cached import ResultCaching
 from engine.run.deliveries import Take
 from engine.run.lifecycle import Lifecycle
 from engine.run.long_steps import LongSteps
 from engine.run.report import Report as RunReport
+from engine.run.result_caching import ResultCaching
 from engine.run.run import Run
 from engine.run.step_locks import StepLocks
 from engine.run.write_guard import WriteGuard

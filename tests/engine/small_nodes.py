@@ -24,9 +24,9 @@ from engine.node import Node
 from engine.packs.registry import Registry
 from engine.plan import plan as planning
 from engine.plan.plan import Plan
-from engine.run.cached import ResultCaching
 from engine.run.deliveries import Take
 from engine.run.report import Report
+from engine.run.result_caching import ResultCaching
 from engine.run.run import Run
 from engine.run.write_guard import WriteGuard
 from engine.store.memory import Memory

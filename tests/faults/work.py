@@ -18,7 +18,7 @@ from engine.failpoints import Fault
 from engine.files import Files
 from engine.node import Node
 from engine.packs.registry import Registry
-from engine.run import cached
+from engine.run import result_caching
 from engine.session import Session
 from engine.store import disk
 from engine.store.shared_folder import write_buffer
@@ -141,7 +141,7 @@ def _altered(job: Job) -> Iterator[None]:
     with ExitStack() as stack:
         for module in (write_buffer, disk):
             stack.enter_context(mock.patch.object(module, "SECONDS", job.commit_after))
-        stack.enter_context(mock.patch.object(cached, "FLUSH_SECONDS", job.flush_seconds))
+        stack.enter_context(mock.patch.object(result_caching, "FLUSH_SECONDS", job.flush_seconds))
         # Progress is reported at the end of a node only, so that equal runs have equal journals.
         stack.enter_context(mock.patch.object(context, "REPORTS_A_SECOND", 1e-9))
         # The file was just made, and would otherwise be too young for its digest to be written down.

@@ -29,7 +29,7 @@ from engine.files import Files
 from engine.node import Node
 from engine.packs.registry import Registry
 from engine.run import run as running
-from engine.run.cached import ResultCaching
+from engine.run.result_caching import ResultCaching
 from engine.run.worker_threads import QUICK_SECONDS
 from engine.store.memory import Memory
 from engine.values import Json, Packed, Value

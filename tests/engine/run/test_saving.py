@@ -20,7 +20,7 @@ from engine.events import Done, Event, Started
 from engine.node import Node
 from engine.packs.registry import Registry
 from engine.plan.step import Step
-from engine.run.cached import ResultCaching
+from engine.run.result_caching import ResultCaching
 from engine.run.run import Run
 from engine.store.disk import Disk
 from engine.store.memory import Memory

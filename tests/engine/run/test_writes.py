@@ -19,7 +19,7 @@ from engine.devices.residency import Residency
 from engine.node import Node
 from engine.packs.registry import Registry
 from engine.read_only import ReadOnlyDict, ReadOnlyError, ReadOnlyList, read_only
-from engine.run.cached import ResultCaching
+from engine.run.result_caching import ResultCaching
 from engine.run.run import Run
 from engine.run.write_guard import WriteGuard
 from engine.session import Session

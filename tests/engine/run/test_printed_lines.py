@@ -16,7 +16,7 @@ from engine.document.graph import Graph
 from engine.events import Event, Printed, Progress
 from engine.node import Node
 from engine.packs.registry import Registry
-from engine.run import printed
+from engine.run import printed_lines
 from engine.session import Session
 from tests.engine.small_nodes import graph_of
 
@@ -41,7 +41,7 @@ class Chatter(Node):
     """Print very many lines."""
 
     def run(self, ctx: Context) -> int:
-        for n in range(printed.MOST_LINES + 5):
+        for n in range(printed_lines.MOST_LINES + 5):
             print(n)
         return 0
 
@@ -114,8 +114,8 @@ def test_standard_error_gets_every_line_and_the_events_are_bounded(
 ) -> None:
     events: list[Event] = []
     session.run(graph("Chatter"), emit=events.append)
-    assert len(told(events)) == printed.MOST_LINES + 1
-    assert len(capsys.readouterr().err.splitlines()) == printed.MOST_LINES + 5
+    assert len(told(events)) == printed_lines.MOST_LINES + 1
+    assert len(capsys.readouterr().err.splitlines()) == printed_lines.MOST_LINES + 5
 
 
 def test_text_printed_by_a_listener_is_not_the_node_s(

@@ -10,7 +10,7 @@ from engine.run.step_inputs import HOLE
 from engine.values import Packed, joined
 
 
-class Collected:
+class CollectedOutputs:
     """Keeps the declared outputs of a run in memory, as bytes.
 
     Args:

@@ -8,7 +8,7 @@ from engine.events import PlannedStep
 from engine.plan.step import Step
 
 
-def announced(steps: Iterable[Step]) -> tuple[PlannedStep, ...]:
+def planned_steps(steps: Iterable[Step]) -> tuple[PlannedStep, ...]:
     """The summaries of steps, in the same order."""
     return tuple(
         [
