@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.cli import say
 
 if TYPE_CHECKING:
-    from engine.outputs.written import Written
+    from engine.outputs.written_outputs import Written
     from engine.run.report import NodeReport
     from engine.session.report import Report
 

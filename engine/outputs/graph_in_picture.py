@@ -14,7 +14,7 @@ from engine.document import writer
 from engine.document.graph import Graph
 from engine.errors import hook_problem
 from engine.node import NodeType
-from engine.outputs.swept import SweptInputs
+from engine.outputs.swept_inputs import SweptInputs
 from engine.packs.provenance import Annotate, Provenance
 from engine.plan.plan import Plan
 from engine.plan.step import Gather

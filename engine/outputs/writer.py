@@ -12,9 +12,9 @@ from engine.errors import GraphError, Problem, SafelightError
 from engine.events import OutputWritten
 from engine.files import Inscribe
 from engine.outputs.folder import OutputFolder
-from engine.outputs.kept import KeptOutputs
-from engine.outputs.swept import SweptInputs
-from engine.outputs.written import Element, Outline, Written
+from engine.outputs.kept_outputs import KeptOutputs
+from engine.outputs.swept_inputs import SweptInputs
+from engine.outputs.written_outputs import Element, Outline, Written
 from engine.paths import slug
 from engine.plan.plan import Plan
 from engine.plan.step import Gather, Step

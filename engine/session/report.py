@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import Problem
 from engine.observe.measured import Memory
-from engine.outputs.written import Written
+from engine.outputs.written_outputs import Written
 from engine.run import report as of_run
 from engine.values import Json, unpack
 

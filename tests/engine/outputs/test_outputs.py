@@ -26,7 +26,7 @@ from engine.files import Digests, Files
 from engine.node import Node
 from engine.outputs.graph_in_picture import Inscriber
 from engine.outputs.writer import OutputWriter
-from engine.outputs.written import Written
+from engine.outputs.written_outputs import Written
 from engine.packs.provenance import Annotate, Provenance
 from engine.packs.registry import Registry
 from engine.paths import slug

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import SafelightError
-from engine.outputs.written import Outline
+from engine.outputs.written_outputs import Outline
 from engine.plan.plan import Plan
 from engine.plan.step import Step
 from engine.run.collected_outputs import assembled

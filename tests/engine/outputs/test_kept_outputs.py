@@ -8,7 +8,7 @@ import pytest
 
 from engine import settings
 from engine.errors import SafelightError
-from engine.outputs import kept
+from engine.outputs import kept_outputs
 from engine.packs.registry import Registry
 from engine.session import Session
 from tests.engine.run.test_deliveries import Drop, Make, More, sweep_of
@@ -27,7 +27,7 @@ def numbers(value: object) -> list[int]:
 def test_outputs_are_read_from_wherever_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, write: bool, keeps: bool
 ) -> None:
-    monkeypatch.setattr(kept, "HELD_BYTES", room)
+    monkeypatch.setattr(kept_outputs, "HELD_BYTES", room)
     budget = {} if keeps else {"disk_budget": 0, "memory_budget": 0}
     with Session(settings.load(tmp_path, device="cpu", **budget), registry=REGISTRY) as session:
         report = session.run(sweep_of([1, 2, 3], write=write))
@@ -44,7 +44,7 @@ def test_outputs_are_read_from_wherever_they_are(
 def test_outputs_without_another_copy_are_held_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "HELD_BYTES", 0)
+    monkeypatch.setattr(kept_outputs, "HELD_BYTES", 0)
     acts = type("Acts", (Make,), {"__module__": __name__, "__doc__": "Act."}, pure=False)
     with Session(settings.load(tmp_path, device="cpu"), registry=Registry([acts])) as session:
         request = sweep_of([1, 2], write=False)
