@@ -13,10 +13,10 @@ from engine.errors import GraphError, Problem
 from engine.file_facts import FileFacts
 from engine.files import Files
 from engine.queue import Catalogue, QueueLimits, RunQueue
-from engine.server.counted import Counted
 from engine.server.drafts import Drafts
 from engine.server.event_hub import EventHub
 from engine.server.limits import Limits
+from engine.server.request_limit import RequestLimit
 from engine.server.saved_graphs import SavedGraphs
 from engine.server.services import Services
 from engine.server.submitter import Submitter
@@ -71,8 +71,8 @@ def opened(
         Uploads(files, thumbnails),
         thumbnails,
         EventHub(queue.events),
-        Counted(limits.streams, "readers of events"),
-        Counted(limits.calls, "calls that wait for their run"),
+        RequestLimit(limits.streams, "readers of events"),
+        RequestLimit(limits.calls, "calls that wait for their run"),
     )
     if start:
         services.submitter.repeats.resume()

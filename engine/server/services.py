@@ -9,10 +9,10 @@ from fastapi import Depends, Request
 
 from engine.queue import Catalogue, RunQueue
 from engine.queue.stream_events import GraphChanged
-from engine.server.counted import Counted
 from engine.server.drafts import Drafts
 from engine.server.event_hub import EventHub
 from engine.server.limits import Limits
+from engine.server.request_limit import RequestLimit
 from engine.server.saved_graphs import SavedGraph, SavedGraphs
 from engine.server.submitter import Submitter
 from engine.server.thumbnails import Thumbnails
@@ -36,9 +36,9 @@ class Services:
     thumbnails: Thumbnails
     hub: EventHub
     """Wakes the readers of events."""
-    streams: Counted
+    streams: RequestLimit
     """The readers of events."""
-    calls: Counted
+    calls: RequestLimit
     """The calls of graphs that wait for their run."""
 
     def announce_graph(self, saved: SavedGraph, by: str) -> None:

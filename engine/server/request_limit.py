@@ -9,7 +9,7 @@ from threading import Lock
 from engine.server.refusal import refused
 
 
-class Counted:
+class RequestLimit:
     """Counts the requests of one kind.
 
     Args:
