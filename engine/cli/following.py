@@ -53,9 +53,9 @@ def following(session: Session, trace: Path | None) -> Iterator[Watch]:
     if trace is None and not exporting:
         yield Watch()
         return
-    from engine.observe.measured import Measured
+    from engine.observe.step_memory import MemoryMeasurement
 
-    measured = Measured(session.device)
+    measured = MemoryMeasurement(session.device)
     with Watch(measured) as watch:
         if trace is not None:
             from engine.observe.trace import Trace

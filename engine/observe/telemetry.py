@@ -18,7 +18,7 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
 from engine.errors import error_text as explained
 from engine.events import Event, Failed, Finished, Planned, Started, Warned
-from engine.observe.measured import Measured
+from engine.observe.step_memory import MemoryMeasurement
 from engine.observe.watch import Watcher, Why, no_reason
 from engine.plan.step import Step
 from engine.store.store import Result
@@ -49,7 +49,7 @@ class Telemetry(Watcher):
     def __init__(
         self,
         tracer: Tracer,
-        measured: Measured,
+        measured: MemoryMeasurement,
         environment: Mapping[str, str],
         closing: Callable[[], object] = lambda: None,
     ) -> None:
@@ -138,7 +138,7 @@ class Telemetry(Watcher):
 
 
 def telemetry(
-    measured: Measured, environment: Mapping[str, str], warn: Callable[[str], None]
+    measured: MemoryMeasurement, environment: Mapping[str, str], warn: Callable[[str], None]
 ) -> Telemetry | None:
     """Create the watcher that sends spans to the receivers set in the environment; None if that fails.
 

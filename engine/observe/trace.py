@@ -26,7 +26,7 @@ from engine.events import (
     StepsAdded,
     Warned,
 )
-from engine.observe.measured import Measured
+from engine.observe.step_memory import MemoryMeasurement
 from engine.observe.watch import Watcher, Why, no_reason
 from engine.plan.step import Step
 from engine.store.store import Result
@@ -63,7 +63,9 @@ class Trace(Watcher):
         OSError: the file cannot be created.
     """
 
-    def __init__(self, path: Path, device: str, measured: Measured, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path, device: str, measured: MemoryMeasurement, warn: Callable[[str], None]
+    ) -> None:
         self.why: Why = no_reason
         self._path, self._measured, self._warn = path, measured, warn
         self._start = self._ready = self._lane_free = time.perf_counter()

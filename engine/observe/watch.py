@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from engine.devices.residency import Residency, Span
 from engine.events import Event
-from engine.observe.measured import Measured, Memory
+from engine.observe.step_memory import MemoryMeasurement, StepMemory
 from engine.plan.step import Step
 from engine.run.lifecycle import Lifecycle
 from engine.store.store import Result, Store, StoredResult
@@ -45,7 +45,7 @@ class Watch:
         measured: measures the memory of steps for them.
     """
 
-    def __init__(self, measured: Measured | None = None) -> None:
+    def __init__(self, measured: MemoryMeasurement | None = None) -> None:
         self._measured = measured
         self._watchers: list[Watcher] = []
 
@@ -70,7 +70,7 @@ class Watch:
             watcher.why = why
 
     @property
-    def memory(self) -> dict[str, Memory]:
+    def memory(self) -> dict[str, StepMemory]:
         """The memory of each step, if it is measured."""
         return {} if self._measured is None else self._measured.memory
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import Problem
-from engine.observe.measured import Memory
+from engine.observe.step_memory import StepMemory
 from engine.outputs.written_outputs import Written
 from engine.run import report as of_run
 from engine.values import Json, unpack
@@ -28,7 +28,7 @@ class Report(of_run.Report):
     """The problems that prevented nodes from running or outputs from being written."""
     remarks: list[Problem] = field(default_factory=list)
     """The other problems: those of packs, and the warnings of the check."""
-    memory: Mapping[str, Memory] = field(default_factory=dict)
+    memory: Mapping[str, StepMemory] = field(default_factory=dict)
     """The peak memory of each node, if it was measured."""
     made_with: Mapping[str, str] = field(default_factory=dict)
     """The versions of Safelight and of the libraries of the nodes."""

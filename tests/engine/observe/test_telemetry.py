@@ -17,7 +17,7 @@ from engine import settings
 from engine.context import Context
 from engine.node import Node
 from engine.observe import telemetry
-from engine.observe.measured import Measured
+from engine.observe.step_memory import MemoryMeasurement
 from engine.observe.telemetry import Telemetry
 from engine.observe.watch import Watch
 from engine.packs.registry import Registry
@@ -54,7 +54,7 @@ def spans(home: Path, environment: dict[str, str] | None = None) -> Sequence[Rea
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with Session(settings.load(home), registry=Registry([Mix, Broken, Inner])) as session:
-        with Watch(measured := Measured("cpu")) as watch:
+        with Watch(measured := MemoryMeasurement("cpu")) as watch:
             watch.add(Telemetry(provider.get_tracer("test"), measured, environment or {}))
             session.run_plan(session.plan(GRAPH), watch, watch)
     return exporter.get_finished_spans()
@@ -136,6 +136,6 @@ def test_a_cached_run_has_no_steps(tmp_path: Path) -> None:
 )
 def test_without_an_exporter_there_is_a_warning_and_no_telemetry(environment: dict[str, str]) -> None:
     warned: list[str] = []
-    assert telemetry.telemetry(Measured("cpu"), environment, warned.append) is None
+    assert telemetry.telemetry(MemoryMeasurement("cpu"), environment, warned.append) is None
     assert len(warned) == 1
     assert "safelight[observe]" in warned[0]

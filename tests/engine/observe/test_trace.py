@@ -22,7 +22,7 @@ from engine.errors import Cancelled, NodeError
 from engine.events import Warned
 from engine.files import Files
 from engine.node import Node
-from engine.observe.measured import Measured
+from engine.observe.step_memory import MemoryMeasurement
 from engine.observe.trace import LANES, THREADS, WAITS, Trace
 from engine.observe.watch import Watch
 from engine.packs.registry import Registry
@@ -120,7 +120,7 @@ def traced(home: Path, nodes: Nodes, *, workers: int = 4) -> tuple[Events, Repor
     """The events of one run, and its report."""
     found = settings_.load(home, workers=workers, disk_budget=0)
     with Session(found, registry=REGISTRY) as session:
-        with Watch(measured := Measured("cpu")) as watch:
+        with Watch(measured := MemoryMeasurement("cpu")) as watch:
             watch.add(Trace(home / "trace.json", "cpu", measured, pytest.fail))
             report = session.run_plan(session.plan(graph_of(nodes)), watch, watch)
     return json.loads((home / "trace.json").read_text()), report
@@ -277,7 +277,7 @@ def test_a_cancelled_step_is_ended_and_the_file_is_whole(tmp_path: Path) -> None
 def test_the_file_is_whole_after_each_event(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     with_odd = '"\n\\ \u2028 \ud800'
-    trace = Trace(path, "cpu", Measured("cpu"), pytest.fail)
+    trace = Trace(path, "cpu", MemoryMeasurement("cpu"), pytest.fail)
     for count in range(5):
         before = len(json.loads(path.read_text()))
         trace(Warned(with_odd, f"node {count}"))
@@ -292,7 +292,7 @@ def test_the_file_is_whole_after_each_event(tmp_path: Path) -> None:
 
 def test_a_file_that_takes_no_more_is_said_once(tmp_path: Path) -> None:
     said: list[str] = []
-    trace = Trace(tmp_path / "trace.json", "cpu", Measured("cpu"), said.append)
+    trace = Trace(tmp_path / "trace.json", "cpu", MemoryMeasurement("cpu"), said.append)
     trace._file.close()
     trace._file = (tmp_path / "trace.json").open("rb", buffering=0)
     trace(Warned("one"))

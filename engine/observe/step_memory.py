@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.005
 
 
 @dataclass(slots=True)
-class Memory:
+class StepMemory:
     """The memory of one step, in bytes; None for a number that this system does not provide."""
 
     host: int | None
@@ -30,10 +30,10 @@ class Memory:
     device: int | None = None
     """The peak of torch on a CUDA device, including models that stay loaded."""
 
-    def most(self, other: Memory) -> Memory:
+    def most(self, other: StepMemory) -> StepMemory:
         """The maximum of each number."""
         mine, theirs = self.as_json(), other.as_json()
-        return Memory(
+        return StepMemory(
             *(
                 max((n for n in pair if n is not None), default=None)
                 for pair in zip(mine.values(), theirs.values(), strict=True)
@@ -45,7 +45,7 @@ class Memory:
         return {"host": self.host, "rise": self.rise, "device": self.device}
 
 
-class Measured(Lifecycle):
+class MemoryMeasurement(Lifecycle):
     """A lifecycle that measures the peak of each step. Linux records it; elsewhere a thread samples it.
 
     Args:
@@ -53,13 +53,13 @@ class Measured(Lifecycle):
     """
 
     def __init__(self, device: str) -> None:
-        self.memory: dict[str, Memory] = {}
+        self.memory: dict[str, StepMemory] = {}
         """The memory of each step that ran, by its id."""
         self.resident = _resident()
         """Returns the bytes of physical memory of this process; None if they are unknown."""
         self._device = device
         self._kernel = _forget_peak()
-        self._under_way: dict[str, tuple[int, Memory]] = {}
+        self._under_way: dict[str, tuple[int, StepMemory]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -79,7 +79,7 @@ class Measured(Lifecycle):
             if self._kernel:
                 _forget_peak()
             held = self.resident()
-            self._under_way[step.id] = held or 0, Memory(held, None if held is None else 0)
+            self._under_way[step.id] = held or 0, StepMemory(held, None if held is None else 0)
             if not self._kernel and held is not None and self._watcher is None:
                 self._watcher = threading.Thread(target=self._watch, name="safelight-memory", daemon=True)
                 self._watcher.start()

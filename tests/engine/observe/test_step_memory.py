@@ -13,8 +13,8 @@ import pytest
 from engine import settings
 from engine.context import Context
 from engine.node import Node
-from engine.observe import measured
-from engine.observe.measured import Measured, Memory
+from engine.observe import step_memory
+from engine.observe.step_memory import MemoryMeasurement, StepMemory
 from engine.observe.watch import Watch
 from engine.packs.registry import Registry
 from engine.session import Session
@@ -42,14 +42,14 @@ def test_the_peak_of_a_step_is_what_it_held_and_not_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     if not kept:
-        monkeypatch.setattr(measured, "_forget_peak", lambda: False)
+        monkeypatch.setattr(step_memory, "_forget_peak", lambda: False)
     nodes: dict[str, tuple[str, dict[str, Any]]] = {
         "small": ("Fill", {"size": 0}),
         "large": ("Fill", {"size": 256 * MIB, "a": {"from": "small.out"}}),
         "after": ("Fill", {"size": 1, "a": {"from": "large.out"}}),
     }
     with Session(settings.load(tmp_path), registry=Registry([Fill])) as session:
-        with Watch(Measured("cpu")) as watch:
+        with Watch(MemoryMeasurement("cpu")) as watch:
             session.run_plan(session.plan(graph_of(nodes)), watch=watch)
             memory = watch.memory
     assert memory.keys() == {"small", "large", "after"}
@@ -67,9 +67,9 @@ def test_parallel_steps_measure_memory_from_their_own_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, peak = [10], [10]
-    monkeypatch.setattr(measured, "_forget_peak", lambda: bool(peak.__setitem__(0, now[0]) or True))
-    monkeypatch.setattr(measured, "_peak", lambda: peak[0])
-    monkeypatch.setattr(measured, "_resident", lambda: lambda: now[0])
+    monkeypatch.setattr(step_memory, "_forget_peak", lambda: bool(peak.__setitem__(0, now[0]) or True))
+    monkeypatch.setattr(step_memory, "_peak", lambda: peak[0])
+    monkeypatch.setattr(step_memory, "_resident", lambda: lambda: now[0])
 
     def hold(held: int) -> None:
         now[0], peak[0] = held, max(peak[0], held)
@@ -77,7 +77,7 @@ def test_parallel_steps_measure_memory_from_their_own_start(
     graph = graph_of({"a": ("Fill", {"a": 1}), "b": ("Fill", {"a": 2})})
     with Session(settings.load(tmp_path), registry=Registry([Fill])) as session:
         steps = session.plan(graph).steps
-    counted = Measured("cpu")
+    counted = MemoryMeasurement("cpu")
     hold(90)
     hold(10)
     counted.setup(steps["a"], {})
@@ -90,7 +90,7 @@ def test_parallel_steps_measure_memory_from_their_own_start(
     hold(45)
     counted.teardown(steps["b"], {}, None)
     counted.close()
-    assert counted.memory == {"a": Memory(60, 50), "b": Memory(45, 25)}
+    assert counted.memory == {"a": StepMemory(60, 50), "b": StepMemory(45, 25)}
 
 
 class Cuda:
@@ -131,7 +131,7 @@ def test_torch_is_asked_for_the_peak_of_steps_on_its_device(
     nodes = {"compute": ("Compute", {}), "fill": ("Fill", {"a": {"from": "compute.out"}})}
     registry = Registry([Fill, Compute])
     with Session(settings.load(tmp_path, device="cuda:1", checked=False), registry=registry) as session:
-        with Watch(Measured("cuda:1")) as watch:
+        with Watch(MemoryMeasurement("cuda:1")) as watch:
             session.run_plan(session.plan(graph_of(nodes)), watch=watch)
             memory = watch.memory
     assert cuda.calls == ["reset cuda:1", "ask cuda:1"]
@@ -139,9 +139,9 @@ def test_torch_is_asked_for_the_peak_of_steps_on_its_device(
 
 
 def test_a_step_that_runs_twice_reports_its_larger_peak() -> None:
-    assert Memory(5, 1, None).most(Memory(3, 2, 4)) == Memory(5, 2, 4)
-    assert Memory(None, None).most(Memory(None, 0)) == Memory(None, 0)
+    assert StepMemory(5, 1, None).most(StepMemory(3, 2, 4)) == StepMemory(5, 2, 4)
+    assert StepMemory(None, None).most(StepMemory(None, 0)) == StepMemory(None, 0)
 
 
 def test_unmeasured_memory_is_null() -> None:
-    assert Memory(None, None).as_json() == {"host": None, "rise": None, "device": None}
+    assert StepMemory(None, None).as_json() == {"host": None, "rise": None, "device": None}
