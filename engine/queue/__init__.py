@@ -1,7 +1,6 @@
 """A durable queue of runs: stores them, gives them to worker processes, and reports what happens in them."""
 
-from engine.queue.catalogue import Catalogue
 from engine.queue.limits import QueueLimits
 from engine.queue.run_queue import QueueFull, RunQueue
 
-__all__ = ["Catalogue", "QueueFull", "QueueLimits", "RunQueue"]
+__all__ = ["QueueFull", "QueueLimits", "RunQueue"]

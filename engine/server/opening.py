@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine import settings as loading
+from engine.catalogue import Catalogue
 from engine.digests import FileDigests
 from engine.document import reader
 from engine.errors import GraphError, Problem
 from engine.file_facts import FileFacts
 from engine.files import Files
-from engine.queue import Catalogue, QueueLimits, RunQueue
+from engine.queue import QueueLimits, RunQueue
 from engine.server.drafts import Drafts
 from engine.server.event_hub import EventHub
 from engine.server.limits import Limits

@@ -7,7 +7,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from engine.queue import Catalogue, RunQueue
+from engine.catalogue import Catalogue
+from engine.queue import RunQueue
 from engine.queue.stream_events import GraphChanged
 from engine.server.drafts import Drafts
 from engine.server.event_hub import EventHub

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.catalogue import Catalogue
 from engine.document import reader
 from engine.document.run_request import RunRequest
 from engine.document.sweep import Sweep
 from engine.errors import GraphError, Problem
-from engine.queue import Catalogue, QueueFull, RunQueue
+from engine.queue import QueueFull, RunQueue
 from engine.queue.snapshot import QueuedRun
 from engine.server.refusal import Refused, refused
 from engine.server.repeats import Repeats

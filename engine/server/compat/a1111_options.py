@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from engine import whole_file
+from engine.catalogue import Catalogue
 from engine.errors import short
 from engine.near_names import near
-from engine.queue import Catalogue
 from engine.server.refusal import refused
 
 MODEL, CLIP_SKIP = "sd_model_checkpoint", "CLIP_stop_at_last_layers"

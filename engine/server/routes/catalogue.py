@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from engine import strict_json
+from engine.catalogue.catalogue import Completion, NodeTypes, PlannedAction, PromptLength, RunEstimate
 from engine.document import writer
-from engine.queue.catalogue import Completion, NodeTypes, PlannedAction, PromptLength, RunEstimate
 from engine.server.files_out import IMMUTABLE, inline
 from engine.server.refusal import refused
 from engine.server.routes.blobs import ANY_BYTES, FILE

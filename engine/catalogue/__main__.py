@@ -1,4 +1,4 @@
-"""The process of the catalogue: `python -m engine.queue SETTINGS`, with messages on standard input and
+"""The process of the catalogue: `python -m engine.catalogue SETTINGS`, with messages on standard input and
 output."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ def start() -> int:
     """Reserve the two pipes for messages, then answer the owner's questions."""
     incoming, outgoing = reserved()
 
-    from engine.queue.catalogue_process import main
+    from engine.catalogue.process import main
 
     return main(sys.argv[1], incoming, outgoing)
 

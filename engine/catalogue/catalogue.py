@@ -339,7 +339,7 @@ class _Child:
         self._count = 0
         self.alive = True
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.queue", settings],
+            [sys.executable, "-m", "engine.catalogue", settings],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -9,9 +9,9 @@ from shutil import copytree
 
 import pytest
 
+from engine.catalogue.catalogue import Catalogue
 from engine.document import writer
 from engine.errors import GraphError
-from engine.queue.catalogue import Catalogue
 from engine.queue.event_log import EventLog
 from tests.engine.queue.trial_pack import make_home, request
 
