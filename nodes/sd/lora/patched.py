@@ -129,7 +129,7 @@ def shared_copy(network: N, paths: Iterable[str]) -> N:
 
     Only these modules and the modules around them are new objects; all others belong to both networks.
     """
-    result = _twin(network)
+    result = twin(network)
     fresh = {id(result)}
     for path in paths:
         module: nn.Module = result
@@ -137,18 +137,19 @@ def shared_copy(network: N, paths: Iterable[str]) -> N:
             child = module._modules[name]
             assert child is not None
             if id(child) not in fresh:
-                child = module._modules[name] = _twin(child)
+                child = module._modules[name] = twin(child)
                 fresh.add(id(child))
             module = child
     return result
 
 
-def _twin(module: N) -> N:
-    twin = module.__class__.__new__(module.__class__)
+def twin(module: N) -> N:
+    """Copy one module; its tensors and the modules inside it belong to both."""
+    made = module.__class__.__new__(module.__class__)
     for name, held in module.__dict__.items():  # including the tables of parameters, children and hooks
-        twin.__dict__[name] = held.copy() if type(held) in (dict, OrderedDict) else held
-    twin.__dict__.pop("_compiled_call_impl", None)  # it would use the original network's weights
-    return twin
+        made.__dict__[name] = held.copy() if type(held) in (dict, OrderedDict) else held
+    made.__dict__.pop("_compiled_call_impl", None)  # it would use the original network's weights
+    return made
 
 
 def _put(module: nn.Module, kind: str, tensor: Tensor, name: str) -> int:

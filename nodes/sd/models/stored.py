@@ -14,12 +14,18 @@ from torch import Tensor
 from nodes.sd.families.family import Shapes
 from nodes.sd.families.key_tables import Stored
 from nodes.sd.formats.json_file import ModelError
+from nodes.sd.formats.opened import Identity
 from nodes.sd.formats.read import read_tensors
 from nodes.sd.formats.tensors import Entry, Tensors
 from nodes.sd.models.files import StoredNetwork
 
 _FLOATS = frozenset({"F8_E4M3", "F8_E5M2", "F16", "BF16", "F32", "F64"})
 """The number formats of weights, by their safetensors names."""
+
+_MOST_KNOWN = 64
+_finite: dict[tuple[Identity, torch.dtype, tuple[str, ...]], None] = {}
+"""The tensors that were finite when they were first read, by the identity of their file, so that a model that
+is loaded again need not be looked at number by number."""
 
 
 class _Found(NamedTuple):
@@ -98,14 +104,19 @@ def _read(found: Mapping[str, _Found], shapes: Shapes, dtype: torch.dtype) -> It
     ways: dict[str, list[str]] = defaultdict(list)
     for name, place in found.items():
         ways[place.stored.name].append(name)
+    checked = file.identity, dtype, tuple(ways)
+    is_known = checked in _finite
     for stored_name, tensor in _numbers(file, list(ways)):
         numbers = tensor.to(dtype)
-        if not is_finite(numbers):
+        if not is_known and not is_finite(numbers):
             raise ModelError(
                 f"{file.path}: {stored_name!r} holds NaN or infinity in {dtype}. Download it again."
             )
         for name in ways[stored_name]:
             yield name, found[name].stored.taken_from(numbers)
+    _finite[checked] = None
+    while len(_finite) > _MOST_KNOWN:
+        _finite.pop(next(iter(_finite)), None)
 
 
 def is_finite(numbers: Tensor) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import json
 import math
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from torch import nn
+from torch import Tensor, nn
 from transformers.models.clip.configuration_clip import CLIPTextConfig
 from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelWithProjection
 
@@ -23,6 +22,7 @@ from nodes.sd.formats.json_file import ModelError
 from nodes.sd.hypernetworks import network
 from nodes.sd.hypernetworks.network import LoadedHypernetwork
 from nodes.sd.lora import stack
+from nodes.sd.lora.patched import twin
 from nodes.sd.lora.stack import WeightedLora
 from nodes.sd.models.configs import network_class
 from nodes.sd.models.files import ModelFiles
@@ -159,9 +159,32 @@ def tensor_shapes(files: ModelFiles, part: Component) -> dict[str, tuple[int, ..
 def _load(files: ModelFiles, part: Component, dtype: torch.dtype) -> Any:
     empty = _empty(files, part)
     tensors = read_network(files.networks[part], _shapes(empty), part, dtype)
-    model = copy.deepcopy(empty)
-    model.load_state_dict(dict(tensors), assign=True)
-    return model.eval().requires_grad_(False)
+    return _filled(empty, dict(tensors), "", {})
+
+
+def _filled(empty: nn.Module, tensors: Mapping[str, Tensor], prefix: str, made: dict[int, Any]) -> Any:
+    """A copy of a network with tensors in place of its empty ones. `load_state_dict` needs a deep copy, which
+    takes as long as reading the weights of a large network.
+
+    Args:
+        empty: the network, or a module inside it; it is not changed.
+        tensors: the tensors by their names in the whole network.
+        prefix: the name of the module in the whole network, with a dot at the end.
+        made: the copies made so far, by the `id` of the original.
+    """
+    if id(empty) in made:
+        return made[id(empty)]
+    result = made[id(empty)] = twin(empty)
+    for name, parameter in result._parameters.items():
+        if parameter is not None:
+            result._parameters[name] = nn.Parameter(tensors[prefix + name], requires_grad=False)
+    for name in result._buffers:
+        if prefix + name in tensors:
+            result._buffers[name] = tensors[prefix + name]
+    for name, child in result._modules.items():
+        if child is not None:
+            result._modules[name] = _filled(child, tensors, f"{prefix}{name}.", made)
+    return result
 
 
 def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -181,9 +204,9 @@ def _empty(files: ModelFiles, part: Component) -> nn.Module:
 
 @lru_cache(maxsize=16)
 def _built(builder: _Builder, config: str) -> nn.Module:
-    """Build a network on the meta device. Copying it takes half of the time of building it."""
+    """Build a network on the meta device, in eval mode, frozen."""
     with torch.device("meta"):
-        return builder(json.loads(config))
+        return builder(json.loads(config)).eval().requires_grad_(False)
 
 
 def build(family: Family, part: Component, config: Mapping[str, Any]) -> nn.Module:

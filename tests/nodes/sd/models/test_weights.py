@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers.models.clip.modeling_clip import CLIPTextModel
 
 from nodes.sd.formats.json_file import ModelError
-from nodes.sd.models import weights
+from nodes.sd.models import stored, weights
 from nodes.sd.models.files import ModelFiles
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.stored import is_finite
@@ -187,6 +187,30 @@ def test_weights_that_are_not_finite_are_refused(copy: Path, value: float) -> No
     changed = rewrite(copy, UNET, set_value("conv_in.weight", value))
     with pytest.raises(ModelError, match=r"conv_in\.weight.*NaN or infinity"):
         weights.load_unet(changed)
+
+
+def test_a_file_is_searched_for_numbers_that_are_not_finite_once(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[Tensor] = []
+    monkeypatch.setattr(stored, "is_finite", lambda numbers: searched.append(numbers) or is_finite(numbers))
+    files = rewrite(copy, UNET, set_value("conv_in.weight", 0.5))
+    first, second = weights.load_unet(files), weights.load_unet(files)
+    assert len(searched) == len(first.state_dict())
+    assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
+    weights.load_unet(files, torch.float64)
+    assert len(searched) == 2 * len(first.state_dict())
+    for _ in range(2):
+        with pytest.raises(ModelError, match=r"conv_in\.weight.*NaN or infinity"):
+            weights.load_unet(rewrite(copy, UNET, set_value("conv_in.weight", math.nan)))
+
+
+def test_networks_of_one_file_share_no_modules(folder: ModelFiles) -> None:
+    first, second = weights.load_unet(folder), weights.load_unet(folder)
+    assert {*map(id, first.modules())}.isdisjoint(map(id, second.modules()))
+    assert not any(tensor.is_meta for tensor in first.state_dict().values())
+    assert not any(one.requires_grad for one in first.parameters())
+    assert not any(module.training for module in first.modules())
 
 
 def test_weights_too_large_for_half_precision_are_refused(copy: Path) -> None:
