@@ -2,43 +2,48 @@
 
 from pathlib import Path
 
-from nodes.advice import advise
-from nodes.augment_dataset import AugmentDataset
-from nodes.caption import Caption, LoadCaptioner
-from nodes.captions import EditCaptions, SetCaptions
-from nodes.check_dataset import CheckDataset
 from nodes.choose import If, Switch
-from nodes.class_pictures import DrawClassPictures
-from nodes.conditioning import (
-    AveragePrompts,
-    CombinePrompts,
-    JoinPrompts,
-    LimitToArea,
-    LimitToMask,
-    LimitToSteps,
-    ZeroPrompt,
-)
-from nodes.controlnet import ApplyControlNet, ApplyControlNetToPrompt, LoadControlNet
-from nodes.crop import CropImage, CropMask
-from nodes.dataset_parts import EachPicture, GatherPictures, JoinDatasets
-from nodes.decode import Decode, Encode
-from nodes.denoise import Denoise
-from nodes.describe import DescribeEmbeddings, DescribeLoRA
-from nodes.dynamic_prompt import ApplyStyles, DynamicPrompt
-from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
-from nodes.estimate import estimate
-from nodes.extract_lora import ExtractLoRA
+from nodes.dataset.augment_dataset import AugmentDataset
+from nodes.dataset.caption import Caption, LoadCaptioner
+from nodes.dataset.captions import EditCaptions, SetCaptions
+from nodes.dataset.check_dataset import CheckDataset
+from nodes.dataset.class_pictures import DrawClassPictures
+from nodes.dataset.dataset_parts import EachPicture, GatherPictures, JoinDatasets
+from nodes.dataset.load_dataset import LoadDataset
+from nodes.dataset.preprocess import Preprocess
+from nodes.dataset.save_dataset import SaveDataset
+from nodes.dataset.split_dataset import SplitDataset
 from nodes.files import model_files
-from nodes.flow_shift import SetShift
-from nodes.grid import Grid
-from nodes.hypernetwork import ApplyHypernetwork
-from nodes.image_effects import Blend, BlurImage, Composite, InvertImage, Levels, SolidImage
-from nodes.image_lists import BatchToList, JoinImages, ListToBatch
-from nodes.image_size import FlipImage, PadImage, ResizeImage, RotateImage, ScaleImage
-from nodes.inpaint import CropAroundMask, EncodeForInpainting
+from nodes.hooks.advice import advise
+from nodes.hooks.estimate import estimate
+from nodes.hooks.prompt_lengths import measure
+from nodes.hooks.warm_up import warm_up
+from nodes.image.crop import CropImage, CropMask
+from nodes.image.effects import Blend, BlurImage, Composite, InvertImage, Levels, SolidImage
+from nodes.image.grid import Grid
+from nodes.image.lists import BatchToList, JoinImages, ListToBatch
+from nodes.image.load_image import ListImages, LoadImage, LoadImageFolder, LoadMask
+from nodes.image.mask import (
+    CombineMasks,
+    FadeMaskEdges,
+    GrowMask,
+    ImageToMask,
+    InvertMask,
+    MaskFromColor,
+    MaskFromLuminance,
+    MaskToImage,
+    ResizeMask,
+    SolidMask,
+    ThresholdMask,
+)
+from nodes.image.save_image import SaveImage, SaveImages
+from nodes.image.size import FlipImage, PadImage, ResizeImage, RotateImage, ScaleImage
+from nodes.image.upscale import LoadUpscaler, UpscaleImage
 from nodes.interchange import describe_for, import_graph
 from nodes.interchange.a1111.write_parameters import annotate
-from nodes.latent import (
+from nodes.latent.decode import Decode, Encode
+from nodes.latent.inpaint import CropAroundMask, EncodeForInpainting
+from nodes.latent.latents import (
     CompositeLatent,
     CropLatent,
     EmptyLatent,
@@ -52,43 +57,38 @@ from nodes.latent import (
     ScaleLatent,
 )
 from nodes.lists import Label, Lines, Numbers, Seeds
-from nodes.load import LoadModel, LoadTextEncoder, LoadUnet, LoadVae
-from nodes.load_dataset import LoadDataset
-from nodes.load_image import ListImages, LoadImage, LoadImageFolder, LoadMask
-from nodes.load_text import LoadText
-from nodes.lora import ApplyLoRA
-from nodes.mask import (
-    CombineMasks,
-    FadeMaskEdges,
-    GrowMask,
-    ImageToMask,
-    InvertMask,
-    MaskFromColor,
-    MaskFromLuminance,
-    MaskToImage,
-    ResizeMask,
-    SolidMask,
-    ThresholdMask,
+from nodes.model.describe import DescribeEmbeddings, DescribeLoRA
+from nodes.model.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
+from nodes.model.extract_lora import ExtractLoRA
+from nodes.model.hypernetwork import ApplyHypernetwork
+from nodes.model.load import LoadModel, LoadTextEncoder, LoadUnet, LoadVae
+from nodes.model.lora import ApplyLoRA
+from nodes.model.merge import MergeModels, MergeTextEncoders, MergeVaes
+from nodes.model.save_hypernetwork import SaveHypernetwork
+from nodes.model.save_lora import SaveLoRA
+from nodes.model.save_model import SaveModel
+from nodes.prompt.conditioning import (
+    AveragePrompts,
+    CombinePrompts,
+    JoinPrompts,
+    LimitToArea,
+    LimitToMask,
+    LimitToSteps,
+    ZeroPrompt,
 )
-from nodes.merge import MergeModels, MergeTextEncoders, MergeVaes
-from nodes.preprocess import Preprocess
-from nodes.prompt import EncodePrompt
-from nodes.prompt_lengths import measure
-from nodes.prompt_tags import ApplyTags
-from nodes.save_dataset import SaveDataset
-from nodes.save_hypernetwork import SaveHypernetwork
-from nodes.save_image import SaveImage, SaveImages
-from nodes.save_lora import SaveLoRA
-from nodes.save_model import SaveModel
-from nodes.size_hints import SetSizeHints
-from nodes.split_dataset import SplitDataset
-from nodes.train_hypernetwork import TrainHypernetwork
-from nodes.train_lora import TrainLoRA
-from nodes.train_model import TrainModel
-from nodes.train_pivotal import TrainPivotal
-from nodes.train_ti import TrainTI
-from nodes.upscale import LoadUpscaler, UpscaleImage
-from nodes.warm_up import warm_up
+from nodes.prompt.controlnet import ApplyControlNet, ApplyControlNetToPrompt, LoadControlNet
+from nodes.prompt.dynamic_prompt import ApplyStyles, DynamicPrompt
+from nodes.prompt.encode_prompt import EncodePrompt
+from nodes.prompt.load_text import LoadText
+from nodes.prompt.prompt_tags import ApplyTags
+from nodes.prompt.size_hints import SetSizeHints
+from nodes.sampling.denoise import Denoise
+from nodes.sampling.flow_shift import SetShift
+from nodes.training.train_hypernetwork import TrainHypernetwork
+from nodes.training.train_lora import TrainLoRA
+from nodes.training.train_model import TrainModel
+from nodes.training.train_pivotal import TrainPivotal
+from nodes.training.train_ti import TrainTI
 
 __all__ = [
     "ApplyControlNet",

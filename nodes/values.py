@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from engine.values import Json, Packed, Part, Value
-from nodes.datasets.dataset import Dataset
 from nodes.files.picture_modes import UnknownRange, to_rgb
-from nodes.mask_value import Mask
-from nodes.recipes import Model, TextEncoder, Vae
+from nodes.picture_sets.dataset import Dataset
 from nodes.sd.families.family import NO_HINTS, SizeHints
 from nodes.sd.models.loaded_encoder import LoadedTextEncoder
 from nodes.sd.prompts.timeline import size_as_json, size_from_json
+from nodes.value_types.mask import Mask
+from nodes.value_types.recipes import Model, TextEncoder, Vae
 
 if TYPE_CHECKING:
     import numpy

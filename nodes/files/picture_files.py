@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import NodeError
 from nodes.files.picture_modes import UnknownRange, to_rgb, transparency
-from nodes.imaging.sizes import MAX_PIXELS
+from nodes.pixels.sizes import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

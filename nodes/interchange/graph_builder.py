@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from engine.document.graph import Entry, From, Graph, GraphInput, Literal, Param
-from nodes.denoise import Denoise
+from nodes.image.load_image import LoadImage
 from nodes.interchange.graph_from_settings import (
     INPUT_HELP,
     binding,
@@ -17,10 +17,10 @@ from nodes.interchange.graph_from_settings import (
 )
 from nodes.interchange.import_problems import ImportProblems, one_line
 from nodes.interchange.local_files import LocalFiles
-from nodes.latent import EmptyLatent
-from nodes.load import LoadModel
-from nodes.load_image import LoadImage
-from nodes.prompt import EncodePrompt
+from nodes.latent.latents import EmptyLatent
+from nodes.model.load import LoadModel
+from nodes.prompt.encode_prompt import EncodePrompt
+from nodes.sampling.denoise import Denoise
 
 MAX_SPREAD = 8 << 20
 """The most characters of values that wires may copy into nodes, in total."""

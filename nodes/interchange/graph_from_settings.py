@@ -7,24 +7,32 @@ from typing import Any
 from engine.document.graph import Binding, Entry, From, Graph, GraphInput, Literal, Param
 from engine.node import Node
 from engine.sources.foreign import Imported
-from nodes.decode import Decode, Encode
-from nodes.denoise import Denoise
-from nodes.embeddings import LoadEmbeddings
 from nodes.files.checkpoints import EMBEDDED
-from nodes.hypernetwork import ApplyHypernetwork
-from nodes.image_effects import Composite
-from nodes.image_size import ResizeImage
-from nodes.inpaint import CropAroundMask, EncodeForInpainting
+from nodes.image.effects import Composite
+from nodes.image.load_image import LoadImage, LoadMask
+from nodes.image.mask import (
+    CombineMasks,
+    GrowMask,
+    ImageToMask,
+    InvertMask,
+    MaskToImage,
+    ResizeMask,
+    ThresholdMask,
+)
+from nodes.image.size import ResizeImage
+from nodes.image.upscale import LoadUpscaler, UpscaleImage
 from nodes.interchange.import_problems import ImportProblems, one_line
 from nodes.interchange.local_files import LocalFiles, bare_name
 from nodes.interchange.picture_settings import HiresPass, InpaintMask, PictureSettings, RequestedLora
-from nodes.latent import EmptyLatent, MaskLatent, ResizeLatent
-from nodes.load import LoadModel
-from nodes.load_image import LoadImage, LoadMask
-from nodes.lora import ApplyLoRA
-from nodes.mask import CombineMasks, GrowMask, ImageToMask, InvertMask, MaskToImage, ResizeMask, ThresholdMask
-from nodes.prompt import EncodePrompt
-from nodes.upscale import LoadUpscaler, UpscaleImage
+from nodes.latent.decode import Decode, Encode
+from nodes.latent.inpaint import CropAroundMask, EncodeForInpainting
+from nodes.latent.latents import EmptyLatent, MaskLatent, ResizeLatent
+from nodes.model.embeddings import LoadEmbeddings
+from nodes.model.hypernetwork import ApplyHypernetwork
+from nodes.model.load import LoadModel
+from nodes.model.lora import ApplyLoRA
+from nodes.prompt.encode_prompt import EncodePrompt
+from nodes.sampling.denoise import Denoise
 
 LATENT_UPSCALERS = {
     "latent": ("bilinear", False),

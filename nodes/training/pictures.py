@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.context import Context
 from engine.errors import NodeError
-from nodes.datasets.dataset import Dataset, DatasetPicture
 from nodes.node_problem import node_problem
+from nodes.picture_sets.dataset import Dataset, DatasetPicture
 from nodes.values import Image
 
 if TYPE_CHECKING:

@@ -77,7 +77,7 @@ def taught(home: Path) -> Iterator[Row]:
     """LoadEmbeddings asked for its fingerprint, which every run begins with."""
     from engine import settings
     from engine.session import Session
-    from nodes.embeddings import LoadEmbeddings
+    from nodes.model.embeddings import LoadEmbeddings
 
     inputs: dict[str, Any] = {"files": "", "embedding": None, "prompt": "", "negative": ""}
     node = LoadEmbeddings.model_construct(**inputs)

@@ -47,10 +47,10 @@ def _attempts(
     from engine.node import Node
     from engine.session import Session
     from engine.testing import run_node
-    from nodes.embeddings import LoadEmbeddings
-    from nodes.load import LoadModel
-    from nodes.lora import ApplyLoRA
-    from nodes.prompt import EncodePrompt
+    from nodes.model.embeddings import LoadEmbeddings
+    from nodes.model.load import LoadModel
+    from nodes.model.lora import ApplyLoRA
+    from nodes.prompt.encode_prompt import EncodePrompt
 
     def listed(path: Path, kind: str) -> str:
         place = home / "models" / kind / path.name

@@ -22,8 +22,8 @@ from engine.run.report import Report
 from engine.session import Session
 from engine.sources import source
 from engine.testing import run_node
-from nodes.decode import Decode
 from nodes.files.checkpoints import checkpoint
+from nodes.latent.decode import Decode
 from nodes.sd.formats.safetensors_header import read_header
 from nodes.values import Latent, Vae
 from tests.nodes.conftest import GRAPHS, output, warnings

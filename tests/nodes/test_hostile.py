@@ -16,9 +16,9 @@ from safetensors.torch import save
 from engine.errors import NodeError
 from engine.session import Session
 from engine.testing import run_node
-from nodes.embeddings import LoadEmbeddings
-from nodes.load import LoadModel
-from nodes.lora import ApplyLoRA
+from nodes.model.embeddings import LoadEmbeddings
+from nodes.model.load import LoadModel
+from nodes.model.lora import ApplyLoRA
 from nodes.sd.prompts import dialects
 from tests.nodes import doors
 from tests.nodes.sd.formats import hostile

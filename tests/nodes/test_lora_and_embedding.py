@@ -15,7 +15,7 @@ from engine.session import Session
 from engine.sources import source
 from nodes.values import Model, TextEncoder, Vae
 from tests.nodes.conftest import GRAPHS, output, ran
-from tests.nodes.test_lora import rand, small, text_lora
+from tests.nodes.model.test_lora import rand, small, text_lora
 
 QUICK: dict[str, Any] = {"prompt": "a <ruby> circle on a yellow background", "steps": 2}
 

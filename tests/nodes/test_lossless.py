@@ -8,19 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-import nodes.recipes
-import nodes.values
 from engine.testing import check_lossless
 from engine.values import Value, as_kept
-from nodes.datasets.blip import Blip
-from nodes.datasets.captioner import Captioner
-from nodes.datasets.dataset import DatasetFile, DatasetPicture, LeftOut
-from nodes.datasets.edits import Augment, Crop, Mirror, Pad, Resize
 from nodes.files.checkpoints import Checkpoint
 from nodes.files.controlnet_files import ControlNet
 from nodes.files.upscaler_files import Upscaler
-from nodes.merge_terms import Term
-from nodes.recipes import Model, TextEncoder, Vae
+from nodes.picture_sets.blip import Blip
+from nodes.picture_sets.captioner import Captioner
+from nodes.picture_sets.dataset import DatasetFile, DatasetPicture, LeftOut
+from nodes.picture_sets.edits import Augment, Crop, Mirror, Pad, Resize
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.families.family import Betas, SizeHints
 from nodes.sd.hypernetworks.hypernetwork_value import Hypernetwork
@@ -29,6 +25,8 @@ from nodes.sd.lora.lora_value import LoRA
 from nodes.sd.prompts.control import Control
 from nodes.sd.prompts.regions import Area, Region, Span
 from nodes.sd.prompts.timeline import PromptPart
+from nodes.value_types.merge_terms import Term
+from nodes.value_types.recipes import CheckpointPart, Model, PatchedPart, TextEncoder, Vae
 from nodes.values import Conditioning, Dataset, Image, Latent, Mask
 
 CHECKPOINT = Checkpoint(
@@ -135,4 +133,4 @@ def test_every_built_in_value_class_is_tested() -> None:
     built_in = {cls for cls in Value.types.values() if cls.__module__.startswith("nodes.")}
     tested = {type(value) for value in VALUES}
     assert {cls for cls in built_in if cls.lossless} == tested
-    assert built_in - tested <= {nodes.recipes.CheckpointPart, nodes.recipes.PatchedPart, Captioner}
+    assert built_in - tested <= {CheckpointPart, PatchedPart, Captioner}

@@ -20,9 +20,9 @@ from nodes.files.checkpoints import checkpoint
 from nodes.sd.families.known import families
 from nodes.values import Conditioning
 from tests.nodes.conftest import GRAPHS, output, warnings
+from tests.nodes.model.test_hypernetwork import saved
+from tests.nodes.model.test_lora import rand, small
 from tests.nodes.sd.families.small import WIDTH, small_model
-from tests.nodes.test_hypernetwork import saved
-from tests.nodes.test_lora import rand, small
 
 KEYS = {
     "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k": (32, 2 * WIDTH),

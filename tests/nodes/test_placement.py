@@ -20,13 +20,13 @@ from engine.session import Session
 from engine.sources import source
 from nodes.files.checkpoints import EMBEDDED, checkpoint
 from nodes.files.patch_files import LORAS, Patch, PatchFile
-from nodes.recipes import Model, Vae
 from nodes.sd.models.placement import like, placed
 from nodes.sd.models.to_device import prepared
+from nodes.value_types.recipes import Model, Vae
 from tests.nodes.conftest import GRAPHS, output
+from tests.nodes.model.test_lora import RECOLOUR
+from tests.nodes.model.test_lora import graph as with_loras
 from tests.nodes.sd.families.small import small_model
-from tests.nodes.test_lora import RECOLOUR
-from tests.nodes.test_lora import graph as with_loras
 
 DRAW = source.load(GRAPHS / "text_to_image.json")
 SMALL: dict[str, Any] = {"steps": 1, "width": 64, "height": 64, "prompt": "a red circle"}

@@ -11,7 +11,7 @@ from PIL import Image as pillow
 from engine.session import Session
 from engine.sources import source
 from engine.testing import run_node
-from nodes.load_dataset import LoadDataset
+from nodes.dataset.load_dataset import LoadDataset
 from nodes.sd.tiny.unsorted import unsorted_files
 from nodes.values import Dataset
 from tests.nodes.conftest import GRAPHS

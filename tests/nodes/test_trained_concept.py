@@ -12,16 +12,16 @@ from PIL import Image as pillow
 from engine.session import Session
 from engine.sources import source
 from engine.testing import run_node
-from nodes.decode import Decode
-from nodes.denoise import Denoise
-from nodes.latent import EmptyLatent
-from nodes.load import LoadModel
-from nodes.load_dataset import LoadDataset
-from nodes.prompt import EncodePrompt
+from nodes.dataset.load_dataset import LoadDataset
+from nodes.latent.decode import Decode
+from nodes.latent.latents import EmptyLatent
+from nodes.model.load import LoadModel
+from nodes.prompt.encode_prompt import EncodePrompt
+from nodes.sampling.denoise import Denoise
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.tiny.concept import COLOUR, SHAPE, concept_pictures
 from nodes.sd.tiny.judge import look
-from nodes.train_ti import TrainTI
+from nodes.training.train_ti import TrainTI
 from nodes.values import Dataset, Image
 from tests.nodes.conftest import GRAPHS
 

@@ -13,18 +13,18 @@ from engine.document.graph import Literal, Param
 from engine.session import Session
 from engine.sources import source
 from engine.testing import run_node
-from nodes.decode import Decode
-from nodes.denoise import Denoise
-from nodes.latent import EmptyLatent
-from nodes.load import LoadModel
-from nodes.load_dataset import LoadDataset
-from nodes.lora import ApplyLoRA
-from nodes.prompt import EncodePrompt
+from nodes.dataset.load_dataset import LoadDataset
+from nodes.latent.decode import Decode
+from nodes.latent.latents import EmptyLatent
+from nodes.model.load import LoadModel
+from nodes.model.lora import ApplyLoRA
+from nodes.prompt.encode_prompt import EncodePrompt
+from nodes.sampling.denoise import Denoise
 from nodes.sd.lora.lora_value import LoRA
 from nodes.sd.tiny.render import render
 from nodes.sd.tiny.scenes import draw_scene
 from nodes.sd.tiny.style import framed, framed_concept, is_framed, style_pictures
-from nodes.train_lora import TrainLoRA
+from nodes.training.train_lora import TrainLoRA
 from nodes.values import Dataset, Image
 from tests.nodes.conftest import GRAPHS
 

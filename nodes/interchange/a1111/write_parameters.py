@@ -19,7 +19,7 @@ from nodes.files.patch_files import LORAS
 from nodes.interchange.a1111.parse_parameters import name_in_hashes
 from nodes.interchange.a1111.sampling_fields import CFG_PP_SCALE
 from nodes.interchange.sampler_names import a1111_sampler_name, a1111_schedule_name
-from nodes.lora import ApplyLoRA, Choice
+from nodes.model.lora import ApplyLoRA, Choice
 from nodes.sd.prompts import tags
 from nodes.sd.prompts.excerpt import Excerpt, PromptError
 from nodes.sd.prompts.tags import Tag

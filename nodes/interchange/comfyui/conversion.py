@@ -6,14 +6,14 @@ import re
 from typing import Any
 
 from engine.document.graph import Binding, From, Literal
-from nodes.embeddings import LoadEmbeddings
+from nodes.image.mask import InvertMask
 from nodes.interchange.comfyui.graph_data import ComfyGraph, ComfyNode, Given, Slot
 from nodes.interchange.comfyui.wires import CLIP_SKIP, Wires
 from nodes.interchange.graph_builder import GraphBuilder, output_name
 from nodes.interchange.graph_from_settings import entry
 from nodes.interchange.import_problems import ImportProblems
 from nodes.interchange.local_files import LocalFiles
-from nodes.mask import InvertMask
+from nodes.model.embeddings import LoadEmbeddings
 
 LOADERS = ("CheckpointLoaderSimple", "CheckpointLoader")
 _EMBEDDING = re.compile(r"embedding:([^\s,():]{1,200})")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from engine.document.graph import Entry
-from nodes.denoise import Denoise
 from nodes.interchange.comfyui.conversion import ComfyConversion
 from nodes.interchange.comfyui.graph_data import ComfyNode
 from nodes.interchange.comfyui.node_type import NodeType, one_of
@@ -25,6 +24,7 @@ from nodes.interchange.comfyui.sampling_nodes import (
     steps_and_strength,
 )
 from nodes.interchange.graph_from_settings import entry
+from nodes.sampling.denoise import Denoise
 
 SIGMA_RANGE = (14.614642, 0.0291675)
 """The noise levels of SD 1, SD 2 and SDXL, highest and lowest: the defaults of ComfyUI's schedulers. Denoise

@@ -8,7 +8,7 @@ from nodes.interchange.comfyui.graph_data import ComfyNode
 from nodes.interchange.comfyui.prompt_text import resolve_prompt
 from nodes.interchange.graph_from_settings import entry
 from nodes.interchange.import_problems import one_line
-from nodes.prompt import EncodePrompt
+from nodes.prompt.encode_prompt import EncodePrompt
 
 _SHOWN_CHOICES = 3
 

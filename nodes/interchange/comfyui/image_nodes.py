@@ -6,18 +6,11 @@ from collections.abc import Callable
 
 from engine.document.graph import Entry, Literal
 from engine.node import Node
-from nodes.crop import CropImage, CropMask
-from nodes.image_effects import Blend, BlurImage, Composite, InvertImage, SolidImage
-from nodes.image_lists import JoinImages
-from nodes.image_size import FlipImage, PadImage, ResizeImage, RotateImage, ScaleImage
-from nodes.interchange.comfyui.conversion import ComfyConversion
-from nodes.interchange.comfyui.graph_data import ComfyNode
-from nodes.interchange.comfyui.node_type import NodeType, one_of, renamed
-from nodes.interchange.graph_from_settings import entry
-from nodes.interchange.import_problems import one_line
-from nodes.interchange.local_files import bare_name
-from nodes.load_image import LoadMask
-from nodes.mask import (
+from nodes.image.crop import CropImage, CropMask
+from nodes.image.effects import Blend, BlurImage, Composite, InvertImage, SolidImage
+from nodes.image.lists import JoinImages
+from nodes.image.load_image import LoadMask
+from nodes.image.mask import (
     CombineMasks,
     FadeMaskEdges,
     GrowMask,
@@ -28,7 +21,14 @@ from nodes.mask import (
     SolidMask,
     ThresholdMask,
 )
-from nodes.upscale import LoadUpscaler, UpscaleImage
+from nodes.image.size import FlipImage, PadImage, ResizeImage, RotateImage, ScaleImage
+from nodes.image.upscale import LoadUpscaler, UpscaleImage
+from nodes.interchange.comfyui.conversion import ComfyConversion
+from nodes.interchange.comfyui.graph_data import ComfyNode
+from nodes.interchange.comfyui.node_type import NodeType, one_of, renamed
+from nodes.interchange.graph_from_settings import entry
+from nodes.interchange.import_problems import one_line
+from nodes.interchange.local_files import bare_name
 
 METHODS = {
     "nearest-exact": "nearest",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from engine.document.graph import Entry, Literal
-from nodes.inpaint import EncodeForInpainting
 from nodes.interchange.comfyui.conversion import ComfyConversion
 from nodes.interchange.comfyui.graph_data import ComfyNode
 from nodes.interchange.comfyui.node_type import NodeType, one_of, renamed
 from nodes.interchange.graph_from_settings import entry
-from nodes.latent import (
+from nodes.latent.inpaint import EncodeForInpainting
+from nodes.latent.latents import (
     SCALE,
     CompositeLatent,
     CropLatent,

@@ -9,7 +9,7 @@ from nodes.interchange.comfyui.conversion import ComfyConversion
 from nodes.interchange.comfyui.graph_data import ComfyNode
 from nodes.interchange.comfyui.node_type import NodeType
 from nodes.interchange.graph_from_settings import entry
-from nodes.merge import MergeModels, MergeTextEncoders
+from nodes.model.merge import MergeModels, MergeTextEncoders
 
 _SIDES = ("model1", "model2")
 _CLIPS = ("clip1", "clip2")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from engine.document.graph import Entry, From
 from nodes.files.checkpoints import PART_KINDS
-from nodes.flow_shift import SetShift
 from nodes.interchange.comfyui.conversion import ComfyConversion
 from nodes.interchange.comfyui.encoded_prompt import encoded_prompt
 from nodes.interchange.comfyui.graph_data import ComfyNode
 from nodes.interchange.comfyui.node_type import NodeType, one_of, renamed
 from nodes.interchange.graph_from_settings import entry
 from nodes.interchange.local_files import bare_name
-from nodes.load import LoadTextEncoder, LoadUnet, LoadVae
+from nodes.model.load import LoadTextEncoder, LoadUnet, LoadVae
+from nodes.prompt.size_hints import SetSizeHints
+from nodes.sampling.flow_shift import SetShift
 from nodes.sd.families.family import Component
-from nodes.size_hints import SetSizeHints
 
 _FAMILIES = ("stable_diffusion", "sdxl", None)
 """The types of a CLIPLoader whose models Safelight runs; the older ones have no type."""

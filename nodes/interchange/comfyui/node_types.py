@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from engine.document.graph import Entry
-from nodes.decode import Decode, Encode
 from nodes.interchange.comfyui.conversion import LOADERS, ComfyConversion
 from nodes.interchange.comfyui.custom_sampling import CUSTOM_SAMPLING_NODE_TYPES
 from nodes.interchange.comfyui.encoded_prompt import encoded_prompt
@@ -17,8 +16,9 @@ from nodes.interchange.comfyui.prompt_nodes import PROMPT_NODE_TYPES
 from nodes.interchange.comfyui.sampling_nodes import SAMPLING_NODE_TYPES
 from nodes.interchange.graph_from_settings import entry
 from nodes.interchange.local_files import bare_name
-from nodes.latent import EmptyLatent
-from nodes.lora import ApplyLoRA
+from nodes.latent.decode import Decode, Encode
+from nodes.latent.latents import EmptyLatent
+from nodes.model.lora import ApplyLoRA
 
 
 def _model(made: ComfyConversion, node: ComfyNode) -> Entry:

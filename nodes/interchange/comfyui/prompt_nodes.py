@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from engine.document.graph import Entry
-from nodes.conditioning import (
+from nodes.files.controlnet_files import CONTROLNETS
+from nodes.interchange.comfyui.conversion import ComfyConversion
+from nodes.interchange.comfyui.graph_data import ComfyNode
+from nodes.interchange.comfyui.node_type import NodeType, one_of, renamed
+from nodes.interchange.graph_from_settings import entry
+from nodes.interchange.local_files import bare_name
+from nodes.prompt.conditioning import (
     AveragePrompts,
     CombinePrompts,
     JoinPrompts,
@@ -12,13 +18,7 @@ from nodes.conditioning import (
     LimitToSteps,
     ZeroPrompt,
 )
-from nodes.controlnet import ApplyControlNet, ApplyControlNetToPrompt, LoadControlNet
-from nodes.files.controlnet_files import CONTROLNETS
-from nodes.interchange.comfyui.conversion import ComfyConversion
-from nodes.interchange.comfyui.graph_data import ComfyNode
-from nodes.interchange.comfyui.node_type import NodeType, one_of, renamed
-from nodes.interchange.graph_from_settings import entry
-from nodes.interchange.local_files import bare_name
+from nodes.prompt.controlnet import ApplyControlNet, ApplyControlNetToPrompt, LoadControlNet
 
 _PLACE = {name: name for name in ("width", "height", "x", "y", "strength")}
 

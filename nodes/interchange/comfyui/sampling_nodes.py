@@ -7,12 +7,12 @@ from typing import Any
 
 from engine.document.graph import Binding, Entry, Literal
 from engine.widgets import SEED_MAX
-from nodes.denoise import Denoise
 from nodes.interchange.comfyui.conversion import ComfyConversion
 from nodes.interchange.comfyui.graph_data import ComfyNode
 from nodes.interchange.comfyui.node_type import NodeType
 from nodes.interchange.graph_from_settings import entry
 from nodes.interchange.sampler_names import COMFY_GPU_NOISE, COMFY_SAMPLERS, COMFY_SCHEDULES
+from nodes.sampling.denoise import Denoise
 
 MAX_STEPS = 999
 

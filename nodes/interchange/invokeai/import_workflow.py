@@ -9,18 +9,18 @@ from typing import Any
 from engine.document.graph import Binding, Entry, From, Literal
 from engine.files import Files
 from engine.sources.foreign import Imported
-from nodes.decode import Decode, Encode
-from nodes.denoise import Denoise
-from nodes.image_size import ResizeImage
+from nodes.image.size import ResizeImage
 from nodes.interchange.graph_builder import GraphBuilder
 from nodes.interchange.graph_from_settings import entry
 from nodes.interchange.import_problems import ImportProblems, one_line, title_of
 from nodes.interchange.invokeai.workflow_format import Invocation, model_name_and_hash, read_workflow
 from nodes.interchange.local_files import LocalFiles, bare_name
 from nodes.interchange.sampler_names import INVOKE_SCHEDULERS, KEEP_PENULTIMATE
-from nodes.latent import EmptyLatent
-from nodes.lora import ApplyLoRA
-from nodes.prompt import EncodePrompt
+from nodes.latent.decode import Decode, Encode
+from nodes.latent.latents import EmptyLatent
+from nodes.model.lora import ApplyLoRA
+from nodes.prompt.encode_prompt import EncodePrompt
+from nodes.sampling.denoise import Denoise
 
 _CONSTANTS = ("integer", "float", "string", "boolean")
 _NOT_KEPT = ("core_metadata", "metadata", "clip_skip", "rand_int", "save_image", *_CONSTANTS)

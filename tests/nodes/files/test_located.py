@@ -19,9 +19,9 @@ from engine.sources import source
 from nodes.files.file_names import resolve
 from nodes.files.located import located
 from tests.nodes.conftest import GRAPHS, output, ran
+from tests.nodes.model.test_hypernetwork import saved
+from tests.nodes.model.test_lora import text_lora
 from tests.nodes.sd.families.small import small_model
-from tests.nodes.test_hypernetwork import saved
-from tests.nodes.test_lora import text_lora
 
 FEW = {"steps": 1}
 

@@ -13,7 +13,7 @@ from engine.errors import NodeError
 from engine.session import Session
 from engine.testing import run_node
 from nodes.files.picture_modes import to_rgb
-from nodes.load_image import LoadImage
+from nodes.image.load_image import LoadImage
 from nodes.values import Image
 
 

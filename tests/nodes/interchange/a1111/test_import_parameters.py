@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nodes.denoise import Denoise
 from nodes.interchange.sampler_names import A1111_FIXED_SCHEDULES, A1111_SAMPLERS
-from nodes.load import LoadModel
+from nodes.model.load import LoadModel
+from nodes.sampling.denoise import Denoise
 from nodes.sd.sampling import schedules
 from nodes.sd.sampling.noise_table import NoiseTable
 from tests.nodes.interchange.other_tools import checked, codes, defaults, imported, told, values

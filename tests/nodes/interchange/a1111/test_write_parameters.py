@@ -36,10 +36,10 @@ from nodes.interchange.sampler_names import (
     a1111_sampler_name,
     a1111_schedule_name,
 )
-from nodes.lora import Choice
-from nodes.merge_terms import Term
+from nodes.model.lora import Choice
 from nodes.sd.families.family import Betas
 from nodes.sd.sampling.names import SamplerName, ScheduleName
+from nodes.value_types.merge_terms import Term
 from nodes.values import Model
 from tests.nodes.conftest import GRAPHS
 from tests.nodes.interchange.other_tools import imported, values

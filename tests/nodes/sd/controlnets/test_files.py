@@ -17,8 +17,8 @@ from torch import Tensor
 from engine.errors import NodeError
 from engine.session import Session
 from engine.testing import run_node
-from nodes.controlnet import LoadControlNet
 from nodes.files.controlnet_files import ControlNet
+from nodes.prompt.controlnet import LoadControlNet
 from nodes.sd.controlnets.keys import PREFIX, in_original_code
 from nodes.sd.controlnets.network import config_of, read_controlnet
 from nodes.sd.formats.json_file import ModelError

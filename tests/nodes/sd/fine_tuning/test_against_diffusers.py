@@ -20,13 +20,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from engine.session import Session
 from engine.testing import run_node
-from nodes.load import LoadModel
-from nodes.load_dataset import LoadDataset
+from nodes.dataset.load_dataset import LoadDataset
+from nodes.model.load import LoadModel
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch, PromptEncoders
 from nodes.sd.fine_tuning.task import TrainingTask
 from nodes.sd.training.noise import Noise
-from nodes.train_ti import TrainTI
+from nodes.training.train_ti import TrainTI
 from tests.nodes.sd.conftest import TINY
 
 STEPS = 50

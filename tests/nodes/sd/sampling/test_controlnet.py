@@ -17,8 +17,8 @@ from torch import Tensor
 from engine.errors import NodeError
 from engine.session import Session
 from engine.testing import run_node
-from nodes.controlnet import ApplyControlNet, ApplyControlNetToPrompt, LoadControlNet
 from nodes.files.controlnet_files import ControlNet
+from nodes.prompt.controlnet import ApplyControlNet, ApplyControlNetToPrompt, LoadControlNet
 from nodes.sd.controlnets.network import block_count
 from nodes.sd.prompts.control import Control
 from nodes.sd.prompts.regions import Area, Region, Span

@@ -11,13 +11,13 @@ from PIL import Image as pillow
 
 from engine.session import Session
 from engine.testing import run_node
-from nodes.controlnet import ApplyControlNet, LoadControlNet
-from nodes.decode import Decode
-from nodes.denoise import Denoise
-from nodes.latent import EmptyLatent
-from nodes.load import LoadModel
-from nodes.load_image import LoadImage
-from nodes.prompt import EncodePrompt
+from nodes.image.load_image import LoadImage
+from nodes.latent.decode import Decode
+from nodes.latent.latents import EmptyLatent
+from nodes.model.load import LoadModel
+from nodes.prompt.controlnet import ApplyControlNet, LoadControlNet
+from nodes.prompt.encode_prompt import EncodePrompt
+from nodes.sampling.denoise import Denoise
 from nodes.sd.tiny.controlnet import draw_outline
 from nodes.sd.tiny.judge import Seen, look
 from nodes.sd.tiny.scenes import SIZE

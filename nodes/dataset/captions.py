@@ -1,0 +1,110 @@
+"""EditCaptions and SetCaptions: change the captions of a dataset."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Annotated
+
+from engine.context import Context
+from engine.errors import NodeError
+from engine.node import Node
+from engine.widgets import Advanced, Range, Seed
+from nodes.picture_sets.dataset import DatasetPicture
+from nodes.picture_sets.existing_captions import Existing, with_caption, with_new_caption
+from nodes.picture_sets.patterns import Pattern
+from nodes.picture_sets.tags import TagChanges
+from nodes.sd.fine_tuning.templates import filled, unknown_tags
+from nodes.values import Dataset
+
+
+class EditCaptions(Node, category="dataset"):
+    """Change the captions of a dataset: replace words, remove, shuffle and drop tags, add text around them.
+
+    The changes are made in the order of the inputs, once for the whole training. TrainTI can also shuffle and
+    drop tags anew at each use of a picture.
+    """
+
+    dataset: Dataset
+    find: str = ""
+    """The text to replace wherever it occurs. Empty: nothing is replaced."""
+    replace: str = ""
+    """The text in its place. With `regex`, `\\1` is the first group of the expression."""
+    regex: bool = False
+    """`find` is a regular expression, such as `\\bphoto of\\b`."""
+    remove_tags: str = ""
+    """Tags to remove, separated by commas. Capital and small letters are the same."""
+    keep_tags: Annotated[int, Range(0, 100)] = 0
+    """The number of tags at the beginning that are neither shuffled nor dropped (kohya: `keep_tokens`)."""
+    shuffle_tags: bool = False
+    """Shuffle the tags, which commas separate."""
+    drop_tags: Annotated[float, Range(0, 1, step=0.05)] = 0.0
+    """The probability of leaving out each tag, 0 to 1."""
+    drop_captions: Annotated[float, Range(0, 1, step=0.05)] = 0.0
+    """The probability of an empty caption, 0 to 1. A model trained with some learns to do without."""
+    prefix: str = ""
+    """Text before each caption, with its own comma or space at the end. `[artist]` is the column `artist` of
+    the picture."""
+    suffix: str = ""
+    """Text after each caption, with its own comma or space at the beginning."""
+    seed: Annotated[Seed, Advanced] = 0
+    """The seed of `shuffle_tags`, `drop_tags` and `drop_captions`. The changes of a picture depend on this
+    and on its file only, not on the other pictures."""
+
+    def run(self, ctx: Context) -> Dataset:
+        """Change the captions.
+
+        Raises:
+            NodeError: the regex cannot be used, or a caption becomes longer than 20,000 characters.
+        """
+        pattern = Pattern(self.find, "find") if self.regex and self.find else None
+        removed = frozenset(tag.strip().casefold() for tag in self.remove_tags.split(",") if tag.strip())
+        changes = TagChanges(removed, self.keep_tags, self.drop_tags, self.shuffle_tags)
+        columns = [picture.columns for picture in self.dataset.pictures]
+        for tag in unknown_tags([self.prefix, self.suffix], columns):
+            ctx.warn(f"no picture has a column {tag!r}, so [{tag}] is left out")
+        pictures = [
+            with_caption(picture, self._edited(picture, pattern, changes))
+            for picture in ctx.track(self.dataset.pictures)
+        ]
+        return replace(self.dataset, pictures=tuple(pictures))
+
+    def _edited(self, picture: DatasetPicture, pattern: Pattern | None, changes: TagChanges) -> str:
+        rng = random.Random(f"{self.seed} {picture.key.decode()}")
+        if rng.random() < self.drop_captions:
+            return ""
+        caption = picture.caption
+        if pattern is not None:
+            caption = pattern.replaced(caption, self.replace)
+        elif self.find:
+            caption = caption.replace(self.find, self.replace)
+        caption = changes.applied(caption, rng)
+        before, after = (
+            filled(text, "[name]", "[filewords]", picture.columns) for text in (self.prefix, self.suffix)
+        )
+        return before + caption + after
+
+
+class SetCaptions(Node, category="dataset"):
+    """Give the pictures of a dataset other captions, such as those of a captioner."""
+
+    dataset: Dataset
+    captions: list[str]
+    """One caption for each picture, in order."""
+    existing: Existing = "replace"
+    """What happens to a caption that a picture has from a text file, a JSONL file or a node: it is replaced
+    by the new one, kept instead of it, or the new one is written before or after it. The words of a file name
+    are always replaced."""
+
+    def run(self, ctx: Context) -> Dataset:
+        """Set the captions.
+
+        Raises:
+            NodeError: the number of captions differs from that of the pictures.
+        """
+        if len(self.captions) != len(self.dataset):
+            message = f"there are {len(self.captions)} captions for {len(self.dataset)} pictures"
+            raise NodeError(message, input="captions", code="wrong_count")
+        pairs = zip(self.dataset.pictures, self.captions, strict=True)
+        pictures = tuple(with_new_caption(picture, new, self.existing) for picture, new in pairs)
+        return replace(self.dataset, pictures=pictures)

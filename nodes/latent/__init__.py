@@ -1,0 +1,1 @@
+"""Nodes for latents, and between latents and pictures."""

@@ -1,0 +1,1 @@
+"""Nodes that make conditioning out of prompts, and change it."""

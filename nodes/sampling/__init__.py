@@ -1,0 +1,1 @@
+"""Denoise, and what changes how it samples."""

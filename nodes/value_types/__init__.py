@@ -1,0 +1,1 @@
+"""Parts of `nodes.values`: values with code of their own."""
