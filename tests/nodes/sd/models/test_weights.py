@@ -193,7 +193,12 @@ def test_a_file_is_searched_for_numbers_that_are_not_finite_once(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[Tensor] = []
-    monkeypatch.setattr(stored, "is_finite", lambda numbers: searched.append(numbers) or is_finite(numbers))
+
+    def counted(numbers: Tensor) -> bool:
+        searched.append(numbers)
+        return is_finite(numbers)
+
+    monkeypatch.setattr(stored, "is_finite", counted)
     files = rewrite(copy, UNET, set_value("conv_in.weight", 0.5))
     first, second = weights.load_unet(files), weights.load_unet(files)
     assert len(searched) == len(first.state_dict())
