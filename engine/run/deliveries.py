@@ -176,8 +176,8 @@ class Deliveries:
                 queue.steps.appendleft(step)
                 self._lost = True
                 lost.job.users += 1  # kept until the end of the run, since the store may lose it again
-                revived = recompute(self._schedule, lost.job)
-            if revived:
+                starts = recompute(self._schedule, lost.job)
+            if starts:
                 self._listener(ResultLost(lost.job.step.id, lost.job.step.key))
             return
         except Exception as error:  # the code of a node pack may raise anything
@@ -193,4 +193,4 @@ class Deliveries:
         self._awaited[job] -= 1
         if not self._awaited[job]:
             del self._awaited[job]
-        self._schedule.let_go([job])
+        self._schedule.release([job])

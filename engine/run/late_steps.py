@@ -80,7 +80,7 @@ class LateSteps:
                 return Needs(missing) if missing else None
         if step.same_as is not None:
             return self._share(step, step.same_as)
-        if step.storable and not job.revived:
+        if step.storable and not job.recomputed:
             held = self._store.where([step.key]).get(step.key)
             if held is not None and step.may_return_graph:
                 if (result := self._store.load(step.key)) is not None:

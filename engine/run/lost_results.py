@@ -23,11 +23,11 @@ def recompute_parent(schedule: Schedule, job: Job, parent: Job) -> bool:
     Returns:
         True if this call starts the computation; False if another job has started it before.
     """
-    schedule.leave_lane(job)
+    schedule.leave_accelerator(job)
     job.state = "waiting"
-    revived = recompute(schedule, parent)
+    starts = recompute(schedule, parent)
     if parent.state in BROKEN:
-        schedule.give_up(parent, [job])
+        schedule.skip(parent, [job])
     elif parent.state == "done":  # another job needed it first, and it has been computed since then
         schedule.make_ready(job)
     else:
@@ -36,7 +36,7 @@ def recompute_parent(schedule: Schedule, job: Job, parent: Job) -> bool:
             parent.users += 1
         job.waits += 1
         parent.consumers.append(job)
-    return revived
+    return starts
 
 
 def recompute(schedule: Schedule, job: Job) -> bool:
@@ -45,9 +45,9 @@ def recompute(schedule: Schedule, job: Job) -> bool:
     Returns:
         False if the result is being computed, or has been computed since then.
     """
-    revived = job.state in ("idle", "reused") or (job.state == "done" and job.result is None)
-    if revived:
+    starts = job.state in ("idle", "reused") or (job.state == "done" and job.result is None)
+    if starts:
         job.step.action, job.step.tier = "run", None
-        job.state, job.revived = "idle", True
+        job.state, job.recomputed = "idle", True
     schedule.demand(job)
-    return revived
+    return starts

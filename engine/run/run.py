@@ -196,12 +196,12 @@ class Run:
             if recompute_parent(schedule, job, parent):
                 self._listener(ResultLost(parent.step.id, parent.step.key))
         else:
-            schedule.broke(job, outcome.state)
+            schedule.settle_failed(job, outcome.state)
         self._deliveries.settled(job)
-        if not schedule.given_up:
+        if not schedule.skipped:
             return
-        given_up, schedule.given_up = schedule.given_up, []
-        for other in given_up:
+        skipped, schedule.skipped = schedule.skipped, []
+        for other in skipped:
             reason = CANCELLED if other.state == "cancelled" else other.because
             self._reports.put(other.step, NodeReport(other.state, message=reason))
             if other.state == "skipped":
@@ -220,8 +220,8 @@ class Run:
 
     def _break_circle(self) -> bool:
         """If no step can run, fail a step that waits for itself; returns False if there is no such step."""
-        job = self._schedule.circle() if self._schedule.unsettled else None
+        job = self._schedule.cycle() if self._schedule.unsettled else None
         if job is None:
             return False
-        self._settle(job, self._runner.fail(job.step, circular(), job.spent))
+        self._settle(job, self._runner.fail(job.step, circular(), job.expand_seconds))
         return True

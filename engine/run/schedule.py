@@ -69,11 +69,11 @@ class Job:
     result: Result | None = None
     because: str = ""
     """The reason why it was skipped."""
-    revived: bool = False
+    recomputed: bool = False
     """True if the store has lost its result; the store is then not queried again."""
     saving: bool = False
     """True while its result is being saved, although the steps that need it may run."""
-    spent: float = 0.0
+    expand_seconds: float = 0.0
     """The seconds that its node took to return a graph in this run."""
 
     @property
@@ -128,12 +128,12 @@ class Schedule:
     def __init__(self) -> None:
         self.unsettled = 0
         """The number of demanded jobs that are not settled yet."""
-        self.given_up: list[Job] = []
+        self.skipped: list[Job] = []
         """Jobs that were skipped or cancelled because of another job; the caller reports and removes them."""
         self._jobs: dict[Step, Job] = {}
-        self._pool: list[tuple[_Rank, Job]] = []
-        self._lane: list[tuple[_Rank, Job]] = []
-        self._in_lane: Job | None = None
+        self._host_queue: list[tuple[_Rank, Job]] = []
+        self._accelerator_queue: list[tuple[_Rank, Job]] = []
+        self._on_accelerator: Job | None = None
         """The accelerator job that is running; no other one starts meanwhile."""
 
     def job(self, step: Step) -> Job:
@@ -158,7 +158,7 @@ class Schedule:
     @property
     def has_ready(self) -> bool:
         """True if a job can be taken now."""
-        return bool(self._pool) or (bool(self._lane) and self._in_lane is None)
+        return bool(self._host_queue) or (bool(self._accelerator_queue) and self._on_accelerator is None)
 
     def demand(self, target: Job) -> None:
         """Schedule a job, and first the jobs that it needs."""
@@ -190,7 +190,7 @@ class Schedule:
                 elif parent.state in BROKEN:
                     broken = parent
             if broken is not None:
-                self.give_up(broken, [job])
+                self.skip(broken, [job])
                 continue
             for parent in job.parents:
                 if parent.state not in ("reused", "done"):
@@ -215,11 +215,11 @@ class Schedule:
 
     def take(self) -> Job | None:
         """Take the next ready job and mark it as running; None if no job is ready."""
-        lane, pool = self._lane, self._pool
-        if lane and self._in_lane is None and (not pool or _before(lane[0][0], pool[0][0])):
-            job = self._in_lane = heappop(lane)[1]
-        elif pool:
-            job = heappop(pool)[1]
+        device, host = self._accelerator_queue, self._host_queue
+        if device and self._on_accelerator is None and (not host or _before(device[0][0], host[0][0])):
+            job = self._on_accelerator = heappop(device)[1]
+        elif host:
+            job = heappop(host)[1]
         else:
             return None
         job.state = "running"
@@ -227,12 +227,12 @@ class Schedule:
 
     def wait(self, job: Job, steps: Iterable[Step]) -> None:
         """Let a running job wait for the results of further steps."""
-        self.leave_lane(job)
+        self.leave_accelerator(job)
         job.state = "waiting"
         broken: Job | None = None
         needed = list(dict.fromkeys(map(self.job, steps)))
         if job.step.assembled:  # its node has run, so it no longer needs the inputs
-            self.let_go([parent for parent in job.parents if parent not in needed])
+            self.release([parent for parent in job.parents if parent not in needed])
             job.parents = tuple([parent for parent in job.parents if parent in needed])
         more = [other for other in needed if other not in job.parents]
         for parent in more:
@@ -249,11 +249,11 @@ class Schedule:
                 job.waits += 1
                 parent.consumers.append(job)
         if broken is not None:
-            self.give_up(broken, [job])
+            self.skip(broken, [job])
         elif not job.waits:
             self.make_ready(job)
 
-    def circle(self) -> Job | None:
+    def cycle(self) -> Job | None:
         """Find a job that waits for itself through others; call when no job is ready or running.
 
         Nodes cause this by returning graphs that need one another's results.
@@ -265,8 +265,8 @@ class Schedule:
             job = next((parent for parent in job.parents if parent.state == "waiting"), None)
         if job is None:
             return None
-        circle = list(seen)[list(seen).index(job) :]
-        return next((job for job in circle if job.step.assembled), job)
+        cycle = list(seen)[list(seen).index(job) :]
+        return next((job for job in cycle if job.step.assembled), job)
 
     def done(self, job: Job, result: Result | None) -> None:
         """Settle a running job. If `result` is None, its consumers use the store or the elements of the
@@ -288,55 +288,55 @@ class Schedule:
     def saved(self, job: Job) -> None:
         """Release the result of a job that has been saved."""
         job.saving = False
-        self.let_go([job])
+        self.release([job])
 
-    def broke(self, job: Job, state: Literal["failed", "cancelled"]) -> None:
-        """Settle a running job that has failed or was cancelled, and give up all jobs that need it."""
+    def settle_failed(self, job: Job, state: Literal["failed", "cancelled"]) -> None:
+        """Settle a running job that has failed or was cancelled, and skip all jobs that need it."""
         self._settle(job, state)
         consumers = job.consumers[:]
         job.consumers.clear()
-        self.give_up(job, consumers)
+        self.skip(job, consumers)
 
-    def leave_lane(self, job: Job) -> None:
+    def leave_accelerator(self, job: Job) -> None:
         """Let the next accelerator job run, if this running job is one."""
-        if self._in_lane is job:
-            self._in_lane = None
+        if self._on_accelerator is job:
+            self._on_accelerator = None
 
     def make_ready(self, job: Job) -> None:
         """Mark a job as ready."""
         job.state = "ready"
-        lane = self._lane if job.step.needs_device else self._pool
-        heappush(lane, (_rank(job.step), job))
+        queue = self._accelerator_queue if job.step.needs_device else self._host_queue
+        heappush(queue, (_rank(job.step), job))
 
     def _settle(self, job: Job, state: JobState) -> None:
         if job.state == "running":
-            self.leave_lane(job)
+            self.leave_accelerator(job)
         job.state = state
         self.unsettled -= 1
         if job.possible_parents:
             later, job.possible_parents = job.possible_parents, ()
-            self.let_go(later)
+            self.release(later)
         if not job.users:
             job.result = None
         elif state == "done" and job.step.assembled:
             return  # its elements are its result; they are kept until no job needs it
-        self._release(job)
+        self._release_parents(job)
 
-    def _release(self, job: Job) -> None:
+    def _release_parents(self, job: Job) -> None:
         """Release the parents of a settled job."""
         parents, job.parents = job.parents, ()
-        self.let_go(parents)
+        self.release(parents)
 
-    def let_go(self, parents: Iterable[Job]) -> None:
-        """Release results that a job or an output has taken."""
-        for parent in parents:
-            parent.users -= 1
-            if not parent.users:
-                parent.result = None
-                if parent.step.assembled and parent.state == "done":
-                    self._release(parent)
+    def release(self, jobs: Iterable[Job]) -> None:
+        """Release the results of jobs that another job or an output has taken."""
+        for job in jobs:
+            job.users -= 1
+            if not job.users:
+                job.result = None
+                if job.step.assembled and job.state == "done":
+                    self._release_parents(job)
 
-    def give_up(self, root: Job, stack: list[Job]) -> None:
+    def skip(self, root: Job, stack: list[Job]) -> None:
         """Settle waiting jobs, and all jobs that need them, because `root` has no result."""
         state: JobState = "cancelled" if root.state == "cancelled" else "skipped"
         because = root.because if root.state == "skipped" else f"{root.step.id} {root.state}"
@@ -345,6 +345,6 @@ class Schedule:
             if job.state == "waiting":
                 job.because = because
                 self._settle(job, state)
-                self.given_up.append(job)
+                self.skipped.append(job)
                 stack.extend(job.consumers)
                 job.consumers.clear()

@@ -137,7 +137,7 @@ class StepRunner:
         if step.may_return_graph:
             graph = returned_graph.from_outputs(result.outputs)
             if graph is not None:
-                job.spent = 0.0 if from_store else seconds
+                job.expand_seconds = 0.0 if from_store else seconds
                 return self._late.expand_graph(step, graph)
             step.may_return_graph = False
         self._reports.succeeded(step, seconds, "disk" if from_store else "none")
@@ -170,8 +170,8 @@ class StepRunner:
         """Complete an assembled step."""
         step = job.step
         outcome = self._late.assemble(step)
-        if job.spent and isinstance(outcome, Computed):  # its node has run, and returned a graph
-            self._reports.succeeded(step, job.spent, "none")
+        if job.expand_seconds and isinstance(outcome, Computed):  # its node has run, and returned a graph
+            self._reports.succeeded(step, job.expand_seconds, "none")
         return outcome
 
     def _call(self, step: Step, inputs: dict[str, object]) -> Mapping[str, object]:
