@@ -11,7 +11,7 @@ from engine.cli import say
 if TYPE_CHECKING:
     from engine.outputs.written_outputs import Written
     from engine.run.report import NodeReport
-    from engine.session.report import Report
+    from engine.session.report import SessionReport
 
 STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "skipped": "yellow", "cancelled": "yellow"}
 
@@ -19,7 +19,7 @@ MOST_ROWS = 60
 """With more nodes than this, only the failed and the slowest ones have rows; the others are counted."""
 
 
-def show(report: Report, quiet: bool, every: bool = False) -> None:
+def show(report: SessionReport, quiet: bool, every: bool = False) -> None:
     """Print the result for a person.
 
     Args:
@@ -61,7 +61,7 @@ def _is_picture(item: Written) -> bool:
     return bool(item.files) and all(file.suffix in pictures for file in item.files)
 
 
-def _table(report: Report, every: bool) -> None:
+def _table(report: SessionReport, every: bool) -> None:
     from rich.box import SIMPLE
     from rich.table import Table
     from rich.text import Text
@@ -88,7 +88,7 @@ def _table(report: Report, every: bool) -> None:
     tables.show(table, Text(f"{report.state} in {report.seconds:.2f} s: {summary}"))
 
 
-def _rows(report: Report) -> dict[str, NodeReport]:
+def _rows(report: SessionReport) -> dict[str, NodeReport]:
     """The nodes, and the failed elements of nodes that run over a list."""
     from engine.plan.step import Gather
 
@@ -108,7 +108,7 @@ def _selected(rows: Mapping[str, NodeReport]) -> Collection[str]:
     return {node for node, _ in fresh[:MOST_ROWS]}
 
 
-def _why(report: Report, item: NodeReport) -> str:
+def _why(report: SessionReport, item: NodeReport) -> str:
     """The reason for a node's state; for a node that runs over a list, the counts of its elements."""
     from engine.plan.step import Gather
 

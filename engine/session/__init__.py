@@ -1,6 +1,6 @@
 """Checks, plans and runs graphs with a home folder; all faces use it."""
 
-from engine.session.report import Report
+from engine.session.report import SessionReport
 from engine.session.session import Session
 
-__all__ = ["Report", "Session"]
+__all__ = ["Session", "SessionReport"]

@@ -24,7 +24,7 @@ from engine.outputs.writer import OutputWriter, refuse_unwritable
 from engine.plan.plan import Plan
 from engine.run.printed_lines import PRINTING
 from engine.session.home import Home
-from engine.session.report import Report
+from engine.session.report import SessionReport
 
 
 def execute(
@@ -37,7 +37,7 @@ def execute(
     requests: Requests | None,
     watch: Watch,
     previews: bool,
-) -> Report:
+) -> SessionReport:
     """Execute a request; see `Session.run`.
 
     Raises:
@@ -55,7 +55,7 @@ def execute(
             if request.write and (request.out is not None or _has_values(plan)):
                 refuse_unwritable(files.outputs)
     except Cancelled:
-        return Report("cancelled", time.perf_counter() - begun, {}, {}, {})
+        return SessionReport("cancelled", time.perf_counter() - begun, {}, {}, {})
     for problem in [*home.unreported(home.registry.problems), *checked.problems]:
         warn(str(problem))
 
@@ -89,7 +89,7 @@ def execute(
         )
     written = writer.written()
     problems = [node.problem for node in report.nodes.values() if node.problem is not None]
-    return Report(
+    return SessionReport(
         "failed" if writer.problems and report.state == "done" else report.state,
         report.seconds,
         report.nodes,

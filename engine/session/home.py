@@ -41,7 +41,7 @@ from engine.plan.plan import Plan
 from engine.run.deliveries import Take
 from engine.run.lifecycle import Lifecycle
 from engine.run.long_steps import LongSteps
-from engine.run.report import Report as RunReport
+from engine.run.report import Report
 from engine.run.result_caching import ResultCaching
 from engine.run.run import Run
 from engine.run.step_locks import StepLocks
@@ -345,7 +345,7 @@ class Home:
         requests: Requests | None = None,
         previews: bool = False,
         take: Take | None = None,
-    ) -> RunReport:
+    ) -> Report:
         """Run a plan and write its journal; no declared output is written to a file.
 
         Args:

@@ -10,12 +10,12 @@ from typing import Any
 from engine.errors import Problem
 from engine.observe.step_memory import StepMemory
 from engine.outputs.written_outputs import Written
-from engine.run import report as of_run
+from engine.run.report import Report
 from engine.values import Json, unpack
 
 
 @dataclass(slots=True)
-class Report(of_run.Report):
+class SessionReport(Report):
     """The result of `Session.run`. `report["image"]` is the value of the declared output `image`."""
 
     values: Mapping[str, Json] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from engine.paths import expanded
 from engine.plan.plan import Plan
 from engine.session.execution import execute
 from engine.session.home import Home, Values
-from engine.session.report import Report
+from engine.session.report import SessionReport
 from engine.settings import load as load_settings
 from engine.sources import source
 from engine.sources.foreign import Imported, ImportGraph
@@ -126,7 +126,7 @@ class Session(Home):
         requests: Requests | None = None,
         watch: Watch | None = None,
         previews: bool = False,
-    ) -> Report:
+    ) -> SessionReport:
         """Run a graph and return its report.
 
         Args:
