@@ -112,7 +112,7 @@ class Cancelled(BaseException):
     """
 
 
-def node_problem(error: BaseException, node: str, node_type: str) -> tuple[Problem, str]:
+def as_node_problem(error: BaseException, node: str, node_type: str) -> tuple[Problem, str]:
     """Convert an exception of a node's code to a problem of that node, and its traceback to text."""
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, NodeError):

@@ -12,7 +12,7 @@ from engine.check.bound import Bound
 from engine.check.check import Checked
 from engine.check.links import OUTSIDE
 from engine.document.graph import From
-from engine.errors import GraphError, NodeError, node_problem
+from engine.errors import GraphError, NodeError, as_node_problem
 from engine.files import Files
 from engine.plan import returned_graph
 from engine.plan.expand_graph import expand_graph
@@ -180,7 +180,7 @@ class PlanBuilder:
                 known = False
             except Exception as error:  # the code of a node pack may raise anything
                 if not only_if_asked:
-                    raise Unreadable(node_problem(error, step.id, node_type.name)[0]) from error
+                    raise Unreadable(as_node_problem(error, step.id, node_type.name)[0]) from error
                 known = False
         if known:
             self.set_key(step)
@@ -215,7 +215,7 @@ class PlanBuilder:
             try:
                 self.choose(step, step.bound.literals)
             except Exception as error:
-                raise Unreadable(node_problem(error, step.id, step.bound.type.name)[0]) from error
+                raise Unreadable(as_node_problem(error, step.id, step.bound.type.name)[0]) from error
             return
         step.parents = tuple(dict.fromkeys([source.step for source in eager]))
         step.possible_parents = tuple([source.step for source in step.sources if source.input in lazy])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from engine.check.check import Checked
-from engine.errors import AuthorError, Problem, node_problem, short
+from engine.errors import AuthorError, Problem, as_node_problem, short
 from engine.files import Files
 from engine.node import NodeType
 from engine.problem_list import Problems
@@ -72,5 +72,5 @@ def unreadable_files(checked: Checked, files: Files) -> list[Problem]:
             except Wired:  # known only while running
                 continue
             except Exception as error:  # the code of a node pack may raise anything
-                problems.append(node_problem(error, node, bound.type.name)[0])
+                problems.append(as_node_problem(error, node, bound.type.name)[0])
     return problems

@@ -8,7 +8,7 @@ from functools import partial
 
 from engine.context import Context
 from engine.document.graph import Graph
-from engine.errors import AuthorError, Cancelled, GraphError, NodeError, node_problem
+from engine.errors import AuthorError, Cancelled, GraphError, NodeError, as_node_problem
 from engine.events import Failed, Started
 from engine.node import Node, outputs_of
 from engine.plan import returned_graph
@@ -87,7 +87,7 @@ class StepRunner:
         """Report that a step has failed."""
         if is_write(error):
             error = WroteInput(step)
-        problem, trace = node_problem(error, step.id, step.bound.type.name)
+        problem, trace = as_node_problem(error, step.id, step.bound.type.name)
         if isinstance(error, GraphError) and error.problems:
             problem = error.problems[0]
         problem, trace = hidden_problem(problem), hidden(trace)

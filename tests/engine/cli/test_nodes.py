@@ -19,9 +19,9 @@ def test_the_list_one_node_and_its_json(call: Call) -> None:
     listed = call("nodes")
     assert "  Add" in listed.out
     assert "Add two numbers." in listed.out
-    node_problem = call("nodes", "Add")
-    assert node_problem.out.startswith("Add@1 · test\nAdd two numbers.\n")
-    assert call("nodes", "show", "Add").out == node_problem.out
+    shown = call("nodes", "Add")
+    assert shown.out.startswith("Add@1 · test\nAdd two numbers.\n")
+    assert call("nodes", "show", "Add").out == shown.out
     schema = call("nodes", "Add@1", "--json").json
     assert schema["inputs"]["b"]["description"] == "What is added."
     assert call("nodes", "--json", "Add").json == schema
