@@ -13,9 +13,9 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 from engine import values
 from engine.read_only import read_only
 from engine.store.shared_folder.entry import Damaged, NewEntry
+from engine.store.shared_folder.error_kind import ErrorKind, Unusable, reason_of
 from engine.store.shared_folder.opening import index_holder, open_folder
 from engine.store.shared_folder.reader import Reader
-from engine.store.shared_folder.trouble import Trouble, Unusable, reason_of
 from engine.store.shared_folder.write_buffer import SECONDS, Damage, Read, WriteBuffer, Writer
 from engine.store.store import Result, StoredResult
 from engine.values import Packed
@@ -59,7 +59,7 @@ class Disk:
         self._warn = warn
         self._warned: set[str] = set()
         self._lock = RLock()
-        self._mended = False
+        self._index_replaced = False
         self._source: WriteBuffer | _ReadOnly | None = None
         """Where results are read; None if the folder is unusable or closed."""
         self._buffer: WriteBuffer | None = None
@@ -207,7 +207,7 @@ class Disk:
         def read_all() -> None:
             damages.extend(Damage("", "", what) for what in source.reader.check())
             if damages:
-                self._mend(source, damages[0].what)
+                self._replace_index(source, damages[0].what)
                 return
             for key in source.reader.keys():
                 if isinstance(found := source.read(key), Damage):
@@ -254,19 +254,19 @@ class Disk:
             return use(*args, **named)
         except (OSError, sqlite3.Error) as error:
             if source is self._source:  # the store was not closed or repaired in the meantime
-                trouble = Trouble.of(error)
-                if trouble is Trouble.DAMAGED:
-                    self._mend(source, str(error))
+                kind = ErrorKind.of(error)
+                if kind is ErrorKind.DAMAGED:
+                    self._replace_index(source, str(error))
                 else:
-                    if trouble is Trouble.FORBIDDEN:
+                    if kind is ErrorKind.FORBIDDEN:
                         self._buffer = None
-                    holder = index_holder(self.folder) if trouble is Trouble.LOCKED else None
-                    self._warn_of(trouble, reason_of(error), holder)
+                    holder = index_holder(self.folder) if kind is ErrorKind.LOCKED else None
+                    self._warn_of(kind, reason_of(error), holder)
             return otherwise
 
     def _open(self, damage: str | None = None) -> None:
         def short_of_disk() -> None:
-            self._warn_of(Trouble.FULL, "the disk is nearly full")
+            self._warn_of(ErrorKind.FULL, "the disk is nearly full")
 
         def warn(message: str) -> None:
             self.problem = message
@@ -283,22 +283,22 @@ class Disk:
         else:
             self._source = self._buffer = WriteBuffer(opened)
 
-    def _mend(self, source: WriteBuffer | _ReadOnly, damage: str) -> None:
+    def _replace_index(self, source: WriteBuffer | _ReadOnly, damage: str) -> None:
         """Replace a damaged index by a new one; only once, since repeated damage suggests a failing disk."""
         with self._lock:
             if source is not self._source:
                 return
             self._source = self._buffer = None
             source.close()
-            if self._mended or isinstance(source, _ReadOnly):
-                self._warn_of(Trouble.DAMAGED, damage)
+            if self._index_replaced or isinstance(source, _ReadOnly):
+                self._warn_of(ErrorKind.DAMAGED, damage)
                 return
-            self._mended = True
+            self._index_replaced = True
             self._open(damage)
 
-    def _warn_of(self, trouble: Trouble, reason: str, holder: int | None = None) -> None:
-        self.problem = trouble.sentence(self.folder, reason, holder)
-        self._warn_once("unusable" if trouble is Trouble.DAMAGED else trouble.name, self.problem)
+    def _warn_of(self, kind: ErrorKind, reason: str, holder: int | None = None) -> None:
+        self.problem = kind.sentence(self.folder, reason, holder)
+        self._warn_once("unusable" if kind is ErrorKind.DAMAGED else kind.name, self.problem)
 
     def _warn_once(self, kind: str, message: str) -> None:
         if kind not in self._warned:

@@ -17,7 +17,7 @@ class Unusable(Exception):
     """Raised if a folder of results cannot be used; the message says why, and what to do."""
 
 
-class Trouble(Enum):
+class ErrorKind(Enum):
     """A kind of error; its value is the message for the user."""
 
     DAMAGED = (
@@ -42,7 +42,7 @@ class Trouble(Enum):
     )
 
     @classmethod
-    def of(cls, error: Exception) -> Trouble:
+    def of(cls, error: Exception) -> ErrorKind:
         """Classify an error of the operating system or SQLite."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended code
         number = error.errno if isinstance(error, OSError) else None

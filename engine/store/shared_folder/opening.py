@@ -9,13 +9,13 @@ from pathlib import Path
 
 from engine.failpoints import failpoint
 from engine.store.shared_folder.blobs import Blobs
+from engine.store.shared_folder.error_kind import ErrorKind, Unusable, reason_of
 from engine.store.shared_folder.folder import DAMAGED_INDEX, OWN_NAMES, Folder
 from engine.store.shared_folder.index import Index
 from engine.store.shared_folder.processes import Processes, lock_holder
 from engine.store.shared_folder.reader import Reader
 from engine.store.shared_folder.room import Room
 from engine.store.shared_folder.schema import VERSION, Newer, connect, version_of
-from engine.store.shared_folder.trouble import Trouble, Unusable, reason_of
 
 INDEX = "index.sqlite"
 _WRITE_LOCK = 120  # the byte of the -shm file that SQLite locks while a process writes
@@ -50,18 +50,18 @@ def open_folder(
     except Newer:
         raise _newer(path) from None
     except (OSError, sqlite3.Error) as error:
-        trouble = Trouble.of(error)
-        if trouble is Trouble.FORBIDDEN and (path / INDEX).exists():
+        kind = ErrorKind.of(error)
+        if kind is ErrorKind.FORBIDDEN and (path / INDEX).exists():
             reader = _read_only(path)
-            warn(trouble.sentence(path, ""))
+            warn(kind.sentence(path, ""))
             return reader
-        if trouble is Trouble.FORBIDDEN:
+        if kind is ErrorKind.FORBIDDEN:
             raise Unusable(
                 f"The cache in {path} cannot be written. The run goes on, but nothing is cached on disk. "
                 "Make the folder writable, or choose another home."
             ) from error
-        if trouble in (Trouble.LOCKED, Trouble.FULL):
-            raise Unusable(trouble.sentence(path, reason_of(error), index_holder(path))) from error
+        if kind in (ErrorKind.LOCKED, ErrorKind.FULL):
+            raise Unusable(kind.sentence(path, reason_of(error), index_holder(path))) from error
         raise Unusable(
             f"The cache in {path} cannot be used: {reason_of(error)}. The run goes on, but nothing is cached "
             "on disk. Choose another home, or set disk_budget to 0."
@@ -141,7 +141,7 @@ def _index(
         try:
             return Index(path, log_bytes)
         except sqlite3.DatabaseError as error:
-            if Trouble.of(error) is not Trouble.DAMAGED:
+            if ErrorKind.of(error) is not ErrorKind.DAMAGED:
                 raise
             damage = str(error)
     if in_use:

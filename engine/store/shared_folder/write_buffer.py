@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from engine.store.shared_folder import schema
 from engine.store.shared_folder.entry import Damaged, Entry, NewEntry, PartRow
+from engine.store.shared_folder.error_kind import ErrorKind
 from engine.store.shared_folder.folder import Folder
-from engine.store.shared_folder.trouble import Trouble
 from engine.store.store import StoredResult
 from engine.values import Packed
 
@@ -154,12 +154,12 @@ class WriteBuffer:
             try:
                 evicted = self.folder.insert(waiting.values(), used, hits, self._file_bytes)
             except (OSError, sqlite3.Error) as error:
-                trouble = Trouble.of(error)
-                if trouble is Trouble.LOCKED:
+                kind = ErrorKind.of(error)
+                if kind is ErrorKind.LOCKED:
                     self._not_before = time.monotonic() + 3 * schema.BUSY_SECONDS
                 else:
                     small_first = sorted(waiting, key=lambda key: waiting[key].file_bytes)
-                    for key in small_first[len(waiting) // 2 if trouble is Trouble.FULL else 0 :]:
+                    for key in small_first[len(waiting) // 2 if kind is ErrorKind.FULL else 0 :]:
                         self._forget(key)
                     self.commit()  # the remaining entries may fit after some files are deleted
                 raise
