@@ -81,8 +81,8 @@ class Settings(BaseModel):
     stop_timeout: float = Field(10.0, gt=0, le=86_400)
     """The seconds after a SIGTERM that a run may take to stop before its process ends."""
     after_restart: Literal["interrupt", "requeue"] = "interrupt"
-    """The fate of a server's run that was running when the server stopped or was killed: it is `interrupted`,
-    or goes back to the front of the queue."""
+    """What a server does with a run that was running when it stopped or was killed: `interrupt` gives it the
+    state `interrupted`, `requeue` puts it back to the front of the queue."""
     hang_timeout: float | None = Field(None, gt=0)
     """The seconds without any event after which a server stops a run that has hung; by default never, because
     nodes may be silent for long."""

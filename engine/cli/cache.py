@@ -122,7 +122,7 @@ def verify(home: Home = None, json: AsJson = False) -> int:
         damaged = disk.verify()
         if not damaged:
             _refuse_trouble(disk, before)
-        fate = (
+        outcome = (
             "deleted"
             if disk.writable
             else "found; they are not deleted, because the folder cannot be written"
@@ -133,7 +133,7 @@ def verify(home: Home = None, json: AsJson = False) -> int:
     else:
         for item in damaged:
             say.out(say.line(f"{item.node_type or 'the index'}: {item.what}"))
-        say.out(f"{len(damaged):,} damaged results {fate}" if damaged else "no result is damaged")
+        say.out(f"{len(damaged):,} damaged results {outcome}" if damaged else "no result is damaged")
     return 1 if damaged else 0
 
 

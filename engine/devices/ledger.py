@@ -28,7 +28,7 @@ class Loaded:
     """A loaded model."""
 
     key: Key
-    thing: Any
+    model: Any
     size: int
     """Its bytes on the device, without those shared with its bases."""
     bases: tuple[Key, ...]
@@ -96,7 +96,7 @@ class Ledger:
         return [entry for key, entry in self._entries.items() if not entry.pins and key not in shared]
 
     def remove(self, key: Key) -> bool:
-        """Drop a thing, unless it is pinned or others share its memory; says whether it was dropped."""
+        """Drop a model, unless it is pinned or others share its memory; returns whether it was dropped."""
         entry = self._entries[key]
         if entry.pins or any(key in other.bases for other in self._entries.values()):
             return False
@@ -104,7 +104,7 @@ class Ledger:
         return True
 
     def remove_all_of(self, key: Key) -> bool:
-        """Drop a thing and all that share memory with it, unless one is pinned; says whether they were."""
+        """Drop a model and all that share its memory, unless one is pinned; returns whether it did."""
         keys = {key, *self._entries[key].bases}
         sharing = [entry for entry in self._entries.values() if keys & {entry.key, *entry.bases}]
         if any(entry.pins for entry in sharing):

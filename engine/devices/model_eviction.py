@@ -1,4 +1,4 @@
-"""Decides which loaded model a device gives up when its memory is short."""
+"""Decides which loaded model to evict when the memory of a device is short."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from engine.devices.ledger import Ledger, NextUse
 
 
 def evict(ledger: Ledger, next_use: NextUse) -> bool:
-    """Drop the loaded thing that is needed last; returns False if there is none to drop.
+    """Evict the model that is needed last; returns False if none can be evicted.
 
     That is the one whose next use is farthest away; of several, the least recently used one.
 
     Args:
-        ledger: what is loaded on the device.
+        ledger: the models that are loaded on the device.
         next_use: the number of steps until a plan uses a recipe next.
     """
     evictable = ledger.evictable

@@ -41,11 +41,12 @@ class _Device:
 
 
 class Residency:
-    """LRU cache of loaded models, one per device.
+    """Cache of loaded models, one per device; evicts the model whose next use is farthest away.
 
     Before a model is loaded, its recipe states its size, and others are evicted until it fits. The models of
-    a step are pinned until the step ends. The model that current runs need last is evicted first; see
-    `expecting`. A base model is never evicted before the patched copies that share its tensors.
+    a step are pinned until the step ends. The runs say when they use a model next (`expecting`); of models
+    that no run uses, the least recently used one is evicted first. A base model is never evicted before the
+    patched copies that share its tensors.
 
     Args:
         budget_bytes: the most bytes that stay loaded on each device. Pinned models may exceed it. None for
@@ -96,11 +97,11 @@ class Residency:
         entry = self._pinned(recipe, compute, files)
         if pins is None or not pins.keep(entry):
             self._unpin([entry])
-        thing: T = entry.thing
-        return thing
+        model: T = entry.model
+        return model
 
     def release(self, recipe: Recipe[Any], compute: ComputeSettings, pins: Pins) -> None:
-        """Undo the pin of a step, and evict the thing if nothing else uses it.
+        """Undo the pin of a step, and evict the model if nothing else uses it.
 
         Args:
             recipe: what the step has used.
@@ -275,11 +276,11 @@ class Residency:
         used: list[Loaded] = []  # pinned, so that making room for the patched copy does not evict them
         try:
             used.extend(self._pinned(layer, compute, files) for layer in recipe.layers)
-            layers = [layer.thing for layer in used]
+            layers = [layer.model for layer in used]
             base = self._pinned(recipe.base, compute, files)
             used.append(base)
-            size = recipe.composed_size(base.thing, layers, compute)
-            compose = partial(recipe.compose, base.thing, layers, compute)
+            size = recipe.composed_size(base.model, layers, compute)
+            compose = partial(recipe.compose, base.model, layers, compute)
             with self.span(f"compose {name}", device=compute.device, bytes=size):
                 made = self._with_room(device, compute, name, size, compose)
             require_unchanged(used)
@@ -302,7 +303,7 @@ class Residency:
         master = self._pinned(recipe, staging, files)
         try:
             size = 0 if shares else self.bytes_of(staging.device, [master.key])
-            place = partial(recipe.place, master.thing, compute)
+            place = partial(recipe.place, master.model, compute)
             with self.span(f"place {name}", device=compute.device, bytes=size):
                 made = self._with_room(device, compute, name, size, place)
             require_unchanged([master])

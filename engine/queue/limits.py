@@ -26,8 +26,8 @@ class QueueLimits:
     """The seconds without any event after which a run is regarded as hung: its worker is killed, and the run
     fails. None waits forever, because nodes may be silent for long."""
     after_restart: Literal["interrupt", "requeue"] = "interrupt"
-    """The fate of a run that was running when the server stopped or was killed: `interrupt` gives it the
-    state `interrupted`; `requeue` puts it back to the front of the queue."""
+    """What happens to a run that was running when the server stopped or was killed: `interrupt` gives it
+    the state `interrupted`, `requeue` puts it back to the front of the queue."""
     max_attempts: int = 3
     """A run that a worker has begun this often is not put back after a restart."""
     detailed_runs: int = 2000

@@ -1,4 +1,4 @@
-"""Executes a run request, from the graph to its output files, for every face."""
+"""Executes a run request, from the graph to its output files: for the command line, scripts and workers."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nodes.sd.formats.json_file import ModelError
 from nodes.sd.lora.adapter import Adapter
-from nodes.sd.lora.arena import alike
+from nodes.sd.lora.huge_pages import empty_like
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -56,7 +56,7 @@ def patched(network: N, layers: Sequence[Layer]) -> tuple[N, int]:
         for name, acting in touched.items()
         if any(adapter.has_weight for _, adapter, _ in acting)
     }
-    fresh = alike(weights)
+    fresh = empty_like(weights)
     size = 0
     for name, acting in touched.items():
         module = result.get_submodule(name)
@@ -129,7 +129,7 @@ def shared_copy(network: N, paths: Iterable[str]) -> N:
 
     Only these modules and the modules around them are new objects; all others belong to both networks.
     """
-    result = twin(network)
+    result = shallow_copy(network)
     fresh = {id(result)}
     for path in paths:
         module: nn.Module = result
@@ -137,13 +137,13 @@ def shared_copy(network: N, paths: Iterable[str]) -> N:
             child = module._modules[name]
             assert child is not None
             if id(child) not in fresh:
-                child = module._modules[name] = twin(child)
+                child = module._modules[name] = shallow_copy(child)
                 fresh.add(id(child))
             module = child
     return result
 
 
-def twin(module: N) -> N:
+def shallow_copy(module: N) -> N:
     """Copy one module; its tensors and the modules inside it belong to both."""
     made = module.__class__.__new__(module.__class__)
     for name, held in module.__dict__.items():  # including the tables of parameters, children and hooks

@@ -22,7 +22,7 @@ from nodes.sd.formats.json_file import ModelError
 from nodes.sd.hypernetworks import network
 from nodes.sd.hypernetworks.network import LoadedHypernetwork
 from nodes.sd.lora import stack
-from nodes.sd.lora.patched import twin
+from nodes.sd.lora.patched import shallow_copy
 from nodes.sd.lora.stack import WeightedLora
 from nodes.sd.models.configs import network_class
 from nodes.sd.models.files import ModelFiles
@@ -174,7 +174,7 @@ def _filled(empty: nn.Module, tensors: Mapping[str, Tensor], prefix: str, made: 
     """
     if id(empty) in made:
         return made[id(empty)]
-    result = made[id(empty)] = twin(empty)
+    result = made[id(empty)] = shallow_copy(empty)
     for name, parameter in result._parameters.items():
         if parameter is not None:
             result._parameters[name] = nn.Parameter(tensors[prefix + name], requires_grad=False)

@@ -117,9 +117,9 @@ class Speller:
             drop = self._drop and written[0] != "<"
             if drop:
                 kept.append(Found(at, at + len(written), ""))
-            fate = "left out" if drop else "read as words"
+            outcome = "left out" if drop else "read as words"
             message = (
-                f"{written} is not a loaded embedding and is {fate}; {hint_for(written, self._triggers)}"
+                f"{written} is not a loaded embedding and is {outcome}; {hint_for(written, self._triggers)}"
             )
             self.warnings.append(PromptWarning(message, segment.words.origin(at)))
         return sorted(kept)
@@ -137,8 +137,8 @@ class Speller:
             vectors = self._triggers.vectors(name, self._encoder)
         except ValueError as error:
             self._refused.add(name)
-            fate = "left out" if self._drop else "read as words"
-            self.warnings.append(PromptWarning(f"{error}; it is {fate}", place))
+            outcome = "left out" if self._drop else "read as words"
+            self.warnings.append(PromptWarning(f"{error}; it is {outcome}", place))
             return False
         if len(vectors) > ROOM:
             raise PromptError(

@@ -1,1 +1,1 @@
-"""Upscale models (ESRGAN and its kin): their networks, their files, and upscaling in tiles."""
+"""Upscale models, such as ESRGAN and Real-ESRGAN: their networks, their files, and upscaling in tiles."""

@@ -15,7 +15,7 @@ _ALIGNED = 64
 """The alignment of tensors in bytes, the same as torch's, so that results do not depend on it."""
 
 
-def alike(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def empty_like(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """New uninitialised tensors with the shapes, dtypes and devices of given ones, contiguous.
 
     Tensors on the CPU share one block of memory, which is freed with the last of them.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from nodes.sd.lora import arena
+from nodes.sd.lora import huge_pages
 from nodes.sd.lora.patched import patched
 from tests.nodes.sd.lora.test_patched import layer, low_rank, network
 
@@ -19,13 +19,13 @@ SHAPES = {"a": (3, 5), "b": (7,), "none": (0, 4), "c": (2, 3, 3, 3)}
 @pytest.fixture
 def every(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even the smallest tensors are laid into huge pages."""
-    monkeypatch.setattr(arena, "_LEAST", 1)
+    monkeypatch.setattr(huge_pages, "_LEAST", 1)
 
 
 @pytest.mark.usefixtures("every")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
-def test_arena_tensors_have_the_given_shapes_and_do_not_overlap(dtype: torch.dtype) -> None:
-    made = arena.alike({name: torch.empty(shape, dtype=dtype) for name, shape in SHAPES.items()})
+def test_the_tensors_have_the_given_shapes_and_do_not_overlap(dtype: torch.dtype) -> None:
+    made = huge_pages.empty_like({name: torch.empty(shape, dtype=dtype) for name, shape in SHAPES.items()})
     for number, (name, shape) in enumerate(SHAPES.items()):
         assert (made[name].shape, made[name].dtype) == (shape, dtype)
         assert made[name].is_contiguous()
@@ -40,7 +40,7 @@ def test_arena_tensors_have_the_given_shapes_and_do_not_overlap(dtype: torch.dty
 def test_where_weights_lie_makes_no_difference(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [layer(str(n), 0.3 + n, n0=low_rank(10 * n)) for n in range(3)]
     here, size = patched(network(dtype), layers)
-    monkeypatch.setattr(arena, "_LEAST", 1 << 40)
+    monkeypatch.setattr(huge_pages, "_LEAST", 1 << 40)
     there, same = patched(network(dtype), layers)
     assert size == same == here[0].weight.nbytes
     assert torch.equal(here[0].weight, there[0].weight)
@@ -60,7 +60,7 @@ def test_the_memory_is_given_back_with_the_last_of_them(monkeypatch: pytest.Monk
         return Counted(*given, **more)
 
     monkeypatch.setattr(mmap, "mmap", made)
-    tensors = arena.alike({name: torch.empty(shape) for name, shape in SHAPES.items()})
+    tensors = huge_pages.empty_like({name: torch.empty(shape) for name, shape in SHAPES.items()})
     last = tensors["c"]
     del tensors
     gc.collect()
@@ -77,6 +77,6 @@ def test_without_huge_pages_they_lie_apart(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError
 
     monkeypatch.setattr(mmap, "mmap", none)
-    made = arena.alike({name: torch.ones(shape) for name, shape in SHAPES.items()})
+    made = huge_pages.empty_like({name: torch.ones(shape) for name, shape in SHAPES.items()})
     assert {name: tuple(tensor.shape) for name, tensor in made.items()} == SHAPES
     assert len({tensor.untyped_storage().data_ptr() for tensor in made.values() if tensor.numel()}) == 3
