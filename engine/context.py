@@ -7,19 +7,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
+from engine.cancel import Cancel
 from engine.devices.compute import ComputeSettings
 from engine.devices.pins import Pins
 from engine.devices.recipe import Recipe
 from engine.devices.residency import Residency
 from engine.document.graph import Graph
-from engine.errors import Cancelled, NodeError
+from engine.errors import NodeError
 from engine.events import Checkpoint, Emit, Metrics, Preview, Progress, Published, Sample, Warned
 from engine.files import Files
 from engine.pictures import encoded
 from engine.secret_values import hidden, secret_value
+from engine.step_requests import Request, Requests
 from engine.store.step_folders import PublishedFile, StepFolder
+
+__all__ = ["Cancel", "Context", "Request", "Requests"]
 
 T = TypeVar("T")
 
@@ -27,62 +31,6 @@ PREVIEWS_A_SECOND = 5
 """The most previews per second that a step encodes and sends; the others are dropped."""
 REPORTS_A_SECOND = 20
 """The most progress events per second that a step sends; the others are dropped."""
-
-
-Request = Literal["stop", "sample", "checkpoint"]
-"""`stop` after the current piece of work, draw a `sample` now, or save a `checkpoint` now."""
-
-
-class Cancel:
-    """Thread-safe flag that cancels a run. It is checked between steps, and by `track` inside steps."""
-
-    def __init__(self) -> None:
-        self._asked = False  # setting it takes one bytecode, so it needs no lock
-        self.then: Callable[[], object] | None = None
-        """Called by `ask`, such as to cancel a run on a server; it must return soon."""
-
-    def ask(self) -> None:
-        """Ask the run to stop at its next check."""
-        self._asked = True
-        if self.then is not None:
-            self.then()
-
-    @property
-    def asked(self) -> bool:
-        """True after `ask` was called."""
-        return self._asked
-
-    def check(self) -> None:
-        """Check the flag.
-
-        Raises:
-            Cancelled: the run was asked to stop.
-        """
-        if self._asked:
-            raise Cancelled
-
-
-class Requests:
-    """Thread-safe list of requests to the running steps of one run, such as to draw a sample now."""
-
-    def __init__(self) -> None:
-        self._made: list[tuple[str, Request]] = []
-
-    def ask(self, node: str, request: Request) -> None:
-        """Send a request to a running step; for a node that goes through lists, to its elements."""
-        self._made.append((node, request))
-
-    def count(self) -> int:
-        """The number of requests made so far."""
-        return len(self._made)
-
-    def since(self, count: int, step: str) -> set[Request]:
-        """The requests to a step that were made since `count()` returned `count`."""
-        return {
-            request
-            for node, request in self._made[count:]
-            if step == node or step.startswith((f"{node}[", f"{node}/"))
-        }
 
 
 class Context:

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any, overload
 
 from engine import settings
-from engine.context import Cancel, Context
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.devices.compute import HOST
 from engine.digests import FileDigests
 from engine.document import reader

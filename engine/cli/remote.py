@@ -16,8 +16,8 @@ from engine.errors import GraphError, Problem
 from engine.paths import expanded, slug
 
 if TYPE_CHECKING:
+    from engine.cancel import Cancel
     from engine.client import Client
-    from engine.context import Cancel
     from engine.document.run_request import RunRequest
     from engine.events import Emit, Event
     from engine.session import Session

@@ -66,8 +66,8 @@ def run(
     if format is not None:
         given["picture_format"] = _picture_format(format)
     with request.session(home, device, quiet=quiet, **given) as session:
+        from engine.cancel import Cancel
         from engine.cli.progress import view
-        from engine.context import Cancel
 
         cancel = Cancel()
         pictures = None if previews is None else Previews(expanded(previews))

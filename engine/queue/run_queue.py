@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast, get_args
 
-from engine.context import Request
 from engine.devices.report import DevicesReport
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem
@@ -33,6 +32,7 @@ from engine.queue.snapshot import (
 from engine.queue.state import QueueState
 from engine.queue.stream_events import RunFinished, RunQueued, RunState, ServerClosing
 from engine.queue.tables import MIGRATIONS
+from engine.step_requests import Request
 from engine.workers.worker import Worker
 
 CLOSE_SECONDS = 10.0

@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Condition, Lock
 from typing import Any
 
-from engine.context import Request
 from engine.errors import GraphError, Problem
 from engine.queue.database import Database
 from engine.queue.event_log import EventLog
@@ -21,6 +20,7 @@ from engine.queue.output_table import OutputTable
 from engine.queue.run_progress import Changes, RunProgress
 from engine.queue.run_table import RunTable, TakenRun
 from engine.queue.stream_events import EndState, QueueChanged, RunFinished, RunOutput, RunQueued, RunState
+from engine.step_requests import Request
 from engine.workers.worker import WorkerRun
 
 DISK_SECONDS = 1.0

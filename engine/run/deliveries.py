@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.context import Cancel
+from engine.cancel import Cancel
 from engine.events import Event, ResultLost
 from engine.plan.plan import Plan
 from engine.plan.step import Gather, Step, origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from engine.context import Cancel
+from engine.cancel import Cancel
 from engine.events import Emit, Event
 from engine.run.printed_lines import PRINTING
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-from engine.context import Cancel, Requests
+from engine.cancel import Cancel
 from engine.devices.compute import ComputeSettings
 from engine.devices.residency import Residency
 from engine.events import Emit, Finished, Planned, ResultLost, Skipped
@@ -37,6 +37,7 @@ from engine.run.step_context import StepContexts
 from engine.run.step_inputs import StepInputs
 from engine.run.step_runner import StepRunner
 from engine.run.worker_threads import WorkerThreads
+from engine.step_requests import Requests
 from engine.store.step_folders import StepFolder
 from engine.store.store import Store
 

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from engine.context import Cancel, Context, Requests
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.devices.compute import HOST, ComputeSettings
 from engine.devices.residency import Residency
 from engine.events import Emit
 from engine.files import Files
 from engine.plan.step import Step
+from engine.step_requests import Requests
 from engine.store.step_folders import StepFolder
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from engine.context import Cancel
+from engine.cancel import Cancel
 from engine.run.schedule import Computed, Job, Outcome, Schedule
 
 QUICK_SECONDS = 0.004

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
+from engine.cancel import Cancel
 from engine.check.check import Checked
 from engine.check.portable import make_portable
-from engine.context import Cancel, Requests
 from engine.digests import report_progress
 from engine.document.run_request import RunRequest
 from engine.errors import Cancelled
@@ -25,6 +25,7 @@ from engine.plan.plan import Plan
 from engine.run.printed_lines import PRINTING
 from engine.session.home import Home
 from engine.session.report import SessionReport
+from engine.step_requests import Requests
 
 
 def execute(

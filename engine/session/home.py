@@ -14,10 +14,10 @@ from threading import Lock
 from types import TracebackType
 from typing import Self, cast, get_args
 
+from engine.cancel import Cancel
 from engine.check import check as checking
 from engine.check.check import Checked
 from engine.check.portable import kinds
-from engine.context import Cancel, Request, Requests
 from engine.devices.compute import ComputeSettings, compute_settings
 from engine.devices.report import DevicesReport, devices_report
 from engine.devices.residency import Residency
@@ -49,6 +49,7 @@ from engine.run.write_guard import WriteGuard
 from engine.session.estimate import Estimate, Estimator
 from engine.settings import Settings
 from engine.sources.source import subgraph_reader
+from engine.step_requests import Request, Requests
 from engine.store.disk import Disk
 from engine.store.memory import Memory
 from engine.store.step_folders import StepFolders

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from engine.cancel import Cancel
 from engine.check.portable import make_portable
-from engine.context import Cancel, Requests
 from engine.digests import FileDigests
 from engine.document.graph import Graph
 from engine.document.run_request import RunRequest
@@ -23,6 +23,7 @@ from engine.session.report import SessionReport
 from engine.settings import load as load_settings
 from engine.sources import source
 from engine.sources.foreign import Imported, ImportGraph
+from engine.step_requests import Requests
 
 
 class Session(Home):

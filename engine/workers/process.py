@@ -10,12 +10,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, get_args
 
-from engine.context import Cancel, Request, Requests
+from engine.cancel import Cancel
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem, SafelightError, error_text, hook_problem
 from engine.events import Event
 from engine.run.captured_stdout import captured_stdout
 from engine.session import Session
+from engine.step_requests import Request, Requests
 from engine.workers.frames import BrokenFrame, FrameWriter, frames
 
 _DONE = object()

@@ -13,11 +13,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from engine.context import Request
 from engine.devices.report import DevicesReport
 from engine.document.run_request import RunRequest
 from engine.errors import Problem
 from engine.events import Emit, from_json
+from engine.step_requests import Request
 from engine.workers.frames import BrokenFrame, FrameWriter, frames
 from engine.workers.messages import Ended, problem_from_json
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from engine.cancel import Cancel
 from engine.check import check as checking
-from engine.context import Cancel, Context
+from engine.context import Context
 from engine.devices.residency import Residency
 from engine.document.graph import From, Graph, GraphInput
 from engine.document.reader import from_json

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image as pillow
 
 from engine import context
-from engine.context import Cancel, Context
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.events import Event, Picture, Preview
 from engine.values import Value
 

@@ -233,7 +233,7 @@ def test_the_thing_that_plans_use_last_goes_first(files: Files) -> None:
 @contextmanager
 def step(residency: Residency, compute: ComputeSettings = CPU) -> Iterator[Callable[[Recipe[Any]], Any]]:
     """A step: gives its `ctx.use`."""
-    from engine.context import Cancel
+    from engine.cancel import Cancel
 
     files = Files(lambda kind: [], PlainDigests(), Path())
     ctx = Context("node", lambda event: None, Cancel(), files, residency, compute)

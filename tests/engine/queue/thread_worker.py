@@ -11,11 +11,12 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO
 
 from engine import settings as loading
-from engine.context import Cancel, Request, Requests
+from engine.cancel import Cancel
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError
 from engine.events import Emit
 from engine.session import Session
+from engine.step_requests import Request, Requests
 from engine.workers.messages import Ended
 from engine.workers.worker import Worker, WorkerRun
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from engine import settings
-from engine.context import Cancel, Context
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.document.graph import GraphInput
 from engine.document.run_request import RunRequest
 from engine.document.sweep import Sweep

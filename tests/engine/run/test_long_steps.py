@@ -15,7 +15,8 @@ import pytest
 from PIL import Image as pillow
 
 from engine import settings, testing, whole_file
-from engine.context import Cancel, Context, Requests
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.document.graph import Graph
 from engine.document.reader import from_json
 from engine.errors import Cancelled, GraphError
@@ -24,6 +25,7 @@ from engine.node import Node
 from engine.packs.registry import Registry
 from engine.run.report import Report
 from engine.session import Session
+from engine.step_requests import Requests
 
 AT: dict[str, Callable[[int, Context], None]] = {}
 """Called by `Train` before each of its steps: the test's way to stop it, to look, or to kill the process."""

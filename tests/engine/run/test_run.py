@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.context import Cancel, Context
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.devices.residency import Residency
 from engine.document.graph import Graph
 from engine.errors import Cancelled, GraphError, NodeError

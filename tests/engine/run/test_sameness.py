@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from engine.context import Cancel, Context
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.devices.compute import ComputeSettings
 from engine.devices.residency import Residency
 from engine.errors import Cancelled, NodeError

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image as pillow
 
 from engine import settings, whole_file
-from engine.context import Cancel, Context
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.document import reader, writer
 from engine.document.graph import GraphInput
 from engine.document.run_request import RunRequest

@@ -17,11 +17,13 @@ from PIL import Image as pillow
 from torch import nn
 
 from engine import failpoints
-from engine.context import Cancel, Context, Requests
+from engine.cancel import Cancel
+from engine.context import Context
 from engine.errors import Cancelled
 from engine.events import Checkpoint, Event, Published, Sample, Warned
 from engine.failpoints import Fault
 from engine.session import Session
+from engine.step_requests import Requests
 from engine.testing import open_session
 from nodes.sd.training.loop import Batch, Training
 from nodes.sd.training.random_sources import RandomSources

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.context import Requests
 from engine.document.graph import From
 from engine.session import Session
+from engine.step_requests import Requests
 from engine.testing import run_node
 from nodes.model.hypernetwork import ApplyHypernetwork
 from nodes.model.load import LoadModel

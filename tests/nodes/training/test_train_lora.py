@@ -14,9 +14,9 @@ from PIL import Image as pillow
 from safetensors import safe_open
 from safetensors.torch import load, load_file
 
-from engine.context import Requests
 from engine.document.graph import Entry, From, Graph, Literal
 from engine.session import Session
+from engine.step_requests import Requests
 from engine.testing import run_node
 from nodes.files.patch_files import LORAS
 from nodes.model.load import LoadModel

@@ -12,9 +12,9 @@ import torch
 from PIL import Image as pillow
 from safetensors.torch import load_file
 
-from engine.context import Requests
 from engine.document.graph import Entry, From, Literal
 from engine.session import Session
+from engine.step_requests import Requests
 from engine.testing import run_node
 from nodes.model.extract_lora import ExtractLoRA
 from nodes.model.load import LoadModel

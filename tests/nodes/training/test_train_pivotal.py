@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.context import Requests
 from engine.document.graph import Entry, From, Graph, Literal
 from engine.session import Session
+from engine.step_requests import Requests
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.lora.lora_value import LoRA
 from tests.nodes.conftest import output

@@ -18,13 +18,14 @@ from PIL import Image as pillow
 from safetensors.torch import load_file, save_file
 
 from engine import settings
-from engine.context import Cancel, Requests
+from engine.cancel import Cancel
 from engine.document.graph import Entry, From, Graph, Literal
 from engine.errors import NodeError
 from engine.events import Checkpoint, Event, Metrics, Published, Sample
 from engine.node import Node
 from engine.run.report import Report
 from engine.session import Session
+from engine.step_requests import Requests
 from engine.testing import run_node
 from nodes.dataset.load_dataset import LoadDataset
 from nodes.model.embeddings import OpenEmbedding, SaveEmbedding
