@@ -19,7 +19,6 @@ from engine.errors import GraphError, Problem, short
 from engine.near_names import listed, near
 from engine.node import NodeType
 from engine.problem_list import Problems
-from engine.values import Json
 
 MAX_DEPTH = 32
 """The most levels of nested subgraphs."""
@@ -79,7 +78,7 @@ class _Inliner:
     def __init__(self, types: Mapping[str, NodeType], read: ReadGraph) -> None:
         self._types, self._read = types, read
         self._done = Inlined({}, {})
-        self._replaced = Replacements(self._done.problems)
+        self._replaced = Replacements(self._done.off, self._done.problems)
         self._files: dict[Path, Graph] = {}
 
     def inlined(self, graph: Graph, replaced: ReplacedNode | None) -> Inlined:
@@ -91,13 +90,9 @@ class _Inliner:
                 if isinstance(binding, From):
                     entry.inputs[name] = self._replaced.resolve(binding)
         for name, link in graph.outputs.items():
-            source = self._replaced.resolve(From(prefix + link.node, link.output))
-            if isinstance(source, From):
+            source = self._replaced.source(name, From(prefix + link.node, link.output))
+            if source is not None:
                 done.outputs[name] = source
-            else:
-                message = f"the graph output {name!r} comes from {link.node}, which is off"
-                hint = "no input replaces this output; switch the node on, or remove the graph output"
-                done.problems.append(Problem("is_off", message, hint=hint))
         for node, ends in done.subgraph_outputs.items():
             sources = [self._replaced.resolve(From(*end.split("."))) for end in ends]
             done.subgraph_outputs[node] = list(
@@ -113,7 +108,7 @@ class _Inliner:
             if entry.is_graph:
                 self._open(scope, node, placed, entry.off)
             elif entry.off:
-                self._bypass(node, placed)
+                self._replaced.switch_off(node, placed, self._types.get(placed.name))
             else:
                 self._done.nodes[node] = placed
         if len(self._done.nodes) > MAX_NODES:
@@ -152,8 +147,7 @@ class _Inliner:
             message = f"subgraphs are nested more than {MAX_DEPTH} deep"
             raise GraphError([Problem("too_deep", message, node)])
         if off:
-            defaults = {name: item.default for name, item in inner.inputs.items()}
-            self._switch_off(node, entry, inner.passes, defaults)
+            self._replaced.switch_off_graph(node, entry, inner)
             return
         if entry.lift != LIFTS[0]:
             message = f'"lift" has no effect, because the nodes in {entry.type} go through lists on their own'
@@ -207,17 +201,3 @@ class _Inliner:
                 yield name, REPORTED
             else:
                 yield name, binding
-
-    def _bypass(self, node: str, entry: Entry) -> None:
-        node_type = self._types.get(entry.name)
-        if node_type is None:
-            self._switch_off(node, entry, {}, {})
-            return
-        defaults = {name: item.default for name, item in node_type.inputs.items() if not item.required}
-        self._switch_off(node, entry, node_type.passes, defaults)
-
-    def _switch_off(
-        self, node: str, entry: Entry, passes: Mapping[str, str], defaults: Mapping[str, Json]
-    ) -> None:
-        self._done.off.add(node)
-        self._replaced.switch_off(node, entry, passes, defaults)
