@@ -20,12 +20,13 @@ from engine.document.graph import Graph
 from engine.errors import short
 from engine.events import Emit
 from engine.node import Node, outputs_of
+from engine.packing import unpack
 from engine.packs import pack_files, pack_modules
 from engine.packs.registry import Registry
 from engine.run.report import Report
 from engine.session import Session
 from engine.sources import source
-from engine.values import Json, Value, difference, unpack
+from engine.values import Json, Value
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def check_lossless(value: object, name: str = "value") -> None:
     if isinstance(value, Value) and value.lossless:
         packed = value.pack()
         restored = unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
-        place = difference(value, restored, name)
+        place = _difference(value, restored, name)
         assert place is None, (
             f"{type(value).__name__} is declared lossless, but {place} differs after pack() and unpack()"
         )
@@ -214,3 +215,43 @@ def load_pack(path: Path) -> ModuleType:
         Exception: an exception of the pack.
     """
     return pack_files.read(path, FileDigests()).load()
+
+
+def _difference(value: object, other: object, place: str) -> str | None:
+    """The first place at which two values differ, such as `image.pixels`; None if they are bit-equal.
+
+    Args:
+        value, other: values, lists, dicts, arrays, tensors, dataclasses or plain values.
+        place: the name of the whole value.
+    """
+    if type(value) is not type(other):
+        return place
+    if isinstance(value, list | tuple) and isinstance(other, list | tuple):
+        items: dict[str, tuple[object, object]] = {
+            f"[{n}]": pair for n, pair in enumerate(zip(value, other, strict=False))
+        }
+        if len(value) != len(other):
+            return place
+    elif isinstance(value, dict) and isinstance(other, dict):
+        if list(value) != list(other):
+            return place
+        items = {f"[{key!r}]": (item, other[key]) for key, item in value.items()}
+    elif isinstance(value, Value) or hasattr(value, "__dataclass_fields__"):
+        names = getattr(value, "__dataclass_fields__", None) or vars(value)
+        items = {f".{name}": (getattr(value, name), getattr(other, name, None)) for name in names}
+    elif hasattr(value, "nbytes"):
+        return None if _content(value) == _content(other) else place
+    else:
+        return None if value == other or repr(value) == repr(other) == "nan" else place
+    found = (_difference(item, other_item, place + key) for key, (item, other_item) in items.items())
+    return next((where for where in found if where is not None), None)
+
+
+def _content(array: Any) -> tuple[str, tuple[int, ...], bytes]:
+    """The kind, shape and bytes of an array or tensor."""
+    kind, shape = str(array.dtype), tuple(array.shape)
+    if hasattr(array, "detach"):  # numpy does not support all number formats of torch
+        import torch
+
+        array = array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return kind, shape, array.tobytes()

@@ -1,4 +1,4 @@
-"""The values on wires, and their conversion to bytes and back."""
+"""The values on wires: JSON, and the classes that node packs declare; `packing` converts them to bytes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from typing_extensions import TypeAliasType
-
-from engine.errors import AuthorError, short
 
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
 """A JSON value; an input of this type takes any of them, lists as a whole."""
@@ -212,7 +210,7 @@ def summary_of(value: object) -> str:
     try:
         if isinstance(value, Value):
             return " ".join(str(value.summary()).split())
-        if isinstance(value, list | tuple) and _holds_value(value):
+        if isinstance(value, list | tuple) and holds_value(value):
             return f"{len(value)} x {summary_of(value[0])}"
         text = _encode_for_people(value)
     except Exception:  # the code of a node pack may raise anything
@@ -244,32 +242,6 @@ def arrays(value: object) -> Iterator[Any]:
         yield value
 
 
-def code_of_types(packed: Packed) -> str:
-    """The code identity of the value classes in a packed value, which determines how it is unpacked.
-
-    Empty for JSON and for Safelight's own types.
-    """
-    if packed.type == "list" and isinstance(packed.meta, list):
-        names = {str(item["type"]) for item in _items(packed.meta)}
-    else:
-        names = {packed.type}
-    codes = {
-        code for name in names if (cls := Value.types.get(name)) is not None and (code := cls._pack_code)
-    }
-    return " ".join(sorted(codes))
-
-
-def _items(meta: list[Json]) -> Iterator[dict[str, Json]]:
-    """The elements in the JSON part of a packed list, including those of inner lists."""
-    for item in meta:
-        assert isinstance(item, dict)
-        inner = item["meta"]
-        if item["type"] == "list" and isinstance(inner, list):
-            yield from _items(inner)
-        else:
-            yield item
-
-
 def on_host(value: Any) -> Any:
     """Copy the tensors of a value to the host; returns the same object if they are there already."""
     if isinstance(value, int | float | str | bytes):
@@ -292,46 +264,6 @@ def on_host(value: Any) -> Any:
     return value.cpu() if on_device else value
 
 
-def pack(value: object) -> Packed:
-    """Convert any wire value to bytes.
-
-    Raises:
-        TypeError: it is neither a `Value`, nor JSON, nor a list of these.
-        ValueError: a number in it is NaN or infinite.
-    """
-    if isinstance(value, Value):
-        packed = value.pack()
-        if not isinstance(packed, Packed) or packed.type != value.wire:
-            name = type(value).__name__
-            message = (
-                f"{name}.pack() returned {short(packed)}, which is not a Packed of the type {value.wire}"
-            )
-            raise AuthorError(message, type(value).pack, "return Packed(self.wire, ...)")
-        return replace(packed, meta=sorted_keys(packed.meta))
-    if isinstance(value, list | tuple) and _holds_value(value):
-        return joined([pack(item) for item in value])
-    _encode(value)
-    return Packed("json", value)  # type: ignore[arg-type]  # _encode has just proved it
-
-
-def as_kept(value: object) -> object:
-    """The value after `pack` and `unpack`; a value of a lossless class is returned unchanged.
-
-    A value that cannot be packed or unpacked is returned unchanged, since no store keeps it.
-    """
-    if isinstance(value, Value):
-        if value.lossless:
-            return value
-        try:
-            packed = pack(value)
-            return unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
-        except Exception:  # the code of a node pack may raise anything; the store warns about it
-            return value
-    if isinstance(value, list) and _holds_value(value):
-        return [as_kept(item) for item in value]
-    return value
-
-
 def sorted_keys(value: Any) -> Any:
     """A JSON value with lists for tuples, and dicts sorted by key.
 
@@ -350,110 +282,11 @@ def sorted_keys(value: Any) -> Any:
     return value
 
 
-def difference(value: object, other: object, place: str) -> str | None:
-    """The first place at which two values differ, such as `image.pixels`; None if they are bit-equal.
-
-    Args:
-        value, other: values, lists, dicts, arrays, tensors, dataclasses or plain values.
-        place: the name of the whole value.
-    """
-    if type(value) is not type(other):
-        return place
-    if isinstance(value, list | tuple) and isinstance(other, list | tuple):
-        items: dict[str, tuple[object, object]] = {
-            f"[{n}]": pair for n, pair in enumerate(zip(value, other, strict=False))
-        }
-        if len(value) != len(other):
-            return place
-    elif isinstance(value, dict) and isinstance(other, dict):
-        if list(value) != list(other):
-            return place
-        items = {f"[{key!r}]": (item, other[key]) for key, item in value.items()}
-    elif isinstance(value, Value) or hasattr(value, "__dataclass_fields__"):
-        names = getattr(value, "__dataclass_fields__", None) or vars(value)
-        items = {f".{name}": (getattr(value, name), getattr(other, name, None)) for name in names}
-    elif hasattr(value, "nbytes"):
-        return None if _content(value) == _content(other) else place
-    else:
-        return None if value == other or repr(value) == repr(other) == "nan" else place
-    found = (difference(item, twin, place + key) for key, (item, twin) in items.items())
-    return next((where for where in found if where is not None), None)
-
-
-def _content(array: Any) -> tuple[str, tuple[int, ...], bytes]:
-    """The kind, shape and bytes of an array or tensor."""
-    kind, shape = str(array.dtype), tuple(array.shape)
-    if hasattr(array, "detach"):  # numpy does not support all number formats of torch
-        import torch
-
-        array = array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-    return kind, shape, array.tobytes()
-
-
-def joined(items: Sequence[Packed]) -> Packed:
-    """Join packed values into one packed list, as `pack` of the list would return."""
-    if all(item.type == "json" for item in items):
-        return Packed("json", [item.meta for item in items])
-    meta: Json = [{"type": item.type, "meta": item.meta, "parts": len(item.parts)} for item in items]
-    parts = (
-        Part(f"{n}/{part.name}", part.media, part.data) for n, item in enumerate(items) for part in item.parts
-    )
-    return Packed("list", meta, tuple(parts))
-
-
-def split(packed: Packed) -> list[Packed]:
-    """The elements of a packed list.
-
-    Raises:
-        TypeError: it is not a list.
-    """
-    if packed.type == "json" and isinstance(packed.meta, list):
-        return [Packed("json", item) for item in packed.meta]
-    if packed.type != "list" or not isinstance(packed.meta, list):
-        raise TypeError(f"a packed {packed.type} is not a list")
-    items, at = [], 0
-    for n, item in enumerate(packed.meta):
-        assert isinstance(item, dict)
-        assert isinstance(item["type"], str)
-        assert isinstance(item["parts"], int)
-        own = packed.parts[at : at + item["parts"]]
-        at += item["parts"]
-        parts = tuple(Part(part.name.removeprefix(f"{n}/"), part.media, part.data) for part in own)
-        items.append(Packed(item["type"], item["meta"], parts))
-    return items
-
-
-def _holds_value(value: object) -> bool:
+def holds_value(value: object) -> bool:
+    """True if a value, or an element of a list, is a `Value` and not JSON."""
     if isinstance(value, list | tuple):
-        return any(map(_holds_value, value))
+        return any(map(holds_value, value))
     return isinstance(value, Value)
-
-
-def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:
-    """Restore the value from what `pack` returned.
-
-    Raises:
-        KeyError: no value class of this wire type is loaded.
-    """
-    if type == "json":
-        return meta
-    if type == "list":
-        assert isinstance(meta, list)
-        return [_item(n, item, parts) for n, item in enumerate(meta)]
-    cls = Value.types[type]
-    value: object = cls.unpack(meta, parts)
-    if not isinstance(value, Value) or type not in value.kinds:
-        message = f"{cls.__name__}.unpack() returned {short(value)}, which is not a {type}"
-        raise AuthorError(message, cls.unpack, "return cls(...)")
-    return value
-
-
-def _item(n: int, item: Json, parts: Mapping[str, bytes]) -> object:
-    assert isinstance(item, dict)
-    assert isinstance(item["type"], str)
-    prefix = f"{n}/"
-    own = {name.removeprefix(prefix): data for name, data in parts.items() if name.startswith(prefix)}
-    return unpack(item["type"], item["meta"], own)
 
 
 def wire_of(value: object) -> str:

@@ -15,11 +15,12 @@ from engine.outputs.folder import OutputFolder
 from engine.outputs.kept_outputs import KeptOutputs
 from engine.outputs.swept_inputs import SweptInputs
 from engine.outputs.written_outputs import Element, Outline, Written
+from engine.packing import split, unpack
 from engine.paths import slug
 from engine.plan.plan import Plan
 from engine.plan.step import Gather, Step
 from engine.store.store import Store
-from engine.values import Packed, Part, split, summary_of, unpack
+from engine.values import Packed, Part, summary_of
 
 SUFFIXES = {
     "image/png": ".png",

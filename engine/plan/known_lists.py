@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.packing import code_of_types, pack, split
 from engine.plan.step import Step, origin
 from engine.store.store import Store
-from engine.values import Packed, canonical, code_of_types, pack, sha256, split
+from engine.values import Packed, canonical, sha256
 
 ValueOf = Callable[[Step, str], object]
 """Returns the value of an output of a finished step; raises KeyError if the run does not hold it."""

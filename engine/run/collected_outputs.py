@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.packing import joined
 from engine.plan.plan import Plan
 from engine.plan.step import Gather, Step
 from engine.run.step_inputs import HOLE
-from engine.values import Packed, joined
+from engine.values import Packed
 
 
 class CollectedOutputs:

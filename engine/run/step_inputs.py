@@ -7,11 +7,12 @@ from threading import Lock
 from typing import Any
 
 from engine.lazy import Lazy
+from engine.packing import joined, pack
 from engine.plan.step import Gather, Step, origin
 from engine.run.lost_results import LostResult
 from engine.run.schedule import Schedule
 from engine.store.store import Store
-from engine.values import Packed, arrays, joined, pack
+from engine.values import Packed, arrays
 
 HOLE = Packed("json", None)
 """Stands for a missing element of an incomplete list; no packed value equals it."""

@@ -11,6 +11,7 @@ from engine.document.graph import Graph
 from engine.errors import AuthorError, Cancelled, GraphError, NodeError, as_node_problem
 from engine.events import Failed, Started
 from engine.node import Node, outputs_of
+from engine.packing import as_kept
 from engine.plan import returned_graph
 from engine.plan.step import ListStep, Step
 from engine.read_only import read_only
@@ -27,7 +28,7 @@ from engine.run.step_inputs import StepInputs
 from engine.run.write_guard import WroteInput, is_safe_to_share, is_write
 from engine.secret_values import hidden, hidden_problem
 from engine.store.store import Result
-from engine.values import as_kept, wire_of
+from engine.values import wire_of
 
 
 class StepRunner:

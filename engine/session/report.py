@@ -10,8 +10,9 @@ from typing import Any
 from engine.errors import Problem
 from engine.observe.step_memory import StepMemory
 from engine.outputs.written_outputs import Written
+from engine.packing import unpack
 from engine.run.report import Report
-from engine.values import Json, unpack
+from engine.values import Json
 
 
 @dataclass(slots=True)

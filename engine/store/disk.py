@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from engine import values
+from engine.packing import unpack
 from engine.read_only import read_only
 from engine.store.shared_folder.entry import Damaged, NewEntry
 from engine.store.shared_folder.error_kind import ErrorKind, Unusable, reason_of
@@ -18,7 +18,7 @@ from engine.store.shared_folder.opening import index_holder, open_folder
 from engine.store.shared_folder.reader import Reader
 from engine.store.shared_folder.write_buffer import SECONDS, Damage, Read, WriteBuffer, Writer
 from engine.store.store import Result, StoredResult
-from engine.values import Packed
+from engine.values import Packed, Value
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class Disk:
         for name, value in packed.items():
             parts = {part.name: part.data for part in value.parts}
             try:
-                outputs[name] = read_only(values.unpack(value.type, value.meta, parts))
+                outputs[name] = read_only(unpack(value.type, value.meta, parts))
             except Exception as error:  # the code of a node pack may raise anything
                 self._warn_once(
                     f"unpack {value.type}",
@@ -340,6 +340,6 @@ class _ReadOnly:
 
 
 def _reason(wire: str, error: Exception) -> str:
-    if isinstance(error, KeyError) and wire not in values.Value.types:
+    if isinstance(error, KeyError) and wire not in Value.types:
         return f"no loaded node pack declares the type {wire}"
     return f"{type(error).__name__}: {error}"

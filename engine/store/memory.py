@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
 
-from engine import values
+from engine.packing import pack
 from engine.store.result_eviction import EvictionQueue, worth
 from engine.store.store import Result, StoredResult
-from engine.values import Packed
+from engine.values import Packed, arrays, nbytes, on_host
 
 _OBJECT_BYTES = 64
 """The approximate overhead of a Python object, in bytes."""
@@ -69,7 +69,7 @@ class Memory:
             ValueError: a number in it is NaN or infinite.
         """
         result = self.load(key)
-        return None if result is None or output not in result.outputs else values.pack(result.outputs[output])
+        return None if result is None or output not in result.outputs else pack(result.outputs[output])
 
     def packed_plain(self, key: str, output: str) -> Packed | None:
         """One output as bytes, if it is a plain value, which takes no encoding; else None."""
@@ -132,7 +132,7 @@ def _on_host(result: Result) -> Result:
     outputs = result.outputs
     if _PLAIN.issuperset(map(type, outputs.values())):
         return result
-    hosted = {name: values.on_host(value) for name, value in outputs.items()}
+    hosted = {name: on_host(value) for name, value in outputs.items()}
     if all(hosted[name] is value for name, value in outputs.items()):
         return result
     return result._replace(outputs=hosted)
@@ -149,10 +149,10 @@ class _Kept:
         self.arrays: dict[int, int] | None = None  # id -> bytes of the arrays that other results may share
         size = _OBJECT_BYTES
         for name, value in result.outputs.items():
-            size += _OBJECT_BYTES + len(name) + values.nbytes(value)
+            size += _OBJECT_BYTES + len(name) + nbytes(value)
             if type(value) not in _PLAIN:
                 self.arrays = self.arrays or {}
-                self.arrays |= {id(array): int(array.nbytes) for array in values.arrays(value)}
+                self.arrays |= {id(array): int(array.nbytes) for array in arrays(value)}
         self.own_bytes = size
         if self.arrays:
             self.own_bytes = max(size - sum(self.arrays.values()), _OBJECT_BYTES)

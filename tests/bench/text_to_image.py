@@ -10,9 +10,9 @@ from typing import Any
 from engine import settings
 from engine.document import reader, writer
 from engine.document.graph import From, Literal
+from engine.packing import unpack
 from engine.session import Session
 from engine.sources import source
-from engine.values import unpack
 from tests.bench.bench import GRAPH, ROOT, Row, Took, bench, new_home, stopwatch
 
 STEPS, GUIDANCE, SIZE, ROUNDS = 20, 4.0, 128, 8

@@ -11,9 +11,10 @@ import torch
 
 from engine import settings
 from engine.events import Event, Warned
+from engine.packing import unpack
 from engine.run.report import Report
 from engine.session import Session
-from engine.values import Value, unpack
+from engine.values import Value
 from tests.nodes.sd.conftest import encoder, folder, pipeline, tokenizer, unet, vae
 
 __all__ = [

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from engine.packing import as_kept
 from engine.testing import check_lossless
-from engine.values import Value, as_kept
+from engine.values import Value
 from nodes.files.checkpoints import Checkpoint
 from nodes.files.controlnet_files import ControlNet
 from nodes.files.upscaler_files import Upscaler

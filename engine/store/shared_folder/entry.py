@@ -10,7 +10,7 @@ from math import isfinite
 from types import NoneType
 from typing import Any, NamedTuple
 
-from engine import values
+from engine.packing import pack
 from engine.store.store import Result
 from engine.values import Packed, Part, sha256
 
@@ -101,7 +101,7 @@ class NewEntry:
             spell = _SPELL.get(type(value))
             spelled = None if spell is None else spell(value)
             if spelled is None:
-                packed = values.pack(value)
+                packed = pack(value)
                 rows = []
                 for part in packed.parts:
                     digest = sha256(part.data)

@@ -20,12 +20,13 @@ from engine.events import Event, Failed, Warned
 from engine.files import Files
 from engine.node import Node
 from engine.observe.journal import Journal
+from engine.packing import pack, unpack
 from engine.packs.registry import Registry
 from engine.run.report import Report
 from engine.store.disk import Disk
 from engine.store.memory import Memory
 from engine.store.tiered import Tiered
-from engine.values import Json, Value, pack, unpack
+from engine.values import Json, Value
 from tests.engine.small_nodes import Bench, PlainDigests, Thing, graph_of
 
 

@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+from engine.packing import pack
 from engine.store.store import Result
-from engine.values import Json, Packed, Part, Value, pack, sha256
+from engine.values import Json, Packed, Part, Value, sha256
 
 
 @dataclass(frozen=True)

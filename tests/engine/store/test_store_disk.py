@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.packing import pack
 from engine.store.disk import Disk
 from engine.store.shared_folder.entry import NewEntry
 from engine.store.shared_folder.folder import Folder
 from engine.store.shared_folder.schema import hash_of
 from engine.store.shared_folder.write_buffer import Writer
 from engine.store.store import Result, StoredResult
-from engine.values import Value, pack, sha256
+from engine.values import Value, sha256
 from tests.engine.store.kept_grid import Grid
 from tests.engine.store.kept_values import (
     Note,

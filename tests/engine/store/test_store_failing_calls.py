@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.packing import pack
 from engine.store.disk import Disk
-from engine.values import pack
 from tests.counts import short_and_full
 from tests.engine.store.failing_calls import FailingCalls
 from tests.engine.store.kept_values import blob_names, files_of, folder_bytes, key, quick_folder, result_of

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.packing import pack
 from engine.store.disk import Disk
 from engine.store.shared_folder import schema
 from engine.store.shared_folder.blobs import Blobs
-from engine.values import pack, sha256
+from engine.values import sha256
 from tests.engine.store.kept_values import (
     Note,
     blob_names,

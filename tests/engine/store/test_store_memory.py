@@ -6,9 +6,10 @@ import threading
 import numpy as np
 import pytest
 
+from engine.packing import pack
 from engine.store.memory import Memory
 from engine.store.store import Result, StoredResult
-from engine.values import nbytes, pack
+from engine.values import nbytes
 from tests.engine.store.kept_grid import Grid
 from tests.engine.store.kept_values import Note, key, result
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.packing import pack
 from engine.store.disk import Disk
 from engine.store.memory import Memory
 from engine.store.store import Store
 from engine.store.tiered import Tiered
-from engine.values import Value, pack
+from engine.values import Value
 from tests.engine.store.kept_values import Note, key, result, result_of
 
 MB = 1 << 20

@@ -18,10 +18,10 @@ from PIL import Image as pillow
 from engine.cli import main
 from engine.document import writer
 from engine.errors import NodeError
+from engine.packing import pack, unpack
 from engine.session import Session
 from engine.sources import source
 from engine.testing import run_node
-from engine.values import pack, unpack
 from nodes.image.load_image import LoadImage
 from nodes.image.save_image import SaveImage
 from nodes.image.size import ResizeImage

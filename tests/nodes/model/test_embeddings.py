@@ -21,10 +21,10 @@ from engine.devices.compute import ComputeSettings
 from engine.document.graph import Binding, Entry, From, Graph, Literal
 from engine.errors import GraphError, NodeError
 from engine.events import Event
+from engine.packing import unpack
 from engine.session import Session
 from engine.sources import source
 from engine.testing import run_node
-from engine.values import unpack
 from nodes.model.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
 from nodes.model.load import LoadModel
 from nodes.prompt.encode_prompt import EncodePrompt

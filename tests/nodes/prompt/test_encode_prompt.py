@@ -16,9 +16,9 @@ from engine.document.graph import Binding, Entry, From, Graph, Literal
 from engine.document.writer import dump
 from engine.errors import NodeError
 from engine.events import Event
+from engine.packing import unpack
 from engine.session import Session
 from engine.testing import run_node
-from engine.values import unpack
 from nodes.model.load import LoadModel
 from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.values import Conditioning, TextEncoder
