@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 
@@ -21,6 +21,9 @@ from engine.plan.step import Gather
 from engine.sources.source import CHUNK
 from engine.store.store import Store
 from engine.values import Json
+
+_METAS = 1000
+"""The most outputs whose JSON part is kept during a run, so that it is read once and not for each picture."""
 
 
 class Inscriber:
@@ -46,9 +49,10 @@ class Inscriber:
         keep: Callable[[], None],
         warn: Callable[[str], None],
     ) -> None:
-        self._plan, self._store, self._annotators = plan, store, annotators
+        self._plan, self._annotators = plan, annotators
         self._keep, self._warn = keep, warn
         self._swept = SweptInputs(plan)
+        self._meta = lru_cache(_METAS)(partial(_read_meta, store))
         self._lock = Lock()
         self._graph: Graph | None = None
         self._newest: tuple[object, str] = (None, "")
@@ -116,7 +120,7 @@ class Inscriber:
                 for source in step.sources
             }
             key = (step.same_as or step).key
-            meta = _Meta(self._store, key, tuple(step.bound.type.outputs))
+            meta = _Meta(self._meta, key, tuple(step.bound.type.outputs))
             found[step.id] = Provenance(step.bound.type.name, step.bound.literals, links, meta)
             ahead += links.values()
         return found
@@ -140,18 +144,34 @@ def _with_versions(graph: Graph, types: Mapping[str, NodeType]) -> Graph:
     return replace(graph, nodes=nodes, graphs=graphs)
 
 
-class _Meta(Mapping[str, Json]):
-    """The JSON part of each output; it is read when a hook first uses it."""
+def _read_meta(store: Store, key: str, output: str) -> Json:
+    """The JSON part of an output.
 
-    def __init__(self, store: Store, key: str | None, outputs: tuple[str, ...]) -> None:
-        self._store, self._key, self._outputs = store, key, outputs
+    Raises:
+        KeyError: the store does not hold the output.
+    """
+    packed = store.packed(key, output)
+    if packed is None:
+        raise KeyError(output)
+    return packed.meta
+
+
+class _Meta(Mapping[str, Json]):
+    """The JSON part of each output of a step; it is read when a hook first uses it.
+
+    Args:
+        read: reads it by the key of the step and the name of the output.
+        key: the key; None if the step has none.
+        outputs: the outputs of the step.
+    """
+
+    def __init__(self, read: Callable[[str, str], Json], key: str | None, outputs: tuple[str, ...]) -> None:
+        self._read, self._key, self._outputs = read, key, outputs
 
     def __getitem__(self, output: str) -> Json:
-        known = self._key is not None and output in self._outputs
-        packed = self._store.packed(self._key, output) if known and self._key else None
-        if packed is None:
+        if self._key is None or output not in self._outputs:
             raise KeyError(output)
-        return packed.meta
+        return self._read(self._key, output)
 
     def __iter__(self) -> Iterator[str]:
         return iter([output for output in self._outputs if self.get(output) is not None])

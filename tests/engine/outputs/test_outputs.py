@@ -210,6 +210,26 @@ def test_annotators_see_the_steps_behind_an_output(write: Writer) -> None:
     assert "not for you" not in text_of(files[0]).values()
 
 
+def test_a_run_reads_each_output_once_for_all_pictures_and_hooks(
+    write: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    packed = Tiered.packed
+
+    def counted(store: Tiered, key: str, output: str) -> Packed | None:
+        reads.append(output)
+        return packed(store, key, output)
+
+    monkeypatch.setattr(Tiered, "packed", counted)
+
+    def annotate(steps: Mapping[str, Provenance], target: str, index: int) -> Mapping[str, str]:
+        return {"lines": str(steps["draw"].meta["out"])}
+
+    files = write({"a": pictures(1, 2)}, annotators=(annotate, annotate))["a"].files
+    assert [text_of(path)["lines"] for path in files] == ["{'lines': 3}"] * 2
+    assert reads == ["out"]
+
+
 def test_an_annotator_that_fails_is_a_warning(write: Writer, warnings: list[str]) -> None:
     def fails(steps: Mapping[str, Provenance], target: str, index: int) -> Mapping[str, str]:
         raise ValueError("lost for words")
