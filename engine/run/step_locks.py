@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows: the locks work between the threads of one process only
     fcntl = None  # type: ignore[assignment]
 
-FILE = "claims"
+FILE = "step_locks"
 """The name of the lock file in the folder of the store."""
 
 STALLED_SECONDS = 10.0

@@ -235,7 +235,7 @@ def test_the_locks_outlive_whoever_else_of_the_process_used_the_folder(tmp_path:
     (tmp_path / "linked").symlink_to(tmp_path)
     StepLocks(tmp_path / "linked", pytest.fail).close()
     locked = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 0, 8)"
-    ask = [sys.executable, "-c", locked, str(tmp_path / "claims")]
+    ask = [sys.executable, "-c", locked, str(tmp_path / "step_locks")]
     assert subprocess.run(ask, check=False).returncode == 1
     mine.release(key(1))
     assert subprocess.run(ask, check=False).returncode == 0
@@ -258,29 +258,29 @@ def test_without_a_lock_file_threads_still_lock_steps(
             raise OSError(errno.ENOLCK, "No locks available")
 
         monkeypatch.setattr(fcntl, "lockf", refused)
-    claims = StepLocks(folder, warnings.append)
+    locks = StepLocks(folder, warnings.append)
     order: list[str] = []
-    assert not claims.take(key(1), never)
+    assert not locks.take(key(1), never)
 
     def second() -> None:
-        assert claims.take(key(1), never)
+        assert locks.take(key(1), never)
         order.append("second")
-        claims.release(key(1))
+        locks.release(key(1))
 
     thread = threading.Thread(target=second)
     thread.start()
     time.sleep(0.05)
     order.append("first")
-    seen = claims.last_announcement()
-    claims.announce(None)
-    assert claims.last_announcement() != seen
-    claims.release(key(1))
+    seen = locks.last_announcement()
+    locks.announce(None)
+    assert locks.last_announcement() != seen
+    locks.release(key(1))
     thread.join()
     assert order == ["first", "second"]
-    assert not claims.take(key(2), never)
-    claims.release(key(2))
+    assert not locks.take(key(2), never)
+    locks.release(key(2))
     assert len(warnings) == (harm != "no system")
-    claims.close()
+    locks.close()
 
 
 def test_a_thread_announces_although_another_one_just_found_that_the_file_cannot_be_locked(
