@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Self, cast
 from engine.document import reader
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem
+from engine.listed_pictures import ListedPicture, UnlistedFile
 from engine.queue.event_log import EventLog
 from engine.queue.stream_events import ModelsChanged, TypesChanged
 from engine.sources.foreign import Imported
@@ -129,6 +130,19 @@ class Completion:
     kind: str
     base: str | None
     """The model family that it is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetListing:
+    """The pictures that an output of a node holds, such as a dataset."""
+
+    id: str
+    """The digest of the value, by which its pictures are asked for."""
+    pictures: list[ListedPicture]
+    left_out: list[UnlistedFile]
+    """The files that look like pictures but cannot be used."""
+    warnings: list[str]
+    """The warnings of the node."""
 
 
 def _invoked(trigger: str) -> str:
@@ -280,6 +294,40 @@ class Catalogue:
         """
         lists: dict[str, Any] = self._ask("lists_for", {"program": program})
         return lists
+
+    def dataset(self, request: RunRequest, node: str, output: str) -> DatasetListing:
+        """The pictures that an output of a node holds, computed now if that takes only a moment and no model.
+
+        Args:
+            request: the graph, and values for its inputs.
+            node: the node.
+            output: its output.
+
+        Raises:
+            GraphError: as `run` of a session; `not_computed` if a run has to compute it first, and
+                `not_a_dataset` if it holds no pictures.
+        """
+        arguments = {"request": request.to_json(), "node": node, "output": output}
+        answer = self._ask("dataset", arguments)
+        return DatasetListing(
+            answer["id"],
+            [ListedPicture(**row) for row in answer["pictures"]],
+            [UnlistedFile(**row) for row in answer["left_out"]],
+            answer["warnings"],
+        )
+
+    def dataset_picture(self, id: str, place: int, side: int) -> bytes:
+        """A thumbnail of a picture of a dataset, as WEBP.
+
+        Args:
+            id: the id of the dataset, which was listed before.
+            place: the place of the picture in it.
+            side: the largest width and height.
+
+        Raises:
+            GraphError: the dataset or the picture is unknown (`unknown_dataset`).
+        """
+        return b64decode(self._ask("dataset_picture", {"id": id, "place": place, "side": side}))
 
     def examples(self) -> dict[str, Path]:
         """The files of the example graphs, by name."""

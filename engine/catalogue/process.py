@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from engine.catalogue.datasets import Datasets
 from engine.check.portable import make_portable
 from engine.document import writer
 from engine.document.run_request import RunRequest
@@ -36,6 +37,8 @@ from engine.workers.frames import BrokenFrame, FrameWriter, frames
 
 THREADS = 4
 """The questions that are answered at the same time."""
+PICTURE_THREADS = 2
+"""The thumbnails that are drawn at the same time; they do not keep other questions waiting."""
 POLL_SECONDS = 1.0
 """The seconds between two looks at the files of node packs and the folders of models."""
 _MOST_FOLDERS = 2000
@@ -194,7 +197,7 @@ class Process:
 
     def __init__(self, session: Session, incoming: BinaryIO, outgoing: FrameWriter) -> None:
         self._session, self._incoming, self._outgoing = session, incoming, outgoing
-        self._answers = Answers(session)
+        self._answers, self._datasets = Answers(session), Datasets(session)
         self._ended = threading.Event()
 
     def serve(self) -> None:
@@ -207,13 +210,20 @@ class Process:
             "read_file": self._answers.read_file,
             "examples": self._answers.examples,
             "lists_for": self._answers.lists_for,
+            "dataset": self._datasets.read,
+            "dataset_picture": self._datasets.thumbnail,
         }
         self._session.create_folders()
         self._outgoing.write({"say": "ready"})
         threading.Thread(target=self._watch, name="safelight-watch", daemon=True).start()
-        with ThreadPoolExecutor(THREADS, "safelight-answer") as pool:
+        with (
+            ThreadPoolExecutor(THREADS, "safelight-answer") as answers,
+            ThreadPoolExecutor(PICTURE_THREADS, "safelight-picture") as pictures,
+        ):
             for message in frames(self._incoming):
-                pool.submit(self._answer, message, questions[message["question"]])
+                question = message["question"]
+                pool = pictures if question == "dataset_picture" else answers
+                pool.submit(self._answer, message, questions[question])
         self._ended.set()
 
     def _answer(self, message: dict[str, Any], answer: Callable[..., Any]) -> None:

@@ -13,6 +13,7 @@ from engine.server.routes import (
     blobs,
     calls,
     catalogue,
+    datasets,
     drafts,
     events,
     graphs,
@@ -39,6 +40,7 @@ UPLOADS = (f"{API}/blobs", f"{API}/import")
 ROUTERS = (
     info.router,
     catalogue.router,
+    datasets.router,
     graphs.router,
     calls.router,
     drafts.router,

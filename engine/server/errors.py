@@ -18,6 +18,8 @@ from engine.server.refusal import Refused, body_of
 STATUS: Mapping[str, int] = {
     "unknown_run": 404,
     "unknown_output": 404,
+    "unknown_dataset": 404,
+    "not_computed": 409,
     "disk_full": 507,
     "queue_locked": 503,
     "unwritable": 503,

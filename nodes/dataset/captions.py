@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
+
+from pydantic import Field
 
 from engine.context import Context
 from engine.errors import NodeError
@@ -86,11 +89,17 @@ class EditCaptions(Node, category="dataset"):
 
 
 class SetCaptions(Node, category="dataset"):
-    """Give the pictures of a dataset other captions, such as those of a captioner."""
+    """Give the pictures of a dataset other captions: by their names, or those of a captioner in order.
+
+    The canvas writes captions that are edited in the view of a dataset into `by_name`; no file is changed.
+    """
 
     dataset: Dataset
-    captions: list[str]
+    captions: list[str] | None = None
     """One caption for each picture, in order."""
+    by_name: Annotated[dict[str, str], Advanced] = Field(default_factory=dict)
+    """The captions of single pictures by name, such as `{"cats/1.png": "a cat on a sofa"}`. They count before
+    `captions`, and do not shift when pictures are added to the folder."""
     existing: Existing = "replace"
     """What happens to a caption that a picture has from a text file, a JSONL file or a node: it is replaced
     by the new one, kept instead of it, or the new one is written before or after it. The words of a file name
@@ -100,11 +109,36 @@ class SetCaptions(Node, category="dataset"):
         """Set the captions.
 
         Raises:
-            NodeError: the number of captions differs from that of the pictures.
+            NodeError: the number of captions differs from that of the pictures, or a caption is too long.
         """
-        if len(self.captions) != len(self.dataset):
+        if self.captions is not None and len(self.captions) != len(self.dataset):
             message = f"there are {len(self.captions)} captions for {len(self.dataset)} pictures"
             raise NodeError(message, input="captions", code="wrong_count")
-        pairs = zip(self.dataset.pictures, self.captions, strict=True)
-        pictures = tuple(with_new_caption(picture, new, self.existing) for picture, new in pairs)
-        return replace(self.dataset, pictures=pictures)
+        new: Sequence[str | None] = self.captions or [None] * len(self.dataset)
+        pictures = []
+        for picture, listed in zip(self.dataset.pictures, new, strict=True):
+            caption = self.by_name.get(picture.name, listed)
+            pictures.append(picture if caption is None else with_new_caption(picture, caption, self.existing))
+        self._warn(ctx)
+        return replace(self.dataset, pictures=tuple(pictures))
+
+    def _warn(self, ctx: Context) -> None:
+        """Warn of names that no picture has, and of names that different files have."""
+        files: dict[str, set[str]] = {}
+        for picture in self.dataset.pictures:
+            files.setdefault(picture.name, set()).add(picture.file.digest)
+        unknown = [name for name in self.by_name if name not in files]
+        if unknown:
+            ctx.warn(f"`by_name` has captions for pictures that the dataset lacks: {_listed(unknown)}")
+        shared = [name for name in self.by_name if len(files.get(name, ())) > 1]
+        if shared:
+            message = f"`by_name` gives one caption to different pictures of the same name: {_listed(shared)}"
+            ctx.warn(f"{message}; connect SetCaptions before JoinDatasets to tell them apart")
+
+
+_MOST_NAMES = 10
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

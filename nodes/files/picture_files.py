@@ -55,17 +55,19 @@ def refuse_others(path: Path, *, input: str) -> None:
         raise _unreadable(path, fault, input)
 
 
-def read_rgb(path: Path, *, input: str) -> Picture:
+def read_rgb(path: Path, *, input: str, side: int | None = None) -> Picture:
     """Read a picture in RGB, rotated according to its EXIF data, on a white background.
 
     Args:
         path: the file.
         input: the input that names the file, for error messages.
+        side: if given, a JPEG file may be read at a smaller size of at least this width and height, which
+            takes less time.
 
     Raises:
         NodeError: the file is damaged, too large, of an unsupported mode, or not a picture.
     """
-    with _opened(path, input) as picture:
+    with _opened(path, input, side) as picture:
         return to_rgb(picture)
 
 
@@ -106,11 +108,13 @@ def read_layer(path: Path, *, input: str, over_white: bool) -> tuple[Picture, Pi
 
 
 @contextmanager
-def _opened(path: Path, input: str) -> Iterator[Picture]:
+def _opened(path: Path, input: str, side: int | None = None) -> Iterator[Picture]:
     """A picture, rotated according to its EXIF data."""
     from PIL import ImageOps
 
     with _header(path, input) as picture:
+        if side is not None and picture.mode in ("RGB", "L"):
+            picture.draft(picture.mode, (side, side))
         yield ImageOps.exif_transpose(picture)
 
 

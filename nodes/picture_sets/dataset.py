@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from engine.errors import NodeError
+from engine.file_facts import FactKind
 from engine.files import Files
+from engine.listed_pictures import ListedPicture, UnlistedFile
 from engine.values import Json, Packed, Value, canonical
 from nodes.files.picture_files import read_alpha, read_layer, read_rgb, read_size
-from nodes.picture_sets.edits import Edit, Pad, edited, edits_as_json, edits_from_json
+from nodes.picture_sets.edits import Edit, Pad, Size, edited, edits_as_json, edits_from_json, size_after
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 KIND = "inputs"
 """The kind of folder that contains datasets."""
+
+_SIZE = FactKind("picture size", 1)
 
 CaptionSource = Literal["txt", "caption", "jsonl", "file name", "edited", ""]
 """The source of a caption: a text file of the same name, a line of the JSONL file, the name, or a node."""
@@ -174,16 +178,66 @@ class Dataset(Value, family="training", lossless=True):
         count = f"{len(self)} picture{'s' if len(self) != 1 else ''}"
         return f"{count}, {captioned} with captions" if captioned else count
 
-    def preview(self) -> Json:
-        """The names, captions and edits of the first pictures."""
-        return [
-            {
-                "file": picture.name,
-                "caption": picture.caption,
-                "edits": [edit.text() for edit in picture.edits],
-            }
-            for picture in self.pictures[:100]
-        ]
+    def list_pictures(self, files: Files) -> tuple[list[ListedPicture], list[UnlistedFile]]:
+        """The pictures with their captions and sizes, for a canvas; see `engine.listed_pictures`."""
+        sizes = self._sizes(files)
+        rows = []
+        for picture in self.pictures:
+            size, problem = sizes[picture.file.digest]
+            width, height = size or (None, None)
+            used_width, used_height = size_after(size, picture.edits) if size else (None, None)
+            rows.append(
+                ListedPicture(
+                    name=picture.name,
+                    caption=picture.caption,
+                    caption_source=picture.caption_source,
+                    digest=picture.file.digest,
+                    file_width=width,
+                    file_height=height,
+                    width=used_width,
+                    height=used_height,
+                    edits=[edit.text() for edit in picture.edits],
+                    flags=picture.flags,
+                    problem=problem,
+                )
+            )
+        return rows, [UnlistedFile(file.name, file.reason) for file in self.left_out]
+
+    def draw_picture(self, files: Files, place: int, side: int) -> Picture:
+        """A picture with its edits, made to fit in `side` x `side` pixels.
+
+        Raises:
+            NodeError: as `open`.
+        """
+        picture = self.pictures[place]
+        with self._unchanged(files, picture.file) as path:
+            pixels = read_rgb(path, input="dataset", side=None if picture.edits else side)
+        pixels = edited(pixels, picture.edits)
+        pixels.thumbnail((side, side))
+        return pixels
+
+    def _sizes(self, files: Files) -> dict[str, tuple[Size | None, str | None]]:
+        """The sizes of the files by digest, or why one cannot be read. Sizes are kept for later."""
+        by_digest = {picture.file.digest: picture.file for picture in self.pictures}
+        known = files.facts.recall(_SIZE, by_digest)
+        problems: dict[str, str] = {}
+        new: dict[str, str] = {}
+        for digest in by_digest.keys() - known.keys():
+            try:
+                with self._unchanged(files, by_digest[digest]) as path:
+                    width, height = read_size(path, input="dataset")
+            except NodeError as error:
+                problems[digest] = error.message
+            else:
+                new[digest] = f"{width} {height}"
+        files.facts.remember(_SIZE, new)
+        sizes: dict[str, tuple[Size | None, str | None]] = {
+            digest: (None, problem) for digest, problem in problems.items()
+        }
+        for digest, text in {**known, **new}.items():
+            width, height = map(int, text.split())
+            sizes[digest] = (width, height), None
+        return sizes
 
     def pack(self) -> Packed:
         """Convert the dataset to JSON."""

@@ -248,3 +248,10 @@ def edited(picture: Picture, edits: Sequence[Edit], *, mask: bool = False) -> Pi
     for edit in edits:
         picture = edit.apply(picture, mask=mask)
     return picture
+
+
+def size_after(size: Size, edits: Sequence[Edit]) -> Size:
+    """The size of a picture after edits."""
+    for edit in edits:
+        size = edit.size(size)
+    return size

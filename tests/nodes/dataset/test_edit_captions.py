@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,6 +126,44 @@ def test_new_captions_meet_existing_ones(
     with pytest.raises(NodeError) as caught:
         run_node(session, SetCaptions(dataset=before, captions=["one"]))
     assert (caught.value.code, caught.value.input) == ("wrong_count", "captions")
+
+
+def test_captions_by_name_stay_with_their_pictures(session: Session) -> None:
+    """A picture that is added at the front shifts nothing; the caption by name counts before the list."""
+    before = dataset("old", "old", "old")
+    by_name = {"1.png": 'a "quoted"\n<b>🦊</b>', "2.png": ""}
+    events: list[Event] = []
+
+    def captions(pictures: Dataset, **inputs: Any) -> list[str]:
+        node = SetCaptions(dataset=pictures, by_name=by_name, **inputs)
+        after: Any = run_node(session, node, emit=events.append)["out"]
+        assert [picture.file for picture in after.pictures] == [picture.file for picture in pictures.pictures]
+        return [picture.caption for picture in after.pictures]
+
+    assert captions(before) == ["old", 'a "quoted"\n<b>🦊</b>', ""]
+    assert captions(before, captions=["x", "y", "z"]) == ["x", 'a "quoted"\n<b>🦊</b>', ""]
+    assert warnings(events) == []
+    assert captions(Dataset(before.pictures[1:])) == ['a "quoted"\n<b>🦊</b>', ""]
+    added = DatasetPicture(DatasetFile("x", "0-new.png", f"{9:064}"), "new", "txt")
+    assert captions(Dataset((added, *before.pictures)))[:3] == ["new", "old", 'a "quoted"\n<b>🦊</b>']
+
+
+def test_names_that_are_missing_or_shared_are_named(session: Session) -> None:
+    events: list[Event] = []
+    before = dataset("a", "b")
+    twin = DatasetPicture(DatasetFile("y", "1.png", f"{7:064}"), "c")
+    both = Dataset((*before.pictures, twin))
+    node = SetCaptions(dataset=both, by_name={"1.png": "x", "gone.png": "y", "sub/0.png": "z"})
+    after: Any = run_node(session, node, emit=events.append)["out"]
+    assert [picture.caption for picture in after.pictures] == ["a", "x", "x"]
+    missing, shared = warnings(events)
+    assert "gone.png, sub/0.png" in missing
+    assert "1.png" in shared
+    copies = replace(before.pictures[1], edits=(Mirror("horizontal"),))
+    events.clear()
+    mirrored = Dataset((*before.pictures, copies))
+    run_node(session, SetCaptions(dataset=mirrored, by_name={"1.png": "x"}), emit=events.append)
+    assert warnings(events) == [], "copies of one file are not different pictures"
 
 
 def augmented(session: Session, before: Dataset, **inputs: Any) -> Dataset:

@@ -66,6 +66,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/datasets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read Dataset
+         * @description List the pictures of a dataset that a node of a graph gives, with their captions.
+         *
+         *     Results of earlier runs are used. What is missing is computed if that takes a few seconds and no model;
+         *     otherwise the answer is 409 with `not_computed`: run the graph with the node as target, and ask again.
+         *     Other parts of the graph may have errors.
+         */
+        post: operations["read_dataset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datasets/{id}/pictures/{place}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Dataset Picture
+         * @description Read a thumbnail of a picture as it is used, such as cropped. Datasets are kept for a while only.
+         */
+        get: operations["read_dataset_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/devices": {
         parameters: {
             query?: never;
@@ -936,6 +980,20 @@ export interface components {
             request: "stop" | "sample" | "checkpoint";
         };
         /**
+         * DatasetListing
+         * @description The pictures that an output of a node holds, such as a dataset.
+         */
+        DatasetListing: {
+            /** Id */
+            id: string;
+            /** Left Out */
+            left_out: components["schemas"]["UnlistedFile"][];
+            /** Pictures */
+            pictures: components["schemas"]["ListedPicture"][];
+            /** Warnings */
+            warnings: string[];
+        };
+        /**
          * DeviceList
          * @description The devices of every worker process.
          */
@@ -1365,6 +1423,34 @@ export interface components {
             file: string;
             /** Size */
             size: number;
+        };
+        /**
+         * ListedPicture
+         * @description One picture.
+         */
+        ListedPicture: {
+            /** Caption */
+            caption: string;
+            /** Caption Source */
+            caption_source: string;
+            /** Digest */
+            digest: string;
+            /** Edits */
+            edits: string[];
+            /** File Height */
+            file_height: number | null;
+            /** File Width */
+            file_width: number | null;
+            /** Flags */
+            flags: string[];
+            /** Height */
+            height: number | null;
+            /** Name */
+            name: string;
+            /** Problem */
+            problem: string | null;
+            /** Width */
+            width: number | null;
         };
         /**
          * LoadedModel
@@ -2096,6 +2182,26 @@ export interface components {
             running: number;
         };
         /**
+         * ReadDataset
+         * @description A node of a graph, with values for the inputs of the graph.
+         */
+        ReadDataset: {
+            /** Document */
+            document?: string | null;
+            graph: components["schemas"]["GraphDocument"];
+            /** Inputs */
+            inputs?: {
+                [key: string]: unknown;
+            };
+            /** Node */
+            node: string;
+            /**
+             * Output
+             * @default out
+             */
+            output: string;
+        };
+        /**
          * RepeatList
          * @description The runs that are submitted again after each end.
          */
@@ -2793,6 +2899,16 @@ export interface components {
             type: "types.changed";
         };
         /**
+         * UnlistedFile
+         * @description A file that looks like a picture but cannot be used.
+         */
+        UnlistedFile: {
+            /** Name */
+            name: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * Upload
          * @description An uploaded file.
          */
@@ -3013,6 +3129,94 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Completions"];
+                };
+            };
+        };
+    };
+    read_dataset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReadDataset"];
+            };
+        };
+        responses: {
+            /** @description The request is refused, for the reasons in the body. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The request is refused, for the reasons in the body. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetListing"];
+                };
+            };
+        };
+    };
+    read_dataset_picture: {
+        parameters: {
+            query?: {
+                /** @description The width and height that it fits in; rounded up to 64, 128, 256, 512 or 1024. */
+                w?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The id of the dataset. */
+                id: string;
+                /** @description The place of the picture, from 0. */
+                place: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request is refused, for the reasons in the body. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The request is refused, for the reasons in the body. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
                 };
             };
         };

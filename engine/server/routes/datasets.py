@@ -1,0 +1,63 @@
+"""Datasets: the pictures that an output of a node holds, with captions and thumbnails."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import Field
+
+from engine.catalogue.catalogue import DatasetListing
+from engine.server.files_out import IMMUTABLE, inline
+from engine.server.routes.blobs import FILE
+from engine.server.schema import Body, GraphDocument, Json
+from engine.server.services import Served
+from engine.server.submission import Submission
+from engine.server.thumbnails import MEDIA, WIDTHS
+from engine.server.uploads import DIGEST
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+
+class ReadDataset(Body):
+    """A node of a graph, with values for the inputs of the graph."""
+
+    graph: GraphDocument
+    inputs: dict[str, Json] = Field(default_factory=dict, max_length=1000)
+    document: str | None = Field(None, max_length=400)
+    """The document that the graph belongs to; see `POST /graphs/validate`."""
+    node: str = Field(min_length=1, max_length=200)
+    """The node whose dataset is listed."""
+    output: str = Field("out", min_length=1, max_length=200)
+
+
+@router.post("")
+def read_dataset(served: Served, body: ReadDataset) -> DatasetListing:
+    """List the pictures of a dataset that a node of a graph gives, with their captions.
+
+    Results of earlier runs are used. What is missing is computed if that takes a few seconds and no model;
+    otherwise the answer is 409 with `not_computed`: run the graph with the node as target, and ask again.
+    Other parts of the graph may have errors.
+    """
+    submission = Submission(graph=body.graph, inputs=body.inputs, document=body.document)
+    return served.catalogue.dataset(served.submitter.request(submission), body.node, body.output)
+
+
+@router.get("/{id}/pictures/{place}", response_class=Response, responses=FILE)
+def read_dataset_picture(
+    served: Served,
+    id: Annotated[str, Path(pattern=f"^{DIGEST}$", description="The id of the dataset.")],
+    place: Annotated[int, Path(ge=0, le=2**31, description="The place of the picture, from 0.")],
+    width: Annotated[
+        int,
+        Query(
+            alias="w",
+            ge=1,
+            le=max(WIDTHS),
+            description="The width and height that it fits in; rounded up to 64, 128, 256, 512 or 1024.",
+        ),
+    ] = 256,
+) -> Response:
+    """Read a thumbnail of a picture as it is used, such as cropped. Datasets are kept for a while only."""
+    side = next(known for known in WIDTHS if known >= width)
+    return inline(served.catalogue.dataset_picture(id, place, side), MEDIA, IMMUTABLE)
