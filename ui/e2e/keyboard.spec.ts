@@ -95,6 +95,26 @@ test("axe finds no serious fault, in dark and light, with each drawer and dialog
   }
 });
 
+test("axe finds no serious fault in the view of a dataset, in dark and light, also while typing", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("train_lora");
+  await canvas.find("pictures");
+  await page.keyboard.press("d");
+  const cells = page.getByRole("region", { name: "Dataset" }).getByRole("gridcell");
+  await expect(cells.first()).toBeVisible();
+  for (const scheme of ["dark", "light"] as const) {
+    await page.emulateMedia({ colorScheme: scheme });
+    expect(await findings(page)).toEqual([]);
+  }
+  await cells.first().click();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
+  await page.keyboard.press("Tab");
+  expect(await findings(page)).toEqual([]);
+});
+
 test("every letter can be typed in every field without doing anything else @fast", async ({
   canvas,
   page,

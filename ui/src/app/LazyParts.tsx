@@ -1,6 +1,7 @@
 /** Parts of the page that are loaded when they are needed, so that the canvas appears sooner. */
 import { lazy, Suspense } from "react";
 import { useAddSearch } from "../canvas/addSearchStore";
+import { useDataset } from "../panels/dataset/datasetStore";
 import { useMask } from "../panels/mask/maskStore";
 import { usePictures } from "../panels/pictures";
 import { useChoiceList } from "../widgets/choices";
@@ -13,6 +14,9 @@ const Popups = lazy(async () => ({ default: (await import("./Popups")).Popups })
 const DrawerHost = lazy(async () => ({ default: (await import("./DrawerHost")).DrawerHost }));
 const LargeView = lazy(async () => ({ default: (await import("../panels/LargeView")).LargeView }));
 const MaskBrush = lazy(async () => ({ default: (await import("../panels/mask/MaskBrush")).MaskBrush }));
+const DatasetView = lazy(async () => ({
+  default: (await import("../panels/dataset/DatasetView")).DatasetView,
+}));
 const TrainView = lazy(async () => ({ default: (await import("../panels/train/TrainView")).TrainView }));
 
 /** Lists, menus and dialogs: loaded when the page is ready, or when one opens before that. */
@@ -38,8 +42,10 @@ export function LazyDrawer() {
 export function LazyLargeView() {
   const isOpen = usePictures((state) => state.large !== "none");
   const isPainting = useMask((state) => state.open !== null);
+  const hasDataset = useDataset((state) => state.open !== null);
   return (
     <Suspense>
+      {hasDataset && <DatasetView />}
       {isOpen && <LargeView />}
       {isPainting && <MaskBrush />}
     </Suspense>

@@ -1,9 +1,10 @@
-/** Makes an output of a node one of the graph, which runs write to files, and takes it back. */
+/** What can be done with outputs: make one of them an output of the graph, take it back, view a dataset. */
 import { create } from "zustand";
 import { addOutput, deleteOutput, outputNames } from "../document/edit/graphInputs";
 import { from } from "../document/graph";
+import { hasDataset, openDataset } from "../panels/dataset/datasetStore";
 import { define } from "./commands";
-import { edit, graph } from "./editor";
+import { edit, graph, useSelection } from "./editor";
 import { say } from "./status";
 
 /** The output under the open menu. */
@@ -19,7 +20,26 @@ export function outputMenu(): string[] {
   return [outputNames(graph(), source()).length === 0 ? "makeOutput" : "removeOutput"];
 }
 
+/** The one selected node, if it gives or takes a dataset. */
+function datasetNode(): string | undefined {
+  const [node, ...others] = useSelection.getState().nodes;
+  return node !== undefined && others.length === 0 && hasDataset(node) ? node : undefined;
+}
+
 define(
+  {
+    id: "viewDataset",
+    label: "View the dataset…",
+    group: "Nodes",
+    keys: ["D"],
+    scope: "canvas",
+    isShown: () => datasetNode() !== undefined,
+    isPossible: () => datasetNode() !== undefined,
+    run: () => {
+      const node = datasetNode();
+      if (node !== undefined) openDataset({ node });
+    },
+  },
   {
     id: "makeOutput",
     label: "Make the output one of the graph",

@@ -9,6 +9,7 @@ import type { Candidate } from "../schema/candidates";
 import { replaceType } from "../schema/changes";
 import { geometry, NODE_WIDTH } from "../schema/geometry";
 import { type NodeType, nameOf } from "../schema/nodeTypes";
+import { nodeBox } from "./flow";
 import { placeAt } from "./viewport";
 import type { WireEnd } from "./wireDrag";
 
@@ -35,6 +36,14 @@ function remember(type: string): void {
 /** A place on the grid of the canvas. */
 function snapped({ x, y }: { x: number; y: number }): Point {
   return [Math.round(x / 8) * 8, Math.round(y / 8) * 8];
+}
+
+/** A free place under a node and all that stands below it. */
+export function placeBelow(node: string): Point {
+  const boxes = [...graph().nodes.keys()].map((id) => nodeBox(graph(), typed(), id));
+  const [left, top, width] = nodeBox(graph(), typed(), node);
+  const below = boxes.filter(([x, y, w]) => x < left + width && x + w > left && y >= top);
+  return [left, Math.max(...below.map(([, y, , height]) => y + height)) + GAP / 2];
 }
 
 /** Add a node of a type at a point of the screen, or in the middle of the canvas, and select it. */

@@ -8,6 +8,7 @@ import { type FlowNode, thing } from "./flow";
 const ON_FIELD = ["exposeField", "unexposeField", "sweepField", "paintMask", "resetField"];
 const ON_NODE = [
   "runHere",
+  "viewDataset",
   "pin",
   "rename",
   "off",

@@ -13,6 +13,7 @@ import type { NodeRun } from "../server/runState";
 import { useNodeRun, useRuns, useShownRun } from "../server/runStore";
 import { Field } from "../widgets/Field";
 import { DocText } from "./DocText";
+import { hasDataset, openDataset } from "./dataset/datasetStore";
 import { count, span, words } from "./format";
 
 export function NodeTab({ node }: { node: string | null }) {
@@ -41,6 +42,11 @@ function NodeDetails({ node }: { node: string }) {
         <p>
           <DocText text={first} />
         </p>
+        {hasDataset(node) && (
+          <button type="button" className="button" onClick={() => openDataset({ node })}>
+            View the dataset …
+          </button>
+        )}
         {more.length > 0 && (
           <details>
             <summary>More</summary>

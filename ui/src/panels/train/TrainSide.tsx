@@ -9,6 +9,7 @@ import { openSaved } from "../../server/documents";
 import type { RunAnswer } from "../../server/runState";
 import type { Training } from "../../server/training";
 import { attempt } from "../attempt";
+import { openDataset } from "../dataset/datasetStore";
 import { figure, valueText, words } from "../format";
 import { valuesOf } from "../PictureDetails";
 import { pointsOf } from "./curves";
@@ -92,6 +93,30 @@ function trainerOf(full: RunAnswer | null) {
 /** The number of steps in the name of a file, such as 40 in `framed-000040.safetensors`. */
 function stepOf(name: string): number {
   return Number(/(\d+)(?=\.[^.]*$)/.exec(name)?.[1] ?? 0);
+}
+
+/** The pictures that the training reads. */
+export function TrainingDataset({ full }: { full: RunAnswer | null }) {
+  const source = trainerOf(full)?.inputs?.dataset;
+  const link = isLink(source) ? source.from : undefined;
+  if (full === null || link === undefined) return null;
+  const at = link.lastIndexOf(".");
+  return (
+    <div className="pad ruled">
+      <h3>Dataset</h3>
+      <button
+        type="button"
+        className="button"
+        onClick={() => openDataset({ node: link.slice(0, at), output: link.slice(at + 1), run: full })}
+      >
+        View the dataset …
+      </button>
+    </div>
+  );
+}
+
+function isLink(value: unknown): value is { from: string } {
+  return typeof value === "object" && value !== null && "from" in value && typeof value.from === "string";
 }
 
 /** The values that the training was started with. */

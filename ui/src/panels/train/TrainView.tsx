@@ -15,7 +15,7 @@ import { bestOf, pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
 import { SampleMatrix } from "./SampleMatrix";
 import { TrainForm } from "./TrainForm";
-import { Checkpoints, Settings } from "./TrainSide";
+import { Checkpoints, Settings, TrainingDataset } from "./TrainSide";
 import "./train.css";
 
 const ICONS: Partial<Record<RunPhase, IconName>> = {
@@ -298,6 +298,7 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
       </section>
       <aside className="train-side" aria-label="Details of the training">
         <Checkpoints training={training} full={full} onUsed={onLeave} />
+        <TrainingDataset full={full} />
         <Settings full={full} />
       </aside>
     </>

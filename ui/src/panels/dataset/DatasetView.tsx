@@ -1,0 +1,204 @@
+/** The pictures of a dataset over the canvas. Captions are edited in place; each is one edit of the graph. */
+import { type KeyboardEvent, type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { edit, graph, redo, undo, useGraph } from "../../app/editor";
+import { Icon, type IconName } from "../../app/Icon";
+import { isKey, isTyping } from "../../app/keys";
+import { say } from "../../app/status";
+import { types, useTyped } from "../../app/types";
+import { placeBelow } from "../../canvas/addNode";
+import { from } from "../../document/graph";
+import { sentence } from "../../server/problems";
+import { cancel } from "../../server/runs";
+import { attempt } from "../attempt";
+import { SearchField } from "../Drawer";
+import { count, words } from "../format";
+import {
+  captionNode,
+  captionsIn,
+  datasetOf,
+  datasetOutputs,
+  kindsOf,
+  type Listed,
+  type Row,
+  shown,
+  triggerBehind,
+  withCaption,
+} from "./captions";
+import { type DatasetPlace, openDataset, useDataset } from "./datasetStore";
+import { Pictures } from "./Pictures";
+import { useListing } from "./useListing";
+import "./dataset.css";
+
+const NO_ROWS: readonly Row[] = [];
+
+export function DatasetView() {
+  const open = useDataset((state) => state.open);
+  return open && <Dataset key={`${open.node} ${open.output} ${open.run?.summary.id}`} place={open} />;
+}
+
+function Dataset({ place: { node, output, run } }: { place: DatasetPlace }) {
+  const graphTypes = useTyped();
+  const source = run ? from(node, output ?? "out") : datasetOf(graphTypes, node, output);
+  const { found, problems, computing, read, compute } = useListing(source, run);
+  const own = run ? undefined : source;
+  const held = useGraph((state) => {
+    const holder = own && captionNode(state, own);
+    return holder === undefined ? undefined : state.nodes.get(holder);
+  });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the captions change with the node that holds them
+  const captions = useMemo(() => captionsIn(graph(), own && captionNode(graph(), own)), [held]);
+  const word = useGraph((state) => own && triggerBehind(state, own));
+  const rows = found?.pictures ?? NO_ROWS;
+  const listed: Listed = { rows, captions, word };
+  const [{ kind, search }, setChosen] = useState({ kind: "All", search: "" });
+  // Pictures stay in the list while their captions change, until a kind is chosen again.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: see above
+  const places = useMemo(() => shown(listed, kind, search), [rows, word, kind, search]);
+  const root = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    root.current?.focus();
+    return () => (before instanceof HTMLElement ? before.focus() : undefined);
+  }, []);
+
+  const change = (row: Row, caption: string) => {
+    const setCaptions = types().get("SetCaptions")?.id;
+    if (own === undefined || setCaptions === undefined) return;
+    const kept = caption === row.caption ? undefined : caption;
+    const next = withCaption(graph(), { setCaptions, at: placeBelow(own.node) }, own, row.name, kept);
+    edit(`Caption ${row.name}`, () => next.graph);
+    say(next.isNew ? `${next.id} holds the new captions; the files stay as they are.` : "");
+  };
+  const press = (event: KeyboardEvent) => {
+    if (event.key === "Escape" && !event.defaultPrevented) openDataset(null);
+    else if (isTyping(event.target)) return;
+    else if (isKey(event.nativeEvent, "Ctrl+Z")) undo();
+    else if (isKey(event.nativeEvent, "Ctrl+Shift+Z") || isKey(event.nativeEvent, "Ctrl+Y")) redo();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const names = own ? datasetOutputs(graphTypes, own.node) : [];
+  const known = new Set(rows.map((row) => row.name));
+  const notes = [
+    ...(found?.left_out ?? []).map((file) => `${file.name} is left out: ${file.reason}`),
+    ...[...captions.keys()]
+      .filter((name) => found && !known.has(name))
+      .map((name) => `${name} is not there; its caption is kept`),
+  ];
+  const isMissing = problems[0]?.code === "not_computed";
+  return (
+    <section ref={root} className="large dataset" aria-label="Dataset" tabIndex={-1} onKeyDown={press}>
+      <header className="large-head">
+        <h2>{`Dataset of ${run ? run.summary.title : words(source?.node ?? node)}`}</h2>
+        <span className="meta">
+          {found && count(rows.length, "picture")}
+          {found && run && ", as the training reads them"}
+        </span>
+        <span className="grow" />
+        <SearchField
+          label="Search pictures"
+          placeholder="Name, caption"
+          value={search}
+          onChange={(text) => setChosen({ kind, search: text })}
+        />
+        <Action name="Read again" icon="reset" onClick={read} />
+        <Action name="Close" icon="close" onClick={() => openDataset(null)} />
+      </header>
+      <div className="dataset-tools">
+        {names.length > 1 && (
+          <Choices label="Output">
+            {names.map((name) => (
+              <Choice
+                key={name}
+                isOn={name === own?.output}
+                onPick={() => openDataset({ node: own?.node ?? node, output: name })}
+              >
+                {words(name)}
+              </Choice>
+            ))}
+          </Choices>
+        )}
+        {rows.length > 0 && (
+          <Choices label="Which pictures">
+            {[...kindsOf(listed)].map(([label, isOfKind]) => {
+              const number = rows.filter(isOfKind).length;
+              return number === 0 && label !== kind ? null : (
+                <Choice key={label} isOn={label === kind} onPick={() => setChosen({ kind: label, search })}>
+                  {label} <b>{number}</b>
+                </Choice>
+              );
+            })}
+          </Choices>
+        )}
+        {notes.length > 0 && (
+          <details>
+            <summary className="filter">{count(notes.length, "note")}</summary>
+            {notes.map((note) => (
+              <p key={note}>{note}</p>
+            ))}
+          </details>
+        )}
+      </div>
+      {!found && (
+        <div className="dataset-state" role="status">
+          {computing ? (
+            <p>
+              {computing.phase === "queued"
+                ? "The run waits for others …"
+                : "The graph runs up to this node …"}
+            </p>
+          ) : (
+            problems.map((problem) => (
+              <p key={problem.code + problem.message} className={isMissing ? "" : "field-problem"}>
+                {isMissing ? "" : `${words(problem.node ?? node)}: `}
+                {sentence(problem.message)} {!isMissing && sentence(problem.hint ?? "")}
+              </p>
+            ))
+          )}
+          {!computing && problems.length === 0 && <p>Reading the pictures …</p>}
+          {computing && (
+            <button type="button" className="button" onClick={() => void attempt(cancel(computing.id))}>
+              Cancel
+            </button>
+          )}
+          {isMissing && !computing && !run && (
+            <button type="button" className="button solid" onClick={() => void compute()}>
+              <Icon name="run" size={14} /> Run to this node
+            </button>
+          )}
+        </div>
+      )}
+      {found && places.length === 0 && (
+        <p className="empty-note">{rows.length > 0 ? "Nothing fits." : "No pictures."}</p>
+      )}
+      {found && places.length > 0 && (
+        <Pictures id={found.id} listed={listed} places={places} onCaption={run ? undefined : change} />
+      )}
+    </section>
+  );
+}
+
+function Action({ name, icon, onClick }: { name: string; icon: IconName; onClick: () => void }) {
+  return (
+    <button type="button" className="icon-button" aria-label={name} title={name} onClick={onClick}>
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+function Choices({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <fieldset className="filters" aria-label={label}>
+      {children}
+    </fieldset>
+  );
+}
+
+function Choice({ isOn, onPick, children }: { isOn: boolean; onPick: () => void; children: ReactNode }) {
+  return (
+    <button type="button" className="filter" aria-pressed={isOn} onClick={onPick}>
+      {children}
+    </button>
+  );
+}
