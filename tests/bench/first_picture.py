@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 import statistics
 import subprocess
 import sys
-import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.bench import ROOT, Row, bench, children_cpu, new_home
+from tests.bench.earlier import EARLIER, earlier_sources
 
-EARLIER = "c145c80"
-"""The commit before the model families; it imported all of diffusers' pipelines."""
 ROUNDS = 3
 CALL = "import sys; from engine.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -24,14 +20,13 @@ CALL = "import sys; from engine.cli import main; sys.exit(main(sys.argv[1:]))"
 def first_picture() -> Iterator[Row]:
     """The whole process, from start to exit, with an empty home folder; both sides in turn."""
     goal = "<= 0.6 of the peer"
-    packed = subprocess.run(["git", "archive", EARLIER], cwd=ROOT, check=False, capture_output=True).stdout
-    if not packed:
-        yield Row("first picture, new process", 0, "s CPU", goal, False, f"the commit {EARLIER} is not here")
-        return
-    with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(folder, filter="data")
-        roots = (ROOT, Path(folder))
+    with earlier_sources() as earlier:
+        if earlier is None:
+            yield Row(
+                "first picture, new process", 0, "s CPU", goal, False, f"the commit {EARLIER} is not here"
+            )
+            return
+        roots = (ROOT, earlier)
         for root in roots:
             cpu_of(root)  # compiles the modules
         took: dict[Path, list[float]] = {root: [] for root in roots}
