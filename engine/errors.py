@@ -6,8 +6,11 @@ import os
 import sysconfig
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from engine import fixes
+from engine.fixes import Fix
 
 Severity = Literal["error", "warning"]
 
@@ -25,6 +28,8 @@ class Problem:
     input: str | None = None
     hint: str | None = None
     severity: Severity = "error"
+    fix: Fix | None = field(default=None, compare=False)
+    """The edit of the graph that solves it, if that is certain enough."""
 
     @property
     def place(self) -> str:
@@ -32,16 +37,16 @@ class Problem:
         return ".".join(part for part in (self.node, self.input) if part)
 
     def within(self, node: str) -> Problem:
-        """A problem of a subgraph as a problem of the graph that uses it in `node`."""
-        return replace(self, node=node if self.node is None else f"{node}/{self.node}")
+        """A problem of a subgraph as a problem of the graph that uses it in `node`; without its fix."""
+        return replace(self, node=node if self.node is None else f"{node}/{self.node}", fix=None)
 
     def __str__(self) -> str:
         place = f"{self.place}: " if self.place else ""
         hint = f" · hint: {self.hint}" if self.hint else ""
         return f"{place}{self.message}{hint}"
 
-    def as_json(self) -> dict[str, str | None]:
-        """The six fields as JSON, in a fixed order."""
+    def as_json(self) -> dict[str, Any]:
+        """The seven fields as JSON, in a fixed order."""
         return {
             "code": self.code,
             "severity": self.severity,
@@ -49,6 +54,7 @@ class Problem:
             "input": self.input,
             "message": self.message,
             "hint": self.hint,
+            "fix": None if self.fix is None else fixes.as_json(self.fix),
         }
 
 
@@ -76,6 +82,9 @@ class NodeError(SafelightError):
         code: a stable identifier for programs.
     """
 
+    instead: tuple[str, str] | None = None
+    """The text of an input that causes the error, and the text that was surely meant."""
+
     def __init__(
         self, message: str, *, hint: str | None = None, input: str | None = None, code: str = "node_failed"
     ) -> None:
@@ -83,6 +92,12 @@ class NodeError(SafelightError):
         self.message = str(message)  # node authors also pass exceptions and paths
         self.hint = None if hint is None else str(hint)
         self.input, self.code = input, code
+
+    def at(self, input: str) -> NodeError:
+        """The same error at an input of the node."""
+        error = NodeError(self.message, hint=self.hint, input=input, code=self.code)
+        error.instead = self.instead
+        return error
 
     def problem(self, node: str) -> Problem:
         """The problem of the node `node` that describes this error."""

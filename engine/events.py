@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ForwardRef, NamedTuple
 
+from engine import fixes
 from engine.errors import Problem, short
 from engine.values import Json
 
@@ -388,6 +389,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "Mapping[str, Json]": _read_of(dict),
     "Picture": _read_fields(Picture),
     "Problem": _read_fields(Problem),
+    "Fix | None": _read_optional(fixes.from_json),
     "Severity": _read_of(str),
     "tuple[str, ...]": _read_tuple(_read_of(str)),
     "tuple[int, ...]": _read_tuple(_read_of(int)),

@@ -15,7 +15,7 @@ from engine import whole_file
 from engine.digests import Identity, LastSeen, identity_of, last_seen
 from engine.errors import GraphError, NodeError
 from engine.file_facts import FileFacts
-from engine.near_names import near
+from engine.near_names import meant, near
 from engine.paths import expanded, slug
 from engine.values import sha256
 
@@ -143,8 +143,12 @@ class Files:
                 if os.path.exists(path):  # unlike `path.exists`, False for a name that is too long
                     return path
         looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
-        hint = near(name, self.names(kind)) or f"put the file into {looked}"
-        raise NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
+        names = self.names(kind)
+        hint = near(name, names) or f"put the file into {looked}"
+        missing = NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
+        if (known := meant(name, names)) is not None:
+            missing.instead = name, known
+        raise missing
 
     def _beside_graph(self, name: str) -> Path | None:
         """The file of a name inside the folder of the graph; None if it does not exist there."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sized
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+
+_CERTAIN, _LEAD = 0.7, 0.1
+"""How similar a name must be to be surely meant, and how much more than the next one; 1 means equal."""
 
 LISTED = 12
 """The most names that a hint lists."""
@@ -20,6 +23,23 @@ def near(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean {' or '.join(matches)}?" if matches else None
 
 
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is surely meant by a mistyped one: similar, and clearly more so than any other."""
+    folded = {other.lower(): other for other in known}
+    wanted = name.lower()
+    best, *others = [*get_close_matches(wanted, folded, n=2, cutoff=_CERTAIN - _LEAD), None]
+    if best is None or _likeness(wanted, best) < _CERTAIN:
+        return None
+    next_best = next((other for other in others if other is not None), None)
+    if next_best is not None and _likeness(wanted, best) - _likeness(wanted, next_best) < _LEAD:
+        return None
+    return folded[best]
+
+
+def _likeness(name: str, other: str) -> float:
+    return SequenceMatcher(None, other, name).ratio()
+
+
 class NameHints:
     """Suggests similar names, unless thousands are known or the graph has many problems already."""
 
@@ -29,6 +49,10 @@ class NameHints:
     def near(self, name: str, known: Mapping[str, object]) -> str | None:
         """A hint with similar names; None if there are none or the search costs too much."""
         return near(name, known) if self.cheap(known) else None
+
+    def meant(self, name: str, known: Mapping[str, object]) -> str | None:
+        """The name that is surely meant; None if there is none or the search costs too much."""
+        return meant(name, known) if self.cheap(known) else None
 
     def cheap(self, known: Sized) -> bool:
         """True while comparing a name with the known ones is cheap."""

@@ -17,6 +17,7 @@ from engine.check.off import REPORTED
 from engine.check.upgrade import upgraded
 from engine.document.graph import Entry, From, GraphInput, Literal, Param
 from engine.errors import GraphError, Problem, short, with_article
+from engine.fixes import Connect, Fix, RemoveInput, RenameInput, SetInput, SetType
 from engine.near_names import NameHints, listed
 from engine.node import Input, NodeType
 from engine.packs.registry import Registry
@@ -68,7 +69,7 @@ class Binder:
         except GraphError as error:
             self._problems.extend(error.problems)
             return
-        sound = self._no_unknown_inputs(node, node_type, inputs)
+        sound = self._no_unknown_inputs(node, entry.type, node_type, inputs)
         fitting = Fitting()
         literals: dict[str, Json] = {}
         links: dict[str, From] = {}
@@ -135,7 +136,11 @@ class Binder:
         if node_type is None:
             hint = self._registry.near(entry.name) if self._hints.cheap(self._types) else None
             hint = hint or "install the node pack that contains it, or put its file into the nodes folder"
-            self._bad("unknown_type", f"the node type {entry.name!r} does not exist", node, hint=hint)
+            known = self._hints.meant(entry.name, self._types)
+            # The version stays, because it says how the inputs were saved.
+            fix = None if known is None else SetType(node, entry.type, known + entry.type[len(entry.name) :])
+            message = f"the node type {entry.name!r} does not exist"
+            self._bad("unknown_type", message, node, hint=hint, fix=fix)
             return None
         if entry.version is not None and entry.version > node_type.version:
             message = f"the node was saved by {entry.type}, but version {node_type.version} is installed"
@@ -145,11 +150,20 @@ class Binder:
             self._problems.append(warning)
         return node_type
 
-    def _no_unknown_inputs(self, node: str, node_type: NodeType, inputs: Mapping[str, object]) -> bool:
+    def _no_unknown_inputs(
+        self, node: str, written: str, node_type: NodeType, inputs: Mapping[str, object]
+    ) -> bool:
         unknown = [name for name in inputs if name not in node_type.inputs]
         for name in unknown:
-            hint = self._hints.near(name, node_type.inputs) or listed("the inputs are", node_type.inputs)
-            self._bad("unknown_input", f"{node_type.name} has no input {name!r}", node, name, hint)
+            near = self._hints.near(name, node_type.inputs)
+            known = self._hints.meant(name, node_type.inputs)
+            fix: Fix | None = None
+            if known is not None and known not in inputs:
+                fix = RenameInput(node, written, name, known)
+            elif known is not None or near is None:
+                fix = RemoveInput(node, written, name)
+            hint = near or listed("the inputs are", node_type.inputs)
+            self._bad("unknown_input", f"{node_type.name} has no input {name!r}", node, name, hint, fix)
         return not unknown
 
     def _missing(self, node: str, item: Input) -> None:
@@ -157,7 +171,9 @@ class Binder:
             message, hint = must_be_connected(item.wire)
         else:
             message, hint = "has no value", f"set it to {with_article(item.wire)}, or connect it"
-        self._bad("missing_input", message, node, item.name, hint)
+        source = self.links.only_source(node, item.wire) if item.wire.is_value else None
+        fix = None if source is None else Connect(node, item.name, str(source))
+        self._bad("missing_input", message, node, item.name, hint, fix)
 
     def _literal(
         self, node: str, item: Input, binding: Literal | Param, literals: dict[str, Json], fitting: Fitting
@@ -172,7 +188,10 @@ class Binder:
             if binding.name not in declared and binding is not REPORTED:
                 hint = self._hints.near(binding.name, declared) or "declare it under the graph's inputs"
                 message = f"the graph has no input {short(binding.name)}"
-                self._bad("unknown_param", message, node, item.name, hint)
+                known = self._hints.meant(binding.name, declared)
+                was, to = {"param": binding.name}, {"param": known or ""}
+                fix = None if known is None else SetInput(node, item.name, was, to)
+                self._bad("unknown_param", message, node, item.name, hint, fix)
             if binding.name not in self._values.given:
                 return False  # the problem is recorded here or at the graph's input
             name = binding.name
@@ -250,5 +269,6 @@ class Binder:
         node: str | None = None,
         input: str | None = None,
         hint: str | None = None,
+        fix: Fix | None = None,
     ) -> None:
-        self._problems.append(Problem(code, message, node, input, hint))
+        self._problems.append(Problem(code, message, node, input, hint, fix=fix))

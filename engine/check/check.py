@@ -10,6 +10,7 @@ from engine.check.bound import Bound
 from engine.check.inline import Inlined, ReplacedNode, inline
 from engine.check.lift import Axis
 from engine.check.order import sort_nodes
+from engine.document.fixing import without_stale_fix
 from engine.document.graph import From, Graph, Param, ReadGraph, no_files
 from engine.document.graph_inputs import wrong_kind
 from engine.document.sweep import Sweep
@@ -106,6 +107,7 @@ def _bound(checked: Checked, flat: Inlined, values: Values, wires: Mapping[str, 
         binder.bind(node, flat.nodes[node])
     for name, link in flat.outputs.items():
         binder.links.output(name, link)
+    problems[:] = [without_stale_fix(problem, checked.graph) for problem in problems]
     checked.values, checked.steps = values.given, binder.steps
     checked.outputs, checked.subgraph_outputs = flat.outputs, flat.subgraph_outputs
     return checked

@@ -11,6 +11,7 @@ from engine.check.inline import Inlined
 from engine.check.lift import Axis
 from engine.document.graph import From
 from engine.errors import Problem, short, with_article
+from engine.fixes import Fix, InsertNode, SetInput
 from engine.near_names import NameHints, listed
 from engine.node import Input, NodeType
 from engine.problem_list import Problems
@@ -49,7 +50,9 @@ class Links:
             outputs = source_type.outputs
             hint = self._hints.near(link.output, outputs) or listed("the outputs are", outputs)
             message = f"comes from {link.node}, but {source_type.name} has no output {short(link.output)}"
-            self._bad("dangling_link", message, node, item.name, hint)
+            known = self._hints.meant(link.output, outputs)
+            to = None if known is None else From(link.node, known)
+            self._bad("dangling_link", message, node, item.name, hint, _rewire(node, item.name, link, to))
             return False
         bound = self._steps.get(link.node)
         if bound is None:  # its list levels are unknown, so record only a certain mismatch
@@ -72,9 +75,45 @@ class Links:
     def _mismatch(self, node: str, item: Input, link: From, offered: Wire, wanted: Wire) -> None:
         needs = "a JSON value" if item.is_json else with_article(wanted)
         message = f"needs {needs}, but {link} is {with_article(offered)}"
-        between = conversions.hint(conversions.find(self._types.values(), offered, wanted))
-        hint = between or f"connect an output that is {needs}"
-        self._bad("type_mismatch", message, node, item.name, hint)
+        chain = conversions.find(self._types.values(), offered, wanted)
+        hint = conversions.hint(chain) or f"connect an output that is {needs}"
+        fix = None
+        if len(chain) == 1:
+            (kind,) = chain
+            fix = InsertNode(
+                node, item.name, str(link), kind.id, kind.converts or "", next(iter(kind.outputs))
+            )
+        self._bad("type_mismatch", message, node, item.name, hint, fix)
+
+    def only_source(self, node: str, wire: Wire) -> From | None:
+        """The only output of the graph that is of a type, unless it depends on the node."""
+        nodes = self._flat.nodes
+        if not self._hints.cheap(nodes):
+            return None
+        kinds = ((id, self._types.get(entry.name)) for id, entry in nodes.items() if id != node)
+        found = [
+            From(id, output)
+            for id, kind in kinds
+            if kind is not None
+            for output, offered in kind.outputs.items()
+            if offered == wire
+        ]
+        return found[0] if len(found) == 1 and not self._depends(found[0].node, node) else None
+
+    def _has(self, node: str, output: str) -> bool:
+        node_type = self._types.get(self._flat.nodes[node].name)
+        return node_type is not None and output in node_type.outputs
+
+    def _depends(self, node: str, on: str) -> bool:
+        """Whether a node takes an output of another, itself or through other nodes."""
+        seen, left = {node}, [node]
+        while left:
+            entry = self._flat.nodes.get(left.pop())
+            for held in () if entry is None else entry.inputs.values():
+                if isinstance(held, From) and held.node not in seen:
+                    seen.add(held.node)
+                    left.append(held.node)
+        return on in seen
 
     def output(self, name: str, link: From) -> None:
         """Check that a declared output of the graph exists."""
@@ -103,8 +142,10 @@ class Links:
                 self._bad("is_off", message, node, input, "switch it on, or connect another output")
         else:
             nearest = self._hints.near(link.node, self._flat.nodes)
+            known = self._hints.meant(link.node, self._flat.nodes)
+            to = From(known, link.output) if known is not None and self._has(known, link.output) else None
             message = f"{place}, but the node {short(link.node)} does not exist"
-            self._bad("dangling_link", message, node, input, nearest)
+            self._bad("dangling_link", message, node, input, nearest, _rewire(node, input, link, to))
 
     def _bad(
         self,
@@ -113,5 +154,13 @@ class Links:
         node: str | None = None,
         input: str | None = None,
         hint: str | None = None,
+        fix: Fix | None = None,
     ) -> None:
-        self._problems.append(Problem(code, message, node, input, hint))
+        self._problems.append(Problem(code, message, node, input, hint, fix=fix))
+
+
+def _rewire(node: str | None, input: str | None, link: From, to: From | None) -> Fix | None:
+    """The fix that connects an input to another output; None for an output of the graph."""
+    if node is None or input is None or to is None:
+        return None
+    return SetInput(node, input, {"from": str(link)}, {"from": str(to)})

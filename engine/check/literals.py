@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from engine.check.lift import depth
 from engine.document.random_seeds import RANDOM
 from engine.errors import Problem, short, with_article
-from engine.near_names import near
+from engine.fixes import SetInput
+from engine.near_names import meant, near
 from engine.node import Input
 from engine.types.wires import ANY, Wire, bare
 from engine.values import Json, canonical
@@ -118,7 +119,10 @@ def _invalid(node: str, item: Input, value: Json, error: ErrorDetails) -> Proble
     if kind == "literal_error":
         choices = [str(choice) for choice in get_args(bare(item.info.annotation))]
         nearest = near(str(error["input"]), choices) or f"use {ctx['expected']}"
-        return Problem("invalid_value", f"{wrong} is not one of the choices", node, item.name, nearest)
+        known = meant(value, choices) if isinstance(value, str) else None
+        fix = None if known is None else SetInput(node, item.name, str(value), known)
+        message = f"{wrong} is not one of the choices"
+        return Problem("invalid_value", message, node, item.name, nearest, fix=fix)
     if kind == "finite_number":
         message = f"{wrong} is not a finite number"
         return Problem("not_finite", message, node, item.name, "use a finite number")

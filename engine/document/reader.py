@@ -142,9 +142,9 @@ class _DocumentReader(FieldReader):
         return GraphInput(kind, default, "default" not in item, doc, tuple(choices), sweep)
 
     def _graph_output(self, graph: Graph, name: str, item: Any) -> None:
-        binding = _binding(item)
-        if isinstance(binding, From):
-            graph.outputs[name] = binding
+        held = binding(item)
+        if isinstance(held, From):
+            graph.outputs[name] = held
         else:
             message = f"the graph output {name!r} is {short(item)}"
             self.bad("bad_output", message, hint='write {"from": "node.output"}')
@@ -182,18 +182,18 @@ class _DocumentReader(FieldReader):
             self.bad("bad_node", f'"inputs" is {short(inputs)}, not an object', node)
             return entry
         for name, value in inputs.items():
-            binding = _binding(value)
-            if binding is None:
+            held = binding(value)
+            if held is None:
                 hint = (
                     'write a value, {"from": "node.output"} or {"param": "name"}; an object as {"value": {…}}'
                 )
                 self.bad("bad_binding", f"the input is {short(value)}", node, name, hint)
             else:
-                entry.inputs[name] = binding
+                entry.inputs[name] = held
         return entry
 
 
-def _binding(value: Any) -> Binding | None:
+def binding(value: Any) -> Binding | None:
     """Read an input of a node; None for an object that has none of the three forms."""
     if not isinstance(value, dict):
         return Literal(value)

@@ -17,7 +17,7 @@ from engine.files import Files
 from engine.plan import returned_graph
 from engine.plan.expand_graph import expand_graph
 from engine.plan.expand_list import UNEVEN, ListsUnknown, expand_list
-from engine.plan.fingerprints import Wired, fingerprint
+from engine.plan.fingerprints import Wired, fingerprint, problem_of
 from engine.plan.keys import Keys
 from engine.plan.known_lists import KnownLists
 from engine.plan.lazy_inputs import asked
@@ -180,7 +180,7 @@ class PlanBuilder:
                 known = False
             except Exception as error:  # the code of a node pack may raise anything
                 if not only_if_asked:
-                    raise Unreadable(as_node_problem(error, step.id, node_type.name)[0]) from error
+                    raise Unreadable(problem_of(error, bound, self.checked.graph)) from error
                 known = False
         if known:
             self.set_key(step)

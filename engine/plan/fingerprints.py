@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from engine.check.bound import Bound
 from engine.check.check import Checked
-from engine.errors import AuthorError, Problem, as_node_problem, short
+from engine.document.fixing import without_stale_fix
+from engine.document.graph import Graph
+from engine.errors import AuthorError, NodeError, Problem, as_node_problem, short
 from engine.files import Files
+from engine.fixes import SetInput
 from engine.node import NodeType
 from engine.problem_list import Problems
 from engine.values import Json, canonical
@@ -65,12 +70,24 @@ def unreadable_files(checked: Checked, files: Files) -> list[Problem]:
         files: the files that nodes may read.
     """
     problems = Problems()
-    for node, bound in checked.steps.items():
+    for bound in checked.steps.values():
         if bound.type.reads_world and bound.lift is None:
             try:
                 fingerprint(bound.type, bound.literals, bound.links, files)
             except Wired:  # known only while running
                 continue
             except Exception as error:  # the code of a node pack may raise anything
-                problems.append(as_node_problem(error, node, bound.type.name)[0])
+                problems.append(problem_of(error, bound, checked.graph))
     return problems
+
+
+def problem_of(error: BaseException, bound: Bound, graph: Graph) -> Problem:
+    """The problem of a node whose fingerprint cannot be computed, with its fix if one is certain."""
+    problem = as_node_problem(error, bound.id, bound.type.name)[0]
+    if not isinstance(error, NodeError) or error.instead is None:
+        return problem
+    was, to = error.instead
+    inputs = [name for name, value in bound.literals.items() if value == was]
+    if len(inputs) != 1:
+        return problem
+    return without_stale_fix(replace(problem, fix=SetInput(bound.id, inputs[0], was, to)), graph)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Path
-from pydantic import BaseModel, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from engine.fixes import Fix
 from engine.server.refusal import refused
 
 Json = Annotated[Any, WithJsonSchema({"description": "Any JSON value."})]
@@ -37,6 +38,8 @@ class ProblemItem(BaseModel):
     """One sentence."""
     hint: str | None
     """The remedy."""
+    fix: Annotated[Fix, Field(discriminator="kind")] | None = None
+    """The edit of the graph that solves it, if that is certain enough."""
 
 
 class ProblemsBody(BaseModel):

@@ -25,6 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine import fixes
 from engine.errors import Problem
 
 State = Literal["done", "failed", "cancelled", "refused", "died"]
@@ -50,4 +51,5 @@ def problem_from_json(problem: dict[str, Any]) -> Problem:
         problem.get("input"),
         problem.get("hint"),
         "warning" if problem.get("severity") == "warning" else "error",
+        None if problem.get("fix") is None else fixes.from_json(problem["fix"]),
     )

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 from engine.errors import NodeError
 from engine.files import Files
-from engine.near_names import near
+from engine.near_names import meant, near
 from engine.values import Json, canonical, sha256
 from nodes.files.file_kinds import require_kind
 from nodes.files.file_names import resolve
@@ -252,10 +252,7 @@ def _part(files: Files, part: Component, name: str, input: str) -> tuple[Path, s
     try:
         path = files.find(kind, resolve(files, kind, name) or name)
     except NodeError as error:
-        hint = error.hint
-        if error.code == "missing_file":
-            hint = near(name, files.names(kind)) or hint
-        raise NodeError(error.message, hint=hint, input=input, code=error.code) from None
+        raise error.at(input) from None
     noun = "text_encoder" if kind == "text_encoders" else kind
     return path, require_kind(files, path, noun, input=input, also="checkpoint")
 
@@ -313,10 +310,11 @@ def _found(files: Files, name: str) -> Path:
     try:
         return files.find(KIND, resolve(files, KIND, name) or name)
     except NodeError as error:
-        hint = error.hint
         if error.code == "missing_file":
-            hint = near(name, [*files.names(KIND), EMBEDDED]) or hint
-        raise NodeError(error.message, hint=hint, input="model", code=error.code) from None
+            names = [*files.names(KIND), EMBEDDED]
+            error.hint = near(name, names) or error.hint
+            error.instead = (name, known) if (known := meant(name, names)) is not None else None
+        raise error.at("model") from None
 
 
 @lru_cache(maxsize=32)

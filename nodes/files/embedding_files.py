@@ -161,7 +161,7 @@ def find_embedding(files: Files, name: str, *, input: str) -> tuple[Path, str]:
     try:
         path = files.find(KIND, resolve(files, KIND, name) or name)
     except NodeError as error:
-        raise NodeError(error.message, hint=error.hint, input=input, code=error.code) from None
+        raise error.at(input) from None
     return path, require_kind(files, path, "embedding", input=input)
 
 

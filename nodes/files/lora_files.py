@@ -45,7 +45,7 @@ def lora_digest(files: Files, name: str, *, input: str) -> str:
     try:
         path = files.find(LORAS, resolve_lora(files, name))
     except NodeError as error:
-        raise NodeError(error.message, hint=error.hint, input=input, code=error.code) from None
+        raise error.at(input) from None
     return require_kind(files, path, "lora", input=input)
 
 

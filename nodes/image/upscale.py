@@ -100,5 +100,5 @@ def _digest(files: Files, name: str) -> str:
     try:
         path = files.find(UPSCALERS, resolve(files, UPSCALERS, name) or name)
     except NodeError as error:
-        raise NodeError(error.message, hint=error.hint, input="upscaler", code=error.code) from None
+        raise error.at("upscaler") from None
     return require_kind(files, path, "upscaler", input="upscaler")

@@ -93,5 +93,5 @@ def digest(files: Files, name: str, *, input: str = "hypernetwork") -> str:
     try:
         path = files.find(HYPERNETWORKS, resolve(files, HYPERNETWORKS, name) or name)
     except NodeError as error:
-        raise NodeError(error.message, hint=error.hint, input=input, code=error.code) from None
+        raise error.at(input) from None
     return require_kind(files, path, "hypernetwork", input=input)

@@ -55,7 +55,7 @@ def find_files(files: Files, folder: str, *, subfolders: bool) -> FoundFiles:
     try:
         root = files.find(KIND, folder)
     except NodeError as error:
-        raise NodeError(error.message, hint=error.hint, input="folder", code=error.code) from None
+        raise error.at("folder") from None
     if not root.is_dir():
         hint = "give the folder that contains the picture"
         raise NodeError(f"{folder!r} is a file, not a folder", hint=hint, input="folder", code="bad_folder")

@@ -138,4 +138,4 @@ def _described(files: Files, name: str) -> ControlNet:
     try:
         return described(files, name)
     except NodeError as error:
-        raise NodeError(error.message, hint=error.hint, input="controlnet", code=error.code) from None
+        raise error.at("controlnet") from None

@@ -1,5 +1,5 @@
 /** The controls of inputs: what they say of errors, of prompts and of files. */
-import { cpSync } from "node:fs";
+import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Canvas, expect, ROOT, test } from "./fixtures.ts";
 
@@ -10,6 +10,37 @@ async function pick(canvas: Canvas, node: string, field: RegExp, value: string):
   await search.fill(value);
   await search.press("Enter");
 }
+
+test("a button fixes what is surely meant, below the input and in the list, as one step", async ({
+  canvas,
+  page,
+}) => {
+  const name = `damaged-${Date.now()}`;
+  const graph = JSON.parse(readFileSync(join(ROOT, "graphs", "text_to_image.json"), "utf8"));
+  graph.nodes.model.inputs.model = "safelight-tinny";
+  graph.nodes.canvas.inputs.widht = 64;
+  delete graph.nodes.decode.inputs.vae;
+  canvas.server.addGraph(name, JSON.stringify(graph));
+  await canvas.open(name);
+  const list = page.getByRole("tabpanel");
+  await page.getByRole("tab", { name: "Problems" }).click();
+  await list.getByRole("button", { name: "Fix: remove widht" }).click();
+  await expect(list).not.toContainText("widht");
+  await canvas.node("decode").getByRole("button", { name: "Fix: connect model.vae" }).click();
+  await expect(page.locator('.react-flow__edge[data-id="decode.vae"]')).toHaveCount(1);
+  const field = canvas.node("model").getByRole("button", { name: /^model model:/ });
+  const fix = canvas.node("model").getByRole("button", { name: "Fix: use safelight-tiny" });
+  const fits = (box: HTMLElement) => box.scrollHeight <= box.clientHeight + 1;
+  await expect(fix).toBeVisible();
+  expect(await page.locator("#problem-model-model").evaluate(fits)).toBe(true);
+  await fix.click();
+  await expect(field).toContainText("safelight-tiny");
+  await expect(list).toContainText("No problems");
+  await canvas.press("Control+z");
+  await expect(fix).toBeVisible();
+  await canvas.press("Control+Shift+z");
+  await expect(list).toContainText("No problems");
+});
 
 test("an error stands below its input with the remedy, until the input is changed", async ({
   canvas,

@@ -1,4 +1,4 @@
-import { type CSSProperties, memo } from "react";
+import { type CSSProperties, lazy, memo, Suspense } from "react";
 import { toggleFold, useGraph } from "../app/editor";
 import { Icon } from "../app/Icon";
 import { useTyped } from "../app/types";
@@ -12,6 +12,8 @@ import { problemId } from "./inputProblems";
 import { label, outputLabel, sourceWords } from "./labels";
 import { Socket } from "./Socket";
 import { StackAdd, StackRow } from "./StackRows";
+
+const FixButton = lazy(async () => ({ default: (await import("../app/FixButton")).FixButton }));
 
 interface BodyProps {
   readonly id: string;
@@ -76,7 +78,7 @@ export const NodeBody = memo(function NodeBody({ id, entry, rows }: BodyProps) {
 
 /** The error at an input: one sentence, and below it the remedy. */
 function ProblemBox({ id, row }: { id: string; row: Extract<Row, { kind: "problem" }> }) {
-  const { message, hint } = row.problem;
+  const { message, hint, fix } = row.problem;
   const clamp = (text: string) => ({ "--lines": lineCount(text) }) as CSSProperties;
   return (
     <div className="node-problem" id={problemId(id, row.input)} role="status" style={{ height: row.height }}>
@@ -87,6 +89,11 @@ function ProblemBox({ id, row }: { id: string; row: Extract<Row, { kind: "proble
         <p style={clamp(hint)} title={hint}>
           {hint}
         </p>
+      )}
+      {fix && (
+        <Suspense>
+          <FixButton fix={fix} />
+        </Suspense>
       )}
     </div>
   );

@@ -5,7 +5,7 @@ import { heldValue } from "../document/edit/values";
 import type { Graph } from "../document/graph";
 import type { InputProblem } from "../schema/geometry";
 import { useCheck } from "../server/check";
-import { sentence } from "../server/problems";
+import { type Problem, sentence } from "../server/problems";
 import { useRuns } from "../server/runStore";
 
 /** The problem of each failed step, with what its input held when the page learned of it. */
@@ -33,8 +33,9 @@ export function inputProblems(graph: Graph, id: string): ReadonlyMap<string, Inp
   return found;
 }
 
-function asSentences(problem: { message: string; hint: string | null }): InputProblem {
-  return { message: sentence(problem.message), hint: problem.hint === null ? "" : sentence(problem.hint) };
+function asSentences(problem: Pick<Problem, "message" | "hint" | "fix">): InputProblem {
+  const hint = problem.hint === null ? "" : sentence(problem.hint);
+  return { message: sentence(problem.message), hint, fix: problem.fix ?? undefined };
 }
 
 /** A text that changes with the errors at inputs, for components that draw or place nodes. */

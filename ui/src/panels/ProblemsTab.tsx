@@ -1,5 +1,5 @@
 /** Every problem of the graph and of its last run. A click shows the node. */
-import { useMemo } from "react";
+import { lazy, Suspense, useMemo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { Icon } from "../app/Icon";
 import { useCatalogue } from "../server/catalogue";
@@ -9,6 +9,8 @@ import { nodeOf, type RunView } from "../server/runState";
 import { useRuns, useShownRun } from "../server/runStore";
 import { useSubmission } from "../server/runs";
 import { span, words } from "./format";
+
+const FixButton = lazy(async () => ({ default: (await import("../app/FixButton")).FixButton }));
 
 /** A problem in the list; `trace` is the traceback of a failed step. */
 export interface ListedProblem extends Problem {
@@ -148,6 +150,11 @@ function ProblemRow({ problem, onShow }: { problem: ListedProblem } & ProblemsTa
         {problem.ms !== null && problem.ms > 0 && <p className="meta">Failed after {span(problem.ms)}.</p>}
         {node !== null && (
           <div className="buttons">
+            {problem.fix && (
+              <Suspense>
+                <FixButton fix={problem.fix} />
+              </Suspense>
+            )}
             <button type="button" className="button" onClick={() => onShow(node, problem.input)}>
               Show node
             </button>

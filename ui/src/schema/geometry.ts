@@ -3,6 +3,7 @@
  * zoom 1.
  */
 
+import type { Fix } from "../document/edit/fixes";
 import type { Entry } from "../document/graph";
 import { isList, sameJson } from "../document/json";
 import type { InputType, NodeType, OutputType } from "./nodeTypes";
@@ -22,11 +23,13 @@ export const PREVIEW = 180;
 export interface InputProblem {
   readonly message: string;
   readonly hint: string;
+  readonly fix?: Fix | undefined;
 }
 
 /** The height of a line of an error, and the space around all of them. */
 const PROBLEM_LINE = 15;
 const PROBLEM_PADDING = 14;
+const FIX_BUTTON = 24;
 /** The letters that surely fit into a line of an error, and the most lines of a sentence. */
 const PROBLEM_LETTERS = 35;
 const PROBLEM_LINES = 4;
@@ -156,8 +159,8 @@ export function geometry(type: NodeType, entry: Entry, drawn: Drawn = {}): NodeG
 }
 
 /** The height of an error: as many lines as its sentences need, counted so that they surely fit. */
-function problemHeight({ message, hint }: InputProblem): number {
-  return PROBLEM_PADDING + PROBLEM_LINE * (lineCount(message) + lineCount(hint));
+function problemHeight({ message, hint, fix }: InputProblem): number {
+  return PROBLEM_PADDING + PROBLEM_LINE * (lineCount(message) + lineCount(hint)) + (fix ? FIX_BUTTON : 0);
 }
 
 /** The number of lines of a sentence, at most `PROBLEM_LINES`; the rest is cut off. */

@@ -967,6 +967,23 @@ export interface components {
             completions: components["schemas"]["Completion"][];
         };
         /**
+         * Connect
+         * @description Connect an output to an input that holds nothing.
+         */
+        Connect: {
+            /** Input */
+            input: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "connect";
+            /** Node */
+            node: string;
+            /** Source */
+            source: string;
+        };
+        /**
          * ControlRun
          * @description A request to a running node, such as a training.
          */
@@ -1401,6 +1418,29 @@ export interface components {
             server_id: string;
             /** Version */
             version: string;
+        };
+        /**
+         * InsertNode
+         * @description Insert a node on a wire.
+         */
+        InsertNode: {
+            /** Enters */
+            enters: string;
+            /** Input */
+            input: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "insert_node";
+            /** Leaves */
+            leaves: string;
+            /** Node */
+            node: string;
+            /** Source */
+            source: string;
+            /** Type */
+            type: string;
         };
         /** @description Any JSON value. */
         Json: unknown;
@@ -2075,6 +2115,11 @@ export interface components {
         ProblemItem: {
             /** Code */
             code: string;
+            /**
+             * Fix
+             * @default null
+             */
+            fix: (components["schemas"]["SetInput"] | components["schemas"]["Connect"] | components["schemas"]["RenameInput"] | components["schemas"]["RemoveInput"] | components["schemas"]["SetType"] | components["schemas"]["InsertNode"]) | null;
             /** Hint */
             hint: string | null;
             /** Input */
@@ -2200,6 +2245,42 @@ export interface components {
              * @default out
              */
             output: string;
+        };
+        /**
+         * RemoveInput
+         * @description Remove an input that the node's type does not have.
+         */
+        RemoveInput: {
+            /** Input */
+            input: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "remove_input";
+            /** Node */
+            node: string;
+            /** Type */
+            type: string;
+        };
+        /**
+         * RenameInput
+         * @description Give what an input holds to another input, which holds nothing.
+         */
+        RenameInput: {
+            /** Input */
+            input: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "rename_input";
+            /** Node */
+            node: string;
+            /** To */
+            to: string;
+            /** Type */
+            type: string;
         };
         /**
          * RepeatList
@@ -2673,6 +2754,46 @@ export interface components {
         };
         /** @description One event of the stream, with its envelope. */
         ServerEvent: components["schemas"]["HelloEvent"] | components["schemas"]["QueueChangedEvent"] | components["schemas"]["RunQueuedEvent"] | components["schemas"]["RunPlanEvent"] | components["schemas"]["RunStartedEvent"] | components["schemas"]["RunRetriedEvent"] | components["schemas"]["RunOutputEvent"] | components["schemas"]["RunFinishedEvent"] | components["schemas"]["NodeStartedEvent"] | components["schemas"]["NodeProgressEvent"] | components["schemas"]["NodePreviewEvent"] | components["schemas"]["NodeDoneEvent"] | components["schemas"]["NodeFailedEvent"] | components["schemas"]["NodeSkippedEvent"] | components["schemas"]["TrainMetricsEvent"] | components["schemas"]["TrainSampleEvent"] | components["schemas"]["TrainCheckpointEvent"] | components["schemas"]["TypesChangedEvent"] | components["schemas"]["ModelsChangedEvent"] | components["schemas"]["GraphChangedEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["ServerClosingEvent"];
+        /**
+         * SetInput
+         * @description Give an input another text, wire or graph input.
+         */
+        SetInput: {
+            /** Input */
+            input: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "set_input";
+            /** Node */
+            node: string;
+            /** To */
+            to: string | {
+                [key: string]: string;
+            };
+            /** Was */
+            was: string | {
+                [key: string]: string;
+            };
+        };
+        /**
+         * SetType
+         * @description Give a node another type.
+         */
+        SetType: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "set_type";
+            /** Node */
+            node: string;
+            /** To */
+            to: string;
+            /** Was */
+            was: string;
+        };
         /**
          * Sizes
          * @description The limits that a client can keep to.
