@@ -25,6 +25,11 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def _optional(schema: dict[str, Any]) -> None:
+    """Leave the default out, since generators of clients make such a field required."""
+    del schema["default"]
+
+
 class ProblemItem(BaseModel):
     """One error or warning."""
 
@@ -38,7 +43,7 @@ class ProblemItem(BaseModel):
     """One sentence."""
     hint: str | None
     """The remedy."""
-    fix: Annotated[Fix, Field(discriminator="kind")] | None = None
+    fix: Annotated[Fix, Field(discriminator="kind")] | None = Field(None, json_schema_extra=_optional)
     """The edit of the graph that solves it, if that is certain enough."""
 
 

@@ -154,6 +154,7 @@ def test_a_failure_keeps_the_rest_and_says_what_it_was(call: Call, write: Write,
             "input": "a",
             "message": "it cannot be done",
             "hint": "do something else",
+            "fix": None,
         }
     ]
     assert tree["outputs"].keys() == {"image"}

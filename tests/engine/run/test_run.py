@@ -589,4 +589,5 @@ def test_a_node_error_keeps_its_message_and_hint() -> None:
         "input": "sea",
         "message": "the sea is too wide",
         "hint": "take a boat",
+        "fix": None,
     }

@@ -159,7 +159,15 @@ def test_a_refusal_has_a_status_and_problems(app: App, name: str) -> None:
     given = {} if body is None else {"json": body}
     answered = app.web.request(method, API + path, **given)
     assert (answered.status_code, answered.json()["problems"][0]["code"]) == (status, code)
-    assert set(answered.json()["problems"][0]) == {"code", "severity", "node", "input", "message", "hint"}
+    assert set(answered.json()["problems"][0]) == {
+        "code",
+        "severity",
+        "node",
+        "input",
+        "message",
+        "hint",
+        "fix",
+    }
 
 
 def test_runs_wait_move_and_are_cancelled(app: App) -> None:

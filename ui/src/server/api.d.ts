@@ -2115,11 +2115,8 @@ export interface components {
         ProblemItem: {
             /** Code */
             code: string;
-            /**
-             * Fix
-             * @default null
-             */
-            fix: (components["schemas"]["SetInput"] | components["schemas"]["Connect"] | components["schemas"]["RenameInput"] | components["schemas"]["RemoveInput"] | components["schemas"]["SetType"] | components["schemas"]["InsertNode"]) | null;
+            /** Fix */
+            fix?: (components["schemas"]["SetInput"] | components["schemas"]["Connect"] | components["schemas"]["RenameInput"] | components["schemas"]["RemoveInput"] | components["schemas"]["SetType"] | components["schemas"]["InsertNode"]) | null;
             /** Hint */
             hint: string | null;
             /** Input */
