@@ -49,7 +49,7 @@ class ExtractLoRA(
     rank: Annotated[int, Range(1, 1024)] = 32
     """The rank of each layer; 16 to 128 is usual. More hold more of the difference in a larger file."""
     tuned_encoder: TextEncoder | None = None
-    """The text encoder with the changes. Empty: the LoRA changes the UNet only."""
+    """The text encoder with the changes. Empty: the LoRA changes the UNet or transformer only."""
     base_encoder: TextEncoder | None = None
     """The text encoder that it was made from."""
 
@@ -65,15 +65,17 @@ class ExtractLoRA(
 
         adapters, whole, kept = {}, 0.0, 0.0
         names: list[str] = []
+        family = family_named(self.base.checkpoint.family)
         for part, tuned, base in self._networks(ctx):
-            with node_problem(input="tuned" if part == "unet" else "tuned_encoder"):
+            is_model = part == family.network.component
+            with node_problem(input="tuned" if is_model else "tuned_encoder"):
                 changes = differences(tuned, base)
             whole += sum(float(change.square().sum()) for change in changes.values())
             weights = _weights(changes, base)
             for layer, adapter, held in ctx.track(extracted(weights, self.rank), len(weights)):
                 adapters[Target(part, layer)] = adapter
                 kept += held
-            if part == "unet":
+            if is_model:
                 names = [name for name, _ in base.named_modules()]
         if not adapters:
             message = "the models do not differ in any linear layer or convolution"
@@ -83,7 +85,7 @@ class ExtractLoRA(
         if share < _LITTLE:
             ctx.warn(f"the LoRA holds only {share:.0%} of the difference; raise the rank")
         checkpoint = self.base.checkpoint
-        original = original_names(names) if checkpoint.family == "sdxl" else {}
+        original = original_names(names) if family.original_lora_names else {}
         lora = LoRA(
             self.name,
             named_tensors(adapters),
@@ -104,18 +106,14 @@ class ExtractLoRA(
             missing = "tuned_encoder" if self.tuned_encoder is None else "base_encoder"
             hint = "connect both text encoders, or none"
             raise NodeError(f"`{missing}` is not connected", hint=hint, input=missing, code="missing_encoder")
-        if not family_named(self.base.checkpoint.family).network.is_unet:
-            message = f"{self.base.checkpoint.name} is not a UNet"
-            raise NodeError(
-                message, hint="choose a model of SD 1, SD 2 or SDXL", input="base", code="not_a_unet"
-            )
         for input, one in (("tuned", self.tuned), ("tuned_encoder", self.tuned_encoder)):
             if one is not None and one.checkpoint.family != self.base.checkpoint.family:
                 families = f"{one.checkpoint.family} and {self.base.checkpoint.family}"
                 message = f"the models are of different families: {families}"
                 raise NodeError(message, input=input, code="wrong_family")
+        (component,) = self.base.components
         found: list[tuple[Part, nn.Module, nn.Module]] = [
-            ("unet", self.tuned.exact(ctx.files), self.base.exact(ctx.files))
+            (component, self.tuned.exact(ctx.files), self.base.exact(ctx.files))
         ]
         if self.tuned_encoder is not None and self.base_encoder is not None:
             pairs = zip(self.tuned_encoder.exact(ctx.files), self.base_encoder.exact(ctx.files), strict=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import NodeError
-from nodes.files.checkpoints import Checkpoint
 from nodes.files.patch_files import HYPERNETWORKS
 from nodes.node_problem import node_problem
-from nodes.sd.families.family import Betas
+from nodes.sd.families.known import family_named
 from nodes.values import Dataset, Model
 
 if TYPE_CHECKING:
     from nodes.sd.fine_tuning.prompts import Prompts
-    from nodes.sd.training.diffusion_loss import Prediction
-    from nodes.training.training_settings import TrainingProcess
+    from nodes.training.training_settings import TrainingData, TrainingProcess
 
 _NAMED = 5
 
@@ -78,19 +76,48 @@ def require_no_hypernetworks(model: Model) -> None:
         raise NodeError(message, hint=hint, input="model", code="has_hypernetwork")
 
 
-def diffusion_of(checkpoint: Checkpoint) -> tuple[Betas, Prediction]:
-    """The noise schedule and the prediction type of a model.
+def require_unet(model: Model, purpose: str) -> None:
+    """Check that a model is a UNet.
+
+    Args:
+        model: the model.
+        purpose: what is only for UNets, such as `hypernetworks`.
 
     Raises:
-        NodeError: it is an inpainting model, or learned a flow; neither can be trained on.
+        NodeError: it is a transformer.
     """
+    checkpoint = model.checkpoint
+    network = family_named(checkpoint.family).network
+    if not network.is_unet:
+        hint = "train on a model of SD 1, SD 2 or SDXL; TrainLoRA trains on this one"
+        message = f"{checkpoint.name} is a {network.noun}, and {purpose} are for UNets"
+        raise NodeError(message, hint=hint, input="model", code="not_a_unet")
+
+
+def require_trainable(node: TrainingData) -> None:
+    """Check that a model can be trained on, and that the text encoder and the VAE fit it.
+
+    Raises:
+        NodeError: it is an inpainting model, or a part is of another kind of model.
+    """
+    checkpoint, encoder, vae = node.model.checkpoint, node.encoder.checkpoint, node.vae.checkpoint
     if checkpoint.unet_channels != checkpoint.latent_channels:
         hint = "train on the model that it was made from; the result works with both"
         message = f"{checkpoint.name} is an inpainting model, which cannot be trained on"
         raise NodeError(message, hint=hint, input="model", code="inpainting_model")
-    noise, prediction = checkpoint.noise, checkpoint.prediction
-    if not isinstance(noise, Betas) or prediction == "flow":
-        hint = "train on a model of SD 1, SD 2 or SDXL"
-        message = f"{checkpoint.name} learned a flow, which cannot be trained on"
-        raise NodeError(message, hint=hint, input="model", code="flow_model")
-    return noise, prediction
+    family, latents = family_named(checkpoint.family), family_named(vae.family)
+    if encoder.context_width != checkpoint.context_width:
+        raise NodeError(
+            f"the text encoder of {encoder.name} makes text embeddings of width {encoder.context_width};"
+            f" {checkpoint.name} reads {checkpoint.context_width}",
+            hint="use the text encoder of this model; connect `model` of LoadTextEncoder, if you use it",
+            input="encoder",
+            code="wrong_family",
+        )
+    if latents.latents != family.latents or vae.latent_channels != checkpoint.latent_channels:
+        raise NodeError(
+            f"the VAE of {vae.name} is of {latents.title}, but {checkpoint.name} is of {family.title}",
+            hint="use the VAE of this model; connect `model` of LoadVae, if you use it",
+            input="vae",
+            code="wrong_family",
+        )

@@ -9,7 +9,8 @@ from engine.context import Context
 from engine.errors import NodeError
 from nodes.node_problem import node_problem
 from nodes.sd.hypernetworks.hypernetwork_value import SIDES, Hypernetwork
-from nodes.training.checks import require_captions
+from nodes.training.checks import require_captions, require_unet
+from nodes.training.encoders import prompt_encoders
 from nodes.training.job import TrainingJob, file_name, on_host
 from nodes.training.run import MadeFile, TrainingRun
 from nodes.values import Image
@@ -51,9 +52,9 @@ class HypernetworkJob(TrainingJob):
 
     def __init__(self, node: HypernetworkTraining, ctx: Context) -> None:
         from nodes.sd.fine_tuning.dropout import Dropout
-        from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
         from nodes.sd.hypernetworks.network import LoadedHypernetwork, apply
 
+        require_unet(node.model, "hypernetworks")
         super().__init__(node, ctx)
         self._inputs = node
         self._layout = _layout(node)
@@ -67,9 +68,7 @@ class HypernetworkJob(TrainingJob):
         encoders, unet = self._networks()
         self._pairs = self._new_networks(unet)
         self._good: tuple[int, dict[str, Tensor]] | None = None
-        encoder = PromptEncoders(
-            encoders, node.encoder.triggers(ctx.files), None, dialect=node.dialect, clip_skip=node.clip_skip
-        )
+        encoder = prompt_encoders(node, encoders, node.encoder.triggers(ctx.files))
         trained, _ = apply(unet, [(1.0, LoadedHypernetwork(self._pairs))])
         self._prepare(trained, lambda texts: encoder.encode(texts, {}), prompts, fixed_text=True)
 

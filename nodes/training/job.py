@@ -12,11 +12,13 @@ from engine.context import Context
 from engine.devices.recipe import InFloat32, Recipe
 from engine.errors import NodeError
 from nodes.node_problem import node_problem
-from nodes.training.checks import diffusion_of, require_constant_prompts
+from nodes.sd.families.known import family_named
+from nodes.training.checks import require_constant_prompts, require_trainable
 from nodes.training.loss_curve import as_csv, as_jsonl, draw_curve
-from nodes.training.pictures import encoded_pictures
+from nodes.training.pictures import Sizes, encoded_pictures
 from nodes.training.prior import Prior, class_pictures
 from nodes.training.run import Intervals, MadeFile, TrainingRun, continue_from_shorter
+from nodes.training.schedule_checks import require_settings_for
 from nodes.training.tensorboard_log import MissingTensorBoardError, as_events, require_tensorboard
 from nodes.values import Dataset, Image, LoadedTextEncoder
 
@@ -53,7 +55,9 @@ class TrainingJob(ABC):
         self._node, self._ctx = node, ctx
         self._dropout = Dropout()
         checkpoint = node.model.checkpoint
-        self._betas, self._prediction = diffusion_of(checkpoint)
+        require_trainable(node)
+        require_settings_for(checkpoint, node, ctx)
+        self._network = family_named(checkpoint.family).network
         if node.tensorboard:
             try:
                 require_tensorboard()
@@ -156,7 +160,6 @@ class TrainingJob(ABC):
 
     def samples(self) -> Iterator[tuple[object, str]]:
         """A picture for each sample prompt; the VAE is loaded again for it."""
-        from nodes.sd.families.known import family_named
         from nodes.sd.fine_tuning.samples import SampleSettings, draw_latent
         from nodes.sd.models.vae import decode
 
@@ -164,8 +167,8 @@ class TrainingJob(ABC):
         width, height = self._size
         cell = checkpoint.vae_scale
         settings = SampleSettings(
-            self._betas,
-            self._prediction,
+            checkpoint.noise,
+            checkpoint.prediction,
             (checkpoint.latent_channels, height // cell, width // cell),
             family_named(checkpoint.family).size_numbers,
             cell,
@@ -173,6 +176,7 @@ class TrainingJob(ABC):
             node.sample_seed,
             node.sample_steps,
             node.sample_guidance,
+            self._network,
         )
         lines = [line for line in map(str.strip, node.sample_prompts.splitlines()) if line]
         for prompt in lines or [self._first_prompt]:
@@ -230,7 +234,7 @@ class TrainingJob(ABC):
         return {key: value for key, value in notes.items() if value}
 
     def _networks(self) -> tuple[LoadedTextEncoder, Any]:
-        """The text encoders and the UNet, on the device in the precision of the training."""
+        """The text encoders and the UNet or transformer, on the device in the precision of the training."""
         node = self._node
         encoder: Recipe[LoadedTextEncoder] = node.encoder
         model: Recipe[Any] = node.model
@@ -261,7 +265,7 @@ class TrainingJob(ABC):
         """Make the task.
 
         Args:
-            unet: the UNet, with what is trained.
+            unet: the UNet or transformer, with what is trained.
             encode: encodes prompts, with what is trained.
             prompts: how the prompts of pictures are made.
             fixed_text: True if no part of the text encoder is trained.
@@ -271,11 +275,11 @@ class TrainingJob(ABC):
         import torch
 
         from nodes.sd.families.family import NO_HINTS
-        from nodes.sd.families.known import family_named
+        from nodes.sd.fine_tuning.loss import loss_for
         from nodes.sd.fine_tuning.task import TrainingTask
-        from nodes.sd.sampling.noise_table import NoiseTable
         from nodes.sd.training.data_order import DataOrder
-        from nodes.sd.training.diffusion_loss import DiffusionLoss, LossSettings
+        from nodes.sd.training.diffusion_loss import LossSettings
+        from nodes.sd.training.flow_loss import LevelSettings
         from nodes.sd.training.noise import NoiseSettings
 
         node, checkpoint = self._node, self._node.model.checkpoint
@@ -305,20 +309,22 @@ class TrainingJob(ABC):
             node.debiased,
             node.velocity_as_noise,
         )
+        levels = LevelSettings(node.noise_levels, node.logit_mean, node.logit_std, node.mode_scale)
         computed_in = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
         size_numbers = family_named(checkpoint.family).size_numbers
         with node_problem(input="first_timestep"):
-            diffusion = DiffusionLoss(NoiseTable(self._betas).alphas, self._prediction, noise, loss)
+            picture_loss = loss_for(checkpoint.noise, checkpoint.prediction, noise, loss, levels)
         self.task = TrainingTask(
             encode,
             unet,
             () if size_numbers is None else size_numbers(NO_HINTS, self._size, False),
-            diffusion,
+            picture_loss,
             self._pictures,
             prompts,
             order,
             autocast if node.precision == "auto" else computed_in[node.precision],
             fixed_text=fixed_text,
+            network=self._network,
         )
         self._prior = Prior(self.task, self._class_pictures, node) if self._class_pictures else None
 
@@ -353,7 +359,7 @@ class TrainingJob(ABC):
             resize=node.resize,
             sampling=node.latent_sampling,
             masks=node.loss_mask,
-            scale=node.model.checkpoint.vae_scale,
+            sizes=Sizes.of(node.model.checkpoint, self._ctx.files),
             seed=node.seed,
         )
 

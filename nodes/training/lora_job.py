@@ -12,8 +12,10 @@ from engine.context import Context
 from engine.errors import NodeError
 from nodes.files.lora_files import lora_digest, resolve_lora
 from nodes.files.patch_files import LORAS, PatchFile
+from nodes.sd.families.known import family_named
 from nodes.sd.lora.lora_value import LoRA
 from nodes.training.checks import require_captions, require_no_hypernetworks
+from nodes.training.encoders import prompt_encoders
 from nodes.training.job import TrainingJob, file_name, parsed_rates
 from nodes.training.lora_metadata import lora_metadata
 from nodes.training.lora_settings import LoraTraining, PlainLoraTraining
@@ -81,18 +83,19 @@ class LoraJob(TrainingJob):
         self._good: tuple[int, LoRA] | None = None
         encode = self._encode(encoders, own)
         self._prepare(
-            adapted(unet, self._part("unet"), self._dropout),
+            adapted(unet, self._part(self._network.component), self._dropout),
             encode,
             self._prompts(),
             fixed_text=not self._trains_text and not self._trains_word,
         )
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The adapters of the UNet and, if they are trained, those of the text encoders."""
+        """The adapters of the UNet or transformer and, if they are trained, those of the text encoders."""
         from nodes.sd.fine_tuning.adapters import as_module
 
-        text = {f"{t.part}.{t.module}": one for t, one in self._adapters.items() if t.part != "unet"}
-        found = {"unet": as_module(self._part("unet"))} if self._part("unet") else {}
+        network = self._network.component
+        text = {f"{t.part}.{t.module}": one for t, one in self._adapters.items() if t.part != network}
+        found = {network: as_module(self._part(network))} if self._part(network) else {}
         return found | ({"text": as_module(text)} if text and self._trains_text else {})
 
     def module_rates(self) -> Mapping[str, Rate]:
@@ -153,11 +156,8 @@ class LoraJob(TrainingJob):
             encoders: the text encoders as they are.
             adapted: the same with the adapters.
         """
-        from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
-
         node = self._inputs
-        triggers = node.encoder.triggers(self._ctx.files)
-        encoder = PromptEncoders(adapted, triggers, None, dialect=node.dialect, clip_skip=node.clip_skip)
+        encoder = prompt_encoders(node, adapted, node.encoder.triggers(self._ctx.files))
         return lambda texts: encoder.encode(texts, {})
 
     def _part(self, part: Part) -> dict[str, Adapter]:
@@ -210,7 +210,7 @@ class LoraJob(TrainingJob):
         from nodes.sd.fine_tuning.adapters import UnfitRankError, new_adapters, parameters
         from nodes.sd.lora.keys import Target
 
-        networks: dict[Part, nn.Module] = {"unet": unet}
+        networks: dict[Part, nn.Module] = {self._network.component: unet}
         networks |= {one.role.component: one.encoder for one in encoders}
         generator = torch.Generator().manual_seed(self._node.seed)
         made: dict[Target, Adapter] = {}
@@ -219,9 +219,9 @@ class LoraJob(TrainingJob):
             device = next(network.parameters()).device
             if opened is not None:
                 found = {target.module: one for target, one in opened.items() if target.part == part}
-            elif part == "unet" and not any(rate.rate for rate in self.rates.parts):
+            elif part == self._network.component and not any(rate.rate for rate in self.rates.parts):
                 continue
-            elif part != "unet" and not self._trains_text:
+            elif part != self._network.component and not self._trains_text:
                 continue
             else:
                 try:
@@ -229,7 +229,7 @@ class LoraJob(TrainingJob):
                 except UnfitRankError as error:
                     raise NodeError(str(error), input="rank", code="rank_too_large") from None
             trained = parameters(found, device)
-            if part != "unet" and not self._trains_text:
+            if part != self._network.component and not self._trains_text:
                 for one in trained.values():
                     for tensor in one.tensors.values():
                         tensor.requires_grad_(False)
@@ -268,13 +268,13 @@ class LoraJob(TrainingJob):
         return AdapterSettings(node.kind, node.rank, node.alpha, node.dora, node.lokr_factor)
 
     def _names_in_kohya(self, unet: nn.Module) -> dict[str, str]:
-        """The names of the UNet's layers in Stability's code, which kohya uses for SDXL only."""
+        """The names of the UNet's layers in Stability's code, if kohya uses them for the family."""
         from nodes.sd.lora.keys import original_names
 
-        if self._node.model.checkpoint.family != "sdxl":
+        if not family_named(self._node.model.checkpoint.family).original_lora_names:
             return {}
         names = original_names(name for name, _ in unet.named_modules())
-        return {name: names[name] for name in self._part("unet") if name in names}
+        return {name: names[name] for name in self._part(self._network.component) if name in names}
 
     def _opened(self, networks: Mapping[Part, nn.Module]) -> dict[Target, Adapter]:
         """The adapters of the file of `initial`.

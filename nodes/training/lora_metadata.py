@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from nodes.files.checkpoints import Checkpoint
-
-_ARCHITECTURES = {
-    "sd1": ("stable-diffusion-v1", "sd_v1"),
-    "sd2": ("stable-diffusion-v2-768-v", "sd_v2"),
-    "sdxl": ("stable-diffusion-xl-v1-base", "sdxl_base_v1-0"),
-}
-"""The names of model families in `modelspec.architecture` and `ss_base_model_version`."""
+from nodes.sd.families.known import family_named
 
 
 def lora_metadata(name: str, checkpoint: Checkpoint, module: str, rank: int, alpha: float) -> dict[str, str]:
@@ -22,19 +16,21 @@ def lora_metadata(name: str, checkpoint: Checkpoint, module: str, rank: int, alp
         rank: the rank of its layers.
         alpha: their alpha.
     """
-    architecture, base = _ARCHITECTURES.get(checkpoint.family, (checkpoint.family, checkpoint.family))
+    architecture, base = family_named(checkpoint.family).lora_names
+    predictions = {"epsilon": "epsilon", "v_prediction": "v"}
+    prediction = predictions.get(checkpoint.prediction)
     return {
         "ss_output_name": name,
         "ss_network_module": module,
         "ss_network_dim": str(rank),
         "ss_network_alpha": f"{alpha:g}",
         "ss_base_model_version": base,
-        "ss_v2": str(checkpoint.family == "sd2"),
+        "ss_v2": str(base == "sd_v2"),
         "ss_sd_model_name": checkpoint.name,
         "ss_new_sd_model_hash": checkpoint.digest,
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.architecture": f"{architecture}/lora",
         "modelspec.implementation": "diffusers",
         "modelspec.title": name,
-        "modelspec.prediction_type": "v" if checkpoint.prediction == "v_prediction" else "epsilon",
+        **({} if prediction is None else {"modelspec.prediction_type": prediction}),
     }

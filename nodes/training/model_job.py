@@ -1,4 +1,4 @@
-"""The training of a whole model: the weights of its UNet, as a change of the model that it began with."""
+"""The training of a whole model: its UNet or transformer, as a change of the model that it began with."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from nodes.files.patch_files import LORAS, Patch, PatchFile
 from nodes.node_problem import node_problem
 from nodes.sd.lora.lora_value import LoRA
 from nodes.training.checks import require_captions, require_no_hypernetworks
+from nodes.training.encoders import prompt_encoders
 from nodes.training.job import TrainingJob, file_name
 from nodes.training.lora_metadata import lora_metadata
 from nodes.training.run import MadeFile, TrainingRun
@@ -42,7 +43,7 @@ class TrainedModel(NamedTuple):
 
 
 class ModelJob(TrainingJob):
-    """Trains all weights of a UNet, in float32. The text encoder stays as it is.
+    """Trains all weights of a UNet or transformer, in float32. The text encoder stays as it is.
 
     Args:
         node: the inputs.
@@ -50,12 +51,10 @@ class ModelJob(TrainingJob):
     """
 
     _base: nn.Module
-    """The UNet before the training."""
+    """The UNet or transformer before the training."""
 
     def __init__(self, node: ModelTraining, ctx: Context) -> None:
         import copy
-
-        from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
 
         super().__init__(node, ctx)
         self._inputs = node
@@ -65,9 +64,7 @@ class ModelJob(TrainingJob):
         self._encode_pictures()
         encoders, self._base = self._networks()
         self._trained = copy.deepcopy(self._base).float().requires_grad_(True)
-        encoder = PromptEncoders(
-            encoders, node.encoder.triggers(ctx.files), None, dialect=node.dialect, clip_skip=node.clip_skip
-        )
+        encoder = prompt_encoders(node, encoders, node.encoder.triggers(ctx.files))
         self._good: tuple[int, LoRA] | None = None
         dtype = next(self._base.parameters()).dtype
         self._prepare(
@@ -79,8 +76,8 @@ class ModelJob(TrainingJob):
         )
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The UNet."""
-        return {"unet": self._trained}
+        """The UNet or transformer."""
+        return {self._network.component: self._trained}
 
     def module_rates(self) -> Mapping[str, Rate]:
         """None: there is one module."""
@@ -143,7 +140,7 @@ class ModelJob(TrainingJob):
             "ss_steps": str(step),
         }
         tensors: dict[str, Tensor] = named_tensors(
-            {Target("unet", layer): one for layer, one in adapters.items()}
+            {Target(self._network.component, layer): one for layer, one in adapters.items()}
         )
         return LoRA(node.name, tensors, metadata)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from engine.context import Context
 from engine.errors import NodeError
+from engine.files import Files
+from nodes.files.checkpoints import Checkpoint
 from nodes.node_problem import node_problem
 from nodes.picture_sets.dataset import Dataset, DatasetPicture
+from nodes.sd.families.known import family_named
 from nodes.values import Image
 
 if TYPE_CHECKING:
@@ -21,6 +24,30 @@ if TYPE_CHECKING:
 Resize = Literal["crop", "stretch", "none"]
 
 
+class Sizes(NamedTuple):
+    """The sizes of pictures, in pixels, that a model can be trained on."""
+
+    step: int
+    """Sides are multiples of this number."""
+    most: int | None
+    """The longest side; None for any."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, files: Files) -> Self:
+        """The sizes for a model."""
+        network, scale = family_named(checkpoint.family).network, checkpoint.vae_scale
+        most = network.most_cells(checkpoint.files(files).configs[network.component])
+        return cls(network.patch * scale, None if most is None else most * scale)
+
+    def include(self, size: tuple[int, int]) -> bool:
+        """Whether a width and height are such sizes."""
+        return not any(side % self.step for side in size) and (self.most is None or max(size) <= self.most)
+
+    def __str__(self) -> str:
+        limit = "" if self.most is None else f", up to {self.most}"
+        return f"multiples of {self.step}{limit}"
+
+
 def encoded_pictures(
     ctx: Context,
     vae: Any,
@@ -30,7 +57,7 @@ def encoded_pictures(
     resize: Resize,
     sampling: Sampling,
     masks: bool,
-    scale: int,
+    sizes: Sizes,
     seed: int,
 ) -> list[CaptionedPicture]:
     """The pictures of a dataset as latents, with their captions.
@@ -43,12 +70,12 @@ def encoded_pictures(
         resize: how; `none` ignores `size`.
         sampling: how latents are drawn.
         masks: True to weight the loss by the mask of a picture, or else by its transparency.
-        scale: pixels per latent cell, along each side.
+        sizes: the sizes that the model can be trained on.
         seed: of the samples of `once`.
 
     Raises:
-        NodeError: a picture is missing, has changed or cannot be read; the VAE cannot encode its size; its
-            mask is black.
+        NodeError: a picture is missing, has changed or cannot be read; the model cannot be trained on its
+            size; its mask is black.
     """
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
 
@@ -56,7 +83,7 @@ def encoded_pictures(
     for number, picture in enumerate(dataset.pictures):
         ctx.cancelled()
         pixels = _resized(dataset.open(ctx.files, picture), size, resize)
-        latents = _encoded(vae, pixels, picture.name, "dataset", sampling, scale, seed + number)
+        latents = _encoded(vae, pixels, picture.name, "dataset", sampling, sizes, seed + number)
         if masks:
             latents = latents._replace(weights=_weights(ctx, dataset, picture, size, resize, latents.mean))
         found.append(CaptionedPicture(latents, picture.caption, picture.columns))
@@ -71,13 +98,13 @@ def encoded_images(
     size: tuple[int, int],
     resize: Resize,
     sampling: Sampling,
-    scale: int,
+    sizes: Sizes,
     seed: int,
 ) -> list[CaptionedPicture]:
     """Class pictures as latents, without captions; the arguments are those of `encoded_pictures`.
 
     Raises:
-        NodeError: the VAE cannot encode their size.
+        NodeError: the model cannot be trained on their size.
     """
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
 
@@ -86,28 +113,28 @@ def encoded_images(
         ctx.cancelled()
         place = f"class picture {len(found) + 1}"
         pixels = _resized(picture, size, resize)
-        latents = _encoded(vae, pixels, place, "class_images", sampling, scale, seed + len(found))
+        latents = _encoded(vae, pixels, place, "class_images", sampling, sizes, seed + len(found))
         found.append(CaptionedPicture(latents))
     return found
 
 
 def _encoded(
-    vae: Any, pixels: Picture, name: str, input: str, sampling: Sampling, scale: int, seed: int
+    vae: Any, pixels: Picture, name: str, input: str, sampling: Sampling, sizes: Sizes, seed: int
 ) -> CachedPicture:
     """The latents of one picture; `name` is its name in messages.
 
     Raises:
-        NodeError: the VAE cannot encode its size.
+        NodeError: the model cannot be trained on its size.
     """
     import numpy as np
 
     from nodes.sd.fine_tuning.latents import CachedPicture, cached
     from nodes.sd.models.vae import encode_posterior
 
-    if pixels.width % scale or pixels.height % scale:
+    if not sizes.include(pixels.size):
         raise NodeError(
-            f"{name} is {pixels.width} x {pixels.height}; sides must be multiples of {scale}",
-            hint="set `resize` to crop",
+            f"{name} is {pixels.width} x {pixels.height}; sides must be {sizes}",
+            hint="set `resize` to crop, and `width` and `height` to such sides",
             input="resize",
             code="bad_size",
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.context import Context
 from engine.errors import NodeError
-from nodes.training.pictures import encoded_images
+from nodes.training.pictures import Sizes, encoded_images
 from nodes.training.training_settings import PriorPreservation, TrainingProcess
 
 if TYPE_CHECKING:
@@ -74,6 +74,6 @@ def class_pictures(
         size=size,
         resize=node.resize,
         sampling=node.latent_sampling,
-        scale=node.model.checkpoint.vae_scale,
+        sizes=Sizes.of(node.model.checkpoint, ctx.files),
         seed=node.seed,
     )

@@ -11,6 +11,8 @@ from engine.errors import NodeError
 from nodes.files.embedding_files import Embeddings
 from nodes.node_problem import node_problem
 from nodes.sd.embeddings.embedding import Embedding
+from nodes.sd.families.known import family_named
+from nodes.training.encoders import prompt_encoders
 from nodes.training.job import on_host
 
 if TYPE_CHECKING:
@@ -47,7 +49,10 @@ class TrainedWord:
         from torch import nn
 
         self._node = node
-        initial: dict[str, torch.Tensor] = {one.role.name: self._initial_vectors(one) for one in encoders}
+        initial: dict[str, torch.Tensor] = {}
+        for one in encoders:  # as many vectors for T5, which splits words in other ways, as for CLIP
+            count = node.vectors or max(map(len, initial.values()), default=0)
+            initial[one.role.name] = self._initial_vectors(one, count)
         self.module = nn.ParameterDict(
             {name: nn.Parameter(rows.detach().float().clone()) for name, rows in initial.items()}
         )
@@ -113,17 +118,21 @@ class TrainedWord:
         own = {**notes, "safelight.vectors": str(self.count)}
         if node.embedding is None and node.initial_text:
             own["safelight.initial_text"] = node.initial_text
+        if len(self._names) > 1:
+            own["modelspec.architecture"] = (
+                f"{family_named(checkpoint.family).architecture}/textual-inversion"
+            )
         rows = on_host(self.vectors) if vectors is None else vectors
         return Embedding(node.name, rows, step, checkpoint.digest[:10], checkpoint.name, own)
 
-    def _initial_vectors(self, loaded: LoadedEncoder) -> torch.Tensor:
+    def _initial_vectors(self, loaded: LoadedEncoder, count: int) -> torch.Tensor:
         from nodes.sd.fine_tuning.initial_vectors import initial_vectors
 
         node = self._node
         role, tokenizer, encoder = loaded
         if node.embedding is None:
             with node_problem(input="vectors"):
-                return initial_vectors(tokenizer, encoder, node.initial_text, node.vectors)
+                return initial_vectors(tokenizer, encoder, node.initial_text, count)
         width = encoder.get_input_embeddings().embedding_dim
         vectors = node.embedding.vectors.get(role.name)
         if vectors is None or vectors.shape[1] != width:
@@ -139,8 +148,6 @@ class TrainedWord:
         self, ctx: Context, encoders: Sequence[LoadedEncoder], vectors: Mapping[str, torch.Tensor]
     ) -> PromptEncoders:
         """The encoders of prompts that know this embedding, and those of the text encoder."""
-        from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
-
         node = self._node
         own = Embeddings(made=(Embedding(node.name, vectors),))
         known = replace(node.encoder, embeddings=own + node.encoder.embeddings)
@@ -151,4 +158,4 @@ class TrainedWord:
             raise NodeError(
                 f"{node.name!r} cannot be the name of an embedding", hint=hint, input="name", code="bad_name"
             )
-        return PromptEncoders(encoders, catalogue, match[0], dialect=node.dialect, clip_skip=node.clip_skip)
+        return prompt_encoders(node, encoders, catalogue, match[0])

@@ -110,6 +110,19 @@ class TrainingProcess(TrainingData):
     shapes sooner."""
     last_timestep: Annotated[int, Range(0, 999), Advanced] = 999
     """The highest noise level to train at, 0 to 999. High levels teach composition and brightness."""
+    noise_levels: Annotated[Literal["logit_normal", "uniform", "mode", "sigma_sqrt", "cosmap"], Advanced] = (
+        "logit_normal"
+    )
+    """For models that learned a flow (SD 3): how often each noise level is drawn. `logit_normal` and `mode`
+    prefer those in the middle, `uniform` none. `sigma_sqrt` and `cosmap` draw uniformly and weigh the loss:
+    `sigma_sqrt` by 1 / sigma², so low noise counts most; `cosmap` little."""
+    logit_mean: Annotated[float, Range(-5, 5, step=0.1), Advanced] = 0.0
+    """The centre of `logit_normal`: positive values prefer low noise and detail, negative ones high noise and
+    composition."""
+    logit_std: Annotated[float, Range(0.01, 5, step=0.1), Advanced] = 1.0
+    """The width of `logit_normal`: larger values draw the lowest and highest levels more often."""
+    mode_scale: Annotated[float, Range(-1, 1.75, step=0.05), Advanced] = 1.29
+    """How strongly `mode` prefers the levels in the middle; 0 is uniform, negative values avoid them."""
     loss_mask: Annotated[bool, Advanced] = False
     """Weigh the loss by the mask of each picture, or by its transparency (alpha)."""
     average: Annotated[float, Range(0, 0.9999, step=0.001), Advanced] = 0.0

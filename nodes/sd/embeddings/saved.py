@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from nodes.sd.embeddings.embedding import Embedding
 
+_IN_FILES = {"t5": "t5xxl"}
+"""The names of text encoders in files, where they differ: ComfyUI knows T5 by this name only."""
 _BY_WIDTH = {1280: "clip_g", 4096: "t5"}
 _FAMILY = {768: "stable-diffusion-v1", 1024: "stable-diffusion-v2-512"}
 
@@ -73,7 +75,8 @@ def open_embedding(path: Path) -> dict[str, Any]:
 def as_safetensors(embedding: Embedding) -> bytes:
     """Convert an embedding to safetensors for A1111, ComfyUI, kohya and InvokeAI, with its metadata.
 
-    The key is `emb_params` for one text encoder, and the encoder's name for several (kohya's layout).
+    The key is `emb_params` for one text encoder, and the encoder's name for several (kohya's layout;
+    `t5xxl` for T5, as in ComfyUI).
 
     Raises:
         ValueError: it has no vectors, or they are not finite.
@@ -90,10 +93,10 @@ def as_safetensors(embedding: Embedding) -> bytes:
     if len(vectors) == 1:
         (only,) = vectors.values()
         if only.shape[1] in _FAMILY:
-            metadata["modelspec.architecture"] = f"{_FAMILY[only.shape[1]]}/textual-inversion"
+            metadata.setdefault("modelspec.architecture", f"{_FAMILY[only.shape[1]]}/textual-inversion")
         return with_metadata(save({"emb_params": only}), metadata)
-    metadata["modelspec.architecture"] = "stable-diffusion-xl-v1-base/textual-inversion"
-    return with_metadata(save(vectors), metadata)
+    metadata.setdefault("modelspec.architecture", "stable-diffusion-xl-v1-base/textual-inversion")
+    return with_metadata(save(_named(vectors)), metadata)
 
 
 def as_pt(embedding: Embedding) -> bytes:
@@ -107,7 +110,7 @@ def as_pt(embedding: Embedding) -> bytes:
     """
     vectors = _checked(embedding)
     file = io.BytesIO()
-    torch.save(vectors if len(vectors) > 1 else _a1111(embedding, _only(embedding)), file)
+    torch.save(_named(vectors) if len(vectors) > 1 else _a1111(embedding, _only(embedding)), file)
     return file.getvalue()
 
 
@@ -124,7 +127,7 @@ def as_bin(embedding: Embedding) -> bytes:
     """
     vectors = _checked(embedding)
     file = io.BytesIO()
-    torch.save(vectors if len(vectors) > 1 else {embedding.name: _only(embedding)}, file)
+    torch.save(_named(vectors) if len(vectors) > 1 else {embedding.name: _only(embedding)}, file)
     return file.getvalue()
 
 
@@ -159,6 +162,11 @@ def _a1111(embedding: Embedding, vectors: object) -> dict[str, Any]:
         "sd_checkpoint_name": embedding.base_name,
         **({NOTES: notes} if notes else {}),
     }
+
+
+def _named(vectors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The vectors of several text encoders by their names in files."""
+    return {_IN_FILES.get(name, name): rows for name, rows in vectors.items()}
 
 
 def _only(embedding: Embedding) -> torch.Tensor:

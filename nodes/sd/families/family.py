@@ -176,6 +176,8 @@ class Family:
     """The displayed name."""
     architecture: str
     """Its name in the metadata of files (`modelspec.architecture`)."""
+    lora_names: tuple[str, str]
+    """Its names in the metadata of kohya's LoRAs: `modelspec.architecture` and `ss_base_model_version`."""
     pipelines: tuple[str, ...]
     """The pipelines that model_index.json of its folders may name; SaveModel writes the first."""
     latents: str
@@ -199,6 +201,8 @@ class Family:
     """The noise schedule of models in single files."""
     settings: Mapping[str, bool] = field(default_factory=dict)
     """Further entries of model_index.json."""
+    original_lora_names: bool = False
+    """True if kohya's LoRAs name the layers of its UNet as Stability's code does, and not as diffusers."""
     size_numbers: SizeNumbers | None = None
     """None for a family without size conditioning."""
     zeros_for_empty_negative: bool = False

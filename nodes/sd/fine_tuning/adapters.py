@@ -19,9 +19,18 @@ TRAINED_KINDS: tuple[str, ...] = get_args(Kind)
 Targets = Literal["attention", "transformer", "all"]
 
 PATTERNS: Mapping[Targets, tuple[str, ...]] = {
-    "attention": ("*.to_q", "*.to_k", "*.to_v", "*.to_out.0", "*.self_attn.*_proj"),
-    "transformer": ("*.attentions.*", "*.self_attn.*_proj", "*.mlp.fc?"),
-    "all": ("down_blocks.*", "mid_block.*", "up_blocks.*", "*.self_attn.*_proj", "*.mlp.fc?"),
+    "attention": (
+        *("*.to_q", "*.to_k", "*.to_v", "*.to_out.0", "*.self_attn.*_proj"),
+        *("*.add_q_proj", "*.add_k_proj", "*.add_v_proj", "*.to_add_out"),
+    ),
+    "transformer": (
+        *("*.attentions.*", "*.self_attn.*_proj", "*.mlp.fc?"),
+        *("transformer_blocks.*.attn*", "transformer_blocks.*.ff*"),
+    ),
+    "all": (
+        *("down_blocks.*", "mid_block.*", "up_blocks.*", "*.self_attn.*_proj", "*.mlp.fc?"),
+        "transformer_blocks.*",
+    ),
 }
 """The layers of each choice of targets, as patterns of their names in diffusers and transformers."""
 

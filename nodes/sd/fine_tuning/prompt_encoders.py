@@ -12,22 +12,23 @@ from torch import Tensor
 from nodes.sd.families.family import EncoderName
 from nodes.sd.models import text_encoder as texts
 from nodes.sd.models.loaded_encoder import LoadedEncoder
-from nodes.sd.prompts import chunks, dialects, emphasis
+from nodes.sd.prompts import chunks, dialects, emphasis, t5
 from nodes.sd.prompts.attention import Break, Segment
 from nodes.sd.prompts.chunks import Chunk
 from nodes.sd.prompts.dialects import Dialect
+from nodes.sd.prompts.encoding import ContextShape
 from nodes.sd.prompts.spelling import Speller
 from nodes.sd.prompts.triggers import Triggers
 
 
 @dataclass(frozen=True)
 class ReadPrompt:
-    """A prompt in tokens. Each chunk of 75 tokens is one window of the text encoder."""
+    """A prompt in tokens. Each chunk of 75 tokens is one window of CLIP; T5 has one window for a prompt."""
 
     ids: Tensor
-    """int64 [chunks, 77]"""
+    """int64 [chunks, window]"""
     weights: Tensor | None
-    """float32 [chunks, 77]: the weights of the tokens; None if all are 1."""
+    """float32 [chunks, window]: the weights of the tokens; None if all are 1."""
     trained: tuple[tuple[int, int], ...]
     """The places of the trained embedding: the chunk, and the place of its first vector in the window."""
     others: tuple[tuple[int, int, Tensor], ...]
@@ -35,12 +36,14 @@ class ReadPrompt:
 
 
 class EncodedBatch(NamedTuple):
-    """A batch of prompts, encoded for a UNet."""
+    """A batch of prompts, encoded for a UNet or a transformer."""
 
     rows: Tensor
-    """[batch, 77 * chunks, width]"""
+    """[batch, 77 * chunks + tail, width]"""
     pooled: Tensor | None
-    """[batch, width]: each prompt as one vector, of the first chunk; None if the UNet reads none."""
+    """[batch, width]: each prompt as one vector, of the first chunk; None if the network reads none."""
+    tail: int = 0
+    """The number of rows behind those of the chunks: of T5, or zeros in its place."""
 
 
 class ChangingPromptError(ValueError):
@@ -75,6 +78,7 @@ class PromptEncoders:
         trained: the id of the trained embedding in `triggers`; None if no embedding is trained.
         dialect: the syntax of the prompts, except `compel`.
         clip_skip: the layer whose output is used, counted from the last, which is 1.
+        shape: the shape of the text embeddings; see `context_shape`.
     """
 
     def __init__(
@@ -85,8 +89,13 @@ class PromptEncoders:
         *,
         dialect: Dialect = "a1111",
         clip_skip: int = 1,
+        shape: ContextShape | None = None,
     ) -> None:
-        self._encoders = [_PromptEncoder(one, triggers, trained, dialect, clip_skip) for one in encoders]
+        chunked = [one for one in encoders if one.role.along == "width"]
+        whole = [one for one in encoders if one.role.along == "tokens"]
+        self._chunked = [_ChunkEncoder(one, triggers, trained, dialect, clip_skip) for one in chunked]
+        self._whole = [_WholeEncoder(one, triggers, trained, dialect) for one in whole]
+        self._shape = shape
 
     def check(self, prompt: str) -> bool:
         """Whether a prompt contains the trained embedding.
@@ -94,7 +103,9 @@ class PromptEncoders:
         Raises:
             ValueError: it cannot be read, or changes from step to step.
         """
-        return all(encoder.read(prompt).trained for encoder in self._encoders)
+        read = [encoder.read(prompt) for encoder in self._chunked]
+        read += [encoder.read(prompt) for encoder in self._whole]
+        return all(one.trained for one in read)
 
     def encode(self, prompts: Sequence[str], vectors: Mapping[str, Tensor]) -> EncodedBatch:
         """Encode a batch of prompts; shorter ones are padded with empty chunks, as A1111 does.
@@ -104,15 +115,24 @@ class PromptEncoders:
             vectors: the trained vectors for each text encoder, [n, width]; empty if no embedding is trained.
 
         Returns:
-            the outputs of the encoders, joined along the width, in their dtype and on their device.
+            the outputs of the encoders, joined along the width, and those of T5 behind them, as EncodePrompt
+            joins them; in their dtype and on their device.
         """
-        found = [encoder.encode(prompts, vectors.get(encoder.name)) for encoder in self._encoders]
-        rows = found[0].rows if len(found) == 1 else torch.cat([one.rows for one in found], -1)
-        return EncodedBatch(rows, found[-1].pooled)
+        found = [encoder.encode(prompts, vectors.get(encoder.name)) for encoder in self._chunked]
+        shortest = min(one.rows.shape[1] for one in found)
+        rows = torch.cat([one.rows[:, :shortest] for one in found], -1)
+        vectors_of_all = [one.pooled for one in found if one.pooled is not None]
+        pooled = torch.cat(vectors_of_all, -1) if vectors_of_all else None
+        if self._shape is None:
+            return EncodedBatch(rows, pooled)
+        padded = torch.nn.functional.pad(rows, (0, self._shape.width - rows.shape[-1]))
+        behind = [encoder.encode(prompts, vectors.get(encoder.name)) for encoder in self._whole]
+        behind.append(rows.new_zeros(len(prompts), self._shape.missing, self._shape.width))
+        return EncodedBatch(torch.cat([padded, *behind], 1), pooled, sum(one.shape[1] for one in behind))
 
 
-class _PromptEncoder:
-    """Encodes prompts with one text encoder, as EncodePrompt does."""
+class _ChunkEncoder:
+    """Encodes prompts with one CLIP, in chunks of 75 tokens, as EncodePrompt does."""
 
     def __init__(
         self, loaded: LoadedEncoder, triggers: Triggers, trained: str | None, dialect: Dialect, clip_skip: int
@@ -167,26 +187,80 @@ class _PromptEncoder:
         groups = iter(self._speller.spell([piece for piece in pieces if isinstance(piece, Segment)]))
         segments = [None if isinstance(piece, Break) else next(groups) for piece in pieces]
         found = chunks.at_commas(segments, self._comma)
-        trained: list[tuple[int, int]] = []
-        others: list[tuple[int, int, Tensor]] = []
-        for number, chunk in enumerate(found):
-            for at, place in enumerate(chunk, 1):
-                if place.trigger and place.trigger == self._trained and place.vector == 0:
-                    trained.append((number, at))
-                elif place.trigger and place.vector == 0:
-                    others.append((number, at, self._speller.vectors[place.trigger]))
         ids = torch.cat([texts.window(self._tokenizer, [place.id for place in chunk]) for chunk in found])
-        return ReadPrompt(ids, _weights(found), tuple(trained), tuple(others))
+        return _in_windows(ids, found, 1, self._speller, self._trained)
+
+
+class _WholeEncoder:
+    """Encodes prompts with T5, which reads a prompt at once and drops what is too long, as EncodePrompt does.
+
+    Args:
+        loaded: T5.
+        triggers: the embeddings, the trained one among them.
+        trained: the id of the trained embedding; None if no embedding is trained.
+        dialect: the syntax of the prompts.
+    """
+
+    def __init__(
+        self, loaded: LoadedEncoder, triggers: Triggers, trained: str | None, dialect: Dialect
+    ) -> None:
+        role, tokenizer, self._encoder = loaded
+        self.name: EncoderName = role.name
+        self._trained, self._dialect, self._length = trained, dialect, role.length
+        self._speller = Speller(tokenizer, triggers, role.name, drop=True)
+        self._read: dict[str, ReadPrompt] = {}
+
+    def read(self, prompt: str) -> ReadPrompt:
+        """Tokenise a prompt; recent prompts are cached. Errors are those of CLIP's."""
+        if prompt not in self._read:
+            if len(self._read) >= _REMEMBERED:
+                self._read.clear()
+            tokens = t5.tokens_of(constant(prompt, self._dialect), self._speller)
+            ids = t5.window(tokens, self._length)
+            kept = tokens[: self._length - 1]
+            self._read[prompt] = _in_windows(ids, [kept], 0, self._speller, self._trained)
+        return self._read[prompt]
+
+    def encode(self, prompts: Sequence[str], vectors: Tensor | None) -> Tensor:
+        """Encode a batch of prompts with the trained vectors: [batch, length, width]."""
+        read = [self.read(prompt) for prompt in prompts]
+        placed = []
+        for number, prompt in enumerate(read):
+            own = [(at, vectors) for _, at in prompt.trained if vectors is not None]
+            for at, given in (*own, *((at, other) for _, at, other in prompt.others)):
+                placed.append(texts.Vectors(at, given[: self._length - 1 - at], number))
+        rows = t5.read(self._encoder, torch.cat([prompt.ids for prompt in read]), placed)
+        if all(prompt.weights is None for prompt in read):
+            return rows
+        ones = torch.ones(1, self._length)
+        weights = torch.cat([ones if prompt.weights is None else prompt.weights for prompt in read])
+        return rows * weights.to(rows)[..., None]  # as the emphasis `no_norm`
 
 
 _REMEMBERED = 4096
 
 
-def _weights(found: list[Chunk]) -> Tensor | None:
-    """The weight of each token of each window, float32 [chunks, 77]; None if all are 1."""
-    if all(place.weight == 1 for chunk in found for place in chunk):
-        return None
-    weights = torch.ones(len(found), texts.WINDOW)
+def _in_windows(
+    ids: Tensor, found: Sequence[Chunk], start: int, speller: Speller, own: str | None
+) -> ReadPrompt:
+    """A prompt in tokens.
+
+    Args:
+        ids: int64 [chunks, window].
+        found: the tokens of each window.
+        start: the place of their first token in the window.
+        speller: it has made the tokens.
+        own: the id of the trained embedding; None if no embedding is trained.
+    """
+    trained: list[tuple[int, int]] = []
+    others: list[tuple[int, int, Tensor]] = []
+    weights = torch.ones(ids.shape)
     for number, chunk in enumerate(found):
-        weights[number, 1 : 1 + len(chunk)] = torch.tensor([place.weight for place in chunk])
-    return weights
+        weights[number, start : start + len(chunk)] = torch.tensor([place.weight for place in chunk])
+        for at, place in enumerate(chunk, start):
+            if place.trigger and place.trigger == own and place.vector == 0:
+                trained.append((number, at))
+            elif place.trigger and place.vector == 0:
+                others.append((number, at, speller.vectors[place.trigger]))
+    plain = bool((weights == 1).all())
+    return ReadPrompt(ids, None if plain else weights, tuple(trained), tuple(others))

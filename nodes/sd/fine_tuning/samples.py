@@ -8,24 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nodes.sd.families.family import Betas, SizeNumbers
+from nodes.sd.families.family import DenoisingNetwork, NoiseSchedule, SizeNumbers
+from nodes.sd.families.unet import UNET
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch
 from nodes.sd.fine_tuning.task import Encode
 from nodes.sd.prompts.timeline import PromptPart
 from nodes.sd.sampling import samplers
 from nodes.sd.sampling.denoiser import Denoiser
-from nodes.sd.sampling.names import Prediction
+from nodes.sd.sampling.names import Prediction, SamplerName
 from nodes.sd.sampling.noise import NoiseSource
-from nodes.sd.sampling.noise_table import NoiseTable
 from nodes.sd.sampling.samplers import SamplerSettings
 from nodes.sd.sampling.schedules import schedule
+from nodes.sd.sampling.tables import table_of
 
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """The settings of samples, which use DPM++ 2M with the Karras schedule."""
+    """The settings of samples.
 
-    betas: Betas
+    They use DPM++ 2M with the Karras schedule, and for models that learned a flow Euler with the schedule
+    `normal`, as diffusers' pipeline of SD 3 does.
+    """
+
+    noise: NoiseSchedule
     prediction: Prediction
     shape: tuple[int, int, int]
     """The channels, height and width of a latent."""
@@ -38,6 +43,8 @@ class SampleSettings:
     """Equal in all samples of a training, so that only the trained weights change them."""
     steps: int = 20
     guidance: float = 7.0
+    network: DenoisingNetwork = UNET
+    """How the model is called."""
 
 
 @torch.no_grad()
@@ -47,7 +54,9 @@ def draw_latent(unet: Any, encode: Encode, prompt: str, settings: SampleSettings
     Raises:
         ValueError: the prompt has parts joined by AND, or changes from step to step.
     """
-    plan = schedule("karras", settings.steps, NoiseTable(settings.betas))
+    table = table_of(settings.noise)
+    sampler: SamplerName = "euler" if table.is_flow else "dpmpp_2m"
+    plan = schedule("normal" if table.is_flow else "karras", settings.steps, table)
     cond, uncond = (_part(encode([text])) for text in (prompt, settings.negative))
     denoiser = Denoiser(
         unet,
@@ -58,11 +67,12 @@ def draw_latent(unet: Any, encode: Encode, prompt: str, settings: SampleSettings
         guidance=settings.guidance,
         size_numbers=settings.size_numbers,
         scale=settings.scale,
+        network=settings.network,
     )
     noise = NoiseSource(settings.seed)
     first = noise.like(torch.empty(1, *settings.shape)).to(next(unet.parameters()).device)
-    x = samplers.start(first, plan.sigmas)
-    for step in samplers.sample("dpmpp_2m", denoiser, x, plan.sigmas, noise, SamplerSettings()):
+    x = samplers.start(first, plan.sigmas, table=table)
+    for step in samplers.sample(sampler, denoiser, x, plan.sigmas, noise, SamplerSettings(), table):
         x = step.x
     return x.float()
 

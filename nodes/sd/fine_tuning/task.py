@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nodes.sd.families.family import DenoisingNetwork
+from nodes.sd.families.unet import UNET
 from nodes.sd.fine_tuning.latents import batch_weights, drawn
+from nodes.sd.fine_tuning.loss import PictureLoss
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch
 from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
 from nodes.sd.models.text_encoder import WINDOW
 from nodes.sd.training.data_order import DataOrder
-from nodes.sd.training.diffusion_loss import DiffusionLoss
 from nodes.sd.training.loop import Batch
 from nodes.sd.training.noise import Noise
 from nodes.sd.training.random_sources import RandomSources
@@ -33,7 +35,7 @@ class TrainingTask:
 
     Args:
         encode: encodes prompts.
-        unet: the network that predicts the noise.
+        unet: the UNet or transformer that makes the prediction.
         size_numbers: what the UNet reads beside the pooled vector (`time_ids` of SDXL); empty for others.
         loss: adds noise and compares.
         pictures: the pictures to train on.
@@ -41,6 +43,7 @@ class TrainingTask:
         order: which pictures are in each batch.
         autocast: a precision in which the networks compute; None for that of their weights.
         fixed_text: True if the encoding of a prompt never changes, so that each prompt is encoded once.
+        network: how the UNet or transformer is called.
     """
 
     def __init__(
@@ -48,15 +51,16 @@ class TrainingTask:
         encode: Encode,
         unet: Any,
         size_numbers: Sequence[float],
-        loss: DiffusionLoss,
+        loss: PictureLoss,
         pictures: Sequence[CaptionedPicture],
         prompts: Prompts,
         order: DataOrder,
         autocast: torch.dtype | None = None,
         *,
         fixed_text: bool = False,
+        network: DenoisingNetwork = UNET,
     ) -> None:
-        self._unet, self._loss = unet, loss
+        self._unet, self._loss, self._network = unet, loss, network
         self._size_numbers = size_numbers
         self._pictures, self._prompts, self._order = pictures, prompts, order
         self._autocast = autocast
@@ -120,16 +124,18 @@ class TrainingTask:
         return sum(losses) / len(losses)
 
     def _error(self, cond: EncodedBatch, latents: Tensor, noise: Noise, weights: Tensor | None) -> Tensor:
-        more: dict[str, Any] = {}
-        if cond.pooled is not None and self._size_numbers:
-            numbers = torch.tensor([list(self._size_numbers)] * len(latents)).to(latents)
-            more["added_cond_kwargs"] = {"text_embeds": cond.pooled.to(self._dtype), "time_ids": numbers}
+        vectors: dict[str, Tensor] = {}
+        if cond.pooled is not None and (self._size_numbers or self._network.reads_pooled):
+            vectors["text_embeds"] = cond.pooled.to(self._dtype)
+        if self._size_numbers:
+            vectors["time_ids"] = torch.tensor([list(self._size_numbers)] * len(latents)).to(latents)
+        more = self._network.arguments(vectors)
 
         def predict(noisy: Tensor, at: Tensor) -> Tensor:
             rows = cond.rows.to(self._dtype)
             with self._precision():
                 answer: Tensor = self._unet(
-                    noisy.to(self._dtype), at, encoder_hidden_states=rows, return_dict=False, **more
+                    noisy.to(self._dtype), timestep=at, encoder_hidden_states=rows, return_dict=False, **more
                 )[0]
             return answer
 
@@ -148,10 +154,11 @@ class TrainingTask:
         rows = []
         for one in found:
             missing = (longest - one.rows.shape[1]) // WINDOW
-            padding = [self._remembered_one("").rows] * missing
-            rows.append(torch.cat([one.rows, *padding], 1))
+            padding = [self._remembered_one("").rows[:, :WINDOW]] * missing
+            end = one.rows.shape[1] - one.tail
+            rows.append(torch.cat([one.rows[:, :end], *padding, one.rows[:, end:]], 1))
         pooled = [one.pooled for one in found if one.pooled is not None]
-        return EncodedBatch(torch.cat(rows), torch.cat(pooled) if pooled else None)
+        return EncodedBatch(torch.cat(rows), torch.cat(pooled) if pooled else None, found[0].tail)
 
     @torch.no_grad()
     def _remembered_one(self, prompt: str) -> EncodedBatch:

@@ -13,8 +13,9 @@ from nodes.sd.formats.tensors import Entry, Named, Tensors
 ONLY = "only"
 """The key for vectors without a named text encoder; they are for the encoder with the same width."""
 
-ENCODERS = ("clip_l", "clip_g", "t5")
-"""The text encoders that a file may name; `clip_l` is the only one of SD 1."""
+ENCODERS = {"clip_l": "clip_l", "clip_g": "clip_g", "t5": "t5", "t5xxl": "t5"}
+"""The text encoders by the names that files give them; `clip_l` is the only one of SD 1. OneTrainer and
+diffusers' scripts write `t5`, ComfyUI reads `t5xxl`."""
 
 MOST_VECTORS = 75
 """The number of tokens in a chunk of a prompt, and so the largest number of vectors."""
@@ -77,8 +78,8 @@ def describe_embedding(tensors: Tensors) -> Described:
     """Describe an embedding file of any tool.
 
     The formats, in the order in which they are tried: A1111 and the original repository (`string_to_param`),
-    kohya (`emb_params`), OneTrainer (`emp_params`), trainers for several encoders (`clip_l`, `clip_g`, `t5`),
-    diffusers (a tensor for each token), and lists of these.
+    kohya (`emb_params`), OneTrainer (`emp_params`), trainers for several encoders (`clip_l`, `clip_g`, `t5`,
+    `t5xxl`), diffusers (a tensor for each token), and lists of these.
 
     Raises:
         BadFileError: it is not an embedding, or cannot be used. The message names the file and the tensor.
@@ -118,7 +119,10 @@ def _described(tensors: Tensors, tree: dict[Any, Any]) -> Described:
             term = Term(_own(tensors, "name"), {ONLY: _vectors(tensors, tree[key], key)})
             return Described(tool, (term,), *_trained(tensors, tree))
     if any(encoder in tree for encoder in ENCODERS):
-        vectors = {name: _vectors(tensors, tree[name], name) for name in ENCODERS if name in tree}
+        named = [name for name in ENCODERS if name in tree]
+        if len({ENCODERS[name] for name in named}) < len(named):
+            raise _bad(tensors, "bad_embedding", "contains vectors for T5 twice, as t5 and t5xxl")
+        vectors = {ENCODERS[name]: _vectors(tensors, tree[name], name) for name in named}
         if len({found.count for found in vectors.values()}) > 1:
             counts = ", ".join(f"{found.count} for {name}" for name, found in vectors.items())
             raise _bad(tensors, "bad_embedding", f"has different numbers of vectors: {counts}")

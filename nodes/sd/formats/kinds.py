@@ -32,7 +32,7 @@ _CONTROLNET = re.compile(r"(control_model\.|controlnet_(cond_embedding|down_bloc
 """Beginnings of key names of ControlNets in Stability's code and in diffusers."""
 
 _CHECKPOINT = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.", "conditioner.embedders.")
-_EMBEDDING_KEYS = {"emb_params", "emp_params", "clip_l", "clip_g", "t5", "string_to_param"}
+_EMBEDDING_KEYS = {"emb_params", "emp_params", "clip_l", "clip_g", "t5", "t5xxl", "string_to_param"}
 _TOKENS = 64
 """The greatest number of tensors in a diffusers embedding, which has one for each token."""
 

@@ -113,6 +113,8 @@ def _network_spellings(part: Part, name: str, original: str | None) -> Iterable[
         yield from (f"lora_unet_{flat}", f"oft_unet_{flat}", f"lycoris_{flat}")
         yield from (f"{part}.{path}", path, f"base_model.model.{path}", f"base_model.model.{part}.{path}")
         yield f"diffusion_model.{path}"
+        if part == "transformer":
+            yield f"lora_transformer_{flat}"  # OneTrainer
 
 
 _KOHYA = {

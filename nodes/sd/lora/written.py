@@ -43,18 +43,19 @@ def named_tensors(adapters: Mapping[Target, Adapter]) -> dict[str, Tensor]:
 def as_kohya(lora: LoRA, dtype: torch.dtype = torch.float32) -> bytes:
     """The file as kohya's sd-scripts and LyCORIS write it, for A1111, ComfyUI and InvokeAI.
 
+    The layers of a transformer have the names of OneTrainer, which ComfyUI reads, too: kohya's are those of a
+    model whose queries, keys and values are one layer.
+
     The metadata gets `sshs_model_hash`, the sha256 of the weights, by which A1111 finds the file.
     """
-    two = bool(lora.original_names) or any(name.startswith("text_encoder_2.") for name in lora.tensors)
+    several = any(name.startswith(("text_encoder_2.", "transformer.")) for name in lora.tensors)
+    first = "lora_te1_" if lora.original_names or several else "lora_te_"
+    prefixes = {"unet": "lora_unet_", "transformer": "lora_transformer_", "text_encoder": first}
+    prefixes |= {"text_encoder_2": "lora_te2_", "text_encoder_3": "lora_te3_"}
     named = {}
     for name, tensor in lora.tensors.items():
         part, module, end = split(name)
-        if part == "unet":
-            prefix, path = "lora_unet_", lora.original_names.get(module, module)
-        else:
-            first = "lora_te1_" if two else "lora_te_"
-            prefix = "lora_te2_" if part == "text_encoder_2" else first
-            path = f"text_model.{module.removeprefix('text_model.')}"
+        prefix, path = prefixes[part], lora.original_names.get(module, _path(part, module))
         named[f"{prefix}{path.replace('.', '_')}.{end}"] = tensor.to(dtype).contiguous()
     data = save(named)
     length = int.from_bytes(data[:LENGTH], "little")
@@ -74,7 +75,7 @@ def as_peft(lora: LoRA, dtype: torch.dtype = torch.float32) -> bytes:
         if not {"up", "down"} <= keys.keys():
             raise ValueError("peft's format is for LoRA and DoRA only; save LoHa and LoKr as kohya")
         part, module, _ = split(f"{prefix}.alpha")
-        path = module if part == "unet" else f"text_model.{module.removeprefix('text_model.')}"
+        path = _path(part, module)
         own = {role: lora.tensors[key] for role, key in keys.items()}
         named[f"{part}.{path}.lora_A.weight"] = own["down"].to(dtype).contiguous()
         named[f"{part}.{path}.lora_B.weight"] = own["up"].to(dtype).contiguous()
@@ -100,6 +101,14 @@ def _add_to_config(config: dict[str, Any], part: str, module: str, own: Mapping[
         config[f"{part}.rank_pattern"][module] = rank
     if number != config[f"{part}.lora_alpha"]:
         config[f"{part}.alpha_pattern"][module] = number
+
+
+def _path(part: str, module: str) -> str:
+    """The name of a layer in files: CLIP's have the level `text_model`, which transformers 5 dropped."""
+    return f"text_model.{module.removeprefix('text_model.')}" if part in _CLIPS else module
+
+
+_CLIPS = ("text_encoder", "text_encoder_2")
 
 
 def split(name: str) -> tuple[str, str, str]:

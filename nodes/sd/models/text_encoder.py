@@ -105,7 +105,7 @@ def read(
         raise ValueError(
             f"clip_skip is {clip_skip}; this text encoder has {layers} layers, so 1 to {layers}."
         )
-    with placed(encoder.get_input_embeddings(), vectors):
+    with placed(token_embedding(encoder), vectors):
         answer = encoder(ids.to(encoder.device), attention_mask=mask, output_hidden_states=clip_skip > 1)
     rows: Tensor = answer.last_hidden_state
     if clip_skip > 1:
@@ -118,6 +118,15 @@ def read(
             " float32; otherwise lower the weights of LoRAs and embeddings, or choose another model."
         )
     return EncoderOutput(rows, pooled)
+
+
+def token_embedding(encoder: Any) -> Any:
+    """The module that converts tokens to vectors when a text encoder runs.
+
+    T5 runs the one of its stack, which shares only the weight with `get_input_embeddings()`.
+    """
+    stack = getattr(encoder, "encoder", None)
+    return getattr(stack, "embed_tokens", None) or encoder.get_input_embeddings()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nodes.sd.models.text_encoder import Vectors, placed
+from nodes.sd.models.text_encoder import Vectors, placed, token_embedding
 from nodes.sd.not_finite import NotFinite
 from nodes.sd.prompts import emphasis
 from nodes.sd.prompts.attention import Break, Segment
@@ -44,7 +44,7 @@ def encode(written: Written, encoder: Any, speller: Speller, settings: Settings,
     for part in written.parts:
         encodings = []
         for pieces in part.texts:
-            tokens = _tokens(pieces, speller)
+            tokens = tokens_of(pieces, speller)
             used = max(used, len(tokens))
             if len(tokens) >= length:
                 message = f"T5 reads the first {length - 1} tokens of this prompt, which has {len(tokens)}"
@@ -55,9 +55,32 @@ def encode(written: Written, encoder: Any, speller: Speller, settings: Settings,
     return Encoded(tuple(parts), None, [], used, max(0, length - 1 - used), written.tags, warnings)
 
 
-def _tokens(pieces: Sequence[Segment | Break], speller: Speller) -> list[Place]:
+def tokens_of(pieces: Sequence[Segment | Break], speller: Speller) -> list[Place]:
+    """The tokens of a prompt, without the end token."""
     groups = speller.spell([piece for piece in pieces if isinstance(piece, Segment)])
     return [place for segment in groups for group in segment for place in group]
+
+
+def window(tokens: Sequence[Place], length: int) -> Tensor:
+    """As many tokens as fit before the end token, padded: int64 [1, length]."""
+    ids = [*(place.id for place in tokens[: length - 1]), _END]
+    return torch.tensor([ids + [_PAD] * (length - len(ids))])
+
+
+def read(encoder: Any, ids: Tensor, vectors: Sequence[Vectors]) -> Tensor:
+    """The output for windows of tokens, [batch, length, width], in the encoder's dtype and on its device.
+
+    Raises:
+        NotFinite: it contains NaN or infinity.
+    """
+    with placed(token_embedding(encoder), vectors):
+        rows: Tensor = encoder(ids.to(encoder.device))[0]
+    if not torch.isfinite(rows).all():
+        raise NotFinite(
+            "The output of the text encoder T5 contains NaN or infinity. In half precision, set `dtype` to"
+            " float32; otherwise choose another model."
+        )
+    return rows
 
 
 def _weighted(
@@ -71,10 +94,7 @@ def _weighted(
     elif settings.dialect != "comfy":
         rows = emphasis.scaled(rows, weights, "ignore" if settings.emphasis == "ignore" else "no_norm")
     if not torch.isfinite(rows).all():
-        raise NotFinite(
-            "The output of the text encoder T5 contains NaN or infinity. In half precision, set `dtype` to"
-            " float32; otherwise choose another model."
-        )
+        raise NotFinite("The weights of this prompt give NaN or infinity. Use smaller ones.")
     return rows
 
 
@@ -85,8 +105,5 @@ def _read(tokens: Sequence[Place], encoder: Any, speller: Speller, length: int) 
         for at, place in enumerate(tokens)
         if place.trigger and place.vector == 0
     ]
-    ids = [*(place.id for place in tokens), _END]
-    padded = torch.tensor([ids + [_PAD] * (length - len(ids))], device=encoder.device)
-    with torch.no_grad(), placed(encoder.get_input_embeddings(), vectors):
-        rows: Tensor = encoder(padded)[0]
-    return rows.float().cpu()
+    with torch.no_grad():
+        return read(encoder, window(tokens, length), vectors).float().cpu()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -11,16 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nodes.sd.training.noise import Noise, NoiseSettings, draw_noise
+from nodes.sd.training.errors import ErrorSettings
+from nodes.sd.training.noise import Noise, NoiseSettings, draw_noise, timestep_range
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 """The prediction types."""
-
-Distance = Literal["l2", "l1", "huber", "smooth_l1"]
-"""How an error of the prediction becomes a loss: its square, its absolute value, or in between."""
-
-HuberSchedule = Literal["snr", "exponential", "constant"]
-"""How the error at which `huber` and `smooth_l1` turn from a square to a line depends on the noise level."""
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """The network: takes noisy latents [batch, channels, height, width] and timesteps [batch]; returns its
@@ -31,14 +25,9 @@ _MOST_SNR = 1000.0
 
 
 @dataclass(frozen=True)
-class LossSettings:
+class LossSettings(ErrorSettings):
     """How errors become a loss, and the weights of noise levels, by the rules of kohya's sd-scripts."""
 
-    distance: Distance = "l2"
-    huber_schedule: HuberSchedule = "snr"
-    huber_threshold: float = 0.1
-    """The smallest error at which `huber` and `smooth_l1` turn from a square to a line; with `constant`, the
-    only one."""
     min_snr: float = 0.0
     """The gamma of min-SNR weighting (arXiv:2303.09556); 0 gives all noise levels the weight 1."""
     debiased: bool = False
@@ -78,20 +67,15 @@ class DiffusionLoss:
         self.noise = noise or NoiseSettings()
         self.settings = settings or LossSettings()
         self._alphas, self._prediction = alphas, prediction
-        last = self.noise.last_timestep
-        self._last = len(alphas) - 1 if last is None else min(last, len(alphas) - 1)
-        if not 0 <= self.noise.first_timestep <= self._last:
-            raise ValueError(f"There are no timesteps from {self.noise.first_timestep} to {self._last}.")
+        self._range = timestep_range(self.noise, len(alphas))
 
     def draw(self, latents: Tensor, generator: torch.Generator) -> Noise:
         """Draw the noise and the timesteps of a batch of latents [batch, channels, height, width]."""
-        return draw_noise(self.noise, latents, self._last, generator)
+        return draw_noise(self.noise, latents, self._range.draw, generator)
 
     def spread_timesteps(self, count: int) -> Tensor:
         """Timesteps spread evenly over the range, int64 [count], for losses that are compared."""
-        first = self.noise.first_timestep
-        places = (torch.arange(count) + 0.5) / count
-        return first + (places * (self._last + 1 - first)).long()
+        return self._range.spread(count)
 
     def __call__(
         self, predict: Predict, latents: Tensor, noise: Noise, weights: Tensor | None = None
@@ -118,30 +102,21 @@ class DiffusionLoss:
         predicted, target = predicted.to(wide), target.to(wide)
         if weights is None and self.settings.is_plain:
             return F.mse_loss(predicted, target, reduction="mean")
-        error = self._distances(predicted, target, alphas, timesteps)
+        error = self.settings.loss(predicted, target, self._threshold(alphas, timesteps))
         if weights is not None:
             error = error * weights
         each = error.mean((1, 2, 3))
         return each.mean() if self.settings.is_plain else (each * self._weights(alphas)).mean()
 
-    def _distances(self, predicted: Tensor, target: Tensor, alphas: Tensor, timesteps: Tensor) -> Tensor:
-        """The loss of each number."""
-        kind = self.settings.distance
-        if kind == "l2":
-            return (predicted - target).square()
-        if kind == "l1":
-            return (predicted - target).abs()
-        threshold = self._threshold(alphas, timesteps)[:, None, None, None].to(predicted)
-        found = 2 * ((predicted - target).square() + threshold.square()).sqrt() - 2 * threshold
-        return threshold * found if kind == "huber" else found
-
-    def _threshold(self, alphas: Tensor, timesteps: Tensor) -> Tensor:
-        """The error at which the loss turns from a square to a line, [batch]."""
+    def _threshold(self, alphas: Tensor, timesteps: Tensor) -> Tensor | None:
+        """The error at which the loss turns from a square to a line, [batch]; None without one."""
         least = self.settings.huber_threshold
+        if not self.settings.has_threshold:
+            return None
         if self.settings.huber_schedule == "constant":
             return torch.full_like(alphas, least)
         if self.settings.huber_schedule == "exponential":
-            return torch.exp(timesteps.to(alphas) * (math.log(least) / len(self._alphas)))
+            return self.settings.exponential_threshold(timesteps.to(alphas) / len(self._alphas))
         sigmas = ((1 - alphas) / alphas) ** 0.5
         return (1 - least) / (1 + sigmas) ** 2 + least
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,15 +43,46 @@ class Noise(NamedTuple):
     """int64 [batch] on the CPU."""
 
 
+class TimestepRange(NamedTuple):
+    """The timesteps that a training uses, both included."""
+
+    first: int
+    last: int
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw timesteps, each equally often: int64 [count]."""
+        return torch.randint(self.first, self.last + 1, (count,), generator=generator)
+
+    def spread(self, count: int) -> Tensor:
+        """Timesteps spread evenly over the range, int64 [count]."""
+        places = (torch.arange(count) + 0.5) / count
+        return self.first + (places * (self.last + 1 - self.first)).long()
+
+
+def timestep_range(settings: NoiseSettings, count: int) -> TimestepRange:
+    """The timesteps that a training on a model with `count` timesteps uses.
+
+    Raises:
+        ValueError: there are none.
+    """
+    last = count - 1 if settings.last_timestep is None else min(settings.last_timestep, count - 1)
+    if not 0 <= settings.first_timestep <= last:
+        raise ValueError(f"There are no timesteps from {settings.first_timestep} to {last}.")
+    return TimestepRange(settings.first_timestep, last)
+
+
 def draw_noise(
-    settings: NoiseSettings, latents: Tensor, last_timestep: int, generator: torch.Generator
+    settings: NoiseSettings,
+    latents: Tensor,
+    draw_timesteps: Callable[[int, torch.Generator], Tensor],
+    generator: torch.Generator,
 ) -> Noise:
     """Draw the noise and the timesteps of a batch.
 
     Args:
         settings: the kinds of noise.
         latents: [batch, channels, height, width].
-        last_timestep: the last timestep that may be drawn.
+        draw_timesteps: draws a number of timesteps.
         generator: a generator of the CPU, so that all devices get the same numbers.
     """
     noise = torch.randn(latents.shape, generator=generator)
@@ -60,9 +92,7 @@ def draw_noise(
         noise = noise + strength * torch.randn((*latents.shape[:2], 1, 1), generator=generator)
     if settings.multires:
         noise = _with_coarser(noise, settings.multires, generator)
-    timesteps = torch.randint(
-        settings.first_timestep, last_timestep + 1, (len(latents),), generator=generator
-    )
+    timesteps = draw_timesteps(len(latents), generator)
     target = added = noise.to(latents)
     if settings.perturbation:
         more = torch.randn(latents.shape, generator=generator)

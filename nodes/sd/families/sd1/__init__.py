@@ -33,6 +33,7 @@ FAMILIES = (
         name="sd1",
         title="SD 1",
         architecture="stable-diffusion-v1",
+        lora_names=("stable-diffusion-v1", "sd_v1"),
         pipelines=(
             "StableDiffusionPipeline",
             "StableDiffusionImg2ImgPipeline",

@@ -72,6 +72,7 @@ FAMILIES = (
         name="sd2",
         title="SD 2",
         architecture="stable-diffusion-v2",
+        lora_names=("stable-diffusion-v2-768-v", "sd_v2"),
         pipelines=(
             "StableDiffusionPipeline",
             "StableDiffusionImg2ImgPipeline",

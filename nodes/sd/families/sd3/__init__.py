@@ -60,6 +60,7 @@ FAMILIES = (
         name="sd3",
         title="SD 3",
         architecture="stable-diffusion-v3",
+        lora_names=("stable-diffusion-3", "sd3"),
         pipelines=(
             "StableDiffusion3Pipeline",
             "StableDiffusion3Img2ImgPipeline",

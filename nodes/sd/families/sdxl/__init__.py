@@ -91,6 +91,7 @@ FAMILIES = (
         name="sdxl",
         title="SDXL",
         architecture="stable-diffusion-xl-v1-base",
+        lora_names=("stable-diffusion-xl-v1-base", "sdxl_base_v1-0"),
         pipelines=(
             "StableDiffusionXLPipeline",
             "StableDiffusionXLImg2ImgPipeline",
@@ -121,12 +122,14 @@ FAMILIES = (
         previews={2048: _COLOURS},
         settings={"force_zeros_for_empty_prompt": True},
         size_numbers=_base_numbers,
+        original_lora_names=True,
         zeros_for_empty_negative=True,
     ),
     Family(
         name="sdxl-refiner",
         title="SDXL refiner",
         architecture="stable-diffusion-xl-v1-refiner",
+        lora_names=("stable-diffusion-xl-v1-refiner", "sdxl_refiner_v1-0"),
         pipelines=("StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLPipeline"),
         latents="sdxl",
         configs=_FOLDER / "refiner",

@@ -10,13 +10,8 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import Tensor
 
-from nodes.sd.training.diffusion_loss import (
-    DiffusionLoss,
-    Distance,
-    HuberSchedule,
-    LossSettings,
-    Prediction,
-)
+from nodes.sd.training.diffusion_loss import DiffusionLoss, LossSettings, Prediction
+from nodes.sd.training.errors import Distance, HuberSchedule
 from nodes.sd.training.noise import Noise, NoiseSettings
 
 

@@ -1,0 +1,37 @@
+"""The encoders of a training's prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nodes.sd.families.known import family_named
+from nodes.sd.prompts.triggers import Triggers
+
+if TYPE_CHECKING:
+    from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
+    from nodes.sd.models.loaded_encoder import LoadedEncoder
+    from nodes.training.training_settings import TrainingProcess
+
+
+def prompt_encoders(
+    node: TrainingProcess, encoders: Sequence[LoadedEncoder], triggers: Triggers, trained: str | None = None
+) -> PromptEncoders:
+    """The encoders of a training's prompts, which encode as EncodePrompt does.
+
+    Args:
+        node: the inputs.
+        encoders: the loaded text encoders, with what is trained.
+        triggers: the embeddings, the trained one among them.
+        trained: the id of the trained embedding in `triggers`; None if no embedding is trained.
+    """
+    from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
+    from nodes.sd.prompts.encoding import context_shape
+
+    checkpoint = node.encoder.checkpoint
+    shape = context_shape(
+        family_named(checkpoint.family), dict(checkpoint.text_widths), checkpoint.context_width
+    )
+    return PromptEncoders(
+        encoders, triggers, trained, dialect=node.dialect, clip_skip=node.clip_skip, shape=shape
+    )

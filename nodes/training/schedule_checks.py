@@ -1,0 +1,70 @@
+"""Checks that the settings of a training suit the noise schedule that its model learned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.context import Context
+from engine.errors import NodeError
+from nodes.files.checkpoints import Checkpoint
+from nodes.sd.families.family import Flow
+
+if TYPE_CHECKING:
+    from nodes.training.training_settings import TrainingProcess
+
+_FOR_DIFFUSION = {
+    "min_snr": "weighs noise levels by their signal-to-noise ratio",
+    "debiased": "weighs noise levels by their signal-to-noise ratio",
+    "velocity_as_noise": "weighs noise levels by their signal-to-noise ratio",
+    "noise_offset": "corrects that diffusion models never see pure noise, which a flow does",
+    "adaptive_noise_offset": "corrects that diffusion models never see pure noise, which a flow does",
+    "multires_noise": "corrects that diffusion models never see pure noise, which a flow does",
+}
+"""The settings that have no meaning for a flow, and what each does."""
+_FOR_FLOW = ("noise_levels", "logit_mean", "logit_std", "mode_scale")
+"""The settings that only a flow has."""
+_NEEDS = {"logit_mean": "logit_normal", "logit_std": "logit_normal", "mode_scale": "mode"}
+"""The value of `noise_levels` that a setting belongs to."""
+
+
+def require_settings_for(checkpoint: Checkpoint, node: TrainingProcess, ctx: Context) -> None:
+    """Check that no setting is in use that the model's noise schedule does not have.
+
+    Warns about a setting of a distribution of noise levels that is not the chosen one.
+
+    Raises:
+        NodeError: one is; the message names it.
+    """
+    if not isinstance(checkpoint.noise, Flow):
+        for name in _FOR_FLOW:
+            if _is_changed(node, name):
+                raise NodeError(
+                    f"`{name}` is for models that learned a flow; {checkpoint.name} is a diffusion model",
+                    hint=f"set `{name}` to its default",
+                    input=name,
+                    code="not_a_flow",
+                )
+        return
+    for name, effect in _FOR_DIFFUSION.items():
+        if _is_changed(node, name):
+            raise NodeError(
+                f"{checkpoint.name} learned a flow; `{name}` {effect}",
+                hint=f"set `{name}` to its default; `noise_levels` weighs the noise levels of a flow",
+                input=name,
+                code="flow_model",
+            )
+    if node.loss in ("huber", "smooth_l1") and node.huber_schedule == "snr":
+        raise NodeError(
+            f"{checkpoint.name} learned a flow, which has no signal-to-noise ratio",
+            hint="set `huber_schedule` to exponential or constant",
+            input="huber_schedule",
+            code="flow_model",
+        )
+    for name, levels in _NEEDS.items():
+        if _is_changed(node, name) and node.noise_levels != levels:
+            ctx.warn(f"`{name}` has no effect: `noise_levels` is {node.noise_levels}, not {levels}")
+
+
+def _is_changed(node: TrainingProcess, name: str) -> bool:
+    """Whether an input differs from its default."""
+    return bool(getattr(node, name) != type(node).model_fields[name].default)
