@@ -8,15 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    FlowMatchEulerDiscreteScheduler,
-    StableDiffusion3Img2ImgPipeline,
-    StableDiffusion3Pipeline,
-)
+from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Img2ImgPipeline
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
 from nodes.sd.families.family import Flow
 from nodes.sd.models import vae, weights
@@ -34,7 +29,8 @@ from nodes.sd.sampling.schedule import Schedule
 from nodes.sd.sampling.schedules import schedule
 from nodes.sd.sampling.tables import table_of
 from tests.nodes.sd.families.latents import difference, tokenizer
-from tests.nodes.sd.families.small import PIECES, SmallModel, small_model
+from tests.nodes.sd.families.pipelines import pipeline_of
+from tests.nodes.sd.families.small import SmallModel, small_model
 
 PROMPT, NEGATIVE = "a red cube on a table", "blue, blurred"
 STEPS, GUIDANCE = 4, 5.0
@@ -44,18 +40,8 @@ class Both:
     """A small SD 3 in a folder, and diffusers' pipeline of the same networks."""
 
     def __init__(self, model: SmallModel, folder: Path) -> None:
-        model.save_folder(folder)
+        self.pipeline: Any = pipeline_of(model, folder)
         self.files = describe_folder(folder)
-        parts: dict[str, Any] = {str(part): network for part, network in model.networks.items()}
-        for role in self.files.roles[:2]:
-            parts[role.tokenizer] = tokenizer(self.files, role)
-        has_t5 = "text_encoder_3" in parts
-        parts["tokenizer_3"] = T5Tokenizer(vocab=PIECES, extra_ids=0) if has_t5 else None
-        parts.setdefault("text_encoder_3", None)
-        self.pipeline: Any = StableDiffusion3Pipeline(
-            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), **parts
-        )
-        self.pipeline.set_progress_bar_config(disable=True)
         self.transformer = weights.load_unet(self.files)
         self.encoders = [
             LoadedEncoder(
