@@ -23,7 +23,7 @@ class SaveLoRA(Node, category="model", pure=False, libraries=("torch", "safetens
     """The file to write, inside the `outputs` folder. Empty: the LoRA's name, in `loras/`."""
     format: Literal["kohya", "peft"] = "kohya"
     """`kohya` is for A1111, ComfyUI, InvokeAI and most other tools; `peft` is that of diffusers, for LoRA and
-    DoRA only."""
+    DoRA only. The layers of SD 3 have OneTrainer's names in `kohya`, which ComfyUI reads."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """The precision of the numbers in the file. `float16` halves its size, at hardly any loss."""
     overwrite: bool = False

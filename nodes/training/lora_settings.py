@@ -29,7 +29,8 @@ class LoraLayers(TrainingData):
     rate."""
     targets: Literal["attention", "transformer", "all"] = "attention"
     """Which layers to change: those of attention, all of the transformer blocks (as kohya's LoRA), or all
-    layers of the blocks with their convolutions (LoCon), which learn textures better."""
+    layers of the blocks with their convolutions (LoCon), which learn textures better. On SD 3, `transformer`
+    leaves out the modulation of the blocks, and `all` has it, too."""
     dora: bool = False
     """Train the length of each row of the weights apart from its direction (DoRA): often learns more at a
     low rank, and takes more time."""
@@ -39,7 +40,8 @@ class LoraTraining(TrainingProcess, PriorPreservation, LoraLayers):
     """The inputs that all trainings of a LoRA have."""
 
     rate: str = "1e-4"
-    """The learning rate of the UNet, or a schedule such as `1e-4:1000, 1e-5`; 5e-5 to 5e-4 is usual."""
+    """The learning rate of the UNet or transformer, or a schedule such as `1e-4:1000, 1e-5`; 5e-5 to 5e-4 is
+    usual."""
     text_rate: str = "0"
     """The learning rate of the text encoder, or a schedule; 0 leaves it as it is, which saves time. Half of
     `rate` is usual."""

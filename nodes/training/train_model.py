@@ -16,7 +16,7 @@ class TrainModel(
     extends=("steps", "checkpoint_every", "copy_every", "sample_every", "sample_prompts", "tensorboard"),
     aliases=("Dreambooth", "FineTune"),
 ):
-    """Train the whole UNet of a model on pictures (full fine-tuning, Dreambooth).
+    """Train the whole UNet or transformer of a model on pictures (full fine-tuning, Dreambooth).
 
     Connect `model` to Denoise, or to SaveModel for a checkpoint; ExtractLoRA makes a LoRA of it. It needs
     memory for four copies of the model in float32; TrainLoRA needs far less. When a training was stopped,

@@ -22,7 +22,7 @@ class WordStart(TrainingData):
     as `cat` or `painting`, is usual."""
     vectors: Annotated[int, Range(0, 75)] = 1
     """How many vectors the embedding has, 0 to 75; 1 to 8 is usual. More hold more detail, take more room in
-    prompts and need more pictures. 0: as many as `initial_text` has tokens."""
+    prompts and need more pictures. 0: as many as `initial_text` has tokens of CLIP."""
 
 
 class WordTraining(TrainingProcess, WordStart):

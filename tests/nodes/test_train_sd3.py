@@ -129,17 +129,15 @@ def test_each_text_encoder_gets_vectors_that_act_by_their_trigger(
     assert (float(changed[77:].max()) > 1e-3) == ("t5" in encoders)
 
 
-def test_a_loss_that_falls_on_pictures_that_are_held_out(session: Session, pictures: Path) -> None:
-    """Of a model with random weights, all pictures are wrong alike; so the LoRA learns what they share."""
-    more = {**LORA, "targets": "all", "rank": 8, "rate": "0.03", "steps": 45, "validate_every": 15}
-    work = graph("TrainLoRA", pictures, ["lora", "report"], **more)
+def test_the_validation_loss_falls_on_what_is_learned_by_heart(session: Session, pictures: Path) -> None:
+    work = graph("TrainModel", pictures, ["model"], rate="3e-3", steps=30, validate_every=15, copy_every=0)
     work.nodes["train"].inputs["validation"] = From("data", "out")
     watcher = Watcher()
     assert session.run(work, emit=watcher).state == "done"
-    losses = [row["validation_loss"] for row in watcher.rows if "validation_loss" in row]
-    assert len(losses) == 4
-    assert losses == sorted(losses, reverse=True)  # type: ignore[type-var]
-    assert losses[-1] < 0.8 * losses[0]  # type: ignore[operator]
+    losses = [row["validation_loss"] or 0 for row in watcher.rows if "validation_loss" in row]
+    assert len(losses) == 3
+    assert losses[0] > losses[1] > losses[2]
+    assert losses[2] < 0.85 * losses[0]
 
 
 @pytest.mark.parametrize(

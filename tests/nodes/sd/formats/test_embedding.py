@@ -106,6 +106,18 @@ def test_vectors_for_two_text_encoders_are_kept_apart(tmp_path: Path) -> None:
     matrix.record(EMBEDDINGS, "clip_l and clip_g (SDXL)", "one tensor an encoder", error=0)
 
 
+@pytest.mark.parametrize("name", ["t5", "t5xxl"])
+def test_vectors_for_t5_have_two_names(tmp_path: Path, name: str) -> None:
+    """OneTrainer and diffusers' scripts write `t5`, ComfyUI reads `t5xxl`."""
+    three = {"clip_l": vectors(2, 768), "clip_g": vectors(2, 1280), name: vectors(2, 4096)}
+    save_file(three, tmp_path / "x")
+    tensors, described = read(tmp_path / "x")
+    for encoder, written in three.items():
+        assert torch.equal(numbers(tensors, described, "t5" if encoder == name else encoder), written)
+    assert described.family == "SD 3 or Flux"
+    matrix.record(EMBEDDINGS, "clip_l, clip_g and t5 or t5xxl (SD 3)", "one tensor an encoder", error=0)
+
+
 NAN = vectors()
 NAN[1, 5] = float("nan")
 INFINITE = vectors()
@@ -124,6 +136,7 @@ BAD: dict[str, tuple[Any, str]] = {
         {"clip_l": torch.zeros(2, 768), "clip_g": torch.zeros(3, 1280)},
         "2 for clip_l, 3 for clip_g",
     ),
+    "T5 twice": ({"t5": torch.zeros(1, 8), "t5xxl": torch.ones(1, 8)}, "twice"),
     "outputs": ({"emp_params": torch.zeros(2, 8), "emp_params_out": torch.ones(2, 8)}, "does not apply"),
     "no tensor": (a1111("text"), "no tensor under '\\*'"),
     "nothing": (a1111(vectors(), string_to_param={}), "no tensor under string_to_param"),
