@@ -136,7 +136,8 @@ class TrainingProcess(TrainingData):
     patience: Annotated[int, Range(0, 1000), Advanced] = 0
     """End the training after this many validations without a better loss; 0 for never."""
     precision: Annotated[Literal["auto", "float32", "float16", "bfloat16"], Advanced] = "auto"
-    """The precision in which the networks compute; `auto` is that of the settings. `float32` is the safest, and takes twice the memory of the others. What is trained is always float32."""
+    """The precision in which the networks compute; `auto` is that of the settings. `float32` is the
+    safest, and takes twice the memory of the others. What is trained is always float32."""
     gradient_checkpointing: Annotated[bool, Advanced] = False
     """Compute the inner values of the UNet or transformer again for the gradient instead of keeping them:
     takes far less memory and about a third more time, with the same result."""
