@@ -22,15 +22,15 @@ from torch import Tensor
 
 from engine.session import Session
 from engine.testing import run_node
-from nodes.load import LoadModel
-from nodes.load_dataset import LoadDataset
-from nodes.save_lora import SaveLoRA
+from nodes.dataset.load_dataset import LoadDataset
+from nodes.model.load import LoadModel
+from nodes.model.save_lora import SaveLoRA
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.fine_tuning.task import TrainingTask
 from nodes.sd.lora.lora_value import LoRA
 from nodes.sd.lora.written import as_peft
-from nodes.train_lora import TrainLoRA
-from nodes.train_ti import TrainTI
+from nodes.training.train_lora import TrainLoRA
+from nodes.training.train_ti import TrainTI
 from tests.counts import short_and_full
 from tests.nodes.sd.families.pipelines import sd3_pipeline
 

@@ -12,23 +12,23 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from engine.context import Requests
 from engine.document.graph import From, Graph, Literal
 from engine.events import Sample
 from engine.session import Session
+from engine.step_requests import Requests
 from engine.testing import run_node
-from nodes.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
-from nodes.extract_lora import ExtractLoRA
-from nodes.load import LoadModel
-from nodes.lora import ApplyLoRA
-from nodes.prompt import EncodePrompt
-from nodes.save_lora import SaveLoRA
+from nodes.model.embeddings import LoadEmbeddings, OpenEmbedding, SaveEmbedding
+from nodes.model.extract_lora import ExtractLoRA
+from nodes.model.load import LoadModel
+from nodes.model.lora import ApplyLoRA
+from nodes.model.save_lora import SaveLoRA
+from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.lora.lora_value import LoRA
 from nodes.values import Conditioning, Model, TextEncoder
 from tests.nodes.conftest import output, ran, warnings
 from tests.nodes.sd.families.small import WIDTH, small_model
-from tests.nodes.test_train_ti import Watcher
+from tests.nodes.training.test_train_ti import Watcher
 from tests.nodes.trainings import draw_squares, problem_of, training
 
 LORA: dict[str, Any] = {"rank": 2, "alpha": 2.0, "rate": "0.01"}
