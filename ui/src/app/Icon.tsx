@@ -1,3 +1,4 @@
+import type { ButtonHTMLAttributes } from "react";
 import sprite from "./icons.svg?raw";
 
 export type IconName =
@@ -62,6 +63,22 @@ export function Icon({ name, size = 16, label }: { name: IconName; size?: number
     >
       <use href={`#i-${name}`} />
     </svg>
+  );
+}
+
+interface IconButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
+  icon: IconName;
+  /** What it does, for screen readers, and on hover. */
+  label: string;
+  size?: number;
+}
+
+/** A button that is only an icon. */
+export function IconButton({ icon, label, size = 16, ...rest }: IconButtonProps) {
+  return (
+    <button type="button" className="icon-button" aria-label={label} title={label} {...rest}>
+      <Icon name={icon} size={size} />
+    </button>
   );
 }
 

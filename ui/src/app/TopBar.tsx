@@ -3,7 +3,7 @@ import { useRuns, useShownRun } from "../server/runStore";
 import { useSubmission } from "../server/runs";
 import { command, perform } from "./commands";
 import { edit, useChanges, useDocumentState } from "./editor";
-import { Icon } from "./Icon";
+import { Icon, IconButton } from "./Icon";
 import { shownKeys } from "./keys";
 import { openMenuAt } from "./menu";
 import { showGraph } from "./subgraphs";
@@ -117,16 +117,13 @@ function StepButton({ id }: { id: "undo" | "redo" }) {
   const keys = command(id)?.keys?.[0] ?? "";
   const word = id === "undo" ? "Undo" : "Redo";
   return (
-    <button
-      type="button"
-      className="icon-button"
-      aria-label={word}
+    <IconButton
+      icon={id}
+      label={word}
       title={step ? `${word}: ${step.label} (${shownKeys(keys)})` : `Nothing to ${id}`}
       disabled={step === undefined}
       onClick={() => perform(id)}
-    >
-      <Icon name={id} />
-    </button>
+    />
   );
 }
 

@@ -1,6 +1,6 @@
 import { useStore } from "@xyflow/react";
 import { perform } from "../app/commands";
-import { Icon, type IconName } from "../app/Icon";
+import { IconButton, type IconName } from "../app/Icon";
 import { useView } from "../app/view";
 import { useViewport } from "./viewport";
 
@@ -16,55 +16,33 @@ export function CanvasBar() {
         <Tool id="zoomIn" icon="add" label="Zoom in" />
         <Tool id="fit" icon="fit" label="Show all, or what is selected" />
         <span className="separator" />
-        <button
-          type="button"
-          className="icon-button"
+        <IconButton
+          icon="mouse"
           aria-pressed={pointer === "mouse"}
-          aria-label="Mouse: the wheel zooms"
-          title="Mouse: the wheel zooms"
+          label="Mouse: the wheel zooms"
           onClick={() => useView.setState({ pointer: "mouse" })}
-        >
-          <Icon name="mouse" />
-        </button>
-        <button
-          type="button"
-          className="icon-button"
+        />
+        <IconButton
+          icon="trackpad"
           aria-pressed={pointer === "trackpad"}
-          aria-label="Trackpad: two fingers pan"
-          title="Trackpad: two fingers pan"
+          label="Trackpad: two fingers pan"
           onClick={() => useView.setState({ pointer: "trackpad" })}
-        >
-          <Icon name="trackpad" />
-        </button>
+        />
       </div>
       <div className="corner right" role="toolbar" aria-label="Map">
-        <button
-          type="button"
-          className="icon-button"
+        <IconButton
+          icon="map"
           aria-pressed={hasMinimap}
-          aria-label="Map of the graph"
-          title="Map of the graph"
+          label="Map of the graph"
           onClick={() => useView.setState({ hasMinimap: !hasMinimap })}
-        >
-          <Icon name="map" />
-        </button>
+        />
       </div>
     </>
   );
 }
 
 function Tool({ id, icon, label }: { id: string; icon: IconName; label: string }) {
-  return (
-    <button
-      type="button"
-      className="icon-button"
-      aria-label={label}
-      title={label}
-      onClick={() => perform(id)}
-    >
-      <Icon name={icon} />
-    </button>
-  );
+  return <IconButton icon={icon} label={label} onClick={() => perform(id)} />;
 }
 
 function Zoom() {

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { Icon } from "../app/Icon";
+import { Icon, IconButton } from "../app/Icon";
 
 interface DrawerProps {
   title: string;
@@ -24,9 +24,7 @@ export function Drawer({ title, meta, onClose, children }: DrawerProps) {
       <header className="panel-head">
         <h2 className="grow">{title}</h2>
         {meta !== undefined && <span className="meta">{meta}</span>}
-        <button type="button" className="icon-button" aria-label={`Close ${title}`} onClick={onClose}>
-          <Icon name="close" />
-        </button>
+        <IconButton icon="close" label={`Close ${title}`} onClick={onClose} />
       </header>
       {children}
     </section>
@@ -62,5 +60,20 @@ export function SearchField({ label, placeholder, value, onChange }: SearchField
         }}
       />
     </label>
+  );
+}
+
+interface FilterProps {
+  isOn: boolean;
+  onPick: () => void;
+  children: ReactNode;
+}
+
+/** A kind of rows to show, in a fieldset of the class `filters`. */
+export function Filter({ isOn, onPick, children }: FilterProps) {
+  return (
+    <button type="button" className="filter" aria-pressed={isOn} onClick={onPick}>
+      {children}
+    </button>
   );
 }

@@ -1,6 +1,6 @@
 /** The graphs: unsaved drafts of closed tabs, saved graphs with their versions, and examples. */
 import { useCallback, useEffect, useState } from "react";
-import { Icon } from "../app/Icon";
+import { IconButton } from "../app/Icon";
 import { say } from "../app/status";
 import type { Schemas } from "../server/client";
 import {
@@ -127,15 +127,14 @@ function Saved({ graph, onChange }: { graph: GraphRow; onChange: () => Promise<v
             : [title === graph.id ? "" : graph.id, moment(graph.saved)].filter(Boolean).join(" · ")}
         </span>
       </button>
-      <button
-        type="button"
+      <IconButton
+        icon={isUnfolded ? "down" : "clock"}
         className="icon-button small"
-        aria-label={`Versions of ${title}`}
+        label={`Versions of ${title}`}
         aria-expanded={isUnfolded}
         onClick={() => setUnfolded(!isUnfolded)}
-      >
-        <Icon name={isUnfolded ? "down" : "clock"} size={14} />
-      </button>
+        size={14}
+      />
       {isUnfolded && <Versions id={graph.id} isOpen={isOpen} onChange={onChange} />}
     </div>
   );

@@ -1,6 +1,6 @@
 /** The large view over the canvas: one picture, two to compare, or the grid of a sweep. */
 import { useEffect, useRef, useState } from "react";
-import { Icon } from "../app/Icon";
+import { IconButton } from "../app/Icon";
 import { thumbnail } from "../server/client";
 import type { OutputRow } from "../server/outputs";
 import { Compare } from "./Compare";
@@ -83,20 +83,14 @@ function LargePicture() {
             {known.size.width} × {known.size.height}, shown {scaleText(known.scale)}
           </span>
         )}
-        <button
-          type="button"
-          className="icon-button"
-          aria-label="Fill the screen"
-          title="Fill the screen"
+        <IconButton
+          icon="fit"
+          label="Fill the screen"
           onClick={() =>
             void (document.fullscreenElement ? document.exitFullscreen() : root.current?.requestFullscreen())
           }
-        >
-          <Icon name="fit" />
-        </button>
-        <button type="button" className="icon-button" aria-label="Close" title="Close" onClick={closeLarge}>
-          <Icon name="close" />
-        </button>
+        />
+        <IconButton icon="close" label="Close" onClick={closeLarge} />
       </header>
       <div ref={stage} className="large-stage">
         {a === null ? (

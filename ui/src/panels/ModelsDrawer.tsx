@@ -1,6 +1,6 @@
 /** The model files, grouped by the model family that they are for. */
 import { useEffect, useMemo, useState } from "react";
-import { Icon } from "../app/Icon";
+import { IconButton } from "../app/Icon";
 import { say } from "../app/status";
 import { type ModelRow, readModels, useCatalogue } from "../server/catalogue";
 import { attempt } from "./attempt";
@@ -90,17 +90,15 @@ function Model({ model }: { model: ModelRow }) {
         )}
       </span>
       {model.problem === null && (
-        <button
-          type="button"
+        <IconButton
+          icon="copy"
           className="icon-button small"
-          aria-label={`Copy ${copied}`}
-          title={`Copy ${copied}`}
+          label={`Copy ${copied}`}
           onClick={() =>
             void attempt(navigator.clipboard.writeText(copied).then(() => say(`Copied ${copied}.`)))
           }
-        >
-          <Icon name="copy" size={14} />
-        </button>
+          size={14}
+        />
       )}
     </div>
   );

@@ -1,7 +1,7 @@
 /** One node in full: documentation, state, every input, and its problems. */
 import { useId } from "react";
 import { edit, useGraph } from "../app/editor";
-import { Icon } from "../app/Icon";
+import { IconButton } from "../app/Icon";
 import { useTyped } from "../app/types";
 import { heldValue, paramOf, resetValue, setValue } from "../document/edit/values";
 import { sameJson } from "../document/json";
@@ -177,15 +177,14 @@ function InputRow({ node, input }: { node: string; input: InputType }) {
           />
         )}
         {isChanged && (
-          <button
-            type="button"
+          <IconButton
+            icon="reset"
             className="icon-button small"
-            aria-label={`Reset ${words(input.name)}`}
+            label={`Reset ${words(input.name)}`}
             title="Back to its default"
             onClick={() => edit(`Reset ${words(input.name)}`, (graph) => resetValue(graph, end))}
-          >
-            <Icon name="reset" size={12} />
-          </button>
+            size={12}
+          />
         )}
         {taken !== undefined && (
           <span className="meta" title="One of the graph's controls">

@@ -6,7 +6,7 @@ import { thumbnail } from "../server/client";
 import { byRun, mark, type OutputRow, readMore, search, useOutputs } from "../server/outputs";
 import { useRuns } from "../server/runStore";
 import { attempt } from "./attempt";
-import { Drawer, SearchField } from "./Drawer";
+import { Drawer, Filter, SearchField } from "./Drawer";
 import { bytes, count, moment } from "./format";
 import { label } from "./LargeView";
 import { compareWith, isPicture, openPicture, openSweep, replaceRow, usePictures } from "./pictures";
@@ -54,20 +54,23 @@ export function OutputsDrawer({ onClose }: { onClose: () => void }) {
         />
         <fieldset className="filters" aria-label="Which outputs">
           <Filter
-            name="All"
             isOn={!query.starred && !query.ofDocument}
-            onPick={() => search({ starred: false, ofDocument: false })}
-          />
+            onPick={() => void attempt(search({ starred: false, ofDocument: false }))}
+          >
+            All
+          </Filter>
           <Filter
-            name="Starred"
             isOn={query.starred}
-            onPick={() => search({ starred: true, ofDocument: false })}
-          />
+            onPick={() => void attempt(search({ starred: true, ofDocument: false }))}
+          >
+            Starred
+          </Filter>
           <Filter
-            name="This graph"
             isOn={query.ofDocument}
-            onPick={() => search({ starred: false, ofDocument: true })}
-          />
+            onPick={() => void attempt(search({ starred: false, ofDocument: true }))}
+          >
+            This graph
+          </Filter>
         </fieldset>
       </div>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: the arrow keys move between the buttons in it */}
@@ -81,14 +84,6 @@ export function OutputsDrawer({ onClose }: { onClose: () => void }) {
         {hasMore && <div ref={end} className="more-below" />}
       </div>
     </Drawer>
-  );
-}
-
-function Filter({ name, isOn, onPick }: { name: string; isOn: boolean; onPick: () => Promise<void> }) {
-  return (
-    <button type="button" className="filter" aria-pressed={isOn} onClick={() => void attempt(onPick())}>
-      {name}
-    </button>
   );
 }
 

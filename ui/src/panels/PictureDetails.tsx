@@ -1,7 +1,7 @@
 /** What made the picture in the large view: its values, what differs from the other one, and actions. */
 import { useEffect, useMemo, useState } from "react";
 import { edit } from "../app/editor";
-import { Icon } from "../app/Icon";
+import { Icon, IconButton } from "../app/Icon";
 import { say } from "../app/status";
 import { changeInput } from "../document/edit/graphInputs";
 import { asFloat, fromPlain } from "../document/json";
@@ -110,15 +110,12 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
       <header className="panel-head">
         {a !== null && <span className="letter">B</span>}
         <span className="grow" />
-        <button
-          type="button"
-          className="icon-button"
-          aria-label={b.star ? "Remove the star" : "Star"}
+        <IconButton
+          icon={b.star ? "starred" : "star"}
+          label={b.star ? "Remove the star" : "Star"}
           aria-pressed={b.star}
           onClick={() => void attempt(star())}
-        >
-          <Icon name={b.star ? "starred" : "star"} />
-        </button>
+        />
       </header>
       <div className="pad">
         <p className="picture-title">{typeof prompt === "string" && prompt !== "" ? prompt : b.title}</p>
@@ -214,14 +211,13 @@ function Command({ text }: { text: string }) {
       <h3>In a terminal</h3>
       <div className="command">
         <code>{text}</code>
-        <button
-          type="button"
+        <IconButton
+          icon="copy"
           className="icon-button small"
-          aria-label="Copy the command"
+          label="Copy the command"
           onClick={() => void navigator.clipboard.writeText(text).then(() => say("Copied."))}
-        >
-          <Icon name="copy" size={14} />
-        </button>
+          size={14}
+        />
       </div>
     </div>
   );

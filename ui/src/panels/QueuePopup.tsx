@@ -1,6 +1,6 @@
 /** The runs that run and wait, with their order, and those that ended last. */
 import { useEffect, useMemo, useState } from "react";
-import { Icon, type IconName } from "../app/Icon";
+import { Icon, IconButton, type IconName } from "../app/Icon";
 import { useView } from "../app/view";
 import { hasEnded, type RunPhase, type RunView } from "../server/runState";
 import { useRuns } from "../server/runStore";
@@ -174,15 +174,14 @@ function Waiting({ run, place, waiting }: { run: RunView; place: number; waiting
 
 function CancelButton({ run }: { run: RunView }) {
   return (
-    <button
-      type="button"
+    <IconButton
+      icon="close"
       className="icon-button small"
-      aria-label={`Cancel ${name(run)}`}
+      label={`Cancel ${name(run)}`}
       title="Cancel"
       onClick={() => void attempt(cancel(run.id))}
-    >
-      <Icon name="close" size={14} />
-    </button>
+      size={14}
+    />
   );
 }
 

@@ -1,7 +1,7 @@
 /** Prepares and starts a sweep: the graph runs for every combination of the values. */
 import { useState } from "react";
 import { useDocumentState } from "../app/editor";
-import { Icon } from "../app/Icon";
+import { IconButton } from "../app/Icon";
 import { say, sayError } from "../app/status";
 import { useTypes } from "../app/types";
 import { sentence } from "../server/problems";
@@ -75,14 +75,13 @@ export function SweepBox() {
               />
             )}
           </div>
-          <button
-            type="button"
+          <IconButton
+            icon="close"
             className="icon-button small"
-            aria-label={`Do not sweep ${words(name)}`}
+            label={`Do not sweep ${words(name)}`}
             onClick={() => removeFromSweep(name)}
-          >
-            <Icon name="close" size={12} />
-          </button>
+            size={12}
+          />
           {problem !== "" && text.trim() !== "" && <span className="field-problem">{sentence(problem)}</span>}
         </div>
       ))}

@@ -1,6 +1,6 @@
 /** The pictures of a run with sweeps as a grid with labelled axes. */
 import { useEffect, useMemo, useRef, useState } from "react";
-import { Icon } from "../app/Icon";
+import { IconButton } from "../app/Icon";
 import { thumbnail } from "../server/client";
 import { type OutputRow, outputsOf } from "../server/outputs";
 import { hasEnded } from "../server/runState";
@@ -117,9 +117,7 @@ export function SweepGrid({ run }: { run: string }) {
         <button type="button" className="button quiet" onClick={() => setLabels(!hasLabels)}>
           {hasLabels ? "Hide labels" : "Show labels"}
         </button>
-        <button type="button" className="icon-button" aria-label="Close" title="Close" onClick={closeLarge}>
-          <Icon name="close" />
-        </button>
+        <IconButton icon="close" label="Close" onClick={closeLarge} />
       </header>
       <div className="grid-scroll">
         <table

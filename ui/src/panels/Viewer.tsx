@@ -1,7 +1,7 @@
 /** The docked viewer: the latest picture of the document, or of a pinned node, with a strip of the last ones. */
 import { useMemo } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { Icon } from "../app/Icon";
+import { IconButton } from "../app/Icon";
 import { thumbnail } from "../server/client";
 import { outputsOf } from "../server/outputs";
 import { useRuns } from "../server/runStore";
@@ -36,36 +36,19 @@ export function Viewer() {
       <header className="panel-head">
         <h2 className="cut">{words(shown?.node ?? pinned ?? "Viewer")}</h2>
         <span className="meta cut grow">{shown === null ? "" : caption(shown, runs.shown)}</span>
-        {pinned !== null && (
-          <button
-            type="button"
-            className="icon-button"
-            aria-label={`Unpin ${pinned}`}
-            onClick={() => pin(null)}
-          >
-            <Icon name="pin" />
-          </button>
-        )}
-        <button
-          type="button"
-          className="icon-button"
-          aria-label="Compare with the previous picture"
-          title="Compare with the previous picture"
+        {pinned !== null && <IconButton icon="pin" label={`Unpin ${pinned}`} onClick={() => pin(null)} />}
+        <IconButton
+          icon="compare"
+          label="Compare with the previous picture"
           disabled={output === null || strip.length < 2}
           onClick={() => output && void compareWithPrevious(output.id, strip)}
-        >
-          <Icon name="compare" />
-        </button>
-        <button
-          type="button"
-          className="icon-button"
-          aria-label="Show large"
-          title="Show large"
+        />
+        <IconButton
+          icon="expand"
+          label="Show large"
           disabled={output === null}
           onClick={() => output && shown && void openOutput(output, shown.run.id)}
-        >
-          <Icon name="expand" />
-        </button>
+        />
       </header>
       <div ref={stage} className={`stage${shown === null ? " empty" : ""}`}>
         {shown === null ? (

@@ -1,7 +1,7 @@
 /** The pictures of a dataset over the canvas. Captions are edited in place; each is one edit of the graph. */
-import { type KeyboardEvent, type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { edit, graph, redo, undo, useGraph } from "../../app/editor";
-import { Icon, type IconName } from "../../app/Icon";
+import { Icon, IconButton } from "../../app/Icon";
 import { isKey, isTyping } from "../../app/keys";
 import { say } from "../../app/status";
 import { types, useTyped } from "../../app/types";
@@ -10,7 +10,7 @@ import { from } from "../../document/graph";
 import { sentence } from "../../server/problems";
 import { cancel } from "../../server/runs";
 import { attempt } from "../attempt";
-import { SearchField } from "../Drawer";
+import { Filter, SearchField } from "../Drawer";
 import { count, words } from "../format";
 import {
   captionNode,
@@ -102,34 +102,34 @@ function Dataset({ place: { node, output, run } }: { place: DatasetPlace }) {
           value={search}
           onChange={(text) => setChosen({ kind, search: text })}
         />
-        <Action name="Read again" icon="reset" onClick={read} />
-        <Action name="Close" icon="close" onClick={() => openDataset(null)} />
+        <IconButton icon="reset" label="Read again" onClick={read} />
+        <IconButton icon="close" label="Close" onClick={() => openDataset(null)} />
       </header>
       <div className="dataset-tools">
         {names.length > 1 && (
-          <Choices label="Output">
+          <fieldset className="filters" aria-label="Output">
             {names.map((name) => (
-              <Choice
+              <Filter
                 key={name}
                 isOn={name === own?.output}
                 onPick={() => openDataset({ node: own?.node ?? node, output: name })}
               >
                 {words(name)}
-              </Choice>
+              </Filter>
             ))}
-          </Choices>
+          </fieldset>
         )}
         {rows.length > 0 && (
-          <Choices label="Which pictures">
+          <fieldset className="filters" aria-label="Which pictures">
             {[...kindsOf(listed)].map(([label, isOfKind]) => {
               const number = rows.filter(isOfKind).length;
               return number === 0 && label !== kind ? null : (
-                <Choice key={label} isOn={label === kind} onPick={() => setChosen({ kind: label, search })}>
+                <Filter key={label} isOn={label === kind} onPick={() => setChosen({ kind: label, search })}>
                   {label} <b>{number}</b>
-                </Choice>
+                </Filter>
               );
             })}
-          </Choices>
+          </fieldset>
         )}
         {notes.length > 0 && (
           <details>
@@ -176,29 +176,5 @@ function Dataset({ place: { node, output, run } }: { place: DatasetPlace }) {
         <Pictures id={found.id} listed={listed} places={places} onCaption={run ? undefined : change} />
       )}
     </section>
-  );
-}
-
-function Action({ name, icon, onClick }: { name: string; icon: IconName; onClick: () => void }) {
-  return (
-    <button type="button" className="icon-button" aria-label={name} title={name} onClick={onClick}>
-      <Icon name={icon} />
-    </button>
-  );
-}
-
-function Choices({ label, children }: { label: string; children: ReactNode }) {
-  return (
-    <fieldset className="filters" aria-label={label}>
-      {children}
-    </fieldset>
-  );
-}
-
-function Choice({ isOn, onPick, children }: { isOn: boolean; onPick: () => void; children: ReactNode }) {
-  return (
-    <button type="button" className="filter" aria-pressed={isOn} onClick={onPick}>
-      {children}
-    </button>
   );
 }

@@ -1,7 +1,7 @@
 /** Paints a mask over a picture: a brush, an eraser, undo. The result is a file that a LoadMask loads. */
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
 import { edit, graph, selectNodes } from "../../app/editor";
-import { Icon } from "../../app/Icon";
+import { IconButton } from "../../app/Icon";
 import { say, sayError } from "../../app/status";
 import { typed } from "../../app/types";
 import { type MaskPlace, withMask } from "../../schema/masks";
@@ -129,9 +129,7 @@ function Painter({ place }: { place: MaskPlace }) {
         >
           Use the mask
         </button>
-        <button type="button" className="icon-button" aria-label="Close the brush" onClick={closeMask}>
-          <Icon name="close" />
-        </button>
+        <IconButton icon="close" label="Close the brush" onClick={closeMask} />
       </header>
       <div ref={stage} className="large-stage">
         {loaded && (

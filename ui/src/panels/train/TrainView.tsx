@@ -1,7 +1,7 @@
 /** Trainings: their curves and samples while they run, and what to do with the result. A lens over ordinary runs. */
 import { useEffect, useMemo, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { Icon, type IconName } from "../../app/Icon";
+import { Icon, IconButton, type IconName } from "../../app/Icon";
 import { say } from "../../app/status";
 import { answer, api } from "../../server/client";
 import { hasEnded, type RunAnswer, type RunPhase, type RunSummary } from "../../server/runState";
@@ -48,16 +48,12 @@ export function TrainView({ onLeave }: TrainViewProps) {
       <section className="train-runs" aria-label="Trainings">
         <header className="panel-head">
           <h2 className="grow">Trainings</h2>
-          <button
-            type="button"
-            className="icon-button"
-            aria-label="New training"
-            title="New training"
+          <IconButton
+            icon="add"
+            label="New training"
             aria-pressed={id === null}
             onClick={() => setNew(true)}
-          >
-            <Icon name="add" />
-          </button>
+          />
         </header>
         <ul>
           {rows.map((row) => (
