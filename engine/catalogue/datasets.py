@@ -105,7 +105,7 @@ class Datasets:
             problem = Problem("unknown_dataset", "there is no such picture of a dataset", hint=hint)
             raise GraphError([problem]) from None
         file = io.BytesIO()
-        picture.save(file, "WEBP", quality=_QUALITY)
+        picture.save(file, "WEBP", quality=_QUALITY, method=1)
         return b64encode(file.getvalue()).decode()
 
 

@@ -18,6 +18,14 @@ test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA ca
   await expect(page.locator(".curve.smooth")).toHaveAttribute("d", /L/);
   await expect(page.locator(".matrix thead th")).not.toHaveCount(0);
   await expect.poll(() => page.locator(".matrix thead th").count()).toBeGreaterThanOrEqual(2);
+  // The pictures of the training can be seen while it runs, and not changed.
+  await page.getByRole("button", { name: /^View the dataset/ }).click();
+  const pictures = page.getByRole("region", { name: "Dataset" }).getByRole("gridcell");
+  await expect(pictures.first()).toContainText("a pink circle on a brown background");
+  await pictures.first().click();
+  await expect(pictures.first().getByRole("textbox")).toHaveCount(0);
+  await page.keyboard.press("Escape");
+  await expect(pictures).toHaveCount(0);
   await page.getByRole("button", { name: "Stop after this step" }).click();
   const isActive = (run: { state: string }) => run.state === "queued" || run.state === "running";
   await expect.poll(async () => (await canvas.runs()).some(isActive)).toBe(false);
