@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from engine.document import writer
 from engine.document.graph import Graph
 from engine.errors import GraphError, Problem
+from engine.workers.messages import problem_from_json
 
 API = "/api/v1"
 ENDED = ("done", "failed", "cancelled", "interrupted", "refused")
@@ -254,10 +255,7 @@ class Client:
             return
         data = answer.read(MAX_ANSWER)
         try:
-            problems = [
-                Problem(str(item["code"]), str(item["message"]), item["node"], item["input"], item["hint"])
-                for item in json.loads(data)["problems"]
-            ]
+            problems = [problem_from_json(item) for item in json.loads(data)["problems"]]
         except (ValueError, KeyError, TypeError):
             raise self._lost(OSError(f"HTTP {answer.status}")) from None
         raise GraphError(problems)

@@ -318,6 +318,9 @@ class Context:
     def metrics(self, **numbers: float) -> None:
         """Report numbers of one step of a long task: `ctx.metrics(step=100, loss=0.12)`.
 
+        A task that continues from a checkpoint reports the steps before it again, and then marks the place:
+        `ctx.metrics(step=100, resumed=1)`. Numbers of later steps from before are then discarded.
+
         Rows are sent together, at most 5 times per second.
         """
         row: dict[str, float | None] = {}

@@ -17,9 +17,10 @@ class NewestNumbers:
         self._nodes: dict[str, dict[str, float | None]] = defaultdict(dict)
 
     def add(self, node: str, rows: Iterable[Mapping[str, float | None]]) -> None:
-        """Take in rows of numbers. `step` is left out, since the progress shows it."""
+        """Take in rows of numbers. `step` is left out, since the progress shows it, and so are marks."""
         for row in rows:
-            self._nodes[node].update((name, number) for name, number in row.items() if name != "step")
+            numbers = {name: number for name, number in row.items() if name not in ("step", "resumed")}
+            self._nodes[node].update(numbers)
 
     def remove(self, node: str) -> None:
         """Forget the numbers of a step that has ended."""

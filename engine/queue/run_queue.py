@@ -13,6 +13,7 @@ from engine.devices.report import DevicesReport
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem
 from engine.near_names import near
+from engine.queue import metric_rows
 from engine.queue.database import Database
 from engine.queue.dispatcher import Dispatcher, StartWorker
 from engine.queue.event_log import EventLog
@@ -333,23 +334,20 @@ class RunQueue:
         return [report for report in found if report is not None]
 
     def metrics(self, id: str, max_points: int = 1000) -> dict[str, list[dict[str, float | None]]]:
-        """The numbers that the steps of a run have reported, such as losses, by step.
+        """The numbers that the steps of a run have reported, such as losses, by step; see `metric_rows`.
 
         Args:
             id: the run.
-            max_points: the most rows for each step; evenly spaced ones are left out, never the last.
+            max_points: the most rows of each number; evenly spaced ones are left out, never the last.
         """
         self._summary(id)
-        rows = self._state.database.read(
-            "SELECT path, row FROM (SELECT path, row, number, count(*) OVER (PARTITION BY path) AS many,"
-            " row_number() OVER (PARTITION BY path ORDER BY number DESC) AS back FROM metrics WHERE run = ?)"
-            " WHERE (back - 1) % ((many + ? - 1) / ?) = 0 ORDER BY number",
-            (id, max(1, max_points), max(1, max_points)),
-        )
-        found: dict[str, list[dict[str, float | None]]] = {}
-        for row in rows:
+        query = "SELECT path, row FROM metrics WHERE run = ? ORDER BY number"
+        found: dict[str, list[metric_rows.Row]] = {}
+        for row in self._state.database.read(query, (id,)):
             found.setdefault(row["path"], []).append(json.loads(row["row"]))
-        return found
+        return {
+            path: metric_rows.thinned(metric_rows.merged(rows), max_points) for path, rows in found.items()
+        }
 
     def outputs(
         self,

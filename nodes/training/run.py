@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 60.0
 """A checkpoint is saved when the last one is as old as this, or after the given number of steps."""
+MOST_REPORTED = 2000
+"""The most steps before a resume that are reported again."""
 _STATE = re.compile(r"state-(\d+)\.pt")
 
 
@@ -132,6 +134,8 @@ class TrainingRun:
         training = self.training
         if training.done == 0:
             self._validate()
+        else:
+            self._report_history()
         try:
             if not self.stopped_early:
                 for step in self._ctx.track(training.steps(loss), training.total - training.done):
@@ -152,6 +156,15 @@ class TrainingRun:
             training.restore_weights(training.kept["best weights"])
         else:
             training.finish()
+
+    def _report_history(self) -> None:
+        """Report the steps before this run, at most `MOST_REPORTED`, and the place at which it continues."""
+        apart = -(-len(self.history) // MOST_REPORTED)
+        for row in self.history[::-1][::apart][::-1] if apart else []:
+            self._ctx.metrics(step=row.step, loss=row.loss, rate=row.rate, gradient=row.gradient)
+        for step, loss in self.validations:
+            self._ctx.metrics(step=step, validation_loss=loss)
+        self._ctx.metrics(step=self.training.done, resumed=1)
 
     def _publish_state(self) -> None:
         """Publish the state at the end, from which a training of more steps continues."""

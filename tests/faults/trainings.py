@@ -189,11 +189,12 @@ def do(job: TrainingJob) -> TrainingEnd:
     ):
         report = session.run(graph(job), emit=events.append)
     rows = [row for event in events if isinstance(event, Metrics) for row in event.rows]
+    resumed = max((number for number, row in enumerate(rows) if "resumed" in row), default=-1)
     saved = report.outputs.get("file")
     return TrainingEnd(
         killed=False,
         state=report.state,
-        steps=[int(row["step"] or 0) for row in rows if "loss" in row],
+        steps=[int(row["step"] or 0) for row in rows[resumed + 1 :] if "loss" in row],
         digest="" if saved is None else sha256(Path(str(saved.meta)).read_bytes()),
         warnings=[event.message for event in events if isinstance(event, Warned)],
     )

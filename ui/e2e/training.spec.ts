@@ -29,6 +29,19 @@ test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA ca
   await page.getByRole("button", { name: "Stop after this step" }).click();
   const isActive = (run: { state: string }) => run.state === "queued" || run.state === "running";
   await expect.poll(async () => (await canvas.runs()).some(isActive)).toBe(false);
+  await expect(page.locator(".mark-line.resume")).toHaveCount(0);
+  // Run again, it goes on from the checkpoint: the curve shows the steps before, and the place.
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  await canvas.press("Control+Enter");
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  const resume = page.locator(".mark-line.resume");
+  await expect(resume).toHaveCount(1);
+  await expect(resume).toContainText(/Continued at step \d+/);
+  const starts = (curve: string | null) => Number(/^M([\d.]+)/.exec(curve ?? "")?.[1]);
+  const from = Number(await resume.getAttribute("x1"));
+  expect(starts(await page.locator(".curve.smooth").getAttribute("d"))).toBeLessThan(from);
+  await page.getByRole("button", { name: "Stop after this step" }).click();
+  await expect.poll(async () => (await canvas.runs()).some(isActive)).toBe(false);
   const use = page.locator(".checkpoint").getByRole("button", { name: "Use in graph" }).first();
   await use.click();
   await expect(canvas.node("apply-lora")).toBeVisible();

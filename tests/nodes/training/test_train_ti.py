@@ -23,6 +23,7 @@ from engine.document.graph import Entry, From, Graph, Literal
 from engine.errors import NodeError
 from engine.events import Checkpoint, Event, Metrics, Published, Sample
 from engine.node import Node
+from engine.queue.metric_rows import merged
 from engine.run.report import Report
 from engine.session import Session
 from engine.step_requests import Requests
@@ -92,7 +93,9 @@ class Watcher:
 
     @property
     def steps(self) -> list[int]:
-        return [int(row["step"] or 0) for row in self.rows if "loss" in row]
+        """The steps that were taken, without those that a resumed training reports again."""
+        resumed = max((number for number, row in enumerate(self.rows) if "resumed" in row), default=-1)
+        return [int(row["step"] or 0) for row in self.rows[resumed + 1 :] if "loss" in row]
 
     def published(self, suffix: str = "") -> dict[str, Path]:
         found = [event for event in self.events if isinstance(event, Published)]
@@ -167,7 +170,8 @@ def test_stopped_and_run_again_it_gives_the_same_bits(
     open_session: Callable[..., Session], pictures: Path, tmp_path: Path
 ) -> None:
     work = graph(pictures, steps=7, average=0.9, latent_sampling="random", checkpoint_every=1)
-    whole = trained(open_session(tmp_path / "whole").run(work))
+    at_once = Watcher()
+    whole = trained(open_session(tmp_path / "whole").run(work, emit=at_once))
     session, requests = open_session(), Requests()
     first = Watcher(lambda step: requests.ask("train", "stop") if step == 3 else None)
     stopped = session.run(work, emit=first, requests=requests)
@@ -180,6 +184,9 @@ def test_stopped_and_run_again_it_gives_the_same_bits(
     resumed = trained(open_session().run(work, emit=third))
     assert same(resumed, whole)
     assert first.steps + second.steps + third.steps == list(range(1, 8))
+    curve = merged(third.rows)
+    assert [row["step"] for row in curve if row.pop("resumed", None)] == [second.steps[-1]]
+    assert curve == merged(at_once.rows), "the history of a resumed training is whole"
     assert ran(open_session().run(work)) == set()
 
 

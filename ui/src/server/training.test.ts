@@ -38,6 +38,22 @@ test("the numbers of a resumed training replace those of the same steps", () => 
   expect(rows.map((row) => row.loss)).toEqual([0.5, 0.5, 0.5, 0.5, 0.5, ...Array(7).fill(0.2)]);
 });
 
+const RESUMED = event("train.metrics", { path: "train", rows: [{ step: 6, resumed: 1 }] });
+
+test("a resumed training shows its whole history, its place, and not the steps that are computed again", () => {
+  const again = after([metrics(1, 10, 0.5), metrics(1, 6, 0.5), RESUMED]);
+  expect(again.rows.map((row) => row.step)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(again.rows.filter((row) => row.resumed)).toEqual([{ step: 6, loss: 0.5, resumed: 1 }]);
+  const { rows } = after([metrics(1, 6, 0.5), RESUMED, metrics(7, 12, 0.2)]); // another run
+  expect(rows.map((row) => row.loss)).toEqual([...Array(6).fill(0.5), ...Array(6).fill(0.2)]);
+  const long = [
+    metrics(1, 6),
+    RESUMED,
+    ...Array.from({ length: 60 }, (_, i) => metrics(i * 100 + 7, i * 100 + 106)),
+  ];
+  expect(after(long).rows.filter((row) => row.resumed)).toHaveLength(1);
+});
+
 test("a long curve is thinned, and keeps its last step", () => {
   const { rows } = after(Array.from({ length: 100 }, (_, i) => metrics(i * 100 + 1, i * 100 + 100)));
   expect(rows.length).toBeLessThanOrEqual(4000);

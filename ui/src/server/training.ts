@@ -68,21 +68,34 @@ export function afterEvent(training: Training | undefined, event: ServerEvent): 
   }
 }
 
-/** Two lists of rows by step; a later row of the same step replaces the earlier one, as after a resume. */
+/**
+ * Two lists of rows by step; later numbers of the same step replace earlier ones. A row with `resumed` discards the
+ * steps after its own, which are computed again.
+ */
 function merged(before: readonly MetricRow[], more: readonly MetricRow[]): MetricRow[] {
-  const last = before.at(-1)?.step ?? -1;
-  const first = more[0]?.step ?? 0;
-  if (last === null || first === null || first > last) return [...before, ...more];
+  let last = before.at(-1)?.step ?? -1;
+  const goesOn = more.every(({ step }) => {
+    const isNext = typeof step === "number" && step > last;
+    if (isNext) last = step;
+    return isNext;
+  });
+  if (goesOn) return [...before, ...more];
   const byStep = new Map<number, MetricRow>();
   for (const row of [...before, ...more]) {
-    if (row.step !== null && row.step !== undefined)
-      byStep.set(row.step, { ...byStep.get(row.step), ...row });
+    const { step } = row;
+    if (typeof step !== "number") continue;
+    if ("resumed" in row) for (const known of byStep.keys()) if (known > step) byStep.delete(known);
+    byStep.set(step, { ...byStep.get(step), ...row });
   }
   return [...byStep.values()].sort((a, b) => (a.step ?? 0) - (b.step ?? 0));
 }
 
+/** Every second row, and all with rare numbers: the places of resumes, and the losses of pictures held out. */
 function thinned(rows: MetricRow[]): MetricRow[] {
-  return rows.length <= MOST_ROWS ? rows : rows.filter((_, i) => i % 2 === 0 || i === rows.length - 1);
+  if (rows.length <= MOST_ROWS) return rows;
+  return rows.filter(
+    (row, i) => i % 2 === 0 || i === rows.length - 1 || "resumed" in row || "validation_loss" in row,
+  );
 }
 
 /** Follow the trainings of all runs; returns a function that ends this. */

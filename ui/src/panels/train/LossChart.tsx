@@ -16,6 +16,8 @@ interface LossChartProps {
   weight: number;
   samples: readonly Sample[];
   checkpoints: readonly Checkpoint[];
+  /** The steps at which the training was continued. */
+  resumes: readonly number[];
   /** The step after the last one, to leave room for what comes; 0 if it is unknown. */
   lastStep: number;
   /** The step under the pointer. */
@@ -30,8 +32,9 @@ const TOP = 26;
 const BOTTOM = 40;
 const DASHES = ["", "", "6 3", "2 3", "8 3 2 3"];
 
-/** The loss: raw and smoothed, other runs in grey, marks for checkpoints and samples on the step axis. */
-export function LossChart({ curves, weight, samples, checkpoints, lastStep, step, onStep }: LossChartProps) {
+/** The loss: raw and smoothed, other runs in grey, marks for checkpoints, samples and resumes. */
+export function LossChart(props: LossChartProps) {
+  const { curves, weight, samples, checkpoints, resumes, lastStep, step, onStep } = props;
   const [frame, { width }] = useBox<HTMLDivElement>();
   const drawn = useMemo(
     () => curves.map((curve) => ({ ...curve, smooth: smoothed(curve.points, weight) })),
@@ -97,6 +100,18 @@ export function LossChart({ curves, weight, samples, checkpoints, lastStep, step
             <line className="mark-line" x1={scale.x(at)} x2={scale.x(at)} y1={TOP} y2={foot} />
             <use href="#i-flag" x={scale.x(at) - 6} y={TOP - 18} width={12} height={12} className="mark" />
           </g>
+        ))}
+        {resumes.map((at) => (
+          <line
+            key={`resume ${at}`}
+            className="mark-line resume"
+            x1={scale.x(at)}
+            x2={scale.x(at)}
+            y1={TOP}
+            y2={foot}
+          >
+            <title>{`Continued at step ${at}`}</title>
+          </line>
         ))}
         {sampled.map((at) => (
           <rect key={at} className="mark-sample" x={scale.x(at) - 3} y={foot - 3} width={6} height={6}>

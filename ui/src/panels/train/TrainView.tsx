@@ -285,6 +285,7 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
           weight={weight}
           samples={training?.samples ?? []}
           checkpoints={training?.checkpoints ?? []}
+          resumes={pointsOf(training?.rows ?? [], "resumed").map(([at]) => at)}
           lastStep={total}
           step={step}
           onStep={setStep}

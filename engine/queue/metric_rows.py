@@ -1,0 +1,44 @@
+"""Merges the numbers that a long step has reported into one curve, and thins it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+RESUMED = "resumed"
+"""The number that marks the step at which a long step continues from a checkpoint."""
+
+Row = dict[str, float | None]
+
+
+def merged(rows: Iterable[Mapping[str, float | None]]) -> list[Row]:
+    """Rows by their `step`, in order; of equal steps, later numbers replace earlier ones.
+
+    A row with `resumed` discards the steps after its own, which are computed again. Rows without a `step`
+    come first.
+    """
+    loose: list[Row] = []
+    by_step: dict[float, Row] = {}
+    for row in rows:
+        step = row.get("step")
+        if step is None:
+            loose.append(dict(row))
+            continue
+        if RESUMED in row:
+            by_step = {known: kept for known, kept in by_step.items() if known <= step}
+        by_step.setdefault(step, {}).update(row)
+    return loose + [by_step[step] for step in sorted(by_step)]
+
+
+def thinned(rows: list[Row], most: int) -> list[Row]:
+    """At most `most` rows of each number, evenly spaced, with its last one; so rare numbers all stay."""
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        for name in row:
+            places.setdefault(name, []).append(place)
+    if "step" in places and len(places) > 1:
+        del places["step"]  # every row has it
+    kept: set[int] = set()
+    for found in places.values():
+        apart = -(-len(found) // max(1, most))
+        kept.update(found[::-apart])
+    return [rows[place] for place in sorted(kept)]
