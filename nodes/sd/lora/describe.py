@@ -77,6 +77,8 @@ def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str])
 def _base(
     modules: Mapping[str, Mapping[str, str]], kinds: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
 ) -> str:
+    if any("joint_blocks" in prefix for prefix in kinds):
+        return "sd3"
     for prefix, kind in kinds.items():
         if _CONTEXT.search(prefix) and kind in _INPUTS:
             shape = shapes[modules[prefix][_INPUTS[kind]]]

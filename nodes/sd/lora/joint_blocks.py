@@ -1,0 +1,104 @@
+"""LoRAs of SD 3 whose layers have the names of Stability's code, as kohya's sd-scripts writes them.
+
+There the queries, keys and values of an attention are one layer, which is three in diffusers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from nodes.sd.formats.json_file import ModelError
+from nodes.sd.lora.adapter import Adapter
+
+_PREFIX = r"(?:lora_unet_|lycoris_|(?:model\.)?diffusion_model\.|base_model\.model\.)?"
+_BLOCK = re.compile(_PREFIX + r"joint_blocks[._](\d+)[._](x|context)_block[._](.+)")
+_LAYERS = {
+    "x": {
+        "attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+        "attn.proj": ("attn.to_out.0",),
+        "attn2.qkv": ("attn2.to_q", "attn2.to_k", "attn2.to_v"),
+        "attn2.proj": ("attn2.to_out.0",),
+        "adaLN_modulation.1": ("norm1.linear",),
+        "mlp.fc1": ("ff.net.0.proj",),
+        "mlp.fc2": ("ff.net.2",),
+    },
+    "context": {
+        "attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+        "attn.proj": ("attn.to_add_out",),
+        "adaLN_modulation.1": ("norm1_context.linear",),
+        "mlp.fc1": ("ff_context.net.0.proj",),
+        "mlp.fc2": ("ff_context.net.2",),
+    },
+}
+"""The layers of diffusers in each layer of a block, for the picture (`x`) and for the text (`context`)."""
+_SPELLED = {name.replace(".", "_"): name for layers in _LAYERS.values() for name in layers}
+
+_BY_ROW = ("up", "w1_a", "w2_a", "dora_scale", "diff", "diff_b")
+"""The tensors of an adapter with a row for each output of the layer; the others are for all outputs."""
+_SHARED = ("down", "w1_b", "w2_b")
+
+
+def as_in_diffusers(adapters: Mapping[str, Adapter], place: str) -> dict[str, Adapter]:
+    """Adapters by the names of diffusers' layers; those of other models, and of kinds without rows, stay.
+
+    Args:
+        adapters: the adapters by their prefixes in the file.
+        place: the file's name in messages.
+
+    Raises:
+        ModelError: two adapters are for the same layer, or the rows are not those of three layers.
+    """
+    found: dict[str, Adapter] = {}
+    for prefix, adapter in adapters.items():
+        for name, part in _split(prefix, adapter, place).items():
+            if name in found:
+                raise ModelError(f"{place} changes {name!r} twice, the second time as {prefix[:200]!r}.")
+            found[name] = part
+    return found
+
+
+def _split(prefix: str, adapter: Adapter, place: str) -> dict[str, Adapter]:
+    """The adapters of the layers of diffusers in one layer."""
+    block = _BLOCK.fullmatch(prefix)
+    if block is None or not adapter.tensors.keys() <= {*_BY_ROW, *_SHARED}:
+        return {prefix: adapter}
+    number, side, spelled = block.groups()
+    layers = _LAYERS[side].get(_SPELLED.get(spelled.replace(".", "_"), ""))
+    by_row = {name: tensor for name, tensor in adapter.tensors.items() if name in _BY_ROW}
+    rows = {len(tensor) for tensor in by_row.values() if tensor.ndim}
+    if layers is None or len(rows) != 1:
+        return {prefix: adapter}
+    if rows.pop() % len(layers):
+        raise ModelError(f"{place}: {prefix[:200]!r} does not have the rows of {len(layers)} layers.")
+    pieces = [
+        {name: tensor.chunk(len(layers))[at] for name, tensor in by_row.items()} for at in range(len(layers))
+    ]
+    if layers == ("norm1_context.linear",) and _is_last(adapter):
+        pieces = [{name: _swapped(tensor) for name, tensor in by_row.items()}]
+    return {
+        f"transformer.transformer_blocks.{number}.{layer}": replace(
+            adapter, tensors={**adapter.tensors, **piece}
+        )
+        for layer, piece in zip(layers, pieces, strict=True)
+    }
+
+
+def _is_last(adapter: Adapter) -> bool:
+    """Whether a modulation of the text is that of the last block, which has two outputs for each input, not
+    six. Its halves for scale and shift are stored in the reverse order of diffusers'."""
+    up, down = adapter.tensors.get("up"), adapter.tensors.get("down")
+    if up is None or down is None:
+        up, down = adapter.tensors.get("w1_a"), adapter.tensors.get("w1_b")
+    if up is not None and down is not None:
+        return up.shape[0] == 2 * down.shape[1]
+    whole = adapter.tensors.get("diff")
+    return whole is not None and whole.ndim == 2 and whole.shape[0] == 2 * whole.shape[1]
+
+
+def _swapped(tensor: Tensor) -> Tensor:
+    """A tensor with the halves of its rows exchanged."""
+    return tensor.roll(len(tensor) // 2, 0)

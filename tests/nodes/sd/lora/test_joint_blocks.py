@@ -1,0 +1,128 @@
+"""LoRAs of SD 3 in kohya's names: they change the model as they change its tensors in Stability's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nodes.sd.formats.json_file import ModelError
+from nodes.sd.lora.describe import describe, shapes_of
+from nodes.sd.lora.file import lora
+from nodes.sd.lora.stack import WeightedLora, apply
+from nodes.sd.models.checkpoint_file import describe_file
+from nodes.sd.models.weights import load_unet
+from tests.nodes.sd.families.small import small_model
+
+BLOCKS = "model.diffusion_model."
+STRENGTH = 0.7
+
+
+def numbers(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.3
+
+
+def plain(name: str, weight: Tensor, seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    """A LoRA of rank 2 and alpha 3 for a layer, and the change that it makes."""
+    up, down = numbers(seed, len(weight), 2), numbers(seed + 1, 2, weight.shape[1])
+    parts = {"lora_up.weight": up, "lora_down.weight": down, "alpha": torch.tensor(3.0)}
+    return {f"{name}.{part}": tensor for part, tensor in parts.items()}, STRENGTH * 1.5 * up @ down
+
+
+def loha(name: str, weight: Tensor, seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    (a, c), (b, d) = (
+        [numbers(seed + n, *shape) for n in (0, 1)] for shape in ((len(weight), 2), (2, weight.shape[1]))
+    )
+    parts = {"hada_w1_a": a, "hada_w1_b": b, "hada_w2_a": c, "hada_w2_b": d}
+    return {f"{name}.{part}": tensor for part, tensor in parts.items()}, STRENGTH * (a @ b) * (c @ d)
+
+
+def dora(name: str, weight: Tensor, seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    parts, _ = plain(name, weight, seed)
+    change = 1.5 * parts[f"{name}.lora_up.weight"] @ parts[f"{name}.lora_down.weight"]
+    scale = 1 + numbers(seed + 2, len(weight), 1).abs()
+    moved = weight + change
+    return {**parts, f"{name}.dora_scale": scale}, STRENGTH * (
+        scale * moved / moved.norm(dim=1, keepdim=True) - weight
+    )
+
+
+def full(name: str, weight: Tensor, seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    change = numbers(seed, *weight.shape)
+    return {f"{name}.diff": change}, STRENGTH * change
+
+
+@pytest.mark.parametrize(
+    ("make", "prefix"),
+    [
+        *((make, "lora_unet_{}") for make in (plain, loha, dora, full)),
+        *((plain, prefix) for prefix in ("diffusion_model.{}", "lycoris_{}")),
+    ],
+)
+def test_they_change_what_they_say(
+    tmp_path: Path, prefix: str, make: Callable[[str, Tensor, int], tuple[dict[str, Tensor], Tensor]]
+) -> None:
+    model = small_model("sd3")
+    model.save_file(tmp_path / "plain.safetensors")
+    before = load_unet(describe_file(tmp_path / "plain.safetensors"))
+    stored: Mapping[str, Tensor] = model.in_file()
+    names = [
+        name.removeprefix(BLOCKS).removesuffix(".weight")
+        for name, tensor in stored.items()
+        if name.startswith(f"{BLOCKS}joint_blocks.") and name.endswith(".weight") and tensor.ndim == 2
+    ]
+    assert len(names) == 3 * 5 + 2 * 5 + 2 + 2, "the last block reads less text, the first attends twice"
+    tensors: dict[str, Tensor] = {}
+    changes: dict[str, Tensor] = {}
+    for seed, name in enumerate(names):
+        spelled = name if "." in prefix else name.replace(".", "_")
+        parts, change = make(prefix.format(spelled), stored[f"{BLOCKS}{name}.weight"], 10 * seed)
+        tensors |= parts
+        changes[f"{BLOCKS}{name}.weight"] = change
+    found = lora(tensors, {}, "test")
+    assert describe(shapes_of(tensors), {})["base"] == "sd3"
+    patched, _ = apply(before, "transformer", [WeightedLora(found, "test", "", STRENGTH)])
+
+    state = {name: tensor + changes.get(name, 0) for name, tensor in stored.items()}
+    assert changes.keys() <= state.keys()
+    expected = _read_back(tmp_path, state)
+    ours: dict[str, Any] = dict(patched.named_parameters())
+    for name, tensor in expected.named_parameters():
+        assert torch.allclose(ours[name], tensor, atol=1e-5), name
+    unchanged = dict(before.named_parameters())
+    moved = [name for name, tensor in ours.items() if not torch.equal(tensor, unchanged[name])]
+    assert len(moved) == 29 + 2 * 7, "seven of them are three layers in diffusers"
+
+
+def _read_back(folder: Path, state: Mapping[str, Tensor]) -> Any:
+    """The transformer of a file with these tensors."""
+    with safe_open(folder / "plain.safetensors", "pt") as file:
+        metadata = file.metadata()
+    save_file(
+        {name: tensor.contiguous() for name, tensor in state.items()},
+        folder / "changed.safetensors",
+        metadata,
+    )
+    return load_unet(describe_file(folder / "changed.safetensors"))
+
+
+def test_a_layer_that_is_changed_twice_or_has_other_rows_is_refused() -> None:
+    fused, _ = plain("lora_unet_joint_blocks_0_x_block_attn_qkv", torch.zeros(96, 32), 1)
+    third, _ = plain("transformer.transformer_blocks.0.attn.to_k", torch.zeros(32, 32), 1)
+    with pytest.raises(ModelError, match="twice"):
+        lora({**fused, **third}, {}, "test")
+    odd, _ = plain("lora_unet_joint_blocks_0_x_block_attn_qkv", torch.zeros(97, 32), 1)
+    with pytest.raises(ModelError, match="rows"):
+        lora(odd, {}, "test")
+
+
+def test_kinds_without_rows_keep_their_names() -> None:
+    name = "lora_unet_joint_blocks_0_x_block_attn_qkv"
+    found = lora({f"{name}.lokr_w1": numbers(1, 4, 4), f"{name}.lokr_w2": numbers(1, 8, 8)}, {}, "test")
+    assert list(found.adapters) == [name]
