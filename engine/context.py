@@ -418,5 +418,6 @@ class Context:
     def _opened(self) -> StepFolder:
         """The folder of the step."""
         if self._folder is None:
-            raise NodeError("this step has no folder for unfinished work", code="no_folder")
+            hint = "run the graph in a session; a node alone has no folder"
+            raise NodeError("this step has no folder for unfinished work", hint=hint, code="no_folder")
         return self._folder()

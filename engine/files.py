@@ -145,7 +145,8 @@ class Files:
         looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
         names = self.names(kind)
         hint = near(name, names) or f"put the file into {looked}"
-        missing = NodeError(f"there is no {name!r} among the {kind}", hint=hint, code="missing_file")
+        message = f"there is no {name!r} in the folders for {kind}"
+        missing = NodeError(message, hint=hint, code="missing_file")
         if (known := meant(name, names)) is not None:
             missing.instead = name, known
         raise missing

@@ -35,11 +35,17 @@ class Switch(Node, Generic[T], category="choose"):
     select: Annotated[int, Range(1, 6)] = 1
     """The number of the input that is passed on: 1 for `a`, 2 for `b`, up to 6 for `f`."""
     a: Lazy[T]
+    """Passed on if `select` is 1."""
     b: Lazy[T | None] = None  # type: ignore[assignment]  # a plain default is wrapped
+    """Passed on if `select` is 2."""
     c: Lazy[T | None] = None  # type: ignore[assignment]
+    """Passed on if `select` is 3."""
     d: Lazy[T | None] = None  # type: ignore[assignment]
+    """Passed on if `select` is 4."""
     e: Lazy[T | None] = None  # type: ignore[assignment]
+    """Passed on if `select` is 5."""
     f: Lazy[T | None] = None  # type: ignore[assignment]
+    """Passed on if `select` is 6."""
 
     def asks(self) -> list[str]:
         """The name of the input that is passed on."""

@@ -34,7 +34,7 @@ class Numbers(Node, category="lists"):
     stop: float = 1.0
     """The last number."""
     count: Annotated[int, Range(1, MOST)] = 5
-    """The number of numbers, 1 to 10000. With 1, the list is `start` only."""
+    """How many numbers, 1 to 10000. With 1, the list is `start` only."""
 
     def run(self, ctx: Context) -> list[float]:
         if self.count == 1:

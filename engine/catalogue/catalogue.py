@@ -349,12 +349,12 @@ class Catalogue:
                 return answer.result(self._seconds)
             except NoAnswer:
                 child.kill()
-                message = f"node packs took longer than {self._seconds:g} seconds to answer"
+                message = f"the node packs did not answer within {self._seconds:g} seconds"
                 hint = "a pack may hang; the log of the server names it"
                 raise GraphError([Problem("catalogue_timeout", message, hint=hint)]) from None
             except _Died as error:
                 if not left or self._closed:
-                    message = f"the process of the node packs has ended: {error}"
+                    message = f"the process that loads the node packs crashed: {error}"
                     hint = "a pack may have crashed; the log of the server names it"
                     raise GraphError([Problem("catalogue_died", message, hint=hint)]) from None
         raise AssertionError("the loop returns or raises")

@@ -25,6 +25,7 @@ from engine.cli import (
     say,
     serve,
 )
+from engine.cli.commands import Command, Group
 from engine.cli.request import TAKES_GRAPH
 from engine.cli.stopping import EXIT_CODE
 from engine.errors import GraphError, Problem, SafelightError
@@ -33,18 +34,18 @@ from engine.run.captured_stdout import AnswerLost
 BAD_USE = 2
 
 app = typer.Typer(
-    name="safelight", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+    cls=Group, name="safelight", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
 )
 app.command(**TAKES_GRAPH)(run.run)  # type: ignore[arg-type]
 app.command(**TAKES_GRAPH)(check.check)  # type: ignore[arg-type]
 app.command(**TAKES_GRAPH)(plan.plan)  # type: ignore[arg-type]
-app.command()(diff.diff)
-app.command()(serve.serve)
-app.command()(graphs.graphs)
-app.command()(models.models)
-app.command()(devices.devices)
-app.command()(convert.convert)
-app.command(name="import")(import_.import_)
+app.command(cls=Command)(diff.diff)
+app.command(cls=Command)(serve.serve)
+app.command(cls=Command)(graphs.graphs)
+app.command(cls=Command)(models.models)
+app.command(cls=Command)(devices.devices)
+app.command(cls=Command)(convert.convert)
+app.command(cls=Command, name="import")(import_.import_)
 app.add_typer(nodes.app, name="nodes")
 app.add_typer(cache.app, name="cache")
 

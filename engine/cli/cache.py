@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli import request, say
+from engine.cli.commands import Command, Group
 from engine.cli.request import AsJson, Home
 from engine.errors import GraphError, Problem, SafelightError
 from engine.near_names import near
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _AGE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhdw]?)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-app = typer.Typer(help="Show, clear or verify the results cached on disk.")
+app = typer.Typer(cls=Group, help="Show, clear or verify the results cached on disk.")
 
 
 @app.callback(invoke_without_command=True)
@@ -32,7 +33,7 @@ def cache(ctx: typer.Context, home: Home = None, json: AsJson = False) -> int:
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 def show(home: Home = None, json: AsJson = False) -> int:
     """Show the cached results by node type, and how often runs reused them."""
     with request.session(home) as session:
@@ -54,7 +55,7 @@ def show(home: Home = None, json: AsJson = False) -> int:
         say.as_json({**tree, "steps": {"folders": folders, "bytes": in_folders}})
         return 0
     if rows:
-        say.out(f"{'kept':>10}{'size':>12}{'reused':>9}  node type")
+        say.out(f"{'cached':>10}{'size':>12}{'reused':>9}  node type")
     for name, (count, size, hits, made) in rows.items():
         say.out(f"{count:>10,}{say.size(size):>12}{_share(hits, made):>9}  {say.line(name)}")
     if folders:
@@ -65,20 +66,15 @@ def show(home: Home = None, json: AsJson = False) -> int:
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 def clear(
     node_type: Annotated[
-        str | None, typer.Argument(metavar="TYPE", help="Only results of this node type, as --type.")
-    ] = None,
-    of_type: Annotated[
         str | None,
         typer.Option("--type", metavar="TYPE", help="Only results of this node type: Denoise, or Denoise@1."),
     ] = None,
     older: Annotated[
         str | None,
         typer.Option(
-            "--older",
-            "--older-than",
             metavar="AGE",
             help="Only results not used for this long: 7d, 12h, 30m, 2w; a bare number is days.",
         ),
@@ -86,23 +82,20 @@ def clear(
     home: Home = None,
     json: AsJson = False,
 ) -> int:
-    """Delete kept results, and the unfinished work and published files of long steps.
+    """Delete cached results, and the unfinished work and published files of long steps.
 
     The next run that needs a result computes it again. With --type, only results are deleted.
     """
-    if node_type is not None and of_type not in (None, node_type):
-        raise GraphError([Problem("bad_use", f"give one node type, not both {node_type} and {of_type}")])
-    requested = node_type or of_type
     seconds = None if older is None else _seconds(older)
     with request.session(home) as session:
         disk = _disk(session)
-        if requested is not None:
-            _refuse_unknown(requested, disk, session)
+        if node_type is not None:
+            _refuse_unknown(node_type, disk, session)
         if not disk.writable:
             raise SafelightError(f"no result was deleted, because {disk.folder} cannot be written")
         before = disk.problem
-        count, size = disk.clear(requested, seconds)
-        folders, in_folders = (0, 0) if requested else session.step_folders.clear(seconds)
+        count, size = disk.clear(node_type, seconds)
+        folders, in_folders = (0, 0) if node_type else session.step_folders.clear(seconds)
         _refuse_trouble(disk, before)
     size += in_folders
     if json:
@@ -113,7 +106,7 @@ def clear(
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(home: Home = None, json: AsJson = False) -> int:
     """Verify the checksum of every cached result; damaged results are deleted."""
     with request.session(home) as session:
@@ -166,15 +159,15 @@ def _refuse_unknown(node_type: str, disk: Disk, session: Session) -> None:
     Raises:
         GraphError: the node type is unknown.
     """
-    kept = disk.usage().by_type
-    known = {*(versioned.partition("@")[0] for versioned in kept), *session.registry.types}
+    cached = disk.usage().by_type
+    known = {*(versioned.partition("@")[0] for versioned in cached), *session.registry.types}
     if (name := node_type.partition("@")[0]) not in known:
         hint = near(name, known) or "safelight cache lists the node types with cached results"
         raise GraphError([Problem("unknown_type", f"there is no node type {node_type!r}", hint=hint)])
 
 
 def _share(hits: int, made: int) -> str:
-    """The share of the requested results that were reused, as a percentage."""
+    """The share of the node_type results that were reused, as a percentage."""
     return f"{hits / (hits + made):.0%}" if hits + made else ""
 
 

@@ -22,7 +22,7 @@ def convert(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A .pt, .bin, .ckpt or other file, or a picture.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="The new file, NAME.safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The new file, NAME.safetensors.")],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", metavar="", help="Replace an existing file.")
     ] = False,

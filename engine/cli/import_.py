@@ -23,7 +23,7 @@ def import_(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="OUT", help="Write the graph to this file instead of printing it."
+            "--out", "-o", metavar="FILE", help="Write the graph to this file instead of printing it."
         ),
     ] = None,
     overwrite: Annotated[

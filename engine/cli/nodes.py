@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from engine.cli import request, say, tables
+from engine.cli.commands import Command, Group
 from engine.cli.new_node import new
 from engine.cli.request import AsJson, Home
 from engine.errors import GraphError, Problem
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.node import NodeType
 
 
-class Names(TyperGroup):
+class Names(Group):
     """A command group that treats any other word as the name of a node type."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -30,13 +30,16 @@ class Names(TyperGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
 
 
+MOST_CHOICES = 8
+"""With more choices than this, an input has them below the table."""
+
 app = typer.Typer(
     cls=Names,
     help="List the node types, show one of them, or create one of your own.",
     options_metavar="[OPTIONS]",
     subcommand_metavar="[NAME | COMMAND]",
 )
-app.command()(new)
+app.command(cls=Command)(new)
 
 
 @app.callback(invoke_without_command=True)
@@ -66,7 +69,7 @@ def every(home: Path | None, json: bool) -> int:
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The node type, such as Denoise.")],
     home: Home = None,
@@ -128,6 +131,11 @@ def _show(node_type: NodeType) -> None:
                 Text(say.plain(_unwrapped(item.get("description", "")))),
             )
         items.append(inputs)
+        items += [
+            Text(say.line(f"{name}: {', '.join(map(str, item['enum']))}"))
+            for name, item in schema["inputs"].items()
+            if len(item.get("enum", ())) > MOST_CHOICES
+        ]
     outputs = Table("output", "type", box=SIMPLE, pad_edge=False)
     for name, kind in schema["outputs"].items():
         outputs.add_row(Text(name, style="cyan"), Text(say.line(kind)))
@@ -145,6 +153,9 @@ def _unwrapped(text: str) -> str:
 
 def _type(item: dict[str, Any]) -> str:
     if "enum" in item:
-        return " | ".join(map(str, item["enum"]))
+        choices = [str(choice) for choice in item["enum"]]
+        if len(choices) <= MOST_CHOICES:
+            return " | ".join(choices)
+        return " | ".join(choices[:2]) + f" | … {len(choices)} choices"
     ends = item.get("minimum"), item.get("maximum")
     return f"{item['wire']}, {ends[0]} to {ends[1]}" if None not in ends else str(item["wire"])

@@ -21,7 +21,7 @@ PreviewFolder = Annotated[
     typer.Option(
         "--previews",
         metavar="DIR",
-        help="Keep the newest preview of each node here, as NODE.jpg or the like.",
+        help="Write the newest preview of each node into this folder, such as NODE.jpg.",
     ),
 ]
 

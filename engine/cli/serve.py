@@ -20,7 +20,8 @@ PORT = 8400
 
 def serve(
     graph: Annotated[
-        Path | None, typer.Argument(metavar="GRAPH", help="A graph file to open; it is saved in place.")
+        Path | None,
+        typer.Argument(metavar="GRAPH", help="A graph file to open; changes are saved to this file."),
     ] = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="The address to listen on; default: this machine only.")
@@ -31,7 +32,10 @@ def serve(
     home: Home = None,
     device: Annotated[
         list[str] | None,
-        typer.Option(metavar="DEVICE", help="A device to compute on; repeat it to use several side by side."),
+        typer.Option(
+            metavar="DEVICE",
+            help="The device to compute on: auto, cpu, cuda, cuda:1 or mps; may be repeated.",
+        ),
     ] = None,
     token_file: Annotated[
         Path | None,

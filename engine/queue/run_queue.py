@@ -256,8 +256,8 @@ class RunQueue:
             with self._state.database.write() as connection:
                 moved = self._state.runs.move(connection, id, before)
             if not moved:
-                message = "only a run that still waits can be moved"
-                raise GraphError([Problem("not_queued", message, hint="it has started or ended")])
+                message = "this run no longer waits, so it cannot be moved"
+                raise GraphError([Problem("not_queued", message)])
             self._state.waiting[before_move.priority] -= 1
             summary = self._summary(id)
             self._state.waiting[summary.priority] += 1

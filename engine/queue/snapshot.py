@@ -173,7 +173,7 @@ class DeviceStatus:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """The queue as a whole."""
+    """The numbers of waiting and running runs, the reason for a pause, and the workers."""
 
     running: int
     pending: int

@@ -48,14 +48,18 @@ class Printing:
         self._lock = threading.Lock()
 
     def begin(self, node: str, emit: Emit) -> _Step | None:
-        """Attribute what this thread prints to a step; returns the argument for `end`."""
+        """Attribute what this thread prints to a step; returns the value that `end` takes."""
         thread = threading.get_ident()
         around = self._steps.get(thread)
         self._steps[thread] = _Step(node, emit)
         return around
 
     def end(self, around: _Step | None) -> None:
-        """The step on this thread has ended; `around` is the one that called its run, if one did."""
+        """Stop attributing what this thread prints to its step.
+
+        Args:
+            around: the value that `begin` returned.
+        """
         if self.drain is not None:
             self.drain()
         thread = threading.get_ident()

@@ -50,7 +50,7 @@ class _Envelope(BaseModel):
 
 
 def event_schemas(ref: str) -> dict[str, Any]:
-    """The schemas by name.
+    """The OpenAPI schema of each type of event, by name.
 
     Args:
         ref: the prefix of references to them.

@@ -127,7 +127,7 @@ class MaskToImage(Node, category="mask", converts="mask"):
 
 
 class InvertMask(Node, category="mask", passes={"out": "mask"}):
-    """Swap on and off."""
+    """Invert a mask: on becomes off, and off becomes on."""
 
     mask: Mask
 

@@ -45,10 +45,9 @@ class SaveImage(Node, category="image", pure=False, libraries=("pillow",)):
     def run(self, ctx: Context) -> list[str]:
         target = ctx.files.target(self.path)
         if target.suffix.lower() not in _SUFFIXES:
+            what = f"{target.suffix!r} files" if target.suffix else "a file without a suffix"
             hint = f"end it with {', '.join(_SUFFIXES)}"
-            raise NodeError(
-                f"{target.suffix or target.name!r} is not a picture format", hint=hint, input="path"
-            )
+            raise NodeError(f"SaveImage cannot write {what}", hint=hint, input="path", code="unknown_format")
         format = _SUFFIXES[target.suffix.lower()]
         if self.lossless and format == "JPEG":
             hint = "end `path` with .webp or .png, or switch `lossless` off"

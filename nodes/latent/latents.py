@@ -112,20 +112,26 @@ class CropLatent(Node, category="latent", libraries=("torch",), aliases=("Latent
     height: Side = 512
     """The height of the rectangle in pixels, a multiple of 8."""
     x: Pixels = 0
-    """Where its left side lies, in pixels."""
+    """The left side of the rectangle, in pixels from the left, a multiple of 8."""
     y: Pixels = 0
-    """Where its upper side lies, in pixels."""
+    """The upper side of the rectangle, in pixels from the top, a multiple of 8."""
 
     def run(self, ctx: Context) -> Latent:
+        """Cut the rectangle out of each latent of the batch.
+
+        Raises:
+            NodeError: `outside`: the rectangle extends beyond the latent.
+        """
         tall, wide = self.latent.samples.shape[-2:]
         width, height, left, top = (side // SCALE for side in (self.width, self.height, self.x, self.y))
-        if left + width > wide or top + height > tall:
-            raise NodeError(
-                f"the rectangle ends at {self.x + self.width} x {self.y + self.height}; the latent is"
-                f" {wide * SCALE} x {tall * SCALE}",
-                hint="make the rectangle smaller, or move it to the left or up",
-                input="width",
-            )
+        for side, end, limit in (
+            ("x", (left + width) * SCALE, wide * SCALE),
+            ("y", (top + height) * SCALE, tall * SCALE),
+        ):
+            if end > limit:
+                message = f"the rectangle ends at {side} = {end}, but the latent ends at {limit}"
+                hint = "use a smaller rectangle, or move it"
+                raise NodeError(message, hint=hint, input=side, code="outside")
         return _changed(self.latent, lambda x: x[..., top : top + height, left : left + width].clone())
 
 

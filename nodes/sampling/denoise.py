@@ -248,7 +248,7 @@ class Denoise(
             scale = checkpoint.vae_scale
             limit = "" if most is None else f", up to {most * scale}"
             raise NodeError(
-                f"{width * scale} x {height * scale} pixels is a size that {checkpoint.name} cannot generate",
+                f"{checkpoint.name} cannot generate pictures of {width * scale} x {height * scale} pixels",
                 hint=f"use multiples of {step * scale} pixels{limit}",
                 input="latent",
                 code="bad_size",

@@ -14,7 +14,7 @@ from nodes.values import Model
 
 
 class SetShift(Node, category="model", passes={"out": "model"}, aliases=("ModelSamplingSD3",)):
-    """Set the shift of a model that learned a flow (SD 3): how many of the steps go to high noise."""
+    """Set the shift of a model that learned a flow (SD 3): how much of the sampling is at high noise."""
 
     model: Model
     shift: Annotated[float, Range(0.01, 100, step=0.1)] = 3.0

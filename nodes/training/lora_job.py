@@ -165,12 +165,12 @@ class LoraJob(TrainingJob):
         return {target.module: one for target, one in self._adapters.items() if target.part == part}
 
     def _check_rates(self) -> None:
-        """Prodigy allows only equal rates, or 0."""
+        """Prodigy needs equal rates, or 0 for the text encoder, because it finds one rate for all weights."""
         if self._node.optimizer != "prodigy" or not self._trains_text:
             return
         if self._text_rates != self.rates:
             raise NodeError(
-                "prodigy finds one rate for the UNet and the text encoder together",
+                "prodigy needs the same rate for the UNet and the text encoder",
                 hint="set `text_rate` to 0 or to the same as `rate`, or choose another optimizer",
                 input="text_rate",
                 code="one_rate",

@@ -97,10 +97,10 @@ class PivotalJob(LoraJob):
         return self._inputs.name
 
     def _check_rates(self) -> None:
-        """Prodigy allows only equal rates, or 0."""
+        """Prodigy needs equal rates, because it finds one rate for all weights."""
         if self._node.optimizer == "prodigy" and self._word_rates != self.rates:
             raise NodeError(
-                "prodigy finds one rate for the LoRA and the embedding together",
+                "prodigy needs the same rate for the LoRA and the embedding",
                 hint="set `embedding_rate` to the same as `rate`, or choose another optimizer",
                 input="embedding_rate",
                 code="one_rate",

@@ -17,7 +17,7 @@ class TrainHypernetwork(
 ):
     """Train a hypernetwork as A1111 does: small networks before the keys and values of attention.
 
-    LoRAs learn more with smaller files; use it to work with A1111's hypernetworks. Connect `hypernetwork` to
+    A LoRA of the same size learns more; train hypernetworks to use them in A1111. Connect `hypernetwork` to
     ApplyHypernetwork's `trained`, or to SaveHypernetwork. When a training was stopped, failed or was killed,
     the next run continues it from its last checkpoint, with the same result.
     """

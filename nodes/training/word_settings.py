@@ -26,4 +26,4 @@ class WordStart(TrainingData):
 
 
 class WordTraining(TrainingProcess, WordStart):
-    """The inputs that a word in training needs."""
+    """The inputs of a node that trains a new word."""

@@ -98,7 +98,7 @@ class Nothing(Body):
 
 
 class MoveRun(Body):
-    """A new place in the queue."""
+    """The body of `POST /runs/ID/move`."""
 
     before: str | None = Field(None, max_length=64)
     """The run to place it before; null for the front of the queue."""

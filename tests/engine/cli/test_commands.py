@@ -172,9 +172,9 @@ def test_cache_is_shown_verified_and_cleared(call: Call, painting: Path, write: 
     assert call("cache", "--json").json == shown
     assert "Paint@1" in call("cache").out
     assert call("cache", "verify", "--json").json == {"damaged": []}
-    assert call("cache", "clear", "Add", "--json").json["entries"] == 1
+    assert call("cache", "clear", "--type", "Add", "--json").json["entries"] == 1
     assert call("run", painting, "--json").json["nodes"]["paint"]["state"] == "cached"
-    assert call("cache", "clear", "--older-than", "1", "--json").json["entries"] == 0
+    assert call("cache", "clear", "--older", "1", "--json").json["entries"] == 0
     assert call("cache", "clear").out.startswith("1 results deleted")
     assert call("run", painting, "--json").json["nodes"]["paint"]["state"] == "done"
 

@@ -208,8 +208,9 @@ def test_a_lossless_webp_keeps_every_pixel(session: Session, home: Path) -> None
 
 
 def test_an_unknown_suffix_is_explained(session: Session) -> None:
-    with pytest.raises(Exception, match=r"'\.gif' is not a picture format"):
+    with pytest.raises(NodeError, match=r"'\.gif'") as error:
         run_node(session, SaveImage(image=Image(np.zeros((1, 8, 8, 3), "uint8")), path="a.gif"))
+    assert (error.value.code, error.value.input) == ("unknown_format", "path")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

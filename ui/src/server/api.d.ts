@@ -1630,7 +1630,7 @@ export interface components {
         };
         /**
          * MoveRun
-         * @description A new place in the queue.
+         * @description The body of `POST /runs/ID/move`.
          */
         MoveRun: {
             /** Before */
@@ -2211,7 +2211,7 @@ export interface components {
         };
         /**
          * QueueStatus
-         * @description The queue as a whole.
+         * @description The numbers of waiting and running runs, the reason for a pause, and the workers.
          */
         QueueStatus: {
             /** Devices */

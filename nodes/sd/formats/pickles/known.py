@@ -51,7 +51,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Storage:
-    """A range of numbers in the file, with its key."""
+    """A torch storage: where the numbers of one or more tensors lie in the file, and under which key."""
 
     key: str
     dtype: str
