@@ -65,7 +65,7 @@ class TextField(Widget):
     multiline: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """A text field."""
+        """The kind and the options of a text field."""
         return {"kind": "text", "multiline": self.multiline}
 
 

@@ -54,7 +54,7 @@ class PlannedAction:
     """`run`, `may_run`, `reuse`, `share` or `unneeded`; see `events.PlannedStep`."""
     reason: str
     seconds: float | None
-    """The estimated time, from the last time that it ran in this graph; None if unknown, as for the rest."""
+    """The estimated time, from its last run in this graph. None if it is unknown; so are the next two."""
     models: int | None
     """The bytes of the models that it uses on the device."""
     memory: int | None
@@ -105,7 +105,7 @@ class Validation:
     seeds: Mapping[str, list[int]]
     """The seeds that were drawn, by place, such as `seed` or `denoise.seed`."""
     plan: list[PlannedAction]
-    """What a run would do; empty if the request has errors."""
+    """The action of a run for each step; empty if the request has errors."""
     targets: tuple[str, ...]
     """The nodes that the plan computes."""
     estimate: RunEstimate | None

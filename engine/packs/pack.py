@@ -47,7 +47,7 @@ class Pack:
         return read_imports(self.sources, self.name, INIT in self.sources)
 
     def uses(self, names: Collection[str]) -> set[str]:
-        """Those of the named packs that it may import."""
+        """The packs, of those named, that it may import."""
         return {name for name in names if self.imports.dynamic or name in self.imports.packs} - {self.name}
 
     def file(self, inside: str) -> Path:

@@ -72,7 +72,7 @@ class TextLength:
     room: int
     """The number of tokens that a chunk has room for."""
     warnings: tuple[str, ...] = ()
-    """What a run will warn about in the text, or why it cannot be read."""
+    """The warnings that a run will give about the text, or the reason why it cannot be read."""
 
 
 Measure = Callable[[Mapping[str, Provenance], Files], Iterable[TextLength]]

@@ -41,7 +41,7 @@ _TEXT = 4000
 
 
 class Changes:
-    """What the database does not have yet."""
+    """The changes of a run that are not in the database yet."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeSnapshot] = {}

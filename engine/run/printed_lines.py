@@ -1,4 +1,4 @@
-"""What running steps print: lines on standard error, and an event `Printed` for each line.
+"""The output that running steps print: lines on standard error, and an event `Printed` for each line.
 
 `print` is attributed to the step that runs on the calling thread. A program that a step starts, code in C
 and the threads of a library write to the standard output that all steps share: such a line is attributed to a

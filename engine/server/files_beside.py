@@ -23,7 +23,7 @@ MOST_FILES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CopiedFiles:
-    """What became of the files beside a graph."""
+    """The files beside a graph that were copied, and those that were left."""
 
     copied: tuple[str, ...] = ()
     """The names of the files and folders that were copied, sorted."""
@@ -107,7 +107,7 @@ def _names(graph: Graph, inputs: FileInputs) -> Iterator[str]:
 
 
 def _bindings(entry: Entry, inputs: FileInputs) -> Iterator[Binding]:
-    """What the inputs of a node hold that name files; all of them if the node is a graph."""
+    """The bindings of the inputs of a node that name files; of all inputs if the node is a graph."""
     for name, binding in entry.inputs.items():
         if entry.is_graph or name in inputs.get(entry.name, ()):
             yield binding

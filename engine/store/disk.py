@@ -61,9 +61,9 @@ class Disk:
         self._lock = RLock()
         self._index_replaced = False
         self._source: WriteBuffer | _ReadOnly | None = None
-        """Where results are read; None if the folder is unusable or closed."""
+        """The source of results; None if the folder is unusable or closed."""
         self._buffer: WriteBuffer | None = None
-        """Where results are written; None if the folder cannot be written."""
+        """The buffer for new results; None if the folder cannot be written."""
         self._open()
         self._writer = Writer(self._write_what_is_due, SECONDS)
 
@@ -317,7 +317,7 @@ class _ReadOnly:
         self.reader = reader
 
     def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
-        """Those of the keys that are held."""
+        """Look up which of the keys are stored."""
         return {key: StoredResult("disk", seconds, made) for key, seconds, made in self.reader.times(keys)}
 
     def read(self, key: str, output: str | None = None) -> Read | Damage | None:

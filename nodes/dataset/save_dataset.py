@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MANIFEST = ".safelight-dataset.json"
 """A hidden file that lists the files of a written folder, so that the next run can use it again."""
 _LONGEST = 150
-"""The most bytes of the part of a file name that a picture or caption gives."""
+"""The most bytes that the name of a picture or its caption takes in the name of a file."""
 
 
 class SaveDataset(Node, category="dataset", pure=False, libraries=("pillow",)):

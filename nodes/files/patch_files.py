@@ -1,4 +1,4 @@
-"""Recipes for LoRAs and hypernetworks: files, named by digest, or what was made in the graph."""
+"""Recipes for LoRAs and hypernetworks: from files, named by digest, or made in the graph."""
 
 from __future__ import annotations
 

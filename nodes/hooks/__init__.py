@@ -1,1 +1,1 @@
-"""What a session asks of these nodes besides running them: advice, estimates, lengths of prompts, imports."""
+"""The hooks that a session calls besides running nodes: advice, estimates, lengths of prompts, imports."""

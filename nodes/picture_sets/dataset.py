@@ -61,7 +61,7 @@ class DatasetPicture:
     mask: DatasetFile | None = None
     """A picture that is white in the areas to train on."""
     edits: tuple[Edit, ...] = ()
-    """What is done with the picture, and in the same way with its mask, when they are read."""
+    """The edits of the picture, and of its mask in the same way, when they are read."""
     flags: tuple[str, ...] = ()
     """Tags that nodes attach to a picture, such as `duplicate`."""
 

@@ -1,4 +1,4 @@
-"""What the pictures of a dataset look like, in a few numbers, to find duplicates and small pictures."""
+"""Describes the pictures of a dataset by a few numbers, to find duplicates and small pictures."""
 
 from __future__ import annotations
 

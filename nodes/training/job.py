@@ -76,7 +76,7 @@ class TrainingJob(ABC):
 
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
-        """What is trained, by name."""
+        """The modules that are trained, by name."""
 
     @abstractmethod
     def module_rates(self) -> Mapping[str, Rate]:

@@ -13,7 +13,7 @@ from nodes.values import Dataset
 
 
 class LoraLayers(TrainingData):
-    """What the LoRA is before the training."""
+    """The start of the LoRA before the training."""
 
     dataset: Dataset
     """The pictures to learn from, each with a caption; 20 to 100 are usual."""

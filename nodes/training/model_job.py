@@ -124,7 +124,7 @@ class ModelJob(TrainingJob):
         return Prompts(node.trigger, lines, changes, dropout=node.drop_captions)
 
     def _changes(self, step: int) -> LoRA:
-        """What the training added to each weight and bias."""
+        """The change of each weight and bias by the training."""
         from nodes.sd.lora.extraction import differences, whole_adapters
         from nodes.sd.lora.keys import Target
         from nodes.sd.lora.written import named_tensors

@@ -107,12 +107,12 @@ class TrainedWord:
     def embedding(
         self, step: int, notes: Mapping[str, str], vectors: Mapping[str, torch.Tensor] | None = None
     ) -> Embedding:
-        """The embedding after a step.
+        """The embedding at a step of the training.
 
         Args:
-            step: the steps that it has had.
+            step: the number of steps done.
             notes: the settings of the training.
-            vectors: its vectors; None for those of now.
+            vectors: its vectors; None for the current ones.
         """
         node, checkpoint = self._node, self._node.model.checkpoint
         own = {**notes, "safelight.vectors": str(self.count)}

@@ -104,7 +104,7 @@ class TrainingProcess(TrainingData):
     multires_noise: Annotated[float, Range(0, 1, step=0.05), Advanced] = 0.0
     """The share of coarser noise at each larger scale (multi-resolution noise); 0.3 is usual, 0 is off."""
     input_noise: Annotated[float, Range(0, 1, step=0.01), Advanced] = 0.0
-    """Noise in the input only (input perturbation), against learning by heart; 0.1 is usual, 0 is off."""
+    """Noise in the input only (input perturbation), against overfitting; 0.1 is usual, 0 is off."""
     first_timestep: Annotated[int, Range(0, 999), Advanced] = 0
     """The lowest noise level to train at, 0 to 999. Low levels teach fine texture; leave them out to learn
     shapes sooner."""

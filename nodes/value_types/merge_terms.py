@@ -35,7 +35,7 @@ class Mergeable(Protocol):
         ...
 
     def exact(self, files: Files) -> Any:
-        """What it loads, in float32 on the CPU."""
+        """The network that the recipe loads, in float32 on the CPU."""
         ...
 
 

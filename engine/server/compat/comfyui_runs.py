@@ -24,7 +24,7 @@ _CACHED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What is kept with a run to answer in the terms of its prompt."""
+    """The notes that are stored with a run, so that answers use the ids of ComfyUI's prompt."""
 
     client: str | None
     nodes: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What the APIs of other programs share: reading a body, and making a graph of it."""
+"""The common parts of the APIs of other programs: reading a body, and making a graph of it."""
 
 from __future__ import annotations
 

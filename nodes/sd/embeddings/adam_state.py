@@ -15,7 +15,7 @@ from nodes.sd.formats.read import read_tensors
 from nodes.sd.formats.tensors import Named, Tensors
 
 SUFFIX = ".optim"
-"""What A1111 adds to the name of an embedding file for the file with the optimizer's state."""
+"""The suffix of A1111's file with the state of the optimizer, after the name of the embedding file."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -157,7 +157,7 @@ class FileLayout:
     prefixes: Mapping[Component, str]
     """The prefix of each network's tensors."""
     tables: Mapping[Component, KeyTable]
-    """The names after the prefix, by the names in diffusers and transformers."""
+    """Maps the names of diffusers and transformers to those in single files, without the prefix."""
     recognise: Callable[[Shapes], str | None]
     """Recognises the family by names and shapes: returns the reason, to follow `it has`, or None."""
     unused: tuple[str, ...] = ()

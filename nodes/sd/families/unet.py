@@ -13,7 +13,7 @@ _UNKNOWN_KINDS = {
     "time_cond_proj_dim": "a distilled model with guidance built in",
 }
 _PURPOSES = {5: "read a depth map", 7: "enlarge pictures", 8: "edit pictures by instructions"}
-"""What UNets of SD 1 and 2 with other input channels are for."""
+"""The purpose of UNets of SD 1 and 2, by their number of input channels."""
 _FIRST_KERNELS = ("input_blocks.0.0.weight", "conv_in.weight")
 """The first tensor in single files and in diffusers."""
 

@@ -32,7 +32,7 @@ class Prompts:
     once: bool = False
     """True if each picture keeps its first line for the whole training, as in A1111."""
     seed: int = 0
-    """The seed of the lines for `once`."""
+    """The seed of the choice of lines if `once` is set."""
     dropout: float = 0.0
     """The probability of an empty prompt."""
 

@@ -35,7 +35,7 @@ class SampleSettings:
     shape: tuple[int, int, int]
     """The channels, height and width of a latent."""
     size_numbers: SizeNumbers | None = None
-    """What the UNet reads beside the pooled vector, if its family does."""
+    """The size numbers that SDXL's UNet reads beside the pooled vector; None for other families."""
     scale: int = 8
     """Pixels per latent cell, along each side."""
     negative: str = ""

@@ -33,6 +33,6 @@ _PATTERNS = {noun: re.compile(_PREFIX + f"(?:{pattern})") for noun, pattern in _
 
 
 def other_model(names: Iterable[str]) -> str | None:
-    """What a file is that holds tensors of these names, such as `a FLUX model`; None if it is not known."""
+    """The kind of model that has tensors of these names, such as `a FLUX model`; None if it is unknown."""
     listed = list(names)
     return next((noun for noun, is_its in _PATTERNS.items() if any(map(is_its.match, listed))), None)

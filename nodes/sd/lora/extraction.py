@@ -15,7 +15,7 @@ class UnlikeNetworksError(ValueError):
 
 
 def differences(tuned: nn.Module, base: nn.Module) -> dict[str, Tensor]:
-    """What was added to each tensor of `base`, in float32, without tensors that are the same.
+    """The difference of each tensor from that of `base`, in float32; equal tensors are left out.
 
     Raises:
         UnlikeNetworksError: the networks have other tensors or shapes.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Timeline(NamedTuple):
-    """Selects a reading by the step, for any number of steps."""
+    """The schedule of a prompt with `[a:b:0.5]` or `[a|b]`: which of its readings holds at which step."""
 
     fractions: tuple[float, ...] = ()
     """The switches after a fraction of the steps, in rising order."""

@@ -316,7 +316,7 @@ class Denoiser:
         cells: Cells,
         sigma: float,
     ) -> dict[str, Any]:
-        """What the ControlNets that act at a noise level add inside the UNet, by diffusers' names."""
+        """The residuals that the ControlNets of a noise level add inside the UNet, by diffusers' names."""
         table = self._schedule.table
         down: list[Tensor] = []
         middle: Tensor | None = None
@@ -343,7 +343,7 @@ class Denoiser:
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 
     def _hint(self, control: Control, scaled: Tensor) -> Tensor:
-        """What a ControlNet reads, in the size of the latents in pixels, for each picture of the batch."""
+        """The hint of a ControlNet for each picture of the batch, in the size of the latents in pixels."""
         if id(control) not in self._hints:
             size = tuple(side * self._scale for side in scaled.shape[-2:])
             hint = control.hint

@@ -41,7 +41,7 @@ Decay = Literal["none", "linear", "cosine"]
 
 
 class RateShape(NamedTuple):
-    """What a learning rate is multiplied by: it rises from 0 and falls to 0 as in diffusers' scripts."""
+    """The factor of a learning rate: it rises from 0 and falls to 0 as in diffusers' scripts."""
 
     warmup: int
     """The number of steps in which the rate rises along a line."""
