@@ -382,7 +382,7 @@ def test_a_name_is_found_without_its_suffix_and_told_apart_by_its_folder(
         session.run(graph({"lora": "black"}))
     small(loras, "v2-final.safetensors", text_lora(), {"ss_output_name": "inky"})
     assert np.array_equal(drawn(session, graph({"lora": "inky"})), stem)
-    with pytest.raises(GraphError, match="there is no 'gone' among the loras"):
+    with pytest.raises(GraphError, match="there is no 'gone' in the folders for loras"):
         session.run(graph({"lora": "gone"}))
 
 
