@@ -152,7 +152,8 @@ class Deliveries:
         return None
 
     def _state(self, step: Step, source: str, last: bool) -> Literal["ready", "waiting", "missing"]:
-        if step.expansion is not None:  # a part may be recomputed after the step itself is done
+        if step.expansion is not None or step.same_as is not None:
+            # A part, or the equal step whose result is shared, may be recomputed after the step is done.
             parts = [self._schedule.existing_job(part) for part in origin(step, source)[0].elements()]
             if not last and any(part is not None and part.state in _PENDING for part in parts):
                 return "waiting"

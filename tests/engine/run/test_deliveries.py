@@ -9,7 +9,7 @@ import sys
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from engine.session import Session
 from engine.store.memory import Memory
 from engine.store.store import Result
 from engine.values import Json, Packed, Part, Value
+from tests.engine.run.test_run_random import Liar
+from tests.engine.run.wide_nodes import WIDE
 from tests.engine.small_nodes import Bench, graph_of
 
 ALIVE: weakref.WeakSet[Drop] = weakref.WeakSet()
@@ -268,6 +270,28 @@ def test_a_lost_result_is_computed_again_and_delivered() -> None:
     report = bench.run(graph)
     assert sum(isinstance(event, ResultLost) for event in bench.events) == 3
     assert [part.data for part in report.outputs["drops"].parts] == [b"1", b"2", b"3"]
+
+
+def test_a_shared_result_that_is_lost_twice_is_delivered_all_the_same() -> None:
+    """`b` shares the result of `a`, which the store loses again while it is delivered for `b`."""
+    nodes: dict[str, tuple[str, dict[str, Any]]] = {
+        "first": ("Upto", {"n": 0}),
+        "each": ("Each", {"xs": [0, 0]}),
+        "a": ("Sum", {"xs": {"from": "each.out"}}),
+        "count": ("Upto", {"n": {"from": "a.out"}}),
+        "b": ("Sum", {"xs": {"from": "each.out"}}),
+    }
+    graph = graph_of(nodes, {"first": "first.out", "count": "count.out", "b": "b.out"})
+    bench = Bench(registry=WIDE, workers=1)
+    bench.run(graph)
+    lost = set(bench.store._results)  # type: ignore[attr-defined]
+    report = replace(bench, store=Liar(bench.store, lost, forgets=True)).run(graph)
+    assert report.state == "done"
+    assert {name: packed.meta for name, packed in report.outputs.items()} == {
+        "first": [],
+        "count": [],
+        "b": 0,
+    }
 
 
 def test_deliveries_come_one_at_a_time_and_each_once() -> None:
