@@ -7,12 +7,11 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Self, cast, get_args
+from typing import Self
 
 from engine.cancel import Cancel
 from engine.check import check as checking
@@ -25,16 +24,15 @@ from engine.digests import FileDigests
 from engine.document.graph import Entry, Graph, ReadGraph
 from engine.document.random_seeds import Drawn, draw
 from engine.document.sweep import Sweep
-from engine.errors import GraphError, Problem, hook_problem
+from engine.errors import GraphError, Problem
 from engine.events import Emit, Event
 from engine.explain.history import History, Record
 from engine.explain.reasons import Reasons
 from engine.file_facts import FileFacts
 from engine.files import Files
-from engine.near_names import near
 from engine.observe.journal import Journals
 from engine.observe.watch import Watch
-from engine.packs.provenance import Provenance, TextLength
+from engine.packs.provenance import TextLength
 from engine.packs.registry import Registry
 from engine.plan import plan as planning
 from engine.plan.plan import Plan
@@ -46,10 +44,12 @@ from engine.run.result_caching import ResultCaching
 from engine.run.run import Run
 from engine.run.step_locks import StepLocks
 from engine.run.write_guard import WriteGuard
+from engine.session import pack_hooks
+from engine.session.current_runs import CurrentRuns
 from engine.session.estimate import Estimate, Estimator
 from engine.settings import Settings
 from engine.sources.source import subgraph_reader
-from engine.step_requests import Request, Requests
+from engine.step_requests import Requests
 from engine.store.disk import Disk
 from engine.store.memory import Memory
 from engine.store.step_folders import StepFolders
@@ -86,9 +86,8 @@ class Home:
         self.settings = settings
         self._registry, self._warn, self._local = registry, warn, local
         self._pool = ThreadPoolExecutor(max(1, settings.workers - 1), "safelight")
-        self._cancels: set[Cancel] = set()  # the cancel flags of the current runs
-        self._lock = Lock()  # guards the sets and flags of this object
-        self._running: dict[str, tuple[Plan, Requests]] = {}  # the current runs, by id
+        self._lock = Lock()  # guards the flags of this object
+        self._current = CurrentRuns()
         self._reported: set[Problem] = set()
         self._store_reported = False
         self._planned: tuple[int, bytes] = (
@@ -253,14 +252,7 @@ class Home:
             checked: what `check` returned.
             files: where to find files; without it, the files of the session.
         """
-        steps = _provenance(checked)
-        found: list[Problem] = []
-        for advise in self.registry.advisers:
-            try:
-                found += advise(steps, files or self.files)
-            except Exception as error:  # the code of a node pack may raise anything
-                found.append(replace(hook_problem("advise", advise, error), severity="warning"))
-        return found
+        return pack_hooks.advice(self.registry.advisers, checked, files or self.files)
 
     def text_lengths(
         self, checked: Checked, files: Files | None = None
@@ -271,20 +263,7 @@ class Home:
             checked: what `check` returned.
             files: where to find files; without it, the files of the session.
         """
-        steps = _provenance(checked)
-        found: list[TextLength] = []
-        problems: list[Problem] = []
-        for measure in self.registry.measurers:
-            try:
-                found += measure(steps, files or self.files)
-            except Exception as error:  # the code of a node pack may raise anything
-                problems.append(replace(hook_problem("measure", measure, error), severity="warning"))
-        problems += [
-            Problem("text", warning, text.node, text.input, severity="warning")
-            for text in found
-            for warning in text.warnings
-        ]
-        return found, problems
+        return pack_hooks.text_lengths(self.registry.measurers, checked, files or self.files)
 
     def plan_checked(
         self, checked: Checked, targets: Sequence[str] = (), *, name: str = "", files: Files | None = None
@@ -366,10 +345,8 @@ class Home:
         long_steps = LongSteps(self.step_folders, plan.builder.keys.lineage, self._is_on_disk)
         guard = WriteGuard(self.settings.checked)
         lifecycles: list[Lifecycle] = [*watch.lifecycles, long_steps, cached, guard]
-        with self._lock:
-            self._cancels.add(cancel)
         try:
-            with self.journals.one() as journal:
+            with self._current.cancelled_by(cancel), self.journals.one() as journal:
 
                 def emit_and_record(event: Event) -> None:
                     journal(event)
@@ -392,16 +369,11 @@ class Home:
                     reasons=reasons,
                     take=take,
                 )
-                self._running[run.id] = plan, requests
-                try:
+                with self._current.one(run.id, plan, requests):
                     report = run.run()
-                finally:
-                    del self._running[run.id]
                 report.published = long_steps.published(plan.steps)
         finally:
             self.store.count(cached.hits(plan.steps.values()))
-            with self._lock:
-                self._cancels.discard(cancel)
         if reasons.record is not None:
             if plan.to_run:
                 self.store.flush()  # so that a process that reads the history also finds the results
@@ -430,16 +402,7 @@ class Home:
         Raises:
             GraphError: there is no such run, node or request.
         """
-        if (running := self._running.get(run)) is None:
-            raise GraphError([Problem("unknown_run", f"there is no run {run!r}", hint="it may have ended")])
-        plan, requests = running
-        if node not in plan.steps:
-            problem = Problem("unknown_node", f"the run has no node {node!r}", hint=near(node, plan.steps))
-            raise GraphError([problem])
-        if request not in (known := get_args(Request)):
-            hint = near(request, known) or f"use {', '.join(known)}"
-            raise GraphError([Problem("unknown_request", f"there is no request {request!r}", hint=hint)])
-        requests.ask(node, cast(Request, request))
+        self._current.request(run, node, request)
 
     def _is_on_disk(self, key: str) -> bool:
         """Whether a later process will find the result of a step."""
@@ -450,16 +413,4 @@ class Home:
 
     def cancel(self) -> None:
         """Cancel all current runs; they stop between steps, or between denoising steps inside one."""
-        with self._lock:
-            for cancel in self._cancels:
-                cancel.ask()
-
-
-def _provenance(checked: Checked) -> dict[str, Provenance]:
-    """The steps of a checked graph as the hooks of node packs get them, without `meta`."""
-    return {
-        node: Provenance(
-            bound.type.name, bound.literals, {name: link.node for name, link in bound.links.items()}, {}
-        )
-        for node, bound in checked.steps.items()
-    }
+        self._current.cancel()

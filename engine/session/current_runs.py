@@ -1,0 +1,66 @@
+"""The runs that a session executes now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import cast, get_args
+
+from engine.cancel import Cancel
+from engine.errors import GraphError, Problem
+from engine.near_names import near
+from engine.plan.plan import Plan
+from engine.step_requests import Request, Requests
+
+
+class CurrentRuns:
+    """Cancels the runs of a session, and passes requests to their steps. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()  # guards the flags
+        self._flags: set[Cancel] = set()
+        self._runs: dict[str, tuple[Plan, Requests]] = {}
+
+    @contextmanager
+    def cancelled_by(self, flag: Cancel) -> Iterator[None]:
+        """Within the block, `cancel` sets the flag of a run."""
+        with self._lock:
+            self._flags.add(flag)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._flags.discard(flag)
+
+    @contextmanager
+    def one(self, id: str, plan: Plan, requests: Requests) -> Iterator[None]:
+        """Within the block, `request` reaches the steps of a run."""
+        self._runs[id] = plan, requests
+        try:
+            yield
+        finally:
+            del self._runs[id]
+
+    def cancel(self) -> None:
+        """Cancel all runs."""
+        with self._lock:
+            for flag in self._flags:
+                flag.ask()
+
+    def request(self, run: str, node: str, request: str) -> None:
+        """Send a request to a running step; see `Home.request`.
+
+        Raises:
+            GraphError: there is no such run, node or request.
+        """
+        if (running := self._runs.get(run)) is None:
+            raise GraphError([Problem("unknown_run", f"there is no run {run!r}", hint="it may have ended")])
+        plan, requests = running
+        if node not in plan.steps:
+            problem = Problem("unknown_node", f"the run has no node {node!r}", hint=near(node, plan.steps))
+            raise GraphError([problem])
+        if request not in (known := get_args(Request)):
+            hint = near(request, known) or f"use {', '.join(known)}"
+            raise GraphError([Problem("unknown_request", f"there is no request {request!r}", hint=hint)])
+        requests.ask(node, cast(Request, request))

@@ -1,0 +1,53 @@
+"""Asks the hooks of node packs about a checked graph: for warnings, and for the lengths of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from engine.check.check import Checked
+from engine.errors import Problem, hook_problem
+from engine.files import Files
+from engine.packs.provenance import Advise, Measure, Provenance, TextLength
+
+
+def advice(advisers: Iterable[Advise], checked: Checked, files: Files) -> list[Problem]:
+    """The warnings of node packs about a graph; see `Home.advice`."""
+    steps = _provenance(checked)
+    found: list[Problem] = []
+    for advise in advisers:
+        try:
+            found += advise(steps, files)
+        except Exception as error:  # the code of a node pack may raise anything
+            found.append(replace(hook_problem("advise", advise, error), severity="warning"))
+    return found
+
+
+def text_lengths(
+    measurers: Iterable[Measure], checked: Checked, files: Files
+) -> tuple[list[TextLength], list[Problem]]:
+    """The lengths of the texts in a graph, and warnings about what is in them; see `Home.text_lengths`."""
+    steps = _provenance(checked)
+    found: list[TextLength] = []
+    problems: list[Problem] = []
+    for measure in measurers:
+        try:
+            found += measure(steps, files)
+        except Exception as error:  # the code of a node pack may raise anything
+            problems.append(replace(hook_problem("measure", measure, error), severity="warning"))
+    problems += [
+        Problem("text", warning, text.node, text.input, severity="warning")
+        for text in found
+        for warning in text.warnings
+    ]
+    return found, problems
+
+
+def _provenance(checked: Checked) -> dict[str, Provenance]:
+    """The steps of a checked graph as the hooks get them, without `meta`."""
+    return {
+        node: Provenance(
+            bound.type.name, bound.literals, {name: link.node for name, link in bound.links.items()}, {}
+        )
+        for node, bound in checked.steps.items()
+    }
