@@ -25,9 +25,10 @@ class ResizeImage(Node, category="image", version=2, libraries=("pillow",), pass
     """The new width in pixels; 0 for the width that keeps the proportions at this height."""
     height: Side = 512
     """The new height in pixels; 0 for the height that keeps the proportions at this width."""
-    fit: Literal["crop", "stretch", "inside"] = "crop"
+    fit: Literal["crop", "stretch", "inside", "fill"] = "crop"
     """`crop` keeps the proportions and cuts off the sides that do not fit; `stretch` changes the
-    proportions; `inside` keeps the proportions and the whole picture, so that one side may become shorter."""
+    proportions; `inside` keeps the proportions and the whole picture, so that one side may become shorter;
+    `fill` does so too, and continues the pixels at the edge to fill the size."""
     method: Method = "lanczos"
     """`lanczos` is sharpest; `bicubic` and `bilinear` are softer; `area` averages, for small sizes without
     ringing; `nearest` copies pixels, for pixel art."""
@@ -40,6 +41,7 @@ class ResizeImage(Node, category="image", version=2, libraries=("pillow",), pass
         Raises:
             NodeError: the result would be too large, or both sides are 0.
         """
+        from nodes.pixels.outpainting import centred
         from nodes.pixels.resample import centred_box, resize_pixels
 
         count, height, width, _ = self.image.pixels.shape
@@ -56,10 +58,14 @@ class ResizeImage(Node, category="image", version=2, libraries=("pillow",), pass
             wanted_width, wanted_height = max(1, round(width * scale)), max(1, round(height * scale))
         with node_problem(input="width" if self.width else "height"):
             require_room(count, wanted_width, wanted_height)
+        inner_width, inner_height = wanted_width, wanted_height
+        if self.fit == "fill":  # rounded as A1111 does
+            inner_width = max(1, min(wanted_width, width * wanted_height // height))
+            inner_height = max(1, min(wanted_height, height * wanted_width // width))
         pixels = resize_pixels(
-            self.image.pixels, wanted_width, wanted_height, self.method, box, linear=self.linear_light
+            self.image.pixels, inner_width, inner_height, self.method, box, linear=self.linear_light
         )
-        return Image(pixels)
+        return Image(centred(pixels, wanted_width, wanted_height) if self.fit == "fill" else pixels)
 
 
 class ScaleImage(

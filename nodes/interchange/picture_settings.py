@@ -97,7 +97,7 @@ class PictureSettings:
     """The denoising strength of image to image; None for text to image."""
     picture: str = ""
     """The name of the input picture."""
-    fit: Literal["crop", "stretch"] | None = None
+    fit: Literal["crop", "stretch", "fill"] | None = None
     """How the input picture is brought to the size; None for the default of ResizeImage."""
     mask: InpaintMask | None = None
     hires: HiresPass | None = None

@@ -36,6 +36,13 @@ def padded(
     return canvas
 
 
+def centred(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Place pictures in the middle of a larger size, and continue the pixels at their edges to fill it."""
+    left, top = width // 2 - pixels.shape[2] // 2, height // 2 - pixels.shape[1] // 2
+    border = Border(left, top, width - pixels.shape[2] - left, height - pixels.shape[1] - top)
+    return padded(pixels, border, "edge", (0, 0, 0))
+
+
 def border_mask(height: int, width: int, border: Border, feather: int) -> NDArray[np.float32]:
     """Make a mask that is 1 in the border and 0 in the picture, and fades into the picture.
 

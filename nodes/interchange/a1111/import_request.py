@@ -25,8 +25,9 @@ from nodes.interchange.import_problems import ImportProblems
 from nodes.interchange.local_files import LocalFiles
 from nodes.interchange.picture_settings import Content, InpaintMask
 
-_FITS: tuple[Literal["stretch", "crop"], ...] = ("stretch", "crop")
-"""How a picture is brought to the size, by A1111's `resize_mode`. Its modes 2 and 3 have no counterpart."""
+_FITS: tuple[Literal["stretch", "crop", "fill"], ...] = ("stretch", "crop", "fill")
+"""How a picture is brought to the size, by A1111's `resize_mode`. Its mode 3 resizes the latent, which has no
+counterpart."""
 _CONTENTS = get_args(Content)
 """What the masked part begins with, by A1111's `inpainting_fill`."""
 MAX_BATCH = 64

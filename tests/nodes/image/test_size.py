@@ -112,6 +112,32 @@ def test_sizes_of_zero_keep_the_proportions() -> None:
         run_node(ResizeImage(image=PICTURE, width=0, height=0))
 
 
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (48, 100), (100, 32), (56, 33), (40, 24), (2, 400)])
+def test_filling_is_that_of_a1111(width: int, height: int) -> None:
+    smooth = np.add.outer(2 * np.arange(24), np.arange(40))[:, :, None] + np.array([0, 60, 120])
+    picture = pillow.fromarray(smooth.astype(np.uint8))
+    made = pixels(ResizeImage(image=Image(np.asarray(picture)[None]), width=width, height=height, fit="fill"))
+    # A1111 images.py, resize_image with resize_mode 2
+    ratio, src_ratio = width / height, picture.width / picture.height
+    src_w = width if ratio < src_ratio else picture.width * height // picture.height
+    src_h = height if ratio >= src_ratio else picture.height * width // picture.width
+    resized = picture.resize((src_w, src_h), pillow.Resampling.LANCZOS)
+    wanted = pillow.new("RGB", (width, height))
+    left, top = width // 2 - src_w // 2, height // 2 - src_h // 2
+    wanted.paste(resized, (left, top))
+    if ratio < src_ratio and top > 0:
+        wanted.paste(resized.resize((width, top), box=(0, 0, width, 0)), (0, 0))
+        rest = height - top - src_h  # A1111 leaves a line black if it is not `top`
+        if rest:
+            wanted.paste(resized.resize((width, rest), box=(0, src_h, width, src_h)), (0, top + src_h))
+    elif left > 0:
+        wanted.paste(resized.resize((left, height), box=(0, 0, 0, height)), (0, 0))
+        rest = width - left - src_w
+        if rest:
+            wanted.paste(resized.resize((rest, height), box=(src_w, 0, src_w, height)), (left + src_w, 0))
+    assert np.abs(made[0].astype(int) - np.asarray(wanted).astype(int)).max() <= 1
+
+
 def test_resizing_follows_the_chosen_method() -> None:
     wanted = pillow.fromarray(NOISE[1]).resize((80, 48), pillow.Resampling.NEAREST)
     larger = pixels(ScaleImage(image=PICTURE, factor=2, method="nearest"))

@@ -247,7 +247,7 @@ def test_a_picture_that_cannot_be_read_is_refused(app_with_compat: App, picture:
         ({"mask": PICTURE, "mask_blur": -1}, "mask_blur"),
         ({"mask": PICTURE, "inpainting_fill": 4}, "inpainting_fill"),
         ({"mask": PICTURE, "inpaint_full_res": "yes"}, "inpaint_full_res"),
-        ({"mask": PICTURE, "resize_mode": 2}, "resize_mode"),
+        ({"mask": PICTURE, "resize_mode": 3}, "resize_mode"),
     ],
 )
 def test_a_mask_without_a_counterpart_is_refused(

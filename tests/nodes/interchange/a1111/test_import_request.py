@@ -47,7 +47,7 @@ def literal(graph: Graph, node: str, input: str) -> Any:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.parametrize("mode", [0, 1])
+@pytest.mark.parametrize("mode", [0, 1, 2])
 @pytest.mark.parametrize("more", [{}, {"mask_blur": 0, "inpainting_mask_invert": 1, "mask_round": False}])
 def test_every_kind_of_mask_gives_a_graph_without_problems(
     home: Path, whole: bool, mode: int, more: dict[str, Any]
