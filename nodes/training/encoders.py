@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from engine.context import Context
 from nodes.sd.families.known import family_named
 from nodes.sd.prompts.triggers import Triggers
 
@@ -15,12 +16,17 @@ if TYPE_CHECKING:
 
 
 def prompt_encoders(
-    node: TrainingProcess, encoders: Sequence[LoadedEncoder], triggers: Triggers, trained: str | None = None
+    node: TrainingProcess,
+    ctx: Context,
+    encoders: Sequence[LoadedEncoder],
+    triggers: Triggers,
+    trained: str | None = None,
 ) -> PromptEncoders:
     """The encoders of a training's prompts, which encode as EncodePrompt does.
 
     Args:
         node: the inputs.
+        ctx: receives the warning that T5 does not read the whole of a prompt.
         encoders: the loaded text encoders, with what is trained.
         triggers: the embeddings, the trained one among them.
         trained: the id of the trained embedding in `triggers`; None if no embedding is trained.
@@ -33,5 +39,11 @@ def prompt_encoders(
         family_named(checkpoint.family), dict(checkpoint.text_widths), checkpoint.context_width
     )
     return PromptEncoders(
-        encoders, triggers, trained, dialect=node.dialect, clip_skip=node.clip_skip, shape=shape
+        encoders,
+        triggers,
+        trained,
+        dialect=node.dialect,
+        clip_skip=node.clip_skip,
+        shape=shape,
+        warn=ctx.warn,
     )

@@ -68,7 +68,7 @@ class HypernetworkJob(TrainingJob):
         encoders, unet = self._networks()
         self._pairs = self._new_networks(unet)
         self._good: tuple[int, dict[str, Tensor]] | None = None
-        encoder = prompt_encoders(node, encoders, node.encoder.triggers(ctx.files))
+        encoder = prompt_encoders(node, ctx, encoders, node.encoder.triggers(ctx.files))
         trained, _ = apply(unet, [(1.0, LoadedHypernetwork(self._pairs))])
         self._prepare(trained, lambda texts: encoder.encode(texts, {}), prompts, fixed_text=True)
 

@@ -157,7 +157,7 @@ class LoraJob(TrainingJob):
             adapted: the same with the adapters.
         """
         node = self._inputs
-        encoder = prompt_encoders(node, adapted, node.encoder.triggers(self._ctx.files))
+        encoder = prompt_encoders(node, self._ctx, adapted, node.encoder.triggers(self._ctx.files))
         return lambda texts: encoder.encode(texts, {})
 
     def _part(self, part: Part) -> dict[str, Adapter]:

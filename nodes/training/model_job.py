@@ -64,7 +64,7 @@ class ModelJob(TrainingJob):
         self._encode_pictures()
         encoders, self._base = self._networks()
         self._trained = copy.deepcopy(self._base).float().requires_grad_(True)
-        encoder = prompt_encoders(node, encoders, node.encoder.triggers(ctx.files))
+        encoder = prompt_encoders(node, ctx, encoders, node.encoder.triggers(ctx.files))
         self._good: tuple[int, LoRA] | None = None
         dtype = next(self._base.parameters()).dtype
         self._prepare(

@@ -158,4 +158,4 @@ class TrainedWord:
             raise NodeError(
                 f"{node.name!r} cannot be the name of an embedding", hint=hint, input="name", code="bad_name"
             )
-        return prompt_encoders(node, encoders, catalogue, match[0])
+        return prompt_encoders(node, ctx, encoders, catalogue, match[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,6 +79,7 @@ class PromptEncoders:
         dialect: the syntax of the prompts, except `compel`.
         clip_skip: the layer whose output is used, counted from the last, which is 1.
         shape: the shape of the text embeddings; see `context_shape`.
+        warn: called with a message about the first prompt of which T5 does not read the whole.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class PromptEncoders:
         dialect: Dialect = "a1111",
         clip_skip: int = 1,
         shape: ContextShape | None = None,
+        warn: Callable[[str], object] = lambda message: None,
     ) -> None:
         chunked = [one for one in encoders if one.role.along == "width"]
         whole = [one for one in encoders if one.role.along == "tokens"]
         self._chunked = [_ChunkEncoder(one, triggers, trained, dialect, clip_skip) for one in chunked]
-        self._whole = [_WholeEncoder(one, triggers, trained, dialect) for one in whole]
+        self._whole = [_WholeEncoder(one, triggers, trained, dialect, warn) for one in whole]
         self._shape = shape
 
     def check(self, prompt: str) -> bool:
@@ -199,12 +201,19 @@ class _WholeEncoder:
         triggers: the embeddings, the trained one among them.
         trained: the id of the trained embedding; None if no embedding is trained.
         dialect: the syntax of the prompts.
+        warn: called with a message about the first prompt that is too long.
     """
 
     def __init__(
-        self, loaded: LoadedEncoder, triggers: Triggers, trained: str | None, dialect: Dialect
+        self,
+        loaded: LoadedEncoder,
+        triggers: Triggers,
+        trained: str | None,
+        dialect: Dialect,
+        warn: Callable[[str], object],
     ) -> None:
         role, tokenizer, self._encoder = loaded
+        self._warn, self._warned = warn, False
         self.name: EncoderName = role.name
         self._trained, self._dialect, self._length = trained, dialect, role.length
         self._speller = Speller(tokenizer, triggers, role.name, drop=True)
@@ -216,6 +225,10 @@ class _WholeEncoder:
             if len(self._read) >= _REMEMBERED:
                 self._read.clear()
             tokens = t5.tokens_of(constant(prompt, self._dialect), self._speller)
+            if len(tokens) >= self._length and not self._warned:
+                self._warned = True
+                size = f"{self._length - 1} of the {len(tokens)} tokens"
+                self._warn(f"T5 reads only {size} of the prompt {prompt[:80]!r}; shorten it if they matter")
             ids = t5.window(tokens, self._length)
             kept = tokens[: self._length - 1]
             self._read[prompt] = _in_windows(ids, [kept], 0, self._speller, self._trained)

@@ -85,3 +85,12 @@ def test_the_shorter_prompts_of_a_batch_are_padded_before_t5(encoders: Encoders)
     kept = task.encode(prompts)
     assert torch.allclose(kept.rows, both.rows, atol=1e-5), "each prompt is encoded once and then padded"
     assert kept.tail == both.tail
+
+
+def test_the_first_prompt_that_t5_does_not_read_to_its_end_is_warned_about(encoders: Encoders) -> None:
+    told: list[str] = []
+    training = PromptEncoders(encoders.loaded, NoTriggers(), None, shape=encoders.shape, warn=told.append)
+    for prompt in ("a cat", "cat, " * 200, "red, " * 200):
+        training.check(prompt)
+    has_t5 = any(one.role.name == "t5" for one in encoders.loaded)
+    assert ["cat, cat" in message for message in told] == [True] * has_t5
