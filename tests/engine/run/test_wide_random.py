@@ -252,7 +252,10 @@ def test_a_run_means_what_the_naive_evaluator_means(graph: Graph, workers: int) 
     assert results(report) == {name: value for name, value in wanted.items() if not fails(value)}
     assert report.state == ("failed" if any(map(fails, wanted.values())) else "done")
     assert max(CALLS.values(), default=0) <= 1, "nothing runs twice"
-    assert {bare(node) for node in CALLS} <= naive.known.keys(), "nothing runs that nothing needs"
+    # A step that nothing needs may run in place of an equal one that is needed.
+    needed = {step.key for node, step in planned.steps.items() if bare(node) in naive.known} - {None}
+    extra = {node for node in CALLS if planned.steps[node].key not in needed}
+    assert {bare(node) for node in extra} <= naive.known.keys(), "nothing runs that nothing needs"
     ran = Counter(planned.steps[node].key for node in CALLS if planned.steps[node].key is not None)
     assert max(ran.values(), default=0) <= 1, "equal steps run once"
 
