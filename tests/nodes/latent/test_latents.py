@@ -93,6 +93,16 @@ def test_a_factor_rounds_to_cells(session: Session) -> None:
     )
 
 
+@pytest.mark.parametrize(("inputs", "side"), [({"x": 136}, "x"), ({"y": 72}, "y")])
+def test_a_rectangle_beyond_the_latent_is_refused_as_beyond_a_picture(
+    session: Session, inputs: dict[str, int], side: str
+) -> None:
+    latent = Latent(noise(1, 4, 16, 24))
+    with pytest.raises(NodeError) as error:
+        made(session, CropLatent(latent=latent, width=64, height=64, **inputs))
+    assert (error.value.code, error.value.input) == ("outside", side)
+
+
 def test_cut_mirror_and_turn_move_the_mask_as_well(session: Session) -> None:
     samples = noise(2, 4, 16, 24)
     mask = torch.zeros(1, 128, 192)
