@@ -46,7 +46,7 @@ class HypernetworkTraining(TrainingProcess, PriorPreservation, HypernetworkStart
         Literal["Normal", "XavierUniform", "XavierNormal", "KaimingUniform", "KaimingNormal"], Advanced
     ] = "Normal"
     """How the first weights are drawn. `Normal` begins with nearly no effect; the Kaiming methods are for
-    `relu` and its kin, the Xavier methods for `tanh` and `sigmoid`."""
+    `relu` and similar ones, the Xavier methods for `tanh` and `sigmoid`."""
     activate_output: Annotated[bool, Advanced] = False
     """Also apply the activation behind the last layer."""
     layer_norm: Annotated[bool, Advanced] = False
