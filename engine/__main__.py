@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 
@@ -17,6 +18,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return CANCELLED
     finally:
+        gc.freeze()  # otherwise Python searches all objects of torch for garbage as the process ends
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 

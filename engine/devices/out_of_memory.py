@@ -70,6 +70,7 @@ def full(device: str, message: str, memory: DeviceMemory | None, reserved: int, 
 
 def free_cached(device: str) -> None:
     """Free what Python and torch keep for later: reference cycles, and memory that torch has cached."""
+    gc.unfreeze()  # importing a library freezes all objects that exist then
     gc.collect()
     torch: Any = sys.modules.get("torch")
     if torch is None:
