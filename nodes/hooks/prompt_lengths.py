@@ -27,12 +27,12 @@ from nodes.sd.lora.grouped import grouped
 if TYPE_CHECKING:
     from nodes.sd.embeddings.catalogue import Catalogue
     from nodes.sd.families.family import EncoderName, EncoderRole
-    from nodes.sd.models.tokenizer import CountingTokenizer
+    from nodes.sd.models.tokenizer import ClipTokenizer
     from nodes.sd.prompts.encoded import Settings
 
 _lock = threading.Lock()
 _MOST_TOKENIZERS = 4
-_tokenizers: dict[tuple[str, str], CountingTokenizer] = {}
+_tokenizers: dict[tuple[str, str], ClipTokenizer] = {}
 
 
 def measure(steps: Mapping[str, Provenance], files: Files) -> list[TextLength]:
@@ -139,14 +139,14 @@ def _settings(step: Provenance, triggers: _Counts, encoder: EncoderName) -> Sett
     return Settings(**given, triggers=triggers, encoder=encoder)
 
 
-def _tokenizer(network: Network, role: EncoderRole) -> CountingTokenizer:
-    from nodes.sd.models.tokenizer import counting_tokenizer
+def _tokenizer(network: Network, role: EncoderRole) -> ClipTokenizer:
+    from nodes.sd.models.tokenizer import load_tokenizer
 
     key = network.checkpoint.digest, role.name
     if key not in _tokenizers:
         if len(_tokenizers) >= _MOST_TOKENIZERS:
             del _tokenizers[next(iter(_tokenizers))]
-        _tokenizers[key] = counting_tokenizer(network.files, role)
+        _tokenizers[key] = load_tokenizer(network.files, role)
     return _tokenizers[key]
 
 

@@ -21,7 +21,7 @@ MODULES = (
     "PIL.PngImagePlugin",
     "PIL.JpegImagePlugin",
 )
-"""The modules that a text to image imports while it runs; they import torch, diffusers and transformers."""
+"""The modules that a text to image imports while it runs; they import torch and diffusers."""
 
 
 def warm_up() -> Iterator[str]:

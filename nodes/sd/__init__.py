@@ -1,1 +1,5 @@
 """Stable Diffusion without node classes: model files, prompts, sampling and training."""
+
+from nodes.sd import lean_diffusers
+
+lean_diffusers.install()

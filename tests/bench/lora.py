@@ -65,15 +65,15 @@ def pipeline_of(unet: Any) -> Any:
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
     from nodes.sd.models.folder import describe_folder
-    from nodes.sd.models.tokenizer import load_tokenizer
     from nodes.sd.models.weights import load_text_encoder, load_vae
+    from tests.nodes.sd.in_transformers import encoder_of, tokenizer_of
 
     folder = describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights")
     return StableDiffusionPipeline(
         unet=unet,
         vae=load_vae(folder),
-        text_encoder=load_text_encoder(folder),
-        tokenizer=load_tokenizer(folder),
+        text_encoder=encoder_of(load_text_encoder(folder)),
+        tokenizer=tokenizer_of(folder.path / "tokenizer"),
         scheduler=DDIMScheduler(clip_sample=False),
         safety_checker=None,
         feature_extractor=None,

@@ -103,19 +103,21 @@ def prompts() -> Iterator[Row]:
     from nodes.sd.models import weights
     from nodes.sd.models.folder import describe_folder
     from nodes.sd.models.tokenizer import load_tokenizer
+    from tests.nodes.sd.in_transformers import encoder_of, tokenizer_of
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights")
     model = load_tokenizer(folder), weights.load_text_encoder(folder)
+    oracle = tokenizer_of(folder.path / "tokenizer"), encoder_of(model[1])
     generator = torch.Generator().manual_seed(1)
     vectors = {name: torch.randn(count, 64, generator=generator) for name, count in VECTORS.items()}
-    sides = {"ours": ours(*model, vectors, "a1111"), "transformers": plain(*model)}
+    sides = {"ours": ours(*model, vectors, "a1111"), "transformers": plain(*oracle)}
     equal = True
     agreement = ""
     with torch.no_grad():
         if find_spec("compel") is not None:
-            sides["compel"] = compel(*model, vectors)
+            sides["compel"] = compel(*oracle, vectors)
             equal = torch.allclose(ours(*model, vectors, "compel")(7), sides["compel"](7), atol=1e-5)
             agreement = f"; in compel's dialect {'' if equal else 'NOT '}equal to compel"
         took: dict[str, list[float]] = {name: [] for name in sides}

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+from nodes.sd.models.tokenizer import ClipTokenizer
 
 
-def initial_vectors(tokenizer: CLIPTokenizer, encoder: Any, text: str, count: int) -> Tensor:
+def initial_vectors(tokenizer: ClipTokenizer, encoder: Any, text: str, count: int) -> Tensor:
     """Take vectors from the input embedding of a text encoder: float32 [count, width] on its device.
 
     Of the T tokens of the text, vector i is token floor(i * T / count), so that 2 tokens in 4 vectors give
@@ -17,7 +18,7 @@ def initial_vectors(tokenizer: CLIPTokenizer, encoder: Any, text: str, count: in
 
     Args:
         tokenizer: the tokenizer of the encoder.
-        encoder: a text encoder of transformers.
+        encoder: a CLIP text encoder.
         text: ordinary words.
         count: the number of vectors; 0 for as many as the text has tokens.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from nodes.sd.families.family import EncoderRole
 
 if TYPE_CHECKING:
-    from transformers.models.clip.modeling_clip import CLIPTextModel
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+    from nodes.sd.models.clip import ClipTextModel
+    from nodes.sd.models.tokenizer import ClipTokenizer
 
 
 class LoadedEncoder(NamedTuple):
@@ -16,8 +16,8 @@ class LoadedEncoder(NamedTuple):
 
     role: EncoderRole
     """The role of the encoder, which defines how its output is used."""
-    tokenizer: CLIPTokenizer
-    encoder: CLIPTextModel
+    tokenizer: ClipTokenizer
+    encoder: ClipTextModel
 
 
 LoadedTextEncoder = tuple[LoadedEncoder, ...]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelWithProjection
-from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
+from nodes.sd.models.clip import ClipTextModel, ClipTextModelWithProjection
+from nodes.sd.models.tokenizer import ClipTokenizer
 from nodes.sd.not_finite import NotFinite
 
 WINDOW = 77
@@ -30,7 +30,7 @@ class Tokens:
     """The end of the prompt that does not fit into the window, in CLIP's spelling."""
 
 
-def tokenize(tokenizer: CLIPTokenizer, text: str) -> Tokens:
+def tokenize(tokenizer: ClipTokenizer, text: str) -> Tokens:
     """Convert a prompt to tokens, as `StableDiffusionPipeline.encode_prompt` of diffusers does."""
     words: list[int] = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
     room = WINDOW - 2
@@ -42,7 +42,7 @@ def tokenize(tokenizer: CLIPTokenizer, text: str) -> Tokens:
     )
 
 
-def window(tokenizer: CLIPTokenizer, words: Sequence[int]) -> Tensor:
+def window(tokenizer: ClipTokenizer, words: Sequence[int]) -> Tensor:
     """Up to 75 tokens between the start and end tokens, padded: int64 [1, 77]."""
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     padding = [tokenizer.pad_token_id] * (WINDOW - 2 - len(words))
@@ -69,13 +69,13 @@ class EncoderOutput(NamedTuple):
     """[batch, width], one vector for the whole text; None if the encoder has no projection."""
 
 
-def encode(encoder: CLIPTextModel, ids: Tensor, clip_skip: int = 1) -> Tensor:
+def encode(encoder: ClipTextModel, ids: Tensor, clip_skip: int = 1) -> Tensor:
     """Encode tokens; the rows of `read`."""
     return read(encoder, ids, clip_skip).rows
 
 
 def read(
-    encoder: CLIPTextModel | CLIPTextModelWithProjection,
+    encoder: ClipTextModel | ClipTextModelWithProjection,
     ids: Tensor,
     clip_skip: int = 1,
     vectors: Sequence[Vectors] = (),
@@ -110,7 +110,8 @@ def read(
     rows: Tensor = answer.last_hidden_state
     if clip_skip > 1:
         rows = answer.hidden_states[-clip_skip]
-        rows = getattr(encoder, "text_model", encoder).final_layer_norm(rows) if norm else rows
+        inner: Any = getattr(encoder, "text_model", encoder)
+        rows = inner.final_layer_norm(rows) if norm else rows
     pooled: Tensor | None = getattr(answer, "text_embeds", None)
     if not torch.isfinite(rows).all() or not (pooled is None or torch.isfinite(pooled).all()):
         raise NotFinite(

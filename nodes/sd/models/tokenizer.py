@@ -7,7 +7,7 @@ import json
 import re
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from nodes.sd.families.family import EncoderRole
 from nodes.sd.formats.json_file import ModelError, read_object, read_text
@@ -21,24 +21,29 @@ _WORDS = rf"{re.escape(_START)}|{re.escape(_END)}|'(?:s|t|re|ve|m|ll|d)|\p{{L}}+
 
 
 class Spelled(NamedTuple):
+    """The tokens of a text, in the form of transformers."""
+
+    input_ids: list[int]
+
+
+class SpelledTexts(NamedTuple):
     """The tokens of texts, in the form of transformers."""
 
     input_ids: list[list[int]]
 
 
-class CountingTokenizer:
-    """CLIP's tokenizer without transformers, whose import takes seconds. It only converts words to tokens.
+class ClipTokenizer:
+    """CLIP's tokenizer, equal to that of transformers, whose import takes seconds.
 
     Args:
         vocabulary: the tokens by text.
         merges: the pairs of byte-pair encoding, in order.
-        added: further tokens by text.
     """
 
-    def __init__(
-        self, vocabulary: dict[str, int], merges: list[tuple[str, str]], added: dict[str, int]
-    ) -> None:
-        from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+    model_max_length = 77
+
+    def __init__(self, vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> None:
+        from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
         from tokenizers.models import BPE
 
         model = BPE(
@@ -56,36 +61,51 @@ class CountingTokenizer:
         self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [split, pre_tokenizers.ByteLevel(add_prefix_space=False)]
         )
+        self._tokenizer.decoder = decoders.ByteLevel()
         self._tokenizer.add_special_tokens([_START, _END])
-        self._tokenizer.add_tokens([text for text in sorted(added, key=added.__getitem__)])
+        start, end = self._tokenizer.token_to_id(_START), self._tokenizer.token_to_id(_END)
+        assert start is not None
+        assert end is not None
+        self.bos_token_id, self.eos_token_id = start, end
+        self.pad_token_id = self.eos_token_id
+        """The token that fills a chunk."""
 
+    def __len__(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    @overload
+    def __call__(self, words: str, *, add_special_tokens: bool = ..., verbose: bool = ...) -> Spelled: ...
+    @overload
     def __call__(
-        self, words: list[str], *, add_special_tokens: bool = False, verbose: bool = False
-    ) -> Spelled:
-        """The tokens of each text."""
-        return Spelled([found.ids for found in self._tokenizer.encode_batch(words, add_special_tokens=False)])
+        self, words: list[str], *, add_special_tokens: bool = ..., verbose: bool = ...
+    ) -> SpelledTexts: ...
+    def __call__(
+        self, words: str | list[str], *, add_special_tokens: bool = True, verbose: bool = True
+    ) -> Spelled | SpelledTexts:
+        """The tokens of a text, or of each of several, by default between the start and end tokens."""
+        texts = [words] if isinstance(words, str) else words
+        rows = [found.ids for found in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
+        if add_special_tokens:
+            rows = [[self.bos_token_id, *row, self.eos_token_id] for row in rows]
+        return Spelled(rows[0]) if isinstance(words, str) else SpelledTexts(rows)
 
-    def convert_tokens_to_ids(self, token: str) -> int | None:
-        """The number of a token; None if there is no such token."""
+    def add_tokens(self, token: str) -> None:
+        """Add a token after the others."""
+        self._tokenizer.add_tokens([token])
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of tokens, with a space after each word."""
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=False)
+        return text.replace("</w>", " ").strip()
+
+    def convert_tokens_to_ids(self, token: str) -> int:
+        """The number of a token; that of the end token if there is no such token."""
         number: int | None = self._tokenizer.token_to_id(token)
-        return number
+        return self.eos_token_id if number is None else number
 
-
-def counting_tokenizer(files: ModelFiles, role: EncoderRole) -> CountingTokenizer:
-    """The tokenizer of a CLIP text encoder for counting tokens.
-
-    Raises:
-        ModelError: its vocabulary is damaged.
-    """
-    folder = files.tokenizers[role.tokenizer]
-    names = tokenizer_files(folder, role)
-    try:
-        return CountingTokenizer(*_vocabulary(folder, names))
-    except (ModelError, MemoryError):
-        raise
-    except Exception:  # the tokenizers library raises plain Exception for a vocabulary it cannot use
-        message = f"{folder / names[0]} is not the vocabulary of a CLIP tokenizer. Download it again."
-        raise ModelError(message) from None
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        """The tokens of numbers."""
+        return [self._tokenizer.id_to_token(number) or _END for number in ids]
 
 
 def load_tokenizer(files: ModelFiles, role: EncoderRole | None = None) -> Any:
@@ -98,34 +118,36 @@ def load_tokenizer(files: ModelFiles, role: EncoderRole | None = None) -> Any:
     Raises:
         ModelError: the vocabulary is damaged, or holds more tokens than the text encoder knows.
     """
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
-
     role = role or files.family.roles[0]
     folder = files.tokenizers[role.tokenizer]
     names = tokenizer_files(folder, role)
     place = folder / names[0]
+    known: int = files.configs[role.component]["vocab_size"]
     try:
-        if role.name == "t5":
-            return _t5_tokenizer(place, files.configs[role.component]["vocab_size"])
-        vocabulary, merges, added = _vocabulary(folder, names)
-        tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
-        for token, number in sorted(added.items(), key=lambda item: item[1]):
-            if token in vocabulary:
-                continue
-            if number != len(tokenizer):
-                raise ModelError(f"{place}: the added tokens do not follow on the vocabulary. Save it again.")
-            tokenizer.add_tokens(token)
-        if role.pad is not None:
-            tokenizer.pad_token = tokenizer.convert_ids_to_tokens(role.pad)
-    except ModelError:
-        raise
-    except MemoryError:
+        return (
+            _t5_tokenizer(place, known) if role.name == "t5" else _clip_tokenizer(folder, names, role, known)
+        )
+    except (ModelError, MemoryError):
         raise
     except Exception:  # the tokenizers library raises plain Exception for a vocabulary it cannot use
         kind = "T5" if role.name == "t5" else "CLIP"
         message = f"{place} is not the vocabulary of a {kind} tokenizer. Download it again."
         raise ModelError(message) from None
-    _check_vocabulary(place, len(tokenizer), files.configs[role.component]["vocab_size"])
+
+
+def _clip_tokenizer(folder: Path, names: tuple[str, ...], role: EncoderRole, known: int) -> ClipTokenizer:
+    place = folder / names[0]
+    vocabulary, merges, added = _vocabulary(folder, names)
+    tokenizer = ClipTokenizer(vocabulary, merges)
+    for token, number in sorted(added.items(), key=lambda item: item[1]):
+        if token in vocabulary:
+            continue
+        if number != len(tokenizer):
+            raise ModelError(f"{place}: the added tokens do not follow on the vocabulary. Save it again.")
+        tokenizer.add_tokens(token)
+    if role.pad is not None:
+        tokenizer.pad_token_id = role.pad
+    _check_vocabulary(place, len(tokenizer), known)
     return tokenizer
 
 

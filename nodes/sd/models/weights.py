@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
-from transformers.models.clip.configuration_clip import CLIPTextConfig
-from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelWithProjection
 
 from engine.errors import out_of_memory
 from nodes.sd.families.family import Component, Family
@@ -24,29 +22,13 @@ from nodes.sd.hypernetworks.network import LoadedHypernetwork
 from nodes.sd.lora import stack
 from nodes.sd.lora.patched import shallow_copy
 from nodes.sd.lora.stack import WeightedLora
+from nodes.sd.models.clip import ClipConfig, ClipTextModel, ClipTextModelWithProjection
 from nodes.sd.models.configs import network_class
 from nodes.sd.models.files import ModelFiles
 from nodes.sd.models.stored import read_network
 
 _Builder = Callable[[Mapping[str, Any]], nn.Module]
 """Builds a network with new weights from its config."""
-
-_TEXT_CONFIG = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "projection_dim",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "max_position_embeddings",
-    "hidden_act",
-    "layer_norm_eps",
-    "attention_dropout",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-)
-"""The config keys of CLIP that are used. Others are ignored, because some of them load code."""
 
 _T5_CONFIG = (
     "vocab_size",
@@ -62,7 +44,7 @@ _T5_CONFIG = (
     "pad_token_id",
     "eos_token_id",
 )
-"""The config keys of T5 that are used."""
+"""The config keys of T5 that are used. Others are ignored, because some of them load code."""
 
 
 def load_unet(files: ModelFiles, dtype: torch.dtype = torch.float32) -> Any:
@@ -91,13 +73,7 @@ def load_text_encoder(
     Raises:
         ModelError: as `load_unet`.
     """
-    encoder = _load(files, component, dtype)
-    if network_class(files.family, component) == "T5EncoderModel":
-        return encoder
-    positions = encoder.config.max_position_embeddings
-    embeddings = getattr(encoder, "text_model", encoder).embeddings
-    embeddings.position_ids = torch.arange(positions).expand((1, -1))
-    return encoder
+    return _load(files, component, dtype)
 
 
 def patched_unet(
@@ -236,14 +212,10 @@ def _t5(config: Mapping[str, Any]) -> nn.Module:
     return encoder
 
 
-def _text_config(config: Mapping[str, Any]) -> CLIPTextConfig:
-    return CLIPTextConfig(**{key: config[key] for key in _TEXT_CONFIG if key in config})
-
-
 _BUILDERS: dict[str, _Builder] = {
     "AutoencoderKL": _diffusers("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL"),
-    "CLIPTextModel": lambda config: CLIPTextModel(_text_config(config)),
-    "CLIPTextModelWithProjection": lambda config: CLIPTextModelWithProjection(_text_config(config)),
+    "CLIPTextModel": lambda config: ClipTextModel(ClipConfig.of(config)),
+    "CLIPTextModelWithProjection": lambda config: ClipTextModelWithProjection(ClipConfig.of(config)),
     "T5EncoderModel": _t5,
 }
 """Builders of the VAE and the text encoders by class; the family selects one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pyparsing
@@ -11,11 +12,10 @@ from compel import Compel
 from compel.embeddings_provider import SplitLongTextMode
 from compel.prompt_parser import Blend, FlattenedPrompt, PromptParser
 from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.clip.modeling_clip import CLIPTextModel
-from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
 from nodes.sd.models import text_encoder as texts
+from nodes.sd.models.clip import ClipTextModel
+from nodes.sd.models.tokenizer import ClipTokenizer
 from nodes.sd.not_finite import NotFinite
 from nodes.sd.prompts import dialects
 from nodes.sd.prompts.attention import Segment
@@ -36,7 +36,7 @@ pyparsing.ParserElement.enable_packrat(
 )  # without it, each further bracket makes parsing four times slower
 
 
-def encode(prompt: str, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, settings: Settings) -> Encoded:
+def encode(prompt: str, tokenizer: ClipTokenizer, encoder: ClipTextModel, settings: Settings) -> Encoded:
     """Encode a prompt as InvokeAI does: long prompts are split at sentences, `<name>` is an embedding.
 
     Raises:
@@ -128,7 +128,7 @@ def _chunks(conjunction: Any, ours: Compel, spelling: _Spelling) -> list[list[Pl
 class _Spelling:
     """A tokenizer with compel's interface that gives each vector of an embedding a token number."""
 
-    def __init__(self, tokenizer: CLIPTokenizer, speller: Speller) -> None:
+    def __init__(self, tokenizer: ClipTokenizer, speller: Speller) -> None:
         self.bos_token_id: int = tokenizer.bos_token_id
         self.eos_token_id: int = tokenizer.eos_token_id
         self.pad_token_id: int = tokenizer.pad_token_id
@@ -182,12 +182,12 @@ class _Reader:
 
     dtype = torch.float32
 
-    def __init__(self, encoder: CLIPTextModel, spelling: _Spelling, settings: Settings) -> None:
+    def __init__(self, encoder: ClipTextModel, spelling: _Spelling, settings: Settings) -> None:
         self.device = encoder.device
         self.pooled: Tensor | None = None
         self._encoder, self._spelling, self._settings = encoder, spelling, settings
 
-    def __call__(self, ids: Tensor, mask: Tensor | None = None, **how: object) -> BaseModelOutputWithPooling:
+    def __call__(self, ids: Tensor, mask: Tensor | None = None, **how: object) -> SimpleNamespace:
         vectors = self._spelling.vectors(ids[0].tolist())
         plain = ids.long().where(ids < self._spelling.first, 0)
         read = texts.read(
@@ -195,4 +195,4 @@ class _Reader:
         )
         if self.pooled is None:
             self.pooled = read.pooled  # compel reads the prompt's first chunk first
-        return BaseModelOutputWithPooling(last_hidden_state=read.rows.float())
+        return SimpleNamespace(last_hidden_state=read.rows.float())

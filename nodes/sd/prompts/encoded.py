@@ -15,8 +15,8 @@ from nodes.sd.prompts.triggers import NoTriggers, Triggers
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
+    from nodes.sd.models.tokenizer import ClipTokenizer
     from nodes.sd.prompts.emphasis import Emphasis
 
 
@@ -65,7 +65,7 @@ class Encoded(NamedTuple):
 
 
 def token_table(
-    found: list[Chunk], tokenizer: CLIPTokenizer, part: int = 0, reading: int = 0
+    found: list[Chunk], tokenizer: ClipTokenizer, part: int = 0, reading: int = 0
 ) -> list[dict[str, Any]]:
     """The tokens of all chunks as JSON, in order; see `Encoded.tokens`."""
     return [

@@ -12,7 +12,8 @@ from nodes.sd.prompts.triggers import Found, Triggers, find, hint_for, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    from nodes.sd.models.tokenizer import ClipTokenizer
 
 ROOM = 75
 """The number of tokens in a chunk."""
@@ -50,7 +51,7 @@ class Speller:
 
     def __init__(
         self,
-        tokenizer: CLIPTokenizer,
+        tokenizer: ClipTokenizer,
         triggers: Triggers,
         encoder: EncoderName = "clip_l",
         bare: bool = True,

@@ -21,11 +21,12 @@ from nodes.model.load import LoadModel
 from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.sd.families.known import family_named
 from nodes.sd.models.folder import describe_folder
-from nodes.sd.models.tokenizer import counting_tokenizer, load_tokenizer
+from nodes.sd.models.tokenizer import load_tokenizer
 from nodes.values import TextEncoder
 from tests.nodes.conftest import warnings
 from tests.nodes.sd.conftest import TINY
 from tests.nodes.sd.formats.tools import a1111
+from tests.nodes.sd.in_transformers import tokenizer_of
 
 LONG = ", ".join(f"a red circle number {n}" for n in range(20))
 PROMPTS: list[tuple[str, dict[str, Any]]] = [
@@ -120,7 +121,7 @@ def test_what_only_the_run_knows_has_no_length(
 def test_words_are_spelled_as_by_transformers() -> None:
     files = describe_folder(TINY)
     role = family_named("sd1").roles[0]
-    theirs, ours = load_tokenizer(files), counting_tokenizer(files, role)
+    theirs, ours = tokenizer_of(TINY / "tokenizer"), load_tokenizer(files, role)
     words = [
         "",
         "a photo of the unforeseeable, naïve 猫 it's we'll <|endoftext|> 12.5",
@@ -128,7 +129,11 @@ def test_words_are_spelled_as_by_transformers() -> None:
         "É e\u0301 ﬁ Ⅷ ½ 🙂👨‍👩‍👧 --- __init__ a_b ''s",
         "".join(map(chr, range(32, 1000))),
     ]
-    assert ours(words).input_ids == theirs(words, add_special_tokens=False, verbose=False).input_ids
+    for special in (False, True):
+        given = {"add_special_tokens": special, "verbose": False}
+        assert ours(words, **given).input_ids == theirs(words, **given).input_ids
+    ids = ours(words, add_special_tokens=False).input_ids
+    assert [ours.decode(row) for row in ids] == [theirs.decode(row) for row in ids]
     for text in (",</w>", "cat</w>"):
         assert ours.convert_tokens_to_ids(text) == theirs.convert_tokens_to_ids(text)
 

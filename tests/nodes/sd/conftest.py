@@ -13,17 +13,17 @@ import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers.models.clip.modeling_clip import CLIPTextModel
-from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
 import nodes.sd
 from nodes.sd.families.family import Betas
 from nodes.sd.models import text_encoder as text
 from nodes.sd.models import weights
+from nodes.sd.models.clip import ClipTextModel
 from nodes.sd.models.files import ModelFiles
 from nodes.sd.models.folder import describe_folder
-from nodes.sd.models.tokenizer import load_tokenizer
+from nodes.sd.models.tokenizer import ClipTokenizer, load_tokenizer
 from nodes.sd.sampling.noise_table import NoiseTable
+from tests.nodes.sd.in_transformers import encoder_of, tokenizer_of
 
 torch.set_num_threads(1)
 
@@ -52,17 +52,19 @@ def vae(folder: ModelFiles) -> AutoencoderKL:
 
 
 @pytest.fixture(scope="session")
-def encoder(folder: ModelFiles) -> CLIPTextModel:
-    return weights.load_text_encoder(folder)
+def encoder(folder: ModelFiles) -> ClipTextModel:
+    found: ClipTextModel = weights.load_text_encoder(folder)
+    return found
 
 
 @pytest.fixture(scope="session")
-def tokenizer(folder: ModelFiles) -> CLIPTokenizer:
-    return load_tokenizer(folder)
+def tokenizer(folder: ModelFiles) -> ClipTokenizer:
+    found: ClipTokenizer = load_tokenizer(folder)
+    return found
 
 
 @pytest.fixture(scope="session")
-def read(encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> Callable[[str], torch.Tensor]:
+def read(encoder: ClipTextModel, tokenizer: ClipTokenizer) -> Callable[[str], torch.Tensor]:
     return lambda prompt: text.encode(encoder, text.tokenize(tokenizer, prompt).ids)
 
 
@@ -70,17 +72,16 @@ Pipeline = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def pipeline(
-    unet: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel, tokenizer: CLIPTokenizer
-) -> Pipeline:
+def pipeline(unet: UNet2DConditionModel, vae: AutoencoderKL, encoder: ClipTextModel) -> Pipeline:
     """Makes diffusers' pipeline of the same parts: a scheduler class, its settings, the pipeline's class."""
+    words, speller = encoder_of(encoder), tokenizer_of(TINY / "tokenizer")
     trained = json.loads((TINY / "scheduler" / "scheduler_config.json").read_text())
 
     def make(scheduler: Any, kind: Any = StableDiffusionPipeline, **settings: object) -> Any:
         made = kind(
             vae=vae,
-            text_encoder=encoder,
-            tokenizer=tokenizer,
+            text_encoder=words,
+            tokenizer=speller,
             unet=unet,
             scheduler=scheduler.from_config({**trained, **settings}),
             safety_checker=None,

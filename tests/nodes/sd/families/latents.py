@@ -28,6 +28,7 @@ from nodes.sd.sampling.noise import NoiseSource
 from nodes.sd.sampling.schedules import schedule
 from nodes.sd.sampling.tables import table_of
 from tests.nodes.sd.families.small import SmallModel
+from tests.nodes.sd.in_transformers import encoder_of, tokenizer_of
 
 PROMPT, NEGATIVE = "a red cube on a table", "blue, blurred"
 STEPS, GUIDANCE = 3, 5.0
@@ -42,6 +43,16 @@ def tokenizer(file: ModelFiles, role: EncoderRole) -> Any:
     if key not in _TOKENIZERS:
         _TOKENIZERS[key] = load_tokenizer(file, role)
     return _TOKENIZERS[key]
+
+
+def parts_of(model: SmallModel) -> dict[str, Any]:
+    """The networks and CLIP's tokenizers, in the classes of diffusers and transformers."""
+    parts: dict[str, Any] = {str(part): encoder_of(network) for part, network in model.networks.items()}
+    for role in model.files.roles:
+        if role.name != "t5":
+            folder = model.files.tokenizers[role.tokenizer]
+            parts[role.tokenizer] = tokenizer_of(folder, None if role.pad is None else "!")
+    return parts
 
 
 def ours(file: ModelFiles, noise: Tensor, context: Tensor | None = None, steps: int = STEPS) -> Tensor:
@@ -80,9 +91,7 @@ def ours(file: ModelFiles, noise: Tensor, context: Tensor | None = None, steps: 
 
 def theirs(model: SmallModel, seed: int, side: int = 8, steps: int = STEPS) -> Tensor:
     """The latents, `side` cells wide, that the pipelines of diffusers make of the same networks."""
-    networks: dict[str, Any] = {str(part): network for part, network in model.networks.items()}
-    for role in model.files.roles:
-        networks[role.tokenizer] = tokenizer(model.files, role)
+    networks = parts_of(model)
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085,
         beta_end=0.012,

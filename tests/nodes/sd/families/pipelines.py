@@ -8,8 +8,7 @@ from typing import Any
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
-from nodes.sd.models.folder import describe_folder
-from tests.nodes.sd.families.latents import tokenizer
+from tests.nodes.sd.families.latents import parts_of
 from tests.nodes.sd.families.small import PIECES, SmallModel, small_model
 
 
@@ -21,10 +20,7 @@ def sd3_pipeline(folder: Path, *, t5: bool) -> Any:
 def pipeline_of(model: SmallModel, folder: Path) -> Any:
     """A small SD 3 that is written into a folder, as diffusers' pipeline of the same networks."""
     model.save_folder(folder)
-    files = describe_folder(folder)
-    parts: dict[str, Any] = {str(part): network for part, network in model.networks.items()}
-    for role in files.roles[:2]:
-        parts[role.tokenizer] = tokenizer(files, role)
+    parts = parts_of(model)
     has_t5 = "text_encoder_3" in parts
     parts["tokenizer_3"] = T5Tokenizer(vocab=PIECES, extra_ids=0) if has_t5 else None
     parts.setdefault("text_encoder_3", None)

@@ -12,8 +12,16 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionInpaintPipeline
 from nodes.sd.formats.json_file import ModelError
 from nodes.sd.models.checkpoint_file import describe_file
 from nodes.sd.models.folder import describe_folder
-from nodes.sd.models.tokenizer import load_tokenizer
-from tests.nodes.sd.families.latents import GUIDANCE, NEGATIVE, PROMPT, STEPS, difference, drawn, ours
+from tests.nodes.sd.families.latents import (
+    GUIDANCE,
+    NEGATIVE,
+    PROMPT,
+    STEPS,
+    difference,
+    drawn,
+    ours,
+    parts_of,
+)
 from tests.nodes.sd.families.small import small_model
 
 
@@ -40,7 +48,6 @@ def test_the_latents_are_those_of_diffusers(tmp_path: Path) -> None:
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 16:48, 24:] = 1
     masked = drawn(5)
-    networks: dict[str, Any] = {str(part): network for part, network in model.networks.items()}
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -49,8 +56,7 @@ def test_the_latents_are_those_of_diffusers(tmp_path: Path) -> None:
         steps_offset=1,
     )
     pipeline: Any = StableDiffusionInpaintPipeline(
-        **networks,
-        tokenizer=load_tokenizer(file),
+        **parts_of(model),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from nodes.sd.lora.file import read
 from nodes.sd.lora.stack import WeightedLora, apply
 from nodes.sd.models.folder import describe_folder
-from nodes.sd.models.tokenizer import load_tokenizer
 from nodes.sd.models.weights import load_text_encoder, load_unet, load_vae
 from nodes.sd.tiny.parts import WEIGHTS
 from tests import matrix
+from tests.nodes.sd.in_transformers import encoder_of, tokenizer_of
 
 pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore")  # peft's and diffusers' own
@@ -49,8 +49,8 @@ def pipeline() -> Any:
     return StableDiffusionPipeline(
         unet=load_unet(folder),
         vae=load_vae(folder),
-        text_encoder=load_text_encoder(folder),
-        tokenizer=load_tokenizer(folder),
+        text_encoder=encoder_of(load_text_encoder(folder)),
+        tokenizer=tokenizer_of(WEIGHTS / "tokenizer"),
         scheduler=DDIMScheduler(),
         safety_checker=None,
         feature_extractor=None,

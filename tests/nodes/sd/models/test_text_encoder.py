@@ -23,11 +23,13 @@ PROMPTS = [
 
 
 @pytest.fixture
-def diffusers_prompts(pipeline: Any, encoder: Any) -> Iterator[Any]:
+def diffusers_prompts(pipeline: Any) -> Iterator[Any]:
+    made = pipeline(EulerDiscreteScheduler)
+    theirs = made.text_encoder
     # diffusers looks for the layer norm where older transformers kept it
-    object.__setattr__(encoder, "text_model", encoder)
-    yield pipeline(EulerDiscreteScheduler)
-    object.__delattr__(encoder, "text_model")
+    object.__setattr__(theirs, "text_model", theirs)
+    yield made
+    object.__delattr__(theirs, "text_model")
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

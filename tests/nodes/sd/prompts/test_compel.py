@@ -13,6 +13,8 @@ from torch import Tensor
 
 from nodes.sd.prompts.excerpt import PromptError
 from tests import matrix
+from tests.nodes.sd.conftest import TINY
+from tests.nodes.sd.in_transformers import encoder_of, tokenizer_of
 from tests.nodes.sd.prompts.catalogue import Words
 from tests.nodes.sd.prompts.conftest import Encode
 
@@ -34,8 +36,8 @@ PROMPTS = [
 
 
 @pytest.fixture(scope="module")
-def theirs(encoder: Any, tokenizer: Any) -> Callable[[str], Tensor]:
-    reader = compel.Compel(tokenizer, encoder, truncate_long_prompts=False)
+def theirs(encoder: Any) -> Callable[[str], Tensor]:
+    reader = compel.Compel(tokenizer_of(TINY / "tokenizer"), encoder_of(encoder), truncate_long_prompts=False)
 
     def call(prompt: str) -> Tensor:
         made: Tensor = reader(prompt)

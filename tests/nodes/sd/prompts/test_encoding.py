@@ -21,6 +21,7 @@ from nodes.sd.prompts.encoding import encode
 from nodes.sd.prompts.excerpt import PromptError
 from nodes.sd.prompts.spelling import Place
 from tests import matrix
+from tests.nodes.sd.in_transformers import encoder_of
 from tests.nodes.sd.prompts.catalogue import Words
 from tests.nodes.sd.prompts.conftest import Encode
 
@@ -54,7 +55,7 @@ def ids(found: Encoded) -> list[int]:
 def test_plain_words_are_read_bit_for_bit_as_without_a_dialect(
     read_as: Encode, read: Any, encoder: Any, tokenizer: Any, dialect: str, prompt: str, clip_skip: int
 ) -> None:
-    expected = text.encode(encoder, text.tokenize(tokenizer, prompt).ids, clip_skip)
+    expected = text.encode(encoder_of(encoder), text.tokenize(tokenizer, prompt).ids, clip_skip)
     found = read_as(prompt, dialect=dialect, clip_skip=clip_skip)
     assert torch.equal(rows(found), expected)
     matrix.record(PROMPTS, f"plain words, {dialect}", "transformers alone", error=0)
