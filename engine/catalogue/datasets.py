@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 from base64 import b64encode
 from collections import OrderedDict
@@ -83,12 +84,16 @@ class Datasets:
             self._known.move_to_end(packed.digest)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-        return {
+        answer = {
             "id": packed.digest,
             "pictures": [asdict(picture) for picture in pictures],
             "left_out": [asdict(file) for file in left_out],
             "warnings": list(report.warnings.get(node, ())),
         }
+        # The name of a file may have bytes that are no text; each becomes a question mark.
+        text = json.dumps(answer, ensure_ascii=False).encode(errors="replace")
+        printable: dict[str, Any] = json.loads(text)
+        return printable
 
     def thumbnail(self, id: str, place: int, side: int) -> str:
         """A thumbnail as WEBP in base64; see `Catalogue.dataset_picture`."""

@@ -117,7 +117,7 @@ class SetCaptions(Node, category="dataset"):
         new: Sequence[str | None] = self.captions or [None] * len(self.dataset)
         pictures = []
         for picture, listed in zip(self.dataset.pictures, new, strict=True):
-            caption = self.by_name.get(picture.name, listed)
+            caption = self.by_name.get(picture.printable_name, listed)
             pictures.append(picture if caption is None else with_new_caption(picture, caption, self.existing))
         self._warn(ctx)
         return replace(self.dataset, pictures=tuple(pictures))
@@ -126,7 +126,7 @@ class SetCaptions(Node, category="dataset"):
         """Warn of names that no picture has, and of names that different files have."""
         files: dict[str, set[str]] = {}
         for picture in self.dataset.pictures:
-            files.setdefault(picture.name, set()).add(picture.file.digest)
+            files.setdefault(picture.printable_name, set()).add(picture.file.digest)
         unknown = [name for name in self.by_name if name not in files]
         if unknown:
             ctx.warn(f"`by_name` has captions for pictures that the dataset lacks: {_listed(unknown)}")

@@ -139,6 +139,8 @@ def _header(path: Path, input: str) -> Iterator[Picture]:
         raise NodeError(message, hint=hint, input=input, code="bad_image_mode") from None
     except pillow.DecompressionBombError as error:
         raise NodeError(f"{path.name} is too large: {error}", input=input, code="too_large") from None
+    except pillow.UnidentifiedImageError:  # its message has the whole path
+        raise _unreadable(path, "it is damaged", input) from None
     except (OSError, ValueError, SyntaxError) as error:
         raise _unreadable(path, error, input) from None
 

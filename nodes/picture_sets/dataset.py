@@ -71,6 +71,11 @@ class DatasetPicture:
         return self.file.name
 
     @property
+    def printable_name(self) -> str:
+        """Its name with a question mark for each byte that is no text, so that graphs can hold it."""
+        return self.name.encode(errors="replace").decode()
+
+    @property
     def own_caption(self) -> str:
         """The caption, unless it is only the words of the file name."""
         return "" if self.caption_source == "file name" else self.caption

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -94,7 +95,9 @@ def catalogue(home: Path) -> Iterator[Catalogue]:
         yield catalogue
 
 
-def request(folder: str = "mugs", **more: Entry) -> RunRequest:
+def request(folder: str = "mugs", captions: Entry | None = None, **more: Entry) -> RunRequest:
+    if captions is not None:
+        more["captions"] = captions
     load = Entry("LoadDataset@2", {"folder": Literal(folder)})
     return RunRequest(Graph({"load": load, **more}, title="mugs"), name="mugs")
 
@@ -121,6 +124,7 @@ def test_pictures_are_listed_with_captions_sizes_and_faults(catalogue: Catalogue
     assert sizes["02-a blue mug.jpg"] == (20, 40, 20, 40), "as the camera was held"
     assert sizes["cut.png"] == (None, None, None, None)
     assert rows["cut.png"].problem
+    assert str(home) not in rows["cut.png"].problem, "an answer has no paths of this machine"
     assert rows["1.png"].problem is None
     assert [file.name for file in found.left_out] == ["notes.png"]
     assert len(found.warnings) == 1
@@ -172,6 +176,18 @@ def test_a_caption_by_name_is_listed(catalogue: Catalogue) -> None:
     assert listed["more/1.png"] == ("", "edited")
     (warning,) = found.warnings
     assert "gone.png" in warning
+
+
+def test_a_name_that_is_no_text_is_listed_and_gets_a_caption(catalogue: Catalogue, home: Path) -> None:
+    folder = home / "inputs" / "names"
+    folder.mkdir()
+    with open(os.fsencode(folder) + b"/caf\xe9.png", "wb") as file:
+        Image.new("RGB", (8, 8)).save(file, "PNG")
+    captions = after("SetCaptions@1", by_name={"caf?.png": "a café"})
+    (row,) = catalogue.dataset(request("names", captions), "captions", "out").pictures
+    assert (row.name, row.caption) == ("caf?.png", "a café")
+    (row,) = catalogue.dataset(request("names"), "load", "out").pictures
+    assert (row.name, row.caption) == ("caf?.png", "caf?")
 
 
 def test_other_parts_of_the_graph_may_have_errors(catalogue: Catalogue) -> None:

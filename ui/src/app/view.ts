@@ -61,14 +61,20 @@ export function showTab(tab: PanelTab): void {
   useView.setState({ tab, isPanelOpen: true });
 }
 
-/** Apply theme and text size to the page now and after each change. */
+/** Apply theme and text size to the page now and after each change, also of the system's theme. */
 export function followView(): () => void {
-  const apply = ({ theme, textScale }: View) => {
+  const system = matchMedia("(prefers-color-scheme: light)");
+  const apply = () => {
+    const { theme, textScale } = useView.getState();
     const root = document.documentElement;
-    if (theme === "system") delete root.dataset.theme;
-    else root.dataset.theme = theme;
+    root.dataset.theme = theme === "system" ? (system.matches ? "light" : "dark") : theme;
     root.style.setProperty("--text-scale", String(textScale));
   };
-  apply(useView.getState());
-  return useView.subscribe(apply);
+  apply();
+  system.addEventListener("change", apply);
+  const end = useView.subscribe(apply);
+  return () => {
+    system.removeEventListener("change", apply);
+    end();
+  };
 }

@@ -15,6 +15,12 @@ const SEARCH_MS = 200;
 /** A run with more pictures shows so many, and the number of the others. */
 const SHOWN = 12;
 
+const FILTERS = [
+  ["All", false, false],
+  ["Starred", true, false],
+  ["This graph", false, true],
+] as const;
+
 export function OutputsDrawer({ onClose }: { onClose: () => void }) {
   const { query, rows, hasMore, isLoaded } = useOutputs();
   const own = useRuns((state) => state.own);
@@ -53,24 +59,15 @@ export function OutputsDrawer({ onClose }: { onClose: () => void }) {
           onChange={setWords}
         />
         <fieldset className="filters" aria-label="Which outputs">
-          <Filter
-            isOn={!query.starred && !query.ofDocument}
-            onPick={() => void attempt(search({ starred: false, ofDocument: false }))}
-          >
-            All
-          </Filter>
-          <Filter
-            isOn={query.starred}
-            onPick={() => void attempt(search({ starred: true, ofDocument: false }))}
-          >
-            Starred
-          </Filter>
-          <Filter
-            isOn={query.ofDocument}
-            onPick={() => void attempt(search({ starred: false, ofDocument: true }))}
-          >
-            This graph
-          </Filter>
+          {FILTERS.map(([name, starred, ofDocument]) => (
+            <Filter
+              key={name}
+              isOn={query.starred === starred && query.ofDocument === ofDocument}
+              onPick={() => void attempt(search({ starred, ofDocument }))}
+            >
+              {name}
+            </Filter>
+          ))}
         </fieldset>
       </div>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: the arrow keys move between the buttons in it */}

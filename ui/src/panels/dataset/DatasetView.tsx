@@ -141,7 +141,7 @@ function Dataset({ place: { node, output, run } }: { place: DatasetPlace }) {
         )}
       </div>
       {!found && (
-        <div className="dataset-state" role="status">
+        <div className="pad" role="status">
           {computing ? (
             <p>
               {computing.phase === "queued"

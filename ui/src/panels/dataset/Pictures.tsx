@@ -96,7 +96,7 @@ export function Pictures({ id, listed, places, onCaption }: PicturesProps) {
         tabIndex={index === reachable ? 0 : -1}
         onClick={() => isOpen || go(index, true)}
       >
-        <Shot url={`/api/v1/datasets/${id}/pictures/${place}?w=256`} problem={row.problem ?? null} />
+        <Shot url={`/api/v1/datasets/${id}/pictures/${place}?w=256`} row={row} />
         <b className="cut" title={row.name}>
           {row.name}
         </b>
@@ -120,7 +120,7 @@ export function Pictures({ id, listed, places, onCaption }: PicturesProps) {
         aria-label="Pictures"
         aria-rowcount={lines}
         aria-readonly={onCaption === undefined}
-        style={{ height: lines * height }}
+        style={{ height: lines * height, position: "relative" }}
         onKeyDown={press}
       >
         {Array.from({ length: Math.max(0, last - first) }, (_, offset) => first + offset).map((row) => (
@@ -145,9 +145,11 @@ export function Pictures({ id, listed, places, onCaption }: PicturesProps) {
   );
 }
 
-function Shot({ url, problem }: { url: string; problem: string | null }) {
+function Shot({ url, row }: { url: string; row: Row }) {
   const [isBroken, setBroken] = useState(false);
-  if (problem === null && !isBroken) {
+  // biome-ignore lint/correctness/useExhaustiveDependencies: after the dataset was read again, it may be there
+  useEffect(() => setBroken(false), [row]);
+  if (row.problem == null && !isBroken) {
     return (
       <img
         className="dataset-shot"
@@ -158,11 +160,7 @@ function Shot({ url, problem }: { url: string; problem: string | null }) {
       />
     );
   }
-  return (
-    <span className="dataset-shot field-problem">
-      {sentence(problem ?? "it cannot be shown; read again")}
-    </span>
-  );
+  return <span className="dataset-shot field-problem">{sentence(row.problem ?? "it cannot be shown")}</span>;
 }
 
 /** The size of a picture, before and after its edits, and where its caption comes from. */
