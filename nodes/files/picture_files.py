@@ -122,6 +122,7 @@ def _opened(path: Path, input: str, side: int | None = None) -> Iterator[Picture
 def _header(path: Path, input: str) -> Iterator[Picture]:
     """A picture whose pixels are not decoded yet; errors of reading it in the block become `NodeError`s."""
     from PIL import Image as pillow
+    from PIL import UnidentifiedImageError
 
     # Pillow warns above 89 million pixels when it opens a file; the limit below replaces that warning.
     warnings.filterwarnings("ignore", category=pillow.DecompressionBombWarning)
@@ -139,7 +140,7 @@ def _header(path: Path, input: str) -> Iterator[Picture]:
         raise NodeError(message, hint=hint, input=input, code="bad_image_mode") from None
     except pillow.DecompressionBombError as error:
         raise NodeError(f"{path.name} is too large: {error}", input=input, code="too_large") from None
-    except pillow.UnidentifiedImageError:  # its message has the whole path
+    except UnidentifiedImageError:  # its message has the whole path
         raise _unreadable(path, "it is damaged", input) from None
     except (OSError, ValueError, SyntaxError) as error:
         raise _unreadable(path, error, input) from None

@@ -3,6 +3,7 @@ import { Icon } from "../app/Icon";
 import { address } from "../server/client";
 import type { CompareMode } from "./pictures";
 import { Picture, type Size } from "./Stage";
+import "./large.css";
 
 interface Pictured {
   url: string;

@@ -8,6 +8,7 @@ import { valueText, words } from "./format";
 import { type CompareMode, closeLarge, compareWith, openPicture, usePictures } from "./pictures";
 import { Picture, type Size, scaleText, useBox } from "./Stage";
 import { SweepGrid } from "./SweepGrid";
+import "./large.css";
 
 const MODES: readonly [CompareMode, string][] = [
   ["slider", "Slider"],

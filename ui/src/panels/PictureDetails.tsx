@@ -12,6 +12,7 @@ import type { RunAnswer } from "../server/runState";
 import { attempt } from "./attempt";
 import { bytes, moment, span, valueText, words } from "./format";
 import { closeLarge, replaceRow, usePictures } from "./pictures";
+import "./large.css";
 
 /** The values of the inputs of the graph that made an output. */
 export function valuesOf(

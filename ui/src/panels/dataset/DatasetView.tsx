@@ -28,6 +28,7 @@ import { type DatasetPlace, openDataset, useDataset } from "./datasetStore";
 import { Pictures } from "./Pictures";
 import { useListing } from "./useListing";
 import "./dataset.css";
+import "../large.css";
 
 const NO_ROWS: readonly Row[] = [];
 

@@ -11,6 +11,7 @@ import { attempt } from "../attempt";
 import { type Size, scaleIn, useBox } from "../Stage";
 import { closeMask, maskKey, setChanges, useMask } from "./maskStore";
 import { apply, asLayer, type Change, maskFile, nextSize, paint, SIZES } from "./strokes";
+import "../large.css";
 
 /** The most pixels of a picture that a mask is painted on. */
 const MOST_PIXELS = 40e6;
