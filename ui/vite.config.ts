@@ -9,7 +9,11 @@ export default defineConfig({
     target: "es2023",
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1000,
-    rolldownOptions: { checks: { pluginTimings: false } },
+    rolldownOptions: {
+      checks: { pluginTimings: false },
+      // One file for what most parts of the page share; many small files compress less.
+      output: { codeSplitting: { groups: [{ name: "shared", minShareCount: 3, test: /src\// }] } },
+    },
     reportCompressedSize: false,
   },
   test: { include: ["src/**/*.test.{ts,tsx}"] },

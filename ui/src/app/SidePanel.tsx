@@ -1,14 +1,15 @@
 import { lazy, Suspense } from "react";
 import { loadOutput } from "../canvas/dropFiles";
 import { ControlsTab } from "../panels/ControlsTab";
-import { ProblemsTab, useProblemCount } from "../panels/ProblemsTab";
 import { usePictures } from "../panels/pictures";
+import { useProblemCount } from "../panels/problemList";
 import { Viewer } from "../panels/Viewer";
 import { goTo } from "./canvasCommands";
 import { useSelectedNode } from "./editor";
 import { type PanelTab, useView } from "./view";
 
 const NodeTab = lazy(async () => ({ default: (await import("../panels/NodeTab")).NodeTab }));
+const ProblemsTab = lazy(async () => ({ default: (await import("../panels/ProblemsTab")).ProblemsTab }));
 const PictureDetails = lazy(async () => ({
   default: (await import("../panels/PictureDetails")).PictureDetails,
 }));
@@ -77,8 +78,10 @@ function Tabs() {
       </div>
       <div className="scroll" role="tabpanel" id="tab-body" aria-labelledby={`tab-${open}`}>
         {open === "controls" && <ControlsTab />}
-        <Suspense>{open === "node" && <NodeTab node={node} />}</Suspense>
-        {open === "problems" && <ProblemsTab onShow={(id) => goTo(id)} />}
+        <Suspense>
+          {open === "node" && <NodeTab node={node} />}
+          {open === "problems" && <ProblemsTab onShow={(id) => goTo(id)} />}
+        </Suspense>
       </div>
     </>
   );

@@ -73,13 +73,6 @@ export function afterEvent(training: Training | undefined, event: ServerEvent): 
  * steps after its own, which are computed again.
  */
 function merged(before: readonly MetricRow[], more: readonly MetricRow[]): MetricRow[] {
-  let last = before.at(-1)?.step ?? -1;
-  const goesOn = more.every(({ step }) => {
-    const isNext = typeof step === "number" && step > last;
-    if (isNext) last = step;
-    return isNext;
-  });
-  if (goesOn) return [...before, ...more];
   const byStep = new Map<number, MetricRow>();
   for (const row of [...before, ...more]) {
     const { step } = row;

@@ -1,25 +1,14 @@
 /** Fixes: small edits that solve a problem. One that does not fit the graph any more changes nothing. */
+import type { components } from "../../server/api";
 import { type Binding, from, type Graph, type InputEnd, literal } from "../graph";
 import { renamed } from "../maps";
 import { addNode, changeNode, dropLooseWaypoints } from "./nodes";
 import { insertOnWire, setBinding } from "./wires";
 
-/** What an input holds, as a document writes it: a text, a wire or a graph input. */
-type Held = string | Readonly<Record<string, string>>;
+export type Fix = NonNullable<components["schemas"]["ProblemItem"]["fix"]>;
 
-export type Fix =
-  | (InputEnd & { readonly kind: "set_input"; readonly was: Held; readonly to: Held })
-  | (InputEnd & { readonly kind: "connect"; readonly source: string })
-  | (InputEnd & { readonly kind: "rename_input"; readonly type: string; readonly to: string })
-  | (InputEnd & { readonly kind: "remove_input"; readonly type: string })
-  | { readonly kind: "set_type"; readonly node: string; readonly was: string; readonly to: string }
-  | (InputEnd & {
-      readonly kind: "insert_node";
-      readonly source: string;
-      readonly type: string;
-      readonly enters: string;
-      readonly leaves: string;
-    });
+/** What an input holds, as a document writes it: a text, a wire or a graph input. */
+type Held = Extract<Fix, { kind: "set_input" }>["to"];
 
 /** The space between a node and one that is inserted before it. */
 const BEFORE = 280;
@@ -56,24 +45,12 @@ export function fixed(graph: Graph, fix: Fix): Graph {
 
 /** A fix in a few words, after "Fix:". */
 export function fixLabel(fix: Fix): string {
-  switch (fix.kind) {
-    case "set_input":
-      return typeof fix.to === "string" ? `use ${fix.to}` : `connect ${fix.to.from ?? fix.to.param}`;
-    case "connect":
-      return `connect ${fix.source}`;
-    case "rename_input":
-      return `rename ${fix.input} to ${fix.to}`;
-    case "remove_input":
-      return `remove ${fix.input}`;
-    case "set_type":
-      return `use ${nameOf(fix.to)}`;
-    case "insert_node":
-      return `insert ${nameOf(fix.type)}`;
-  }
-}
-
-function nameOf(type: string): string {
-  return type.replace(/@.*$/, "");
+  if (fix.kind === "remove_input") return `remove ${fix.input}`;
+  if (fix.kind === "rename_input") return `rename ${fix.input} to ${fix.to}`;
+  if (fix.kind === "insert_node") return `insert ${fix.type.split("@")[0]}`;
+  if (fix.kind === "connect") return `connect ${fix.source}`;
+  if (fix.kind === "set_type") return `use ${fix.to.split("@")[0]}`;
+  return typeof fix.to === "string" ? `use ${fix.to}` : `connect ${fix.to.from ?? fix.to.param}`;
 }
 
 function isHeld(binding: Binding | undefined, held: Held): boolean {

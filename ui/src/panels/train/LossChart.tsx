@@ -54,6 +54,7 @@ export function LossChart(props: LossChartProps) {
   const scale = scaleFor([first, last], range, box);
   const main = drawn[0];
   const foot = HEIGHT - BOTTOM;
+  const upright = (at: number) => ({ x1: scale.x(at), x2: scale.x(at), y1: TOP, y2: foot });
   const move = (event: PointerEvent<SVGSVGElement>) => {
     const bounds = event.currentTarget.getBoundingClientRect();
     const at = first + ((event.clientX - bounds.left - LEFT) / box.width) * (last - first);
@@ -97,19 +98,12 @@ export function LossChart(props: LossChartProps) {
         {checkpoints.map(({ step: at, name }) => (
           <g key={`${at} ${name}`}>
             <title>{`Checkpoint at step ${at}`}</title>
-            <line className="mark-line" x1={scale.x(at)} x2={scale.x(at)} y1={TOP} y2={foot} />
+            <line className="mark-line" {...upright(at)} />
             <use href="#i-flag" x={scale.x(at) - 6} y={TOP - 18} width={12} height={12} className="mark" />
           </g>
         ))}
         {resumes.map((at) => (
-          <line
-            key={`resume ${at}`}
-            className="mark-line resume"
-            x1={scale.x(at)}
-            x2={scale.x(at)}
-            y1={TOP}
-            y2={foot}
-          >
+          <line key={`resume ${at}`} className="mark-line resume" {...upright(at)}>
             <title>{`Continued at step ${at}`}</title>
           </line>
         ))}
@@ -133,9 +127,7 @@ export function LossChart(props: LossChartProps) {
             {newest && <circle className="newest" cx={scale.x(newest[0])} cy={scale.y(newest[1])} r={3.5} />}
           </>
         )}
-        {step !== null && (
-          <line className="hairline" x1={scale.x(step)} x2={scale.x(step)} y1={TOP} y2={foot} />
-        )}
+        {step !== null && <line className="hairline" {...upright(step)} />}
         {read.map(({ curve, point }, i) =>
           point ? (
             <circle
