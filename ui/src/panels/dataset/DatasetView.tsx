@@ -143,21 +143,15 @@ function Dataset({ place: { node, output, run } }: { place: DatasetPlace }) {
       </div>
       {!found && (
         <div className="pad" role="status">
-          {computing ? (
-            <p>
-              {computing.phase === "queued"
-                ? "The run waits for others …"
-                : "The graph runs up to this node …"}
-            </p>
-          ) : (
-            problems.map((problem) => (
-              <p key={problem.code + problem.message} className={isMissing ? "" : "field-problem"}>
-                {isMissing ? "" : `${words(problem.node ?? node)}: `}
-                {sentence(problem.message)} {!isMissing && sentence(problem.hint ?? "")}
-              </p>
-            ))
-          )}
+          {computing?.phase === "queued" && <p>The run waits for others …</p>}
+          {computing?.phase === "running" && <p>The graph runs up to this node …</p>}
           {!computing && problems.length === 0 && <p>Reading the pictures …</p>}
+          {(computing ? [] : problems).map((problem) => (
+            <p key={problem.code + problem.message} className={isMissing ? "" : "field-problem"}>
+              {isMissing ? "" : `${words(problem.node ?? node)}: `}
+              {sentence(problem.message)} {!isMissing && sentence(problem.hint ?? "")}
+            </p>
+          ))}
           {computing && (
             <button type="button" className="button" onClick={() => void attempt(cancel(computing.id))}>
               Cancel

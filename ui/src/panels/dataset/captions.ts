@@ -97,12 +97,8 @@ export function withCaption(
   return { graph: { ...wired, outputs }, id: added.id, isNew: true };
 }
 
-const WORDS: Record<string, string> = {
-  TrainLoRA: "trigger",
-  TrainModel: "trigger",
-  TrainTI: "name",
-  TrainPivotal: "name",
-};
+const TRIGGERS = /^Train(LoRA|Model)@/;
+const NAMES = /^Train(TI|Pivotal)@/;
 
 /** The word that a training behind a dataset teaches. */
 export function triggerBehind(graph: Graph, source: From): string | undefined {
@@ -111,8 +107,9 @@ export function triggerBehind(graph: Graph, source: From): string | undefined {
   for (let id = open.shift(); id !== undefined; id = open.shift()) {
     if (seen.has(id)) continue;
     seen.add(id);
-    const input = WORDS[typeName(graph.nodes.get(id)?.type ?? "")];
-    const word = input === undefined ? undefined : heldValue(graph, { node: id, input });
+    const type = graph.nodes.get(id)?.type ?? "";
+    const input = TRIGGERS.test(type) ? "trigger" : NAMES.test(type) ? "name" : "";
+    const word = heldValue(graph, { node: id, input });
     if (typeof word === "string" && word.trim() !== "") return word.trim();
     open.push(...consumers(graph, id).map((end) => end.node));
   }
