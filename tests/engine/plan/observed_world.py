@@ -263,7 +263,8 @@ class Observatory:
             "outputs": {"out": {"from": f"{world.target}.out"}},
             "nodes": world.nodes,
         }
-        compute = compute_settings(Settings(home=self._inputs, device="cpu").model_copy(update=world.compute))
+        defaults = Settings(home=self._inputs, device="cpu", dtype="float32")  # `auto` depends on the CPU
+        compute = compute_settings(defaults.model_copy(update=world.compute))
         shutil.rmtree(self._inputs, ignore_errors=True)
         for name, text in world.files.items():
             write(self._inputs / name, text)
