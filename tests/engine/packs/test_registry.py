@@ -404,7 +404,7 @@ def test_a_pack_cannot_take_the_name_of_a_built_in_node(session: Session, home: 
     assert session.registry.types["Decode"].code == ""
     (problem,) = session.registry.problems
     assert problem.code == "name_taken"
-    assert "nodes.decode" in problem.message
+    assert "nodes.latent.decode" in problem.message
     assert '"a/Decode"' in str(problem.hint)
     assert "a/Decode" not in Registry.find().types
 
