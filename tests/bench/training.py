@@ -249,7 +249,7 @@ def growth() -> Row:
             self.layer = nn.Linear(768, 4)
 
         def forward(
-            self, noisy: Any, at: Any, *, encoder_hidden_states: Any, return_dict: bool
+            self, noisy: Any, timestep: Any, *, encoder_hidden_states: Any, return_dict: bool
         ) -> tuple[Any]:
             return (noisy * self.layer(encoder_hidden_states).mean(1)[:, :, None, None],)
 
