@@ -22,6 +22,8 @@ ROWS = 2048
 """The most entries that wait."""
 SECONDS = 0.05
 """The longest time that an entry waits, in seconds. If its process is killed meanwhile, the entry is lost."""
+_FILE_SHARE = 16
+"""The part of the budget that waiting files may lease; more would evict results of every process for them."""
 _MOST_ROWS = 4 * ROWS  # the most entries that wait while another process locks the index
 _IDLE_ROUNDS = 20
 
@@ -135,7 +137,11 @@ class WriteBuffer:
             self._begin_to_wait()
             self._waiting[new.entry.key] = new
             self._row_bytes += new.row_bytes
-            if len(self._waiting) >= ROWS or self._row_bytes >= self.folder.index.log_bytes:
+            if (
+                len(self._waiting) >= ROWS
+                or self._row_bytes >= self.folder.index.log_bytes
+                or self._file_bytes >= self.folder.budget // _FILE_SHARE
+            ):
                 self._since = 0.0
                 self.commit_when_due()
 
