@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import weakref
 from collections.abc import Mapping
 
 import torch
@@ -13,6 +14,8 @@ _PAGE = 2 << 20
 _LEAST = 8 * _PAGE
 _ALIGNED = 64
 """The alignment of tensors in bytes, the same as torch's, so that results do not depend on it."""
+_spare: list[mmap.mmap] = []
+"""At most one block that no tensor uses. The system takes its pages when it needs them (`MADV_FREE`)."""
 
 
 def empty_like(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -43,14 +46,32 @@ def empty_like(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _huge(size: int) -> Tensor | None:
-    """A block of bytes in huge pages; None if the system does not offer them."""
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
+    """A block of bytes in huge pages; None if the system does not offer them.
+
+    It reuses the block that was freed last, if that is large enough: clearing new pages takes about as long
+    as copying weights into them.
+    """
+    if not hasattr(mmap, "MADV_HUGEPAGE") or not hasattr(mmap, "MADV_FREE"):
         return None
     try:
-        pages = mmap.mmap(-1, size + _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    except OSError:
-        return None
-    flat = torch.frombuffer(pages, dtype=torch.uint8)
+        pages = _spare.pop()
+    except IndexError:
+        pages = None
+    if pages is None or len(pages) < size + _PAGE:
+        del pages  # before the new block is created, so that both do not exist at once
+        try:
+            pages = mmap.mmap(-1, size + _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:
+            return None
+    view = memoryview(pages)  # every tensor in the block holds it
+    weakref.finalize(view, _free, pages).atexit = False
+    flat = torch.frombuffer(view, dtype=torch.uint8)
     start = -flat.data_ptr() % _PAGE
     return flat[start : start + size]
+
+
+def _free(pages: mmap.mmap) -> None:
+    """Let the system take the pages of a block, and keep the block as the spare one."""
+    pages.madvise(mmap.MADV_FREE)
+    _spare[:] = [pages]

@@ -51,15 +51,16 @@ def patched(network: N, layers: Sequence[Layer]) -> tuple[N, int]:
     """
     touched = _touched(layers)
     result = shared_copy(network, touched)
+    modules = {name: result.get_submodule(name) for name in touched}
     weights = {
-        name: _weight_of(result, name)
+        name: _weight_of(modules[name])
         for name, acting in touched.items()
         if any(adapter.has_weight for _, adapter, _ in acting)
     }
     fresh = empty_like(weights)
     size = 0
     for name, acting in touched.items():
-        module = result.get_submodule(name)
+        module = modules[name]
         B, bias = None, module._parameters.get("bias")
         if name in weights:
             size += _put(module, "weight", _changed(weights[name], acting, fresh[name]), acting[-1][0].name)
@@ -75,10 +76,10 @@ def changed_bytes(network: nn.Module, layers: Sequence[Layer]) -> int:
     """The bytes of the tensors that `patched` creates, computed without creating them."""
     size = 0
     for name, acting in _touched(layers).items():
-        parameters = network.get_submodule(name)._parameters
-        bias = parameters.get("bias")
+        module = network.get_submodule(name)
+        bias = module._parameters.get("bias")
         if any(adapter.has_weight for _, adapter, _ in acting):
-            size += _weight_of(network, name).nbytes
+            size += _weight_of(module).nbytes
         if bias is not None and any(adapter.bias_delta() is not None for _, adapter, _ in acting):
             size += bias.nbytes
     return size
@@ -108,8 +109,8 @@ def _acting(layers: Sequence[Layer], name: str) -> Acting:
     return acting
 
 
-def _weight_of(network: nn.Module, name: str) -> Tensor:
-    weight = network.get_submodule(name)._parameters["weight"]
+def _weight_of(module: nn.Module) -> Tensor:
+    weight = module._parameters["weight"]
     assert weight is not None
     return weight
 

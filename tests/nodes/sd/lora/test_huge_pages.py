@@ -1,9 +1,9 @@
-"""Tensors in one piece of memory: apart from each other, aligned, and gone when the last of them is."""
+"""Tensors in one block of memory: they do not overlap, are aligned, and free it with the last of them."""
 
 from __future__ import annotations
 
-import gc
 import mmap
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +14,10 @@ from nodes.sd.lora.patched import patched
 from tests.nodes.sd.lora.test_patched import layer, low_rank, network
 
 SHAPES = {"a": (3, 5), "b": (7,), "none": (0, 4), "c": (2, 3, 3, 3)}
+
+
+def empty_like(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    return huge_pages.empty_like({name: torch.empty(shape) for name, shape in shapes.items()})
 
 
 @pytest.fixture
@@ -47,28 +51,35 @@ def test_where_weights_lie_makes_no_difference(dtype: torch.dtype, monkeypatch: 
 
 
 @pytest.mark.usefixtures("every")
-def test_the_memory_is_given_back_with_the_last_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[Any] = []
+def test_a_block_is_freed_with_its_last_tensor_and_used_again() -> None:
+    tensors = empty_like(SHAPES)
+    last, place = tensors["c"], tensors["a"].data_ptr()
+    del tensors
+    assert empty_like(SHAPES)["a"].data_ptr() != place  # `last` still lies in the block
+    last.fill_(1)
+    del last
+    assert empty_like(SHAPES)["a"].data_ptr() == place
+
+
+@pytest.mark.usefixtures("every")
+def test_a_spare_block_that_is_too_small_is_unmapped_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped: list[int] = []
     real = mmap.mmap
 
     class Counted(real):  # type: ignore[misc, valid-type]
+        def __init__(self, *given: Any, **more: Any) -> None:
+            mapped.append(len(self))
+
         def __del__(self) -> None:
-            opened.remove(1)
+            mapped.remove(len(self))
 
-    def made(*given: Any, **more: Any) -> Any:
-        opened.append(1)
-        return Counted(*given, **more)
-
-    monkeypatch.setattr(mmap, "mmap", made)
-    tensors = huge_pages.empty_like({name: torch.empty(shape) for name, shape in SHAPES.items()})
-    last = tensors["c"]
-    del tensors
-    gc.collect()
-    assert opened == [1]
-    last.fill_(1)
-    del last
-    gc.collect()
-    assert opened == []
+    monkeypatch.setattr(mmap, "mmap", Counted)
+    monkeypatch.setattr(huge_pages, "_spare", [])
+    del empty_like({"small": (3,)})["small"]
+    assert len(mapped) == 1
+    large = empty_like({"large": (1 << 20,)})["large"]
+    assert len(mapped) == 1
+    assert mapped[0] > large.nbytes
 
 
 @pytest.mark.usefixtures("every")
@@ -77,6 +88,7 @@ def test_without_huge_pages_they_lie_apart(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError
 
     monkeypatch.setattr(mmap, "mmap", none)
+    monkeypatch.setattr(huge_pages, "_spare", [])
     made = huge_pages.empty_like({name: torch.ones(shape) for name, shape in SHAPES.items()})
     assert {name: tuple(tensor.shape) for name, tensor in made.items()} == SHAPES
     assert len({tensor.untyped_storage().data_ptr() for tensor in made.values() if tensor.numel()}) == 3
