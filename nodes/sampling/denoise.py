@@ -14,7 +14,7 @@ from engine.widgets import Advanced, Range, Seed
 from nodes.files.controlnet_files import ControlNet
 from nodes.node_problem import node_problem
 from nodes.sd.families.known import family_named
-from nodes.sd.sampling.names import NoiseKind, SamplerName, ScheduleName
+from nodes.sd.sampling.names import DISCARDS_PENULTIMATE, NoiseKind, SamplerName, ScheduleName
 from nodes.values import Conditioning, Latent, Model
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Denoise(
         self._reserve(ctx, (width, height))
         masked = None
         with node_problem():
-            plan = self._plan(sampler.discards_penultimate)
+            plan = self._plan()
             settings = self._settings(ctx, plan.table)
             unet = self._network(ctx)
             given = self._given(unet.config).to(ctx.device)
@@ -255,12 +255,14 @@ class Denoise(
             )
         return samples
 
-    def _plan(self, discards_penultimate: bool) -> Schedule:
+    def _plan(self) -> Schedule:
         """Compute the noise levels of the steps to run."""
         from nodes.sd.sampling.schedules import schedule
         from nodes.sd.sampling.tables import table_of
 
-        discard = discards_penultimate if self.discard_penultimate is None else self.discard_penultimate
+        discard = self.discard_penultimate
+        if discard is None:
+            discard = self.sampler in DISCARDS_PENULTIMATE
         table = table_of(self.model.checkpoint.noise)
         plan = schedule(self.schedule, self.steps, table, discard_penultimate=discard, rho=self.rho)
         if self.follow == "comfyui":

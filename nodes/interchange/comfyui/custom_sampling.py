@@ -25,6 +25,7 @@ from nodes.interchange.comfyui.sampling_nodes import (
 )
 from nodes.interchange.graph_from_settings import entry
 from nodes.sampling.denoise import Denoise
+from nodes.sd.sampling.names import DISCARDS_PENULTIMATE
 
 SIGMA_RANGE = (14.614642, 0.0291675)
 """The noise levels of SD 1, SD 2 and SDXL, highest and lowest: the defaults of ComfyUI's schedulers. Denoise
@@ -32,8 +33,6 @@ takes them from the model."""
 TURBO_STEPS = 10
 """The steps of SDTurboScheduler at `denoise` 1."""
 MAX_SPLITS = 64
-DISCARDING = ("dpm2", "dpm2_ancestral", "uni_pc", "uni_pc_bh2", "dpmpp_3m_sde")
-"""Samplers for which Denoise leaves out the penultimate noise level; ComfyUI's schedulers do not."""
 Convert = Callable[[ComfyConversion, ComfyNode], dict[str, Any]]
 Fits = Callable[[ComfyConversion, ComfyNode], bool]
 
@@ -231,7 +230,8 @@ def _denoise(made: ComfyConversion, node: ComfyNode, inputs: dict[str, Any], noi
         **noise,
         **sampler,
         **_part(made, part),
-        discard_penultimate=False if sampler["sampler"] in DISCARDING else None,
+        # ComfyUI's schedulers keep the penultimate noise level for every sampler.
+        discard_penultimate=False if sampler["sampler"] in DISCARDS_PENULTIMATE else None,
         follow="comfyui",
     )
 

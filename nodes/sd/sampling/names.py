@@ -50,6 +50,11 @@ SamplerName = Literal[
     "sa_solver_pece",
 ]
 
+DISCARDS_PENULTIMATE: frozenset[SamplerName] = frozenset(
+    ("dpm2", "dpm2_ancestral", "uni_pc", "uni_pc_bh2", "dpmpp_3m_sde")
+)
+"""Samplers for which A1111's and ComfyUI's sampling nodes leave out the schedule's penultimate level."""
+
 ScheduleName = Literal[
     "normal",
     "karras",

@@ -1,10 +1,8 @@
 """The samplers, which turn noise into a picture step by step.
 
 All work on x in the sigma form of arXiv:2206.00364, x = clean latent + sigma * noise, and call a denoise
-model D(x, sigma) for the clean latent in x. `flow.py` says how they run on models that learned a flow.
-
-To add a sampler, write its function into the file of its family, and list it in `table.py` and in
-`nodes/sd/sampling/names.py`. Its names in other tools are listed in `nodes/interchange/sampler_names.py`.
+model D(x, sigma) for the clean latent in x. `flow.py` says how they run on models that learned a flow, and
+`table.py` how to add a sampler.
 """
 
 from nodes.sd.sampling.samplers.sampling import sample, start

@@ -1,4 +1,9 @@
-"""The table of the samplers, with the settings that each has."""
+"""The table of the samplers, with the settings that each has.
+
+To add a sampler, write its function into the file of its family, list it here, and add its name to
+`nodes/sd/sampling/names.py` and its names in other tools to `nodes/interchange/sampler_names.py`. Then write
+`nodes/samplers.md` anew: `python -m tests.nodes.sd.sampling.sampler_table`.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +43,6 @@ class Sampler:
     """True if it adds noise of adjustable standard deviation between its steps."""
     churns: bool = False
     """Whether noise can be added before its steps (`Churn`)."""
-    discards_penultimate: bool = False
-    """True if A1111 and ComfyUI leave out the schedule's penultimate level for it."""
     noise_in_the_middle: bool = False
     """True if it adds noise only within a range of levels (`SamplerSettings.noisy_levels`)."""
     cfg_pp: bool = False
@@ -70,8 +73,8 @@ SAMPLERS: dict[str, Sampler] = {
     "euler_ancestral_cfg_pp": _ancestral(euler.euler_ancestral_cfg_pp, cfg_pp=True),
     "heun": _ode(heun.heun, churns=True),
     "heunpp2": _ode(heun.heunpp2, churns=True),
-    "dpm2": _ode(dpm.dpm2, churns=True, discards_penultimate=True),
-    "dpm2_ancestral": _ancestral(dpm.dpm2_ancestral, flow="own", discards_penultimate=True),
+    "dpm2": _ode(dpm.dpm2, churns=True),
+    "dpm2_ancestral": _ancestral(dpm.dpm2_ancestral, flow="own"),
     "lms": _ode(multistep.lms),
     "dpm_fast": _ancestral(dpm.dpm_fast, 0.0, "none"),
     "dpm_adaptive": _ancestral(dpm.dpm_adaptive, 0.0, "none"),
@@ -82,14 +85,14 @@ SAMPLERS: dict[str, Sampler] = {
     "dpmpp_2m_cfg_pp": _ode(dpmpp.dpmpp_2m_cfg_pp, "ratios", cfg_pp=True),
     "dpmpp_2m_sde": _ancestral(dpmpp_sde.dpmpp_2m_sde),
     "dpmpp_2m_sde_heun": _ancestral(dpmpp_sde.dpmpp_2m_sde_heun),
-    "dpmpp_3m_sde": _ancestral(dpmpp_sde.dpmpp_3m_sde, discards_penultimate=True),
+    "dpmpp_3m_sde": _ancestral(dpmpp_sde.dpmpp_3m_sde),
     "restart": _noisy(heun.restart, "none"),
     "ddim": _ancestral(euler.ddim, eta=0.0),
     "ddim_cfg_pp": _ancestral(euler.euler_ancestral_cfg_pp, eta=0.0, cfg_pp=True),
     "ddpm": _noisy(euler.ddpm),
     "plms": _ode(multistep.plms),
-    "uni_pc": _ode(unipc.uni_pc, discards_penultimate=True),
-    "uni_pc_bh2": _ode(unipc.uni_pc_bh2, discards_penultimate=True),
+    "uni_pc": _ode(unipc.uni_pc),
+    "uni_pc_bh2": _ode(unipc.uni_pc_bh2),
     "lcm": _noisy(euler.lcm),
     "ipndm": _ode(multistep.ipndm),
     "ipndm_v": _ode(multistep.ipndm_v),
