@@ -140,7 +140,7 @@ def compared(size: str) -> Row:
     """The CPU seconds of a step on both sides, in turn."""
     side, steps = SIZES[size]
     model = networks(size)
-    sides = {"ours": ours(model, side), "peft": theirs(model, side)}
+    sides = {"ours": ours(model, side), "peft": theirs(model.for_peer(), side)}
     mine, peer = in_turn(sides, steps)
     return Row(
         f"step of a LoRA training, {size}",

@@ -24,7 +24,7 @@ PEAK = """
 import torch
 torch.set_num_threads(1)
 from tests.bench import {module} as t
-side = t.{side}(t.networks("a tiny UNet"), 32)
+side = t.{side}(t.networks("a tiny UNet", peer={peer}), 32)
 for _ in range(3):
     side()
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
@@ -37,18 +37,25 @@ class Networks(NamedTuple):
     unet: Any
     vae: Any
     text: Any
+    """The text encoder: Safelight's own, or that of transformers for the peer."""
     tokenizer: Any
 
+    def for_peer(self) -> Networks:
+        """The same networks, with transformers' text encoder of the same weights."""
+        from tests.nodes.sd.in_transformers import encoder_of
 
-def networks(size: str) -> Networks:
+        return self._replace(text=encoder_of(self.text))
+
+
+def networks(size: str, *, peer: bool = False) -> Networks:
     """A model of random weights: as small as those in diffusers' tests, or with the shapes of SD 1.5.
 
     Both have CLIP's table of 49,408 vectors of 768 numbers.
     """
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
 
+    from nodes.sd.models.clip import ClipConfig, ClipTextModel
     from nodes.sd.models.folder import describe_folder
     from nodes.sd.models.tokenizer import load_tokenizer
 
@@ -75,7 +82,13 @@ def networks(size: str) -> Networks:
         kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
         vae = AutoencoderKL(block_out_channels=(128, 256, 512, 512), layers_per_block=2, **kinds)
         text |= {"num_hidden_layers": 12, "intermediate_size": 3072}
-    found = Networks(unet, vae, CLIPTextModel(CLIPTextConfig(vocab_size=VOCABULARY, **text)), tokenizer)
+    encoder: Any = ClipTextModel
+    config: Any = ClipConfig
+    if peer:
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        encoder, config = CLIPTextModel, CLIPTextConfig
+    found = Networks(unet, vae, encoder(config(vocab_size=VOCABULARY, **text)), tokenizer)
     for network in found[:3]:
         network.eval().requires_grad_(False)
     return found
@@ -200,9 +213,8 @@ def compared(size: str) -> Row:
     """The CPU seconds of a step on both sides, in turn."""
     side, steps, goal = SIZES[size]
     model = networks(size)
-    sides = {"ours": ours(model, side), "diffusers": theirs(model, side)}
-    table = model.text.get_input_embeddings().weight
-    mine, peer = in_turn(sides, steps, lambda name: table.requires_grad_(name == "diffusers"))
+    sides = {"ours": ours(model, side), "diffusers": theirs(model.for_peer(), side)}
+    mine, peer = in_turn(sides, steps)
     return Row(
         f"step of textual inversion, {size}",
         round(1000 * mine, 1),
@@ -216,14 +228,11 @@ def compared(size: str) -> Row:
     )
 
 
-def in_turn(
-    sides: Mapping[str, Callable[[], float]], steps: int, before: Callable[[str], object] = lambda name: None
-) -> list[float]:
-    """The median CPU seconds of a step of each side; `before` is called before each step of a side."""
+def in_turn(sides: Mapping[str, Callable[[], float]], steps: int) -> list[float]:
+    """The median CPU seconds of a step of each side."""
     took: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(steps + 1):
         for name, step in sides.items():
-            before(name)
             with stopwatch() as one:
                 step()
             took[name] += [one.cpu] if number or steps < 3 else []  # the first allocates
@@ -232,7 +241,7 @@ def in_turn(
 
 def peak(side: str, module: str = "training") -> float:
     """The peak resident set of a process that takes three steps of a side of a benchmark, in MiB."""
-    code = PEAK.format(side=side, module=module)
+    code = PEAK.format(side=side, module=module, peer=side == "theirs")
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     return int(ended.stdout.split()[-1]) / 1024
 
