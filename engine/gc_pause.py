@@ -1,4 +1,8 @@
-"""Pauses Python's garbage collector during work that makes many objects and hardly any garbage."""
+"""Pauses Python's garbage collector during work that makes many objects and hardly any garbage.
+
+Objects that stay for long can be frozen afterwards (`gc.freeze`): the collector does not search them until
+`gc.unfreeze`. It would search them three times, once for each of its generations.
+"""
 
 from __future__ import annotations
 

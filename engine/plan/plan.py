@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from engine.plan.step import Step
 from engine.plan.targets import needed_by, targets_of
 from engine.problem_list import Problems
 from engine.store.store import Store
+
+_MANY_STEPS = 500
 
 
 @dataclass(slots=True)
@@ -33,6 +36,11 @@ class Plan:
     """The compute settings as text, for the keys of accelerator nodes."""
     name: str = ""
     """The name of the graph in the history; empty to leave the history unchanged."""
+
+    @property
+    def is_large(self) -> bool:
+        """True if its objects are frozen; its run ends with `gc.unfreeze` (see `engine/gc_pause.py`)."""
+        return len(self.steps) >= _MANY_STEPS
 
     @property
     def to_run(self) -> list[Step]:
@@ -76,7 +84,10 @@ def plan(
     with gc_paused:
         _add_steps(builder, nodes)
         decide(builder.order, {builder.by_id[node] for node in nodes}, store)
-    return Plan(checked, builder.by_id, nodes, builder, compute, name)
+        made = Plan(checked, builder.by_id, nodes, builder, compute, name)
+        if made.is_large:
+            gc.freeze()
+    return made
 
 
 def _add_steps(builder: PlanBuilder, targets: Sequence[str]) -> None:

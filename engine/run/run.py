@@ -5,6 +5,7 @@ If a step fails, only the steps that need it are skipped, and every finished res
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -137,6 +138,8 @@ class Run:
                 return self._run(self._pool or own)
         finally:
             self._plan.builder.lists.value_of = not_running
+            if self._plan.is_large:
+                gc.unfreeze()
             if own is not None:
                 own.shutdown(wait=False)
 

@@ -374,6 +374,21 @@ def test_the_memory_of_an_ended_run_is_free_without_the_garbage_collector(bench:
     assert report.state == "done"
 
 
+def test_the_collector_does_not_search_a_large_plan_until_its_run_has_ended(bench: Bench) -> None:
+    def searched() -> bool:
+        return any(found is step for found in gc.get_objects())
+
+    nodes = {f"n{number}": ("Mix", {"a": number}) for number in range(500)}
+    plan = bench.plan(graph_of(nodes, {"out": "n0.out"}), targets=list(nodes))
+    step = plan.steps["n7"]
+    try:
+        assert not searched()
+        assert bench.run_plan(plan).state == "done"
+        assert searched()
+    finally:
+        gc.unfreeze()
+
+
 def test_an_interrupt_waits_for_the_steps_of_other_threads(bench: Bench) -> None:
     both = {"one": ("Count", {"to": 400}), "other": ("Count", {"to": 401})}
     main, seen = threading.get_ident(), set[int]()
