@@ -131,9 +131,13 @@ def verify(home: Home = None, json: AsJson = False) -> int:
 
 
 def _disk(session: Session) -> Disk:
+    from engine.store.disk import Disk
+
     disk = session.store.disk
     if disk is None:
         raise SafelightError("no results are cached on disk: the setting disk_budget is 0")
+    if not isinstance(disk, Disk):
+        raise SafelightError(f"this command needs results in a folder; this home has {type(disk).__name__}")
     if not disk.readable:
         raise SafelightError(disk.problem)
     return disk

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -107,7 +108,7 @@ def no_reason(step: Step) -> str:
     return ""
 
 
-class WatchedStore:
+class WatchedStore(Store):
     """A store with a span around each read and write."""
 
     def __init__(self, store: Store, span: Span) -> None:
@@ -136,6 +137,18 @@ class WatchedStore:
     def drop_live(self, key: str) -> None:
         """See `Store.drop_live`."""
         self._store.drop_live(key)
+
+    def touch(self, key: str) -> None:
+        """See `Store.touch`."""
+        self._store.touch(key)
+
+    def count(self, hits: Mapping[str, int]) -> None:
+        """See `Store.count`."""
+        self._store.count(hits)
+
+    def free_disk(self, place: Path, size: int, last: Sequence[str] = ()) -> bool:
+        """See `Store.free_disk`."""
+        return self._store.free_disk(place, size, last)
 
     def flush(self) -> None:
         """See `Store.flush`."""

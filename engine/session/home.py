@@ -342,7 +342,7 @@ class Home:
         store = watch.store(self.store)
         seen = self._planned[1] if self._planned[0] == id(plan) else None
         cached = ResultCaching(store, self.step_locks, cancel.check, seen)
-        long_steps = LongSteps(self.step_folders, plan.builder.keys.lineage, self._is_on_disk)
+        long_steps = LongSteps(self.step_folders, plan.builder.keys.lineage, self.store.is_on_disk)
         guard = WriteGuard(self.settings.checked)
         lifecycles: list[Lifecycle] = [*watch.lifecycles, long_steps, cached, guard]
         try:
@@ -403,13 +403,6 @@ class Home:
             GraphError: there is no such run, node or request.
         """
         self._current.request(run, node, request)
-
-    def _is_on_disk(self, key: str) -> bool:
-        """Whether a later process will find the result of a step."""
-        if self.store.disk is None:
-            return False
-        self.store.disk.flush()
-        return bool(self.store.disk.where([key]))
 
     def cancel(self) -> None:
         """Cancel all current runs; they stop between steps, or between denoising steps inside one."""

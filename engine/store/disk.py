@@ -17,7 +17,7 @@ from engine.store.shared_folder.error_kind import ErrorKind, Unusable, reason_of
 from engine.store.shared_folder.opening import index_holder, open_folder
 from engine.store.shared_folder.reader import Reader
 from engine.store.shared_folder.write_buffer import SECONDS, Damage, Read, WriteBuffer, Writer
-from engine.store.store import Result, StoredResult
+from engine.store.store import Result, Store, StoredResult
 from engine.values import Packed, Value
 
 P = ParamSpec("P")
@@ -36,7 +36,7 @@ class Usage(NamedTuple):
     budget: int
 
 
-class Disk:
+class Disk(Store):
     """A folder of results: an SQLite index, and long parts as files that are named by their sha256.
 
     Every read is verified. A damaged entry is deleted with a warning and treated as a miss. A result that
@@ -136,9 +136,6 @@ class Disk:
         if not self._writer.alive:
             self._writer.start()
 
-    def drop_live(self, key: str) -> None:
-        """Do nothing: the disk holds bytes, which no node can write into."""
-
     def flush(self) -> None:
         """Write all waiting results, so that other processes find them."""
         self._write(WriteBuffer.commit, None)
@@ -178,16 +175,7 @@ class Disk:
         return self._write(WriteBuffer.clear, (0, 0), node_type, unused_since)
 
     def free_disk(self, place: Path, size: int, last: Sequence[str] = ()) -> bool:
-        """Delete results to free room on a full disk.
-
-        Args:
-            place: a folder on the full disk. Nothing is deleted if the results are on another disk.
-            size: the number of bytes needed.
-            last: keys of results that are deleted only if all others do not suffice.
-
-        Returns:
-            True if at least `size` bytes were freed.
-        """
+        """Delete results to free room on a full disk; see `Store.free_disk`."""
         try:
             if os.stat(place).st_dev != os.stat(self.folder).st_dev:
                 return False

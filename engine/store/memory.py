@@ -8,7 +8,7 @@ from threading import Lock
 
 from engine.packing import pack
 from engine.store.result_eviction import EvictionQueue, worth
-from engine.store.store import Result, StoredResult
+from engine.store.store import Result, Store, StoredResult
 from engine.values import Packed, arrays, nbytes, on_host
 
 _OBJECT_BYTES = 64
@@ -18,7 +18,7 @@ _PLAIN = frozenset({bool, int, float, str, type(None)})
 """Types of values that hold no arrays. Most steps of a large graph make such values."""
 
 
-class Memory:
+class Memory(Store):
     """A store of live values, which evicts the least valuable results when it is full.
 
     Tensors on a device are copied to the host, so that results leave the device memory to models. The run
@@ -118,9 +118,6 @@ class Memory:
             self._arrays.clear()
             self._queue.clear()
             self.bytes = 0
-
-    def flush(self) -> None:
-        """Do nothing: no other process can read this memory."""
 
     def close(self) -> None:
         """Remove all results."""

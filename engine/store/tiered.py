@@ -1,25 +1,25 @@
-"""The store that runs use: a memory tier in front of a disk tier."""
+"""The store that runs use: a memory tier in front of a persistent tier."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.store.disk import Disk
 from engine.store.memory import Memory
-from engine.store.store import Result, StoredResult
+from engine.store.store import Result, Store, StoredResult
 from engine.values import Packed
 
 
-class Tiered:
-    """A store that keeps results in memory and, if it has a disk tier, also on disk.
+class Tiered(Store):
+    """A store that keeps results in memory and, if it has a persistent tier, also there.
 
     Args:
         memory: the fast tier.
-        disk: the persistent tier; None to keep results only for the life of this process.
+        disk: the persistent tier, `Disk` or any other store; None to keep results only for the life of this
+            process.
     """
 
-    def __init__(self, memory: Memory, disk: Disk | None = None) -> None:
+    def __init__(self, memory: Memory, disk: Store | None = None) -> None:
         self.memory = memory
         self.disk = disk
 
@@ -67,13 +67,20 @@ class Tiered:
             self.disk.save(key, result)
 
     def count(self, hits: Mapping[str, int]) -> None:
-        """Count the results of each node type that a run found in the store."""
+        """Count the results of each node type that a run found in either tier."""
         if self.disk is not None:
             self.disk.count(hits)
 
     def free_disk(self, place: Path, size: int, last: Sequence[str] = ()) -> bool:
-        """Delete results to make room for other files on a full disk; see `Disk.free_disk`."""
+        """Delete results to free room on a full disk; see `Store.free_disk`."""
         return self.disk is not None and self.disk.free_disk(place, size, last)
+
+    def is_on_disk(self, key: str) -> bool:
+        """Whether a later process will find the result under a key."""
+        if self.disk is None:
+            return False
+        self.disk.flush()
+        return bool(self.disk.where([key]))
 
     def drop_live(self, key: str) -> None:
         """Drop the live values of a result, because a node may have written into them."""

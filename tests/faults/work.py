@@ -21,6 +21,7 @@ from engine.packs.registry import Registry
 from engine.run import result_caching
 from engine.session import Session
 from engine.store import disk
+from engine.store.disk import Disk
 from engine.store.shared_folder import write_buffer
 from engine.store.store import Result
 from engine.values import Json, Packed, Part, Value, sha256
@@ -180,7 +181,7 @@ def do(job: Job) -> dict[str, Any]:
             outcome["reused"] = sum(node.cache != "none" for node in report.nodes.values())
             outcome["problems"] = [str(node.problem) for node in report.nodes.values() if node.problem]
             outcome["values"] = {name: item.digest for name, item in report.written.items()}
-            if job.verify and store.disk is not None:
+            if job.verify and isinstance(store.disk, Disk):
                 outcome["damaged"] = [str(item) for item in store.disk.verify()]
     outcome["sites"] = failpoints.passed()
     outcome["seconds"] = time.perf_counter() - begun

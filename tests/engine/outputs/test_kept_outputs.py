@@ -11,6 +11,7 @@ from engine.errors import SafelightError
 from engine.outputs import kept_outputs
 from engine.packs.registry import Registry
 from engine.session import Session
+from engine.store.disk import Disk
 from tests.engine.run.test_deliveries import Drop, Make, More, sweep_of
 
 REGISTRY = Registry([Make, More])
@@ -58,7 +59,7 @@ def test_a_report_holds_nothing_that_both_the_store_and_files_have(tmp_path: Pat
     with Session(settings.load(tmp_path, device="cpu"), registry=REGISTRY) as session:
         report = session.run(sweep_of([1, 2], write=True))
         session.store.memory.clear()
-        assert session.store.disk is not None
+        assert isinstance(session.store.disk, Disk)
         session.store.disk.clear()
         assert numbers(report["drop"]) == [101, 102], "from the files"
         for file in report.files["drop"]:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.document.graph import Entry, From, Graph, Literal
+from engine.store.store import Store
 from tests.engine.small_nodes import CALLS, Bench
 
 OUTPUTS = {"Split": ["low", "high"]}
@@ -135,7 +136,7 @@ def test_keys_ignore_names_order_titles_and_layout(graph: Graph, random: Any) ->
             assert two.steps[new[node]].key == step.key
 
 
-class Liar:
+class Liar(Store):
     """A store that says it holds what it does not, or loses it between two looks."""
 
     def __init__(self, inner: Any, lost: set[str], forgets: bool) -> None:
@@ -154,12 +155,6 @@ class Liar:
         if not self.forgets:
             self.lost.discard(key)
             self.inner.save(key, result)
-
-    def drop_live(self, key: str) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @settings(max_examples=150, deadline=None)

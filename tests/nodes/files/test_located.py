@@ -16,6 +16,7 @@ from engine.errors import NodeError
 from engine.files import Files
 from engine.session import Session
 from engine.sources import source
+from engine.store.disk import Disk
 from nodes.files.file_names import resolve
 from nodes.files.located import located
 from tests.nodes.conftest import GRAPHS, output, ran
@@ -75,7 +76,7 @@ def test_a_file_found_by_its_bare_name_may_be_moved(
         for facts in (home / "store").glob("facts*"):
             facts.unlink()
     with open_session() as second:
-        assert second.store.disk is not None
+        assert isinstance(second.store.disk, Disk)
         for node_type in ("EncodePrompt", "Denoise", "Decode"):
             assert second.store.disk.clear(node_type)[0]
         report = second.run(graph(kind), prompt)
@@ -101,7 +102,7 @@ def test_a_checkpoint_may_be_moved_to_another_folder(
         before = output(first.run(made, values)).pixels
     old.rename(checkpoints / "new" / old.name)
     with open_session() as second:
-        assert second.store.disk is not None
+        assert isinstance(second.store.disk, Disk)
         for node_type in ("EncodePrompt", "Denoise", "Decode"):
             assert second.store.disk.clear(node_type)[0]
         report = second.run(made, values)
