@@ -8,7 +8,11 @@ from engine.errors import Cancelled
 
 
 class Cancel:
-    """Thread-safe flag that cancels a run. It is checked between steps, and by `track` inside steps."""
+    """Thread-safe flag that cancels a run.
+
+    It is checked while a run is planned (between the parts of large files), before each step, while a step
+    waits for its lock, and by `Context.track` and `Context.cancelled` inside steps.
+    """
 
     def __init__(self) -> None:
         self._asked = False  # setting it takes one bytecode, so it needs no lock

@@ -174,11 +174,15 @@ def _check_methods(cls: type[Node], inputs: Mapping[str, Input]) -> None:
             message = "no input is lazy; declare one, such as `picture: Lazy[Image]`"
             raise BadNode(name, message, "asks")
         if inspect.iscoroutinefunction(cls.asks) or len(inspect.signature(cls.asks).parameters) != 1:
-            raise BadNode(name, "write it as `def asks(self) -> Iterable[str]:`", "asks")
+            raise BadNode(
+                name, "the engine cannot call it; declare `def asks(self) -> Iterable[str]:`", "asks"
+            )
     if len(inspect.signature(cls.fingerprint).parameters) != 2:
-        raise BadNode(name, "write it as `def fingerprint(self, files: Files) -> Json:`", "fingerprint")
+        message = "the engine cannot call it; declare `def fingerprint(self, files: Files) -> Json:`"
+        raise BadNode(name, message, "fingerprint")
     if not isinstance(inspect.getattr_static(cls, "upgrade"), classmethod | staticmethod):
-        raise BadNode(name, "put @classmethod above it: it is called before a node is made", "upgrade")
+        message = "it must be a class method, since it is called before the node exists; add @classmethod"
+        raise BadNode(name, message, "upgrade")
 
 
 def outputs_of(node_type: NodeType, returned: object) -> Mapping[str, object]:

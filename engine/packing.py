@@ -10,7 +10,9 @@ from engine.values import Json, Packed, Part, Value, canonical, holds_value, sor
 
 
 def pack(value: object) -> Packed:
-    """Convert any wire value to bytes.
+    """Convert a wire value to a `Packed`: its JSON, and bytes for the rest.
+
+    A `Value` converts itself, with the `pack` of its class.
 
     Raises:
         TypeError: it is neither a `Value`, nor JSON, nor a list of these.

@@ -202,12 +202,13 @@ def _folders_refused(why: str) -> GraphError:
 
 def _problem(place: tuple[int | str, ...], message: str, path: Path) -> Problem:
     name = str(place[0]) if place else ""
-    variable = f"{PREFIX}{name.upper()}"
     if name not in Settings.model_fields:
         hint = near(name, Settings.model_fields) or f"the settings are {', '.join(Settings.model_fields)}"
-        return Problem("bad_settings", f"the setting {name} does not exist", hint=hint)
-    where = f"the environment, {variable}" if variable in os.environ else str(path)
-    return Problem("bad_settings", f"setting {'.'.join(map(str, place))}: {message}", hint=f"see {where}")
+        return Problem("bad_settings", f"{path}: the setting {name} does not exist", hint=hint)
+    variable = f"{PREFIX}{name.upper()}"
+    where = f"the environment variable {variable}" if variable in os.environ else str(path)
+    message = f"setting {'.'.join(map(str, place))}: {message}"
+    return Problem("bad_settings", message, hint=f"correct it in {where}")
 
 
 def folder_problems(settings: Settings, kinds: Iterable[str]) -> list[Problem]:

@@ -19,7 +19,7 @@ def parse(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
     """Read JSON that must be finite, unambiguous and of bounded size and depth.
 
     Raises:
-        GraphError: with every problem found, up to `problems.MAX_PROBLEMS`; each names its line or its path.
+        GraphError: with every problem found, up to `problem_list.MAX_PROBLEMS`; each names its line or path.
     """
     text = _decoded(data, max_bytes)
     # An upper bound, because commas inside texts are counted too.

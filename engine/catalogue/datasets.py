@@ -76,7 +76,7 @@ class Datasets:
         if not isinstance(value, ListsPictures):
             what = "a list" if packed.type == "list" else "no dataset"
             message = f"the output {output!r} is {what}"
-            hint = "a list of datasets is put together by GatherPictures"
+            hint = "combine a list of datasets with GatherPictures"
             raise GraphError([Problem("not_a_dataset", message, node, hint=hint)])
         pictures, left_out = value.list_pictures(files)
         with self._lock:
@@ -157,7 +157,7 @@ class _WithoutModels(Watch):
         self._cancel = cancel
 
     def residency(self, residency: Residency) -> Residency:
-        """A cache that loads nothing."""
+        """A cache of models that cancels the run instead of loading one."""
         return _NoModels(self._cancel)
 
 
@@ -172,4 +172,4 @@ class _NoModels(Residency):
         """Cancel the run."""
         self._cancel.ask()
         self._cancel.check()
-        raise AssertionError("the check raises")
+        raise AssertionError("Cancel.check did not raise after Cancel.ask")

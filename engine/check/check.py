@@ -39,7 +39,7 @@ class Checked:
     read: ReadGraph = field(default=no_files, repr=False)
     """Reads graph files; together with the registry, checks the graphs that nodes return during the run."""
     problems: list[Problem] = field(default_factory=Problems)
-    """The first `problems.MAX_PROBLEMS` problems."""
+    """The first `problem_list.MAX_PROBLEMS` problems."""
 
     @property
     def ok(self) -> bool:

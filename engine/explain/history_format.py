@@ -135,7 +135,7 @@ def state_of(data: bytes) -> bytes:
 
 
 def parsed(data: bytes) -> dict[str, PastNode]:
-    """The nodes of a record by id; none if the record is damaged or of another version."""
+    """The nodes of a record by id; empty if the record is damaged or of another version."""
     header, _, body = data.partition(b"\n")
     words = _words(header)
     if not words or header + b"\n" != _header(words[2], body, words[3] == _NESTED):

@@ -31,7 +31,7 @@ class Inscriber:
 
     The graph has the values of the run as the defaults of its inputs, the version of each node type, and the
     versions of the software. The embedded graph runs from any folder on this machine: its files were renamed
-    for that by `check.portable`.
+    for that by `check.portable.make_portable`.
 
     Args:
         plan: the plan of the run.

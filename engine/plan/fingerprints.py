@@ -56,7 +56,7 @@ def fingerprint(
     try:
         canonical(result)
     except (TypeError, ValueError):
-        message = f"fingerprint() returned {short(result)}, which is not finite JSON"
+        message = f"fingerprint() returned {short(result)}, which is not JSON, or contains NaN or infinity"
         hint = "return a digest or other JSON; declare pure=False for a node that must run every time"
         raise AuthorError(message, node_type.cls.fingerprint, hint) from None
     return result

@@ -289,7 +289,7 @@ class RunQueue:
         return self._add(new, front=front)
 
     def ask(self, id: str, node: str, request: str) -> None:
-        """Send a request to a running node, for example to draw a sample now.
+        """Send a request to a running step, for example to draw a sample now.
 
         Args:
             id: the run.
@@ -297,20 +297,24 @@ class RunQueue:
             request: `stop`, `sample` or `checkpoint`.
 
         Raises:
-            GraphError: the run does not run (`not_running`), or has no such node (`unknown_node`), or there
-                is no such request (`unknown_request`).
+            GraphError: the run is not running (`not_running`), it has no such node or step (`unknown_node`),
+                or steps know no such request (`unknown_request`).
         """
         if request not in (known := get_args(Request)):
             hint = near(request, known) or f"use {', '.join(known)}"
-            raise GraphError([Problem("unknown_request", f"there is no request {request!r}", hint=hint)])
+            raise GraphError(
+                [Problem("unknown_request", f"a running step knows no request {request!r}", hint=hint)]
+            )
         running = self._state.running.get(id)
         if running is None:
             self._summary(id)
-            raise GraphError([Problem("not_running", "only a running run takes requests")])
+            raise GraphError(
+                [Problem("not_running", "the run is not running, so no step can receive the request")]
+            )
         nodes = running.progress.nodes()
         if node not in nodes:
-            problem = Problem("unknown_node", f"the run has no node {node!r}", hint=near(node, nodes))
-            raise GraphError([problem])
+            message = f"the run has no node or step {node!r}"
+            raise GraphError([Problem("unknown_node", message, hint=near(node, nodes))])
         running.ask(node, cast(Request, request))
 
     def pause(self, reason: str = "paused by the user") -> None:

@@ -58,9 +58,10 @@ class CurrentRuns:
             raise GraphError([Problem("unknown_run", f"there is no run {run!r}", hint="it may have ended")])
         plan, requests = running
         if node not in plan.steps:
-            problem = Problem("unknown_node", f"the run has no node {node!r}", hint=near(node, plan.steps))
-            raise GraphError([problem])
+            message = f"the run has no node or step {node!r}"
+            raise GraphError([Problem("unknown_node", message, hint=near(node, plan.steps))])
         if request not in (known := get_args(Request)):
             hint = near(request, known) or f"use {', '.join(known)}"
-            raise GraphError([Problem("unknown_request", f"there is no request {request!r}", hint=hint)])
+            message = f"a running step knows no request {request!r}"
+            raise GraphError([Problem("unknown_request", message, hint=hint)])
         requests.ask(node, cast(Request, request))

@@ -386,7 +386,7 @@ class Home:
         return [] if node_type is None else [name for name, item in node_type.inputs.items() if item.is_seed]
 
     def unreported(self, problems: Iterable[Problem]) -> list[Problem]:
-        """The problems that this method has not returned before."""
+        """Filter out the problems that were reported before, and remember the others as reported."""
         fresh = [problem for problem in problems if problem not in self._reported]
         self._reported.update(fresh)
         return fresh

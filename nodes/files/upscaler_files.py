@@ -52,11 +52,11 @@ class Upscaler(Value, Recipe["UpscaleNetwork"], family="models", lossless=True):
     def size(self, compute: ComputeSettings, files: Files) -> int:
         """The bytes of the weights, from the header of their file."""
         from nodes.sd.formats.json_file import ModelError
-        from nodes.sd.upscalers.file import file_size
+        from nodes.sd.upscalers.file import weight_count
 
         path = located(files, UPSCALERS, self.name, self.digest)
         try:
-            return file_size(path) * _dtype(compute).itemsize
+            return weight_count(path) * _dtype(compute).itemsize
         except ModelError as error:
             raise NodeError(str(error), code="bad_upscaler") from None
 

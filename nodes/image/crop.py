@@ -34,15 +34,18 @@ class _Rectangle(Node):
         """The rows and columns of the rectangle in a picture of a size.
 
         Raises:
-            NodeError: the rectangle lies outside, or extends beyond the picture and `outside` is `refuse`.
+            NodeError: the rectangle begins beyond the picture, or it ends there and `outside` is `refuse`.
         """
         for side, start, length, limit in (
             ("x", self.x, self.width, width),
             ("y", self.y, self.height, height),
         ):
-            if start >= limit or (start + length > limit and self.outside == "refuse"):
+            if start >= limit:
+                message = f"the rectangle begins at {side} = {start}, but the picture ends at {limit}"
+                raise NodeError(message, hint=f"set {side} below {limit}", input=side, code="outside")
+            if start + length > limit and self.outside == "refuse":
                 message = f"the rectangle ends at {side} = {start + length}, but the picture ends at {limit}"
-                hint = "use a smaller rectangle, or move it"
+                hint = "use a smaller rectangle, move it, or set outside to clip"
                 raise NodeError(message, hint=hint, input=side, code="outside")
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
@@ -56,7 +59,7 @@ class CropImage(_Rectangle, category="image", passes={"out": "image"}, aliases=(
         """Cut the rectangle out of each picture of the batch.
 
         Raises:
-            NodeError: the rectangle extends beyond the picture.
+            NodeError: as `rows_and_columns`.
         """
         rows, columns = self.rows_and_columns(*self.image.pixels.shape[1:3])
         return Image(self.image.pixels[:, rows, columns])
@@ -71,7 +74,7 @@ class CropMask(_Rectangle, category="mask", passes={"out": "mask"}):
         """Cut the rectangle out of each mask of the batch.
 
         Raises:
-            NodeError: the rectangle extends beyond the mask.
+            NodeError: as `rows_and_columns`.
         """
         rows, columns = self.rows_and_columns(*self.mask.levels.shape[1:3])
         return Mask(self.mask.levels[:, rows, columns])

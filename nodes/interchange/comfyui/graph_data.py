@@ -71,4 +71,4 @@ def check_node_count(count: int) -> None:
         GraphError: there are more than `MAX_NODES` nodes.
     """
     if count > MAX_NODES:
-        raise GraphError([Problem("too_large", f"it has more than {MAX_NODES:,} nodes")])
+        raise GraphError([Problem("too_large", f"the workflow has more than {MAX_NODES:,} nodes")])

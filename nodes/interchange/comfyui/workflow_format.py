@@ -89,8 +89,9 @@ class _WorkflowReader:
         """Read the nodes of the graph or of a subgraph; returns the sources of the subgraph's outputs, by
         number."""
         if len(level.cards) > MAX_DEPTH:
-            message = f"subgraphs are nested more than {MAX_DEPTH} deep"
-            raise GraphError([Problem("too_deep", message)])
+            message = f"the subgraphs of the workflow are nested more than {MAX_DEPTH} levels deep"
+            hint = "unpack the inner subgraphs in ComfyUI, and save the workflow again"
+            raise GraphError([Problem("too_deep", message, hint=hint)])
         sources: dict[Any, Source] = {}
         outgoing: dict[int, Source] = {}
         for number, origin, origin_slot, target, target_slot in map(_wire, _list(tree.get("links"))):
@@ -165,8 +166,9 @@ class _WorkflowReader:
             self._sizes[card.type] = len(json.dumps(inner))
         self._bytes_written += self._sizes[card.type]
         if self._bytes_written > MAX_BYTES:
-            message = f"its subgraphs take more than {MAX_BYTES:,} bytes when expanded"
-            raise GraphError([Problem("too_large", message)])
+            message = f"the workflow takes more than {MAX_BYTES:,} bytes once its subgraphs are expanded"
+            hint = "use fewer or smaller subgraphs in ComfyUI, and save the workflow again"
+            raise GraphError([Problem("too_large", message, hint=hint)])
         corner = card.position or [0, 0]
         inside = _Level((*level.cards, card.id), incoming, (corner[0], corner[1]), card.mode)
         outgoing = self.read_level(inner, inside)

@@ -91,7 +91,8 @@ class Adapter:
         except RuntimeError as error:
             raise Misfit(str(error).splitlines()[0]) from None
         if change is not None and not (biased and change.numel() == shape[0]):
-            raise Misfit(f"a bias of {change.numel()} numbers for a module of {shape[0]}")
+            has = f"a bias of {shape[0]:,}" if biased else "no bias"
+            raise Misfit(f"it changes a bias of {change.numel():,} numbers, but the module has {has}")
 
     def added(self, W: Tensor, strength: float, out: Tensor) -> Tensor:
         """The weight W plus `strength` times the change, written into `out`, which may be W itself."""
@@ -109,13 +110,13 @@ class Adapter:
         """
         if self.kind == "ia3":
             kept = 1 if self.on_input else 0
-            _same(self.tensors["weight"].numel(), W.shape[kept], "its vector")
+            _same(self.tensors["weight"].numel(), W.shape[kept], "inputs" if self.on_input else "outputs")
             return algorithms.ia3(W, self._of("weight", W), self.on_input) * self.factor
         if self.kind == "oft":
             return self._turned(W) - W
         change = self._plain(W)
         if change.numel() != W.numel() or (change.ndim > 1 and change.shape[0] != W.shape[0]):
-            raise Misfit(f"its change has the shape {list(change.shape)}, but the module {list(W.shape)}")
+            raise Misfit(f"its change has the shape {list(change.shape)}, but the weight {list(W.shape)}")
         change = change.reshape(W.shape) * self.factor
         if not self._has_length:
             return change
@@ -136,9 +137,10 @@ class Adapter:
 
     def _product_fits(self, shape: tuple[int, ...]) -> None:
         up, down = self.tensors["up"].shape, self.tensors["down"].shape
-        _same(math.prod(up[1:]), down[0], "the ranks of its two sides")
-        _same(up[0], shape[0], "its outputs")
-        _same(math.prod(down[1:]), math.prod(shape[1:]), "its inputs")
+        if (rank := math.prod(up[1:])) != down[0]:
+            raise Misfit(f"its matrices up and down have the ranks {rank:,} and {down[0]:,}, not the same")
+        _same(up[0], shape[0], "outputs")
+        _same(math.prod(down[1:]), math.prod(shape[1:]), "inputs")
 
     @property
     def _has_length(self) -> bool:
@@ -157,7 +159,8 @@ class Adapter:
             case "loha":
                 first, second = (self._hadamard(have, number) for number in (1, 2))
                 if first.shape != second.shape:
-                    raise Misfit(f"its factors are {list(first.shape)} and {list(second.shape)}")
+                    shapes = f"{list(first.shape)} and {list(second.shape)}"
+                    raise Misfit(f"its two factors have the shapes {shapes}, not the same")
                 return algorithms.loha(first, second)
             case "lokr":
                 return self._kronecker(have, W)
@@ -181,12 +184,13 @@ class Adapter:
             second = algorithms.lokr_core(have["kt2"], have["kw2_a"], have["kw2_b"])
         else:
             second = have["kw2_a"] @ have["kw2_b"].flatten(1)
-        _same(first.ndim, 2, "the sides of its first factor")
-        _same(
-            first.numel() * second.numel(), W.numel(), "its product's numbers"
-        )  # checked before the product is computed
+        if first.ndim != 2:
+            raise Misfit(f"its first factor has the shape {list(first.shape)}, not two dimensions")
+        _same(first.numel() * second.numel(), W.numel(), "weights")  # before the product is computed
         if second.ndim == 2 and W.ndim == 4:
-            _same(W[0].numel() % first.shape[1], 0, "what its first factor leaves over")
+            if W[0].numel() % first.shape[1]:
+                columns = f"{first.shape[1]:,} columns of its first factor"
+                raise Misfit(f"the {columns} do not divide the {W[0].numel():,} inputs of the module")
             second = second.reshape(second.shape[0], -1, *W.shape[2:])
         return algorithms.lokr(first, second)
 
@@ -196,7 +200,7 @@ class Adapter:
         inputs = W[0].numel()
         if not (a1.shape[0] == inputs and b2.shape[1] == inputs):  # the older order
             a1, a2, b1, b2 = a2, a1, b2, b1
-        _same(a1.shape[0], inputs, "its inputs")
+        _same(a1.shape[0], inputs, "inputs")
         return algorithms.glora(W, a1, a2, b1, b2)
 
     def _length(self, W: Tensor) -> tuple[Tensor, bool]:
@@ -205,28 +209,32 @@ class Adapter:
         else:
             magnitude = self._of("dora_scale", W)
             per_column = magnitude.ndim > 1 and magnitude.shape[0] == 1 and W.shape[0] != 1
-        _same(magnitude.numel(), W.shape[1 if per_column else 0], "the lengths in its dora_scale")
+        _same(magnitude.numel(), W.shape[1 if per_column else 0], "inputs" if per_column else "outputs")
         return magnitude, per_column
 
     def _turned(self, W: Tensor) -> Tensor:
         blocks = self._of("oft_blocks", W)
         if blocks.ndim not in (3, 4) or blocks.shape[-1] != blocks.shape[-2]:
-            raise Misfit(f"its blocks are {list(blocks.shape)}")
-        _same(blocks.shape[-3] * blocks.shape[-1], W.shape[0], "the rows of its blocks")
+            raise Misfit(
+                f"oft_blocks has the shape {list(blocks.shape)}, not 3 or 4 dimensions of square blocks"
+            )
+        _same(blocks.shape[-3] * blocks.shape[-1], W.shape[0], "outputs")
         turned = algorithms.rotations(blocks, self.alpha * W.shape[0] if self.alpha else None)
         if blocks.ndim == 3:
             changed = algorithms.oft(W, turned)
         else:
             widest = 2 ** (blocks.shape[0] - 1) * blocks.shape[-1]
-            _same(W.shape[0] % widest, 0, f"of the rows, what {widest} do not divide,")
+            if W.shape[0] % widest:
+                rows = f"its widest blocks, of {widest:,} rows,"
+                raise Misfit(f"{rows} do not divide the {W.shape[0]:,} outputs of the module")
             changed = algorithms.boft(W, turned)
         if "rescale" not in self.tensors:
             return changed
         rescale = self._of("rescale", W).flatten()
-        _same(rescale.numel(), W.shape[0], "the numbers in its rescale")
+        _same(rescale.numel(), W.shape[0], "outputs")
         return changed * rescale.reshape(-1, *[1] * (W.ndim - 1))
 
 
 def _same(found: int, wanted: int, what: str) -> None:
     if found != wanted:
-        raise Misfit(f"{what}: {found:,}, but the module needs {wanted:,}")
+        raise Misfit(f"it is for {found:,} {what}, but the module has {wanted:,}")

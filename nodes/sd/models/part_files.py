@@ -57,12 +57,15 @@ def unet_family(path: Path) -> Family:
 def text_encoder_family(
     paths: Iterable[Path], among: Iterable[Family] | None = None
 ) -> tuple[Family, dict[Component, Path]]:
-    """Recognise the family of the text encoders in files, given in any order; also returns the file of each.
+    """Recognise the family of text encoders in separate files.
 
     Args:
-        paths: the files.
-        among: the families that they may be of; by default all. SDXL and SD 3 without T5 have text encoders
-            of the same widths.
+        paths: a file for each text encoder, in any order.
+        among: the families to choose from; by default all of them. SDXL and SD 3 without T5 have text
+            encoders of the same widths, so SDXL is taken.
+
+    Returns:
+        the family, and the file of each of its text encoders.
 
     Raises:
         ModelError: a file is damaged, or no family has such text encoders.

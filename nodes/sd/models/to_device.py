@@ -1,4 +1,9 @@
-"""Moves networks to the device, with the precision, the attention and the compilation of the settings."""
+"""Loads the networks of Stable Diffusion and moves them to the device in one piece.
+
+It applies the precision, the attention and the compilation of the settings. With `offload` or a storage
+dtype, `placement.py` places copies instead. ControlNets, upscale models and BLIP move themselves in the
+`load` of their recipes; hypernetworks follow their UNet. `engine/devices/residency.py` decides when.
+"""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class UpscaleNetwork:
     """The sides of the input must be multiples of it."""
 
 
-def file_size(path: Path) -> int:
-    """The number of floats in the tensors that `read` would load, from the header, without reading them.
+def weight_count(path: Path) -> int:
+    """Count the weights that `read` would load; reads only the header of the file.
 
     Raises:
         ModelError: the file is damaged.

@@ -91,12 +91,15 @@ RUN = "def run(self, ctx: Context) -> int: return 1"
         (f"a: Lazy\n{RUN}", "X.a: say which type is lazy"),
         (f"a: Lazy[int] | None = None\n{RUN}", "X.a: put Lazy around the whole type"),
         (f"a: list[Lazy[int]]\n{RUN}", "X.a: put Lazy around the whole type"),
-        (f"a: Lazy[int]\nasync def asks(self): return ['a']\n{RUN}", "X.asks: write it as `def asks(self)"),
+        (
+            f"a: Lazy[int]\nasync def asks(self): return ['a']\n{RUN}",
+            "X.asks: the engine cannot call it; declare `def asks(self)",
+        ),
         (
             f"def fingerprint(self): return 1\n{RUN}",
-            "X.fingerprint: write it as `def fingerprint(self, files",
+            "X.fingerprint: the engine cannot call it; declare `def fingerprint(self, files",
         ),
-        (f"def upgrade(self, inputs, version): return inputs\n{RUN}", "X.upgrade: put @classmethod above it"),
+        (f"def upgrade(self, inputs, version): return inputs\n{RUN}", "X.upgrade: it must be a class method"),
         ("def run(self, ctx: Context) -> Lazy[int]: return 1", "X.run, output out: an output cannot be Lazy"),
         ("def run(self, ctx: Context) -> tuple[int, int]: return 1, 2", "for several outputs return a Named"),
         (f"a: int = 0\ndef asks(self): return ['a']\n{RUN}", "X.asks: no input is lazy"),

@@ -52,20 +52,40 @@ def test_a_crop_is_the_rectangle() -> None:
     )
 
 
-@pytest.mark.parametrize(("box", "input"), [((33, 0, 8, 8), "x"), ((0, 20, 8, 8), "y"), ((40, 0, 1, 1), "x")])
-def test_a_crop_that_leads_outside_is_refused_or_clipped(box: tuple[int, int, int, int], input: str) -> None:
+@pytest.mark.parametrize(("box", "input"), [((33, 0, 8, 8), "x"), ((0, 20, 8, 8), "y"), ((32, 0, 9, 1), "x")])
+def test_a_crop_that_ends_outside_is_refused_until_it_follows_its_hint(
+    box: tuple[int, int, int, int], input: str
+) -> None:
     x, y, width, height = box
     node = CropImage(image=PICTURE, x=x, y=y, width=width, height=height)
     with pytest.raises(NodeError, match=f"the rectangle ends at {input} = ") as caught:
         run_node(node)
     assert (caught.value.input, caught.value.code) == (input, "outside")
+    assert "set outside to clip" in str(caught.value.hint)
+    assert np.array_equal(
+        pixels(node.model_copy(update={"outside": "clip"})), NOISE[:, y : y + height, x : x + width]
+    )
+
+
+@pytest.mark.parametrize("outside", ["refuse", "clip"])
+@pytest.mark.parametrize(
+    ("x", "y", "input", "limit"), [(40, 0, "x", 40), (200, 3, "x", 40), (0, 24, "y", 24)]
+)
+def test_a_crop_that_begins_outside_is_refused_until_it_follows_its_hint(
+    outside: Any, x: int, y: int, input: str, limit: int
+) -> None:
+    node = CropImage(image=PICTURE, x=x, y=y, width=10, height=1, outside=outside)
+    with pytest.raises(NodeError) as caught:
+        run_node(node)
+    assert (caught.value.input, caught.value.code) == (input, "outside")
+    assert caught.value.hint == f"set {input} below {limit}"
+    clipped = node.model_copy(update={input: limit - 1, "outside": "clip"})
+    assert 0 not in pixels(clipped).shape
 
 
 def test_a_clipped_crop_keeps_what_is_inside() -> None:
     node = CropImage(image=PICTURE, x=33, y=20, width=16, height=16, outside="clip")
     assert np.array_equal(pixels(node), NOISE[:, 20:, 33:])
-    with pytest.raises(NodeError, match="ends at x = 56"):
-        run_node(CropImage(image=PICTURE, x=40, y=0, width=16, height=16, outside="clip"))
 
 
 @pytest.mark.parametrize(("fill", "mode"), [("edge", "edge"), ("reflect", "reflect")])

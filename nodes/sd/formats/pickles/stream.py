@@ -38,12 +38,12 @@ def read_stream(file: io.FileIO, size: int, limit: int) -> tuple[Any, dict[str, 
         )
     value = reader.load()
     keys = reader.load()
-    if (
-        not isinstance(keys, list)
-        or not set(reader.storages) <= set(map(str, keys))
-        or len(keys) != len(set(keys))
-    ):
-        raise RefusedError("bad_pickle", "does not list its own storages")
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise RefusedError("bad_pickle", "has no list of the names of its storages")
+    if missing := sorted(set(reader.storages) - set(keys)):
+        raise RefusedError("bad_pickle", f"does not list the storage {shown(missing[0])}, which it uses")
+    if len(keys) != len(set(keys)):
+        raise RefusedError("bad_pickle", "lists a storage twice")
     at = reader.at
     places = {}
     for key in keys:

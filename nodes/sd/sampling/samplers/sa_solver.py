@@ -26,7 +26,11 @@ def sa_solver(
     noise_scale: float = 1.0,
     noisy_levels: Levels = ANY_LEVEL,
 ) -> Iterator[Step]:
-    """One model call a step; orders 3 and 4, lower at the end (ComfyUI's "sa_solver")."""
+    """SA-Solver with one model call a step (ComfyUI's "sa_solver").
+
+    The predictor has order 3, the corrector order 4. Both are lower in the first steps, and in the last ones
+    if the schedule ends at 0.
+    """
     return _sa_solver(denoise, x, sigmas, noise, eta, noise_scale, noisy_levels, evaluates_again=False)
 
 

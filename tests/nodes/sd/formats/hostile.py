@@ -37,7 +37,7 @@ def archive(pickled: bytes, *more: tuple[str, bytes], deflate: bool = False) -> 
     return file.getvalue()
 
 
-def stream(pickled: bytes, keys: list[str], *storages: bytes) -> bytes:
+def stream(pickled: bytes, keys: object, *storages: bytes) -> bytes:
     """A file as `torch.save` wrote it before 1.6."""
     system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
     head = b"".join(pickle.dumps(item, 2) for item in (0x1950A86A20F9469CFC6C, 1001, system))
@@ -84,6 +84,8 @@ def _put(offset: int, form: str, value: int) -> Callable[[bytearray, int], None]
 
 ONE = ("archive/data/0", bytes(32))
 SOUND = mapping(tensor("0", 8, (2, 4), (4, 1)))
+NUMBERS = struct.pack("<q", 8) + bytes(32)
+"""The numbers of the storage of `SOUND` in a stream."""
 
 
 def _twice() -> bytes:
@@ -212,7 +214,11 @@ def pickles() -> dict[str, tuple[bytes, str]]:
             stream(SOUND, ["0"], struct.pack("<q", 1 << 62)),
             "contradicting entries for its storage",
         ),
-        "a stream of unknown keys": (stream(SOUND, ["1"], struct.pack("<q", 8) + bytes(32)), "own storages"),
+        "a stream of unknown keys": (stream(SOUND, ["1"], NUMBERS), "does not list the storage '0'"),
+        "a stream of equal keys": (stream(SOUND, ["0", "0"], NUMBERS, NUMBERS), "lists a storage twice"),
+        "a stream of more keys": (stream(SOUND, ["0", "1"], NUMBERS), "'1', which is not used"),
+        "a stream of keys that are no list": (stream(SOUND, {"0": 1}, NUMBERS), "no list of the names"),
+        "a stream of keys that are lists": (stream(SOUND, ["0", []], NUMBERS), "no list of the names"),
         "a plain pickle": (pickle.dumps({"a": 1}, 2), "torch did not write"),
     }
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nodes.sd.formats.json_file import ModelError
 from nodes.sd.inspection.facts import facts_of
-from nodes.sd.upscalers.file import UpscaleNetwork, file_size, read
+from nodes.sd.upscalers.file import UpscaleNetwork, read, weight_count
 from tests.nodes.sd.upscalers.files import (
     State,
     as_first_esrgan,
@@ -64,7 +64,7 @@ def test_every_layout_gives_the_published_network(tmp_path: Path, layout: str) -
     assert (facts.kind, facts.code) == ("upscaler", None)
     network = read(path)
     assert (network.scale, network.multiple) == (4, 1)
-    assert file_size(path) == sum(tensor.numel() for tensor in state.values())
+    assert weight_count(path) == sum(tensor.numel() for tensor in state.values())
     picture = noise(9, 7)
     torch.testing.assert_close(
         run(network, picture).double(), rrdb_formula(state, picture[None]), atol=1e-5, rtol=0
