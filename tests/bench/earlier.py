@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.bench.bench import ROOT
 
 EARLIER = "c145c80"
-"""The commit before the rooms and the model families."""
+"""The commit before the packages of the engine and the model families."""
 
 
 @contextmanager

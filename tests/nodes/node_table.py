@@ -1,4 +1,4 @@
-"""Writes the table of built-in nodes in `nodes/README.md`: `python -m tests.nodes.node_table`."""
+"""Writes the table of built-in nodes in `nodes/guide.md`: `python -m tests.nodes.node_table`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import nodes
 from engine.node import Node
 
-GUIDE = Path(__file__).parents[2] / "nodes" / "README.md"
+GUIDE = Path(__file__).parents[2] / "nodes" / "guide.md"
 _HEAD = "| Category | Node | What it does |\n|---|---|---|\n"
 _TABLE = re.compile(re.escape(_HEAD) + r"(?:\|.*\n)*")
 

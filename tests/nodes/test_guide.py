@@ -15,7 +15,7 @@ import pytest
 from tests.nodes.node_table import node_table, written_table
 
 ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "nodes" / "README.md").read_text()
+GUIDE = (ROOT / "nodes" / "guide.md").read_text()
 
 
 class Block(NamedTuple):

@@ -1,1 +1,1 @@
-"""Stable Diffusion 1 models: describes, loads and patches the networks of a folder, and writes them."""
+"""The models of every family: describes, loads, patches and merges their networks, and writes them."""
