@@ -33,11 +33,14 @@ class _Later:
 
     def __init__(self, module: str, name: str) -> None:
         self._place = module, name
+        self._real: Any = None
 
     def _found(self) -> Any:
-        module, name = self._place
-        _remove(_library(module))
-        return getattr(import_module(module), name)
+        if self._real is None:
+            module, name = self._place
+            _remove(_library(module))
+            self._real = getattr(import_module(module), name)
+        return self._real
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -47,6 +47,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 unet.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q"]))
 layers = [one for one in unet.modules() if isinstance(one, BaseTunerLayer)]
 assert layers and all(isinstance(one, layerwise_casting.BaseTunerLayer) for one in layers)
+
+from nodes.sd import lean_diffusers
+def again(library):
+    raise AssertionError("searched for the library again")
+lean_diffusers._remove = again
+assert not isinstance(unet, layerwise_casting.BaseTunerLayer)
 """
 
 
