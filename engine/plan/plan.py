@@ -36,6 +36,8 @@ class Plan:
     """The compute settings as text, for the keys of accelerator nodes."""
     name: str = ""
     """The name of the graph in the history; empty to leave the history unchanged."""
+    announcement: bytes | None = None
+    """The last announcement of the step locks before the plan looked into the store; None if unknown."""
 
     @property
     def is_large(self) -> bool:

@@ -49,7 +49,7 @@ class CurrentRuns:
                 flag.ask()
 
     def request(self, run: str, node: str, request: str) -> None:
-        """Send a request to a running step; see `Home.request`.
+        """Send a request to a running step; see `Executor.request`.
 
         Raises:
             GraphError: there is no such run, node or request.

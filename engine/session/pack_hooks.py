@@ -12,7 +12,7 @@ from engine.packs.provenance import Advise, Measure, Provenance, TextLength
 
 
 def advice(advisers: Iterable[Advise], checked: Checked, files: Files) -> list[Problem]:
-    """The warnings of node packs about a graph; see `Home.advice`."""
+    """The warnings of node packs about a graph; see `Planner.advice`."""
     steps = _provenance(checked)
     found: list[Problem] = []
     for advise in advisers:
@@ -26,7 +26,7 @@ def advice(advisers: Iterable[Advise], checked: Checked, files: Files) -> list[P
 def text_lengths(
     measurers: Iterable[Measure], checked: Checked, files: Files
 ) -> tuple[list[TextLength], list[Problem]]:
-    """The lengths of the texts in a graph, and warnings about what is in them; see `Home.text_lengths`."""
+    """The lengths of the texts in a graph, and warnings about what is in them; see `Planner.text_lengths`."""
     steps = _provenance(checked)
     found: list[TextLength] = []
     problems: list[Problem] = []

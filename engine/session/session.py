@@ -17,8 +17,8 @@ from engine.observe.watch import Watch
 from engine.packs import named_graphs
 from engine.paths import expanded
 from engine.plan.plan import Plan
-from engine.session.execution import execute
-from engine.session.home import Home, Values
+from engine.session.executor import Executor
+from engine.session.planner import Values
 from engine.session.report import SessionReport
 from engine.settings import load as load_settings
 from engine.sources import source
@@ -26,7 +26,7 @@ from engine.sources.foreign import Imported, ImportGraph
 from engine.step_requests import Requests
 
 
-class Session(Home):
+class Session(Executor):
     """Loads, checks, plans and runs graphs with a home folder.
 
     Several threads may use one session at the same time. Leave it with `with`, or call `close`.
@@ -160,8 +160,7 @@ class Session(Home):
             wanted = folder is not None if write is None else write
             title = graph.title or title
             request = RunRequest(graph, values or {}, tuple(targets), name, title, folder, wanted)
-        return execute(
-            self,
+        return self.execute(
             request,
             emit=emit or (lambda event: None),
             warn=warn or self._warn,

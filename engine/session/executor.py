@@ -1,0 +1,255 @@
+"""Runs plans and requests with a home folder: for the command line, scripts and workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from engine.cancel import Cancel
+from engine.check.check import Checked
+from engine.check.portable import make_portable
+from engine.digests import report_progress
+from engine.document.run_request import RunRequest
+from engine.errors import Cancelled, Problem
+from engine.events import Emit, Event
+from engine.explain.reasons import Reasons
+from engine.files import Files
+from engine.observe.kept_warnings import KeptWarnings
+from engine.observe.watch import Watch
+from engine.outputs.graph_in_picture import Inscriber
+from engine.outputs.picture_format import encoded
+from engine.outputs.writer import OutputWriter, refuse_unwritable
+from engine.packs.registry import Registry
+from engine.plan.plan import Plan
+from engine.run.deliveries import Take
+from engine.run.lifecycle import Lifecycle
+from engine.run.long_steps import LongSteps
+from engine.run.printed_lines import PRINTING
+from engine.run.report import Report
+from engine.run.result_caching import ResultCaching
+from engine.run.run import Run
+from engine.run.write_guard import WriteGuard
+from engine.session.current_runs import CurrentRuns
+from engine.session.planner import Planner
+from engine.session.report import SessionReport
+from engine.settings import Settings
+from engine.step_requests import Requests
+
+
+class Executor(Planner):
+    """Runs plans and requests with a home folder; the arguments are those of `Home`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        registry: Registry | None = None,
+        warn: Callable[[str], None] = lambda message: None,
+        local: bool = True,
+    ) -> None:
+        super().__init__(settings, registry=registry, warn=warn, local=local)
+        self._pool = ThreadPoolExecutor(max(1, settings.workers - 1), "safelight")
+        self._current = CurrentRuns()
+        self._reported: set[Problem] = set()
+
+    def close(self) -> None:
+        """Write the results in memory to disk, and unload all models."""
+        super().close()
+        self._pool.shutdown(wait=False)
+
+    def execute(
+        self,
+        request: RunRequest,
+        *,
+        emit: Emit,
+        warn: Callable[[str], None],
+        cancel: Cancel | None,
+        requests: Requests | None,
+        watch: Watch,
+        previews: bool,
+    ) -> SessionReport:
+        """Execute a request, from its graph to its output files; see `Session.run`.
+
+        Raises:
+            GraphError: the graph has errors, a file that it needs is missing, or the output folder cannot be
+                written.
+        """
+        cancel = cancel or Cancel()
+        begun = time.perf_counter()
+        try:
+            # Cancelling also stops reading a large file whose digest the plan needs.
+            with watch.span("check and plan"), report_progress(lambda *progress: cancel.check()):
+                files = self.files.for_run(request.graph.folder, request.out)
+                checked = self._checked(request, files)
+                plan = self.plan_checked(checked, request.targets, name=request.name, files=files)
+                if request.write and (request.out is not None or _has_values(plan)):
+                    refuse_unwritable(files.outputs)
+        except Cancelled:
+            return SessionReport("cancelled", time.perf_counter() - begun, {}, {}, {})
+        for problem in [*self._unreported(self.registry.problems), *checked.problems]:
+            warn(str(problem))
+
+        has_metadata = self.settings.metadata
+        # Only graphs embedded in pictures need copies of the files.
+        keep = _Once(lambda: files.keep(warn) if has_metadata else None)
+        inscriber = Inscriber(plan, self.store, self.registry.annotators, keep, warn)
+        if has_metadata:
+            files.inscribe = inscriber
+        title = request.title or checked.graph.title
+        folder = files.outputs if request.write else None
+        encode = partial(encoded, format=self.settings.picture_format, quality=self.settings.picture_quality)
+
+        def free_disk(place: Path, size: int) -> bool:
+            own = [step.key for step in plan.builder.order[:] if step.key is not None]
+            return self.store.free_disk(place, size, own)  # the run may still need its own results
+
+        writer = OutputWriter(plan, self.store, folder, title, files.inscribe, keep, free_disk, encode)
+        warnings = KeptWarnings(self.warnings_folder, emit)
+        with watch.span("run"), PRINTING.divided():
+            report = self.run_plan(
+                plan,
+                warnings,
+                watch,
+                files=files,
+                cancel=cancel,
+                requests=requests,
+                previews=previews,
+                take=writer.take,
+            )
+        written = writer.written()
+        problems = [node.problem for node in report.nodes.values() if node.problem is not None]
+        return SessionReport(
+            "failed" if writer.problems and report.state == "done" else report.state,
+            report.seconds,
+            report.nodes,
+            writer.kept.outputs(whole=True),
+            writer.kept.outputs(whole=False),
+            report.published,
+            values=checked.values,
+            written=written,
+            warnings={node: messages for node in report.nodes if (messages := warnings.of(node))},
+            # A node that goes through lists has the problem of its failed element.
+            problems=[*dict.fromkeys(problems), *writer.problems],
+            remarks=[*self.registry.problems, *checked.problems],
+            memory=watch.memory,
+            made_with=inscriber.versions,
+        )
+
+    def run_plan(
+        self,
+        plan: Plan,
+        emit: Emit | None = None,
+        watch: Watch | None = None,
+        *,
+        files: Files | None = None,
+        cancel: Cancel | None = None,
+        requests: Requests | None = None,
+        previews: bool = False,
+        take: Take | None = None,
+    ) -> Report:
+        """Run a plan and write its journal; no declared output is written to a file.
+
+        Args:
+            plan: the plan.
+            emit, watch, cancel, requests, previews: see `Session.run`.
+            take: receives each declared output when its step is done; without it, the report holds them.
+            files: the files of the run; without them, those of the session.
+        """
+        watch, cancel, requests = watch or Watch(), cancel or Cancel(), requests or Requests()
+        reasons = Reasons(plan, self._record(plan))  # read after the run, when the store holds its results
+        watch.explain(reasons.why)
+        store = watch.store(self.store)
+        cached = ResultCaching(store, self.step_locks, cancel.check, plan.announcement)
+        long_steps = LongSteps(self.step_folders, plan.builder.keys.lineage, self.store.is_on_disk)
+        guard = WriteGuard(self.settings.checked)
+        lifecycles: list[Lifecycle] = [*watch.lifecycles, long_steps, cached, guard]
+        try:
+            with self._current.cancelled_by(cancel), self.journals.one() as journal:
+
+                def emit_and_record(event: Event) -> None:
+                    journal(event)
+                    emit(event)  # type: ignore[misc]  # it is not None where this is used
+
+                run = Run(
+                    plan,
+                    store,
+                    files=files or self.files,
+                    residency=watch.residency(self.residency),
+                    compute=self.compute,
+                    emit=journal if emit is None else emit_and_record,
+                    cancel=cancel,
+                    lifecycles=lifecycles,
+                    workers=self.settings.workers,
+                    pool=self._pool,
+                    previews=previews,
+                    folder=long_steps.folder,
+                    requests=requests,
+                    reasons=reasons,
+                    take=take,
+                )
+                with self._current.one(run.id, plan, requests):
+                    report = run.run()
+                report.published = long_steps.published(plan.steps)
+        finally:
+            self.store.count(cached.hits(plan.steps.values()))
+        if reasons.record is not None:
+            if plan.to_run:
+                self.store.flush()  # so that a process that reads the history also finds the results
+            self.history.remember(reasons.record, plan, report.unfinished)
+        return report
+
+    def request(self, run: str, node: str, request: str) -> None:
+        """Send a request to a running step, for example to draw a sample now.
+
+        Args:
+            run: the id of the run, from the event `Planned`.
+            node: the id of the step, or of a node that goes through lists.
+            request: `stop`, `sample` or `checkpoint`.
+
+        Raises:
+            GraphError: there is no such run, node or request.
+        """
+        self._current.request(run, node, request)
+
+    def cancel(self) -> None:
+        """Cancel all current runs; they stop between steps, or between denoising steps inside one."""
+        self._current.cancel()
+
+    def _checked(self, request: RunRequest, files: Files) -> Checked:
+        """Rename the files of the graph so that a copy in a picture finds them, then check the graph."""
+        graph, values = make_portable(request.graph, request.values, self.registry, files)
+        return self.check(graph, values)
+
+    def _unreported(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Filter out the problems that were reported before, and remember the others as reported."""
+        fresh = [problem for problem in problems if problem not in self._reported]
+        self._reported.update(fresh)
+        return fresh
+
+
+class _Once:
+    """Calls a function on its own first call only."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._lock = Lock()
+        self._called = False
+
+    def __call__(self) -> None:
+        with self._lock:
+            if not self._called:
+                self._called = True
+                self._function()
+
+
+def _has_values(plan: Plan) -> bool:
+    """True if a declared output that will be computed is not JSON."""
+    return any(
+        plan.steps[link.node].bound.type.outputs[link.output].is_value
+        for link in plan.checked.outputs.values()
+        if link.node in plan.targets
+    )
