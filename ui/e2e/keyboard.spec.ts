@@ -115,6 +115,58 @@ test("axe finds no serious fault in the view of a dataset, in dark and light, al
   expect(await findings(page)).toEqual([]);
 });
 
+test("the arrow keys go round the ends of every list, and an empty list does nothing", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  const openers = [
+    () => canvas.press("Control+k"),
+    () => canvas.press("Space"),
+    () =>
+      canvas
+        .node("denoise")
+        .getByRole("button", { name: /^denoise sampler:/ })
+        .click(),
+  ];
+  const field = page.getByRole("combobox");
+  const options = page.getByRole("option");
+  const active = page.locator("[role=option][aria-selected=true]");
+  for (const open of openers) {
+    await open();
+    await expect(field).toBeFocused();
+    await expect(active).toHaveCount(1);
+    const count = await options.count();
+    const isActive = async (place: number) => {
+      await expect(options.nth(place)).toHaveAttribute("aria-selected", "true");
+      await expect(active).toBeInViewport();
+      await expect(field).toHaveAttribute(
+        "aria-activedescendant",
+        (await active.getAttribute("id")) ?? "none",
+      );
+    };
+    const start = await options.evaluateAll((all) => all.findIndex((row) => row.ariaSelected === "true"));
+    for (let back = start; back > 0; back--) await page.keyboard.press("ArrowUp");
+    await isActive(0);
+    await page.keyboard.press("ArrowUp");
+    await isActive(count - 1);
+    await page.keyboard.press("ArrowDown");
+    await isActive(0);
+    await page.keyboard.press("ArrowDown");
+    await isActive(1);
+    await page.keyboard.type("zzz");
+    await expect(options).toHaveCount(0);
+    await expect(field).not.toHaveAttribute("aria-activedescendant");
+    for (const key of ["ArrowDown", "ArrowUp", "Enter"]) await page.keyboard.press(key);
+    await expect(field).toBeFocused();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.press("Backspace");
+    await isActive(0);
+    await page.keyboard.press("Escape");
+    await expect(field).toHaveCount(0);
+  }
+});
+
 test("every letter can be typed in every field without doing anything else @fast", async ({
   canvas,
   page,

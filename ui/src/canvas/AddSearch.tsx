@@ -1,13 +1,13 @@
 import { Popover } from "@base-ui/react/popover";
-import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { graph } from "../app/editor";
-import { Icon } from "../app/Icon";
 import { typed, useTypes } from "../app/types";
 import { candidates, type LooseEnd } from "../schema/candidates";
 import { replacements } from "../schema/changes";
 import { type NodeType, summary } from "../schema/nodeTypes";
 import { search } from "../schema/search";
 import type { WireType } from "../schema/wireType";
+import { SearchList } from "../widgets/SearchList";
 import { addByName, addOnWire, recent, replaceBy } from "./addNode";
 import { focusCanvas, type Screen, useAddSearch } from "./addSearchStore";
 import { typeWords } from "./labels";
@@ -61,8 +61,6 @@ function Search({ at, input }: { at: Screen; input: React.RefObject<HTMLInputEle
   const close = useAddSearch((state) => state.close);
   const types = useTypes((state) => state.types);
   const [query, setQuery] = useState("");
-  const [chosen, setChosen] = useState(0);
-  const list = useRef<HTMLDivElement>(null);
 
   const rows = useMemo((): readonly Row[] => {
     if (replaces !== null) return replacementRows(replaces, query);
@@ -92,90 +90,45 @@ function Search({ at, input }: { at: Screen; input: React.RefObject<HTMLInputEle
       add: () => addOnWire(item, from, at),
     }));
   }, [types, query, from, at, replaces]);
-  const current = Math.min(chosen, rows.length - 1);
-
-  useEffect(() => {
-    list.current?.querySelector(`[data-index="${current}"]`)?.scrollIntoView({ block: "nearest" });
-  }, [current]);
-
-  const pick = (row: Row | undefined) => {
-    if (!row) return;
-    close();
-    row.add();
-  };
-  const press = (event: KeyboardEvent) => {
-    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-    if (step !== 0) {
-      event.preventDefault();
-      setChosen((current + step + rows.length) % Math.max(1, rows.length));
-    } else if (event.key === "Enter") {
-      event.preventDefault();
-      pick(rows[current]);
-    }
-    if (event.key !== "Escape") event.stopPropagation();
-  };
+  const empty =
+    from !== null
+      ? `Nothing fits ${contextWords(from)}. Esc drops the wire.`
+      : replaces === null || query !== ""
+        ? "No node type has these words."
+        : "No node type takes the wires of this node.";
+  const fitting = rows.filter((row) => !row.isConverted).length;
 
   return (
     <>
-      <div className="pop-search">
-        <Icon name="search" />
-        <input
-          ref={input}
-          className="big"
-          role="combobox"
-          aria-expanded="true"
-          aria-controls="add-rows"
-          aria-activedescendant={rows.length > 0 ? `add-${current}` : undefined}
-          aria-label={title}
-          placeholder={title}
-          value={query}
-          autoComplete="off"
-          spellCheck={false}
-          onChange={(event) => {
-            setQuery(event.currentTarget.value);
-            setChosen(0);
-          }}
-          onKeyDown={press}
-        />
-        <span className="meta">
-          {from === null
-            ? rows.length
-            : `${rows.filter((row) => !row.isConverted).length} of ${types.types.length} fit`}
-        </span>
-      </div>
-      {from && <Context from={from} />}
-      <div id="add-rows" role="listbox" aria-label="Node types" className="pop-list" ref={list}>
-        {rows.map((row, index) => (
-          <div key={row.type.id} role="presentation">
-            {row.group !== undefined && row.group !== rows[index - 1]?.group && (
-              <div className="pop-group">{row.group}</div>
-            )}
-            {/* biome-ignore lint/a11y/useKeyWithClickEvents: the field above handles the keys of the list */}
-            <div
-              id={`add-${index}`}
-              data-index={index}
-              role="option"
-              tabIndex={-1}
-              aria-selected={index === current}
-              className={`pop-row add-row${index === current ? " on" : ""}`}
-              onClick={() => pick(row)}
-            >
-              <span className="cut">{row.type.name}</span>
-              <span className="detail">{row.detail}</span>
-              {index === current && <span className="add-doc">{summary(row.type)}</span>}
-            </div>
-          </div>
-        ))}
-        {rows.length === 0 && (
-          <div className="pop-empty">
-            {from === null
-              ? replaces === null || query !== ""
-                ? "No node type has these words."
-                : "No node type takes the wires of this node."
-              : `Nothing fits ${contextWords(from)}. Esc drops the wire.`}
-          </div>
+      <SearchList
+        input={input}
+        label={title}
+        listLabel="Node types"
+        placeholder={title}
+        query={query}
+        onQuery={setQuery}
+        rows={rows}
+        keyOf={(row) => row.type.id}
+        show={(row, isActive) => (
+          <>
+            <span className="cut">{row.type.name}</span>
+            <span className="detail">{row.detail}</span>
+            {isActive && <span className="add-doc">{summary(row.type)}</span>}
+          </>
         )}
-      </div>
+        pick={(row) => {
+          close();
+          row.add();
+        }}
+        beside={
+          <span className="meta">
+            {from === null ? rows.length : `${fitting} of ${types.types.length} fit`}
+          </span>
+        }
+        note={rows.length === 0 && empty}
+      >
+        {from && <Context from={from} />}
+      </SearchList>
       <div className="pop-keys">
         <kbd>Enter</kbd> {replaces !== null ? "replaces" : from === null ? "adds" : "adds and wires"}{" "}
         <kbd>Esc</kbd> {from === null ? "closes" : "drops the wire"}

@@ -4,6 +4,7 @@ import type { Widget } from "../schema/nodeTypes";
 import { type Completion, complete } from "../server/catalogue";
 import { type OpenWord, openWord, withCompletion } from "./completion";
 import type { FieldProps } from "./Field";
+import { stepped } from "./listKeys";
 
 type TextKind = Extract<Widget, { kind: "text" }>;
 
@@ -67,10 +68,8 @@ export function PromptField({
   };
   const press = (event: KeyboardEvent) => {
     if (!listed) return;
-    const count = listed.items.length;
-    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-    if (step !== 0)
-      setListed({ ...listed, at: (Math.max(listed.at, step < 0 ? 0 : -1) + step + count) % count });
+    const at = stepped(event.key, listed.at, listed.items.length);
+    if (at !== undefined) setListed({ ...listed, at });
     else if (event.key === "Enter" && listed.at >= 0 && !event.ctrlKey && !event.metaKey)
       insert(listed.items[listed.at]);
     else if (event.key === "Escape") close();
