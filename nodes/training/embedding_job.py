@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nodes.sd.embeddings.adam_state import AdamState
     from nodes.sd.fine_tuning.prompts import Prompts
     from nodes.sd.models.loaded_encoder import LoadedEncoder
-    from nodes.sd.training.loop import Rate, Training
+    from nodes.sd.training_loop.loop import Rate, Training
     from nodes.training.embedding_settings import EmbeddingTraining
 
 

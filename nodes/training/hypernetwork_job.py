@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from nodes.sd.fine_tuning.prompts import Prompts
     from nodes.sd.hypernetworks.layout import Layout
-    from nodes.sd.training.loop import Batch, Rate
-    from nodes.sd.training.random_sources import RandomSources
+    from nodes.sd.training_loop.loop import Batch, Rate
+    from nodes.sd.training_loop.random_sources import RandomSources
     from nodes.training.hypernetwork_settings import HypernetworkTraining
 
 LARGEST = 1e4

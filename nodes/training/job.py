@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
     from nodes.sd.fine_tuning.task import Encode, TrainingTask
-    from nodes.sd.training.loop import Batch, Clip, MakeOptimizer, Rate, Training
-    from nodes.sd.training.random_sources import RandomSources
-    from nodes.sd.training.rate_schedule import RateSchedule, RateShape
+    from nodes.sd.training_loop.loop import Batch, Clip, MakeOptimizer, Rate, Training
+    from nodes.sd.training_loop.random_sources import RandomSources
+    from nodes.sd.training_loop.rate_schedule import RateSchedule, RateShape
     from nodes.training.training_settings import TrainingProcess
 
 
@@ -119,8 +119,8 @@ class TrainingJob(ABC):
             NodeError: the loss or the weights have become unusable.
         """
         from nodes.sd.fine_tuning.checkpointing import checkpointed
-        from nodes.sd.training.loop import Training
-        from nodes.sd.training.rate_schedule import RateShape
+        from nodes.sd.training_loop.loop import Training
+        from nodes.sd.training_loop.rate_schedule import RateShape
 
         node, file = self._node, self._ctx.scratch / "state.pt"
         if node.rate_decay == "none":  # else the shorter training had other rates in the same steps
@@ -275,12 +275,12 @@ class TrainingJob(ABC):
         import torch
 
         from nodes.sd.families.family import NO_HINTS
+        from nodes.sd.fine_tuning.added_noise import NoiseSettings
+        from nodes.sd.fine_tuning.diffusion_loss import LossSettings
+        from nodes.sd.fine_tuning.flow_loss import LevelSettings
         from nodes.sd.fine_tuning.loss import loss_for
         from nodes.sd.fine_tuning.task import TrainingTask
-        from nodes.sd.training.data_order import DataOrder
-        from nodes.sd.training.diffusion_loss import LossSettings
-        from nodes.sd.training.flow_loss import LevelSettings
-        from nodes.sd.training.noise import NoiseSettings
+        from nodes.sd.training_loop.data_order import DataOrder
 
         node, checkpoint = self._node, self._node.model.checkpoint
         require_constant_prompts(node, prompts)
@@ -364,7 +364,7 @@ class TrainingJob(ABC):
         )
 
     def _made_optimizer(self) -> MakeOptimizer:
-        from nodes.sd.training.optimizers import MissingPackageError, optimizer
+        from nodes.sd.training_loop.optimizers import MissingPackageError, optimizer
 
         try:
             return optimizer(self._node.optimizer, self._node.weight_decay)
@@ -390,7 +390,7 @@ def parsed_rates(text: str, input: str) -> RateSchedule:
     Raises:
         NodeError: it cannot be read; `input` is the input that has it.
     """
-    from nodes.sd.training.rate_schedule import parse_rates
+    from nodes.sd.training_loop.rate_schedule import parse_rates
 
     with node_problem(input=input, hint="write 0.005, or 0.005:100, 1e-3:1000, 1e-5"):
         return parse_rates(text)
@@ -412,7 +412,7 @@ def _shaped(rate: Rate, shape: RateShape) -> Rate:
 
 
 def _clip(kind: Literal["norm", "value", "off"], limit: str) -> Clip | None:
-    from nodes.sd.training.loop import Clip
+    from nodes.sd.training_loop.loop import Clip
 
     return None if kind == "off" else Clip(kind, parsed_rates(limit, "clip_limit").at)
 

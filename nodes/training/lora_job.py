@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from nodes.sd.lora.adapter import Adapter
     from nodes.sd.lora.keys import Part, Target
     from nodes.sd.models.loaded_encoder import LoadedEncoder
-    from nodes.sd.training.loop import Batch, Rate
-    from nodes.sd.training.random_sources import RandomSources
+    from nodes.sd.training_loop.loop import Batch, Rate
+    from nodes.sd.training_loop.random_sources import RandomSources
 
 LARGEST = 1e4
 """Numbers of a LoRA beyond this are unusable; those of useful ones are below 100."""

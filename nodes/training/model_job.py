@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nodes.sd.fine_tuning.prompts import Prompts
-    from nodes.sd.training.loop import Rate
+    from nodes.sd.training_loop.loop import Rate
     from nodes.training.model_settings import ModelTraining
 
 LARGEST = 1e4

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nodes.sd.fine_tuning.prompts import Prompts
     from nodes.sd.fine_tuning.task import Encode
     from nodes.sd.models.loaded_encoder import LoadedEncoder
-    from nodes.sd.training.loop import Rate
+    from nodes.sd.training_loop.loop import Rate
 
 
 class TrainedPivotal(NamedTuple):

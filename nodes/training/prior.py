@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
     from nodes.sd.fine_tuning.task import TrainingTask
-    from nodes.sd.training.loop import Batch
-    from nodes.sd.training.random_sources import RandomSources
+    from nodes.sd.training_loop.loop import Batch
+    from nodes.sd.training_loop.random_sources import RandomSources
 
 
 class Prior:
@@ -29,7 +29,7 @@ class Prior:
 
     def __init__(self, task: TrainingTask, pictures: list[CaptionedPicture], node: TrainingProcess) -> None:
         from nodes.sd.fine_tuning.prompts import Prompts
-        from nodes.sd.training.data_order import DataOrder
+        from nodes.sd.training_loop.data_order import DataOrder
 
         assert isinstance(node, PriorPreservation)
         shapes = [tuple(picture.latents.mean.shape) for picture in pictures]

@@ -15,7 +15,7 @@ from engine.errors import Cancelled, NodeError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nodes.sd.training.loop import Loss, TrainedStep, Training
+    from nodes.sd.training_loop.loop import Loss, TrainedStep, Training
 
 CHECKPOINT_SECONDS = 60.0
 """A checkpoint is saved when the last one is as old as this, or after the given number of steps."""
@@ -129,7 +129,7 @@ class TrainingRun:
             Cancelled: the user has requested a stop; a checkpoint is saved, and the weights are published.
             NodeError: the loss or the weights have become unusable; the last good weights are published.
         """
-        from nodes.sd.training.loop import NotFiniteError
+        from nodes.sd.training_loop.loop import NotFiniteError
 
         training = self.training
         if training.done == 0:

@@ -34,6 +34,7 @@ def ours(model: Networks, side: int) -> Callable[[], float]:
         new_adapters,
         parameters,
     )
+    from nodes.sd.fine_tuning.diffusion_loss import DiffusionLoss
     from nodes.sd.fine_tuning.dropout import Dropout
     from nodes.sd.fine_tuning.latents import CachedPicture
     from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
@@ -41,10 +42,9 @@ def ours(model: Networks, side: int) -> Callable[[], float]:
     from nodes.sd.fine_tuning.task import TrainingTask
     from nodes.sd.models.loaded_encoder import LoadedEncoder
     from nodes.sd.sampling.noise_table import NoiseTable
-    from nodes.sd.training.data_order import DataOrder
-    from nodes.sd.training.diffusion_loss import DiffusionLoss
-    from nodes.sd.training.loop import Training
-    from nodes.sd.training.optimizers import optimizer
+    from nodes.sd.training_loop.data_order import DataOrder
+    from nodes.sd.training_loop.loop import Training
+    from nodes.sd.training_loop.optimizers import optimizer
 
     layers = layers_to_train(model.unet, PATTERNS["attention"])
     made = new_adapters(layers, AdapterSettings("lora", RANK, RANK), torch.Generator().manual_seed(0))

@@ -111,16 +111,16 @@ def ours(model: Networks, side: int) -> Callable[[], float]:
     from nodes.sd.embeddings.embedding import Embedding
     from nodes.sd.families.family import Betas
     from nodes.sd.families.known import family_named
+    from nodes.sd.fine_tuning.diffusion_loss import DiffusionLoss
     from nodes.sd.fine_tuning.latents import CachedPicture
     from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
     from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
     from nodes.sd.fine_tuning.task import TrainingTask
     from nodes.sd.models.loaded_encoder import LoadedEncoder
     from nodes.sd.sampling.noise_table import NoiseTable
-    from nodes.sd.training.data_order import DataOrder
-    from nodes.sd.training.diffusion_loss import DiffusionLoss
-    from nodes.sd.training.loop import Training
-    from nodes.sd.training.optimizers import optimizer
+    from nodes.sd.training_loop.data_order import DataOrder
+    from nodes.sd.training_loop.loop import Training
+    from nodes.sd.training_loop.optimizers import optimizer
 
     width = model.text.config.hidden_size
     vectors = nn.ParameterDict({"clip_l": torch.randn(1, width) * 0.02})

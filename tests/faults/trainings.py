@@ -163,7 +163,7 @@ def graph(job: TrainingJob) -> Graph:
 
 def do(job: TrainingJob) -> TrainingEnd:
     """Run the graph in this process."""
-    from nodes.sd.training.loop import Training
+    from nodes.sd.training_loop.loop import Training
 
     whole_backward, whole_save = Training._backward, Training.save
     events: list[Event] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from nodes.sd.families.family import Flow, NoiseSchedule
+from nodes.sd.fine_tuning.added_noise import NoiseSettings
+from nodes.sd.fine_tuning.diffusion_loss import DiffusionLoss, LossSettings
+from nodes.sd.fine_tuning.flow_loss import FlowLoss, LevelSettings
 from nodes.sd.sampling.flow_table import FlowTable
 from nodes.sd.sampling.names import Prediction
 from nodes.sd.sampling.noise_table import NoiseTable
-from nodes.sd.training.diffusion_loss import DiffusionLoss, LossSettings
-from nodes.sd.training.flow_loss import FlowLoss, LevelSettings
-from nodes.sd.training.noise import NoiseSettings
 
 PictureLoss = DiffusionLoss | FlowLoss
 """The loss of a batch of latents."""

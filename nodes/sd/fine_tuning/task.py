@@ -13,15 +13,15 @@ from torch import Tensor
 
 from nodes.sd.families.family import DenoisingNetwork
 from nodes.sd.families.unet import UNET
+from nodes.sd.fine_tuning.added_noise import Noise
 from nodes.sd.fine_tuning.latents import batch_weights, drawn
 from nodes.sd.fine_tuning.loss import PictureLoss
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch
 from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
 from nodes.sd.models.text_encoder import WINDOW
-from nodes.sd.training.data_order import DataOrder
-from nodes.sd.training.loop import Batch
-from nodes.sd.training.noise import Noise
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.data_order import DataOrder
+from nodes.sd.training_loop.loop import Batch
+from nodes.sd.training_loop.random_sources import RandomSources
 
 Encode = Callable[[Sequence[str]], EncodedBatch]
 """Encodes a batch of prompts with the text encoders as they are now."""

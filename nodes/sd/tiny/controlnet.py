@@ -25,8 +25,8 @@ from nodes.sd.tiny.render import FULL, OVERSAMPLE, silhouette
 from nodes.sd.tiny.scenes import COLOURS, SHAPES, SIZE
 from nodes.sd.tiny.stage import run_stage
 from nodes.sd.tiny.unet import emphasis
-from nodes.sd.training.loop import Batch
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.loop import Batch
+from nodes.sd.training_loop.random_sources import RandomSources
 
 LINE = 8
 """The width of an outline on the oversampled canvas."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nodes.sd.training.loop import Loss, Rate, Training, cosine
+from nodes.sd.training_loop.loop import Loss, Rate, Training, cosine
 
 CHECKPOINT_SECONDS = 120
 REPORT_SECONDS = 60

@@ -24,8 +24,8 @@ from nodes.sd.tiny.scenes import (
     free_caption,
 )
 from nodes.sd.tiny.stage import run_stage
-from nodes.sd.training.loop import Batch
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.loop import Batch
+from nodes.sd.training_loop.random_sources import RandomSources
 
 BATCH = 96
 ABSENT = -100

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from nodes.sd.tiny.latents import load_latents
 from nodes.sd.tiny.parts import END, START, WORDS, Parts, new_scheduler
 from nodes.sd.tiny.stage import run_stage
-from nodes.sd.training.loop import Batch
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.loop import Batch
+from nodes.sd.training_loop.random_sources import RandomSources
 
 UNCONDITIONAL = 0.1
 """The share of empty captions, which classifier-free guidance needs (arXiv:2207.12598)."""

@@ -25,8 +25,8 @@ from engine.failpoints import Fault
 from engine.session import Session
 from engine.step_requests import Requests
 from engine.testing import open_session
-from nodes.sd.training.loop import Batch, Training
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.loop import Batch, Training
+from nodes.sd.training_loop.random_sources import RandomSources
 from nodes.training.loss_curve import HELD_OUT, as_csv, as_jsonl, draw_curve, smoothed
 from nodes.training.run import Intervals, MadeFile, Row, TrainingRun, continue_from_shorter
 from nodes.training.tensorboard_log import MissingTensorBoardError, as_events, require_tensorboard

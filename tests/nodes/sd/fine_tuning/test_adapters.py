@@ -21,16 +21,16 @@ from nodes.sd.fine_tuning.adapters import (
     layers_to_train,
     new_adapters,
 )
+from nodes.sd.fine_tuning.diffusion_loss import DiffusionLoss
 from nodes.sd.fine_tuning.dropout import Dropout
 from nodes.sd.fine_tuning.latents import CachedPicture
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch
 from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
 from nodes.sd.fine_tuning.task import TrainingTask
 from nodes.sd.lora.adapter import Adapter
-from nodes.sd.training.data_order import DataOrder
-from nodes.sd.training.diffusion_loss import DiffusionLoss
-from nodes.sd.training.loop import Batch
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.data_order import DataOrder
+from nodes.sd.training_loop.loop import Batch
+from nodes.sd.training_loop.random_sources import RandomSources
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore")  # peft's own

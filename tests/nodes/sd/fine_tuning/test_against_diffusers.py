@@ -23,9 +23,9 @@ from engine.testing import run_node
 from nodes.dataset.load_dataset import LoadDataset
 from nodes.model.load import LoadModel
 from nodes.sd.embeddings.embedding import Embedding
+from nodes.sd.fine_tuning.added_noise import Noise
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch, PromptEncoders
 from nodes.sd.fine_tuning.task import TrainingTask
-from nodes.sd.training.noise import Noise
 from nodes.training.train_ti import TrainTI
 from tests.nodes.sd.conftest import TINY
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nodes.sd.fine_tuning.diffusion_loss import DiffusionLoss
 from nodes.sd.fine_tuning.latents import CachedPicture
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch
 from nodes.sd.fine_tuning.prompts import CaptionedPicture, Prompts
 from nodes.sd.fine_tuning.task import TrainingTask
-from nodes.sd.training.data_order import DataOrder
-from nodes.sd.training.diffusion_loss import DiffusionLoss
-from nodes.sd.training.loop import Batch
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.data_order import DataOrder
+from nodes.sd.training_loop.loop import Batch
+from nodes.sd.training_loop.random_sources import RandomSources
 from tests.counts import short_and_full
 
 RATE, PRIOR_WEIGHT = 1e-5, 0.7

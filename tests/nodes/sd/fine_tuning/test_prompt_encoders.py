@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from nodes.sd.fine_tuning.flow_loss import FlowLoss
 from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders
 from nodes.sd.fine_tuning.prompts import Prompts
 from nodes.sd.fine_tuning.task import TrainingTask
@@ -18,8 +19,7 @@ from nodes.sd.models.tokenizer import load_tokenizer
 from nodes.sd.prompts.encoded import Settings
 from nodes.sd.prompts.encoding import ContextShape, context_shape, encode_with_all
 from nodes.sd.prompts.triggers import NoTriggers
-from nodes.sd.training.data_order import DataOrder
-from nodes.sd.training.flow_loss import FlowLoss
+from nodes.sd.training_loop.data_order import DataOrder
 from tests.nodes.sd.families.small import small_model
 
 

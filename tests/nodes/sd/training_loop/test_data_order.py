@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.sd.training.data_order import DataOrder
+from nodes.sd.training_loop.data_order import DataOrder
 
 
 def test_an_epoch_has_each_item_once_and_a_new_order() -> None:

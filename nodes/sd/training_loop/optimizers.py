@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from nodes.sd.training.loop import MakeOptimizer
+from nodes.sd.training_loop.loop import MakeOptimizer
 
 OptimizerName = Literal["adamw", "adam", "sgd", "lion", "adafactor", "prodigy", "schedulefree"]
 PACKAGES = {"prodigy": "prodigyopt", "schedulefree": "schedulefree"}

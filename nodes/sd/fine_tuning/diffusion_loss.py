@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nodes.sd.training.errors import ErrorSettings
-from nodes.sd.training.noise import Noise, NoiseSettings, draw_noise, timestep_range
+from nodes.sd.fine_tuning.added_noise import Noise, NoiseSettings, draw_noise, timestep_range
+from nodes.sd.fine_tuning.prediction_error import ErrorSettings
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 """The prediction types."""

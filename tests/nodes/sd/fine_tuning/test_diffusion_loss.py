@@ -10,9 +10,9 @@ from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from torch import Tensor
 
-from nodes.sd.training.diffusion_loss import DiffusionLoss, LossSettings, Prediction
-from nodes.sd.training.errors import Distance, HuberSchedule
-from nodes.sd.training.noise import Noise, NoiseSettings
+from nodes.sd.fine_tuning.added_noise import Noise, NoiseSettings
+from nodes.sd.fine_tuning.diffusion_loss import DiffusionLoss, LossSettings, Prediction
+from nodes.sd.fine_tuning.prediction_error import Distance, HuberSchedule
 
 
 def scheduler(prediction: str) -> Any:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nodes.sd.training.loop import Batch, NotFiniteError, Training, adamw, cosine
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.loop import Batch, NotFiniteError, Training, adamw, cosine
+from nodes.sd.training_loop.random_sources import RandomSources
 
 
 def line() -> nn.Linear:

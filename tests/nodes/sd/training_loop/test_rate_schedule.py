@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers.optimization import get_scheduler
 
-from nodes.sd.training.rate_schedule import Decay, RateShape, parse_rates
+from nodes.sd.training_loop.rate_schedule import Decay, RateShape, parse_rates
 
 
 def test_each_rate_holds_through_its_last_step() -> None:

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nodes.sd.training.loop import AveragingOptimizer, Batch, Training
-from nodes.sd.training.optimizers import (
+from nodes.sd.training_loop.loop import AveragingOptimizer, Batch, Training
+from nodes.sd.training_loop.optimizers import (
     PACKAGES,
     Lion,
     MissingPackageError,
     OptimizerName,
     optimizer,
 )
-from nodes.sd.training.random_sources import RandomSources
+from nodes.sd.training_loop.random_sources import RandomSources
 
 NAMES = get_args(OptimizerName)
 TARGET = torch.tensor([[1.0, -2.0, 0.5], [0.2, 3.0, -0.7]])

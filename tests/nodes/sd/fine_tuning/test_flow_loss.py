@@ -12,10 +12,10 @@ from diffusers.training_utils import compute_density_for_timestep_sampling, comp
 from torch import Tensor
 
 from nodes.sd.families.family import Flow
+from nodes.sd.fine_tuning.added_noise import Noise, NoiseSettings
+from nodes.sd.fine_tuning.flow_loss import FlowLoss, LevelSettings, Weighting
+from nodes.sd.fine_tuning.prediction_error import Distance, ErrorSettings
 from nodes.sd.sampling.flow_table import FlowTable
-from nodes.sd.training.errors import Distance, ErrorSettings
-from nodes.sd.training.flow_loss import FlowLoss, LevelSettings, Weighting
-from nodes.sd.training.noise import Noise, NoiseSettings
 
 LATENTS = torch.randn(5, 16, 4, 6, generator=torch.Generator().manual_seed(1))
 WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)

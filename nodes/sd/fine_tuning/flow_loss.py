@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nodes.sd.training.diffusion_loss import Predict
-from nodes.sd.training.errors import ErrorSettings
-from nodes.sd.training.noise import Noise, NoiseSettings, draw_noise, timestep_range
+from nodes.sd.fine_tuning.added_noise import Noise, NoiseSettings, draw_noise, timestep_range
+from nodes.sd.fine_tuning.diffusion_loss import Predict
+from nodes.sd.fine_tuning.prediction_error import ErrorSettings
 
 Weighting = Literal["logit_normal", "uniform", "mode", "sigma_sqrt", "cosmap"]
 """The weighting schemes of the noise levels (arXiv:2403.03206, section 3.1). The first three say how often

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from engine import whole_file
-from nodes.sd.training.random_sources import RandomSources
-from nodes.sd.training.weight_average import WeightAverage
+from nodes.sd.training_loop.random_sources import RandomSources
+from nodes.sd.training_loop.weight_average import WeightAverage
 
 
 class Batch(NamedTuple):
