@@ -1,1 +1,1 @@
-"""The training loop: optimizer, averaged weights, checkpoints. It does not know which networks it trains."""
+"""The training loop: data order, optimizers, learning rates, averages, checkpoints. It knows no networks."""
