@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from engine.devices.compute import ComputeSettings
 from engine.files import Files
@@ -48,14 +47,6 @@ def estimate(
             yield id, needs
 
 
-class _Canvas(NamedTuple):
-    """The size of pictures in pixels, and their number."""
-
-    width: int
-    height: int
-    pictures: int
-
-
 class _Graph(GraphModels):
     """The steps of a plan, with the models and sizes that their literal inputs tell."""
 
@@ -72,8 +63,8 @@ class _Graph(GraphModels):
         part = family_named(found.family).network.component
         itemsize = _STORED_BYTES[compute.storage_dtype or compute.dtype]
         models = self._models(network, (part,), itemsize)
-        canvas = self._canvas(step, "latent", found.vae_scale)
-        if canvas is None:
+        canvas = self.canvas(step, "latent", found.vae_scale)
+        if canvas is None or canvas.pictures is None:
             return StepNeeds(models)
         rows = canvas.pictures * (1 if step.inputs.get("guidance") == 1 else 2)
         size = canvas.width, canvas.height
@@ -97,8 +88,8 @@ class _Graph(GraphModels):
         compute, side = self._compute, network.checkpoint.width
         itemsize = _STORED_BYTES[compute.vae_dtype]
         models = self._models(network, ("vae",), itemsize)
-        canvas = self._canvas(step, _VAE_INPUTS[step.node_type], network.checkpoint.vae_scale)
-        if canvas is None:
+        canvas = self.canvas(step, _VAE_INPUTS[step.node_type], network.checkpoint.vae_scale)
+        if canvas is None or canvas.pictures is None:
             return StepNeeds(models)
         size = canvas.width, canvas.height
         tiled = step.inputs.get("tiled") is True or (compute.vae_tiling and max(size) > side)
@@ -130,27 +121,6 @@ class _Graph(GraphModels):
         if network.patches:
             models[f"{name} {' '.join(network.patches)}"] = size
         return models
-
-    def _canvas(self, step: Provenance, input: str, scale: int) -> _Canvas | None:
-        """The size of the pictures or latents that an input of a step receives."""
-        factor = 1.0
-        size: tuple[int, int] | None = None
-        for id in self.before(step, (input, "latent", "image")):
-            kind, inputs = self.steps[id].node_type, self.steps[id].inputs
-            if kind in ("ScaleLatent", "ScaleImage") and size is None:
-                given = inputs.get("factor")
-                if not isinstance(given, int | float):
-                    return None
-                factor *= given
-            elif kind in ("ResizeLatent", "ResizeImage", "EmptyLatent") and size is None:
-                width, height = inputs.get("width"), inputs.get("height")
-                if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
-                    return None
-                size = int(width * factor) // scale * scale, int(height * factor) // scale * scale
-            if kind == "EmptyLatent" and size is not None:
-                count = inputs.get("batch")
-                return _Canvas(*size, count) if isinstance(count, int) else None
-        return None if size is None else _Canvas(*size, 1)
 
 
 def _sampling_steps(step: Provenance) -> int:

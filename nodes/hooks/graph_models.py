@@ -1,8 +1,11 @@
-"""The models that the steps of a graph receive, as far as their literal inputs tell. Nothing is loaded."""
+"""The models and sizes that the steps of a graph receive, as far as their literal inputs tell.
+
+Nothing is loaded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from engine.errors import NodeError
@@ -15,10 +18,16 @@ from nodes.files.checkpoints import (
     unet_checkpoint,
     vae_checkpoint,
 )
+from nodes.hooks.graph_walk import along
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.models.files import ModelFiles
 
 PATCHES = frozenset({"ApplyLoRA", "ApplyHypernetwork"})
+RESIZED = frozenset({"CropLatent", "EmptyLatent", "ResizeImage", "ResizeLatent"})
+"""Nodes whose inputs tell the size of their result."""
+SCALED = frozenset({"ScaleImage", "ScaleLatent"})
+CHANGED = frozenset({"CropAroundMask", "CropImage", "PadImage", "ResizeImage", "RotateImage", "UpscaleImage"})
+"""Nodes whose result has a size that their literal inputs do not tell: ResizeImage if it fits inside one."""
 
 
 class Network(NamedTuple):
@@ -29,8 +38,17 @@ class Network(NamedTuple):
     patches: tuple[str, ...]
 
 
+class Canvas(NamedTuple):
+    """The size of pictures in pixels, and their number."""
+
+    width: int
+    height: int
+    pictures: int | None
+    """None if it is not known before the run."""
+
+
 class GraphModels:
-    """Finds the model that each step receives.
+    """Finds the model and the size that each step receives.
 
     Args:
         steps: the steps by id.
@@ -39,31 +57,44 @@ class GraphModels:
 
     def __init__(self, steps: Mapping[str, Provenance], files: Files) -> None:
         self.steps, self.files = steps, files
-        self._loaders: dict[str, Network | None] = {}
+        self._checkpoints: dict[str, Checkpoint | None] = {}
+        self._model_files: dict[str, ModelFiles | None] = {}
 
     def network(self, step: Provenance, input: str) -> Network | None:
         """The model that an input of a step receives, past nodes that change a model and pass it on."""
-        patches: list[str] = []
-        for id in self.before(step, (input,)):
-            node = self.steps[id]
-            if node.node_type in PATCHES:
-                patches.append(id)
-            if input not in node.links:
-                loader = self._loaded(id, node, input)
-                return None if loader is None else loader._replace(patches=tuple(patches))
-        return None
+        path = list(along(self.steps, step, input))
+        found = self._checkpoint(path, input)
+        files = None if found is None else self._files(path[-1], found)
+        if found is None or files is None:
+            return None
+        return Network(found, files, tuple(id for id in path if self.steps[id].node_type in PATCHES))
 
-    def _loaded(self, id: str, step: Provenance, input: str) -> Network | None:
-        """The network that a loading node loads; None if it is not known before the run."""
-        if id not in self._loaders:
+    def checkpoint(self, step: Provenance, input: str) -> Checkpoint | None:
+        """The checkpoint of that model, without its files, which take time to find."""
+        return self._checkpoint(list(along(self.steps, step, input)), input)
+
+    def _checkpoint(self, path: list[str], input: str) -> Checkpoint | None:
+        """The checkpoint at the end of a path; None if it is not known before the run."""
+        if not path or input in self.steps[path[-1]].links:
+            return None
+        loader = path[-1]
+        if loader not in self._checkpoints:
             try:
-                found = self._checkpoint(step, input)
-                self._loaders[id] = None if found is None else Network(found, found.files(self.files), ())
+                self._checkpoints[loader] = self._loaded(self.steps[loader])
             except (NodeError, BadFileError):  # the step itself reports it
-                self._loaders[id] = None
-        return self._loaders[id]
+                self._checkpoints[loader] = None
+        return self._checkpoints[loader]
 
-    def _checkpoint(self, step: Provenance, input: str) -> Checkpoint | None:
+    def _files(self, loader: str, found: Checkpoint) -> ModelFiles | None:
+        if loader not in self._model_files:
+            try:
+                self._model_files[loader] = found.files(self.files)
+            except (NodeError, BadFileError):  # the step itself reports it
+                self._model_files[loader] = None
+        return self._model_files[loader]
+
+    def _loaded(self, step: Provenance) -> Checkpoint | None:
+        """The checkpoint that a loading node loads."""
         kinds = {"LoadModel": "model", "LoadUnet": "unet", "LoadTextEncoder": "encoder", "LoadVae": "vae"}
         name = step.inputs.get(kinds.get(step.node_type, ""))
         if not isinstance(name, str):
@@ -80,15 +111,34 @@ class GraphModels:
 
     def _family(self, step: Provenance) -> str | None:
         """The family of the model that is wired to a loader of other networks."""
-        model = self.network(step, "model") if "model" in step.links else None
-        return None if model is None else model.checkpoint.family
+        model = self.checkpoint(step, "model")
+        return None if model is None else model.family
 
-    def before(self, step: Provenance, names: tuple[str, ...]) -> Iterator[str]:
-        """The steps before a step, nearest first, along the first of some inputs that is wired."""
-        seen: set[str] = set()
-        while (id := next((step.links[name] for name in names if name in step.links), None)) is not None:
-            if id in seen or id not in self.steps:
-                return
-            seen.add(id)
-            yield id
-            step = self.steps[id]
+    def canvas(self, step: Provenance, input: str, scale: int) -> Canvas | None:
+        """The size of the pictures or latents that an input of a step receives; None if it is not known.
+
+        Args:
+            step: the step.
+            input: its input.
+            scale: the pixels per latent cell.
+        """
+        factor = 1.0
+        size: tuple[int, int] | None = None
+        for id in along(self.steps, step, input, "latent", "image"):
+            kind, inputs = self.steps[id].node_type, self.steps[id].inputs
+            if size is None and kind in RESIZED and inputs.get("fit") != "inside":
+                width, height = inputs.get("width"), inputs.get("height")
+                if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+                    return None
+                size = int(width * factor) // scale * scale, int(height * factor) // scale * scale
+            elif size is None and kind in SCALED:
+                given = inputs.get("factor")
+                if not isinstance(given, int | float):
+                    return None
+                factor *= given
+            elif size is None and kind in CHANGED:
+                return None
+            if kind == "EmptyLatent" and size is not None:
+                count = inputs.get("batch")
+                return Canvas(*size, count if isinstance(count, int) else None)
+        return None if size is None else Canvas(*size, 1)

@@ -19,6 +19,7 @@ from nodes.files.embedding_files import Embeddings, find_embeddings
 from nodes.files.lora_files import resolve_lora
 from nodes.files.patch_files import LORAS
 from nodes.hooks.graph_models import GraphModels, Network
+from nodes.hooks.graph_walk import along
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.json_file import ModelError
 from nodes.sd.formats.read import read_tensors
@@ -89,7 +90,7 @@ class _Graph(GraphModels):
 
     def _triggers(self, network: Network, step: Provenance) -> _Counts | None:
         """The embeddings of the text encoder of a step; None if some are not in files of their own."""
-        path = tuple(self.before(step, ("encoder",)))
+        path = tuple(along(self.steps, step, "encoder"))
         if path not in self._catalogues:
             self._catalogues[path] = self._catalogue(network, path)
         return self._catalogues[path]

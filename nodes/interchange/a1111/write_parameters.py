@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,6 +15,7 @@ from engine.packs.provenance import Provenance
 from nodes.files.embedding_files import EmbeddingFile
 from nodes.files.file_names import stem
 from nodes.files.patch_files import LORAS
+from nodes.hooks.graph_walk import Steps, along, nearest, upstream
 from nodes.interchange.a1111.parse_parameters import name_in_hashes
 from nodes.interchange.a1111.sampling_fields import CFG_PP_SCALE
 from nodes.interchange.sampler_names import a1111_sampler_name, a1111_schedule_name
@@ -31,8 +31,6 @@ HIRES_UPSCALERS = {"bilinear": "Latent", "bicubic": "Latent (bicubic)", "nearest
 SHORT_HASH = 12
 """The number of digits of a hash in `Lora hashes` and `TI hashes`."""
 
-Steps = Mapping[str, Provenance]
-
 
 def annotate(steps: Steps, target: str, index: int) -> dict[str, str]:
     """Write the `parameters` text of a picture; empty if no Denoise node contributed to it.
@@ -46,15 +44,15 @@ def annotate(steps: Steps, target: str, index: int) -> dict[str, str]:
         target: the step that made the picture.
         index: the picture's place in its batch, which is added to the seed.
     """
-    denoise = next((step for step in _upstream(steps, target) if step.node_type == "Denoise"), None)
+    denoise = next((step for step in upstream(steps, target) if step.node_type == "Denoise"), None)
     if denoise is None:
         return {}
     hires: dict[str, object] = {}
-    if (first := _nearest(steps, denoise, "latent", "Denoise")) is not None:
+    if (first := nearest(steps, denoise, "latent", "Denoise")) is not None:
         hires = _hires_fields(steps, first, denoise)
         denoise = first if hires else denoise
-    positive = _nearest(steps, denoise, "positive", "EncodePrompt")
-    negative = _nearest(steps, denoise, "negative", "EncodePrompt")
+    positive = nearest(steps, denoise, "positive", "EncodePrompt")
+    negative = nearest(steps, denoise, "negative", "EncodePrompt")
     model = _metadata(steps, denoise, "model")
     inputs = denoise.inputs
     seed, varied = _seeds(inputs, index)
@@ -109,32 +107,8 @@ def _seeds(inputs: Mapping[str, Any], index: int) -> tuple[int | None, int | Non
     return seed if one_seed else seed + index, None
 
 
-def _upstream(steps: Steps, start: str) -> Iterator[Provenance]:
-    """Yield a step and all its ancestors, nearest first."""
-    seen = {start}
-    queue = deque([start])
-    while queue:
-        step = steps.get(queue.popleft())
-        if step is None:
-            continue
-        yield step
-        for source in step.links.values():
-            if source not in seen:
-                seen.add(source)
-                queue.append(source)
-
-
-def _nearest(steps: Steps, step: Provenance, input: str, node_type: str) -> Provenance | None:
-    """The nearest ancestor of a node type, through the given input of a step."""
-    if input not in step.links:
-        return None
-    return next(
-        (other for other in _upstream(steps, step.links[input]) if other.node_type == node_type), None
-    )
-
-
 def _model_name(steps: Steps, denoise: Provenance) -> str | None:
-    loaded = _nearest(steps, denoise, "model", "LoadModel")
+    loaded = nearest(steps, denoise, "model", "LoadModel")
     name = None if loaded is None else loaded.inputs.get("model")
     return PurePosixPath(name).name if isinstance(name, str) else None
 
@@ -163,7 +137,7 @@ def _prompt_text(steps: Steps, encode: Provenance | None) -> str:
         return ""
     text = encode.inputs.get("prompt")
     if text is None and "prompt" in encode.links:
-        sources = _upstream(steps, encode.links["prompt"])
+        sources = upstream(steps, encode.links["prompt"])
         text = next((step.inputs.get("prompt") for step in sources if step.inputs), "")
     try:
         rest, found, _ = tags.cut(Excerpt(str(text or "")))
@@ -185,19 +159,17 @@ def _hypernetwork_tags(step: Provenance) -> list[Tag]:
 def _applied_tags(steps: Steps, denoise: Provenance) -> list[Tag]:
     """The LoRAs and hypernetworks that were applied to the model, in order, as tags."""
     applied: list[Tag] = []
-    step = steps.get(denoise.links.get("model", ""))
-    while step is not None:
-        inputs: Mapping[str, Any] = step.inputs
+    for id in along(steps, denoise, "model"):
+        step = steps[id]
         if step.node_type == "ApplyLoRA":
             applied[:0] = map(_lora_tag, _choices(step))
         elif step.node_type == "ApplyHypernetwork":
             applied[:0] = _hypernetwork_tags(step)
         elif step.node_type == "ApplyTags":
             try:
-                applied[:0] = tags.cut(Excerpt(str(inputs.get("prompt") or "")))[1]
+                applied[:0] = tags.cut(Excerpt(str(step.inputs.get("prompt") or "")))[1]
             except PromptError:
                 pass  # such a step fails, so it has no effect
-        step = steps.get(step.links.get("model", ""))
     return applied
 
 
@@ -254,7 +226,7 @@ def _hash_list(hashes: Mapping[str, str]) -> str | None:
 def _size(steps: Steps, denoise: Provenance) -> str | None:
     if "latent" not in denoise.links:
         return None
-    for step in _upstream(steps, denoise.links["latent"]):
+    for step in upstream(steps, denoise.links["latent"]):
         if step.node_type in ("EmptyLatent", "ResizeImage"):
             sides = step.inputs.get("width"), step.inputs.get("height")
             return None if None in sides else f"{sides[0]}x{sides[1]}"
@@ -268,7 +240,7 @@ def _hires_fields(steps: Steps, first: Provenance, second: Provenance) -> dict[s
     written so that this gives the steps that were run.
     """
     enlarging = ("ScaleLatent", "ResizeLatent", "ResizeImage", "ScaleImage")
-    between = itertools.takewhile(lambda step: step is not first, _upstream(steps, second.links["latent"]))
+    between = itertools.takewhile(lambda step: step is not first, upstream(steps, second.links["latent"]))
     larger = next((step for step in between if step.node_type in enlarging), None)
     planned, strength = second.inputs.get("steps"), second.inputs.get("strength")
     if larger is None or not isinstance(planned, int) or not isinstance(strength, int | float):
