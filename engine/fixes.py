@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Held = str | dict[str, str]
-"""What an input holds, as a document writes it: a text, `{"from": "node.output"}` or `{"param": "name"}`."""
+"""The content of an input, as graphs write it: a text, `{"from": "node.output"}` or `{"param": "name"}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class SetInput:
     node: str
     input: str
     was: Held
-    """What it holds now."""
+    """The current value of the input."""
     to: Held
     kind: Literal["set_input"] = "set_input"
 
@@ -39,7 +39,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class RenameInput:
-    """Give what an input holds to another input, which holds nothing."""
+    """Move the content of an input to another input, which is empty."""
 
     node: str
     type: str

@@ -27,7 +27,7 @@ class ListedPicture:
     """The size after all edits, at which the picture is used."""
     height: int | None
     edits: Sequence[str]
-    """What is done with the picture when it is read, in words."""
+    """The edits that are applied when the picture is read, in words."""
     flags: Sequence[str]
     """Remarks of nodes, such as `duplicate`."""
     problem: str | None

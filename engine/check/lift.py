@@ -66,7 +66,7 @@ def lifted(levels: Mapping[str, Sequence[Axis]], cross: bool) -> Lift:
             if known != [name for name in own if name in known]:
                 raise Uneven(
                     f"its lists are nested in opposite order ({' in '.join(known)}, and reversed)",
-                    "nest the lists in the same order",
+                    "wire the lists so that the same one is the outer list everywhere",
                 )
             after = [axis.name for axis in rest]
             for n, axis in enumerate(_plain(axes)):

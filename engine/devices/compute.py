@@ -23,7 +23,7 @@ from engine.settings import Attention, Compile, Dtype, Offload, Settings, Storag
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 CPU_FACTS = Path("/proc/cpuinfo")
-"""Where Linux lists what the processor can do."""
+"""The file in which Linux lists the instruction sets of the processor."""
 _COMPILERS = ("c++", "g++", "clang++", "cl")
 
 

@@ -65,7 +65,7 @@ def _host() -> DeviceMemory | None:
 
 
 def _from_meminfo() -> DeviceMemory | None:
-    """The numbers of Linux; `MemAvailable` counts what the cache of files can give up."""
+    """The memory as Linux reports it; `MemAvailable` includes the file cache that can be freed."""
     try:
         lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
         total, free = (int(lines[name].split()[0]) << 10 for name in ("MemTotal", "MemAvailable"))
@@ -75,7 +75,7 @@ def _from_meminfo() -> DeviceMemory | None:
 
 
 def _from_sysconf() -> DeviceMemory | None:
-    """The numbers of other POSIX systems, which do not tell what is free: all of it counts."""
+    """The memory of other POSIX systems, which do not report how much is free: all of it counts as free."""
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

@@ -46,9 +46,9 @@ def full(device: str, message: str, memory: DeviceMemory | None, reserved: int, 
 
     Args:
         device: the device.
-        message: what torch reported.
+        message: the message of torch's error.
         memory: the memory of the device, if it is known.
-        reserved: what the step has estimated to take beside its models; 0 if it has not.
+        reserved: the bytes that the step has reserved besides its models; 0 if it has not.
         models: the bytes of the models that the step uses.
     """
     parts = []
@@ -69,7 +69,7 @@ def full(device: str, message: str, memory: DeviceMemory | None, reserved: int, 
 
 
 def free_cached(device: str) -> None:
-    """Free what Python and torch keep for later: reference cycles, and memory that torch has cached."""
+    """Free the memory that Python and torch hold unused: reference cycles, and torch's cache."""
     gc.unfreeze()  # importing a library freezes all objects that exist then
     gc.collect()
     torch: Any = sys.modules.get("torch")

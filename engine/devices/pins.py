@@ -57,7 +57,7 @@ def require_unchanged(entries: Iterable[Loaded]) -> None:
     """Check that no file was overwritten from which the memory of loaded models may be mapped.
 
     Raises:
-        NodeError: `changed_file`: one was, so what was computed with the model may be wrong.
+        NodeError: one was overwritten (`changed_file`), so results of the model may be wrong.
     """
     for entry in entries:
         if (path := overwritten(entry.files)) is not None:

@@ -104,7 +104,7 @@ class Residency:
         """Undo the pin of a step, and evict the model if nothing else uses it.
 
         Args:
-            recipe: what the step has used.
+            recipe: the model that the step has used.
             compute: the device and the precision that it was used with.
             pins: those of the step.
         """
@@ -141,7 +141,7 @@ class Residency:
             reserved: returns the largest estimate that the step has reserved.
 
         Raises:
-            NodeError: memory ran out every time; names what is needed and what there is.
+            NodeError: memory ran out every time; the message names the bytes needed and available.
         """
 
         def remedies() -> Iterator[bool]:

@@ -21,8 +21,8 @@ _ENCODERS = {
 def encoded(part: Part, format: PictureFormat, quality: int) -> tuple[str, bytes]:
     """The media type and the bytes of a part of an output.
 
-    A PNG picture is encoded anew. It stays PNG if the format cannot hold it: JPEG no transparency, neither
-    format more than 8 bits per channel, WEBP no more than 16,383 pixels along a side.
+    A PNG picture is converted. It stays PNG if the format cannot hold it: JPEG has no transparency, both have
+    at most 8 bits per channel, and WEBP has at most 16,383 pixels along a side.
 
     Args:
         part: the part; anything but PNG stays as it is.

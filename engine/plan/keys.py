@@ -102,12 +102,12 @@ def _signature(node_type: NodeType, literals: Mapping[str, Json]) -> bytes:
 
 
 def of_input(source: Source) -> str | None:
-    """What a wired input contributes to the key of its step; None while it is unknown."""
+    """The part of a step's key that stands for a wired input; None while it is unknown."""
     return f"={source.digest}" if source.digest else of_output(source.step, source.output)
 
 
 def of_output(step: Step, output: str) -> str | None:
-    """What an output contributes to the key of the step that reads it; None while it is unknown."""
+    """The part that an output adds to the keys of the steps that read it; None while it is unknown."""
     if step.bound.type.returns_graph:
         step, output = origin(step, output)
     if not isinstance(step, Gather):

@@ -196,7 +196,11 @@ class Dispatcher:
             state = "failed"
             if is_hung:
                 message = f"the run sent no event for {self._limits.hang_timeout:g} seconds and was stopped"
-                problems = (Problem("run_hung", message, hint="the setting hang_timeout sets the time"),)
+                problems = (
+                    Problem(
+                        "run_hung", message, hint="set hang_timeout to a longer time if the run was only slow"
+                    ),
+                )
         if state == "failed" and self._state.put_back(running):
             return
         self._state.finish(running, state, ended.report, problems)

@@ -30,7 +30,7 @@ def merged(rows: Iterable[Mapping[str, float | None]]) -> list[Row]:
 
 
 def thinned(rows: list[Row], most: int) -> list[Row]:
-    """At most `most` rows of each number, evenly spaced, with its last one; so rare numbers all stay."""
+    """Thin the rows of each metric to `most`, evenly spaced, with its last; rarer metrics keep all rows."""
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         for name in row:

@@ -190,7 +190,7 @@ class RunProgress:
                 self._node(path).state = "planned"
 
     def _collect(self, event: Event, files: list[NewOutput], now: float) -> None:
-        """Keep what the run reports besides the states of its steps."""
+        """Keep the events of the run other than the states of its steps, such as metrics and warnings."""
         match event:
             case events.Metrics(path, rows):
                 plain = [dict(row) for row in rows]

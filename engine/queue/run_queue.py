@@ -414,8 +414,8 @@ class RunQueue:
     def close(self, grace: float = CLOSE_SECONDS) -> None:
         """Stop: start no more runs, let the current ones finish or save their state, and end the workers.
 
-        Queued runs stay in the queue. What is unfinished after two thirds of the time is cancelled, and
-        becomes `interrupted` or goes back to the front of the queue, as `QueueLimits.after_restart` says.
+        Queued runs stay in the queue. Runs that are unfinished after two thirds of the time are cancelled,
+        and become `interrupted` or go back to the front of the queue, as `QueueLimits.after_restart` says.
 
         Args:
             grace: the most seconds that this may take.

@@ -131,7 +131,7 @@ class QueueState:
             return running
 
     def save(self, running: RunningRun) -> bool:
-        """Write what the database lacks about a running run; False if the disk is full."""
+        """Write the news of a running run to the database; False if the disk is full."""
         changes = running.progress.changes()
         if not changes:
             return True

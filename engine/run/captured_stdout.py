@@ -31,7 +31,7 @@ class AnswerLost(Exception):
 
 @contextmanager
 def reserved_stdout() -> Iterator[TextIO]:
-    """Within this, everything printed to standard output goes to standard error, also by subprocesses.
+    """Redirect standard output to standard error inside the block, also for subprocesses.
 
     Yields:
         the real standard output, for lines that belong to the answer.
@@ -129,7 +129,7 @@ class _Capture:
             self._take(whole_lines=False)
 
     def _take(self, whole_lines: bool) -> bool:
-        """Take in what is in the pipe; False at its end.
+        """Read the content of the pipe and pass its lines on; False at its end.
 
         Args:
             whole_lines: True to wait for the end of a line that is not complete.

@@ -1,7 +1,7 @@
 """Keeps the time that importing libraries takes out of the times of steps, and makes it shorter.
 
 torch and diffusers take seconds to import, once in a process. A step that happens to import them first is no
-slower for that: its time decides what the store keeps, and what people believe of a node.
+slower for that: the time of a step decides how long the store keeps its result, and users see it.
 """
 
 from __future__ import annotations

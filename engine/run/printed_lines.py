@@ -86,7 +86,7 @@ class Printing:
 
     @contextmanager
     def divided(self) -> Iterator[None]:
-        """Within this, `sys.stdout` passes on what no step prints, and takes in what steps print."""
+        """Replace `sys.stdout` inside the block: the text of steps is captured, other text is passed on."""
         with self._lock:
             self._streams += 1
             if self._streams == 1:
@@ -102,7 +102,7 @@ class Printing:
                     self._stream = None
 
     def takes(self, text: str) -> bool:
-        """Take in what this thread prints; False if no step prints it."""
+        """Capture text that this thread prints; False if it belongs to no step."""
         thread = threading.get_ident()
         if thread in self._aside:
             return False
@@ -120,7 +120,7 @@ class Printing:
         return True
 
     def line(self, text: str) -> None:
-        """Take in a line of which only the process is known, not the thread."""
+        """Capture a line of an unknown thread: it belongs to the running step if only one runs."""
         text = hidden(text)
         step = self._alone()
         if step is not None:

@@ -25,7 +25,7 @@ class ResultCaching(Lifecycle):
         store: holds the results.
         locks: the locks on the keys of this store.
         check: called while a step waits for a lock. An exception that it raises ends the wait.
-        seen: the last announcement of the locks when the plan looked into the store.
+        seen: the `last_announcement` of the locks when the plan looked into the store.
     """
 
     def __init__(

@@ -227,6 +227,6 @@ class StepRunner:
 
 
 def _is_storable(step: Step) -> bool:
-    """Whether the store may keep what is made from the result of a step."""
+    """Whether the store may keep results that are computed from the result of a step."""
     step = step.same_as or step
     return all(map(_is_storable, step.parts)) if step.assembled else step.storable

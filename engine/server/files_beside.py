@@ -49,7 +49,7 @@ def file_inputs(types: Iterable[Mapping[str, Any]]) -> FileInputs:
 def copy_files_beside(graph: Graph, inputs: FileInputs, source: Path, target: Path) -> CopiedFiles:
     """Copy the files and folders that a graph names in its folder into another folder.
 
-    Links, and what is there already with the same content, are left out.
+    Links, and files that are there already with the same content, are left out.
 
     Args:
         graph: the graph.

@@ -103,7 +103,9 @@ def check_extends(cls: str, extends: tuple[str, ...], inputs: Mapping[str, Input
     """
     unknown = [name for name in extends if name not in inputs]
     if unknown:
-        raise BadNode(cls, f"extends names {unknown[0]!r}; its inputs are {', '.join(inputs)}")
+        raise BadNode(
+            cls, f"extends names {unknown[0]!r}, which is no input; the inputs are {', '.join(inputs)}"
+        )
 
 
 def check_passes(

@@ -46,7 +46,7 @@ class LoadCaptioner(Node, category="dataset"):
 
     def run(self, ctx: Context) -> Captioner:
         if self.shortest > self.longest:
-            message = f"shortest is {self.shortest}, above longest, {self.longest}"
+            message = f"shortest ({self.shortest}) is more than longest ({self.longest})"
             raise NodeError(message, input="shortest", code="bad_length")
         return Blip(
             self.captioner,

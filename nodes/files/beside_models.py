@@ -106,7 +106,7 @@ def _read(path: Path, most: int) -> bytes | None:
 
 
 def _weight(value: object) -> float | None:
-    """A weight with two decimals; None for 0, which A1111 writes for none, and for what is no weight."""
+    """A weight with two decimals; None for 0, which A1111 writes for none, and for other values."""
     if type(value) not in (int, float) or not abs(value) <= LARGEST_WEIGHT:  # type: ignore[arg-type]
         return None
     return round(float(value), 2) or None  # type: ignore[arg-type]

@@ -38,11 +38,11 @@ class ControlNet(Value, Recipe["ControlNetModel"], family="models", lossless=Tru
     config: str
     """The content of the folder's `config.json`."""
     name: str = field(compare=False)
-    """The name of the file when the recipe was made: where to look first, and what messages call it."""
+    """The name of the file when the recipe was made, which is tried first and shown in messages."""
 
     @property
     def identity(self) -> Hashable:
-        """Equal files are loaded once."""
+        """The identity: files with equal content are loaded once."""
         return self.wire, self.digest, self.config
 
     def summary(self) -> str:

@@ -78,7 +78,7 @@ def require_kind(files: Files, path: Path, kind: str, *, input: str, also: str |
 
 
 def _hint(kind: str) -> str | None:
-    """Where a file of a kind belongs, and what loads it."""
+    """A hint: the folder for a file of a kind, and the node that loads it."""
     folder = FOLDERS_BY_KIND.get(kind)
     place = f"move it to models/{folder}" if folder else None
     return " and ".join(filter(None, (place, _USES.get(kind)))) or None

@@ -31,7 +31,7 @@ class PatchFile(Recipe[Any]):
     kind: str
     """`loras` or `hypernetworks`."""
     digest: str
-    """The sha256 of the file; of what was made in the graph, its own digest."""
+    """The sha256 of the file, or the digest of a patch that was made in the graph."""
     name: str = field(compare=False)
     """The name of the file when the recipe was made, for searching and for messages."""
     a1111_hash: str = field(default="", compare=False)
@@ -107,7 +107,7 @@ class Patch:
         }
 
     def parts(self) -> tuple[Part, ...]:
-        """The tensors of what was made in the graph, for a store; empty for a file."""
+        """The tensors of a patch that was made in the graph, for a store; empty for a file."""
         made = self.source.made
         return () if made is None else (Part(f"{PATCH_PART}{self.source.digest}", SAFETENSORS, made.data),)
 

@@ -28,11 +28,11 @@ class Upscaler(Value, Recipe["UpscaleNetwork"], family="models", lossless=True):
     digest: str
     """The sha256 of the file."""
     name: str = field(compare=False)
-    """The name of the file when the recipe was made: where to look first, and what messages call it."""
+    """The name of the file when the recipe was made, which is tried first and shown in messages."""
 
     @property
     def identity(self) -> Hashable:
-        """Equal files are loaded once."""
+        """The identity: files with equal content are loaded once."""
         return self.wire, self.digest
 
     def summary(self) -> str:

@@ -137,7 +137,7 @@ class LocalFiles:
 
         Args:
             name: the name of the model in the other tool.
-            instead: what the graph uses in its place, for the warning.
+            instead: the file that the graph uses in its place, for the warning.
         """
         for item in self._named(UPSCALERS, name):
             return item.name

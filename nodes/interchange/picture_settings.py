@@ -30,7 +30,7 @@ class HiresPass:
     width: int
     height: int
     upscaler: str
-    """A1111's name of what enlarges the picture, or its latent, before the pass."""
+    """A1111's name of the upscaler for the picture, or its latent, before the pass."""
     strength: float
     steps: int
     """The steps that run; the schedule has `steps / strength`."""

@@ -1,1 +1,1 @@
-"""Nodes that load, change, describe and save models and what goes with them."""
+"""Nodes that load, change, describe and save models, LoRAs, embeddings and hypernetworks."""

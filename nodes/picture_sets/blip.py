@@ -52,7 +52,7 @@ class Blip(Captioner, wire="Blip", lossless=True):
 
     @property
     def identity(self) -> Hashable:
-        """Equal files are loaded once."""
+        """The identity: files with equal content are loaded once."""
         return self.wire, self.files
 
     def summary(self) -> str:

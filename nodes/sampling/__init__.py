@@ -1,1 +1,1 @@
-"""Denoise, and what changes how it samples."""
+"""Denoise, and nodes that change how it samples."""

@@ -81,7 +81,7 @@ def require_unet(model: Model, purpose: str) -> None:
 
     Args:
         model: the model.
-        purpose: what is only for UNets, such as `hypernetworks`.
+        purpose: the feature that only UNets have, such as `hypernetworks`.
 
     Raises:
         NodeError: it is a transformer.

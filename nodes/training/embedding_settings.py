@@ -10,7 +10,7 @@ from nodes.values import Dataset
 
 
 class EmbeddingStart(WordStart):
-    """What the embedding is before the training, and its prompts."""
+    """The inputs for the embedding before the training, and its prompts."""
 
     dataset: Dataset
     """The pictures to learn from; 5 to 30 are usual."""

@@ -10,7 +10,7 @@ from nodes.values import Dataset
 
 
 class HypernetworkStart(TrainingData):
-    """What the hypernetwork is before the training, and its prompts."""
+    """The inputs for the hypernetwork before the training, and its prompts."""
 
     dataset: Dataset
     """The pictures to learn from, with captions; 20 to 100 are usual."""

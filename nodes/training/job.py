@@ -43,7 +43,7 @@ class TrainingJob(ABC):
     Args:
         node: the inputs.
         ctx: the context of the step.
-        start: the steps that what is trained had before.
+        start: the number of steps that the weights were trained before.
     """
 
     task: TrainingTask
@@ -66,7 +66,7 @@ class TrainingJob(ABC):
                 raise NodeError(str(error), hint=hint, input="tensorboard", code="not_installed") from None
         self.rates = parsed_rates(node.rate, "rate")
         self.start = start
-        """The steps that what is trained had before."""
+        """The number of steps that the weights were trained before."""
         self.steps = max(0, min(node.steps, self.rates.end or node.steps) - start)
         """The steps to train."""
         self._warn_without_validation()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Prior:
-    """The loss of class pictures, which is added to that of the dataset.
+    """Prior preservation: the loss of class pictures, which is added to the loss of the dataset.
 
     Args:
         task: the task of the training, whose networks and loss it shares.

@@ -86,7 +86,7 @@ class Row(NamedTuple):
 
 
 class TrainingRun:
-    """Runs a training with its history and the actions between its steps.
+    """Runs a training: its steps, and between them the previews, samples, validations and checkpoints.
 
     The history, the validations and the best weights are kept in the checkpoint, so that a resumed training
     ends with the same result.

@@ -20,7 +20,7 @@ _FOR_DIFFUSION = {
     "adaptive_noise_offset": "corrects that diffusion models never see pure noise, which a flow does",
     "multires_noise": "corrects that diffusion models never see pure noise, which a flow does",
 }
-"""The settings that have no meaning for a flow, and what each does."""
+"""The settings that have no meaning for a flow, and the purpose of each."""
 _FOR_FLOW = ("noise_levels", "logit_mean", "logit_std", "mode_scale")
 """The settings that only a flow has."""
 _NEEDS = {"logit_mean": "logit_normal", "logit_std": "logit_normal", "mode_scale": "mode"}

@@ -138,8 +138,8 @@ class TrainedWord:
         if vectors is None or vectors.shape[1] != width:
             found = ", ".join(f"{name} {rows.shape[1]}" for name, rows in node.embedding.vectors.items())
             message = (
-                f"the embedding {node.embedding.name!r} has vectors of {found}; the model needs {role.name}"
-                f" {width}"
+                f"the embedding {node.embedding.name!r} has vectors of the widths {found}; the model needs"
+                f" {role.name} {width}"
             )
             raise NodeError(message, input="embedding", code="wrong_width")
         return vectors.to(encoder.device)

@@ -90,5 +90,5 @@ def merged(terms: Sequence[Term], files: Files) -> list[Any]:
 
 
 def _networks(loaded: Any) -> list[Any]:
-    """The networks in what a recipe loads: one, or several text encoders."""
+    """The networks that a recipe has loaded: one, or several text encoders."""
     return [one.encoder for one in loaded] if isinstance(loaded, tuple) else [loaded]

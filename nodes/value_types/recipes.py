@@ -105,9 +105,9 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
         return _master(compute) if compute.offload != "none" and compute.kind != "cpu" else None
 
     def exact(self, files: Files) -> Any:
-        """What this recipe loads, with all its patches, on the CPU in float32.
+        """The networks of this recipe with all patches, on the CPU in float32.
 
-        The residency manager does not keep it, so the caller may change it.
+        The residency manager does not keep them, so the caller may change them.
         """
         base = self.base
         if base is None:

@@ -1,6 +1,6 @@
 """A1111's API: pictures from text and from pictures, progress, options and lists.
 
-A request waits for its run, as A1111's clients expect, and the run stands in the same queue as all others. A
+A request waits for its run, as A1111's clients expect, and the run waits in the same queue as all others. A
 field without a counterpart is refused, so that no client receives another picture than it asked for.
 """
 
@@ -124,7 +124,7 @@ async def set_options(served: Served, request: Request) -> dict[str, Any]:
 @router.post("/refresh-vae")
 @router.post("/refresh-embeddings")
 def refresh() -> dict[str, Any]:
-    """Do nothing: the folders are listed anew for each request."""
+    """Do nothing, since each request lists the folders again."""
     return {}
 
 
@@ -134,14 +134,19 @@ def read_list(served: Served, name: str) -> Any:
     lists = served.catalogue.lists_for(API)
     if name not in lists:
         known = ", ".join(["txt2img", "img2img", "progress", "interrupt", "options", *lists])
-        raise refused(501, "not_supported", f"{PREFIX}/{name[:100]} is not supported", f"there are {known}")
+        raise refused(
+            501,
+            "not_supported",
+            f"{PREFIX}/{name[:100]} is not supported",
+            f"the supported addresses are {known}",
+        )
     return lists[name]
 
 
 @router.post("/{name}")
 def refuse_post(name: str) -> None:
     """Refuse the addresses without a counterpart."""
-    hint = "there are txt2img, img2img, interrupt and options"
+    hint = "the supported addresses are txt2img, img2img, interrupt and options"
     raise refused(501, "not_supported", f"{PREFIX}/{name[:100]} is not supported", hint)
 
 

@@ -90,7 +90,7 @@ async def change_queue(services: Comfy, request: Request) -> Response:
 
 @router.post("/interrupt")
 async def interrupt(services: Comfy, request: Request) -> Response:
-    """Cancel the running run of `prompt_id`; without it, the running runs of this API."""
+    """Cancel the run `prompt_id` if it is running; without an id, all running runs of this API."""
     body = await json_of(request)
     await run_in_threadpool(_interrupt, services, body.get("prompt_id"))
     return Response()

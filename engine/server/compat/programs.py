@@ -1,4 +1,4 @@
-"""The programs whose API the server can have, and what the application must know about each."""
+"""The programs whose API the server can offer, and how the application adds each."""
 
 from __future__ import annotations
 

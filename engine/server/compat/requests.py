@@ -20,7 +20,7 @@ _WRONG = frozenset({"left_out", "no_output", "too_large"})
 """The warnings of an import after which the picture would not be the one asked for; so are all whose code
 begins with `missing_`."""
 _PLACEHOLDER = "comfy/"
-"""The beginning of the types that stand for nodes without a counterpart."""
+"""The prefix of node types that stand for nodes without a counterpart."""
 
 
 async def json_of(request: Request) -> dict[str, Any]:
@@ -37,10 +37,10 @@ async def json_of(request: Request) -> dict[str, Any]:
 
 
 def imported(served: Services, title: str, tree: Mapping[str, Any]) -> Imported:
-    """The graph of another program's request.
+    """Convert the request of another program to a graph.
 
     Raises:
-        GraphError: there is none, or it would give another result than the program would.
+        GraphError: the request cannot be converted, or the graph would give another result than the program.
     """
     found = served.catalogue.read_file(title, json.dumps(tree).encode())
     wrong = [

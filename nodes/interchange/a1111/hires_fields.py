@@ -15,13 +15,13 @@ _LARGEST = 8192
 def take_hires(
     settings: PictureSettings, fields: dict[str, str], strength: float | None, problems: ImportProblems
 ) -> None:
-    """Take the fields of the Hires fix out of the fields, and set what they say.
+    """Take the fields of the Hires fix out of the fields, and set the second pass by them.
 
     Args:
         settings: receives the second pass.
         fields: those of the text.
         strength: the text's denoising strength, which belongs to the second pass.
-        problems: receives a warning for what has no counterpart.
+        problems: receives a warning for each value without a counterpart.
     """
     hires = {name: fields.pop(name) for name in list(fields) if name.startswith("Hires")}
     details = ", ".join(f"{name} {value}" for name, value in hires.items())

@@ -29,7 +29,7 @@ _FITS: tuple[Literal["stretch", "crop", "fill"], ...] = ("stretch", "crop", "fil
 """How a picture is brought to the size, by A1111's `resize_mode`. Its mode 3 resizes the latent, which has no
 counterpart."""
 _CONTENTS = get_args(Content)
-"""What the masked part begins with, by A1111's `inpainting_fill`."""
+"""The initial content of the masked part, by A1111's `inpainting_fill`."""
 MAX_BATCH = 64
 """The most pictures that one step computes together."""
 

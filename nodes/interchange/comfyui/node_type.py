@@ -23,7 +23,7 @@ class NodeType:
     """A node type of ComfyUI with a counterpart."""
 
     name: str
-    """What ids of the node begin with in our graph."""
+    """The prefix of the ids of these nodes in our graph."""
     convert: Callable[[ComfyConversion, ComfyNode], Entry]
     outputs: tuple[str, ...] = ("out",)
     """The names of the counterpart's outputs, in ComfyUI's order."""

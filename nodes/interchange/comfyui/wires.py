@@ -27,7 +27,7 @@ PRIMITIVES = (*EDITOR_PRIMITIVES, *SERVER_PRIMITIVES)
 CLIP_SKIP = "CLIPSetLastLayer"
 """The node for clip skip, which becomes a setting of the prompts after it."""
 PASSED = {"InpaintModelConditioning": ("positive", "negative")}
-"""Nodes that pass prompts on at their first outputs, from these inputs; what they add is in a latent here."""
+"""Nodes that pass prompts on at their first outputs, from these inputs; other additions go to a latent."""
 _MAX_INPUTS = 64
 
 

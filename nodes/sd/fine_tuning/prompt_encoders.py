@@ -64,7 +64,7 @@ def constant(prompt: str, dialect: Dialect) -> list[Segment | Break]:
     (part,) = dialects.read(prompt, dialect, negative=True).parts
     if len(part.texts) != 1:
         raise ChangingPromptError(
-            f"The prompt {prompt[:80]!r} changes from step to step, which a training cannot follow."
+            f"The prompt {prompt[:80]!r} changes from step to step, which trainings do not support."
         )
     return part.texts[0]
 

@@ -25,10 +25,10 @@ def new_network(
 
     Args:
         layout: its layers.
-        width: the width of what it reads.
+        width: the number of its inputs.
         weight_init: how its weights are drawn; those of norms are always drawn as by `Normal`.
         generator: a generator of the CPU.
-        dropout: what its dropout layers do.
+        dropout: its dropout layers.
     """
     network = layers(layout, width, lambda share: _Applied(dropout))
     for layer in network:

@@ -18,7 +18,7 @@ class Box(NamedTuple):
 
 
 def around(levels: NDArray[np.float32], padding: int, width: int, height: int) -> Box | None:
-    """The rectangle around what is on in any of some masks, widened to the proportions of a size.
+    """The rectangle around the masked area of some masks, widened to the proportions of a size.
 
     Args:
         levels: the masks, [masks, height, width].

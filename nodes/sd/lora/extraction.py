@@ -41,7 +41,7 @@ def extracted(changes: Mapping[str, Tensor], rank: int) -> Iterator[tuple[str, A
         rank: the rank; that of a layer is at most its smaller side.
 
     Yields:
-        the layer, its adapter, and the sum of the squares of what the adapter holds.
+        the layer, its adapter, and the sum of the squares of the change that the adapter makes.
     """
     for name, change in changes.items():
         U, S, V = torch.linalg.svd(change.flatten(1), full_matrices=False)

@@ -43,14 +43,16 @@ _SHARED = ("down", "w1_b", "w2_b")
 
 
 def as_in_diffusers(adapters: Mapping[str, Adapter], place: str) -> dict[str, Adapter]:
-    """Adapters by the names of diffusers' layers; those of other models, and of kinds without rows, stay.
+    """Rename adapters of joint blocks to the layers of diffusers; an adapter of three layers is split.
+
+    Other adapters, and kinds that cannot be split by rows, are returned unchanged.
 
     Args:
         adapters: the adapters by their prefixes in the file.
         place: the file's name in messages.
 
     Raises:
-        ModelError: two adapters are for the same layer, or the rows are not those of three layers.
+        ModelError: two adapters are for the same layer, or an adapter cannot be split into three.
     """
     found: dict[str, Adapter] = {}
     for prefix, adapter in adapters.items():
@@ -69,11 +71,12 @@ def _split(prefix: str, adapter: Adapter, place: str) -> dict[str, Adapter]:
     number, side, spelled = block.groups()
     layers = _LAYERS[side].get(_SPELLED.get(spelled.replace(".", "_"), ""))
     by_row = {name: tensor for name, tensor in adapter.tensors.items() if name in _BY_ROW}
-    rows = {len(tensor) for tensor in by_row.values() if tensor.ndim}
-    if layers is None or len(rows) != 1:
+    counts = {len(tensor) for tensor in by_row.values() if tensor.ndim}
+    if layers is None or len(counts) != 1:
         return {prefix: adapter}
-    if rows.pop() % len(layers):
-        raise ModelError(f"{place}: {prefix[:200]!r} does not have the rows of {len(layers)} layers.")
+    if (rows := counts.pop()) % len(layers):
+        message = f"has {rows:,} rows, which cannot be divided among {len(layers)} layers"
+        raise ModelError(f"{place}: {prefix[:200]!r} {message}.")
     pieces = [
         {name: tensor.chunk(len(layers))[at] for name, tensor in by_row.items()} for at in range(len(layers))
     ]

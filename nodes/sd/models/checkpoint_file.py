@@ -183,7 +183,7 @@ def without_prefix(shapes: Shapes, prefix: str) -> dict[str, tuple[int, ...]]:
 
 
 def predicted(family: Family, tensors: Tensors, shapes: Shapes) -> Prediction:
-    """Determine what a model predicts: by the metadata, by trainers' marks, or by its weights.
+    """Determine the prediction type of a model: by the metadata, by trainers' marks, or by its weights.
 
     A family with only one prediction type needs none of them.
     """

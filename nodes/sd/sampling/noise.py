@@ -55,7 +55,7 @@ class NoiseSource:
             such a GPU: the first noise on the CPU, later noise on the GPU, both from the same seed. They
             differ in `between`, which `comfyui` draws on the CPU, and ComfyUI's samplers `…_gpu` on the GPU.
         later_shift: added to the seeds of later noise (A1111's eta noise seed delta). If it is not 0,
-            later noise begins anew. Noise from `between` keeps its seed, as in A1111.
+            later noise starts again. Noise from `between` keeps its seed, as in A1111.
         variation: mixed into the first noise. All pictures then have the same `seed`, as in A1111.
     """
 

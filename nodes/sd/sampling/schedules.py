@@ -56,7 +56,8 @@ def exponential(steps: int, table: Table) -> Levels:
 
 
 def polyexponential(steps: int, table: Table, rho: float = 1.0) -> Levels:
-    """A power of the way in log sigma (k-diffusion); with rho 1, A1111's default, it is `exponential`."""
+    """Log sigma falls with the power `rho` of the position (k-diffusion); with 1, A1111's default, it is
+    `exponential`."""
     ramp = np.linspace(1, 0, steps) ** rho
     low, high = math.log(table.sigma_min), math.log(table.sigma_max)
     return _interpolated(np.exp(ramp * (high - low) + low), table)

@@ -125,7 +125,7 @@ def free_caption(scene: Scene, rng: random.Random, filler: Callable[[], str] | N
     """A random caption of a scene: with synonyms, other word orders and omitted parts.
 
     Args:
-        scene: What to describe.
+        scene: The scene to describe.
         rng: The source of chance.
         filler: Returns a word without meaning for the scene; a seventh of the captions get one to four of
             them, so that the model learns to ignore unknown words.

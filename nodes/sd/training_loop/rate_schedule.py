@@ -82,7 +82,7 @@ def parse_rates(text: str) -> RateSchedule:
             )
         parts.append(_part(written.strip(), place, parts))
     if not parts:
-        raise ValueError("It is empty. Write a number such as 0.005.")
+        raise ValueError("The rate is empty. Write a number such as 0.005.")
     return RateSchedule(tuple(parts))
 
 

@@ -2262,7 +2262,7 @@ export interface components {
         };
         /**
          * RenameInput
-         * @description Give what an input holds to another input, which holds nothing.
+         * @description Move the content of an input to another input, which is empty.
          */
         RenameInput: {
             /** Input */

@@ -150,10 +150,10 @@ def dpm_adaptive(
     relative: float = 0.05,
     absolute: float = 0.0078,
 ) -> Iterator[Step]:
-    """DPM-Solver-23 with steps as long as their error allows (arXiv:2206.00927, appendix C).
+    """DPM-Solver-23 with adaptive step sizes (arXiv:2206.00927, appendix C).
 
-    Of the sigmas only the first and the last above 0 count; the number of steps does not. The step length is
-    controlled as in k-diffusion. A1111 runs it with eta 1. A rejected step leaves x unchanged.
+    Only the first sigma and the last one above 0 are used; the number of steps has no effect. The step size
+    is controlled as in k-diffusion. A1111 runs it with eta 1. A rejected step leaves x unchanged.
     """
     place, end = _ends(sigmas)
     if place == end:

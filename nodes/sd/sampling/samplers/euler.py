@@ -59,7 +59,7 @@ def ddim(
     eta: float = 0.0,
     noise_scale: float = 1.0,
 ) -> Iterator[Step]:
-    """The clean latent and the noise seen in x, mixed anew for the next level (arXiv:2010.02502, eq. 12).
+    """DDIM: mix the predicted clean latent and noise for the next level (arXiv:2010.02502, eq. 12).
 
     Divided by the square root of alpha, the paper's step is this one, and its eta is the ancestral eta. All
     steps run, and the last ends at no noise (ComfyUI; diffusers' `set_alpha_to_one=True`). A1111 ends at
