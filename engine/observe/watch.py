@@ -88,7 +88,7 @@ class Watch:
 
     @contextmanager
     def span(self, name: str, **facts: object) -> Iterator[None]:
-        """A span of time, for all watchers."""
+        """Record the time of the block as a span, in every watcher that records spans."""
         with ExitStack() as stack:
             for watcher in self._watchers:
                 stack.enter_context(watcher.span(name, **facts))

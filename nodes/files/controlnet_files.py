@@ -61,7 +61,7 @@ class ControlNet(Value, Recipe["ControlNetModel"], family="models", lossless=Tru
         return cls(str(meta["digest"]), str(meta["config"]), str(meta["name"]))
 
     def size(self, compute: ComputeSettings, files: Files) -> int:
-        """About the bytes of the weights: those of their file."""
+        """The bytes of the file, which are about those of the weights."""
         return located(files, CONTROLNETS, self.name, self.digest).stat().st_size
 
     def load(self, compute: ComputeSettings, files: Files) -> tuple[ControlNetModel, int]:

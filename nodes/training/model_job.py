@@ -98,7 +98,7 @@ class ModelJob(TrainingJob):
         yield self._as_file(step, self._changes(step))
 
     def last_good(self) -> Iterable[MadeFile]:
-        """The last usable changes that were kept."""
+        """The file of the last usable changes; empty if there are none."""
         return [] if self._good is None else [self._as_file(*self._good)]
 
     def result(self, run: TrainingRun) -> TrainedModel:

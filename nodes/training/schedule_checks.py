@@ -16,9 +16,9 @@ _FOR_DIFFUSION = {
     "min_snr": "weighs noise levels by their signal-to-noise ratio",
     "debiased": "weighs noise levels by their signal-to-noise ratio",
     "velocity_as_noise": "weighs noise levels by their signal-to-noise ratio",
-    "noise_offset": "corrects that diffusion models never see pure noise, which a flow does",
-    "adaptive_noise_offset": "corrects that diffusion models never see pure noise, which a flow does",
-    "multires_noise": "corrects that diffusion models never see pure noise, which a flow does",
+    "noise_offset": "is for diffusion models, which are never trained on pure noise",
+    "adaptive_noise_offset": "is for diffusion models, which are never trained on pure noise",
+    "multires_noise": "is for diffusion models, which are never trained on pure noise",
 }
 """The settings that have no meaning for a flow, and the purpose of each."""
 _FOR_FLOW = ("noise_levels", "logit_mean", "logit_std", "mode_scale")
@@ -28,12 +28,12 @@ _NEEDS = {"logit_mean": "logit_normal", "logit_std": "logit_normal", "mode_scale
 
 
 def require_settings_for(checkpoint: Checkpoint, node: TrainingProcess, ctx: Context) -> None:
-    """Check that no setting is in use that the model's noise schedule does not have.
+    """Check that the settings of a training suit the noise schedule of its model.
 
     Warns about a setting of a distribution of noise levels that is not the chosen one.
 
     Raises:
-        NodeError: one is; the message names it.
+        NodeError: a setting does not suit it; the message names the setting.
     """
     if not isinstance(checkpoint.noise, Flow):
         for name in _FOR_FLOW:

@@ -101,7 +101,7 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
         return f"{self.wire} of {self.summary()}"
 
     def staging(self, compute: ComputeSettings) -> ComputeSettings | None:
-        """On the host, if the networks leave the device while they are not in use."""
+        """The settings to load with on the host, if the networks leave the device while they are unused."""
         return _master(compute) if compute.offload != "none" and compute.kind != "cpu" else None
 
     def exact(self, files: Files) -> Any:

@@ -63,7 +63,7 @@ def _method(made: ComfyConversion, node: ComfyNode) -> str | None:
     method = made.value(node, "upscale_method")
     if method is not None and method not in _SAME_METHODS:
         used = METHODS.get(method, "lanczos") if isinstance(method, str) else "lanczos"
-        message = f"{node.type}: {one_line(method)} differs slightly from {used} here, so the picture does"
+        message = f"{node.type}: {used} is used for {one_line(method)}, so the picture differs slightly"
         made.problems.warn("other_method", message)
     return METHODS.get(method) if isinstance(method, str) else None
 

@@ -99,9 +99,9 @@ def _columns(shapes: Shapes, ending: str) -> int | None:
 
 
 def block_count(config: Mapping[str, Any]) -> int:
-    """The number of blocks into which a ControlNet adds: 13 for SD 1 and SD 2, 10 for SDXL.
+    """The number of UNet outputs that a ControlNet adds to: 13 for SD 1 and SD 2, 10 for SDXL.
 
-    Each output of the UNet's first half is one, and its middle is the last.
+    These are the outputs of the UNet's first half, and the output of its middle block.
     """
     stages = len(config.get("down_block_types", range(4)))
     return 1 + stages * int(config.get("layers_per_block", 2)) + (stages - 1) + 1

@@ -87,7 +87,7 @@ def ddpm(
 def lcm(
     denoise: Denoise, x: Tensor, sigmas: Tensor, noise: NoiseSource | None, *, noise_scale: float = 1.0
 ) -> Iterator[Step]:
-    """All the way to the clean latent in each step, then noise for the next level (arXiv:2310.04378).
+    """LCM: each step predicts the clean latent, and adds noise for the next level (arXiv:2310.04378).
 
     For latent consistency models, in 2 to 8 steps.
     """
@@ -107,9 +107,9 @@ def euler_ancestral_cfg_pp(
     eta: float = 1.0,
     noise_scale: float = 1.0,
 ) -> Iterator[Step]:
-    """CFG++ (arXiv:2406.08070, algorithm 2): the guided clean latent with the noise seen without guidance.
+    """CFG++ (arXiv:2406.08070, algorithm 2): the guided clean latent, and the noise of the unguided one.
 
-    Guidance lies within 0 and 1 here, rather than above 1.
+    The guidance is from 0 to 1 here, not above 1.
     """
     for i, (sigma, target) in enumerate(pairwise(sigmas)):
         x0, unguided = both(denoise, x, sigma)
