@@ -1,8 +1,8 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app/App";
-import "./app/tokens.css";
-import "./app/base.css";
+import "./style/tokens.css";
+import "./style/base.css";
 import "./app/page.css";
 import "./canvas/canvas.css";
 import "./widgets/widgets.css";

@@ -1,15 +1,15 @@
 import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect } from "react";
 import { Canvas } from "../canvas/Canvas";
+import { useView } from "../state/view";
+import { IconSymbols } from "../style/Icon";
 import { Banner } from "./Banner";
-import { IconSymbols } from "./Icon";
 import { LazyDrawer, LazyLargeView, LazyPopups, LazyTrainView } from "./LazyParts";
 import { Rail } from "./Rail";
 import { SidePanel } from "./SidePanel";
 import { StatusLine } from "./StatusLine";
 import { start } from "./start";
 import { TopBar } from "./TopBar";
-import { useView } from "./view";
 
 let isStarted = false;
 

@@ -1,12 +1,12 @@
 import { useState } from "react";
 import { attempt } from "../panels/attempt";
 import { ago } from "../panels/format";
-import { usePictures } from "../panels/pictures";
+import { usePictures } from "../panels/pictures/pictures";
+import { openOverlay } from "../popups/overlays";
 import { discardDraft, openDraft, useDocument } from "../server/documents";
 import { reconnect, useRuns } from "../server/runStore";
-import { useDocumentState } from "./editor";
-import { openOverlay } from "./overlays";
-import { useView } from "./view";
+import { useDocumentState } from "../state/editor";
+import { useView } from "../state/view";
 
 /** A line over the canvas for what concerns all of the page: the server is away, the graph was saved elsewhere. */
 export function Banner() {

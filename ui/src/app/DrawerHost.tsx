@@ -1,10 +1,10 @@
+import { AddDrawer } from "../canvas/add/AddDrawer";
 import { Drawer } from "../panels/Drawer";
 import { GraphsDrawer } from "../panels/GraphsDrawer";
 import { ModelsDrawer } from "../panels/ModelsDrawer";
-import { OutputsDrawer } from "../panels/OutputsDrawer";
-import { QueuePopup } from "../panels/QueuePopup";
-import { AddDrawer } from "./AddDrawer";
-import { useView } from "./view";
+import { OutputsDrawer } from "../panels/pictures/OutputsDrawer";
+import { QueuePopup } from "../panels/runs/QueuePopup";
+import { useView } from "../state/view";
 
 function close(): void {
   useView.setState({ drawer: null });

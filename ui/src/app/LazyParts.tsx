@@ -1,18 +1,18 @@
 /** Parts of the page that are loaded when they are needed, so that the canvas appears sooner. */
 import { lazy, Suspense } from "react";
-import { useAddSearch } from "../canvas/addSearchStore";
+import { useAddSearch } from "../canvas/add/addSearchStore";
+import { useChoiceList } from "../lists/choices";
 import { useDataset } from "../panels/dataset/datasetStore";
 import { useMask } from "../panels/mask/maskStore";
-import { usePictures } from "../panels/pictures";
-import { useChoiceList } from "../widgets/choices";
-import { useMenu } from "./menu";
-import { useOverlay } from "./overlays";
-import { useReady } from "./ready";
-import { leaveTraining, useView } from "./view";
+import { usePictures } from "../panels/pictures/pictures";
+import { useMenu } from "../popups/menu";
+import { useOverlay } from "../popups/overlays";
+import { useReady } from "../state/ready";
+import { leaveTraining, useView } from "../state/view";
 
-const Popups = lazy(async () => ({ default: (await import("./Popups")).Popups }));
+const Popups = lazy(async () => ({ default: (await import("../popups/Popups")).Popups }));
 const DrawerHost = lazy(async () => ({ default: (await import("./DrawerHost")).DrawerHost }));
-const LargeView = lazy(async () => ({ default: (await import("../panels/LargeView")).LargeView }));
+const LargeView = lazy(async () => ({ default: (await import("../panels/pictures/LargeView")).LargeView }));
 const MaskBrush = lazy(async () => ({ default: (await import("../panels/mask/MaskBrush")).MaskBrush }));
 const DatasetView = lazy(async () => ({
   default: (await import("../panels/dataset/DatasetView")).DatasetView,

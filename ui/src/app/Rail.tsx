@@ -1,5 +1,5 @@
-import { Icon, type IconName } from "./Icon";
-import { type Drawer, toggleDrawer, toggleTraining, useView } from "./view";
+import { type Drawer, toggleDrawer, toggleTraining, useView } from "../state/view";
+import { Icon, type IconName } from "../style/Icon";
 
 const ITEMS: readonly { drawer: Drawer; icon: IconName; word: string }[] = [
   { drawer: "add", icon: "add", word: "Add" },

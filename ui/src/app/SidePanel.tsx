@@ -1,17 +1,17 @@
 import { lazy, Suspense } from "react";
-import { loadOutput } from "../canvas/dropFiles";
-import { ControlsTab } from "../panels/ControlsTab";
-import { usePictures } from "../panels/pictures";
-import { useProblemCount } from "../panels/problemList";
-import { Viewer } from "../panels/Viewer";
-import { goTo } from "./canvasCommands";
-import { useSelectedNode } from "./editor";
-import { type PanelTab, useView } from "./view";
+import { loadOutput } from "../canvas/add/dropFiles";
+import { goTo } from "../commands/canvasCommands";
+import { usePictures } from "../panels/pictures/pictures";
+import { Viewer } from "../panels/pictures/Viewer";
+import { ControlsTab } from "../panels/tabs/ControlsTab";
+import { useProblemCount } from "../panels/tabs/problemList";
+import { useSelectedNode } from "../state/editor";
+import { type PanelTab, useView } from "../state/view";
 
-const NodeTab = lazy(async () => ({ default: (await import("../panels/NodeTab")).NodeTab }));
-const ProblemsTab = lazy(async () => ({ default: (await import("../panels/ProblemsTab")).ProblemsTab }));
+const NodeTab = lazy(async () => ({ default: (await import("../panels/tabs/NodeTab")).NodeTab }));
+const ProblemsTab = lazy(async () => ({ default: (await import("../panels/tabs/ProblemsTab")).ProblemsTab }));
 const PictureDetails = lazy(async () => ({
-  default: (await import("../panels/PictureDetails")).PictureDetails,
+  default: (await import("../panels/pictures/PictureDetails")).PictureDetails,
 }));
 
 const TABS: readonly { tab: PanelTab; word: string }[] = [

@@ -1,8 +1,8 @@
+import { perform } from "../commands/commands";
 import { span } from "../panels/format";
 import { useRuns, useShownRun } from "../server/runStore";
-import { perform } from "./commands";
-import { Icon } from "./Icon";
-import { useStatus } from "./status";
+import { useStatus } from "../state/status";
+import { Icon } from "../style/Icon";
 
 /** The line at the foot: the last message, the progress, and where to find the keys. */
 export function StatusLine() {

@@ -1,13 +1,13 @@
+import { command, perform } from "../commands/commands";
+import { shownKeys } from "../commands/keys";
+import { showGraph } from "../commands/subgraphs";
+import { openMenuAt } from "../popups/menu";
 import { useDocument } from "../server/documents";
 import { useRuns, useShownRun } from "../server/runStore";
 import { useSubmission } from "../server/runs";
-import { command, perform } from "./commands";
-import { edit, useChanges, useDocumentState } from "./editor";
-import { Icon, IconButton } from "./Icon";
-import { shownKeys } from "./keys";
-import { openMenuAt } from "./menu";
-import { showGraph } from "./subgraphs";
-import { leaveTraining, toggleDrawer, useView } from "./view";
+import { edit, useChanges, useDocumentState } from "../state/editor";
+import { leaveTraining, toggleDrawer, useView } from "../state/view";
+import { Icon, IconButton } from "../style/Icon";
 
 /** The bar at the top: document, undo, queue, device, connection, Run. */
 export function TopBar() {

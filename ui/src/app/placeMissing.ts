@@ -5,8 +5,8 @@
 import { shapeOf } from "../canvas/flow";
 import { show } from "../canvas/viewport";
 import { missingPlaces } from "../layout/tidy";
-import { documents, graph } from "./editor";
-import { typed, types, useTypes } from "./types";
+import { documents, graph } from "../state/editor";
+import { typed, types, useTypes } from "../state/types";
 
 /** Follow the document: show a newly opened graph or subgraph whole, after nodes without a place have one. */
 export function placeMissing(): void {

@@ -1,17 +1,17 @@
 /** Starts the page: theme, keys, connection, document. */
-import { followRunMessages } from "../panels/runMessages";
+import { followKeys } from "../commands/pageKeys";
+import { followRunMessages } from "../panels/runs/runMessages";
 import { problemsOf, sentence } from "../server/problems";
 import { startSession } from "../server/session";
-import { followKeys } from "./pageKeys";
+import { setReady } from "../state/ready";
+import { say, sayError } from "../state/status";
+import { followView } from "../state/view";
 import { placeMissing } from "./placeMissing";
-import { setReady } from "./ready";
-import { say, sayError } from "./status";
-import { followView } from "./view";
-import "./canvasCommands";
-import "./editCommands";
-import "./graphCommands";
-import "./runCommands";
-import "./subgraphs";
+import "../commands/canvasCommands";
+import "../commands/editCommands";
+import "../commands/graphCommands";
+import "../commands/runCommands";
+import "../commands/subgraphs";
 
 export async function start(): Promise<void> {
   followView();

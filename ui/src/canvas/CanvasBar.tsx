@@ -1,7 +1,7 @@
 import { useStore } from "@xyflow/react";
-import { perform } from "../app/commands";
-import { IconButton, type IconName } from "../app/Icon";
-import { useView } from "../app/view";
+import { perform } from "../commands/commands";
+import { useView } from "../state/view";
+import { IconButton, type IconName } from "../style/Icon";
 import { useViewport } from "./viewport";
 
 /** The buttons in the lower corners: zoom, fit, mouse or trackpad, map. */

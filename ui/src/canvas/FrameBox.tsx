@@ -1,8 +1,8 @@
 import { type NodeProps, NodeResizer } from "@xyflow/react";
 import { memo } from "react";
-import { edit, useGraph } from "../app/editor";
 import { changeFrame } from "../document/edit/frames";
 import type { Box } from "../document/graph";
+import { edit, useGraph } from "../state/editor";
 import { type FlowNode, thing } from "./flow";
 
 /** A titled box around nodes. Moving it moves its members; resizing gives it a size of its own. */

@@ -1,7 +1,7 @@
 import { type NodeProps, NodeResizer } from "@xyflow/react";
 import { memo } from "react";
-import { documents, edit, useGraph } from "../app/editor";
 import { changeNote } from "../document/edit/frames";
+import { documents, edit, useGraph } from "../state/editor";
 import { colourClass } from "./FrameBox";
 import { type FlowNode, thing } from "./flow";
 

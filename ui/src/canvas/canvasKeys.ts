@@ -1,9 +1,9 @@
 /** The keys that walk through the canvas: Tab, arrows, Enter, Esc. Letters are commands, in `app/`. */
 import type { KeyboardEvent } from "react";
-import { goTo, step } from "../app/canvasCommands";
-import { clearSelection, edit, useSelection } from "../app/editor";
-import { isTyping } from "../app/keys";
+import { goTo, step } from "../commands/canvasCommands";
+import { isTyping } from "../commands/keys";
 import { moveItems } from "../document/edit/frames";
+import { clearSelection, edit, useSelection } from "../state/editor";
 
 const STEP = 8;
 const ARROWS: Record<string, readonly [number, number]> = {

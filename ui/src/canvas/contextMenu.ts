@@ -1,8 +1,8 @@
 /** The menus of a right-click on the canvas. */
-import { selectNodes, useSelection } from "../app/editor";
-import { useField } from "../app/field";
-import { openMenuAt } from "../app/menu";
-import { outputMenu, useOutput } from "../app/outputCommands";
+import { outputMenu, useOutput } from "../commands/outputCommands";
+import { openMenuAt } from "../popups/menu";
+import { selectNodes, useSelection } from "../state/editor";
+import { useField } from "../state/field";
 import { type FlowNode, thing } from "./flow";
 
 const ON_FIELD = ["exposeField", "unexposeField", "sweepField", "paintMask", "resetField"];

@@ -1,15 +1,15 @@
 /** The graph as the nodes and edges of the canvas library. What did not change keeps its object, so it is not drawn again. */
 import { type Node, type NodeHandle, Position } from "@xyflow/react";
-import { useSelection } from "../app/editor";
-import { useView } from "../app/view";
 import { frameBox, NOTE_SIZE } from "../document/edit/frames";
 import { type Box, type Entry, type Graph, wires } from "../document/graph";
 import { fitOf } from "../schema/connections";
 import { geometry, type NodeGeometry } from "../schema/geometry";
 import type { NodeType } from "../schema/nodeTypes";
 import type { TypedGraph } from "../schema/typedGraph";
-import { inputProblems } from "./inputProblems";
-import type { WireFlowEdge } from "./WireEdge";
+import { useSelection } from "../state/editor";
+import { useView } from "../state/view";
+import { inputProblems } from "./nodes/inputProblems";
+import type { WireFlowEdge } from "./wires/WireEdge";
 
 export type FlowNode = Node<{ readonly shape?: NodeGeometry }, "card" | "frame" | "note">;
 

@@ -1,13 +1,13 @@
 /** What dragging nodes, notes and frames does to the document. */
 import type { NodeChange } from "@xyflow/react";
-import { documents, edit, graph, selectNodes } from "../app/editor";
-import { typed } from "../app/types";
 import { duplicate } from "../document/edit/clipboard";
 import { frameAround, membersOf, moveItems, putInFrame } from "../document/edit/frames";
 import type { Graph } from "../document/graph";
 import { insertNode } from "../schema/changes";
+import { documents, edit, graph, selectNodes } from "../state/editor";
+import { typed } from "../state/types";
 import { type FlowNode, thing } from "./flow";
-import { inputEnd } from "./wireDrag";
+import { inputEnd } from "./wires/wireDrag";
 
 type Move = Extract<NodeChange<FlowNode>, { type: "position" }>;
 type Things = Record<"nodes" | "notes" | "frames", string[]>;

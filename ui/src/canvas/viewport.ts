@@ -1,11 +1,11 @@
 /** The view of the canvas: zoom, fit, jump to a node. */
 import type { ReactFlowInstance, XYPosition } from "@xyflow/react";
 import { create } from "zustand";
-import { graph } from "../app/editor";
-import { typed } from "../app/types";
+import { graph } from "../state/editor";
+import { typed } from "../state/types";
 import { useFar } from "./far";
 import { type FlowNode, nodeBox } from "./flow";
-import type { WireFlowEdge } from "./WireEdge";
+import type { WireFlowEdge } from "./wires/WireEdge";
 
 type Flow = ReactFlowInstance<FlowNode, WireFlowEdge>;
 

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { Icon, IconButton } from "../app/Icon";
+import { Icon, IconButton } from "../style/Icon";
 
 interface DrawerProps {
   title: string;

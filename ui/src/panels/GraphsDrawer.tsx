@@ -1,7 +1,5 @@
 /** The graphs: unsaved drafts of closed tabs, saved graphs with their versions, and examples. */
 import { useCallback, useEffect, useState } from "react";
-import { IconButton } from "../app/Icon";
-import { say } from "../app/status";
 import type { Schemas } from "../server/client";
 import {
   deleteGraph,
@@ -15,6 +13,8 @@ import {
   versions,
 } from "../server/documents";
 import { onEvent } from "../server/runStore";
+import { say } from "../state/status";
+import { IconButton } from "../style/Icon";
 import { attempt } from "./attempt";
 import { Drawer, SearchField } from "./Drawer";
 import { ago, count, moment } from "./format";

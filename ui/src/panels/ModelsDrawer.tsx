@@ -1,8 +1,8 @@
 /** The model files, grouped by the model family that they are for. */
 import { useEffect, useMemo, useState } from "react";
-import { IconButton } from "../app/Icon";
-import { say } from "../app/status";
 import { type ModelRow, readModels, useCatalogue } from "../server/catalogue";
+import { say } from "../state/status";
+import { IconButton } from "../style/Icon";
 import { attempt } from "./attempt";
 import { Drawer, SearchField } from "./Drawer";
 import { bytes, count } from "./format";

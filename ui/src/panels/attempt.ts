@@ -1,6 +1,6 @@
 /** Actions of the panels: a failure goes to the status line. */
-import { sayError } from "../app/status";
 import { problemsOf, sentence } from "../server/problems";
+import { sayError } from "../state/status";
 
 /** Wait for an action; returns its result, or undefined after a failure, which the status line says. */
 export async function attempt<Result>(action: Promise<Result>): Promise<Result | undefined> {

@@ -3,11 +3,11 @@ import type { ModelRow } from "../server/catalogue";
 import { afterEvents, EMPTY } from "../server/queueState";
 import { RUN_EVENTS, SNAPSHOTS } from "../server/testing/recorded";
 import { grouped } from "./ModelsDrawer";
-import { latestPictures, shownPicture } from "./pictures";
-import { problemsOfRun, united } from "./problemList";
-import { fractionOf } from "./QueuePopup";
-import { scaleIn, scaleText } from "./Stage";
-import { axesOf } from "./SweepGrid";
+import { latestPictures, shownPicture } from "./pictures/pictures";
+import { scaleIn, scaleText } from "./pictures/Stage";
+import { fractionOf } from "./runs/QueuePopup";
+import { axesOf } from "./runs/SweepGrid";
+import { problemsOfRun, united } from "./tabs/problemList";
 
 const WHOLE = afterEvents(EMPTY, RUN_EVENTS);
 

@@ -1,7 +1,7 @@
-import { Icon } from "../app/Icon";
 import { writeJson } from "../document/json";
+import { type Choice, useChoiceList } from "../lists/choices";
 import type { Widget } from "../schema/nodeTypes";
-import { type Choice, useChoiceList } from "./choices";
+import { Icon } from "../style/Icon";
 import type { FieldProps } from "./Field";
 
 type ChoiceKind = Extract<Widget, { kind: "choice" }>;

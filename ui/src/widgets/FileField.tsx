@@ -1,11 +1,11 @@
 import { type ChangeEvent, type ClipboardEvent, type DragEvent, useRef } from "react";
-import { perform } from "../app/commands";
-import { Icon } from "../app/Icon";
+import { perform } from "../commands/commands";
+import type { Choice } from "../lists/choices";
 import type { Widget } from "../schema/nodeTypes";
 import { answer, api } from "../server/client";
 import { blobUrl, blobValue, upload } from "../server/files";
+import { Icon } from "../style/Icon";
 import { PickerButton } from "./ChoiceField";
-import type { Choice } from "./choices";
 import type { FieldProps } from "./Field";
 
 type FileKind = Extract<Widget, { kind: "file" }>;

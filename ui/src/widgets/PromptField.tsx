@@ -1,10 +1,10 @@
 import { type KeyboardEvent, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { createPortal } from "react-dom";
+import { stepped } from "../lists/listKeys";
 import type { Widget } from "../schema/nodeTypes";
 import { type Completion, complete } from "../server/catalogue";
 import { type OpenWord, openWord, withCompletion } from "./completion";
 import type { FieldProps } from "./Field";
-import { stepped } from "./listKeys";
 
 type TextKind = Extract<Widget, { kind: "text" }>;
 

@@ -1,5 +1,5 @@
-import { Icon } from "../app/Icon";
 import type { Widget } from "../schema/nodeTypes";
+import { Icon } from "../style/Icon";
 import type { FieldProps } from "./Field";
 import { NumberField } from "./NumberField";
 

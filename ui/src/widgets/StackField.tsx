@@ -1,8 +1,8 @@
-import { Icon } from "../app/Icon";
 import { isList, isObject, type Json, type JsonObject } from "../document/json";
+import { useChoiceList } from "../lists/choices";
 import type { Widget } from "../schema/nodeTypes";
 import { USUAL_WEIGHT, weightFor } from "../server/catalogue";
-import { useChoiceList } from "./choices";
+import { Icon } from "../style/Icon";
 import type { FieldProps } from "./Field";
 import { listModels } from "./FileField";
 import { NumberField } from "./NumberField";

@@ -1,8 +1,8 @@
 /** Beside the name of a prompt: how many tokens it has, and the first warning about it. */
-import { useIsInside } from "../app/editor";
-import { Icon } from "../app/Icon";
 import { useNodeProblems, useTextLength } from "../server/check";
 import { sentence } from "../server/problems";
+import { useIsInside } from "../state/editor";
+import { Icon } from "../style/Icon";
 
 interface TextNotesProps {
   /** The id of the element, which describes the field. */

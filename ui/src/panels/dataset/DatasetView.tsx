@@ -1,14 +1,14 @@
 /** The pictures of a dataset over the canvas. Captions are edited in place; each is one edit of the graph. */
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
-import { edit, graph, redo, undo, useGraph } from "../../app/editor";
-import { Icon, IconButton } from "../../app/Icon";
-import { isKey, isTyping } from "../../app/keys";
-import { say } from "../../app/status";
-import { types, useTyped } from "../../app/types";
-import { placeBelow } from "../../canvas/addNode";
+import { placeBelow } from "../../canvas/add/addNode";
+import { isKey, isTyping } from "../../commands/keys";
 import { from } from "../../document/graph";
 import { sentence } from "../../server/problems";
 import { cancel } from "../../server/runs";
+import { edit, graph, redo, undo, useGraph } from "../../state/editor";
+import { say } from "../../state/status";
+import { types, useTyped } from "../../state/types";
+import { Icon, IconButton } from "../../style/Icon";
 import { attempt } from "../attempt";
 import { Filter, SearchField } from "../Drawer";
 import { count, words } from "../format";
@@ -28,7 +28,7 @@ import { type DatasetPlace, openDataset, useDataset } from "./datasetStore";
 import { Pictures } from "./Pictures";
 import { useListing } from "./useListing";
 import "./dataset.css";
-import "../large.css";
+import "../pictures/large.css";
 
 const NO_ROWS: readonly Row[] = [];
 

@@ -1,9 +1,9 @@
 /** A grid of pictures and captions. Only the rows in view are in the page, so thousands of pictures are no burden. */
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
-import { useView } from "../../app/view";
 import { address } from "../../server/client";
 import { sentence } from "../../server/problems";
-import { useBox } from "../Stage";
+import { useView } from "../../state/view";
+import { useBox } from "../pictures/Stage";
 import { captionOf, type Listed, type Row, sizeOf } from "./captions";
 
 const SIDES = 40;

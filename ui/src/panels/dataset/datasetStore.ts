@@ -1,8 +1,8 @@
 /** The dataset that is shown over the canvas. */
 import { create } from "zustand";
-import { isInside } from "../../app/editor";
-import { typed } from "../../app/types";
 import type { RunAnswer } from "../../server/runState";
+import { isInside } from "../../state/editor";
+import { typed } from "../../state/types";
 
 export interface DatasetPlace {
   /** A node that gives or takes a dataset. */

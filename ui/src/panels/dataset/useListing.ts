@@ -1,7 +1,6 @@
 /** Reads the pictures of a dataset, and runs the graph up to it if that is needed. */
 import { useEffect, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { useGraph } from "../../app/editor";
 import type { From, Graph } from "../../document/graph";
 import type { Schemas } from "../../server/client";
 import { runName } from "../../server/documents";
@@ -12,6 +11,7 @@ import { hasEnded, type RunAnswer } from "../../server/runState";
 import { useRuns } from "../../server/runStore";
 import { submit, useSubmission } from "../../server/runs";
 import { sendJson } from "../../server/sendJson";
+import { useGraph } from "../../state/editor";
 
 type Found = Schemas["DatasetListing"];
 /** The pictures, or the reasons why there are none; both are empty while they are read for the first time. */

@@ -1,17 +1,17 @@
 /** Paints a mask over a picture: a brush, an eraser, undo. The result is a file that a LoadMask loads. */
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
-import { edit, graph, selectNodes } from "../../app/editor";
-import { IconButton } from "../../app/Icon";
-import { say, sayError } from "../../app/status";
-import { typed } from "../../app/types";
 import { type MaskPlace, withMask } from "../../schema/masks";
 import { address, extraHeaders } from "../../server/client";
 import { blobUrl, blobValue, upload } from "../../server/files";
+import { edit, graph, selectNodes } from "../../state/editor";
+import { say, sayError } from "../../state/status";
+import { typed } from "../../state/types";
+import { IconButton } from "../../style/Icon";
 import { attempt } from "../attempt";
-import { type Size, scaleIn, useBox } from "../Stage";
+import { type Size, scaleIn, useBox } from "../pictures/Stage";
 import { closeMask, maskKey, setChanges, useMask } from "./maskStore";
 import { apply, asLayer, type Change, maskFile, nextSize, paint, SIZES } from "./strokes";
-import "../large.css";
+import "../pictures/large.css";
 
 /** The most pixels of a picture that a mask is painted on. */
 const MOST_PIXELS = 40e6;

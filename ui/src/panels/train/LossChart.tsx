@@ -1,7 +1,7 @@
 import { type PointerEvent, useMemo } from "react";
 import type { Checkpoint, Sample } from "../../server/training";
 import { figure } from "../format";
-import { useBox } from "../Stage";
+import { useBox } from "../pictures/Stage";
 import { nearest, type Point, pathOf, rangeOf, scaleFor, smoothed, ticks } from "./curves";
 
 export interface Curve {

@@ -1,8 +1,8 @@
 import { useMemo, useState } from "react";
 import { address } from "../../server/client";
 import type { Sample } from "../../server/training";
-import { Compare } from "../Compare";
-import { Marks, useBox } from "../Stage";
+import { Compare } from "../pictures/Compare";
+import { Marks, useBox } from "../pictures/Stage";
 
 export interface Matrix {
   captions: readonly string[];

@@ -1,8 +1,5 @@
 /** The form of a new training: what to train, on which pictures, for how long. */
 import { type ReactNode, useEffect, useId, useState } from "react";
-import { edit } from "../../app/editor";
-import { say } from "../../app/status";
-import { useTypes } from "../../app/types";
 import { changeInput } from "../../document/edit/graphInputs";
 import { heldValue, setValue } from "../../document/edit/values";
 import type { Graph, InputEnd } from "../../document/graph";
@@ -11,11 +8,14 @@ import { readGraph } from "../../document/read";
 import { named, type Widget } from "../../schema/nodeTypes";
 import { openSaved, savedText } from "../../server/documents";
 import { type Problem, problemsOf, sentence } from "../../server/problems";
+import { edit } from "../../state/editor";
+import { say } from "../../state/status";
+import { useTypes } from "../../state/types";
 import { Field } from "../../widgets/Field";
 import { attempt } from "../attempt";
-import { widgetFor } from "../controlWidget";
-import { DocText } from "../DocText";
 import { words } from "../format";
+import { widgetFor } from "../tabs/controlWidget";
+import { DocText } from "../tabs/DocText";
 import { modelInput, startTraining, TEMPLATES, trainerInputs } from "./newTraining";
 
 interface TrainFormProps {

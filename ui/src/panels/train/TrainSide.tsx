@@ -1,17 +1,17 @@
 /** What is left of a training: its checkpoints and settings. */
 import { useEffect, useState } from "react";
-import { edit, graph, selectNodes } from "../../app/editor";
-import { Icon } from "../../app/Icon";
-import { say, sayError } from "../../app/status";
-import { useTypes } from "../../app/types";
 import { answer, api, type Schemas } from "../../server/client";
 import { openSaved } from "../../server/documents";
 import type { RunAnswer } from "../../server/runState";
 import type { Training } from "../../server/training";
+import { edit, graph, selectNodes } from "../../state/editor";
+import { say, sayError } from "../../state/status";
+import { useTypes } from "../../state/types";
+import { Icon } from "../../style/Icon";
 import { attempt } from "../attempt";
 import { openDataset } from "../dataset/datasetStore";
 import { figure, valueText, words } from "../format";
-import { valuesOf } from "../PictureDetails";
+import { valuesOf } from "../pictures/PictureDetails";
 import { pointsOf } from "./curves";
 import { isTrainer } from "./newTraining";
 import { kindOf, type TrainedKind, withTrained } from "./useInGraph";

@@ -1,16 +1,16 @@
 /** Trainings: their curves and samples while they run, and what to do with the result. A lens over ordinary runs. */
 import { useEffect, useMemo, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { Icon, IconButton, type IconName } from "../../app/Icon";
-import { say } from "../../app/status";
 import { answer, api } from "../../server/client";
 import { hasEnded, type RunAnswer, type RunPhase, type RunSummary } from "../../server/runState";
 import { onEvent, useRuns } from "../../server/runStore";
 import { cancel, control } from "../../server/runs";
 import { readTraining, type Training, useTrainings } from "../../server/training";
+import { say } from "../../state/status";
+import { Icon, IconButton, type IconName } from "../../style/Icon";
 import { attempt } from "../attempt";
 import { clock, figure, moment } from "../format";
-import { etaOf } from "../QueuePopup";
+import { etaOf } from "../runs/QueuePopup";
 import { bestOf, pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
 import { SampleMatrix } from "./SampleMatrix";

@@ -1,0 +1,116 @@
+/** Adds nodes to the graph: by name, or at the loose end of a wire. */
+import { addNode } from "../../document/edit/nodes";
+import { connect } from "../../document/edit/wires";
+import type { From, Graph, InputEnd, Point } from "../../document/graph";
+import type { Candidate } from "../../schema/candidates";
+import { replaceType } from "../../schema/changes";
+import { geometry, NODE_WIDTH } from "../../schema/geometry";
+import { type NodeType, nameOf } from "../../schema/nodeTypes";
+import { edit, graph, selectNodes } from "../../state/editor";
+import { say } from "../../state/status";
+import { typed } from "../../state/types";
+import { nodeBox } from "../flow";
+import { placeAt } from "../viewport";
+import type { WireEnd } from "../wires/wireDrag";
+
+const RECENT = "safelight.recent";
+const MOST_RECENT = 12;
+const GAP = 48;
+
+/** The names of the types that were added last, the latest first. */
+export function recent(): string[] {
+  try {
+    const found: unknown = JSON.parse(localStorage.getItem(RECENT) ?? "[]");
+    return Array.isArray(found) ? found.filter((item) => typeof item === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
+function remember(type: string): void {
+  const name = nameOf(type);
+  const names = [name, ...recent().filter((item) => item !== name)].slice(0, MOST_RECENT);
+  localStorage.setItem(RECENT, JSON.stringify(names));
+}
+
+/** A place on the grid of the canvas. */
+function snapped({ x, y }: { x: number; y: number }): Point {
+  return [Math.round(x / 8) * 8, Math.round(y / 8) * 8];
+}
+
+/** A free place under a node and all that stands below it. */
+export function placeBelow(node: string): Point {
+  const boxes = [...graph().nodes.keys()].map((id) => nodeBox(graph(), typed(), id));
+  const [left, top, width] = nodeBox(graph(), typed(), node);
+  const below = boxes.filter(([x, y, w]) => x < left + width && x + w > left && y >= top);
+  return [left, Math.max(...below.map(([, y, , height]) => y + height)) + GAP / 2];
+}
+
+/** Add a node of a type at a point of the screen, or in the middle of the canvas, and select it. */
+export function addByName(type: string, at?: { x: number; y: number }): string {
+  const place = placeAt(at);
+  const point = snapped(at ? place : { x: place.x - NODE_WIDTH / 2, y: place.y - 60 });
+  const added = addNode(graph(), type, point);
+  edit(`Add ${added.id}`, () => added.graph);
+  done(type, added.id);
+  return added.id;
+}
+
+/** Add a node at the loose end of a wire, with the conversion nodes that go between, and connect it. */
+export function addOnWire(item: Candidate, from: WireEnd, at: { x: number; y: number }): string {
+  const place = placeAt(at);
+  const shape = geometry(item.type, {
+    type: item.type.id,
+    title: "",
+    off: false,
+    lift: "zip",
+    inputs: new Map(),
+  });
+  const tops = from.kind === "output" ? shape.inputs : shape.outputs;
+  const top = tops.get(item.socket) ?? 14;
+  const left = from.kind === "output" ? place.x : place.x - NODE_WIDTH;
+  const step = (NODE_WIDTH + GAP) * (from.kind === "output" ? 1 : -1);
+  let state = graph();
+  let end = from;
+  for (const [index, kind] of item.through.entries()) {
+    const added = addNode(state, kind.id, snapped({ x: left + step * index, y: place.y - 60 }));
+    [state, end] = spliced(added.graph, end, added.id, kind.converts ?? "", kind.outputs[0]?.name ?? "");
+  }
+  const offset = step * item.through.length;
+  const added = addNode(state, item.type.id, snapped({ x: left + offset, y: place.y - top }));
+  const next = wired(added.graph, end, added.id, item.socket);
+  edit(`Add ${added.id}`, () => next);
+  done(item.type.id, added.id);
+  return added.id;
+}
+
+/** A conversion node wired to the end of a wire, and the end that goes on from it. */
+function spliced(graph: Graph, end: WireEnd, id: string, input: string, output: string): [Graph, WireEnd] {
+  const source: From = { kind: "from", node: id, output };
+  const to: InputEnd = { node: id, input };
+  if (end.kind === "output") return [connect(graph, end.end, to), { kind: "output", end: source }];
+  return [connect(graph, source, end.end), { kind: "input", end: to }];
+}
+
+function wired(graph: Graph, end: WireEnd, id: string, socket: string): Graph {
+  if (end.kind === "output") return connect(graph, end.end, { node: id, input: socket });
+  return connect(graph, { kind: "from", node: id, output: socket }, end.end);
+}
+
+/** Give a node another type as one step, and say what did not fit. */
+export function replaceBy(node: string, type: NodeType): void {
+  const { graph: next, lostInputs, cut } = replaceType(graph(), typed(), node, type);
+  edit(`Replace ${node} with ${type.name}`, () => next);
+  selectNodes([node]);
+  remember(type.id);
+  const lost = [...lostInputs, ...cut.map((end) => `the wire to ${end.node}.${end.input}`)];
+  say(
+    `${node} is now ${type.name}. ${lost.length === 0 ? "Everything fits." : `Left out: ${lost.join(", ")}.`}`,
+  );
+}
+
+function done(type: string, id: string): void {
+  selectNodes([id]);
+  remember(type);
+  say(`Added ${id}.`);
+}

@@ -1,0 +1,243 @@
+import type { NodeProps } from "@xyflow/react";
+import { type CSSProperties, memo } from "react";
+import { useShallow } from "zustand/react/shallow";
+import { showGraph, subgraphPath } from "../../commands/subgraphs";
+import { setCollapsed, setOff } from "../../document/edit/nodes";
+import type { NodeGeometry } from "../../schema/geometry";
+import type { NodeType } from "../../schema/nodeTypes";
+import { useCheck, useNodeProblems } from "../../server/check";
+import { useNodeRun, useRuns } from "../../server/runStore";
+import { edit, graph, useDocumentState, useGraph, useIsInside, useSelection } from "../../state/editor";
+import { useTyped } from "../../state/types";
+import { useView } from "../../state/view";
+import { Icon } from "../../style/Icon";
+import { useAddSearch } from "../add/addSearchStore";
+import { useFar } from "../far";
+import type { FlowNode } from "../flow";
+import { shapeOf } from "../flow";
+import { NodeBody } from "./NodeBody";
+import { NodePicture } from "./NodePicture";
+import { NodeTitle } from "./NodeTitle";
+import { Socket } from "./Socket";
+import { type NodeState, nodeState } from "./states";
+
+/** A node of the graph. What it shows comes from the schema of its type; a new type needs no code here. */
+export const GraphNode = memo(function GraphNode({ id, selected, data }: NodeProps<FlowNode>) {
+  const isFar = useFar((state) => state.isFar);
+  return isFar ? <FarNode id={id} /> : <NearNode id={id} selected={selected} drawn={data.shape} />;
+});
+
+function useNodeState(id: string, type: NodeType, isOff: boolean): NodeState {
+  const run = useNodeRun(id);
+  const shown = useShownRunEnds();
+  const problems = useNodeProblems(id);
+  const plan = useCheck((state) => (state.isStale ? null : (state.plan[id] ?? null)));
+  const isPlanShown = useCheck((state) => state.isPlanShown);
+  const missing = type.missing ? type.name : null;
+  if (useIsInside())
+    return nodeState({ run: null, ...shown, plan: null, isPlanShown, problems: [], isOff, missing });
+  return nodeState({ run, ...shown, plan, isPlanShown, problems, isOff, missing });
+}
+
+/** The phase and the end of the shown run; they change twice per run, not with each progress. */
+function useShownRunEnds() {
+  return useRuns(
+    useShallow(({ shown, queue }) => {
+      const run = shown === null ? undefined : queue.runs[shown];
+      return { phase: run?.phase ?? null, finished: run?.finished ?? null };
+    }),
+  );
+}
+
+/** The type beside the title; that of a subgraph opens it. */
+function TypeName({ id, type }: { id: string; type: NodeType }) {
+  const path = useDocumentState(() => subgraphPath(type.id)?.join("/"));
+  if (path !== undefined) {
+    return (
+      <button
+        type="button"
+        className="node-type cut nodrag"
+        title="Open the subgraph"
+        onClick={() => showGraph(path.split("/"))}
+      >
+        {type.name}
+      </button>
+    );
+  }
+  return (
+    <span className="node-type cut">{type.name.toLowerCase() === id.toLowerCase() ? "" : type.name}</span>
+  );
+}
+
+/** A node of a far zoom: a box with the colour of its category, and its title if that can be read. */
+function FarNode({ id }: { id: string }) {
+  const typed = useTyped();
+  const type = typed.type(id);
+  const isOff = useGraph((state) => state.nodes.get(id)?.off === true);
+  const title = useGraph((state) => state.nodes.get(id)?.title ?? "");
+  const isTiny = useFar((far) => far.isTiny);
+  const state = useNodeState(id, type, isOff);
+  const isLoud = state.name === "failed" || state.name === "running";
+  return (
+    <div className={`far-node ${familyOf(typed, id)} ${state.name}`} data-node={id} data-state={state.name}>
+      {!isTiny && label(title, id)}
+      {isLoud && state.icon && <Icon name={state.icon} size={40} label={state.name} />}
+    </div>
+  );
+}
+
+interface NearProps {
+  readonly id: string;
+  readonly selected: boolean;
+  /** A new shape draws the node again. */
+  readonly drawn: NodeGeometry | undefined;
+}
+
+const NearNode = memo(function NearNode({ id, selected }: NearProps) {
+  const typed = useTyped();
+  const entry = useGraph((state) => state.nodes.get(id));
+  const isCollapsed = useGraph((state) => state.view.collapsed.includes(id));
+  useSelection((selection) => selection.unfolded.has(id));
+  useView((view) => view.textScale);
+  const type = typed.type(id);
+  const state = useNodeState(id, type, entry?.off === true);
+  if (!entry) return null;
+  const shape = shapeOf(graph(), typed, id);
+  const family = familyOf(typed, id);
+  const classes = ["node", state.name, selected && "selected", isCollapsed && "collapsed", family];
+  const style = state.part == null ? undefined : ({ "--part": `${100 * state.part}%` } as CSSProperties);
+
+  return (
+    <article
+      className={classes.filter(Boolean).join(" ")}
+      style={style}
+      tabIndex={-1}
+      data-node={id}
+      data-state={state.name}
+      aria-label={[label(entry.title, id), type.name, stateWords(state)].filter(Boolean).join(", ")}
+    >
+      <div className="node-head">
+        <span className="stripe" />
+        <NodeTitle id={id} />
+        <TypeName id={id} type={type} />
+        <button
+          type="button"
+          className="head-button nodrag"
+          aria-label={entry.off ? `Switch ${id} on` : `Switch ${id} off`}
+          title={entry.off ? "Switch on" : "Switch off"}
+          aria-pressed={entry.off}
+          onClick={() =>
+            edit(entry.off ? `Switch ${id} on` : `Switch ${id} off`, (state) =>
+              setOff(state, [id], !entry.off),
+            )
+          }
+        >
+          <Icon name="off" size={14} />
+        </button>
+        <button
+          type="button"
+          className="head-button nodrag"
+          aria-label={isCollapsed ? `Open ${id}` : `Collapse ${id}`}
+          title={isCollapsed ? "Open" : "Collapse"}
+          aria-expanded={!isCollapsed}
+          onClick={() =>
+            edit(isCollapsed ? `Open ${id}` : `Collapse ${id}`, (state) =>
+              setCollapsed(state, [id], !isCollapsed),
+            )
+          }
+        >
+          <Icon name={isCollapsed ? "right" : "down"} size={14} />
+        </button>
+        {state.icon && <Icon name={state.icon} size={14} />}
+      </div>
+      {isCollapsed ? (
+        <CollapsedSockets id={id} />
+      ) : (
+        <>
+          <NodeBody id={id} type={type} entry={entry} rows={shape.rows} />
+          {type.preview && <NodePicture id={id} />}
+          <div className="node-foot">
+            {state.strong && <b>{state.strong}</b>}
+            <span className="cut" title={state.words}>
+              {state.words}
+            </span>
+            {state.right && <span className="node-foot-right">{state.right}</span>}
+            {type.missing && (
+              <button
+                type="button"
+                className="link nodrag node-foot-right"
+                onClick={(event) => {
+                  const box = event.currentTarget.getBoundingClientRect();
+                  useAddSearch.getState().openReplace({ x: box.left, y: box.bottom + 19 }, id);
+                }}
+              >
+                Replace with…
+              </button>
+            )}
+          </div>
+        </>
+      )}
+    </article>
+  );
+});
+
+function label(title: string, id: string): string {
+  return title || id;
+}
+
+function stateWords(state: NodeState): string {
+  return [state.name === "idle" ? "" : state.name, state.strong, state.words].filter(Boolean).join(" ");
+}
+
+/** The class of the family that gives a node its stripe: that of its first output, else of its first input. */
+function familyOf(typed: ReturnType<typeof useTyped>, id: string): string {
+  const type = typed.type(id);
+  const first = type.outputs[0];
+  const wire = first ? typed.output({ kind: "from", node: id, output: first.name }) : type.inputs[0]?.wire;
+  return `family-${wire ? typed.types.family(wire) : "values"}`;
+}
+
+/** All sockets of a collapsed node, at the middle of its header. */
+function CollapsedSockets({ id }: { id: string }) {
+  const typed = useTyped();
+  const type = typed.type(id);
+  const wired = useGraph(
+    useShallow((state) =>
+      [...(state.nodes.get(id)?.inputs ?? [])]
+        .filter(([, held]) => held.kind === "from")
+        .map(([name]) => name),
+    ),
+  );
+  return (
+    <>
+      {type.outputs.map((output) => (
+        <Socket
+          key={output.name}
+          node={id}
+          name={output.name}
+          type="source"
+          look={typed.types.look(typed.output({ kind: "from", node: id, output: output.name }))}
+          wire={output.wire.name}
+          isWired={false}
+          isResting={false}
+          isOptional={false}
+        />
+      ))}
+      {type.inputs
+        .filter((input) => wired.includes(input.name))
+        .map((input) => (
+          <Socket
+            key={input.name}
+            node={id}
+            name={input.name}
+            type="target"
+            look={typed.types.look(input.wire)}
+            wire={input.wire.name}
+            isWired
+            isResting={false}
+            isOptional={false}
+          />
+        ))}
+    </>
+  );
+}

@@ -1,0 +1,58 @@
+/** The errors at the inputs of nodes: those of the check, and those of the run that failed there. */
+import { useMemo } from "react";
+import { heldValue } from "../../document/edit/values";
+import type { Graph } from "../../document/graph";
+import type { InputProblem } from "../../schema/geometry";
+import { useCheck } from "../../server/check";
+import { type Problem, sentence } from "../../server/problems";
+import { useRuns } from "../../server/runStore";
+import { isInside } from "../../state/editor";
+
+/** The problem of each failed step, with what its input held when the page learned of it. */
+const heldAt = new WeakMap<object, unknown>();
+
+/** The errors of a node by input, as sentences. One of a run goes as soon as the input is changed. */
+export function inputProblems(graph: Graph, id: string): ReadonlyMap<string, InputProblem> {
+  const found = new Map<string, InputProblem>();
+  if (isInside()) return found;
+  for (const problem of useCheck.getState().ofNode[id] ?? []) {
+    const isOwn = problem.node === id; // not of a node inside this one
+    if (problem.severity === "error" && isOwn && problem.input !== null && !found.has(problem.input))
+      found.set(problem.input, asSentences(problem));
+  }
+  const { shown, queue } = useRuns.getState();
+  const run = (shown === null ? undefined : queue.runs[shown])?.nodes[id];
+  const step = Object.values(run?.steps ?? {}).find((one) => one.status === "failed");
+  const failed = step?.path.includes("/") ? null : run?.problem;
+  if (failed?.input && !found.has(failed.input)) {
+    const end = { node: id, input: failed.input };
+    const held = heldValue(graph, end) ?? graph.nodes.get(id)?.inputs.get(failed.input);
+    if (!heldAt.has(failed)) heldAt.set(failed, held);
+    if (heldAt.get(failed) === held) found.set(failed.input, asSentences(failed));
+  }
+  return found;
+}
+
+function asSentences(problem: Pick<Problem, "message" | "hint" | "fix">): InputProblem {
+  const hint = problem.hint === null ? "" : sentence(problem.hint);
+  return { message: sentence(problem.message), hint, fix: problem.fix ?? undefined };
+}
+
+/** A text that changes with the errors at inputs, for components that draw or place nodes. */
+export function useProblemKey(): string {
+  const checked = useCheck((state) => state.ofNode);
+  const failed = useRuns(({ shown, queue }) => {
+    const nodes = Object.values((shown === null ? undefined : queue.runs[shown])?.nodes ?? {});
+    return nodes.map((node) => (node.problem ? `${node.path} ${node.problem.message}` : "")).join("");
+  });
+  const errors = useMemo(
+    () => JSON.stringify(Object.values(checked).map((all) => all.filter((one) => one.severity === "error"))),
+    [checked],
+  );
+  return `${errors} ${failed}`;
+}
+
+/** The id of the element with the sentences of an error, which describes the field. */
+export function problemId(node: string, input: string): string {
+  return `problem-${node}-${input}`;
+}

@@ -1,0 +1,84 @@
+import { sentence } from "../server/problems";
+import { useRuns } from "../server/runStore";
+import { cancelOwn, submit, useSubmission } from "../server/runs";
+import { useSelection } from "../state/editor";
+import { say, sayError } from "../state/status";
+import { showTab } from "../state/view";
+import { commandLine } from "./commandLine";
+import { define } from "./commands";
+
+function isActive(): boolean {
+  const { own, queue } = useRuns.getState();
+  return own.some((id) => queue.runs[id]?.phase === "queued" || queue.runs[id]?.phase === "running");
+}
+
+async function run(options: Parameters<typeof submit>[0] = {}): Promise<void> {
+  const accepted = await submit(options);
+  if (accepted) {
+    const count = accepted.runs.length > 1 ? `${accepted.runs.length} runs are queued.` : "";
+    say(count || (accepted.position ? `Queued, ${accepted.position} before it.` : "Running."));
+    return;
+  }
+  const [problem] = useSubmission.getState().problems;
+  if (!problem) return;
+  const place = problem.node === null ? "" : `${problem.node}: `;
+  sayError(`${place}${sentence(problem.message)}`);
+  showTab("problems");
+}
+
+const RUNS = 10;
+
+define(
+  {
+    id: "run",
+    label: "Run",
+    group: "Run",
+    keys: ["Ctrl+Enter"],
+    icon: "run",
+    scope: "page",
+    run: () => void run(),
+  },
+  {
+    id: "runHere",
+    label: "Run to the selection",
+    group: "Run",
+    keys: ["Ctrl+Shift+Enter"],
+    scope: "page",
+    isPossible: () => useSelection.getState().nodes.size > 0,
+    run: () => void run({ targets: [...useSelection.getState().nodes] }),
+  },
+  {
+    id: "runMany",
+    label: `Run ${RUNS} times, with new seeds`,
+    group: "Run",
+    scope: "page",
+    run: () => void run({ times: RUNS }),
+  },
+  {
+    id: "runUntilStopped",
+    label: "Run until stopped",
+    group: "Run",
+    scope: "page",
+    run: () => void run({ untilStopped: true }),
+  },
+  {
+    id: "cancel",
+    label: "Cancel this run",
+    group: "Run",
+    keys: ["Ctrl+."],
+    icon: "stop",
+    scope: "page",
+    isPossible: isActive,
+    run: () => void cancelOwn(),
+  },
+  {
+    id: "copyCommand",
+    label: "Copy as command line",
+    group: "Run",
+    scope: "page",
+    run: () => {
+      void navigator.clipboard.writeText(commandLine());
+      say("The command is on the clipboard.");
+    },
+  },
+);

@@ -1,0 +1,243 @@
+/** One node in full: documentation, state, every input, and its problems. */
+import { useId } from "react";
+import { heldValue, paramOf, resetValue, setValue } from "../../document/edit/values";
+import { sameJson } from "../../document/json";
+import type { InputType } from "../../schema/nodeTypes";
+import { wireName } from "../../schema/wireType";
+import { useCheck, useNodeProblems } from "../../server/check";
+import { sentence } from "../../server/problems";
+import type { NodeRun } from "../../server/runState";
+import { useNodeRun, useRuns, useShownRun } from "../../server/runStore";
+import { edit, useGraph } from "../../state/editor";
+import { useTyped } from "../../state/types";
+import { IconButton } from "../../style/Icon";
+import { Field } from "../../widgets/Field";
+import { hasDataset, openDataset } from "../dataset/datasetStore";
+import { count, span, words } from "../format";
+import { DocText } from "./DocText";
+
+export function NodeTab({ node }: { node: string | null }) {
+  const exists = useGraph((graph) => node !== null && graph.nodes.has(node));
+  if (node === null || !exists) return <p className="empty-note">Select a node to see all of it.</p>;
+  return <NodeDetails key={node} node={node} />;
+}
+
+function NodeDetails({ node }: { node: string }) {
+  const item = useGraph((graph) => graph.nodes.get(node));
+  const type = useTyped().type(node);
+  const run = useNodeRun(node);
+  const reason = useCheck((state) => state.plan[node]?.reason);
+  if (item === undefined) return null;
+  const [first = "", ...more] = type.doc.split(/\n\n/);
+  return (
+    <div className="node-tab">
+      <header className="pad">
+        <h2 className="cut">{item.title || words(node)}</h2>
+        <p className="meta">
+          {type.id || item.type}
+          {type.category === "" ? "" : ` · ${type.category}`}
+        </p>
+        {type.missing && <p className="field-problem">There is no node type {item.type}.</p>}
+        {type.deprecated !== "" && <p className="hint">{sentence(type.deprecated)}</p>}
+        <p>
+          <DocText text={first} />
+        </p>
+        {hasDataset(node) && (
+          <button type="button" className="button" onClick={() => openDataset({ node })}>
+            View the dataset …
+          </button>
+        )}
+        {more.length > 0 && (
+          <details>
+            <summary>More</summary>
+            {more.map((text) => (
+              <p key={text}>
+                <DocText text={text} />
+              </p>
+            ))}
+          </details>
+        )}
+      </header>
+      {(run !== null || reason !== undefined) && <State run={run} reason={reason ?? null} />}
+      <div className="controls ruled">
+        {type.inputs.map((input) => (
+          <InputRow key={input.name} node={node} input={input} />
+        ))}
+      </div>
+      {type.outputs.length > 0 && (
+        <div className="pad ruled">
+          <h3>Outputs</h3>
+          <dl className="values">
+            {type.outputs.map((output) => (
+              <div key={output.name}>
+                <dt>{words(output.name)}</dt>
+                <dd>{wireName(output.wire)}</dd>
+              </div>
+            ))}
+          </dl>
+        </div>
+      )}
+      <Warnings node={node} run={run} />
+    </div>
+  );
+}
+
+const STATES: Record<NodeRun["status"], string> = {
+  planned: "waits in the run",
+  running: "runs",
+  done: "done",
+  cached: "cached",
+  failed: "failed",
+  waiting: "waits",
+  cancelled: "cancelled",
+  lost: "the server stopped during this run",
+  unneeded: "not needed",
+};
+
+function State({ run, reason }: { run: NodeRun | null; reason: string | null }) {
+  const shown = useShownRun();
+  const details = useRuns((state) =>
+    shown === null ? undefined : state.details[shown.id]?.nodes[run?.path ?? ""],
+  );
+  const memory = details?.memory;
+  const rows: [string, string][] = [];
+  if (run !== null) {
+    const words = run.status === "waiting" && run.because ? `waits on ${run.because}` : STATES[run.status];
+    rows.push(["state", run.cache !== null && run.cache !== "none" ? `${words}, ${run.cache}` : words]);
+    if (run.status === "running" && run.max)
+      rows.push(["progress", `${Math.floor(run.value ?? 0)} of ${run.max}`]);
+    if (run.ms !== null) rows.push(["time", span(run.ms)]);
+    if (run.device !== null) rows.push(["device", run.device]);
+    if (run.count > 1) rows.push(["elements", `${run.ended} of ${run.count}`]);
+    if (run.reason !== null) rows.push(["last run", run.reason]);
+  }
+  if (reason !== null && reason !== "") rows.push(["next run", reason]);
+  if (memory) {
+    for (const [name, value] of Object.entries(memory)) {
+      if (typeof value === "number")
+        rows.push([words(name), value > 1e5 ? `${(value / 1e6).toFixed(0)} MB` : String(value)]);
+    }
+  }
+  return (
+    <div className="pad ruled">
+      <dl className="values">
+        {rows.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </div>
+  );
+}
+
+function InputRow({ node, input }: { node: string; input: InputType }) {
+  const id = useId();
+  const end = { node, input: input.name };
+  const binding = useGraph((graph) => graph.nodes.get(node)?.inputs.get(input.name));
+  const held = useGraph((graph) => heldValue(graph, end));
+  const taken = useGraph((graph) => paramOf(graph, end));
+  const problem = useNodeProblems(node).find((known) => known.input === input.name);
+  const isWired = binding?.kind === "from";
+  const isChanged = binding?.kind === "value" && !sameJson(binding.value, input.default);
+  const isTall =
+    !isWired && ((input.widget.kind === "text" && input.widget.multiline) || input.widget.kind === "stack");
+  return (
+    <fieldset className={isTall ? "control tall" : "control"} aria-labelledby={id}>
+      <span id={id} className="control-name cut" title={input.doc}>
+        {isChanged && <span className="changed-dot" title="Changed from its default" />}
+        {words(input.name)}
+      </span>
+      <div className="control-field">
+        {isWired ? (
+          <span className="meta">
+            {binding.output === "out" ? binding.node : `${binding.node}.${binding.output}`}
+          </span>
+        ) : input.widget.kind === "none" ? (
+          <span className="meta">
+            {wireName(input.wire)}
+            {input.required ? "" : ", optional"}
+          </span>
+        ) : (
+          <Field
+            widget={input.widget}
+            value={held ?? input.default}
+            label={`${words(node)} ${words(input.name)}`}
+            invalid={problem?.severity === "error"}
+            describedBy={problem ? `${id}-problem` : undefined}
+            optional={input.default === null}
+            onChange={(value) =>
+              edit(
+                `Change ${words(input.name)}`,
+                (graph) => setValue(graph, end, value),
+                `${node}.${input.name}`,
+              )
+            }
+          />
+        )}
+        {isChanged && (
+          <IconButton
+            icon="reset"
+            className="icon-button small"
+            label={`Reset ${words(input.name)}`}
+            title="Back to its default"
+            onClick={() => edit(`Reset ${words(input.name)}`, (graph) => resetValue(graph, end))}
+            size={12}
+          />
+        )}
+        {taken !== undefined && (
+          <span className="meta" title="One of the graph's controls">
+            control {words(taken.name)}
+          </span>
+        )}
+        {problem !== undefined && (
+          <span id={`${id}-problem`} className={problem.severity === "error" ? "field-problem" : "hint"}>
+            {sentence(problem.message)} {problem.hint !== null && sentence(problem.hint)}
+          </span>
+        )}
+      </div>
+      {input.doc !== "" && (
+        <p className="control-doc meta">
+          <DocText text={input.doc} />
+        </p>
+      )}
+    </fieldset>
+  );
+}
+
+function Warnings({ node, run }: { node: string; run: NodeRun | null }) {
+  const problems = useNodeProblems(node).filter((known) => known.input === null);
+  const warnings = [...new Set(run?.warnings ?? [])];
+  if (problems.length + warnings.length === 0 && !run?.problem) return null;
+  return (
+    <div className="pad ruled">
+      <h3>{count(problems.length + warnings.length + (run?.problem ? 1 : 0), "problem")}</h3>
+      {run?.problem && (
+        <>
+          <p className="field-problem">{sentence(run.problem.message)}</p>
+          {run.problem.hint && <p className="hint">{sentence(run.problem.hint)}</p>}
+        </>
+      )}
+      {problems.map((problem) => (
+        <p
+          key={problem.code + problem.message}
+          className={problem.severity === "error" ? "field-problem" : "hint"}
+        >
+          {sentence(problem.message)}
+        </p>
+      ))}
+      {warnings.map((text) => (
+        <p key={text} className="hint">
+          {sentence(text)}
+        </p>
+      ))}
+      {run?.trace && (
+        <details>
+          <summary>Details</summary>
+          <pre className="trace">{run.trace}</pre>
+        </details>
+      )}
+    </div>
+  );
+}
