@@ -1,4 +1,4 @@
-/** The keys that walk through the canvas: Tab, arrows, Enter, Esc. Letters are commands, in `app/`. */
+/** The keys that walk through the canvas: Tab, arrows, Enter, Esc. Letters are commands, in `commands/`. */
 import type { KeyboardEvent } from "react";
 import { goTo, step } from "../commands/canvasCommands";
 import { isTyping } from "../commands/keys";
