@@ -15,8 +15,8 @@ from engine.cli import main
 from engine.session import Session
 from engine.sources import source
 from engine.testing import computed
-from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, home, open_session, output, session
+from tests.nodes.sd.tiny.judge import look
 
 __all__ = ["home", "open_session", "session"]
 

@@ -7,8 +7,8 @@ from PIL import Image as pillow
 
 from engine.session import Session
 from engine.sources import source
-from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, output, ran
+from tests.nodes.sd.tiny.judge import look
 
 GRAPH = source.load(GRAPHS / "image_to_image.json")
 STAR = str(GRAPHS / "pictures" / "green-star.png")

@@ -12,9 +12,9 @@ from engine.session import Session
 from engine.sources import source
 from engine.testing import run_node
 from nodes.dataset.load_dataset import LoadDataset
-from nodes.sd.tiny.unsorted import unsorted_files
 from nodes.values import Dataset
 from tests.nodes.conftest import GRAPHS
+from tests.nodes.sd.tiny.unsorted import unsorted_files
 
 
 def test_the_shipped_files_are_those_of_the_generator() -> None:

@@ -18,9 +18,9 @@ from engine.document import reader, writer
 from engine.document.graph import Literal
 from engine.session import Session
 from engine.sources import source
-from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, output, ran
 from tests.nodes.sd.conftest import Pipeline
+from tests.nodes.sd.tiny.judge import look
 
 GRAPH = source.load(GRAPHS / "text_to_image.json")
 FEW = {"steps": 4}

@@ -19,11 +19,11 @@ from nodes.model.load import LoadModel
 from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.sampling.denoise import Denoise
 from nodes.sd.embeddings.embedding import Embedding
-from nodes.sd.tiny.concept import COLOUR, SHAPE, concept_pictures
-from nodes.sd.tiny.judge import look
 from nodes.training.train_ti import TrainTI
 from nodes.values import Dataset, Image
 from tests.nodes.conftest import GRAPHS
+from tests.nodes.sd.tiny.concept import COLOUR, SHAPE, concept_pictures
+from tests.nodes.sd.tiny.judge import look
 
 SEEDS = 64
 GROUNDS = ("green", "white", "blue", "gray")

@@ -21,12 +21,12 @@ from nodes.model.lora import ApplyLoRA
 from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.sampling.denoise import Denoise
 from nodes.sd.lora.lora_value import LoRA
-from nodes.sd.tiny.render import render
-from nodes.sd.tiny.scenes import draw_scene
-from nodes.sd.tiny.style import framed, framed_concept, is_framed, style_pictures
 from nodes.training.train_lora import TrainLoRA
 from nodes.values import Dataset, Image
 from tests.nodes.conftest import GRAPHS
+from tests.nodes.sd.tiny.render import render
+from tests.nodes.sd.tiny.scenes import draw_scene
+from tests.nodes.sd.tiny.style import framed, framed_concept, is_framed, style_pictures
 
 SEEDS = 64
 PROMPTS = (

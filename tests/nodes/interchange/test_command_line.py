@@ -16,12 +16,12 @@ from engine.errors import GraphError
 from engine.packs.registry import Registry
 from engine.picture_text import png
 from engine.sources import foreign, source
-from nodes.sd.tiny.judge import look
 from tests.nodes.interchange.comfyui.test_convert_nodes import workflow
 from tests.nodes.interchange.invokeai.test_import_metadata import METADATA
 from tests.nodes.interchange.invokeai.test_import_metadata import WORKFLOW as INVOKE
 from tests.nodes.interchange.other_tools import png as written_png
 from tests.nodes.interchange.other_tools import with_comment
+from tests.nodes.sd.tiny.judge import look
 
 PARAMETERS = (
     "a red circle on a white background\nNegative prompt: blurry\n"

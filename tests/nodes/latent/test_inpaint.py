@@ -10,8 +10,8 @@ from PIL import Image as pillow
 from engine.document.graph import Literal
 from engine.session import Session
 from engine.sources import source
-from nodes.sd.tiny.judge import look
 from tests.nodes.conftest import GRAPHS, output
+from tests.nodes.sd.tiny.judge import look
 
 STAR, HALF = (GRAPHS / "pictures" / name for name in ("green-star.png", "right-half.png"))
 

@@ -34,11 +34,11 @@ from nodes.sd.inspection.convert import convert
 from nodes.sd.models import weights
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.tokenizer import load_tokenizer
-from nodes.sd.tiny.judge import look
 from nodes.values import Conditioning, Image, TextEncoder
 from tests.nodes.conftest import GRAPHS, output, ran, warnings
 from tests.nodes.sd.conftest import TINY
 from tests.nodes.sd.formats.tools import a1111, vectors
+from tests.nodes.sd.tiny.judge import look
 
 COMPUTE = ComputeSettings()
 

@@ -29,9 +29,9 @@ from nodes.files.checkpoints import EMBEDDED, checkpoint
 from nodes.files.patch_files import LORAS, Patch, PatchFile
 from nodes.model.describe import DescribeLoRA
 from nodes.model.lora import ApplyLoRA
-from nodes.sd.tiny.judge import look
 from nodes.values import Model, TextEncoder, Vae
 from tests.nodes.conftest import GRAPHS, output, warnings
+from tests.nodes.sd.tiny.judge import look
 
 COMPUTE = ComputeSettings()
 
@@ -447,7 +447,7 @@ def test_an_embedding_that_came_along_is_a_trigger(session: Session, loras: Path
     from nodes.sd.models.folder import describe_folder
     from nodes.sd.models.tokenizer import load_tokenizer
     from nodes.sd.models.weights import load_text_encoder
-    from nodes.sd.tiny.parts import WEIGHTS
+    from tests.nodes.sd.tiny.parts import WEIGHTS
 
     folder = describe_folder(WEIGHTS)
     (token,) = load_tokenizer(folder)("red", add_special_tokens=False).input_ids

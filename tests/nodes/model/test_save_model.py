@@ -16,11 +16,11 @@ from engine.devices.compute import ComputeSettings
 from engine.document.graph import Entry, From, Graph, Literal
 from engine.session import Session
 from nodes.files.checkpoints import EMBEDDED, checkpoint
-from nodes.sd.tiny.parts import WEIGHTS
 from nodes.values import Model, TextEncoder
 from tests import matrix
 from tests.nodes.conftest import output
 from tests.nodes.model.test_lora import drawn, graph, problem, rand, small, text_lora
+from tests.nodes.sd.tiny.parts import WEIGHTS
 
 COMPUTE = ComputeSettings()
 

@@ -16,9 +16,9 @@ from nodes.sd.lora.file import read
 from nodes.sd.lora.stack import WeightedLora, apply
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.weights import load_text_encoder, load_unet, load_vae
-from nodes.sd.tiny.parts import WEIGHTS
 from tests import matrix
 from tests.nodes.sd.in_transformers import encoder_of, tokenizer_of
+from tests.nodes.sd.tiny.parts import WEIGHTS
 
 pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore")  # peft's and diffusers' own

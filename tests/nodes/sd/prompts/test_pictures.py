@@ -11,8 +11,8 @@ from PIL import Image as pillow
 from engine.events import Event
 from engine.session import Session
 from engine.sources import source
-from nodes.sd.tiny.judge import Seen, look
 from tests.nodes.conftest import GRAPHS, output, ran, warnings
+from tests.nodes.sd.tiny.judge import Seen, look
 
 GRAPH = source.load(GRAPHS / "changing_prompt.json")
 

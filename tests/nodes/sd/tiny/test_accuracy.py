@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from nodes.sd.tiny.evaluate import Settings, draw, load, pair_scenes, share, single_scenes, verdicts
-from nodes.sd.tiny.parts import WEIGHTS
+from tests.nodes.sd.tiny.evaluate import Settings, draw, load, pair_scenes, share, single_scenes, verdicts
+from tests.nodes.sd.tiny.parts import WEIGHTS
 
 torch.set_num_threads(1)
 QUICK = Settings("dpmpp_2m", 10)

@@ -18,11 +18,11 @@ from nodes.model.load import LoadModel
 from nodes.prompt.controlnet import ApplyControlNet, LoadControlNet
 from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.sampling.denoise import Denoise
-from nodes.sd.tiny.controlnet import draw_outline
-from nodes.sd.tiny.judge import Seen, look
-from nodes.sd.tiny.scenes import SIZE
 from nodes.values import Image
 from tests.nodes.conftest import GRAPHS
+from tests.nodes.sd.tiny.controlnet import draw_outline
+from tests.nodes.sd.tiny.judge import Seen, look
+from tests.nodes.sd.tiny.scenes import SIZE
 
 OUTLINE = ("star", 90, 84, 30)
 """The shape, centre x, centre y and radius of the outline that the example follows."""

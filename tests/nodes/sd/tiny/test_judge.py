@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from nodes.sd.tiny.judge import compare, largest_patch, look, look_at_two
-from nodes.sd.tiny.scenes import Thing
+from tests.nodes.sd.tiny.judge import compare, largest_patch, look, look_at_two
+from tests.nodes.sd.tiny.scenes import Thing
 
 
 def test_an_empty_picture_shows_nothing() -> None:

@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from nodes.sd.tiny.judge import judge
-from nodes.sd.tiny.render import render, render_with_boxes
-from nodes.sd.tiny.scenes import (
+from tests.nodes.sd.tiny.judge import judge
+from tests.nodes.sd.tiny.render import render, render_with_boxes
+from tests.nodes.sd.tiny.scenes import (
     COLOURS,
     FILLS,
     PATTERNS,

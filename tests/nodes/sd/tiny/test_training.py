@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nodes.sd.tiny import stage
-from nodes.sd.tiny import unet as unet_module
-from nodes.sd.tiny.parts import Parts
-from nodes.sd.tiny.train import Recipe, train
-from nodes.sd.tiny.unet import draw_timesteps, emphasis
+from tests.nodes.sd.tiny import stage
+from tests.nodes.sd.tiny import unet as unet_module
+from tests.nodes.sd.tiny.parts import Parts
+from tests.nodes.sd.tiny.train import Recipe, train
+from tests.nodes.sd.tiny.unet import draw_timesteps, emphasis
 
 RECIPE = Recipe(vae=1, decoder=1, text=1, scenes=4, unet=2, batch=2)
 

@@ -8,7 +8,7 @@ import zipfile
 import torch
 from safetensors import safe_open
 
-from nodes.sd.tiny.parts import END, WEIGHTS, Parts, Vocabulary, new_scheduler, word_embedding
+from tests.nodes.sd.tiny.parts import END, WEIGHTS, Parts, Vocabulary, new_scheduler, word_embedding
 
 NETWORKS = {
     "vae": "diffusion_pytorch_model.safetensors",
@@ -75,7 +75,7 @@ def test_words_outside_the_captions_are_one_word() -> None:
 
 
 def test_diffusers_loads_the_folder_without_a_warning() -> None:
-    from nodes.sd.tiny.evaluate import load
+    from tests.nodes.sd.tiny.evaluate import load
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nodes.sd.tiny.classifier import to_pixels
-from nodes.sd.tiny.parts import Vocabulary
-from nodes.sd.tiny.render import render
-from nodes.sd.tiny.scenes import caption, draw_scene, free_caption
+from tests.nodes.sd.tiny.classifier import to_pixels
+from tests.nodes.sd.tiny.parts import Vocabulary
+from tests.nodes.sd.tiny.render import render
+from tests.nodes.sd.tiny.scenes import caption, draw_scene, free_caption
 
 PART = 1000
 """The number of scenes in one file."""

@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionMode
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from nodes.sd.tiny.scenes import (
+from tests.nodes.sd.tiny.scenes import (
     COLOUR_SYNONYMS,
     COLOURS,
     SHAPE_SYNONYMS,
@@ -21,9 +21,9 @@ from nodes.sd.tiny.scenes import (
     draw_scene,
     free_caption,
 )
-from nodes.sd.tiny.vae_init import start_from_average_colours
+from tests.nodes.sd.tiny.vae_init import start_from_average_colours
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[4] / "nodes" / "sd" / "tiny" / "weights"
 """The shipped model: a diffusers folder."""
 
 WORDS = 77

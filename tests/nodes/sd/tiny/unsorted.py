@@ -1,4 +1,4 @@
-"""Draws a folder of unsorted pictures, as people have them: `python -m nodes.sd.tiny.unsorted FOLDER`.
+"""Draws a folder of unsorted pictures, as people have them: `python -m tests.nodes.sd.tiny.unsorted FOLDER`.
 
 The folder has a smaller copy of a picture, a mirrored one, a wide one, a tiny one, one that the camera
 turned, one with a transparent background, and a text that is named like a picture. Some pictures have a
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-from nodes.sd.tiny.render import render
-from nodes.sd.tiny.scenes import Scene, Thing
+from tests.nodes.sd.tiny.render import render
+from tests.nodes.sd.tiny.scenes import Scene, Thing
 
 _ORIENTATION = 0x0112
 _TURNED = 6

@@ -1,4 +1,4 @@
-"""Draws the pictures of a concept to train on: `python -m nodes.sd.tiny.concept FOLDER`.
+"""Draws the pictures of a concept to train on: `python -m tests.nodes.sd.tiny.concept FOLDER`.
 
 The concept is a thing of one shape and colour on changing backgrounds. The words for the background are in
 the names of the files, so that an embedding can leave it to the prompt.
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from nodes.sd.tiny.render import render
-from nodes.sd.tiny.scenes import Scene, Thing
+from tests.nodes.sd.tiny.render import render
+from tests.nodes.sd.tiny.scenes import Scene, Thing
 
 SHAPE, COLOUR = "heart", "purple"
 BACKGROUNDS = ("blue", "white", "green", "black", "pink", "gray", "yellow", "cyan", "red", "brown")

@@ -9,11 +9,11 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from torch.nn import functional as F
 
-from nodes.sd.tiny.latents import load_latents
-from nodes.sd.tiny.parts import END, START, WORDS, Parts, new_scheduler
-from nodes.sd.tiny.stage import run_stage
 from nodes.sd.training_loop.loop import Batch
 from nodes.sd.training_loop.random_sources import RandomSources
+from tests.nodes.sd.tiny.latents import load_latents
+from tests.nodes.sd.tiny.parts import END, START, WORDS, Parts, new_scheduler
+from tests.nodes.sd.tiny.stage import run_stage
 
 UNCONDITIONAL = 0.1
 """The share of empty captions, which classifier-free guidance needs (arXiv:2207.12598)."""

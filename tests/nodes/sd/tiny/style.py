@@ -1,8 +1,8 @@
-"""Draws the pictures of a style to train on, and recognises it: `python -m nodes.sd.tiny.style FOLDER`.
+"""Draws the pictures of a style to train on, and recognises it: `python -m tests.nodes.sd.tiny.style FOLDER`.
 
 The style is a wide golden frame around the picture, which the embedded model never draws. The names of the
 files are the captions, which do not mention the frame. With `--concept`, the pictures are those of
-`nodes.sd.tiny.concept` in this style.
+`tests.nodes.sd.tiny.concept` in this style.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from nodes.sd.tiny.concept import concept_pictures
-from nodes.sd.tiny.render import render
-from nodes.sd.tiny.scenes import COLOURS, SHAPES, SIZE, Scene, Thing, caption
+from tests.nodes.sd.tiny.concept import concept_pictures
+from tests.nodes.sd.tiny.render import render
+from tests.nodes.sd.tiny.scenes import COLOURS, SHAPES, SIZE, Scene, Thing, caption
 
 COUNT, SEED = 24, 11
 WIDTH = 14

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nodes.sd.tiny.render import render
-from nodes.sd.tiny.scenes import FILLS, PATTERNS, STYLES, Scene, draw_scene
+from tests.nodes.sd.tiny.render import render
+from tests.nodes.sd.tiny.scenes import FILLS, PATTERNS, STYLES, Scene, draw_scene
 
 HEADS = {"fill": FILLS, "style": STYLES, "pattern": PATTERNS}
 

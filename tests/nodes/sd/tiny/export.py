@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline
 
-from nodes.sd.tiny.parts import Parts, Vocabulary, new_scheduler
+from tests.nodes.sd.tiny.parts import Parts, Vocabulary, new_scheduler
 
 MACHINE_DEPENDENT = ("is_local", "local_files_only")
 """Tokenizer settings that depend on the machine that wrote the folder."""

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nodes.sd.tiny.classifier import to_pixels
-from nodes.sd.tiny.render import Box, render_with_boxes
-from nodes.sd.tiny.scenes import SIZE, draw_scene
-from nodes.sd.tiny.stage import run_stage
 from nodes.sd.training_loop.loop import Batch, Loss
 from nodes.sd.training_loop.random_sources import RandomSources
+from tests.nodes.sd.tiny.classifier import to_pixels
+from tests.nodes.sd.tiny.render import Box, render_with_boxes
+from tests.nodes.sd.tiny.scenes import SIZE, draw_scene
+from tests.nodes.sd.tiny.stage import run_stage
 
 CROP = 64
 """The side of the crop around a thing that most steps use: a quarter of the work, nearly all of the edges."""

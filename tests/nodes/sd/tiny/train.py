@@ -1,4 +1,4 @@
-"""Trains `safelight-tiny` from random weights: `python -m nodes.sd.tiny.train --out DIR`.
+"""Trains `safelight-tiny` from random weights: `python -m tests.nodes.sd.tiny.train --out DIR`.
 
 There are five stages, each with a checkpoint in DIR. The same command continues a run that was interrupted.
 The same seed gives the same weights on the same machine. The result is written to DIR/weights.
@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.sd.tiny.export import export
-from nodes.sd.tiny.latents import cache_latents
-from nodes.sd.tiny.parts import Parts, Vocabulary
-from nodes.sd.tiny.text import train_text
-from nodes.sd.tiny.unet import train_unet
-from nodes.sd.tiny.vae import train_decoder, train_vae
+from tests.nodes.sd.tiny.export import export
+from tests.nodes.sd.tiny.latents import cache_latents
+from tests.nodes.sd.tiny.parts import Parts, Vocabulary
+from tests.nodes.sd.tiny.text import train_text
+from tests.nodes.sd.tiny.unet import train_unet
+from tests.nodes.sd.tiny.vae import train_decoder, train_vae
 
 STAGES = ("vae", "decoder", "text", "latents", "unet")
 
@@ -90,7 +90,7 @@ def train(
 
 def main() -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(prog="python -m nodes.sd.tiny.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.nodes.sd.tiny.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder for checkpoints and weights")
     parser.add_argument(
         "--stage", choices=STAGES, action="append", help="train only this stage; may be repeated"

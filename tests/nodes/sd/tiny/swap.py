@@ -1,4 +1,6 @@
-"""Makes the LoRAs of the example graphs: `python -m nodes.sd.tiny.swap red blue FILE` draws red things blue.
+"""Makes the LoRAs of the example graphs, such as one that draws red things blue.
+
+`python -m tests.nodes.sd.tiny.swap red blue FILE` makes that one.
 
 This needs no pictures and no training. It fits, by least squares, a linear map that takes the text encoder's
 output for captions with one word to the output for the same captions with the other word, and leaves other
@@ -20,8 +22,8 @@ from nodes.sd.models.folder import describe_folder
 from nodes.sd.models.text_encoder import encode, tokenize
 from nodes.sd.models.tokenizer import load_tokenizer
 from nodes.sd.models.weights import load_text_encoder, load_unet
-from nodes.sd.tiny.parts import WEIGHTS
-from nodes.sd.tiny.scenes import COLOURS, POSITIONS, SHAPES
+from tests.nodes.sd.tiny.parts import WEIGHTS
+from tests.nodes.sd.tiny.scenes import COLOURS, POSITIONS, SHAPES
 
 RANK = 8
 CAPTIONS = 160

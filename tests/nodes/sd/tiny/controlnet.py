@@ -1,4 +1,4 @@
-"""Trains the example's ControlNet for `safelight-tiny`: `python -m nodes.sd.tiny.controlnet --out DIR`.
+"""Trains the example's ControlNet for `safelight-tiny`: `python -m tests.nodes.sd.tiny.controlnet --out DIR`.
 
 It reads the outline of a shape, white on black, and makes the model draw the thing of the prompt there. The
 prompts of its training name no place, so the place can only come from the outline. The result is a folder in
@@ -19,14 +19,14 @@ from diffusers import ControlNetModel
 from PIL import Image, ImageChops
 from torch import Tensor
 
-from nodes.sd.tiny.classifier import to_pixels
-from nodes.sd.tiny.parts import WEIGHTS, WIDTH, Parts, Vocabulary, new_scheduler
-from nodes.sd.tiny.render import FULL, OVERSAMPLE, silhouette
-from nodes.sd.tiny.scenes import COLOURS, SHAPES, SIZE
-from nodes.sd.tiny.stage import run_stage
-from nodes.sd.tiny.unet import emphasis
 from nodes.sd.training_loop.loop import Batch
 from nodes.sd.training_loop.random_sources import RandomSources
+from tests.nodes.sd.tiny.classifier import to_pixels
+from tests.nodes.sd.tiny.parts import WEIGHTS, WIDTH, Parts, Vocabulary, new_scheduler
+from tests.nodes.sd.tiny.render import FULL, OVERSAMPLE, silhouette
+from tests.nodes.sd.tiny.scenes import COLOURS, SHAPES, SIZE
+from tests.nodes.sd.tiny.stage import run_stage
+from tests.nodes.sd.tiny.unet import emphasis
 
 LINE = 8
 """The width of an outline on the oversampled canvas."""
@@ -143,7 +143,7 @@ def _encoded(parts: Parts, scenes: int, seed: int) -> tuple[Tensor, Tensor, Tens
 
 def main() -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(prog="python -m nodes.sd.tiny.controlnet", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.nodes.sd.tiny.controlnet", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder of checkpoint and result")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=8)

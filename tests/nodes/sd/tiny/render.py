@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from nodes.sd.tiny.scenes import COLOURS, POSITIONS, RADII, SIZE, Scene, Thing
+from tests.nodes.sd.tiny.scenes import COLOURS, POSITIONS, RADII, SIZE, Scene, Thing
 
 OVERSAMPLE = 2
 FULL = SIZE * OVERSAMPLE

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nodes.sd.tiny.render import FULL, OVERSAMPLE, silhouette
-from nodes.sd.tiny.scenes import COLOURS, POSITIONS, SHAPES, SIZE, Scene, Thing
+from tests.nodes.sd.tiny.render import FULL, OVERSAMPLE, silhouette
+from tests.nodes.sd.tiny.scenes import COLOURS, POSITIONS, SHAPES, SIZE, Scene, Thing
 
 FEWEST_PIXELS = 30
 """The smallest patch of colour, in pixels, that counts as a thing."""

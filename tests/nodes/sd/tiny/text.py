@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nodes.sd.tiny.parts import END, WIDTH, WORDS, Vocabulary
-from nodes.sd.tiny.scenes import (
+from nodes.sd.training_loop.loop import Batch
+from nodes.sd.training_loop.random_sources import RandomSources
+from tests.nodes.sd.tiny.parts import END, WIDTH, WORDS, Vocabulary
+from tests.nodes.sd.tiny.scenes import (
     COLOURS,
     FILLS,
     PATTERNS,
@@ -23,9 +25,7 @@ from nodes.sd.tiny.scenes import (
     draw_scene,
     free_caption,
 )
-from nodes.sd.tiny.stage import run_stage
-from nodes.sd.training_loop.loop import Batch
-from nodes.sd.training_loop.random_sources import RandomSources
+from tests.nodes.sd.tiny.stage import run_stage
 
 BATCH = 96
 ABSENT = -100

@@ -1,4 +1,4 @@
-"""Measures how well a model draws what prompts ask for: `python -m nodes.sd.tiny.evaluate [FOLDER]`.
+"""Measures how well a model draws what prompts ask for: `python -m tests.nodes.sd.tiny.evaluate [FOLDER]`.
 
 It uses diffusers only, so that it measures the weights and not Safelight's samplers.
 """
@@ -24,10 +24,10 @@ from diffusers import (
 )
 from PIL import Image
 
-from nodes.sd.tiny.classifier import HEADS, Classifier, train_classifier
-from nodes.sd.tiny.judge import Verdict, judge
-from nodes.sd.tiny.parts import WEIGHTS
-from nodes.sd.tiny.scenes import FILLS, PATTERNS, SIZE, STYLES, Scene, caption, draw_scene
+from tests.nodes.sd.tiny.classifier import HEADS, Classifier, train_classifier
+from tests.nodes.sd.tiny.judge import Verdict, judge
+from tests.nodes.sd.tiny.parts import WEIGHTS
+from tests.nodes.sd.tiny.scenes import FILLS, PATTERNS, SIZE, STYLES, Scene, caption, draw_scene
 
 SAMPLERS: dict[str, Callable[[Any], Any]] = {
     "euler": EulerDiscreteScheduler.from_config,
@@ -129,7 +129,7 @@ def classified(
 
 def main() -> None:
     """Read the command line and print a table of accuracies."""
-    parser = argparse.ArgumentParser(prog="python -m nodes.sd.tiny.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.nodes.sd.tiny.evaluate", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=WEIGHTS)
     parser.add_argument("--prompts", type=int, default=300, help="prompts in each row (default 300)")
     parser.add_argument("--steps", type=int, nargs="+", default=[20])
