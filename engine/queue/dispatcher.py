@@ -12,7 +12,7 @@ from engine.devices.report import DevicesReport
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem, error_text
 from engine.queue.limits import QueueLimits
-from engine.queue.run_table import unpack
+from engine.queue.new_run import unpack
 from engine.queue.snapshot import DeviceStatus
 from engine.queue.state import QueueState, RunningRun
 from engine.queue.stream_events import Log, RunRetried, RunStarted

@@ -93,9 +93,23 @@ class OutputTable:
         return int(row["id"])
 
     def find(
-        self, run: str | None, q: str, star: bool | None, before: int | None, limit: int
+        self,
+        run: str | None = None,
+        q: str = "",
+        *,
+        star: bool | None = None,
+        before: int | None = None,
+        limit: int = 50,
     ) -> list[OutputRecord]:
-        """Search the outputs, newest first; see `RunQueue.outputs`."""
+        """Search the outputs, newest first.
+
+        Args:
+            run: only those of one run.
+            q: words that all must be in the title, the texts of the graph or the tags; case is ignored.
+            star: only those with a star, or only those without.
+            before: only those with a lower id, for the next page.
+            limit: the most outputs.
+        """
         conditions, values = ["1"], list[Any]()
         if run is not None:
             conditions.append("outputs.run = ?")
@@ -116,14 +130,20 @@ class OutputTable:
         )
         return [_record(row) for row in self._database.read(sql, (*values, limit))]
 
-    def one(self, id: int) -> OutputRecord | None:
-        """One output."""
+    def one(self, id: int) -> OutputRecord:
+        """One output.
+
+        Raises:
+            GraphError: there is none with this id (`unknown_output`).
+        """
         sql = f"SELECT {_COLUMNS} FROM outputs JOIN runs ON runs.id = outputs.run WHERE outputs.id = ?"
         rows = self._database.read(sql, (id,))
-        return _record(rows[0]) if rows else None
+        if not rows:
+            raise GraphError([Problem("unknown_output", f"there is no output {id}")])
+        return _record(rows[0])
 
     def by_digest(self, digest: str) -> OutputRecord | None:
-        """The latest output whose file had this content."""
+        """The latest output whose file had this content; it may have changed since."""
         sql = (
             f"SELECT {_COLUMNS} FROM outputs JOIN runs ON runs.id = outputs.run"
             " WHERE outputs.digest = ? ORDER BY outputs.id DESC LIMIT 1"
@@ -131,8 +151,13 @@ class OutputTable:
         rows = self._database.read(sql, (digest,))
         return _record(rows[0]) if rows else None
 
-    def mark(self, id: int, star: bool | None, tags: Sequence[str] | None) -> OutputRecord:
-        """Set the star or the tags of an output; see `RunQueue.mark_output`."""
+    def mark(self, id: int, *, star: bool | None = None, tags: Sequence[str] | None = None) -> OutputRecord:
+        """Set the star or replace the tags of an output.
+
+        Raises:
+            GraphError: there are too many tags, or one is too long (`bad_tags`), or there is no such output
+                (`unknown_output`).
+        """
         if tags is not None and (len(tags) > _TAGS or any(not 0 < len(tag) <= _TAG_CHARS for tag in tags)):
             message = f"an output has at most {_TAGS} tags of 1 to {_TAG_CHARS} characters"
             raise GraphError([Problem("bad_tags", message)])
@@ -142,10 +167,7 @@ class OutputTable:
             if tags is not None:
                 text = json.dumps(list(dict.fromkeys(tags)), ensure_ascii=False)
                 connection.execute("UPDATE outputs SET tags = ? WHERE id = ?", (text, id))
-        record = self.one(id)
-        if record is None:
-            raise GraphError([Problem("unknown_output", f"there is no output {id}")])
-        return record
+        return self.one(id)
 
     def add_sample(self, connection: sqlite3.Connection, sample: SamplePicture) -> None:
         """Record a sample of a training; a sample that is there already is kept."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.queue.database import Database
-from engine.queue.run_table import pack, unpack
+from engine.queue.new_run import pack, unpack
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,25 +12,17 @@ from engine.devices.report import DevicesReport
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem
 from engine.near_names import near
-from engine.queue import metric_rows
 from engine.queue.database import Database
 from engine.queue.dispatcher import Dispatcher, StartWorker
 from engine.queue.event_log import EventLog
 from engine.queue.home_lock import HomeLock
 from engine.queue.limits import QueueLimits
+from engine.queue.new_run import NewRun, new_run
 from engine.queue.repeat_table import RepeatTable
-from engine.queue.run_table import NewRun, new_id, new_run, pack
-from engine.queue.snapshot import (
-    OutputRecord,
-    PublishedFile,
-    QueuedRun,
-    QueueStatus,
-    RunSnapshot,
-    RunSummary,
-    SamplePicture,
-)
+from engine.queue.run_history import RunHistory, unknown_run
+from engine.queue.snapshot import QueuedRun, QueueStatus, RunSummary
 from engine.queue.state import QueueState
-from engine.queue.stream_events import RunFinished, RunQueued, RunState, ServerClosing
+from engine.queue.stream_events import RunFinished, RunQueued, ServerClosing
 from engine.queue.tables import MIGRATIONS
 from engine.step_requests import Request
 from engine.workers.worker import Worker
@@ -43,7 +34,7 @@ class QueueFull(GraphError):
     """Raised for a run that is refused because too many runs wait (code `queue_full`)."""
 
 
-class RunQueue:
+class RunQueue(RunHistory):
     """A queue of runs that survives crashes, with the worker processes that execute them.
 
     A run that `submit` returned is on the disk: after a crash of the server or the machine, the next
@@ -83,7 +74,7 @@ class RunQueue:
         self._lock = HomeLock(home)
         try:
             database = Database(home / "queue.sqlite", MIGRATIONS)
-            self._state = QueueState(home, database, self.events, self.limits)
+            super().__init__(QueueState(home, database, self.events, self.limits))
             self.repeats = RepeatTable(database)
             """The runs that are submitted again after each end; the server follows them."""
             self._state.recover()
@@ -163,62 +154,6 @@ class RunQueue:
         summary = self._summary(id)
         return QueuedRun(id, summary.state, summary.position, is_new=False)
 
-    def run(self, id: str) -> RunSnapshot:
-        """Everything about one run, up to the event `last_seq`."""
-        with self._state.changed:
-            seq = self.events.seq
-            running = self._state.running.get(id)
-            stored = self._state.runs.stored(id)
-            if stored is None:
-                raise _unknown(id)
-            nodes = self._state.runs.nodes(id) if running is None else running.progress.nodes()
-        request, ending = stored.request, stored.ending
-        return RunSnapshot(
-            stored.summary,
-            request["graph"],
-            request["values"],
-            request["sweeps"],
-            tuple(request["targets"]),
-            nodes,
-            self._state.outputs.find(id, "", None, None, 10_000)[::-1],
-            ending.get("problems", []),
-            ending.get("warnings", []),
-            ending.get("values", {}),
-            seq,
-        )
-
-    def request(self, id: str) -> RunRequest:
-        """The request of a run, as submitted."""
-        if (stored := self._state.runs.stored(id)) is None:
-            raise _unknown(id)
-        return RunRequest.from_json(stored.request)
-
-    def notes(self, id: str) -> dict[str, Any]:
-        """The JSON that `submit` was given to keep with a run, such as the ids that its client uses."""
-        if (notes := self._state.runs.notes(id)) is None:
-            raise _unknown(id)
-        return notes
-
-    def runs(
-        self,
-        state: RunState | Sequence[RunState] | None = None,
-        before: int | None = None,
-        limit: int = 50,
-        *,
-        has_metrics: bool = False,
-    ) -> list[RunSummary]:
-        """The runs, newest first; if only queued ones are asked for, in the order in which they start.
-
-        Args:
-            state: only runs in this state, or in one of several.
-            before: only runs that were submitted before the one with this `number`.
-            limit: the most runs.
-            has_metrics: True for only those runs whose steps have reported numbers, such as trainings.
-        """
-        states = () if state is None else (state,) if isinstance(state, str) else tuple(state)
-        wanted = cast("Sequence[RunState]", states)
-        return self._state.runs.summaries(wanted, before, limit, has_metrics=has_metrics)
-
     def cancel(self, id: str) -> RunSummary:
         """Cancel a run in any state; returns its state afterwards.
 
@@ -270,22 +205,8 @@ class RunQueue:
         Raises:
             QueueFull: too many runs wait.
         """
-        if (stored := self._state.runs.stored(id)) is None:
-            raise _unknown(id)
-        summary = stored.summary
-        rows = self._state.database.read("SELECT fingerprint, search FROM runs WHERE id = ?", (id,))
-        new = NewRun(
-            new_id(),
-            None,
-            rows[0]["fingerprint"],
-            pack(stored.request),
-            summary.title,
-            rows[0]["search"],
-            summary.document,
-            summary.priority,
-            id,
-            pack(self.notes(id)),
-        )
+        if (new := self._state.runs.again(id)) is None:
+            raise unknown_run(id)
         return self._add(new, front=front)
 
     def ask(self, id: str, node: str, request: str) -> None:
@@ -337,80 +258,6 @@ class RunQueue:
         found = [dispatcher.devices(seconds) for dispatcher in self._dispatchers]
         return [report for report in found if report is not None]
 
-    def metrics(self, id: str, max_points: int = 1000) -> dict[str, list[dict[str, float | None]]]:
-        """The numbers that the steps of a run have reported, such as losses, by step; see `metric_rows`.
-
-        Args:
-            id: the run.
-            max_points: the most rows of each number; evenly spaced ones are left out, never the last.
-        """
-        self._summary(id)
-        query = "SELECT path, row FROM metrics WHERE run = ? ORDER BY number"
-        found: dict[str, list[metric_rows.Row]] = {}
-        for row in self._state.database.read(query, (id,)):
-            found.setdefault(row["path"], []).append(json.loads(row["row"]))
-        return {
-            path: metric_rows.thinned(metric_rows.merged(rows), max_points) for path, rows in found.items()
-        }
-
-    def outputs(
-        self,
-        run: str | None = None,
-        q: str = "",
-        *,
-        star: bool | None = None,
-        before: int | None = None,
-        limit: int = 50,
-    ) -> list[OutputRecord]:
-        """Search the written outputs of all runs, newest first.
-
-        Args:
-            run: only those of one run.
-            q: words that all must be in the title, the texts of the graph or the tags; case is ignored.
-            star: only those with a star, or only those without.
-            before: only those with a lower id, for the next page.
-            limit: the most outputs.
-        """
-        return self._state.outputs.find(run, q, star, before, limit)
-
-    def output(self, id: int) -> OutputRecord:
-        """One written output."""
-        if (record := self._state.outputs.one(id)) is None:
-            raise GraphError([Problem("unknown_output", f"there is no output {id}")])
-        return record
-
-    def output_by_digest(self, digest: str) -> OutputRecord | None:
-        """The latest written output with this content; its file may have changed since."""
-        return self._state.outputs.by_digest(digest)
-
-    def mark_output(
-        self, id: int, *, star: bool | None = None, tags: Sequence[str] | None = None
-    ) -> OutputRecord:
-        """Set the star or replace the tags of an output.
-
-        Raises:
-            GraphError: there are too many tags, or one is too long (`bad_tags`).
-        """
-        return self._state.outputs.mark(id, star, tags)
-
-    def published(self, id: str) -> list[PublishedFile]:
-        """The files that the steps of a run have published, by step and name; some may have been removed."""
-        files = {
-            (step, file["name"]): PublishedFile(step, file["name"], Path(file["path"]), file["size"])
-            for step, node in self.run(id).nodes.items()
-            for file in node.published or ()
-        }
-        return [file for _, file in sorted(files.items())]
-
-    def samples(self, id: str) -> list[SamplePicture]:
-        """The sample pictures of a training, in the order of their steps; `data` is empty, see `sample`."""
-        self._summary(id)
-        return self._state.outputs.samples(id)
-
-    def sample(self, digest: str) -> SamplePicture | None:
-        """A sample picture with its bytes."""
-        return self._state.outputs.sample(digest)
-
     def close(self, grace: float = CLOSE_SECONDS) -> None:
         """Stop: start no more runs, let the current ones finish or save their state, and end the workers.
 
@@ -458,12 +305,3 @@ class RunQueue:
             self._state.announce()
             self._state.changed.notify_all()
         return QueuedRun(new.id, "queued", position, is_new=True)
-
-    def _summary(self, id: str) -> RunSummary:
-        if (summary := self._state.runs.summary(id)) is None:
-            raise _unknown(id)
-        return summary
-
-
-def _unknown(id: str) -> GraphError:
-    return GraphError([Problem("unknown_run", f"there is no run {id!r}")])

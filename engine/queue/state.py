@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import time
@@ -16,6 +15,7 @@ from engine.errors import GraphError, Problem
 from engine.queue.database import Database
 from engine.queue.event_log import EventLog
 from engine.queue.limits import QueueLimits
+from engine.queue.metric_table import MetricTable
 from engine.queue.output_table import OutputTable
 from engine.queue.run_progress import Changes, RunProgress
 from engine.queue.run_table import RunTable, TakenRun
@@ -89,6 +89,7 @@ class QueueState:
         self._home, self._limits = home, limits
         self.database, self.log = database, log
         self.runs, self.outputs = RunTable(database), OutputTable(database)
+        self.metrics = MetricTable(database)
         self.changed = Condition()
         """Guards this object and the order of transactions; notified when a dispatcher may find work."""
         self.running: dict[str, RunningRun] = {}
@@ -280,8 +281,7 @@ class QueueState:
     def _write(self, connection: sqlite3.Connection, run: str, changes: Changes) -> list[int]:
         """Write changes in a transaction; returns the ids of the outputs."""
         self.runs.save_nodes(connection, run, [*changes.nodes.values()])
-        rows = [(run, path, json.dumps(row)) for path, row in changes.metrics]
-        connection.executemany("INSERT INTO metrics (run, path, row) VALUES (?, ?, ?)", rows)
+        self.metrics.add(connection, run, changes.metrics)
         for sample in changes.samples:
             self.outputs.add_sample(connection, sample)
         return [self.outputs.add(connection, run, output) for output in changes.outputs]

@@ -48,9 +48,9 @@ class Services:
 
     def made_picture(self, digest: str) -> tuple[bytes, str] | None:
         """The bytes and the media type of a file that a run has made; None if there is none."""
-        if (sample := self.queue.sample(digest)) is not None:
+        if (sample := self.queue.outputs.sample(digest)) is not None:
             return sample.data, sample.media
-        record = self.queue.output_by_digest(digest)
+        record = self.queue.outputs.by_digest(digest)
         if record is None:
             return None
         try:

@@ -35,7 +35,7 @@ def view(services: Comfy, filename: Name, type: Name = "output", subfolder: Name
         if data is None:
             raise refused(404, "unknown_file", f"no picture was uploaded as {name[:100]!r}")
         return attachment(data)
-    record = served.queue.output(output_id(filename))
+    record = served.queue.outputs.one(output_id(filename))
     try:
         data = record.path.read_bytes()
     except OSError:

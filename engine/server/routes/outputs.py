@@ -54,26 +54,26 @@ def list_outputs(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> OutputList:
     """Search the outputs of all runs by the texts of their graphs, their titles and their tags."""
-    found = served.queue.outputs(run, q, star=star, before=before, limit=limit)
+    found = served.queue.outputs.find(run, q, star=star, before=before, limit=limit)
     return OutputList(outputs=[output_row(record) for record in found])
 
 
 @router.get("/outputs/{id}")
 def read_output(served: Served, id: OutputId) -> OutputRow:
     """Read one output of the history."""
-    return output_row(served.queue.output(id))
+    return output_row(served.queue.outputs.one(id))
 
 
 @router.patch("/outputs/{id}")
 def mark_output(served: Served, id: OutputId, body: MarkOutput) -> OutputRow:
     """Set the star or the tags of an output."""
-    return output_row(served.queue.mark_output(id, star=body.star, tags=body.tags))
+    return output_row(served.queue.outputs.mark(id, star=body.star, tags=body.tags))
 
 
 @router.get("/outputs/{id}/graph")
 def read_output_graph(served: Served, id: OutputId) -> OutputGraph:
     """Read the graph that made an output; running it gives the output again, from stored results."""
-    record = served.queue.output(id)
+    record = served.queue.outputs.one(id)
     request = served.queue.request(record.run)
     values: dict[str, Any] = {
         name: value for name, value in request.values.items() if name not in record.values
@@ -85,7 +85,7 @@ def read_output_graph(served: Served, id: OutputId) -> OutputGraph:
 @router.get("/outputs/{id}/file", response_class=Response, responses=FILE)
 def read_output_file(served: Served, id: OutputId, width: Width = None) -> Response:
     """Read the file of an output, or a thumbnail of a picture."""
-    record = served.queue.output(id)
+    record = served.queue.outputs.one(id)
     try:
         data = record.path.read_bytes()
     except OSError:

@@ -57,7 +57,7 @@ def test_written_outputs_are_kept_with_the_digest_of_their_files(queue: RunQueue
     assert output.path.read_bytes() == data
     assert (output.digest, output.size) == (hashlib.sha256(data).hexdigest(), len(data))
     assert (output.media, output.type, output.index) == ("application/octet-stream", "trial/Bytes", ())
-    assert queue.output_by_digest(output.digest) == output
+    assert queue.outputs.by_digest(output.digest) == output
     (event,) = [event for event in reader.take(1000) if event.type == "run.output"]
     assert event.as_json()["data"]["id"] == output.id  # type: ignore[call-overload,index]
     assert event.node == "n2"
@@ -74,21 +74,21 @@ def test_a_sweep_is_one_run_with_many_parts(queue: RunQueue) -> None:
 
 def test_outputs_are_searched_starred_and_tagged(queue: RunQueue) -> None:
     made = [wait(queue, queue.submit(chain(number)).id).outputs[0] for number in (20, 21)]
-    assert [item.id for item in queue.outputs(q="CHAIN 21")] == [made[1].id]
-    assert queue.outputs(q="chain 100%") == []
-    assert [item.id for item in queue.outputs(limit=2)] == [made[1].id, made[0].id]
-    assert queue.outputs(before=made[0].id, limit=1)[0].id < made[0].id
-    assert queue.outputs(run=made[0].run) == [made[0]]
-    marked = queue.mark_output(made[0].id, star=True, tags=["blue", "é", "blue"])
+    assert [item.id for item in queue.outputs.find(q="CHAIN 21")] == [made[1].id]
+    assert queue.outputs.find(q="chain 100%") == []
+    assert [item.id for item in queue.outputs.find(limit=2)] == [made[1].id, made[0].id]
+    assert queue.outputs.find(before=made[0].id, limit=1)[0].id < made[0].id
+    assert queue.outputs.find(run=made[0].run) == [made[0]]
+    marked = queue.outputs.mark(made[0].id, star=True, tags=["blue", "é", "blue"])
     assert (marked.star, marked.tags) == (True, ("blue", "é"))
-    assert [item.id for item in queue.outputs(star=True)] == [made[0].id]
-    assert [item.id for item in queue.outputs(q="é")] == [made[0].id]
-    assert queue.mark_output(made[0].id, star=False).tags == ("blue", "é")
+    assert [item.id for item in queue.outputs.find(star=True)] == [made[0].id]
+    assert [item.id for item in queue.outputs.find(q="é")] == [made[0].id]
+    assert queue.outputs.mark(made[0].id, star=False).tags == ("blue", "é")
     with pytest.raises(GraphError) as error:
-        queue.mark_output(10**9, star=True)
+        queue.outputs.mark(10**9, star=True)
     assert error.value.problems[0].code == "unknown_output"
     with pytest.raises(GraphError) as error:
-        queue.mark_output(made[0].id, tags=["x" * 1000])
+        queue.outputs.mark(made[0].id, tags=["x" * 1000])
     assert error.value.problems[0].code == "bad_tags"
 
 
@@ -107,7 +107,7 @@ def test_metrics_samples_and_previews_of_a_training(queue: RunQueue) -> None:
     assert thinned[-1]["step"] == 59
     (sample,) = queue.samples(id)
     assert sample.data == b""
-    picture = queue.sample(sample.digest)
+    picture = queue.outputs.sample(sample.digest)
     assert picture is not None
     assert hashlib.sha256(picture.data).hexdigest() == sample.digest
     events = [event for event in reader.take(10_000) if event.run == id]
@@ -192,7 +192,7 @@ def test_a_clock_that_jumps_keeps_the_order_and_stops_nothing(tmp_path: Path, ho
         started = [event.run for event in reader.take(10_000) if event.type == "run.started"]
         assert started == ids
         assert [run.id for run in queue.runs()] == ids[::-1]
-        assert [output.run for output in queue.outputs()] == ids[::-1]
+        assert [output.run for output in queue.outputs.find()] == ids[::-1]
 
 
 def test_a_full_disk_pauses_the_queue_until_there_is_room(queue: RunQueue) -> None:

@@ -14,7 +14,7 @@ import pytest
 from engine import settings
 from engine.document.graph import From, Graph
 from engine.events import Event, Metrics
-from engine.queue.metric_rows import merged
+from engine.queue.metric_table import merged
 from engine.session import Session
 from tests.engine.queue.waiting import until
 from tests.engine.server.conftest import start_server

@@ -23,7 +23,7 @@ from engine.document.graph import Entry, From, Graph, Literal
 from engine.errors import NodeError
 from engine.events import Checkpoint, Event, Metrics, Published, Sample
 from engine.node import Node
-from engine.queue.metric_rows import merged
+from engine.queue.metric_table import merged
 from engine.run.report import Report
 from engine.session import Session
 from engine.step_requests import Requests

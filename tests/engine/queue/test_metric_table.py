@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.queue.metric_rows import Row, merged, thinned
+from engine.queue.metric_table import Row, merged, thinned
 
 
 def steps(first: int, last: int, loss: float) -> list[Row]:

@@ -1,13 +1,43 @@
-"""Merges the numbers that a long step has reported into one curve, and thins it."""
+"""The numbers that long steps report, such as losses, as one curve for each step."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterable, Mapping
+
+from engine.queue.database import Database
 
 RESUMED = "resumed"
 """The number that marks the step at which a long step continues from a checkpoint."""
 
 Row = dict[str, float | None]
+
+
+class MetricTable:
+    """The reported numbers in the database.
+
+    Args:
+        database: holds the tables of `tables.MIGRATIONS`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, connection: sqlite3.Connection, run: str, rows: Iterable[tuple[str, Row]]) -> None:
+        """Record numbers with the paths of their steps."""
+        connection.executemany(
+            "INSERT INTO metrics (run, path, row) VALUES (?, ?, ?)",
+            [(run, path, json.dumps(row)) for path, row in rows],
+        )
+
+    def of(self, run: str, most: int) -> dict[str, list[Row]]:
+        """The numbers of a run by step, at most `most` rows of each number."""
+        found: dict[str, list[Row]] = {}
+        query = "SELECT path, row FROM metrics WHERE run = ? ORDER BY number"
+        for row in self._database.read(query, (run,)):
+            found.setdefault(row["path"], []).append(json.loads(row["row"]))
+        return {path: thinned(merged(rows), most) for path, rows in found.items()}
 
 
 def merged(rows: Iterable[Mapping[str, float | None]]) -> list[Row]:

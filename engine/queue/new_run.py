@@ -1,0 +1,93 @@
+"""A request that is ready to be added to the queue, with the texts that a search looks at."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.document.graph import Graph, Literal
+from engine.document.run_request import RunRequest
+from engine.document.sweep import Sweep
+from engine.values import canonical, sha256
+
+_SEARCH_CHARS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be added to the queue."""
+
+    id: str
+    key: str | None
+    fingerprint: str
+    request: bytes
+    """The request as compressed JSON."""
+    title: str
+    search: str
+    document: str | None
+    priority: int
+    retry_of: str | None = None
+    notes: bytes | None = None
+    """Notes as compressed JSON; see `RunQueue.notes`."""
+
+
+def new_run(
+    request: RunRequest,
+    *,
+    key: str | None,
+    fingerprint: str | None,
+    priority: int,
+    document: str | None,
+    notes: Mapping[str, Any] | None = None,
+) -> NewRun:
+    """Prepare a request for the queue."""
+    text = canonical(request.to_json())
+    title = request.title or request.graph.title
+    return NewRun(
+        new_id(),
+        key,
+        fingerprint or sha256(text),
+        zlib.compress(text, 1),
+        title,
+        _searched(request),
+        document,
+        priority,
+        notes=None if notes is None else pack(notes),
+    )
+
+
+def new_id() -> str:
+    """A new id for a run; ids sort by time."""
+    return f"{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
+
+
+def pack(tree: Mapping[str, Any]) -> bytes:
+    """JSON as compressed bytes."""
+    return zlib.compress(json.dumps(tree, separators=(",", ":")).encode(), 1)
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """The JSON in compressed bytes."""
+    tree: dict[str, Any] = json.loads(zlib.decompress(data))
+    return tree
+
+
+def _searched(request: RunRequest) -> str:
+    """The texts of a request that a search looks at: the title, and every text of its values and nodes."""
+    texts = [request.title, request.graph.title]
+    for value in request.values.values():
+        listed = value.values if isinstance(value, Sweep) else (value,)
+        texts += [item for item in listed if isinstance(item, str)]
+    texts += _literals(request.graph)
+    texts += [item.default for item in request.graph.inputs.values() if isinstance(item.default, str)]
+    return "\n".join(dict.fromkeys(text for text in texts if text))[:_SEARCH_CHARS]
+
+
+def _literals(graph: Graph) -> list[str]:
+    bindings = [item for entry in graph.nodes.values() for item in entry.inputs.values()]
+    return [item.value for item in bindings if isinstance(item, Literal) and isinstance(item.value, str)]
