@@ -35,8 +35,13 @@ _WEIGHTS = (
     "diffusion_pytorch_model.safetensors",
     "model.fp16.safetensors",
     "diffusion_pytorch_model.fp16.safetensors",
+    "pytorch_model.bin",
+    "diffusion_pytorch_model.bin",
+    "pytorch_model.fp16.bin",
+    "diffusion_pytorch_model.fp16.bin",
 )
-_PICKLES = ("pytorch_model.bin", "diffusion_pytorch_model.bin")
+"""The names of weights, the preferred ones first."""
+_SUFFIXES = (".safetensors", ".bin")
 _MOST_SHARDS = 64
 NAMES: dict[Component, KeyTable] = {
     "unet": own_names,
@@ -53,7 +58,7 @@ def describe_folder(path: str | Path) -> ModelFiles:
     """Describe the model in a folder. Only a few kilobytes are read.
 
     Raises:
-        ModelError: a file is missing or malformed, weights are pickles, or the model is of no known family.
+        ModelError: a file is missing or malformed, or the model is of no known family.
     """
     root = Path(path)
     if not root.is_dir():
@@ -99,7 +104,7 @@ def describe_folder(path: str | Path) -> ModelFiles:
         configs=configs,
         networks={
             part: StoredNetwork(
-                tuple(root / name for name in names if name.endswith(".safetensors")),
+                tuple(root / name for name in names if name.endswith(_SUFFIXES)),
                 "",
                 NAMES[part],
                 str(root / part / "config.json"),
@@ -212,11 +217,6 @@ def _weights_files(root: Path, part: Component) -> tuple[str, ...]:
         index = folder / _index(name)
         if index.exists():
             return tuple(f"{part}/{file}" for file in (index.name, *_shards(index)))
-    for name in _PICKLES:
-        if (folder / name).exists():
-            raise ModelError(
-                f"{folder / name} is a pickle, which can run code when opened. Convert it to safetensors."
-            )
     raise ModelError(f"{folder} has no weights. Expected {_WEIGHTS[0]} or {_WEIGHTS[1]}.")
 
 
@@ -237,7 +237,7 @@ def _shards(index: Path) -> list[str]:
     if not 1 <= len(names) <= _MOST_SHARDS:
         raise ModelError(f"{index} names {len(names)} files of weights; 1 to {_MOST_SHARDS} are expected.")
     for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise ModelError(f"{index} names {shown(name)}, which is not a safetensors file in its folder.")
+        if Path(name).name != name or not name.endswith(_SUFFIXES):
+            raise ModelError(f"{index} names {shown(name)}, which is not a file of weights in its folder.")
         regular_size(index.parent / name)
     return names

@@ -6,10 +6,13 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save
+from safetensors.torch import load_file
 
 from engine.errors import GraphError
 from engine.session import Session
@@ -19,6 +22,15 @@ from tests.nodes.sd.conftest import TINY
 
 GRAPH = source.load(GRAPHS / "text_to_image.json")
 FEW = {"steps": 2}
+
+
+class Unsafe:
+    """Runs code when it is unpickled as usual."""
+
+    ran: ClassVar[list[bool]] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Unsafe.ran.append, (True,)
 
 
 @pytest.fixture
@@ -171,12 +183,21 @@ def test_truncated_weights_fail_what_needs_them_and_nothing_else(session: Sessio
     assert "diffusion_pytorch_model.safetensors" in problem.message
 
 
-def test_pickled_weights_are_refused(session: Session, own: Path) -> None:
-    (own / "unet" / "diffusion_pytorch_model.safetensors").rename(
-        own / "unet" / "diffusion_pytorch_model.bin"
-    )
-    with pytest.raises(GraphError, match="is a pickle, which can run code"):
-        session.run(GRAPH, {**FEW, "model": "own"})
+def test_pickled_weights_draw_the_same_and_their_code_is_not_run(session: Session, own: Path) -> None:
+    embedded = output(session.run(GRAPH, FEW)).pixels
+    for weights, name in (
+        (own / "unet" / "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
+        (own / "text_encoder" / "model.safetensors", "pytorch_model.bin"),
+    ):
+        pickled = weights.with_name(name)
+        torch.save(load_file(weights), pickled)
+        weights.unlink()
+    assert (output(session.run(GRAPH, {**FEW, "model": "own"})).pixels == embedded).all()
+    pickled.write_bytes(pickle.dumps(Unsafe()))
+    problem = session.run(GRAPH, {**FEW, "model": "own"}).nodes["positive"].problem
+    assert problem is not None
+    assert "pytorch_model.bin" in problem.message
+    assert not Unsafe.ran
 
 
 @pytest.mark.parametrize("name", ["../own", "/etc", "", "a\0b", "C:own"])

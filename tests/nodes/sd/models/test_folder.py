@@ -303,11 +303,11 @@ def test_a_pipe_is_not_waited_for(copy: Path, name: str) -> None:
         describe_folder(copy)
 
 
-def test_pickles_are_refused_with_the_reason(copy: Path) -> None:
-    (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+def test_safetensors_are_preferred_to_a_pickle(copy: Path) -> None:
     (copy / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(ModelError, match="a pickle, which can run code"):
-        describe_folder(copy)
+    assert "unet/diffusion_pytorch_model.safetensors" in describe_folder(copy).files
+    (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    assert "unet/diffusion_pytorch_model.bin" in describe_folder(copy).files
 
 
 UNET_NAME = "diffusion_pytorch_model"
@@ -340,8 +340,8 @@ def test_weights_in_several_files_are_joined(copy: Path, folder: ModelFiles, var
     ("table", "complaint"),
     [
         ({}, "names 0 files"),
-        ({"a": "../evil.safetensors"}, "not a safetensors file in its folder"),
-        ({"a": "evil.bin"}, "not a safetensors file in its folder"),
+        ({"a": "../evil.safetensors"}, "not a file of weights in its folder"),
+        ({"a": "evil.py"}, "not a file of weights in its folder"),
         ({"a": "gone.safetensors"}, "gone.safetensors is missing"),
     ],
 )
