@@ -118,15 +118,18 @@ class Context:
     @overload
     def track(self, work: int) -> Iterator[int]: ...
     @overload
-    def track(self, work: Iterable[T], total: int | None = None) -> Iterator[T]: ...
-    def track(self, work: int | Iterable[T], total: int | None = None) -> Iterator[T] | Iterator[int]:
+    def track(self, work: Iterable[T], total: int | None = None, *, done: int = 0) -> Iterator[T]: ...
+    def track(
+        self, work: int | Iterable[T], total: int | None = None, *, done: int = 0
+    ) -> Iterator[T] | Iterator[int]:
         """Iterate over `work`, showing progress, and stop before the next item if the run is cancelled.
 
         There is no check after the last item, since the result is complete then.
 
         Args:
             work: the items; a number means `range(number)`.
-            total: the number of items, if `work` has no length.
+            total: the number of items, if `work` has no length; with `done`, of all.
+            done: the number of items that an earlier attempt has finished, which `work` leaves out.
 
         Raises:
             Cancelled: the run was asked to stop.
@@ -135,12 +138,12 @@ class Context:
             return self._track(range(work), work)
         if total is None and isinstance(work, Sized):
             total = len(work)
-        return self._track(work, total)
+        return self._track(work, total, done)
 
-    def _track(self, work: Iterable[T], total: int | None) -> Iterator[T]:
-        start = last = time.perf_counter()
+    def _track(self, work: Iterable[T], total: int | None, done: int = 0) -> Iterator[T]:
+        first = last = time.perf_counter()
         iterator = iter(work)
-        count = 0
+        count = done
         while True:
             if count != total:
                 self._cancel.check()  # before the next item is computed, so that no finished item is lost
@@ -151,9 +154,11 @@ class Context:
             yield item
             count += 1
             now = time.perf_counter()
+            if count == done + 1:
+                first = now  # the first item takes longer: it imports libraries and loads models
             if now - last >= 1 / REPORTS_A_SECOND or count == total:
                 last = now
-                rate = count / (now - start) if now > start else None
+                rate = (count - done - 1) / (now - first) if now > first else None
                 self._emit(Progress(self._node, count, total, rate))
 
     def preview(self, value: object) -> None:

@@ -107,7 +107,7 @@ class Progress(_Fact):
     value: int
     total: int | None
     rate: float | None
-    """Units per second since the step began."""
+    """Units per second since the first one."""
 
 
 @dataclass(frozen=True, slots=True)

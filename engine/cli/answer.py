@@ -50,7 +50,13 @@ def show(report: SessionReport, quiet: bool, every: bool = False) -> None:
     if report.state == "done" and not report.written and not quiet:
         say.err("no file is written, because no declared output depends on the computed nodes")
     if report.state != "done" and not quiet:
-        say.err(f"{report.state}; finished steps are cached, and the next run continues from there")
+        rest = "finished steps are cached, and the next run continues from there"
+        if report.unsaved:
+            from engine.explain.wording import listed
+
+            names = listed(report.unsaved)
+            rest = f"the next run computes {names} again, because these results could not be saved"
+        say.err(f"{report.state}; {rest}")
 
 
 def _is_picture(item: Written) -> bool:

@@ -135,6 +135,7 @@ class Executor(Planner):
             # A node that goes through lists has the problem of its failed element.
             problems=[*dict.fromkeys(problems), *writer.problems],
             remarks=[*self.registry.problems, *checked.problems],
+            unsaved=() if report.state == "done" and not writer.problems else self._unsaved(plan, report),
             memory=watch.memory,
             made_with=inscriber.versions,
         )
@@ -164,7 +165,8 @@ class Executor(Planner):
         watch.explain(reasons.why)
         store = watch.store(self.store)
         cached = ResultCaching(store, self.step_locks, cancel.check, plan.announcement)
-        long_steps = LongSteps(self.step_folders, plan.builder.keys.lineage, self.store.is_on_disk)
+        lineage = plan.builder.keys.lineage
+        long_steps = LongSteps(self.step_folders, lineage, lambda key: bool(self.store.on_disk([key])))
         guard = WriteGuard(self.settings.checked)
         lifecycles: list[Lifecycle] = [*watch.lifecycles, long_steps, cached, guard]
         try:
@@ -223,6 +225,17 @@ class Executor(Planner):
         """Rename the files of the graph so that a copy in a picture finds them, then check the graph."""
         graph, values = make_portable(request.graph, request.values, self.registry, files)
         return self.check(graph, values)
+
+    def _unsaved(self, plan: Plan, report: Report) -> list[str]:
+        """The finished nodes whose results are not on disk."""
+        done = {
+            node: step.key
+            for node, step in plan.steps.items()
+            if node in report.nodes and report.nodes[node].state == "done"
+            if step.storable and step.key is not None
+        }
+        on_disk = self.store.on_disk(list(done.values()))
+        return [node for node, key in done.items() if key not in on_disk]
 
     def _unreported(self, problems: Iterable[Problem]) -> list[Problem]:
         """Filter out the problems that were reported before, and remember the others as reported."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class SessionReport(Report):
     """The problems that prevented nodes from running or outputs from being written."""
     remarks: list[Problem] = field(default_factory=list)
     """The other problems: those of packs, and the warnings of the check."""
+    unsaved: Sequence[str] = ()
+    """If the run is not done: the finished nodes whose results no later run finds, as on a full disk."""
     memory: Mapping[str, StepMemory] = field(default_factory=dict)
     """The peak memory of each node, if it was measured."""
     made_with: Mapping[str, str] = field(default_factory=dict)

@@ -111,8 +111,8 @@ class StepFolders:
     removed; those of running steps stay.
 
     Args:
-        root: the folder that holds them. If it is None or read-only, a temporary folder is used, which
-            `close` removes.
+        root: the folder that holds them. If it is None, or cannot be written, a temporary folder is used.
+            `close` removes it, but not the files that steps have published in place of `root`.
         budget: the disk budget in bytes.
         warn: receives a warning if `root` cannot be used.
     """
@@ -141,7 +141,7 @@ class StepFolders:
             except OSError as error:
                 self._warn(
                     f"Unfinished work of long steps cannot be kept in {self._root}: {error_text(error)}."
-                    " It is lost when Safelight ends."
+                    f" It is lost when Safelight ends; published files stay in {self._temporary_root()}."
                 )
         return self._open_in(self._temporary_root(), key, lineage)
 
@@ -192,9 +192,16 @@ class StepFolders:
                 excess -= size
 
     def close(self) -> None:
-        """Remove the temporary folder, if there is one."""
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        """Remove the temporary folder, if there is one; files published in place of `root` stay."""
+        if self._temporary is None:
+            return
+        for folder in _inside(self._temporary):
+            if self._root is None or not published_in(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                shutil.rmtree(folder / "scratch", ignore_errors=True)
+        with suppress(OSError):  # it holds published files
+            self._temporary.rmdir()
 
     def close_folder(self, path: Path, lock: int) -> None:
         """Unlock a folder, and remove it if it is empty."""

@@ -75,12 +75,12 @@ class Tiered(Store):
         """Delete results to free room on a full disk; see `Store.free_disk`."""
         return self.disk is not None and self.disk.free_disk(place, size, last)
 
-    def is_on_disk(self, key: str) -> bool:
-        """Whether a later process will find the result under a key."""
+    def on_disk(self, keys: Sequence[str]) -> set[str]:
+        """Which of the keys a later process will find."""
         if self.disk is None:
-            return False
+            return set()
         self.disk.flush()
-        return bool(self.disk.where([key]))
+        return set(self.disk.where(keys))
 
     def drop_live(self, key: str) -> None:
         """Drop the live values of a result, because a node may have written into them."""

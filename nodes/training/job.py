@@ -290,7 +290,7 @@ class TrainingJob(ABC):
         order = DataOrder(shapes, node.batch, node.seed)
         self._batch = order.largest
         if self._batch < node.batch:
-            self._ctx.warn(f"there are {self._batch} pictures of one size, so a batch has no more than these")
+            self._ctx.warn(f"a batch holds pictures of one size: here {self._batch} at most")
         self._accumulate = min(node.accumulate, order.per_epoch)
         self._steps_per_epoch = max(1, order.per_epoch // self._accumulate)
         noise = NoiseSettings(

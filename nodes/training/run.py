@@ -138,7 +138,7 @@ class TrainingRun:
             self._report_history()
         try:
             if not self.stopped_early:
-                for step in self._ctx.track(training.steps(loss), training.total - training.done):
+                for step in self._ctx.track(training.steps(loss), training.total, done=training.done):
                     self._after(step)
                     if self.stopped_early:
                         break

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,13 +21,15 @@ from engine.cancel import Cancel
 from engine.context import Context
 from engine.document.graph import Graph
 from engine.document.reader import from_json
-from engine.errors import Cancelled, GraphError
+from engine.errors import Cancelled, GraphError, NodeError
 from engine.events import Checkpoint, Event, Metrics, Planned, Published, Sample
 from engine.node import Node
 from engine.packs.registry import Registry
 from engine.run.report import Report
 from engine.session import Session
 from engine.step_requests import Requests
+from engine.store.disk import Disk
+from engine.store.step_folders import StepFolder, StepFolders
 
 AT: dict[str, Callable[[int, Context], None]] = {}
 """Called by `Train` before each of its steps: the test's way to stop it, to look, or to kill the process."""
@@ -55,6 +59,24 @@ class Train(Node, extends=("steps",)):
         if self.publish:
             ctx.publish(f"state-{self.steps}", b"state")
         return done
+
+
+class Failing(Node):
+    """Fail."""
+
+    a: list[int]
+
+    def run(self, ctx: Context) -> int:
+        raise NodeError("it cannot be done")
+
+
+def failing() -> Graph:
+    """A training, and a node after it that fails."""
+    nodes = {
+        "a": {"type": "Train", "inputs": {"steps": 2, "publish": True}},
+        "b": {"type": "Failing", "inputs": {"a": {"from": "a.out"}}},
+    }
+    return from_json({"safelight": 1, "nodes": nodes, "outputs": {"out": {"from": "b.out"}}})
 
 
 class Acting(Node, pure=False):
@@ -315,6 +337,34 @@ def test_folders_not_used_for_longest_make_room(home: Path) -> None:
         assert {path.parent.name for path in scratches(home)} >= {"b", "d"}, "b runs, and d is the newest"
         folders.trim()
         assert [path.parent.name for path in scratches(home)] == ["b", "d"]
+
+
+def test_files_published_where_the_home_is_full_stay(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, warnings = StepFolders._open_in, list[str]()
+
+    def full(folders: StepFolders, root: Path, key: str | None, lineage: str | None) -> StepFolder:
+        if home in root.parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(folders, root, key, lineage)
+
+    monkeypatch.setattr(StepFolders, "_open_in", full)
+    monkeypatch.setattr(Disk, "save", lambda *given: None)
+    saved = settings.load(home, device="cpu")
+    with Session(saved, registry=Registry([Train, Failing]), warn=warnings.append) as opened:
+        report = opened.run(failing())
+    (published,) = report.published["a"]
+    assert published.path.read_bytes() == b"state"
+    assert not (published.path.parents[1] / "scratch").exists()
+    (warning,) = warnings
+    assert str(published.path.parents[2]) in warning
+    assert report.unsaved == ["a"]
+    shutil.rmtree(published.path.parents[2])
+
+
+def test_the_report_of_a_failed_run_knows_that_finished_steps_are_saved(home: Path) -> None:
+    with Session(settings.load(home, device="cpu"), registry=Registry([Train, Failing])) as opened:
+        report = opened.run(failing())
+    assert (report.state, report.unsaved) == ("failed", [])
 
 
 def test_unfinished_work_counts_in_the_disk_budget(home: Path) -> None:

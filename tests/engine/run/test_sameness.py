@@ -239,6 +239,20 @@ def test_a_cancel_during_the_last_piece_of_work_keeps_it(tmp_path: Path) -> None
     assert made == [0, 1, 2]
 
 
+def test_work_that_continues_counts_what_is_done(tmp_path: Path) -> None:
+    events: list[Any] = []
+    assert list(context(Cancel(), events, tmp_path).track([15, 16], 17, done=15)) == [15, 16]
+    assert (events[-1].value, events[-1].total) == (17, 17)
+
+
+def test_the_rate_leaves_out_the_first_piece_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 60.0, 62.0, 64.0])
+    monkeypatch.setattr("engine.context.time.perf_counter", lambda: next(clock))
+    events: list[Any] = []
+    assert list(context(Cancel(), events, tmp_path).track(3)) == [0, 1, 2]
+    assert [event.rate for event in events] == [None, 0.5, 0.5]
+
+
 def test_a_message_that_is_no_text_harms_nothing(tmp_path: Path) -> None:
     events: list[Event] = []
     context(Cancel(), events, tmp_path).warn(ValueError("hm"))  # type: ignore[arg-type]
