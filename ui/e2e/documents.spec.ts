@@ -55,6 +55,55 @@ test("a dropped picture opens its graph as a new document, which gives the same 
   expect(again.outputs[0]!.digest).toBe(outputs[0]!.digest);
 });
 
+test("a graph that opens leaves every other view, is fitted, and ends the messages of runs before", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  const status = page.locator("footer [role=status]");
+  const zoom = page.getByTitle("Zoom to 100 %");
+  const open = async (title: string) => {
+    await page.getByRole("button", { name: "Graphs", exact: true }).click();
+    const examples = page.getByRole("region", { name: "Examples" });
+    await examples.getByRole("button").filter({ hasText: title }).first().click();
+  };
+  /** All of the graph is in view, and drawn as its zoom asks for. */
+  const fitted = async () => {
+    await expect(page.getByRole("button", { name: /^Back to/ })).toHaveCount(0);
+    const pane = (await page.locator("[data-canvas]").boundingBox())!;
+    await expect
+      .poll(async () => {
+        const boxes = await Promise.all(
+          (await page.locator(".react-flow__node").all()).map((node) => node.boundingBox()),
+        );
+        return (
+          boxes.length > 1 &&
+          boxes.every((box) => box && box.x >= pane.x && box.x + box.width <= pane.x + pane.width)
+        );
+      })
+      .toBe(true);
+    expect(Number.parseInt((await zoom.textContent()) ?? "", 10)).toBeGreaterThan(35);
+    await expect(page.locator(".far-node")).toHaveCount(0);
+  };
+  await page.getByRole("textbox", { name: "steps", exact: true }).fill("2");
+  await canvas.run();
+  await expect(status).toContainText(/^Done/);
+  await expect(async () => {
+    await canvas.press("-");
+    await expect(page.locator(".far-node").first()).toBeVisible({ timeout: 500 });
+  }).toPass();
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  await expect(status).toContainText(/^Done/);
+  await page.getByRole("button", { name: /^Back to/ }).click();
+  await fitted();
+
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  await open("Image to image");
+  await fitted();
+  await expect(status).toHaveText("");
+  await expect(page.getByLabel("Title of the graph")).toHaveValue("Image to image");
+});
+
 test("broken, wrong and huge files leave the document as it is, and say why", async ({ canvas, page }) => {
   await canvas.open("text_to_image");
   await prompt(page).fill("a blue moon");

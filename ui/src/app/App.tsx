@@ -1,5 +1,6 @@
 import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect } from "react";
+import { dropFiles } from "../canvas/add/dropFiles";
 import { Canvas } from "../canvas/Canvas";
 import { useView } from "../state/view";
 import { IconSymbols } from "../style/Icon";
@@ -27,7 +28,10 @@ export function App() {
         <TopBar />
         <Rail />
         <LazyDrawer />
-        <main>
+        <main
+          onDragOver={(event) => event.dataTransfer.types.includes("Files") && event.preventDefault()}
+          onDrop={(event) => void dropFiles(event)}
+        >
           <Banner />
           {isTraining ? (
             <LazyTrainView />

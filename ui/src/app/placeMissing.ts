@@ -5,8 +5,14 @@
 import { shapeOf } from "../canvas/flow";
 import { show } from "../canvas/viewport";
 import { missingPlaces } from "../layout/tidy";
+import { openDataset } from "../panels/dataset/datasetStore";
+import { closeMask } from "../panels/mask/maskStore";
+import { closeLarge } from "../panels/pictures/pictures";
 import { documents, graph } from "../state/editor";
+import { useReady } from "../state/ready";
+import { say } from "../state/status";
 import { typed, types, useTypes } from "../state/types";
+import { leaveTraining } from "../state/view";
 
 /** Follow the document: show a newly opened graph or subgraph whole, after nodes without a place have one. */
 export function placeMissing(): void {
@@ -19,8 +25,19 @@ export function placeMissing(): void {
       state.history.past.length === 0 && state.history.future.length === 0 && state.root !== shown;
     if (!isNew && state.path.join("/") === before.path.join("/")) return;
     shown = state.root;
+    // The first graph leaves the view that the address asks for.
+    if (isNew && useReady.getState().isReady) uncover();
     void place();
   });
+}
+
+/** Close what covers the canvas, and the message about the graph before. */
+function uncover(): void {
+  leaveTraining();
+  closeLarge();
+  closeMask();
+  openDataset(null);
+  say("");
 }
 
 async function place(): Promise<void> {

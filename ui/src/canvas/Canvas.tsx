@@ -12,13 +12,12 @@ import {
   useStoreApi,
 } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
-import { type DragEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { refusal } from "../schema/connections";
 import { graph, useDocumentState, useGraph, useSelection } from "../state/editor";
 import { typed, useTyped, useTypes } from "../state/types";
 import { useView } from "../state/view";
 import { useAddSearch } from "./add/addSearchStore";
-import { dropFiles } from "./add/dropFiles";
 import { CanvasBar } from "./CanvasBar";
 import { pressOnCanvas } from "./canvasKeys";
 import { openMenu } from "./contextMenu";
@@ -120,8 +119,6 @@ export function Canvas() {
       // biome-ignore lint/a11y/noNoninteractiveTabindex: the canvas has keys of its own, as an application has
       tabIndex={0}
       onKeyDown={pressOnCanvas}
-      onDragOver={(event) => event.dataTransfer.types.includes("Files") && event.preventDefault()}
-      onDrop={(event: DragEvent) => void dropFiles(event)}
     >
       <ReactFlow<FlowNode, WireFlowEdge>
         key={path.join("/")}

@@ -3,7 +3,7 @@ import type { ReactFlowInstance, XYPosition } from "@xyflow/react";
 import { create } from "zustand";
 import { graph } from "../state/editor";
 import { typed } from "../state/types";
-import { useFar } from "./far";
+import { setZoom, useFar } from "./far";
 import { type FlowNode, nodeBox } from "./flow";
 import type { WireFlowEdge } from "./wires/WireEdge";
 
@@ -16,7 +16,11 @@ interface Viewport {
 
 export const useViewport = create<Viewport>((set) => ({
   flow: null,
-  take: (flow) => set({ flow }),
+  take: (flow) => {
+    set({ flow });
+    setZoom(flow.getZoom());
+    show([], true);
+  },
 }));
 
 /** True while the canvas shows all of the graph because of `show`: then it does so too when its size changes. */

@@ -1,4 +1,4 @@
-/** Files that are dropped on the canvas: a graph, a picture with a graph, or a picture to load. */
+/** Files that are dropped on the canvas, or on a view that covers it: a graph, a picture with a graph, or a picture to load. */
 import type { DragEvent } from "react";
 import { addNode } from "../../document/edit/nodes";
 import { literal } from "../../document/graph";
@@ -14,7 +14,7 @@ import { addByName } from "./addNode";
 /** Node types are also dragged from the list of the drawer. */
 export const TYPE_MIME = "application/x-safelight-type";
 
-/** Handle a drop on the canvas. */
+/** Handle a drop. */
 export async function dropFiles(event: DragEvent): Promise<void> {
   const type = event.dataTransfer.getData(TYPE_MIME);
   const at = { x: event.clientX, y: event.clientY };

@@ -102,7 +102,6 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
   const open = async () => {
     const origin = runB?.summary.document?.split("#", 1)[0] || null;
     await openText(await graphOfOutput(b.id), origin);
-    closeLarge();
     say("Opened the graph of this picture as a new document.");
   };
 

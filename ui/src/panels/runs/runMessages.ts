@@ -1,9 +1,9 @@
 /** Says in the status line what the runs of the canvas do, and notifies of the end of a long one. */
 import { useCheck } from "../../server/check";
 import { sentence } from "../../server/problems";
-import type { RunView } from "../../server/runState";
+import type { RunView, ServerEvent } from "../../server/runState";
 import { onEvent, useRuns } from "../../server/runStore";
-import { say, sayError } from "../../state/status";
+import { say, sayError, useStatus } from "../../state/status";
 import { useView } from "../../state/view";
 import { count, span, words } from "../format";
 
@@ -46,6 +46,7 @@ export function followRunMessages(): () => void {
       const text = endMessage(run);
       if (run.phase === "failed" || run.phase === "refused") sayError(text);
       else say(text);
+      forget(text, (later) => later.type === "run.started");
       notifyOfEnd(run.title || "Safelight", text, event.data.ms);
     } else if (event.type === "node.started" && event.node !== null) {
       const plan = useCheck.getState().plan[event.node];
@@ -57,6 +58,15 @@ export function followRunMessages(): () => void {
     } else if (event.type === "run.queued" && event.data.position > 0) {
       say(`Queued: ${count(event.data.position, "run")} before it.`);
     }
+  });
+}
+
+/** Take a message away with the first event that passes, if the status line still shows it. */
+export function forget(text: string, isOver: (event: ServerEvent) => boolean): void {
+  const end = onEvent((event) => {
+    if (!isOver(event)) return;
+    end();
+    if (useStatus.getState().text === text) say("");
   });
 }
 

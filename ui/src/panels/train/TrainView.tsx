@@ -11,6 +11,7 @@ import { Icon, IconButton, type IconName } from "../../style/Icon";
 import { attempt } from "../attempt";
 import { clock, figure, moment } from "../format";
 import { etaOf } from "../runs/QueuePopup";
+import { forget } from "../runs/runMessages";
 import { bestOf, pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
 import { SampleMatrix } from "./SampleMatrix";
@@ -213,7 +214,14 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
   const loss = useMemo(() => smoothed(curves[0]?.points ?? [], weight).at(-1)?.[1], [curves, weight]);
   const eta = run ? etaOf(run) : null;
   const ask = (request: "stop" | "sample" | "checkpoint") =>
-    training && void attempt(control(id, training.path, request).then(() => say(ASKED[request])));
+    training &&
+    void attempt(
+      control(id, training.path, request).then(() => {
+        const [text, end] = ASKED[request];
+        say(text);
+        forget(text, ({ run, type }) => run === id && (type === end || type === "run.finished"));
+      }),
+    );
 
   return (
     <>
@@ -302,11 +310,12 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
   );
 }
 
+/** What a request does, and the event that tells that it is done. */
 const ASKED = {
-  stop: "The training stops after this step and keeps its work.",
-  sample: "Samples are drawn after this step.",
-  checkpoint: "A checkpoint is saved after this step.",
-};
+  stop: ["The training stops after this step and keeps its work.", "run.finished"],
+  sample: ["Samples are drawn after this step.", "train.sample"],
+  checkpoint: ["A checkpoint is saved after this step.", "train.checkpoint"],
+} as const;
 
 const NUMBERS = [
   { key: "rate", name: "learning rate" },
