@@ -7,6 +7,8 @@ from importlib import import_module
 
 MODULES = (
     "torch",
+    "torch.utils._device",
+    "tokenizers",
     "nodes.sd.families.unet",
     "nodes.sd.models.text_encoder",
     "nodes.sd.models.vae",

@@ -113,7 +113,7 @@ def test_a_second_sigterm_ends_it_at_once_and_loses_nothing(tmp_path: Path) -> N
     first.process.send_signal(signal.SIGTERM)
     time.sleep(0.2)
     begun = time.monotonic()
-    assert first.stop() in (0, 1)
+    assert first.stop() in (0, 1, -signal.SIGTERM)  # by the signal itself, if it comes while the process ends
     assert time.monotonic() - begun < 5
     second = start_server(home)
     with second.client() as client:
