@@ -335,11 +335,12 @@ class Denoise(
         whole = bool(plan.sigmas[0] >= plan.table.sigma_max * (1 - 1e-5))
         comfyui = self.follow == "comfyui"
         uses_given = comfyui or self.strength < 1 or self.start_step > 0 or self.latent.mask is not None
+        diffusers = self.schedule == "ddim_diffusers" and not uses_given
         return start(
             first,
             plan.sigmas,
             given if uses_given else None,
-            unit_variance=comfyui and whole,
+            unit_variance=diffusers or (comfyui and whole),
             table=plan.table,
         )
 

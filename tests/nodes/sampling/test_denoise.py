@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 
@@ -72,6 +73,27 @@ def warned(session: Session, *runs: dict[str, Any]) -> list[str]:
 def samples(session: Session, *runs: dict[str, Any]) -> torch.Tensor:
     found: torch.Tensor = output(session.run(graph(*runs)), "latent").samples
     return found
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kind"),
+    [("ddim", diffusers.DDIMScheduler), ("euler", diffusers.EulerDiscreteScheduler)],
+)
+def test_the_leading_timesteps_of_diffusers_give_its_latents(
+    session: Session, pipeline: Any, sampler: SamplerName, kind: Any
+) -> None:
+    """As InvokeAI runs them: "leading" timesteps start below the highest level, with a variance of 1."""
+    theirs = pipeline(kind, timestep_spacing="leading", steps_offset=1, clip_sample=False)(
+        "a red circle",
+        num_inference_steps=STEPS,
+        guidance_scale=3.0,
+        height=64,
+        width=64,
+        generator=torch.Generator().manual_seed(5),
+        output_type="latent",
+    ).images
+    ours = samples(session, {"sampler": sampler, "schedule": "ddim_diffusers"})
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2s_ancestral"])
