@@ -234,7 +234,7 @@ class OutputWritten(_Fact):
     type: str
     """The wire type, such as `Image`."""
     files: tuple[str, ...]
-    """The absolute paths of the files."""
+    """The absolute paths of the files; for a path of a file that a node saved, that file."""
     digest: str
 
 

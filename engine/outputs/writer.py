@@ -20,7 +20,7 @@ from engine.paths import slug
 from engine.plan.plan import Plan
 from engine.plan.step import Gather, Step
 from engine.store.store import Store
-from engine.values import Packed, Part, summary_of
+from engine.values import Json, Packed, Part, summary_of
 
 SUFFIXES = {
     "image/png": ".png",
@@ -100,7 +100,7 @@ class OutputWriter:
         self._elements.setdefault(output, {})[step] = element, outline
         if output not in self._summaries:
             self._summaries[output] = summary(packed)
-        paths = tuple(str(file.absolute()) for file in files)
+        paths = tuple(str(file.absolute()) for file in files or self._saved(value))
         return OutputWritten(output, step.element_index, values, packed.type, paths, element.digest)
 
     def written(self) -> dict[str, Written]:
@@ -145,6 +145,16 @@ class OutputWriter:
                 pictures += 1
             files.append(self._folder.add(stem, SUFFIXES.get(media, ".bin"), data))
         return tuple(files)
+
+    def _saved(self, value: Json) -> tuple[Path, ...]:
+        """The file in the folder that a value names, as the nodes that save files give it."""
+        if self._folder is None or not isinstance(value, str) or not os.path.isabs(value):
+            return ()
+        try:
+            file, folder = Path(value).resolve(), self._folder.path.resolve()
+            return (file,) if file.is_relative_to(folder) and file.is_file() else ()
+        except (OSError, ValueError):  # no name of a file, such as one with a null character
+            return ()
 
     def _refuse(self, message: str) -> None:
         problem = Problem("unwritable", message, hint="name another folder with --out")

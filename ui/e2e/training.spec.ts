@@ -76,9 +76,18 @@ test("a form starts a training with the values that were set, and says what is w
     steps: { default: 3 },
   });
   await expect(page.getByRole("region", { name: "Train an embedding" })).toBeVisible();
-  await fetch(new URL(`/api/v1/runs/${run?.id}/cancel`, canvas.server.url), {
-    method: "POST",
-    headers: { Authorization: `Bearer ${canvas.server.token}`, "Content-Type": "application/json" },
-    body: "{}",
-  });
+  // The result is there to download, and its word works in a prompt.
+  const side = page.getByRole("complementary", { name: "Details of the training" });
+  await expect(side).toContainText("outputs/embeddings/glim.safetensors", { timeout: 120_000 });
+  await expect(side).toContainText("write <glim>");
+  const download = page.waitForEvent("download");
+  await side.getByRole("link", { name: "Download" }).click();
+  expect((await download).suggestedFilename()).toBe("glim.safetensors");
+  await side.getByRole("button", { name: "Use in graph" }).click();
+  await expect(canvas.node("load-embeddings")).toBeVisible();
+  await page.getByRole("textbox", { name: "prompt", exact: true }).fill("a <glim> on a table");
+  const used = await canvas.run();
+  expect(used).toMatchObject({ state: "done" });
+  const { warnings } = await canvas.server.get<{ warnings: unknown[] }>(`/runs/${used.id}`);
+  expect(warnings).toEqual([]);
 });

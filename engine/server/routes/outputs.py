@@ -93,7 +93,7 @@ def read_output_file(served: Served, id: OutputId, width: Width = None) -> Respo
     if sha256(data) != record.digest:
         raise refused(410, "changed_file", "the file of this output was changed or replaced")
     if width is None:
-        return inline(data, record.media, IMMUTABLE)
+        return inline(data, record.media, IMMUTABLE, record.path.name)
     thumbnail = served.thumbnails.made(record.digest, data, width)
     if thumbnail is None:
         raise refused(422, "not_a_picture", "the file is no picture that can be shown")

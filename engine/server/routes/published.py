@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -67,7 +68,7 @@ def list_published(served: Served, id: RunId) -> PublishedList:
 @router.get("/file", response_class=Response, responses=FILE)
 def read_published(served: Served, id: RunId, step: Step, name: Name) -> Response:
     """Read a published file, as a download."""
-    return attachment(_bytes(served, id, step, name))
+    return attachment(_bytes(served, id, step, name), name=PurePosixPath(name).name)
 
 
 @router.post("/keep")

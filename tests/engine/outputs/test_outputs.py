@@ -311,3 +311,27 @@ def test_a_name_taken_between_looking_and_writing_is_left_alone(
     assert names(write({"a": pictures(1)})["a"]) == ["name-a-0002.png"]
     assert (tmp_path / "name-a-0001.png").read_text() == "of another process"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_only_the_path_of_a_file_in_the_folder_is_a_saved_file(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "outputs", tmp_path / "secret.bin"
+    folder.mkdir()
+    for file in (folder / "word.bin", outside):
+        file.write_bytes(b"")
+    (folder / "link.bin").symlink_to(outside)
+    store = Tiered(Memory(1 << 20))
+    files = Files(lambda kind: [], NoFiles(), folder)
+    planned = plan.plan(check.check(GRAPH, Registry([Draw, Ink]), {"lines": 5}), store, files)
+    inscriber = Inscriber(planned, store, (), lambda: None, lambda message: None)
+    writer = OutputWriter(planned, store, folder, "name", inscriber, lambda: None)
+
+    def found(value: Json) -> tuple[str, ...]:
+        event = writer.take("a", planned.steps["ink"], Packed("json", value))
+        assert event is not None
+        return event.files
+
+    saved = str(folder / "word.bin")
+    assert found(saved) == (saved,)
+    others = [str(outside), f"{folder}/../secret.bin", str(folder / "link.bin"), str(folder), "word.bin"]
+    for other in (*others, f"{saved}\0", "/" + "x" * 9999, None, 7):
+        assert found(other) == ()

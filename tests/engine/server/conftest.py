@@ -72,6 +72,18 @@ class Noise(Node):
         return Image(pixels[None])
 
 
+class Save(Node, pure=False):
+    """Save a file, and return its path."""
+
+    path: str
+
+    def run(self, ctx: Context) -> str:
+        file = ctx.files.target(self.path)
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"trained")
+        return str(file)
+
+
 class Publish(Node, pure=False):
     """Publish two files, as a training does with its checkpoints."""
 

@@ -17,6 +17,7 @@ import pytest
 
 from engine import cli
 from engine.document import writer
+from engine.document.graph import GraphInput
 from engine.errors import GraphError
 from engine.server.address_file import NAME
 from tests.engine.server.conftest import NOISE, WAIT, RunningServer, graph
@@ -178,6 +179,23 @@ def test_published_files_are_listed_read_and_kept(server: RunningServer) -> None
         for name in ("checkpoints/3.bin", "../server.json", "/etc/passwd", str(server.home / "server.json")):
             body = {"step": "it", "name": name}
             assert code_of(client.post, f"/runs/{run}/published/keep", body) == "unknown_file"
+
+
+def test_a_file_that_a_node_saved_is_an_output_that_is_downloaded_under_its_name(
+    server: RunningServer,
+) -> None:
+    with server.client() as client:
+        run = client.submit(graph("Save", path=GraphInput("text", "words/a b.bin", False)))["run"]
+        answer = client.wait(run, 60)
+        (row,) = answer["outputs"]
+        assert (row["output"], row["type"], row["size"]) == ("out", "json", len(b"trained"))
+        assert answer["values"]["out"] == str(server.home / "outputs/words/a b.bin")
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", row["url"], headers={"Authorization": f"Bearer {server.token}"})
+        file = connection.getresponse()
+        assert file.read() == b"trained"
+        assert file.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20b.bin"
+        connection.close()
 
 
 def test_uploads_are_inputs_and_never_pages(server: RunningServer) -> None:

@@ -2,6 +2,8 @@
 import { useEffect, useState } from "react";
 import { answer, api, type Schemas } from "../../server/client";
 import { openSaved } from "../../server/documents";
+import { blobValue, upload } from "../../server/files";
+import { problemsInText, Refused } from "../../server/problems";
 import type { RunAnswer } from "../../server/runState";
 import type { Training } from "../../server/training";
 import { edit, graph, selectNodes } from "../../state/editor";
@@ -10,11 +12,73 @@ import { useTypes } from "../../state/types";
 import { Icon } from "../../style/Icon";
 import { attempt } from "../attempt";
 import { openDataset } from "../dataset/datasetStore";
-import { figure, valueText, words } from "../format";
+import { bytes, figure, valueText, words } from "../format";
 import { valuesOf } from "../pictures/PictureDetails";
+import { isPicture } from "../pictures/pictures";
 import { pointsOf } from "./curves";
 import { isTrainer } from "./newTraining";
-import { kindOf, type TrainedKind, withTrained } from "./useInGraph";
+import { kindOf, savedKind, type TrainedKind, withTrained } from "./useInGraph";
+
+/** The files that the graph of the training has saved at its end, and how to use them. */
+export function Result({ full, onUsed }: { full: RunAnswer | null; onUsed: () => void }) {
+  const files = full?.outputs.filter((row) => row.type === "json" && !isPicture(row)) ?? [];
+  if (full === null || files.length === 0) return null;
+  const trainer = trainerOf(full);
+  const value = (input: string) => {
+    const held = trainer?.inputs?.[input];
+    const param = typeof held === "object" && held !== null && "param" in held ? String(held.param) : null;
+    return param === null ? held : valuesOf(full, { values: {} })[param];
+  };
+  return (
+    <div className="pad">
+      <h3>Result</h3>
+      {files.map((row) => {
+        const path = String(full.values[row.output]);
+        const name = path.split(/[/\\]/).at(-1)!;
+        const source = full.graph.outputs?.[row.output]?.from.split(".", 1)[0] ?? "";
+        const kind = savedKind(full.graph.nodes?.[source]?.type ?? "");
+        const word = kind === "embedding" ? `<${value("name")}>` : value("trigger");
+        const use = async () => {
+          const found = await fetch(row.url);
+          if (!found.ok) throw new Refused(found.status, problemsInText(await found.text(), found.status));
+          await putInGraph(name, kind!, blobValue(await upload(await found.blob())), onUsed);
+        };
+        return (
+          <div key={row.id} className="result">
+            <b>{name}</b> <span className="meta">{bytes(row.size)}</span>
+            <p className="meta">{path}</p>
+            <div className="buttons">
+              {kind && (
+                <button type="button" className="button mini solid" onClick={() => void attempt(use())}>
+                  Use in graph
+                </button>
+              )}
+              <a className="button mini" href={row.url} download>
+                Download
+              </a>
+            </div>
+            {kind && (
+              <p className="meta">
+                {word ? `In a prompt, write ${word}. ` : ""}
+                To list it with your models, move it to models/{kind}s.
+              </p>
+            )}
+          </div>
+        );
+      })}
+    </div>
+  );
+}
+
+async function putInGraph(name: string, kind: TrainedKind, file: string, onUsed: () => void) {
+  if ([...graph().nodes.values()].some((node) => isTrainer(node.type))) await openSaved(DRAWS);
+  const changed = withTrained(graph(), useTypes.getState().types, kind, file);
+  if (changed === undefined) return sayError("This graph loads no model that the file could be added to.");
+  edit(`Use ${name}`, () => changed.graph);
+  selectNodes([changed.id]);
+  onUsed();
+  say(`${changed.id} applies ${name}.`);
+}
 
 /** The saved states of the training, and the files that graphs can use. */
 export function Checkpoints({ training, full, onUsed }: CheckpointsProps) {
@@ -38,13 +102,7 @@ export function Checkpoints({ training, full, onUsed }: CheckpointsProps) {
     const path = { path: { id: id ?? "" } };
     const body = { step: file.step, name: file.name };
     const kept = await answer(api.POST("/api/v1/runs/{id}/published/keep", { params: path, body }));
-    if ([...graph().nodes.values()].some((node) => isTrainer(node.type))) await openSaved(DRAWS);
-    const changed = withTrained(graph(), useTypes.getState().types, kind, kept.file);
-    if (changed === undefined) return sayError("This graph loads no model that the file could be added to.");
-    edit(`Use ${file.name}`, () => changed.graph);
-    selectNodes([changed.id]);
-    onUsed();
-    say(`${changed.id} applies ${file.name}.`);
+    await putInGraph(file.name, kind, kept.file, onUsed);
   };
   return (
     <div className="pad">
@@ -102,7 +160,7 @@ export function TrainingDataset({ full }: { full: RunAnswer | null }) {
   if (full === null || link === undefined) return null;
   const at = link.lastIndexOf(".");
   return (
-    <div className="pad ruled">
+    <div className="pad">
       <h3>Dataset</h3>
       <button
         type="button"
@@ -128,7 +186,7 @@ export function Settings({ full }: { full: RunAnswer | null }) {
     if (typeof value !== "object") values.push([name, value]);
   }
   return (
-    <div className="pad ruled">
+    <div className="pad">
       <h3>Settings</h3>
       <dl className="values">
         {values.map(([name, value]) => (

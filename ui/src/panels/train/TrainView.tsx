@@ -12,11 +12,11 @@ import { attempt } from "../attempt";
 import { clock, figure, moment } from "../format";
 import { etaOf } from "../runs/QueuePopup";
 import { forget } from "../runs/runMessages";
-import { bestOf, pointsOf, smoothed } from "./curves";
+import { pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
 import { SampleMatrix } from "./SampleMatrix";
 import { TrainForm } from "./TrainForm";
-import { Checkpoints, Settings, TrainingDataset } from "./TrainSide";
+import { Checkpoints, Result, Settings, TrainingDataset } from "./TrainSide";
 import "./train.css";
 
 const ICONS: Partial<Record<RunPhase, IconName>> = {
@@ -39,6 +39,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
   const [chosen, setChosen] = useState<string | null>(null);
   const [overlaid, setOverlaid] = useState<readonly string[]>([]);
   const [isNew, setNew] = useState(false);
+  const [weight, setWeight] = useState(0.9);
   const id = isNew ? null : (chosen ?? rows[0]?.id ?? null);
   const choose = (run: string) => {
     setChosen(run);
@@ -61,6 +62,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
             <RunRow
               key={row.id}
               row={row}
+              weight={weight}
               isChosen={row.id === id}
               isOverlaid={row.id === id || overlaid.includes(row.id)}
               onChoose={() => choose(row.id)}
@@ -80,6 +82,8 @@ export function TrainView({ onLeave }: TrainViewProps) {
           id={id}
           rows={rows}
           overlaid={overlaid.filter((other) => other !== id)}
+          weight={weight}
+          setWeight={setWeight}
           onLeave={onLeave}
         />
       )}
@@ -135,17 +139,18 @@ function useTrainingRuns(): readonly TrainingRow[] {
 
 interface RunRowProps {
   row: TrainingRow;
+  weight: number;
   isChosen: boolean;
   isOverlaid: boolean;
   onChoose: () => void;
   onOverlay: (isOn: boolean) => void;
 }
 
-function RunRow({ row, isChosen, isOverlaid, onChoose, onOverlay }: RunRowProps) {
+function RunRow({ row, weight, isChosen, isOverlaid, onChoose, onOverlay }: RunRowProps) {
   const training = useTrainings((state) => state.trainings[row.id]);
   const { phase } = row;
-  const points = useMemo(() => smoothed(pointsOf(training?.rows ?? [], "loss"), 0.9), [training]);
-  const best = bestOf(points);
+  const points = useMemo(() => smoothed(pointsOf(training?.rows ?? [], "loss"), weight), [training, weight]);
+  const newest = points.at(-1);
   useEffect(() => {
     if (isOverlaid && training === undefined) void attempt(readTraining(row.id));
   }, [isOverlaid, training, row.id]);
@@ -161,12 +166,14 @@ function RunRow({ row, isChosen, isOverlaid, onChoose, onOverlay }: RunRowProps)
       <button type="button" className="grow open" aria-current={isChosen} onClick={onChoose}>
         <span className="row-title cut">{row.title}</span>
         <span className="meta">
-          {phase === "running" ? `step ${points.at(-1)?.[0] ?? 0}` : moment(row.finished ?? row.submitted)}
+          {phase === "running" ? `step ${newest?.[0] ?? 0}` : moment(row.finished ?? row.submitted)}
         </span>
       </button>
       <span className="train-run-end">
         <Icon name={ICONS[phase] ?? "info"} size={14} label={phase} />
-        <span className="meta">{best === null ? "" : figure(best)}</span>
+        <span className="meta" title="The smoothed loss at the last step">
+          {newest === undefined ? "" : `loss ${figure(newest[1])}`}
+        </span>
       </span>
     </li>
   );
@@ -176,14 +183,16 @@ interface OneTrainingProps {
   id: string;
   rows: readonly TrainingRow[];
   overlaid: readonly string[];
+  /** Of the smoothing. */
+  weight: number;
+  setWeight: (weight: number) => void;
   onLeave: () => void;
 }
 
-function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
+function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrainingProps) {
   const trainings = useTrainings((state) => state.trainings);
   const run = useRuns((state) => state.queue.runs[id]);
   const [full, setFull] = useState<RunAnswer | null>(null);
-  const [weight, setWeight] = useState(0.9);
   const [step, setStep] = useState<number | null>(null);
   const phase = run?.phase ?? full?.summary.state;
   // biome-ignore lint/correctness/useExhaustiveDependencies: read again after the end
@@ -302,6 +311,7 @@ function OneTraining({ id, rows, overlaid, onLeave }: OneTrainingProps) {
         <SampleMatrix samples={training?.samples ?? []} />
       </section>
       <aside className="train-side" aria-label="Details of the training">
+        <Result full={full} onUsed={onLeave} />
         <Checkpoints training={training} full={full} onUsed={onLeave} />
         <TrainingDataset full={full} />
         <Settings full={full} />

@@ -13,24 +13,17 @@ export function pointsOf(rows: readonly Readonly<Record<string, number | null>>[
 }
 
 /**
- * Smooth values by an exponential mean in both directions, so that the curve does not lag behind the raw one.
+ * The exponential moving average of the values up to each point, corrected for its start, as in TensorBoard: later values
+ * do not change it.
  *
  * @param weight 0 changes nothing; the nearer to 1, the smoother.
  */
 export function smoothed(points: readonly Point[], weight: number): Point[] {
-  const values = points.map(([, value]) => value);
-  const forward = mean(values, weight);
-  const backward = mean([...values].reverse(), weight).reverse();
-  return points.map(([step], i) => [step, (forward[i]! + backward[i]!) / 2]);
-}
-
-/** An exponential mean, corrected for its start: the first value is the first of the list. */
-function mean(values: readonly number[], weight: number): number[] {
   let [sum, total] = [0, 0];
-  return values.map((value) => {
+  return points.map(([step, value]) => {
     sum = weight * sum + (1 - weight) * value;
     total = weight * total + (1 - weight);
-    return sum / total;
+    return [step, sum / total];
   });
 }
 
@@ -96,9 +89,4 @@ export function nearest(points: readonly Point[], step: number): Point | undefin
     else high = middle;
   }
   return step - points[low]![0] <= points[high]![0] - step ? points[low] : points[high];
-}
-
-/** The lowest value; null if there is none. */
-export function bestOf(points: readonly Point[]): number | null {
-  return points.length === 0 ? null : Math.min(...points.map(([, value]) => value));
 }

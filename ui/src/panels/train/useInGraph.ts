@@ -17,6 +17,12 @@ export function kindOf(trainer: string, file: string): TrainedKind | null {
   return trainer.startsWith("TrainLoRA") ? "lora" : null;
 }
 
+/** What a node of this type saves; null if it is neither a LoRA nor an embedding. */
+export function savedKind(type: string): TrainedKind | null {
+  if (type.startsWith("SaveEmbedding@")) return "embedding";
+  return type.startsWith("SaveLoRA@") ? "lora" : null;
+}
+
 /** The node that gives a model and a text encoder to others; undefined if there is none. */
 function loaderOf(graph: Graph, types: NodeTypes): string | undefined {
   for (const [id, node] of graph.nodes) {
