@@ -21,6 +21,8 @@ from engine.values import sha256
 
 UPLOADED = "sha256:"
 """The prefix of the name of an uploaded file; its digest in hex follows."""
+BLOBS = "blobs"
+"""The sub-folder for uploaded files."""
 KEPT = "kept"
 """The sub-folder for copies of files from outside the home folder."""
 
@@ -130,8 +132,13 @@ class Files:
             return self._uploaded(digest)
         if (there := self.inside(kind, name) or self._beside_graph(name)) is not None:
             return there
+        looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
         if not name.strip() or "\0" in name or not (self.local or inner_path(name)):
-            raise NodeError(f"{name!r} is not a name inside the {kind} folders", code="bad_name")
+            message, hint = (
+                f"{name!r} is not a name inside the {kind} folders",
+                f"give a name inside {looked}",
+            )
+            raise NodeError(message, hint=hint, code="bad_name")
         if self.local:
             try:
                 written = expanded(name)
@@ -142,7 +149,6 @@ class Files:
                 path = (start / written).absolute()
                 if os.path.exists(path):  # unlike `path.exists`, False for a name that is too long
                     return path
-        looked = ", ".join(str(folder) for folder in self.folders(kind)) or "no folder"
         names = self.names(kind)
         hint = near(name, names) or f"put the file into {looked}"
         message = f"there is no {name!r} in the folders for {kind}"
@@ -175,7 +181,7 @@ class Files:
     @property
     def _blobs(self) -> Path:
         """The folder of uploaded files, in the home's own inputs."""
-        return next(iter(self.folders("inputs"))) / "blobs"
+        return next(iter(self.folders("inputs"))) / BLOBS
 
     def _uploaded(self, digest: str) -> Path:
         blob = self._blobs / digest

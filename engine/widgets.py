@@ -74,10 +74,12 @@ class FileIn(Widget):
     """The name of a file in one of the folders of a kind, such as `checkpoints`."""
 
     kind: str
+    folder: bool = False
+    """True if it names a folder of files."""
 
     def describe(self) -> dict[str, Any]:
         """A picker over the files of that kind."""
-        return {"kind": "file", "choices_from": self.kind}
+        return {"kind": "file", "choices_from": self.kind, **({"folder": True} if self.folder else {})}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class LoadDataset(Node, category="dataset", version=2):
     beside `NAME.png` is its mask.
     """
 
-    folder: Annotated[str, FileIn(KIND)]
+    folder: Annotated[str, FileIn(KIND, folder=True)]
     """The folder of the pictures: a name in the `inputs` folder, or a path."""
     subfolders: bool = True
     """Also load the pictures in sub-folders. Templates may use the path of the sub-folder as `[folder]`."""

@@ -95,7 +95,7 @@ class LoadMask(Node, category="mask", libraries=("pillow",)):
 class ListImages(Node, category="image"):
     """List the picture files in a folder, in natural order: 2 before 10."""
 
-    folder: Annotated[str, FileIn(KIND)]
+    folder: Annotated[str, FileIn(KIND, folder=True)]
     """The folder: its name inside the `inputs` folder, or a path. Its sub-folders are not searched. Other
     files in it are skipped with a warning."""
 
@@ -144,7 +144,7 @@ class LoadImageFolder(Node, category="image", returns_graph=True):
     Each picture is loaded and cached separately: if one file changes, only the steps for that file run again.
     """
 
-    folder: Annotated[str, FileIn(KIND)]
+    folder: Annotated[str, FileIn(KIND, folder=True)]
     """The folder: its name inside the `inputs` folder, or a path. Its sub-folders are not searched. Other
     files in it are skipped with a warning."""
     transparent: Literal["white", "keep"] = "white"

@@ -143,7 +143,10 @@ test("thousands of pictures keep the page quick; a missing folder is named", asy
   await view.getByRole("button", { name: "Close" }).click();
   await canvas.node("load").locator(".node-head").click();
   await page.getByRole("tab", { name: "Node" }).click();
-  await page.getByRole("textbox", { name: "load folder" }).fill("nowhere");
+  const folders = page.getByRole("tabpanel").getByRole("button", { name: /^load folder/ });
+  await folders.click();
+  await page.getByRole("combobox").fill("nowhere");
+  await page.keyboard.press("Enter");
   await page
     .getByRole("tabpanel")
     .getByRole("button", { name: /View the dataset/ })

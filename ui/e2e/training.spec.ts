@@ -1,5 +1,7 @@
 /** A training as a person follows it. */
-import { expect, type GraphJson, test } from "./fixtures.ts";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { expect, type GraphJson, ROOT, test } from "./fixtures.ts";
 
 test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA can be used", async ({
   canvas,
@@ -53,25 +55,33 @@ test("a form starts a training with the values that were set, and says what is w
   page,
 }) => {
   test.slow();
+  const hearts = join(ROOT, "graphs", "hearts");
+  cpSync(hearts, join(canvas.server.home, "inputs", "glims"), { recursive: true });
   await canvas.open("text_to_image");
   await page.getByRole("button", { name: "Train", exact: true }).click();
   await page.getByRole("button", { name: "New training" }).click();
   const form = page.getByRole("form", { name: "New training" });
   const before = (await canvas.runs()).length;
   await form.getByRole("radio", { name: /^Embedding/ }).check();
-  await form.getByRole("textbox", { name: "folder" }).fill("no-such-folder");
+  const pick = async (folder: string) => {
+    await form.getByRole("button", { name: /^folder/ }).click();
+    await page.getByRole("combobox").fill(folder);
+    await page.keyboard.press("Enter");
+  };
+  await pick("no-such-folder");
   await form.getByRole("textbox", { name: "steps" }).fill("3");
   await form.getByRole("button", { name: "Start the training" }).click();
   await expect(form.getByRole("alert")).toContainText("no-such-folder");
+  await expect(form.getByRole("alert")).toContainText(join(canvas.server.home, "inputs"));
   expect(await canvas.runs()).toHaveLength(before);
-  await form.getByRole("textbox", { name: "folder" }).fill("hearts");
+  await pick("glims");
   await form.getByRole("textbox", { name: "name" }).fill("glim");
   await form.getByRole("button", { name: "Start the training" }).click();
   await expect.poll(async () => (await canvas.runs()).length).toBe(before + 1);
   const [run] = await canvas.runs();
   const { graph } = await canvas.server.get<{ graph: GraphJson }>(`/runs/${run?.id}`);
   expect(graph.inputs).toMatchObject({
-    folder: { default: "hearts" },
+    folder: { default: "glims" },
     name: { default: "glim" },
     steps: { default: 3 },
   });

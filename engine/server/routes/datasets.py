@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from engine.catalogue.catalogue import DatasetListing
 from engine.server.files_out import IMMUTABLE, inline
+from engine.server.input_folders import input_folders
 from engine.server.routes.blobs import FILE
 from engine.server.schema import Body, GraphDocument, Json
 from engine.server.services import Served
@@ -29,6 +30,28 @@ class ReadDataset(Body):
     node: str = Field(min_length=1, max_length=200)
     """The node whose dataset is listed."""
     output: str = Field("out", min_length=1, max_length=200)
+
+
+class PictureFolder(BaseModel):
+    """A folder that nodes can read pictures from."""
+
+    name: str
+    """Its name in graphs."""
+    place: str
+    """The path of the folder for inputs that it lies in."""
+
+
+class PictureFolderList(BaseModel):
+    """Folders that nodes can read pictures from, by name."""
+
+    folders: list[PictureFolder]
+
+
+@router.get("/folders")
+def list_picture_folders(served: Served) -> PictureFolderList:
+    """List the folders in the folders for inputs, at most 1000."""
+    found = input_folders(served.settings.folders_of("inputs")).items()
+    return PictureFolderList(folders=[PictureFolder(name=name, place=str(place)) for name, place in found])
 
 
 @router.post("")

@@ -41,6 +41,27 @@ def test_a_dataset_and_its_thumbnails_are_read(app: App) -> None:
 
 
 @pytest.mark.usefixtures("cups")
+def test_the_folders_that_pictures_can_be_in_are_listed(app: App) -> None:
+    inputs = app.services.settings.home / "inputs"
+    for name in ("cups/blue", ".hidden/x", "blobs/x", "kept", "bowls/kept"):
+        (inputs / name).mkdir(parents=True, exist_ok=True)
+    listed = app.web.get(f"{API}/folders").json()["folders"]
+    names = [row["name"] for row in listed]
+    assert {"cups", "cups/blue", "bowls", "bowls/kept"} <= set(names)
+    assert not {".hidden", ".hidden/x", "blobs", "blobs/x", "kept"} & set(names)
+    assert names == sorted(names)
+    assert {row["place"] for row in listed} == {str(inputs)}
+    assert app.web.post(API, json=body("cups/blue")).json()["problems"][0]["code"] == "empty_dataset"
+
+
+@pytest.mark.usefixtures("cups")
+def test_a_folder_elsewhere_is_refused_with_the_path_of_the_inputs(app: App) -> None:
+    (problem,) = app.web.post(API, json=body("/nowhere/at all")).json()["problems"]
+    assert problem["code"] == "bad_name"
+    assert str(app.services.settings.home / "inputs") in problem["hint"]
+
+
+@pytest.mark.usefixtures("cups")
 def test_what_cannot_be_read_is_refused(app: App) -> None:
     def refusal(answer: Any) -> tuple[int, str]:
         return answer.status_code, answer.json()["problems"][0]["code"]

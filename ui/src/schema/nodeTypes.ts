@@ -41,7 +41,7 @@ export type Widget =
     }
   | { readonly kind: "seed"; readonly random: string; readonly max: number }
   | { readonly kind: "text"; readonly multiline: boolean }
-  | { readonly kind: "file"; readonly files: string }
+  | { readonly kind: "file"; readonly files: string; readonly folder?: boolean }
   | { readonly kind: "stack"; readonly files: string; readonly row: readonly string[] }
   | { readonly kind: "json" };
 
@@ -211,7 +211,7 @@ function widgetOf(item: InputJson, wire: WireType): Widget {
     case "text":
       return { kind: "text", multiline: declared.multiline === true };
     case "file":
-      return { kind: "file", files };
+      return { kind: "file", files, folder: declared.folder === true };
     case "stack":
       return { kind: "stack", files, row: Object.keys((declared.row ?? {}) as object) };
   }

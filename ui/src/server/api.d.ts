@@ -110,6 +110,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/datasets/folders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Picture Folders
+         * @description List the folders in the folders for inputs, at most 1000.
+         */
+        get: operations["list_picture_folders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/devices": {
         parameters: {
             query?: never;
@@ -2077,6 +2097,24 @@ export interface components {
             paused: boolean;
         };
         /**
+         * PictureFolder
+         * @description A folder that nodes can read pictures from.
+         */
+        PictureFolder: {
+            /** Name */
+            name: string;
+            /** Place */
+            place: string;
+        };
+        /**
+         * PictureFolderList
+         * @description Folders that nodes can read pictures from, by name.
+         */
+        PictureFolderList: {
+            /** Folders */
+            folders: components["schemas"]["PictureFolder"][];
+        };
+        /**
          * PlannedAction
          * @description The action of a plan for one step.
          */
@@ -3335,6 +3373,44 @@ export interface operations {
                 };
                 content: {
                     "*/*": string;
+                };
+            };
+        };
+    };
+    list_picture_folders: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request is refused, for the reasons in the body. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description The request is refused, for the reasons in the body. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemsBody"];
+                };
+            };
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PictureFolderList"];
                 };
             };
         };

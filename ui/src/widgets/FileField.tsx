@@ -28,7 +28,7 @@ export function FileField(props: FieldProps<FileKind>) {
   const { widget, value, label, invalid, describedBy, onChange } = props;
   const name = typeof value === "string" ? value : "";
   const modelKind = KINDS[widget.files];
-  if (modelKind === undefined) return <UploadField {...props} />;
+  if (modelKind === undefined && !widget.folder) return <UploadField {...props} />;
   return (
     <PickerButton
       label={label}
@@ -36,10 +36,14 @@ export function FileField(props: FieldProps<FileKind>) {
       text={name}
       invalid={invalid}
       describedBy={describedBy}
-      empty={`Put files into models/${widget.files}, or name a folder in settings.json.`}
+      empty={
+        modelKind === undefined
+          ? "Put a folder into the inputs folder of the home, or name one in settings.json."
+          : `Put files into models/${widget.files}, or name a folder in settings.json.`
+      }
       isFree
       isWide
-      load={() => listModels(modelKind)}
+      load={() => (modelKind === undefined ? listFolders() : listModels(modelKind))}
       pick={(picked) => onChange(picked === "" && props.optional ? null : picked)}
     />
   );
@@ -56,6 +60,12 @@ export async function listModels(kind: string): Promise<Choice[]> {
       refused: model.problem?.message,
     }))
     .sort((a, b) => a.group.localeCompare(b.group) || a.label.localeCompare(b.label));
+}
+
+/** The folders that pictures can be in, with the place of each. */
+async function listFolders(): Promise<Choice[]> {
+  const { folders } = await answer(api.GET("/api/v1/datasets/folders"));
+  return folders.map(({ name, place }) => ({ value: name, label: name, detail: place }));
 }
 
 function UploadField({ widget, value, label, invalid, describedBy, onChange }: FieldProps<FileKind>) {

@@ -81,7 +81,7 @@ export function TrainForm({ onStart, onLeave }: TrainFormProps) {
       key={name}
       name={words(name)}
       doc={item.doc}
-      widget={name === "folder" ? FOLDER : widgetFor(graph, types, name, item)}
+      widget={widgetFor(graph, types, name, item)}
       value={item.default}
       problem={problemOf(null, name)}
       onChange={(value) => setGraph(changeInput(graph, name, (known) => ({ ...known, default: value })))}
@@ -144,9 +144,6 @@ export function TrainForm({ onStart, onLeave }: TrainFormProps) {
     </form>
   );
 }
-
-/** A folder is named: a browser cannot hand over a folder of this machine by its path. */
-const FOLDER: Widget = { kind: "text", multiline: false };
 
 interface FormRowProps {
   name: string;
