@@ -16,6 +16,8 @@ import type { WireEnd } from "../wires/wireDrag";
 const RECENT = "safelight.recent";
 const MOST_RECENT = 12;
 const GAP = 48;
+/** The height of a place for a new node. */
+const ROOM = 240;
 
 /** The names of the types that were added last, the latest first. */
 export function recent(): string[] {
@@ -38,12 +40,15 @@ function snapped({ x, y }: { x: number; y: number }): Point {
   return [Math.round(x / 8) * 8, Math.round(y / 8) * 8];
 }
 
-/** A free place under a node and all that stands below it. */
-export function placeBelow(node: string): Point {
+/** The free place for a new node that is nearest to a node, above or below it. */
+export function placeNear(node: string): Point {
   const boxes = [...graph().nodes.keys()].map((id) => nodeBox(graph(), typed(), id));
-  const [left, top, width] = nodeBox(graph(), typed(), node);
-  const below = boxes.filter(([x, y, w]) => x < left + width && x + w > left && y >= top);
-  return [left, Math.max(...below.map(([, y, , height]) => y + height)) + GAP / 2];
+  const [left, top] = nodeBox(graph(), typed(), node);
+  const column = boxes.filter(([x, , width]) => x < left + NODE_WIDTH && x + width > left);
+  const isFree = (at: number) => column.every(([, y, , height]) => at >= y + height || at + ROOM <= y);
+  const places = column.flatMap(([, y, , height]) => [y + height + GAP / 2, y - GAP / 2 - ROOM]);
+  const [nearest = top] = places.filter(isFree).sort((a, b) => Math.abs(a - top) - Math.abs(b - top));
+  return snapped({ x: left, y: nearest });
 }
 
 /** Add a node of a type at a point of the screen, or in the middle of the canvas, and select it. */

@@ -1,6 +1,6 @@
 /** The pictures of a dataset over the canvas. Captions are edited in place; each is one edit of the graph. */
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
-import { placeBelow } from "../../canvas/add/addNode";
+import { placeNear } from "../../canvas/add/addNode";
 import { isKey, isTyping } from "../../commands/keys";
 import { from } from "../../document/graph";
 import { sentence } from "../../server/problems";
@@ -66,7 +66,7 @@ function Dataset({ place: { node, output, run } }: { place: DatasetPlace }) {
     const setCaptions = types().get("SetCaptions")?.id;
     if (own === undefined || setCaptions === undefined) return;
     const kept = caption === row.caption ? undefined : caption;
-    const next = withCaption(graph(), { setCaptions, at: placeBelow(own.node) }, own, row.name, kept);
+    const next = withCaption(graph(), { setCaptions, at: placeNear(own.node) }, own, row.name, kept);
     edit(`Caption ${row.name}`, () => next.graph);
     say(next.isNew ? `${next.id} holds the new captions; the files stay as they are.` : "");
   };

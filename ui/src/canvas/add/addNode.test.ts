@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { readGraph } from "../../document/read";
+import { documents, graph } from "../../state/editor";
+import { typed } from "../../state/types";
+import { nodeBox } from "../flow";
+import { placeNear } from "./addNode";
+
+const open = (layout: Record<string, number[]>) => {
+  const nodes = Object.fromEntries(Object.keys(layout).map((id) => [id, { type: "LoadDataset@2" }]));
+  documents.getState().open(readGraph(JSON.stringify({ safelight: 1, nodes, layout })));
+};
+
+test("the place for a new node is the nearest free one below or above a node", () => {
+  const near: [layout: Record<string, number[]>, isBelow: boolean][] = [
+    [{ pictures: [0, 400], model: [0, 1200], train: [296, 0] }, true],
+    [{ pictures: [0, 400], model: [120, 480], lower: [-120, 700] }, false],
+    [{ pictures: [0, 400], model: [120, 480], lower: [-120, 700], upper: [0, 160] }, true],
+  ];
+  for (const [layout, isBelow] of near) {
+    open(layout);
+    const [x, y] = placeNear("pictures");
+    const boxes = [...graph().nodes.keys()].map((id) => nodeBox(graph(), typed(), id));
+    for (const [left, top, width, height] of boxes) {
+      const isApart = left >= x + 240 || left + width <= x || top >= y + 168 || top + height <= y;
+      expect(isApart).toBe(true);
+    }
+    expect(x).toBe(0);
+    expect(y > 400).toBe(isBelow);
+    expect(Math.abs(y - 400)).toBeLessThan(600);
+  }
+});
