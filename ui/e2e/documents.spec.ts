@@ -6,7 +6,7 @@ import { Canvas, expect, ROOT, Server, test } from "./fixtures.ts";
 
 const prompt = (page: Page) => page.getByRole("textbox", { name: "prompt", exact: true });
 
-/** Drop a file on the canvas. */
+/** Drop a file on the canvas, or on the Train view that covers it. */
 async function drop(page: Page, name: string, type: string, bytes: Buffer | number): Promise<void> {
   const content = typeof bytes === "number" ? bytes : bytes.toString("base64");
   await page.evaluate(
@@ -18,7 +18,7 @@ async function drop(page: Page, name: string, type: string, bytes: Buffer | numb
       const dataTransfer = new DataTransfer();
       dataTransfer.items.add(new File(parts, name, { type }));
       const options = { bubbles: true, cancelable: true, dataTransfer, clientX: 500, clientY: 300 };
-      document.querySelector("[data-canvas]")?.dispatchEvent(new DragEvent("drop", options));
+      document.querySelector("[data-canvas], .train")?.dispatchEvent(new DragEvent("drop", options));
     },
     { name, type, content },
   );
@@ -102,6 +102,18 @@ test("a graph that opens leaves every other view, is fitted, and ends the messag
   await fitted();
   await expect(status).toHaveText("");
   await expect(page.getByLabel("Title of the graph")).toHaveValue("Image to image");
+
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  await expect(page.locator(".train")).toBeVisible();
+  await drop(
+    page,
+    "dropped.json",
+    "application/json",
+    readFileSync(join(ROOT, "graphs", "text_to_image.json")),
+  );
+  await fitted();
+  await expect(page.getByLabel("Title of the graph")).toHaveValue("Text to image");
+  await expect(status).toContainText("dropped.json");
 });
 
 test("broken, wrong and huge files leave the document as it is, and say why", async ({ canvas, page }) => {
