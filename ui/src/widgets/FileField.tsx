@@ -36,11 +36,7 @@ export function FileField(props: FieldProps<FileKind>) {
       text={name}
       invalid={invalid}
       describedBy={describedBy}
-      empty={
-        modelKind === undefined
-          ? "Put a folder into the inputs folder of the home, or name one in settings.json."
-          : `Put files into models/${widget.files}, or name a folder in settings.json.`
-      }
+      empty={`Put files into ${modelKind ? "models/" : ""}${widget.files}, or name a folder in settings.json.`}
       isFree
       isWide
       load={() => (modelKind === undefined ? listFolders() : listModels(modelKind))}

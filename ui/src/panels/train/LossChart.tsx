@@ -163,7 +163,6 @@ export function LossChart(props: LossChartProps) {
 
 interface SparkProps {
   name: string;
-  unit?: string;
   points: readonly Point[];
   lastStep: number;
   step: number | null;
@@ -172,7 +171,7 @@ interface SparkProps {
 const SPARK = { left: 1, top: 4, width: 182, height: 34 };
 
 /** A small curve of one number, with its value at the hairline or the latest. */
-export function Spark({ name, unit, points, lastStep, step }: SparkProps) {
+export function Spark({ name, points, lastStep, step }: SparkProps) {
   const range = rangeOf(points);
   const last = Math.max(lastStep, points.at(-1)?.[0] ?? 1);
   const scale = scaleFor([0, last], range, SPARK);
@@ -181,9 +180,7 @@ export function Spark({ name, unit, points, lastStep, step }: SparkProps) {
     <figure className="spark">
       <figcaption>
         <span>{name}</span>
-        <b>
-          {read ? figure(read[1]) : "–"} {unit && <span className="meta">{unit}</span>}
-        </b>
+        <b>{read ? figure(read[1]) : "–"}</b>
       </figcaption>
       <svg width="100%" height={42} viewBox="0 0 184 42" preserveAspectRatio="none" aria-hidden="true">
         <line className="grid-line" x1={0} x2={184} y1={40} y2={40} />

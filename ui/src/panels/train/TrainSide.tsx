@@ -3,7 +3,6 @@ import { useEffect, useState } from "react";
 import { answer, api, type Schemas } from "../../server/client";
 import { openSaved } from "../../server/documents";
 import { blobValue, upload } from "../../server/files";
-import { problemsInText, Refused } from "../../server/problems";
 import type { RunAnswer } from "../../server/runState";
 import type { Training } from "../../server/training";
 import { edit, graph, selectNodes } from "../../state/editor";
@@ -17,7 +16,7 @@ import { valuesOf } from "../pictures/PictureDetails";
 import { isPicture } from "../pictures/pictures";
 import { pointsOf } from "./curves";
 import { isTrainer } from "./newTraining";
-import { kindOf, savedKind, type TrainedKind, withTrained } from "./useInGraph";
+import { kindOf, type TrainedKind, withTrained } from "./useInGraph";
 
 /** The files that the graph of the training has saved at its end, and how to use them. */
 export function Result({ full, onUsed }: { full: RunAnswer | null; onUsed: () => void }) {
@@ -36,12 +35,12 @@ export function Result({ full, onUsed }: { full: RunAnswer | null; onUsed: () =>
         const path = String(full.values[row.output]);
         const name = path.split(/[/\\]/).at(-1)!;
         const source = full.graph.outputs?.[row.output]?.from.split(".", 1)[0] ?? "";
-        const kind = savedKind(full.graph.nodes?.[source]?.type ?? "");
+        const kind = kindOf(full.graph.nodes?.[source]?.type ?? "", name);
         const word = kind === "embedding" ? `<${value("name")}>` : value("trigger");
         const use = async () => {
-          const found = await fetch(row.url);
-          if (!found.ok) throw new Refused(found.status, problemsInText(await found.text(), found.status));
-          await putInGraph(name, kind!, blobValue(await upload(await found.blob())), onUsed);
+          const request = { params: { path: { id: row.id } }, parseAs: "blob" } as const;
+          const data = await answer(api.GET("/api/v1/outputs/{id}/file", request));
+          await putInGraph(name, kind!, blobValue(await upload(data as Blob)), onUsed);
         };
         return (
           <div key={row.id} className="result">

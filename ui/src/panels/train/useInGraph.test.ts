@@ -58,6 +58,8 @@ test("a graph without a loader stays as it is", () => {
 test("states and samples are no weights", () => {
   expect(kindOf("TrainLoRA@1", "loras/framed-000040.safetensors")).toBe("lora");
   expect(kindOf("TrainTI@1", "embeddings/lumo-000010.pt")).toBe("embedding");
+  expect(kindOf("SaveEmbedding@1", "lumo_0002.safetensors")).toBe("embedding");
+  expect(kindOf("SaveModel@1", "merged.safetensors")).toBeNull();
   expect(kindOf("TrainLoRA@1", "state-000040.pt")).toBeNull();
   expect(kindOf("TrainTI@1", "samples/000010.png")).toBeNull();
   expect(kindOf("TrainTI@1", "losses.csv")).toBeNull();

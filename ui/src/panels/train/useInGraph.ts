@@ -10,17 +10,11 @@ const ABOVE = 280;
 
 export type TrainedKind = "lora" | "embedding";
 
-/** What a file that a training has published is; null if it is neither a LoRA nor an embedding. */
-export function kindOf(trainer: string, file: string): TrainedKind | null {
+/** What a file is that a node of this type has published or saved; null if it is neither a LoRA nor an embedding. */
+export function kindOf(type: string, file: string): TrainedKind | null {
   if (!/\.(safetensors|pt)$/.test(file) || /(^|\/)state-/.test(file)) return null;
-  if (trainer.startsWith("TrainTI")) return "embedding";
-  return trainer.startsWith("TrainLoRA") ? "lora" : null;
-}
-
-/** What a node of this type saves; null if it is neither a LoRA nor an embedding. */
-export function savedKind(type: string): TrainedKind | null {
-  if (type.startsWith("SaveEmbedding@")) return "embedding";
-  return type.startsWith("SaveLoRA@") ? "lora" : null;
+  if (/^(TrainTI|SaveEmbedding)@/.test(type)) return "embedding";
+  return /^(TrainLoRA|SaveLoRA)@/.test(type) ? "lora" : null;
 }
 
 /** The node that gives a model and a text encoder to others; undefined if there is none. */
