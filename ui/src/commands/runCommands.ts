@@ -15,6 +15,8 @@ function isActive(): boolean {
 async function run(options: Parameters<typeof submit>[0] = {}): Promise<void> {
   const accepted = await submit(options);
   if (accepted) {
+    const phase = useRuns.getState().queue.runs[accepted.runs[0] ?? ""]?.phase ?? "queued";
+    if (phase !== "queued") return; // its first events came before this answer, and said more
     const count = accepted.runs.length > 1 ? `${accepted.runs.length} runs are queued.` : "";
     say(count || (accepted.position ? `Queued, ${accepted.position} before it.` : "Running."));
     return;
