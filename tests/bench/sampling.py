@@ -38,7 +38,7 @@ def case(name: str, dtype: str = "float32") -> Case:
     if name == EMBEDDED:
         unet = load_unet(describe_folder(ROOT / "nodes" / "sd" / "tiny" / "weights"), getattr(torch, dtype))
         return Case(name, unet, 16, 20, 12)
-    return Case(name, random_unet(getattr(torch, dtype)), 32, 2, 2)
+    return Case(name, random_unet(getattr(torch, dtype)), 32, 2, 4)
 
 
 def random_unet(dtype: Any) -> Any:

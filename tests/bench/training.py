@@ -17,7 +17,7 @@ VOCABULARY = 49_408
 LONG = 10_000
 ALLOWED_GROWTH = 4.0
 """MiB of the resident set, between a tenth of the steps and the last one."""
-SIZES = {"a tiny UNet": (32, 8, 10.0), "SD 1.5's shapes": (256, 2, 1.6)}
+SIZES = {"a tiny UNet": (32, 8, 10.0), "SD 1.5's shapes": (256, 5, 1.6)}
 """The side of the pictures in pixels, the measured steps of each side, and the goal."""
 
 PEAK = """
