@@ -116,7 +116,7 @@ class Context:
         return self.compute.device
 
     @overload
-    def track(self, work: int) -> Iterator[int]: ...
+    def track(self, work: int, *, done: int = 0) -> Iterator[int]: ...
     @overload
     def track(self, work: Iterable[T], total: int | None = None, *, done: int = 0) -> Iterator[T]: ...
     def track(
@@ -127,7 +127,7 @@ class Context:
         There is no check after the last item, since the result is complete then.
 
         Args:
-            work: the items; a number means `range(number)`.
+            work: the items; a number means `range(done, number)`.
             total: the number of items, if `work` has no length; with `done`, of all.
             done: the number of items that an earlier attempt has finished, which `work` leaves out.
 
@@ -135,7 +135,7 @@ class Context:
             Cancelled: the run was asked to stop.
         """
         if isinstance(work, int):
-            return self._track(range(work), work)
+            return self._track(range(done, work), work, done)
         if total is None and isinstance(work, Sized):
             total = len(work)
         return self._track(work, total, done)
