@@ -95,7 +95,7 @@ test("a graph that opens leaves every other view, is fitted, and ends the messag
   await page.getByRole("button", { name: "Train", exact: true }).click();
   await expect(status).toContainText(/^Done/);
   await page.getByRole("button", { name: /^Back to/ }).click();
-  await fitted();
+  await expect(page.locator(".far-node").first()).toBeVisible();
 
   await page.getByRole("button", { name: "Train", exact: true }).click();
   await open("Image to image");

@@ -48,3 +48,45 @@ test("nodes become a subgraph, whose ports can be renamed, and which is unpacked
   await canvas.press("Control+z");
   await expect(canvas.nodes).toHaveCount(4);
 });
+
+test("a graph keeps its pan and zoom while a subgraph or the Train view is shown", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  const view = () => page.locator(".react-flow__viewport").evaluate((element) => element.style.transform);
+  /** The view after it has changed and come to rest. */
+  const changed = async (before: string) => {
+    let last = before;
+    await expect
+      .poll(async () => {
+        const [now, then] = [await view(), last];
+        last = now;
+        return now === then && now !== before;
+      })
+      .toBe(true);
+    return last;
+  };
+  await canvas.node("positive").locator(".node-head").click();
+  await canvas.press("Control+Shift+G");
+  await expect(canvas.node("group")).toBeVisible();
+  await page.locator(".react-flow__pane").hover({ position: { x: 20, y: 20 } });
+  const whole = await view();
+  await page.mouse.wheel(0, 200);
+  const parent = await changed(whole);
+
+  await canvas.press("Alt+ArrowDown");
+  await expect(canvas.nodes).toHaveCount(1);
+  const fitted = await changed(parent);
+  await page.mouse.wheel(0, 100);
+  const inner = await changed(fitted);
+  await canvas.press("Alt+ArrowUp");
+  await expect(canvas.node("group")).toBeVisible();
+  await expect.poll(view).toBe(parent);
+  await canvas.node("group").getByTitle("Open the subgraph").click();
+  await expect.poll(view).toBe(inner);
+  await canvas.press("Alt+ArrowUp");
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  await page.getByRole("button", { name: /^Back to/ }).click();
+  await expect.poll(view).toBe(parent);
+});

@@ -3,7 +3,7 @@
  * document itself changes with its next change only.
  */
 import { shapeOf } from "../canvas/flow";
-import { show } from "../canvas/viewport";
+import { forgetViews, restoreView } from "../canvas/viewport";
 import { missingPlaces } from "../layout/tidy";
 import { openDataset } from "../panels/dataset/datasetStore";
 import { closeMask } from "../panels/mask/maskStore";
@@ -14,7 +14,10 @@ import { say } from "../state/status";
 import { typed, types, useTypes } from "../state/types";
 import { leaveTraining } from "../state/view";
 
-/** Follow the document: show a newly opened graph or subgraph whole, after nodes without a place have one. */
+/**
+ * Follow the document: show a newly opened graph whole and a subgraph as it was left, after nodes without a place have
+ * one.
+ */
 export function placeMissing(): void {
   let shown: unknown = null;
   useTypes.subscribe((state, before) => {
@@ -25,6 +28,7 @@ export function placeMissing(): void {
       state.history.past.length === 0 && state.history.future.length === 0 && state.root !== shown;
     if (!isNew && state.path.join("/") === before.path.join("/")) return;
     shown = state.root;
+    if (isNew) forgetViews();
     // The first graph leaves the view that the address asks for.
     if (isNew && useReady.getState().isReady) uncover();
     void place();
@@ -45,5 +49,5 @@ async function place(): Promise<void> {
   const state = graph();
   const places = await missingPlaces(state, (id) => shapeOf(state, typed(), id));
   if (places.size > 0 && graph() === state) documents.getState().place(places);
-  requestAnimationFrame(() => show([], true));
+  requestAnimationFrame(restoreView);
 }

@@ -22,13 +22,13 @@ import { CanvasBar } from "./CanvasBar";
 import { pressOnCanvas } from "./canvasKeys";
 import { openMenu } from "./contextMenu";
 import { FrameBox } from "./FrameBox";
-import { setZoom, useFar } from "./far";
+import { useFar } from "./far";
 import { type FlowNode, flowEdges, flowNodes, thing } from "./flow";
 import { endMove, startMove, withMembers } from "./moves";
 import { NoteBox } from "./NoteBox";
 import { GraphNode } from "./nodes/GraphNode";
 import { useProblemKey } from "./nodes/inputProblems";
-import { keepFit, leaveFit, useViewport } from "./viewport";
+import { followMove, keepFit, leaveFit, useViewport } from "./viewport";
 import { ConnectionHint } from "./wires/ConnectionHint";
 import { FarWires } from "./wires/FarWires";
 import { WireDraft } from "./wires/WireDraft";
@@ -146,7 +146,7 @@ export function Canvas() {
           }
         }}
         onMoveStart={(event) => event && leaveFit()}
-        onMove={(_, viewport) => setZoom(viewport.zoom)}
+        onMove={(_, viewport) => followMove(viewport)}
         connectionLineComponent={WireDraft}
         connectionRadius={24}
         minZoom={0.05}

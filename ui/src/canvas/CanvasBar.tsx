@@ -2,7 +2,7 @@ import { useStore } from "@xyflow/react";
 import { perform } from "../commands/commands";
 import { useView } from "../state/view";
 import { IconButton, type IconName } from "../style/Icon";
-import { useViewport } from "./viewport";
+import { zoomBy } from "./viewport";
 
 /** The buttons in the lower corners: zoom, fit, mouse or trackpad, map. */
 export function CanvasBar() {
@@ -48,12 +48,7 @@ function Tool({ id, icon, label }: { id: string; icon: IconName; label: string }
 function Zoom() {
   const zoom = useStore((state) => state.transform[2]);
   return (
-    <button
-      type="button"
-      className="zoom"
-      title="Zoom to 100 %"
-      onClick={() => void useViewport.getState().flow?.zoomTo(1, { duration: 140 })}
-    >
+    <button type="button" className="zoom" title="Zoom to 100 %" onClick={() => zoomBy(1 / zoom)}>
       {Math.round(zoom * 100)} %
     </button>
   );

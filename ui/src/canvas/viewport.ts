@@ -1,7 +1,7 @@
 /** The view of the canvas: zoom, fit, jump to a node. */
-import type { ReactFlowInstance, XYPosition } from "@xyflow/react";
+import type { Viewport as Placing, ReactFlowInstance, XYPosition } from "@xyflow/react";
 import { create } from "zustand";
-import { graph } from "../state/editor";
+import { documents, graph } from "../state/editor";
 import { typed } from "../state/types";
 import { setZoom, useFar } from "./far";
 import { type FlowNode, nodeBox } from "./flow";
@@ -19,21 +19,44 @@ export const useViewport = create<Viewport>((set) => ({
   take: (flow) => {
     set({ flow });
     setZoom(flow.getZoom());
-    show([], true);
+    restoreView();
   },
 }));
 
-/** True while the canvas shows all of the graph because of `show`: then it does so too when its size changes. */
-let isFitted = false;
+/** Pan and zoom of the document and its subgraphs, by path. A graph without an entry is fitted to the canvas. */
+const views = new Map<string, Placing>();
+
+function shown(): string {
+  return documents.getState().path.join("/");
+}
 
 /** The user has moved the view. */
 export function leaveFit(): void {
-  isFitted = false;
+  const { flow } = useViewport.getState();
+  if (flow) views.set(shown(), flow.getViewport());
+}
+
+/** Follow each change of the view. */
+export function followMove(view: Placing): void {
+  setZoom(view.zoom);
+  if (views.has(shown())) views.set(shown(), view);
+}
+
+/** Another document is opened, which is to be fitted. */
+export function forgetViews(): void {
+  views.clear();
+}
+
+/** Show the graph with the pan and zoom that it had; fit it if it was fitted. */
+export function restoreView(): void {
+  const view = views.get(shown());
+  if (view) void useViewport.getState().flow?.setViewport(view);
+  else show([], true);
 }
 
 /** Fit the graph again after the canvas has changed its size, if it was fitted. */
 export function keepFit(): void {
-  if (isFitted) show([], true);
+  if (!views.has(shown())) show([], true);
 }
 
 function duration(): number {
@@ -46,7 +69,8 @@ export function show(ids: Iterable<string> = [], isInstant = false): void {
   const chosen = [...ids];
   const names = chosen.length > 0 ? chosen : [...graph().nodes.keys()];
   if (!flow || names.length === 0) return;
-  isFitted = chosen.length === 0;
+  if (chosen.length === 0) views.delete(shown());
+  else leaveFit();
   const boxes = names.map((id) => nodeBox(graph(), typed(), id));
   const left = Math.min(...boxes.map((box) => box[0]));
   const top = Math.min(...boxes.map((box) => box[1]));
