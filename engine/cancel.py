@@ -17,7 +17,7 @@ class Cancel:
     def __init__(self) -> None:
         self._asked = False  # setting it takes one bytecode, so it needs no lock
         self.then: Callable[[], object] | None = None
-        """Called by `ask`, such as to cancel a run on a server; it must return soon."""
+        """A function that `ask` calls, for example to cancel a run on a server; it must return soon."""
 
     def ask(self) -> None:
         """Ask the run to stop at its next check."""
@@ -31,7 +31,7 @@ class Cancel:
         return self._asked
 
     def check(self) -> None:
-        """Check the flag.
+        """Raise `Cancelled` if the run was asked to stop.
 
         Raises:
             Cancelled: the run was asked to stop.

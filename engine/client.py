@@ -1,4 +1,4 @@
-"""A client of a Safelight server, for scripts and the command line; it needs only the standard library.
+"""HTTP client of a Safelight server, for scripts and the command line; needs only the standard library.
 
 with Client("http://127.0.0.1:8400", token) as server:
     answer = server.call("text_to_image", {"prompt": "a mug", "seed": 3}, timeout=120)
@@ -26,26 +26,26 @@ ENDED = ("done", "failed", "cancelled", "interrupted", "refused")
 """The states of a run that has ended."""
 MAX_ANSWER = 1 << 30
 IDLE_SECONDS = 20.0
-"""A connection that was idle for longer is opened again."""
+"""A connection that was idle for longer than this is closed and opened again."""
 
 
 class Client:
-    """A connection to a server. One thread at a time may use it.
+    """An HTTP connection to a Safelight server. Only one thread may use it at a time.
 
     Args:
-        url: the address of the server, such as `http://127.0.0.1:8400`.
+        url: the URL of the server, such as `http://127.0.0.1:8400`.
         token: the token that the server prints when it starts.
-        timeout: the seconds to wait for an answer. Calls of graphs and events wait as long as they need.
+        timeout: the seconds to wait for a response. `call` and `events` have timeouts of their own.
 
-    Every method raises GraphError: with the problems of a refused request, or with the code `no_server` if
-    the server cannot be reached or gives no valid answer.
+    Every method raises GraphError. If the server refuses the request, it has the problems of the response; if
+    the server cannot be reached or its response is invalid, it has one problem with the code `no_server`.
     """
 
     def __init__(self, url: str, token: str, timeout: float = 60.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             hint = "write it as http://127.0.0.1:8400"
-            raise GraphError([Problem("bad_use", f"{url!r} is not the address of a server", hint=hint)])
+            raise GraphError([Problem("bad_use", f"{url!r} is not the URL of a server", hint=hint)])
         self.url = f"{parts.scheme}://{parts.netloc}"
         self.token = token
         self._parts, self._timeout = parts, timeout
@@ -65,23 +65,23 @@ class Client:
         self._connection.close()
 
     def info(self) -> dict[str, Any]:
-        """The version, devices and limits of the server."""
+        """Return the version, devices and limits of the server."""
         return self._object("GET", "/info")
 
     def devices(self) -> list[dict[str, Any]]:
-        """The devices of each worker: memory, settings in effect, and loaded models."""
+        """Return each worker process's devices, with their memory, settings in effect and loaded models."""
         rows: list[dict[str, Any]] = self._object("GET", "/devices")["workers"]
         return rows
 
     def graphs(self) -> list[dict[str, Any]]:
-        """The graphs that the server knows by id."""
+        """Return the graphs that the server can run by their id."""
         rows: list[dict[str, Any]] = self._object("GET", "/graphs")["graphs"]
         return rows
 
     def validate(
         self, graph: Graph | Mapping[str, Any], inputs: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The problems of a graph, and the plan of a run."""
+        """Check a graph on the server: return its problems and the plan of a run, without running it."""
         return self._object("POST", "/graphs/validate", {"graph": _tree(graph), "inputs": dict(inputs or {})})
 
     def submit(
@@ -94,14 +94,14 @@ class Client:
         key: str | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """Add a run to the queue; the answer has its id under `run`.
+        """Add a run to the server's queue. The returned dict has the id of the run under `run`.
 
         Args:
-            graph: a graph, its JSON, or the id of a graph that the server has.
-            inputs: values for its inputs.
-            sweep: lists of values for its inputs.
-            targets: the nodes to compute; none means the declared outputs.
-            key: an idempotency key: a second submission with it returns the first run.
+            graph: a graph, its JSON, or the id of one of the server's graphs.
+            inputs: values for the graph's inputs.
+            sweep: lists of values for the graph's inputs; the run makes all their combinations.
+            targets: the ids of the nodes to compute; if empty, the run computes the declared outputs.
+            key: an idempotency key: a second submission with the same key returns the first run.
             more: other fields of the request, such as `priority` and `times`.
         """
         body: dict[str, Any] = {"graph_id": graph} if isinstance(graph, str) else {"graph": _tree(graph)}
@@ -114,29 +114,30 @@ class Client:
     def call(
         self, graph: str, inputs: Mapping[str, Any] | None = None, *, timeout: float = 60.0
     ) -> dict[str, Any]:
-        """Run a graph of the server and wait for its outputs.
+        """Run one of the server's graphs and wait for its outputs.
 
         Args:
-            graph: its id.
-            inputs: values for its inputs.
-            timeout: the seconds to wait; if it still runs then, the answer has its state and no outputs.
+            graph: the id of the graph.
+            inputs: values for the graph's inputs.
+            timeout: the seconds to wait. If the run has not ended by then, the returned dict has its state
+                and no outputs.
         """
         path = f"/graphs/{quote(graph, safe='')}/call?" + urlencode({"timeout": timeout})
         return self._object("POST", path, dict(inputs or {}), timeout=timeout + self._timeout)
 
     def run(self, id: str) -> dict[str, Any]:
-        """Everything about one run."""
+        """Return everything that the server knows about one run."""
         return self._object("GET", f"/runs/{quote(id, safe='')}")
 
     def cancel(self, id: str) -> dict[str, Any]:
-        """Cancel a run in any state; returns its summary."""
+        """Cancel a run, whether it waits or runs, and return its summary."""
         return self._object("POST", f"/runs/{quote(id, safe='')}/cancel", {})
 
     def wait(self, id: str, timeout: float | None = None) -> dict[str, Any]:
-        """Wait until a run has ended; returns it as `run` does.
+        """Wait until a run has ended, and return the same dict as `run`.
 
         Raises:
-            TimeoutError: it still runs after `timeout` seconds.
+            TimeoutError: the run has not ended after `timeout` seconds.
         """
         ends = None if timeout is None else time.monotonic() + timeout
         place: str | None = None
@@ -155,11 +156,11 @@ class Client:
     def events(
         self, since: int | str | None = None, timeout: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Follow the events of all runs.
+        """Yield the events of all runs as they happen.
 
         Args:
-            since: replay the events after this number.
-            timeout: end after so many seconds without an event; None never ends by itself.
+            since: the `seq` of an event; the events after it are replayed first. None replays no events.
+            timeout: stop after this many seconds without an event; with None, never stop.
         """
         query = "" if since is None else "?" + urlencode({"since": since})
         connection = self._connect(timeout)
@@ -177,32 +178,32 @@ class Client:
             connection.close()
 
     def upload(self, data: bytes) -> str:
-        """Upload a file; returns the name by which file inputs take it: `sha256:` and the digest."""
+        """Upload a file, and return its name for file inputs of graphs: `sha256:` and its digest in hex."""
         answer = self._object("POST", "/blobs", data)
         return f"sha256:{answer['hash']}"
 
     def download(self, url: str) -> bytes:
-        """The bytes of a file by the address in an output, such as `/api/v1/outputs/1/file`."""
+        """Download the file at the URL in an output, such as `/api/v1/outputs/1/file`."""
         return self._answer("GET", url, None, self._timeout)
 
     def import_file(self, name: str, data: bytes) -> dict[str, Any]:
-        """The graph in a picture, or in a file of another program; the answer has it under `graph`."""
+        """Read the graph in a picture or in a file of another program; it is returned under `graph`."""
         return self._object("POST", "/import?" + urlencode({"name": name}), data)
 
     def get(self, path: str) -> dict[str, Any]:
-        """The answer of any other address of the API, such as `/models?kind=lora`."""
+        """GET any other path of the API, such as `/models?kind=lora`, and return the response body."""
         return self._object("GET", path)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send a change to any other address of the API; empty if the answer has no body."""
+        """POST to any other path of the API, and return the response body; empty if there is none."""
         return self._object("POST", path, dict(body or {}))
 
     def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Set something, such as whether the queue is paused."""
+        """PUT to any other path of the API, for example to pause the queue, and return the response body."""
         return self._object("PUT", path, dict(body))
 
     def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Change a part of something, such as the star of an output."""
+        """PATCH any other path of the API, for example to star an output, and return the response body."""
         return self._object("PATCH", path, dict(body))
 
     def _object(
@@ -214,7 +215,7 @@ class Client:
         except ValueError as error:
             raise self._lost(error) from None
         if not isinstance(tree, dict):
-            raise self._lost(ValueError("the answer is not an object"))
+            raise self._lost(ValueError("the response is not a JSON object"))
         return tree
 
     def _answer(self, method: str, path: str, body: Any, timeout: float) -> bytes:
@@ -250,7 +251,7 @@ class Client:
         return connection.getresponse()
 
     def _check(self, answer: http.client.HTTPResponse) -> None:
-        """Raise the problems of a refused request."""
+        """Raise GraphError with the server's problems if the response has an error status."""
         if answer.status < 400:
             return
         data = answer.read(MAX_ANSWER)

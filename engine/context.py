@@ -1,4 +1,4 @@
-"""The context of a running step: progress, previews, files, loaded models, and a folder for long work."""
+"""The argument of a node's `run`: progress, previews, files, loaded models, and a folder for long work."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REPORTS_A_SECOND = 20
 
 
 class Context:
-    """The services of the engine for one running step; the argument of `Node.run`."""
+    """The argument of `Node.run`: the engine's services for one running step."""
 
     __slots__ = (
         "_cancel",
@@ -94,16 +94,16 @@ class Context:
         self._samples: Counter[int] | None = None
         self._reserved, self._saves_memory = 0, False
         self.may_save_memory = False
-        """True if the step knows a way of computing that takes less memory than the one it has taken."""
+        """True if the node can also compute its result in another way that takes less memory."""
         self.is_approximate = False
-        """True after `approximate`: the result is not stored."""
+        """True after a call of `approximate`: the result is not stored."""
 
     @property
     def node(self) -> str:
-        """The id of the running node, for example for the name of a file that it writes.
+        """The id of the running node in the graph, for example to name a file after it.
 
         Raises:
-            NodeError: the node is pure. Equal nodes share one result, so it cannot depend on an id.
+            NodeError: the node is pure. Equal pure nodes share one result, so it cannot depend on an id.
         """
         if self._pure:
             hint = "give the node an input for the name; or write pure=False if it has side effects"
@@ -128,8 +128,8 @@ class Context:
 
         Args:
             work: the items; a number means `range(done, number)`.
-            total: the number of items, if `work` has no length; with `done`, of all.
-            done: the number of items that an earlier attempt has finished, which `work` leaves out.
+            total: the number of items, if `work` has no length. It includes the items counted by `done`.
+            done: the number of items that an earlier attempt has finished, and that `work` does not contain.
 
         Raises:
             Cancelled: the run was asked to stop.
@@ -162,10 +162,10 @@ class Context:
                 self._emit(Progress(self._node, count, total, rate))
 
     def preview(self, value: object) -> None:
-        """Show the unfinished result to the user.
+        """Show a picture of the unfinished result to the user.
 
-        Without a listener for previews, the value is dropped without encoding it; so it is less than 0.2
-        seconds after the last preview of this step.
+        The value is dropped, without encoding it, if nobody listens for previews, or if the last preview of
+        this step was less than 0.2 seconds ago.
 
         Args:
             value: a Pillow image; a `Value` whose `preview` returns one; or a function that returns one or
@@ -184,14 +184,15 @@ class Context:
         self._emit(Warned(hidden(str(message)), self._node))
 
     def secret(self, name: str) -> str:
-        """The value of a secret of the user, such as the key of a service.
+        """Return the value of one of the user's secrets, such as the API key of a web service.
 
-        The input of the node holds the name (`Annotated[str, SecretName()]`), so graphs, pictures, keys and
-        logs never have the value; warnings, errors and printed lines show the name in its place. Do not
-        return the value.
+        The node's input holds only the name of the secret (`Annotated[str, SecretName()]`), so graphs,
+        pictures, cache keys and logs never contain the value; warnings, errors and printed lines show the
+        name in its place. A node must not return the value.
 
         Args:
-            name: the name; the value is in the environment variable `SAFELIGHT_SECRET_NAME`.
+            name: the name of the secret; for `name`, the value is in the environment variable
+                `SAFELIGHT_SECRET_NAME`.
 
         Raises:
             NodeError: the variable is not set.
@@ -209,18 +210,18 @@ class Context:
     def expand(self, graph: Graph) -> Any:
         """Run a graph in place of the node: `return ctx.expand(graph)`.
 
-        The graph must declare the outputs of the node. A `Param` in it means the node's input of that name.
-        Its steps are planned, cached and shown as if they were part of the node's graph.
+        The graph must declare the same outputs as the node. A `Param` in it stands for the node's input of
+        that name. Its nodes are planned, cached and shown as if they were part of the graph that is running.
         """
         return graph
 
     def use(self, recipe: Recipe[T], *, whole: bool = False) -> T:
-        """Load a recipe onto the device; the model stays there at least until this step ends.
+        """Load the model of a recipe onto the device; it stays there at least until this step ends.
 
         Args:
-            recipe: what to load.
-            whole: True for code that changes the modules of the model or computes gradients: the model is
-                then whole on the device and in one precision, whatever the settings say.
+            recipe: describes the model, and how to load it.
+            whole: True for code that changes the modules of the model or computes gradients. The whole model
+                is then on the device and in one precision, even if the settings offload or quantise it.
         """
         if self._pins is None:
             self._pins = self._residency.pins()
@@ -228,7 +229,7 @@ class Context:
         return self._residency.use(recipe, compute, self.files, self._pins)
 
     def release(self, recipe: Recipe[Any]) -> None:
-        """Take a loaded recipe off the device before the step ends, if no other step uses it.
+        """Release a model before the step ends: it is unloaded from the device if no other step uses it.
 
         For a long step that needs a model only at its beginning, such as the VAE in a training. `use` loads
         it again.
@@ -243,38 +244,40 @@ class Context:
         `use`, so that no model is loaded for it.
 
         Args:
-            size: an estimate of the bytes that it takes at once, beside loaded models.
-            work: the computation, for messages, such as `decoding 512 x 512`.
+            size: the estimated peak memory of the computation in bytes, without the loaded models.
+            work: names the computation in messages, such as `decoding 512 x 512`.
 
         Raises:
-            NodeError: `too_large`, because the device does not have so much memory.
+            NodeError: `too_large`: the device does not have this much memory.
         """
         self._reserved = max(self._reserved, size)
         self._residency.reserve(self.compute.device, size, work)
 
     @property
     def reserved(self) -> int:
-        """The most bytes that the step has reserved."""
+        """The largest `size` in bytes that the step has reserved."""
         return self._reserved
 
     @property
     def pins(self) -> Pins | None:
-        """The models that the step uses; None if it uses none."""
+        """The models that the step has loaded with `use`; None if it has loaded none."""
         return self._pins
 
     @property
     def saves_memory(self) -> bool:
-        """True if memory has run out: the step is to compute in the way that takes the least memory.
+        """True if memory has run out, so that the node must compute in the way that takes the least memory.
 
-        A node that asks knows such a way; otherwise the step is not repeated for it.
+        Reading this property tells the engine that the node has such a way. Only then does the engine run the
+        step again after memory has run out.
         """
         self.may_save_memory = True
         return self._saves_memory
 
     def save_memory(self) -> bool:
-        """Let the step run again in the way that takes the least memory; False if its node knows none.
+        """Switch to the way of computing that takes the least memory, and release the loaded models.
 
-        The engine calls it between two runs of the step. The models of the first run are released.
+        The engine calls it after memory has run out, before it runs the step again. Returns False if the node
+        has no such way, or has used it already.
         """
         if not self.may_save_memory or self._saves_memory:
             return False
@@ -284,9 +287,9 @@ class Context:
         return True
 
     def approximate(self, message: str) -> None:
-        """Show a warning that the result is not exactly what its key stands for; it is then not stored.
+        """Show a warning that the result is only approximate, and do not store it in the cache.
 
-        For a result that was computed in another way than the settings say, because memory ran out.
+        For a result that was computed in another way than the settings say, because memory has run out.
         """
         self.is_approximate = True
         self.warn(message)
@@ -295,38 +298,42 @@ class Context:
     def scratch(self) -> Path:
         """A folder for unfinished work, such as training state; created on first use.
 
-        It belongs to this step: to the node type, its inputs and the files that it reads. After a
-        cancellation, an error or a kill, the next run of the step finds the folder again. It is removed when
-        the result of the step is stored, or when it has not been used for long and its room is needed. Write
-        files with `engine.whole_file`, so that a killed step leaves no half-written file.
+        The folder belongs to the node type with these inputs and the content of the files that it reads.
+        After the step was cancelled, failed or was killed, its next run finds the folder again. The folder is
+        deleted when the result of the step is stored, or when disk space is needed and the folder has not
+        been used for long. Write files with `engine.whole_file`, so that a killed step leaves no half-written
+        file.
 
-        The folder of a step whose result cannot be stored (`pure=False`, or no store on disk) is removed when
-        the step ends.
+        If the result of the step cannot be stored (`pure=False`, or no store on disk), the folder is deleted
+        when the step ends.
         """
         return self._opened().scratch
 
     @property
     def lineage(self) -> str | None:
-        """The key of this step without the inputs that the class keyword `extends` names.
+        """The cache key of this step, computed without the inputs that the class keyword `extends` names.
 
-        It is equal for two steps that differ only in how long they continue. None if the step has no key.
+        Two steps that differ only in these inputs, such as the number of training steps, have the same
+        lineage. None if the step has no key.
         """
         return self._lineage()
 
     def lineage_files(self) -> list[PublishedFile]:
-        """The existing files that steps of the same lineage have published, newest first.
+        """Return the files that steps of the same lineage have published and that still exist, newest first.
 
-        A training of 2,000 steps finds the checkpoints of one of 1,000 steps here, and continues from them.
+        For example, a training of 2,000 steps finds the checkpoints of an earlier training of 1,000 steps
+        here, and continues from the newest.
         """
         return self._opened().related()
 
     def metrics(self, **numbers: float) -> None:
-        """Report numbers of one step of a long task: `ctx.metrics(step=100, loss=0.12)`.
+        """Report the metrics of one training step: `ctx.metrics(step=100, loss=0.12)`.
 
-        A task that continues from a checkpoint reports the steps before it again, and then marks the place:
-        `ctx.metrics(step=100, resumed=1)`. Numbers of later steps from before are then discarded.
+        A training that continues from a checkpoint first reports the steps up to the checkpoint again, and
+        then the checkpoint: `ctx.metrics(step=100, resumed=1)`. Metrics of later steps that were reported
+        before the interruption are then discarded.
 
-        Rows are sent together, at most 5 times per second.
+        Several calls are sent as one event, at most 5 times per second.
         """
         row: dict[str, float | None] = {}
         for name, value in numbers.items():
@@ -339,15 +346,15 @@ class Context:
             self._send_rows()
 
     def sample(self, picture: object, step: int, caption: str = "") -> None:
-        """Show a picture that a long task has made so far, and publish it under `samples/`.
+        """Show a sample picture of an unfinished training, and publish it under `samples/`.
 
         Args:
             picture: a Pillow image, or a `Value` whose `preview` returns one.
-            step: the step of the task at which it was made.
+            step: the training step at which the picture was made.
             caption: a short text, such as the prompt.
 
         Raises:
-            TypeError: the value has no picture.
+            TypeError: `picture` is neither of these.
         """
         made = encoded(picture)
         if made is None:
@@ -359,40 +366,40 @@ class Context:
         self.publish(f"samples/{step:06}{number}.{made.media.rpartition('/')[2]}", made.data)
 
     def checkpoint(self, step: int, name: str = "") -> None:
-        """Report that the state at a step is saved, so that the task can continue from there.
+        """Report that a checkpoint has been saved, from which the training can continue.
 
-        Call it after the state has been written to `scratch` or published.
+        Call it after the checkpoint has been written to `scratch` or published.
 
         Args:
-            step: the step of the task.
+            step: the training step of the checkpoint.
             name: the name of the checkpoint, such as that of its published file.
         """
         self._opened().keep_within_budget()
         self._emit(Checkpoint(self._node, step, name or f"step {step}"))
 
     def publish(self, name: str, data: bytes | Path) -> Path:
-        """Store a file that is useful before the step is done, such as a checkpoint.
+        """Store a file that is useful before the step is done, such as a checkpoint, and return its path.
 
-        The report of the run lists published files. They stay when the result is stored, and a later run that
-        reuses the result lists those that still exist. Files that have not been used for long are removed
-        when room is needed, so no result may depend on them.
+        The report of the run lists published files. They are kept when the result is stored, and a later run
+        that reuses the result lists those that still exist. When disk space is needed, files that have not
+        been used for long are deleted, so no result may depend on them.
 
         Args:
-            name: a file name, which may have sub-folders; it replaces an earlier file of this name.
-            data: the content, or a file to copy.
+            name: a file name, which may have sub-folders. An earlier file of this name is replaced.
+            data: the content of the file, or the path of a file to copy.
 
         Raises:
-            NodeError: the name leads out of the folder.
+            NodeError: the name points outside the step's folder.
         """
         file = self._opened().publish(name, data)
         self._emit(Published(self._node, file.name, str(file.path), file.size))
         return file.path
 
     def requests(self) -> set[Request]:
-        """The user's requests to this step since the last call.
+        """Return the requests that the user has sent to this step since the last call.
 
-        A long-running node calls this between two pieces of its work. It may draw a sample, save a
-        checkpoint, or stop: save the state needed to continue in `scratch`, and raise
+        A long-running node calls this between two pieces of its work. A request asks it to draw a sample, to
+        save a checkpoint, or to stop: then save the state needed to continue in `scratch`, and raise
         `engine.errors.Cancelled`.
         """
         if self._requests is None:
@@ -401,16 +408,16 @@ class Context:
         return self._requests.since(seen, self._node)
 
     def require_unchanged(self) -> None:
-        """Check that no file of a loaded model changed while the step ran; the engine calls it after `run`.
+        """Check that no file of a loaded model was overwritten meanwhile; the engine calls it after `run`.
 
         Raises:
-            NodeError: `changed_file`: one was overwritten, so the result may be wrong.
+            NodeError: `changed_file`: a file was overwritten, so the result may be wrong.
         """
         if self._pins is not None:
             self._pins.require_unchanged()
 
     def close(self) -> None:
-        """Release the loaded models and send remaining events; the engine calls it when the step ends."""
+        """Release the loaded models and send the last metrics; the engine calls it when the step ends."""
         if self._rows:
             self._send_rows()
         if self._pins is not None:
@@ -421,7 +428,7 @@ class Context:
         self._emit(Metrics(self._node, tuple(rows)))
 
     def _opened(self) -> StepFolder:
-        """The folder of the step."""
+        """Return the step's folder on disk; raise NodeError if it has none."""
         if self._folder is None:
             hint = "run the graph in a session; a node alone has no folder"
             raise NodeError("this step has no folder for unfinished work", hint=hint, code="no_folder")

@@ -29,7 +29,7 @@ _SEEN = FactKind("last seen", 1)
 
 
 class Identity(NamedTuple):
-    """The attributes by which a change of the file at a path is recognised."""
+    """Size, times and inode of a file. If they are unchanged, the file's content is taken to be unchanged."""
 
     size: int
     modified: int
@@ -40,7 +40,7 @@ class Identity(NamedTuple):
 
 
 class LastSeen(NamedTuple):
-    """The place where a file with a given digest was last read."""
+    """The path at which a file with a given digest was last read, and its size."""
 
     path: Path
     size: int
@@ -51,7 +51,7 @@ class Unsettled(OSError):
 
 
 Progress = Callable[[str, int, int], None]
-"""`progress(path, bytes_read, bytes_in_all)`; an exception in it stops the reading."""
+"""`progress(path, bytes_read, total_bytes)`; if it raises, the reading stops."""
 
 _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
@@ -60,7 +60,7 @@ _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
 def report_progress(progress: Progress) -> Iterator[None]:
     """Call `progress` every 0.1 s while this thread computes the digest of a large file inside the block.
 
-    Blocks may be nested; then the functions of all of them are called.
+    Blocks may be nested; then the functions of all blocks are called.
     """
     outer = _progress.get()
 
@@ -79,24 +79,26 @@ def report_progress(progress: Progress) -> Iterator[None]:
 class FileDigests:
     """Computes and caches the SHA-256 of files, by path.
 
-    A digest is valid for one `Identity`. The digest of a file that changed less than two seconds before is
-    not cached, since a coarse clock might give the file the same times after another change.
+    A cached digest is valid while the `Identity` of the file stays the same. The digest of a file that
+    changed less than two seconds ago is not cached, because with a coarse file-system clock a further change
+    could leave its times the same.
 
     Args:
-        facts: stores digests for later processes; without it they are cached in this process only.
+        facts: the database that stores digests for later processes; without it they are cached in this
+            process only.
     """
 
     def __init__(self, facts: FileFacts | None = None) -> None:
         self.facts = facts or FileFacts()
-        """The database of digests, and of other facts by digest."""
+        """The database of digests, and of other facts about files keyed by digest."""
         self._known: dict[str, tuple[Identity, str]] = {}
 
     def digest(self, path: str | os.PathLike[str]) -> str:
-        """The sha256 of a file's content, in hex.
+        """Return the SHA-256 of a file's content, in hex.
 
         Raises:
-            OSError: the file cannot be read, is not an ordinary file, consists of holes, or keeps changing
-                while it is read.
+            OSError: the file cannot be read, is not an ordinary file, is mostly holes (an incomplete
+                download), or keeps changing while it is read.
         """
         place = os.path.abspath(path)
         stat = _regular(place)
@@ -129,7 +131,10 @@ class FileDigests:
 
 
 def last_seen(facts: FileFacts, digest: str) -> LastSeen | None:
-    """The place where a file with this digest was last read. It may have been moved or changed since."""
+    """Find the path at which a file with this digest was last read; None if none was read.
+
+    The file may have been moved or changed since.
+    """
     fact = facts.recall(_SEEN, [digest]).get(digest)
     if fact is None:
         return None
@@ -138,7 +143,7 @@ def last_seen(facts: FileFacts, digest: str) -> LastSeen | None:
 
 
 def identity_of(path: str | os.PathLike[str]) -> Identity:
-    """The identity of the file at a path, for detecting later changes.
+    """Return the identity of the file at a path, to detect later changes of the file.
 
     Raises:
         OSError: there is no such file.
@@ -159,7 +164,7 @@ def _regular(place: str) -> os.stat_result:
 
 
 def _refuse_holes(place: str, stat: os.stat_result) -> None:
-    """Refuse a large file that is mostly holes, such as an incomplete download."""
+    """Raise OSError for a large file that is mostly holes, such as an incomplete download."""
     written = getattr(stat, "st_blocks", None)
     if written is not None and stat.st_size > max(_SPARSE_BYTES, written * 512 * _SPARSE_RATIO):
         raise OSError(
@@ -169,10 +174,10 @@ def _refuse_holes(place: str, stat: os.stat_result) -> None:
 
 
 def _read(place: str) -> tuple[Identity, str | None]:
-    """The identity of the file at a path and its digest; the digest is None if the file changed meanwhile.
+    """Return the identity and the digest of a file; the digest is None if the file changed meanwhile.
 
-    One open file is read from beginning to end, so a file that replaces it for a moment does not get into the
-    digest; a write into the file itself sets a new time of change.
+    The file is opened once, so the digest is never a mixture of it and a file that replaces it for a moment.
+    A write into the file itself changes its times, which the identity contains.
     """
     with open(place, "rb", buffering=0) as file:
         before = _identity(os.fstat(file.fileno()))

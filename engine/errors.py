@@ -1,4 +1,4 @@
-"""Problems as data (place, code, message, hint), and Safelight's exceptions."""
+"""Errors and warnings as data (`Problem`), and Safelight's exceptions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from engine.fixes import Fix
 Severity = Literal["error", "warning"]
 
 OUT_OF_MEMORY = "out_of_memory"
-"""The code of the problem of a step for which the memory of the host or the device does not suffice."""
+"""The code of the problem of a step that failed because the memory of the host or the device was full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error or warning, the same on the terminal and in `--json`."""
+    """One error or warning about a graph, a node or a setting, as the terminal and `--json` show it."""
 
     code: str
     message: str
@@ -29,15 +29,15 @@ class Problem:
     hint: str | None = None
     severity: Severity = "error"
     fix: Fix | None = field(default=None, compare=False)
-    """The edit of the graph that solves it, if that is certain enough."""
+    """An edit of the graph that solves the problem; None unless it is certain enough."""
 
     @property
     def place(self) -> str:
-        """The place of the problem: `node.input`, `node`, or empty for the graph as a whole."""
+        """The place of the problem: `node.input`, `node`, or empty if it concerns no single node."""
         return ".".join(part for part in (self.node, self.input) if part)
 
     def within(self, node: str) -> Problem:
-        """A problem of a subgraph as a problem of the graph that uses it in `node`; without its fix."""
+        """Convert a problem of a subgraph to one of the graph that uses it as `node`, without its fix."""
         return replace(self, node=node if self.node is None else f"{node}/{self.node}", fix=None)
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Problem:
         return f"{place}{self.message}{hint}"
 
     def as_json(self) -> dict[str, Any]:
-        """The seven fields as JSON, in a fixed order."""
+        """Return the seven fields as a JSON object, in a fixed order."""
         return {
             "code": self.code,
             "severity": self.severity,
@@ -59,11 +59,11 @@ class Problem:
 
 
 class SafelightError(Exception):
-    """An error that is shown as a sentence instead of a traceback."""
+    """The base class of errors that are shown to users as a message, without a traceback."""
 
 
 class GraphError(SafelightError):
-    """Raised for a graph that cannot be read or run; holds every problem found."""
+    """Raised for a graph that cannot be read or run; `problems` has every problem that was found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -71,19 +71,19 @@ class GraphError(SafelightError):
 
 
 class NodeError(SafelightError):
-    """An error that a node reports to the user as a sentence.
+    """An error that a node raises to show the user a message instead of a traceback.
 
-    Raise it from `run` or `fingerprint` if the cause and the remedy are known.
+    Raise it from `run` or `fingerprint` if the cause of the failure is known.
 
     Args:
-        message: one sentence for the user.
-        hint: the remedy.
-        input: the input that causes the error.
-        code: a stable identifier for programs.
+        message: a short message for the user: what is wrong.
+        hint: what the user can do about it.
+        input: the name of the input that causes the error.
+        code: an identifier of the kind of error, for programs; unlike the message it never changes.
     """
 
     instead: tuple[str, str] | None = None
-    """The text of an input that causes the error, and the text that was surely meant."""
+    """The text of an input that causes the error, and the text that it should surely be."""
 
     def __init__(
         self, message: str, *, hint: str | None = None, input: str | None = None, code: str = "node_failed"
@@ -94,22 +94,22 @@ class NodeError(SafelightError):
         self.input, self.code = input, code
 
     def at(self, input: str) -> NodeError:
-        """The same error at an input of the node."""
+        """Return a copy of this error that names an input of the node as its cause."""
         error = NodeError(self.message, hint=self.hint, input=input, code=self.code)
         error.instead = self.instead
         return error
 
     def problem(self, node: str) -> Problem:
-        """The problem of the node `node` that describes this error."""
+        """Convert this error to a problem of the node with the id `node`."""
         return Problem(self.code, self.message, node, self.input, self.hint)
 
 
 class AuthorError(TypeError):
-    """A mistake in the code of a node pack, such as a wrong return type.
+    """Raised for a mistake in the code of a node pack, such as a wrong return type.
 
     Args:
-        message: the mistake.
-        function: the function with the mistake; the problem names its file and line.
+        message: describes the mistake.
+        function: the function with the mistake; the error names its file and line.
         hint: the correct code.
     """
 
@@ -128,7 +128,13 @@ class Cancelled(BaseException):
 
 
 def as_node_problem(error: BaseException, node: str, node_type: str) -> tuple[Problem, str]:
-    """Convert an exception of a node's code to a problem of that node, and its traceback to text."""
+    """Convert an exception that a node raised to a problem of that node, and its traceback to text.
+
+    Args:
+        error: the exception.
+        node: the id of the node.
+        node_type: the name of its type, for messages.
+    """
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, NodeError):
         return error.problem(node), trace
@@ -149,7 +155,7 @@ def as_node_problem(error: BaseException, node: str, node_type: str) -> tuple[Pr
 
 
 def author_place(error: BaseException) -> str | None:
-    """The file and line in a node pack where an exception was raised; None if no pack was running."""
+    """Find the file and line of a node pack in an exception's traceback; None if there is none."""
     if isinstance(error, AuthorError):
         return error.place
     frames = [
@@ -162,12 +168,12 @@ def author_place(error: BaseException) -> str | None:
 
 
 def hook_problem(name: str, hook: object, error: BaseException) -> Problem:
-    """The problem of a function of a node pack that is no node, such as `import_graph`.
+    """Convert an exception of a node pack's hook (a function such as `import_graph`) to a problem.
 
     Args:
-        name: the function as messages name it.
-        hook: the function; the problem names its module.
-        error: the exception that it raised; the hint names the author's file and line.
+        name: the name of the hook for the message.
+        hook: the function; the message names the pack that defines it.
+        error: the exception that it raised; the hint names the file and line in the pack.
     """
     module = getattr(hook, "__module__", None) or type(hook).__module__
     message = f"{name} of the node pack {module.partition('@')[0]} failed: {error_text(error)}"
@@ -187,7 +193,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def error_text(error: BaseException) -> str:
-    """The class and message of an exception, cut to 500 characters; never raises."""
+    """Format an exception as its class and message, cut to 500 characters; never raises."""
     name = "" if isinstance(error, AuthorError) else error.__class__.__name__
     try:
         text = str(error).strip()
@@ -198,7 +204,7 @@ def error_text(error: BaseException) -> str:
 
 
 def short(value: object) -> str:
-    """The `repr` of a value, cut to 60 characters; never raises."""
+    """Return the `repr` of a value, cut to 60 characters; never raises."""
     try:
         text = repr(value)
     except Exception:
@@ -207,7 +213,7 @@ def short(value: object) -> str:
 
 
 def with_article(name: object) -> str:
-    """A name with its article: `an Image`."""
+    """Put the indefinite article before a name: `an Image`."""
     return f"{'an' if str(name)[:1] in 'AEIOaeio' else 'a'} {name}"
 
 

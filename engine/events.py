@@ -1,4 +1,4 @@
-"""The events of a run as plain data, for progress bars, journals and other processes.
+"""The events that a run sends while it works, as plain data for progress bars, journals and other processes.
 
 An event holds ids, counts, short texts and encoded pictures, so that it can be sent to another process:
 `event.as_json()` converts it to JSON, and `from_json` restores it.
@@ -17,12 +17,12 @@ from engine.errors import Problem, short
 from engine.values import Json
 
 State = str
-"""For a node: `done`, `cached`, `failed`, `skipped`, `cancelled`; for a run: `done`, `failed`,
-`cancelled`."""
+"""The state of a node (`done`, `cached`, `failed`, `skipped`, `cancelled`) or of a run (`done`, `failed`,
+`cancelled`)."""
 
 
 class PlannedStep(NamedTuple):
-    """A summary of one planned step."""
+    """A step of the plan: its node, what the run does with it, and its cached result if it has one."""
 
     id: str
     """The id of the node; `denoise[2]` for an element of a node that goes through lists."""
@@ -31,20 +31,20 @@ class PlannedStep(NamedTuple):
     action: str
     """`run`, `may_run` (decided during the run), `reuse`, `share` (with an equal step) or `unneeded`."""
     tier: str | None
-    """For `reuse`: `memory` or `disk`."""
+    """For `reuse`: where the result is stored, `memory` or `disk`."""
     made: float
     """For `reuse`: when the result was made, in seconds since the epoch."""
     key: str | None
     """The key of the result in the store; None if it is unknown, or if no later run can use the result."""
     is_list: bool
-    """True if its result is put together from other steps: it goes through lists or returned a graph."""
+    """True if its result is collected from other steps, because it goes through lists or returned a graph."""
     same_as: str | None
     """For `share`: the id of the equal step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded picture."""
+    """A picture as the bytes of a JPEG or PNG file."""
 
     data: bytes = field(repr=False)
     media: str
@@ -54,18 +54,18 @@ class Picture:
 
 
 class _Fact:
-    """An event with fields."""
+    """The base class of the events that are dataclasses."""
 
     __slots__ = ()
 
     def as_json(self) -> dict[str, Json]:
-        """This event as JSON: its name under `event`, and its fields."""
+        """Return this event as JSON: its name under `event`, and its fields."""
         return _as_json(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned(_Fact):
-    """Sent once, after planning. No further events are sent for steps that are reused from the store."""
+    """Sent once, when the run has been planned. Steps with cached results send no further events."""
 
     run: str
     """The id of this run."""
@@ -81,7 +81,7 @@ class Planned(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class StepsAdded(_Fact):
-    """The run has added steps: elements of a list, or the steps of a graph that a node returned."""
+    """The run has added steps to the plan: elements of a list, or nodes of a graph that a node returned."""
 
     node: str
     steps: tuple[PlannedStep, ...] = field(repr=False)
@@ -101,13 +101,13 @@ class Started(
 
 @dataclass(frozen=True, slots=True)
 class Progress(_Fact):
-    """The progress of a step: `value` of `total` units."""
+    """The progress of a running step: `value` of `total` units are done."""
 
     node: str
     value: int
     total: int | None
     rate: float | None
-    """Units per second since the first one."""
+    """The units per second, measured since the first unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +120,16 @@ class Preview(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class Metrics(_Fact):
-    """Numbers that a long step reports, such as the loss of a training; one mapping per row."""
+    """Metrics that a long-running step reports, such as the loss of a training; one row per training step."""
 
     node: str
     rows: tuple[Mapping[str, float | None], ...]
-    """The rows; None replaces a number that is not finite."""
+    """The rows, as numbers by name; None replaces a number that is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample(_Fact):
-    """A picture that a long step has made so far, such as a training's sample at every 100th step."""
+    """A sample picture of a long-running step, such as a training's sample at every 100th training step."""
 
     node: str
     step: int
@@ -139,7 +139,7 @@ class Sample(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint(_Fact):
-    """A long step has saved its state and can continue from it."""
+    """A long-running step has saved a checkpoint, from which it can continue."""
 
     node: str
     step: int
@@ -149,7 +149,7 @@ class Checkpoint(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class Published(_Fact):
-    """A long step has published a file, such as a checkpoint or a sample."""
+    """A long-running step has published a file, such as a checkpoint or a sample."""
 
     node: str
     name: str
@@ -161,7 +161,7 @@ class Published(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class Printed(_Fact):
-    """A line that a node printed, or a library or program that it called.
+    """A line of text printed by a node, or by a library or program that it called.
 
     Lines of programs and of libraries' threads are captured only where a command or a worker owns the
     process; in the process of a script they go to standard output. `engine.run.printed_lines` has the rules.
@@ -169,19 +169,19 @@ class Printed(_Fact):
 
     text: str
     node: str | None = None
-    """The node; None if several were running and the line was not printed on the thread of one of them."""
+    """The id of the node; None if several nodes were running and none of their threads printed the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Warned(_Fact):
-    """A warning; the run continues."""
+    """A warning of a node or of the run; the run continues."""
 
     message: str
     node: str | None = None
 
 
 class Done(NamedTuple):
-    """A step has its outputs."""
+    """A step is done: its outputs were computed, or read from the store."""
 
     node: str
     seconds: float
@@ -197,7 +197,7 @@ class Done(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ResultLost(_Fact):
-    """A result that the plan found in the store is no longer there; the step is computed again."""
+    """A cached result that the plan reuses has disappeared from the store; the step is computed again."""
 
     node: str
     key: str | None = None
@@ -216,7 +216,7 @@ class Failed(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class Skipped(_Fact):
-    """A step cannot start because of another step; `because` names it."""
+    """A step cannot start because of another step, whose id is `because`."""
 
     node: str
     because: str
@@ -224,23 +224,23 @@ class Skipped(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class OutputWritten(_Fact):
-    """A declared output of the graph, or one element of it, has been written to files."""
+    """A declared output of the graph, or one element if it is a list, has been written to files."""
 
     output: str
     index: tuple[int, ...]
-    """The place of the element in the list, and in the lists within that; empty for a single value."""
+    """The index of the element in the list, and in each list within it; empty if the output is no list."""
     values: Mapping[str, Json]
     """The value of each swept input of the graph for this element."""
     type: str
     """The wire type, such as `Image`."""
     files: tuple[str, ...]
-    """The absolute paths of the files; for a path of a file that a node saved, that file."""
+    """The absolute paths of the files; if the output is the path of a file that a node saved, that path."""
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finished(_Fact):
-    """The run is over."""
+    """The run has ended; it sends no further events."""
 
     state: State
     seconds: float
@@ -334,7 +334,7 @@ def _encoded(value: Any) -> Any:
 
 @cache
 def _readers(cls: type) -> dict[str, Callable[[Any], Any]]:
-    """For each field of an event, the function that reads its JSON."""
+    """Return, for each field of an event class, the function that reads the field from JSON."""
     names: dict[str, Any] = vars(cls)["__annotations__"]
     spelled = {
         name: kind.__forward_arg__ if isinstance(kind, ForwardRef) else kind for name, kind in names.items()

@@ -52,22 +52,22 @@ _SQLITE_SITES = ("index.", "facts.", "queue.")
 
 
 class Fault(NamedTuple):
-    """One fault to inject. Its `repr` is enough to replay it."""
+    """One fault to inject at a failpoint. Its `repr` is enough to replay it."""
 
     site: str
     """One of `SITES`, or `*` for any of them."""
     nth: int
-    """The number of the pass through the site that fails, counted from 1."""
+    """Inject the fault at the n-th pass through the site, counted from 1."""
     kind: Kind
     seed: int = 0
-    """Seeds the number of bytes written and the length of a delay."""
+    """The seed of the random number of bytes written and of the length of a delay."""
 
 
 class _Armed:
     """The armed faults of this process."""
 
     faults: Sequence[Fault] | None = None
-    """The armed faults; if None, passes are not counted either."""
+    """The armed faults; None if `arm` was not called, so that passes are not counted either."""
 
 
 _passed: list[str] = []
@@ -80,7 +80,7 @@ def failpoint(site: str, data: bytes | memoryview = b"", into: int | None = None
     Args:
         site: one of `SITES`.
         data: the bytes to be written next, if any.
-        into: the open file that they will be written to.
+        into: the descriptor of the open file that the bytes will be written to.
 
     Raises:
         OSError: an injected disk error, at sites that write files.
@@ -117,7 +117,7 @@ def is_armed() -> bool:
 
 
 def passed() -> list[str]:
-    """The sites passed since `arm`, in order."""
+    """Return the sites passed since `arm`, in order."""
     return list(_passed)
 
 

@@ -1,4 +1,4 @@
-"""Stores facts about files in a small SQLite database, for later processes."""
+"""Caches facts about files, such as their digests, in a small SQLite database for later processes."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class FactKind(NamedTuple):
-    """One kind of fact, such as the digest of the file at a path."""
+    """One kind of fact about files, such as their digests."""
 
     name: str
     version: int
-    """Increase it when the same file gives other facts. Facts of other versions are ignored and replaced."""
+    """To be increased when the same file gives another fact. Facts of other versions are ignored."""
 
 
 class FileFacts:
-    """A table of texts by kind and subject, such as the sha256 of a file by its path.
+    """A persistent cache of facts: for each kind, texts keyed by subject, such as digests keyed by path.
 
-    The database only saves time, so no method raises: unreadable facts are treated as unknown, facts that
-    cannot be written are lost, and a damaged database is replaced by a new one. Each row carries a checksum.
-    Several processes may use one database, and threads may share an object.
+    The cache only saves time, so no method raises: facts that cannot be read count as unknown, facts that
+    cannot be written are lost, and a damaged database is replaced by a new one. Each row has a checksum.
+    Several processes may use one database, and several threads one object.
 
     Args:
-        path: the database, created with the first fact if its folder exists by then. None to store no facts.
+        path: the database file; it is created with the first fact, if its folder exists then. None stores no
+            facts.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -47,7 +48,7 @@ class FileFacts:
         self._lock = Lock()
 
     def recall(self, kind: FactKind, subjects: Iterable[str]) -> dict[str, str]:
-        """Read the stored facts of a kind and version, by subject."""
+        """Return the cached facts of one kind, keyed by subject; subjects without a fact are left out."""
         wanted = {_encoded(subject): subject for subject in subjects}
         encoded = list(wanted)
         found: dict[str, str] = {}
@@ -69,7 +70,7 @@ class FileFacts:
         return found
 
     def remember(self, kind: FactKind, facts: Mapping[str, str]) -> None:
-        """Store facts of one kind, by subject; each replaces the stored fact of its subject."""
+        """Store facts of one kind, keyed by subject; each replaces the earlier fact about its subject."""
         if not facts:
             return
         rows = []
@@ -85,12 +86,12 @@ class FileFacts:
         self._use(insert, create=True)
 
     def close(self) -> None:
-        """Close the database. It is opened again when it is next used."""
+        """Close the database. The next use opens it again."""
         with self._lock:
             self._disconnect()
 
     def _use(self, work: Callable[[sqlite3.Connection], None], *, create: bool) -> None:
-        """Call `work` with the database, if it can be opened; again with a new one if it was damaged."""
+        """Call `work` with the database if it can be opened; if it is damaged, repeat with a new database."""
         with self._lock:
             for _ in range(2):
                 try:
@@ -130,7 +131,7 @@ class FileFacts:
 
     @staticmethod
     def _prepared(connection: sqlite3.Connection) -> bool:
-        """Create the table if necessary; False if a newer version of this program created the database."""
+        """Create the table if necessary. Returns False if a newer Safelight created the database."""
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > _LAYOUT:
             return False
@@ -150,7 +151,7 @@ class FileFacts:
             self._connection = None
 
     def _delete(self) -> bool:
-        """Delete the damaged database; False if it cannot be deleted."""
+        """Delete the damaged database. Returns False if it cannot be deleted."""
         assert self._path is not None
         self._disconnect()
         try:
@@ -178,6 +179,6 @@ def _encoded(subject: str) -> bytes:
 
 
 def _checksum(kind: FactKind, subject: bytes, fact: str) -> bytes:
-    """A checksum of a row, so that a damaged row is ignored."""
+    """Compute the checksum of a row, by which damaged rows are recognised and ignored."""
     text = f"{kind.name} {kind.version} {subject!r} {fact}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""Finds the files that a graph names, and rejects names that lead out of their folders."""
+"""Finds the files that a graph names, and rejects names that point outside the allowed folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.paths import expanded, slug
 from engine.values import sha256
 
 UPLOADED = "sha256:"
-"""The prefix of the name of an uploaded file; its digest in hex follows."""
+"""The prefix of the name of an uploaded file; the digest of the file in hex follows."""
 BLOBS = "blobs"
 """The sub-folder for uploaded files."""
 KEPT = "kept"
@@ -28,38 +28,38 @@ KEPT = "kept"
 
 
 Inscribe = Callable[[bytes, str, int], bytes]
-"""`inscribe(picture, step, index)` adds metadata to a PNG, JPEG or WEBP file.
+"""`inscribe(picture, step, index)` returns a PNG, JPEG or WEBP file with metadata added.
 
-The file holds the picture `index` of the batch that `step` made.
+`picture` is the bytes of the file, which holds the picture `index` of the batch that `step` made.
 """
 
 
 _UPLOADED = re.compile(rf"{UPLOADED}([0-9a-f]{{64}})")
 
 _consulted: ContextVar[dict[Path, Identity] | None] = ContextVar("consulted", default=None)
-"""The files whose digests the current `Files.unchanged` block has requested, with their identities."""
+"""The files whose digests were requested in the current `Files.unchanged` block, with their identities."""
 
 
 class Digests(Protocol):
-    """Computes and caches the sha256 of files."""
+    """An object that computes and caches the SHA-256 of files, such as `digests.FileDigests`."""
 
     @property
     def facts(self) -> FileFacts:
-        """The database of facts about files by digest."""
+        """The database of cached facts about files."""
         ...
 
     def digest(self, path: Path) -> str:
-        """The sha256 of a file's content, in hex."""
+        """Return the SHA-256 of a file's content, in hex."""
         ...
 
 
 class Files:
-    """The folders of each kind of file, and the digests of their files.
+    """Finds files by kind and name, such as `checkpoints` and `tiny.safetensors`, and computes their digests.
 
     Args:
-        folders: returns the folders of a kind, such as `checkpoints`; the first match is used.
-        digests: computes and caches the sha256 of files.
-        outputs: the folder that nodes write to.
+        folders: returns the folders of a kind. They are searched in this order; the first match is used.
+        digests: computes and caches the SHA-256 of files.
+        outputs: the folder that nodes write files to.
         local: True if a graph may read any file on this machine by its path, as on the command line; False in
             a server.
     """
@@ -79,18 +79,18 @@ class Files:
         self._staged: dict[tuple[str, str], tuple[Path, str]] = {}
         self._kept: set[tuple[str, str]] = set()
         self.beside: Path | None = None
-        """The folder of the current graph; names may be relative to it."""
+        """The folder of the graph's own file; file names in the graph may be relative to it."""
         self.outputs = outputs
-        """The folder that nodes write to."""
+        """The folder that nodes write files to."""
         self.inscribe: Inscribe = _as_it_is
-        """Adds the graph to a PNG file that a node writes; set for each run."""
+        """Adds the graph to a picture file that a node writes; set for each run."""
 
     def for_run(self, beside: Path | None = None, outputs: Path | None = None) -> Files:
-        """A copy for one run, so that simultaneous runs have their own settings.
+        """Return a copy for one run, so that simultaneous runs can have different folders.
 
         Args:
-            beside: the folder of the graph, if it has one.
-            outputs: the folder that nodes write to, if it is not the default one.
+            beside: the folder of the graph's file; None if the graph is not from a file.
+            outputs: the folder that nodes write files to; None for the default one.
         """
         files = copy(self)
         files._kept = set()
@@ -98,11 +98,11 @@ class Files:
         return files
 
     def folders(self, kind: str) -> Sequence[Path]:
-        """The folders of a kind of file."""
+        """Return the folders of a kind of file, in the order in which they are searched."""
         return self._folders(kind)
 
     def inside(self, kind: str, name: str) -> Path | None:
-        """The file of a name in the folders of a kind; None if it does not exist there."""
+        """Find a file or folder by name in the folders of a kind; None if it does not exist there."""
         if (digest := _digest_in(name)) is not None:
             blob = self._blobs / digest
             return blob if blob.is_file() else None
@@ -115,16 +115,16 @@ class Files:
         return None
 
     def find(self, kind: str, name: str) -> Path:
-        """Find the file or folder of a kind and name.
+        """Find a file or folder by its kind and name.
 
         Args:
             kind: the kind of file, such as `inputs`.
-            name: a name inside the folders of the kind, which may have sub-folders; or the digest of a file
-                that was uploaded, as `upload` returns it.
+            name: its path relative to a folder of the kind or to the graph's folder; or the name of an
+                uploaded file, as `upload` returns it. If `local`, any path.
 
         Raises:
-            NodeError: it does not exist; names the folders, or similar names. Or an uploaded file does not
-                match the digest in its name.
+            NodeError: the name is invalid, the file does not exist (the hint has similar names, or the
+                searched folders), or the content of an uploaded file does not match the digest in its name.
         """
         if (kind, name) in self._staged:
             return self._staged[kind, name][0]
@@ -136,7 +136,7 @@ class Files:
         if not name.strip() or "\0" in name or not (self.local or inner_path(name)):
             message, hint = (
                 f"{name!r} is not a name inside the {kind} folders",
-                f"give a name inside {looked}",
+                f"enter the name of a file inside {looked}",
             )
             raise NodeError(message, hint=hint, code="bad_name")
         if self.local:
@@ -158,7 +158,7 @@ class Files:
         raise missing
 
     def _beside_graph(self, name: str) -> Path | None:
-        """The file of a name inside the folder of the graph; None if it does not exist there."""
+        """Find a file or folder by name beside the graph's file; None if it does not exist there."""
         path_inside = inner_path(name)
         if self.beside is None or path_inside is None:
             return None
@@ -166,7 +166,7 @@ class Files:
         return path if os.path.exists(path) else None  # see `inside`
 
     def upload(self, data: bytes) -> str:
-        """Save the bytes of a file in the home; returns the name for `find`: `sha256:` and the digest.
+        """Save an uploaded file in the home folder, and return its name for `find`: `sha256:` and its digest.
 
         Raises:
             OSError: the file cannot be written.
@@ -180,7 +180,7 @@ class Files:
 
     @property
     def _blobs(self) -> Path:
-        """The folder of uploaded files, in the home's own inputs."""
+        """The folder of uploaded files, inside the `inputs` folder of the home folder."""
         return next(iter(self.folders("inputs"))) / BLOBS
 
     def _uploaded(self, digest: str) -> Path:
@@ -196,7 +196,9 @@ class Files:
         return blob
 
     def stage(self, kind: str, path: Path) -> str:
-        """Give a file outside the home a name by its digest, under which `find` finds it from now on.
+        """Make a file outside the home folder known to `find`, and return the name that it gets there.
+
+        The name contains a part of the digest, so the same content always gets the same name.
 
         Raises:
             NodeError: the file cannot be read.
@@ -209,7 +211,7 @@ class Files:
         return name
 
     def keep(self, warn: Callable[[str], None]) -> None:
-        """Copy the staged files into the home folder, so that later processes find them too.
+        """Copy the files that `stage` has named into the home folder, so that later processes find them too.
 
         Args:
             warn: called with a message for each file that cannot be copied.
@@ -228,23 +230,23 @@ class Files:
                 warn(f"{path} cannot be copied to {copy}: {error.strerror or error}")
 
     def target(self, name: str) -> Path:
-        """The path in the outputs folder for a file that a node writes.
+        """Return the path in the outputs folder for a file that a node writes.
 
-        Graphs may come from strangers, so they cannot write anywhere else.
+        Graphs may come from strangers, so nodes cannot write anywhere else.
 
         Raises:
-            NodeError: the name leads out of the folder.
+            NodeError: the name is invalid, or points outside the outputs folder.
         """
         inner = PurePosixPath(name.replace("\\", "/"))
         if not inner.name or "\0" in name or not name.strip():
             raise NodeError(f"{name!r} is not a valid file name", code="bad_name")
         if inner.is_absolute() or ".." in inner.parts or ":" in name or name.startswith("~"):
             hint = "use a file name, or a sub-folder and a file name"
-            raise NodeError(f"{name!r} leads out of the outputs folder", hint=hint, code="bad_name")
+            raise NodeError(f"{name!r} points outside the outputs folder", hint=hint, code="bad_name")
         return self.outputs.joinpath(*inner.parts)
 
     def names(self, kind: str) -> list[str]:
-        """The names of the files and folders directly in the folders of a kind, sorted."""
+        """Return the sorted names of the files and folders that lie directly in the folders of a kind."""
         found: set[str] = set()
         for folder in self.folders(kind):
             if folder.is_dir():
@@ -252,7 +254,7 @@ class Files:
         return sorted(found)
 
     def digest(self, path: Path) -> str:
-        """The sha256 of a file's content, in hex.
+        """Return the SHA-256 of a file's content, in hex.
 
         Raises:
             NodeError: the file cannot be read.
@@ -267,13 +269,13 @@ class Files:
 
     @contextmanager
     def unchanged(self) -> Iterator[Mapping[Path, Identity]]:
-        """Fail if a file changes while the block uses it, even if it is restored before the end.
+        """Context manager that fails if a file changes while the block uses it, even if it is restored.
 
-        The files whose digests the block requests in this thread are compared at its end by size, inode and
-        times; the digest alone would not show that another file was there for a moment.
+        The files are those whose digests the block requests in this thread. At its end their sizes, inodes
+        and times are compared; digests would not show that another file was there for a moment.
 
         Yields:
-            these files with their identities; complete after the block.
+            a dict of these files with their identities, which is complete after the block.
 
         Raises:
             NodeError: one of the files changed.
@@ -290,19 +292,19 @@ class Files:
 
     @property
     def facts(self) -> FileFacts:
-        """The database of facts about files by digest."""
+        """The database of cached facts about files."""
         return self._digests.facts
 
     def last_seen(self, digest: str) -> LastSeen | None:
-        """The place where a file with this digest was last read. It may have been moved or changed since."""
+        """Find the path at which a file with this digest was last read; see `digests.last_seen`."""
         return last_seen(self.facts, digest)
 
 
 def overwritten(files: Mapping[Path, Identity]) -> Path | None:
-    """The first of these files whose content was overwritten since; None if there is none.
+    """Return the first of these files that was overwritten in place; None if there is none.
 
-    Memory that is mapped from such a file has changed with it. A file that was replaced by another under the
-    same name is not meant: the memory then still holds the content of the old file.
+    Memory that is mapped from an overwritten file has changed with it. A file that was replaced by a new file
+    of the same name does not count: the mapped memory still holds the content of the old file.
     """
     for path, known in files.items():
         try:
@@ -315,7 +317,7 @@ def overwritten(files: Mapping[Path, Identity]) -> Path | None:
 
 
 def changed_file(path: Path) -> NodeError:
-    """The error for a file that changed while it was in use."""
+    """Create the error for a file that changed while it was in use."""
     hint = "run again to use its current content"
     return NodeError(f"{path} changed while it was read", hint=hint, code="changed_file")
 
@@ -332,13 +334,13 @@ def _as_it_is(picture: bytes, step: str, index: int) -> bytes:
 
 
 def _digest_in(name: str) -> str | None:
-    """The digest in the name of an uploaded file; None for other names."""
+    """Return the digest in the name of an uploaded file; None for any other name."""
     found = _UPLOADED.fullmatch(name)
     return found[1] if found else None
 
 
 def inner_path(name: str) -> PurePosixPath | None:
-    """A name as a path inside a folder; None if it leads out of the folder or is empty."""
+    """Convert a name to a relative path inside a folder; None if it is empty or points outside the folder."""
     inner = PurePosixPath(name.replace("\\", "/"))
     bad = not name.strip() or "\0" in name or ":" in name or inner.is_absolute() or ".." in inner.parts
     return None if bad else inner

@@ -1,7 +1,7 @@
-"""Fixes of problems as data: small edits of a graph.
+"""Fixes: small edits of a graph, each of which solves a problem, as data.
 
-`document.fixing.fixed` applies one. Each fix names what it expects in the graph; if the graph has changed
-since, the fix is not applied.
+`document.fixing.fixed` applies a fix. Each fix contains what it expects to find in the graph; if the graph
+has changed since the fix was made, the fix is not applied.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Held = str | dict[str, str]
-"""The content of an input, as graphs write it: a text, `{"from": "node.output"}` or `{"param": "name"}`."""
+"""The content of an input as in a graph's JSON: a text, `{"from": "node.output"}` or `{"param": "name"}`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetInput:
-    """Give an input another text, wire or graph input."""
+    """Replace the content of an input by another text, a wire or a graph input."""
 
     node: str
     input: str
@@ -28,7 +28,7 @@ class SetInput:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Connect an output to an input that holds nothing."""
+    """Connect an output to an empty input."""
 
     node: str
     input: str
@@ -39,7 +39,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class RenameInput:
-    """Move the content of an input to another input, which is empty."""
+    """Move the content of an input to another, empty input of the same node."""
 
     node: str
     type: str
@@ -51,7 +51,7 @@ class RenameInput:
 
 @dataclass(frozen=True, slots=True)
 class RemoveInput:
-    """Remove an input that the node's type does not have."""
+    """Remove an input that the type of the node does not have."""
 
     node: str
     type: str
@@ -62,7 +62,7 @@ class RemoveInput:
 
 @dataclass(frozen=True, slots=True)
 class SetType:
-    """Give a node another type."""
+    """Change the type of a node."""
 
     node: str
     was: str
@@ -72,19 +72,19 @@ class SetType:
 
 @dataclass(frozen=True, slots=True)
 class InsertNode:
-    """Insert a node on a wire."""
+    """Insert a new node into a wire."""
 
     node: str
-    """The node at the end of the wire."""
+    """The id of the node at which the wire ends."""
     input: str
     source: str
-    """The output that the wire comes from, as `node.output`."""
+    """The output at which the wire begins, as `node.output`."""
     type: str
     """The type of the new node."""
     enters: str
-    """The input of the new node that takes the wire."""
+    """The input of the new node that is connected to `source`."""
     leaves: str
-    """The output of the new node that goes on to the end of the wire."""
+    """The output of the new node that is connected to `node` and `input`."""
     kind: Literal["insert_node"] = "insert_node"
 
 
@@ -101,7 +101,7 @@ _KINDS: dict[str, Any] = {
 
 
 def as_json(fix: Fix) -> dict[str, Any]:
-    """A fix as JSON, with its kind."""
+    """Convert a fix to JSON: its kind under `kind`, and its fields."""
     return asdict(fix)
 
 

@@ -1,7 +1,7 @@
 """Pauses Python's garbage collector during work that makes many objects and hardly any garbage.
 
-Objects that stay for long can be frozen afterwards (`gc.freeze`): the collector does not search them until
-`gc.unfreeze`. It would search them three times, once for each of its generations.
+Objects that live long can be frozen afterwards (`gc.freeze`): the collector then ignores them until
+`gc.unfreeze`. Otherwise it would search them three times, once for each of its generations.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from threading import Lock
 
 
 class _Pause:
-    """A context manager in which the collector does not run; several threads may be in it."""
+    """Context manager that disables the garbage collector; several threads may be inside it at once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._users = 0  # the number of threads that are in it
+        self._users = 0  # the number of threads that are inside
         self._enabled = True  # whether the collector was enabled before the first of them
 
     def __enter__(self) -> None:
@@ -33,4 +33,4 @@ class _Pause:
 
 
 gc_paused = _Pause()
-"""`with gc_paused:`"""
+"""Use it as `with gc_paused:`."""

@@ -1,4 +1,4 @@
-"""Lazy inputs: they are computed only if the node asks for them."""
+"""Lazy inputs of nodes, which are computed only if the node asks for them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _UNASKED: Any = object()
 
 
 class Lazy(Generic[T]):
-    """An input that has a value only if the node's `asks` returned its name.
+    """The type of an input that is computed only if the node's `asks` returns its name.
 
-    Declare it as `Lazy[Image]`, and return from `asks` the names of the inputs that `run` will read. The
-    other inputs are not computed, not planned and not part of the node's key.
+    Declare the input as `Lazy[Image]`, and return from `asks` the names of the lazy inputs that `run` will
+    read. The other lazy inputs are not planned, not computed and not part of the node's cache key.
     """
 
     __slots__ = ("_value",)
@@ -24,7 +24,7 @@ class Lazy(Generic[T]):
         self._value = value
 
     def get(self) -> T:
-        """Return the value.
+        """Return the value of the input.
 
         Raises:
             NodeError: `asks` did not return the name of this input.
@@ -39,7 +39,7 @@ class Lazy(Generic[T]):
 
     @property
     def asked(self) -> bool:
-        """True if the input has a value."""
+        """True if `asks` returned the name of this input, so that it has a value."""
         return self._value is not _UNASKED
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The pictures in a value, such as a dataset, as a canvas lists them."""
+"""The protocol of values that contain pictures, such as datasets, so that a canvas can list the pictures."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from engine.files import Files
 
 @dataclass(frozen=True, slots=True)
 class ListedPicture:
-    """One picture."""
+    """A picture of a dataset, or of another value that lists its pictures."""
 
     name: str
-    """The name by which it gets a caption, such as `cats/1.png`. Copies of one file have the same."""
+    """The name that captions refer to, such as `cats/1.png`. Copies of one file have the same name."""
     caption: str
     caption_source: str
-    """Where the caption comes from, such as `txt`, `file name` or `edited`; empty if there is none."""
+    """The source of the caption, such as `txt`, `file name` or `edited`; empty if there is no caption."""
     digest: str
-    """The sha256 of its file."""
+    """The SHA-256 of the picture's file, in hex."""
     file_width: int | None
-    """The size of its file; null if the file cannot be read."""
+    """The size of the picture in its file, in pixels; null if the file cannot be read."""
     file_height: int | None
     width: int | None
-    """The size after all edits, at which the picture is used."""
+    """The size of the picture after all edits, in pixels."""
     height: int | None
     edits: Sequence[str]
-    """The edits that are applied when the picture is read, in words."""
+    """Descriptions of the edits that are applied when the picture is read."""
     flags: Sequence[str]
-    """Remarks of nodes, such as `duplicate`."""
+    """Marks that nodes have set on the picture, such as `duplicate`."""
     problem: str | None
-    """The reason that the file cannot be read."""
+    """The reason why the file cannot be read; null if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,16 @@ class UnlistedFile:
 
 @runtime_checkable
 class ListsPictures(Protocol):
-    """A `Value` whose pictures a canvas can list. It has no fields that change."""
+    """Protocol of a `Value` whose pictures a canvas can list. Its fields never change."""
 
     def list_pictures(self, files: Files) -> tuple[list[ListedPicture], list[UnlistedFile]]:
-        """The pictures in order, and the files that are left out."""
+        """Return the pictures in order, and the files that look like pictures but were left out."""
         ...
 
     def draw_picture(self, files: Files, place: int, side: int) -> Any:
-        """The picture at a place as a Pillow image that fits in `side` x `side` pixels.
+        """Draw the picture at the index `place` as a Pillow image of at most `side` x `side` pixels.
 
         Raises:
-            NodeError: its file is missing, has changed, or cannot be read.
+            NodeError: the picture's file is missing, has changed, or cannot be read.
         """
         ...

@@ -1,4 +1,4 @@
-"""The base class of nodes: fields are inputs, and `run` returns the outputs."""
+"""The base class of nodes: its fields are the inputs, and its method `run` returns the outputs."""
 
 from __future__ import annotations
 
@@ -32,20 +32,23 @@ class Node(BaseModel, metaclass=NodeClass):
     gives several), and docstrings are the help. Class keywords:
 
         category: the group in which the palette lists the node.
-        version: a whole number; increase it when the same inputs give another result.
-        pure: False for a node with side effects, such as one that writes a file. It runs every time.
-        accelerator: True for a node that computes on the device; such steps run one at a time per device.
-        libraries: packages whose version may change the result; their versions are part of the key.
-        extends: the inputs that only decide how long the work continues, such as `("steps",)`. Steps that
-            differ only in these have the same `ctx.lineage`, so that a longer one can continue from the state
-            of a shorter one.
+        version: a whole number; increase it when equal inputs give another result than before.
+        pure: False for a node with side effects, such as one that writes a file. It is never cached.
+        accelerator: True for a node that computes on the device. Only one such node runs at a time on each
+            device.
+        libraries: packages whose version may change the result; their versions are part of the cache key.
+        extends: the inputs that only decide how long the work continues, such as `("steps",)`. Nodes that
+            differ only in these inputs have the same `ctx.lineage`, so that a longer training can continue
+            from the checkpoint of a shorter one.
         returns_graph: True for a node whose `run` may return a graph; see `Context.expand`.
-        previews: True if `run` calls `ctx.preview`; a canvas then keeps room for a picture on the node.
-        passes: for each output, the input that replaces it when the node is off, such as `{"out": "image"}`.
-        converts: True if the node converts its one required input to its one output; the name of that input
-            if other inputs are required as well. `check` then suggests the node where a wire does not fit.
-        aliases: other names for searching, such as `("KSampler",)`.
-        deprecated: the alternative, such as `"use Upscale2"`. The node keeps working, with a warning.
+        previews: True if `run` calls `ctx.preview`; the canvas then leaves room for a picture on the node.
+        passes: for each output, the input that is passed through when the node is off, such as
+            `{"out": "image"}`.
+        converts: True if the node converts its only required input to its only output; if it requires other
+            inputs as well, the name of the converted input. `check` then suggests to insert the node where
+            the types of an output and an input do not match.
+        aliases: other names by which the palette's search finds the node, such as `("KSampler",)`.
+        deprecated: what to use instead, such as `"use Upscale2"`. The node still works, with a warning.
         replaced_by: the name of the node type that replaces it, such as `"Upscale2"`.
     """
 
@@ -61,7 +64,7 @@ class Node(BaseModel, metaclass=NodeClass):
     node_type: ClassVar[NodeType]
 
     def __init__(self, /, *positional: object, **inputs: Any) -> None:
-        """Create a node; errors about input names list the valid ones.
+        """Create a node from its inputs as keyword arguments. Errors about names list the valid names.
 
         Raises:
             TypeError: an input is given by position.
@@ -90,7 +93,7 @@ class Node(BaseModel, metaclass=NodeClass):
         if cls.run is Node.run:
             if keywords != Keywords():
                 raise BadNode(name, "class keywords are for nodes, and this class has no run()")
-            return  # the common base class of several nodes, not a node itself
+            return  # a common base class of several nodes, not a node itself
         inputs, outputs = read_inputs(cls), read_outputs(cls)
         check_passes(name, keywords.passes, inputs, outputs)
         check_extends(name, keywords.extends, inputs)
@@ -120,14 +123,15 @@ class Node(BaseModel, metaclass=NodeClass):
         check_defaults(cls)
 
     def run(self, ctx: Context) -> Any:
-        """Compute the outputs. Inputs are read-only; everything else comes from `ctx`."""
+        """Compute and return the outputs. The inputs are the fields of `self`, and must not be changed."""
         raise TypeError(f"{type(self).__name__} has no run()")
 
     def fingerprint(self, files: Files) -> Json:
-        """The state of the files that the node reads, as JSON, such as digests. It is part of the key.
+        """Return JSON that identifies the content of the files that the node reads, such as their digests.
 
-        If it depends on a wired input, the key of the step is known only after that input has been computed.
-        Equal files must give equal JSON; for a node that must run every time, write `pure=False` instead.
+        It is part of the cache key. If it depends on a wired input, the key is known only after that input
+        has been computed. Equal files must give equal JSON; for a node that must run every time, write
+        `pure=False` instead.
 
         Raises:
             NodeError: a file does not exist.
@@ -135,26 +139,26 @@ class Node(BaseModel, metaclass=NodeClass):
         return None
 
     def asks(self) -> Iterable[str]:
-        """The names of the `Lazy` inputs that `run` will read; by default all of them.
+        """Return the names of the `Lazy` inputs that `run` will read; by default all of them.
 
-        It is called before they have values, and must depend on the other inputs only.
+        It is called before the lazy inputs have values, and may read only the other inputs.
         """
         return type(self).node_type.lazy
 
     @classmethod
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
-        """Rewrite inputs that an older `version` of this type saved.
+        """Convert the inputs of a graph that was saved with an older `version` of this type.
 
         Args:
-            inputs: the saved inputs by name, as plain JSON values. A connected input has an opaque object,
-                which may be moved to another name but not changed; see `is_connected`.
-            version: the version that saved them.
+            inputs: the saved inputs by name, as plain JSON values. The value of a connected input is an
+                opaque object, which may be moved to another name but not changed; see `is_connected`.
+            version: the version of the node type in the saved graph.
         """
         return inputs
 
 
 def is_connected(value: object) -> bool:
-    """True if a value in `upgrade` represents a wire or an input of the graph."""
+    """Return True if an input in `Node.upgrade` is connected to a node or to an input of the graph."""
     return isinstance(value, From | Param)
 
 
@@ -163,7 +167,7 @@ def _signature(cls: type[Node]) -> str:
 
 
 def _check_methods(cls: type[Node], inputs: Mapping[str, Input]) -> None:
-    """Check that the engine can call the methods of a node class.
+    """Check the signatures of the methods of a node class.
 
     Raises:
         BadNode: a method has a wrong signature.
@@ -186,7 +190,7 @@ def _check_methods(cls: type[Node], inputs: Mapping[str, Input]) -> None:
 
 
 def outputs_of(node_type: NodeType, returned: object) -> Mapping[str, object]:
-    """The outputs by name, from the value that `run` returned.
+    """Convert the value that a node's `run` returned to a mapping of outputs by name.
 
     Raises:
         AuthorError: the value does not match the return annotation.
@@ -210,7 +214,7 @@ def _wrong_outputs(node_type: NodeType, returned: str) -> AuthorError:
 
 
 def _adopted(node_type: NodeType, name: str, value: object) -> object:
-    """Convert an output value, such as an array, to the declared type if the value class supports it."""
+    """Convert an output value, such as an array, to the declared type if that type has such a conversion."""
     kind = node_type.outputs[name]
     cls = None if kind.lists or isinstance(value, Value) else Value.types.get(kind.name)
     if cls is None:

@@ -10,13 +10,13 @@ from engine.values import Json, Packed, Part, Value, canonical, holds_value, sor
 
 
 def pack(value: object) -> Packed:
-    """Convert a wire value to a `Packed`: its JSON, and bytes for the rest.
+    """Convert a wire value to bytes: a `Packed` of JSON and of binary parts.
 
-    A `Value` converts itself, with the `pack` of its class.
+    A `Value` is converted by the method `pack` of its class.
 
     Raises:
-        TypeError: it is neither a `Value`, nor JSON, nor a list of these.
-        ValueError: a number in it is NaN or infinite.
+        TypeError: the value is neither a `Value`, nor JSON, nor a list of these.
+        ValueError: a number in the value is NaN or infinite.
     """
     if isinstance(value, Value):
         packed = value.pack()
@@ -34,7 +34,7 @@ def pack(value: object) -> Packed:
 
 
 def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:
-    """Restore the value from what `pack` returned.
+    """Restore a value from the fields of its `Packed`, with the bytes of each part keyed by its name.
 
     Raises:
         KeyError: no value class of this wire type is loaded.
@@ -53,9 +53,10 @@ def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:
 
 
 def as_kept(value: object) -> object:
-    """The value after `pack` and `unpack`; a value of a lossless class is returned unchanged.
+    """Return a value as a later run would read it from the store: after `pack` and `unpack`.
 
-    A value that cannot be packed or unpacked is returned unchanged, since no store keeps it.
+    A value of a lossless class is returned unchanged, and so is one that cannot be packed or unpacked, since
+    no store keeps it.
     """
     if isinstance(value, Value):
         if value.lossless:
@@ -71,7 +72,7 @@ def as_kept(value: object) -> object:
 
 
 def joined(items: Sequence[Packed]) -> Packed:
-    """Join packed values into one packed list, as `pack` of the list would return."""
+    """Join packed values into one packed list, equal to `pack` of the list of the values."""
     if all(item.type == "json" for item in items):
         return Packed("json", [item.meta for item in items])
     meta: Json = [{"type": item.type, "meta": item.meta, "parts": len(item.parts)} for item in items]
@@ -82,10 +83,10 @@ def joined(items: Sequence[Packed]) -> Packed:
 
 
 def split(packed: Packed) -> list[Packed]:
-    """The elements of a packed list.
+    """Split a packed list into its packed elements.
 
     Raises:
-        TypeError: it is not a list.
+        TypeError: `packed` is not a list.
     """
     if packed.type == "json" and isinstance(packed.meta, list):
         return [Packed("json", item) for item in packed.meta]
@@ -104,9 +105,10 @@ def split(packed: Packed) -> list[Packed]:
 
 
 def code_of_types(packed: Packed) -> str:
-    """The code identity of the value classes in a packed value, which determines how it is unpacked.
+    """Return the digests of the node packs whose classes unpack this value, as one text.
 
-    Empty for JSON and for Safelight's own types.
+    Empty for JSON and for Safelight's own classes. A change of the text means that the value might now be
+    unpacked differently.
     """
     if packed.type == "list" and isinstance(packed.meta, list):
         names = {str(item["type"]) for item in _items(packed.meta)}
@@ -119,7 +121,7 @@ def code_of_types(packed: Packed) -> str:
 
 
 def _items(meta: list[Json]) -> Iterator[dict[str, Json]]:
-    """The elements in the JSON part of a packed list, including those of inner lists."""
+    """Yield the entries in the JSON of a packed list, including those of the lists inside it."""
     for item in meta:
         assert isinstance(item, dict)
         inner = item["meta"]

@@ -1,4 +1,4 @@
-"""Expands `~` in paths, and turns titles into parts of file names."""
+"""Expands `~` in paths, and converts titles to parts of file names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.errors import GraphError, Problem
 
 
 def expanded(path: str | Path) -> Path:
-    """Replace `~` or `~name` at the beginning of a path by the home folder.
+    """Replace `~` or `~name` at the beginning of a path by the folder of the current user or of that user.
 
     Raises:
         GraphError: there is no user of that name.

@@ -1,4 +1,4 @@
-"""Encodes pictures for events: the previews and samples of steps that are still running."""
+"""Encodes pictures for the events of running steps: previews and samples."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from engine.events import Picture
 from engine.values import Value
 
 QUALITY = 90
-"""The JPEG quality."""
+"""The JPEG quality, from 1 to 100."""
 
 
 def encoded(value: object) -> Picture | None:
-    """Encode a picture; returns None for a value without a picture.
+    """Encode a value's picture as JPEG, or as PNG if it is not plain RGB or grey; None if it has no picture.
 
     Args:
         value: a `Picture`, a Pillow image, a `Value` whose `preview` returns one of these, or a function that

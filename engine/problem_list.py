@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from engine.errors import Problem
 
 MAX_PROBLEMS = 100
-"""The most problems in a list; beyond it, the last entry counts the rest."""
+"""The maximum number of problems in a list; one more entry counts the rest."""
 
 
 class Problems(list[Problem]):
-    """The first `MAX_PROBLEMS` problems, and one more that counts the rest."""
+    """A list of the first `MAX_PROBLEMS` problems; one more entry counts the rest."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -53,7 +53,7 @@ class ReadOnlyDict(dict[str, Any]):
 
 
 def read_only(value: Any) -> Any:
-    """Make a value read-only: containers are copied; arrays and the fields of a `Value` change in place."""
+    """Make a value read-only, and return it. Lists and dicts are copied; others are changed in place."""
     kind = type(value)
     if kind in _PLAIN or kind is ReadOnlyList or kind is ReadOnlyDict:
         return value
@@ -80,7 +80,7 @@ def _fields(value: Value) -> Iterable[str]:
 
 
 def _freeze_array(array: Any, flags: Any) -> None:
-    """Make an array read-only, and the arrays of which it is a view."""
+    """Make a numpy array read-only, together with the arrays of which it is a view."""
     while getattr(flags, "writeable", False):
         array.setflags(write=False)
         array = array.base

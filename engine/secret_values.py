@@ -1,4 +1,4 @@
-"""Secrets of the user, such as the keys of services: graphs have their names, and nodes read their values."""
+"""The user's secrets, such as API keys: graphs contain their names, and nodes read their values."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import replace
 from engine.errors import NodeError, Problem
 
 PREFIX = "SAFELIGHT_SECRET_"
-"""The environment variable of a secret is this and its name in capitals."""
+"""The environment variable of a secret is named by this prefix and the secret's name in capitals."""
 SHORTEST = 8
-"""The fewest characters of a value; a shorter one would be found in harmless texts too."""
+"""The minimum length of a value. Hiding a shorter value would also change unrelated texts."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 _read: dict[str, str] = {}
-"""The names of the values that were read in this process."""
+"""The secrets that were read in this process: their names keyed by their values."""
 
 
 def secret_value(name: str) -> str:
-    """The value of a secret, from the environment of the process.
+    """Read the value of a secret from its environment variable.
 
     Raises:
         NodeError: the name is invalid (`bad_name`), the variable is not set (`missing_secret`), or its value
@@ -44,14 +44,14 @@ def secret_value(name: str) -> str:
 
 
 def hidden(text: str) -> str:
-    """A text with `<secret NAME>` in place of each value that was read in this process."""
+    """Replace the value of each secret that was read in this process by `<secret NAME>` in a text."""
     for value, name in _read.items():
         text = text.replace(value, f"<secret {name}>")
     return text
 
 
 def hidden_problem(problem: Problem) -> Problem:
-    """A problem without values of secrets."""
+    """Replace the values of secrets by their names in a problem's message and hint."""
     if not _read:
         return problem
     hint = None if problem.hint is None else hidden(problem.hint)

@@ -1,4 +1,4 @@
-"""The settings: their defaults, and their values in the home folder's `settings.json` and the environment."""
+"""The settings: their defaults, and how `settings.json` and environment variables set them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.near_names import near
 from engine.paths import expanded
 
 PREFIX = "SAFELIGHT_"
-"""The prefix of settings in the environment: `SAFELIGHT_WORKERS=2`."""
+"""The prefix of environment variables that set a setting, such as `SAFELIGHT_WORKERS=2`."""
 
 GIB = 1024**3
 
@@ -29,7 +29,7 @@ StorageDtype = Literal["auto", "float8_e4m3fn"]
 
 
 class Settings(BaseModel):
-    """The settings, from `settings.json` and from `SAFELIGHT_…` in the environment."""
+    """The settings in effect, from the home folder's `settings.json` and from `SAFELIGHT_…` variables."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,24 +47,24 @@ class Settings(BaseModel):
     """The implementation of attention: `sdpa` is fast, `sliced` needs the least memory, `plain` is the
     textbook formula; `auto` is `sdpa`."""
     compile: Compile = "off"
-    """The part of UNets and transformers that torch.compile compiles: `blocks` compiles the block that they
-    repeat, `whole` takes several times as long and is a little faster. The first step takes longer, later
-    ones are faster."""
+    """The part of UNets and transformers that torch.compile compiles: `blocks` compiles their repeated block;
+    `whole` takes several times as long to compile and runs a little faster. The first sampling step takes
+    longer, later ones are faster."""
     offload: Offload = "none"
-    """The part of a model that is on the device: all of it, only the network in use (`components`), or only
-    the block in use of a UNet or transformer (`blocks`). The rest waits in the memory of the host. Results
-    are the same."""
+    """Where models are kept: `none` keeps them whole on the device, `components` only the network in use,
+    `blocks` only the block of the UNet or transformer in use. The rest stays in the memory of the host.
+    Results are the same."""
     storage_dtype: StorageDtype = "auto"
-    """The precision in which the weights of UNets and transformers are kept; each layer is converted to
-    `dtype` while it computes. `auto` is `dtype`. `float8_e4m3fn` takes half the memory of `float16`, and is
+    """The precision in which the weights of UNets and transformers are stored; each layer is converted to
+    `dtype` when it computes. `auto` is `dtype`. `float8_e4m3fn` takes half the memory of `float16`, and is
     slower and less exact."""
     channels_last: bool = False
-    """Keep the weights of convolutions in the order that tensor cores read; faster on some GPUs."""
+    """Store the weights of convolutions in the channels-last memory format; faster on some GPUs."""
     vae_tiling: bool = False
-    """Encode and decode pictures larger than the model was trained on in overlapping tiles, as if `tiled` was
-    on in every node; faint seams are possible."""
+    """Encode and decode pictures that are larger than the model's trained size in overlapping tiles, as if
+    `tiled` was on in every node; faint seams are possible."""
     vae_slicing: bool = False
-    """Encode and decode the pictures of a batch one after the other, which takes the memory of one."""
+    """Encode and decode the pictures of a batch one after another, which takes the memory of one picture."""
     folders: dict[str, list[Path]] = Field(default_factory=dict)
     """More folders for a kind of file, such as {"checkpoints": ["/data/ComfyUI/models/checkpoints"]}."""
     disk_budget: int = Field(20 * GIB, ge=0)
@@ -75,7 +75,7 @@ class Settings(BaseModel):
     """The size limit of models kept loaded on each device, in bytes; `auto` is nine tenths of the memory of a
     `cuda` device, and half of the memory of others."""
     workers: int = Field(4, ge=1, le=64)
-    """The most steps that run at the same time; accelerator nodes always run one at a time on each device."""
+    """The most steps that run at the same time. On each device, only one accelerator node runs at a time."""
     max_steps: int = Field(100_000, ge=1)
     """The most steps of a run, including elements of lists."""
     stop_timeout: float = Field(10.0, gt=0, le=86_400)
@@ -101,24 +101,24 @@ class Settings(BaseModel):
     picture_quality: int = Field(92, ge=1, le=100)
     """The quality of `jpeg` and `webp`; higher values keep more detail and give larger files."""
     checked: bool = False
-    """Compare the inputs of each node before and after it runs, to find nodes that write into them."""
+    """Compare the inputs of each node before and after it runs, to find nodes that change their inputs."""
 
     def folders_of(self, kind: str) -> list[Path]:
-        """The folders in which to find files of a kind: the home's own first."""
+        """Return the folders of a kind of file: that in the home folder, then those of the setting."""
         own = self.home / "inputs" if kind == "inputs" else self.home / "models" / kind
         return [own, *self.folders.get(kind, [])]
 
     @property
     def store_folder(self) -> Path:
-        """The folder of the store."""
+        """The folder of the cached results on disk."""
         return self.home / "store"
 
 
 def default_home() -> Path:
-    """The platform's default folder for user data.
+    """Return the default home folder of Safelight, in the platform's folder for user data.
 
     Raises:
-        GraphError: this user has no home folder.
+        GraphError: the operating system knows no home folder of this user.
     """
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or _user_home() / "AppData" / "Local") / "Safelight"
@@ -132,19 +132,19 @@ def _user_home() -> Path:
         return Path.home()
     except RuntimeError:
         hint = f"set {PREFIX}HOME to a folder, or use --home"
-        raise GraphError([Problem("no_home", "this user has no home folder", hint=hint)]) from None
+        raise GraphError([Problem("no_home", "your user account has no home folder", hint=hint)]) from None
 
 
 def load(home: Path | None = None, **given: Any) -> Settings:
-    """Load the settings.
+    """Load the settings from the home folder's `settings.json` and the environment.
 
     Args:
-        home: the home folder; by default `SAFELIGHT_HOME`, or else the platform's folder for user data.
-        given: settings that take precedence over the file and the environment.
+        home: the home folder; by default that in `SAFELIGHT_HOME`, or else `default_home()`.
+        given: settings by name, which take precedence over the file and the environment.
 
     Raises:
-        GraphError: `settings.json` or the environment has an unknown or invalid setting, or a path begins
-            with `~name` of an unknown user; with every problem.
+        GraphError: a setting in `settings.json` or the environment is unknown or invalid, or a path begins
+            with the `~name` of an unknown user.
     """
     home = expanded(home or os.environ.get("SAFELIGHT_HOME") or default_home()).absolute()
     path = home / "settings.json"
@@ -174,7 +174,7 @@ def load(home: Path | None = None, **given: Any) -> Settings:
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The settings in the environment. Other variables with the same prefix are ignored.
+    """Return the settings in the environment. Variables with the prefix that name no setting are ignored.
 
     Raises:
         GraphError: `SAFELIGHT_FOLDERS` is not a JSON object.
@@ -207,12 +207,12 @@ def _problem(place: tuple[int | str, ...], message: str, path: Path) -> Problem:
         return Problem("bad_settings", f"{path}: the setting {name} does not exist", hint=hint)
     variable = f"{PREFIX}{name.upper()}"
     where = f"the environment variable {variable}" if variable in os.environ else str(path)
-    message = f"setting {'.'.join(map(str, place))}: {message}"
+    message = f"the setting {'.'.join(map(str, place))}: {message}"
     return Problem("bad_settings", message, hint=f"correct it in {where}")
 
 
 def folder_problems(settings: Settings, kinds: Iterable[str]) -> list[Problem]:
-    """Check the setting `folders`: finds kinds that no node reads, and folders that do not exist.
+    """Check the setting `folders`: report kinds that no node reads, and folders that do not exist.
 
     Args:
         settings: the settings.
@@ -222,12 +222,12 @@ def folder_problems(settings: Settings, kinds: Iterable[str]) -> list[Problem]:
     problems = []
     for kind, folders in settings.folders.items():
         if kind not in known:
-            message = f"setting folders: no node type reads files of the kind {kind!r}"
+            message = f"the setting folders: no node type reads files of the kind {kind!r}"
             hint = near(kind, known) or f"the kinds are {', '.join(known)}"
             problems.append(Problem("bad_settings", message, hint=hint))
         for folder in folders:
             if not folder.is_dir():
-                message = f"setting folders.{kind}: the folder {folder} does not exist"
+                message = f"the setting folders.{kind}: the folder {folder} does not exist"
                 hint = "create it, or correct the setting"
                 problems.append(Problem("missing_folder", message, hint=hint, severity="warning"))
     return problems

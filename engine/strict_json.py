@@ -1,4 +1,4 @@
-"""Reads untrusted JSON strictly, with limits on size and depth, and reports the place of each problem."""
+"""A strict JSON parser for untrusted text: it limits size and depth, and locates each problem."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from engine.problem_list import Problems
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_ITEMS = 2_000_000
-"""The most values in a document, so that a small file cannot become a huge tree."""
+"""The maximum number of values in a document, so that a small file cannot become a huge object tree."""
 
 
 def parse(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
-    """Read JSON that must be finite, unambiguous and of bounded size and depth.
+    """Parse JSON strictly: no NaN or infinity, no repeated keys, limited size and depth.
 
     Raises:
-        GraphError: with every problem found, up to `problem_list.MAX_PROBLEMS`; each names its line or path.
+        GraphError: the text is not such JSON. It has all problems, up to `problem_list.MAX_PROBLEMS`; each
+            names the line or the path of the value.
     """
     text = _decoded(data, max_bytes)
     # An upper bound, because commas inside texts are counted too.
@@ -79,7 +80,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _walk(value: Any, path: str, depth: int, max_depth: int, problems: list[Problem]) -> Any:
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            problems.append(Problem("bad_text", f"{path or 'the text'} contains half of a surrogate pair"))
+            message = f"{path or 'the text'} contains invalid Unicode (an unpaired surrogate)"
+            problems.append(Problem("bad_text", message))
         return value
     if isinstance(value, float) and not math.isfinite(value):
         message = f"{path or 'the value'} is {value}, not a finite number"

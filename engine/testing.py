@@ -1,4 +1,4 @@
-"""Test helpers for node authors: run a node, run a graph, and see which nodes were computed."""
+"""Test helpers for node authors: run a node or a graph, and check which results were reused."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from engine.values import Json, Value
 def open_session(
     home: Path | None = None, *, nodes: Path | None = None, types: Iterable[type[Node]] = ()
 ) -> Iterator[Session]:
-    """Open a session on the CPU in which nodes that write into their inputs fail.
+    """Open a session on the CPU for tests. A node that changes its inputs fails in it.
 
     Args:
-        home: its home folder; by default an empty one that is removed afterwards.
-        nodes: a folder of packs, in addition to the home's `nodes/` and the installed packs.
+        home: the home folder; by default an empty temporary folder.
+        nodes: a folder of node packs, in addition to the home's `nodes/` and the installed packs.
         types: node classes to add.
     """
     with TemporaryDirectory() as empty:
@@ -58,16 +58,16 @@ def run_node(session: Session, node: Node, *, emit: Emit | None = None) -> Mappi
 def run_node(
     session: Session | Node, node: Node | None = None, *, emit: Emit | None = None
 ) -> Mapping[str, object]:
-    """Run one node and return its outputs by name. Exceptions of the node are not caught.
+    """Run one node and return its outputs by name. An exception of the node reaches the caller.
 
     Args:
-        session: provides files, a device and loaded models; may be left out.
+        session: the session whose files, device and loaded models the node uses; by default a temporary one.
         node: a node with all its inputs, such as `Blur(image=image)`.
         emit: called with each event, such as warnings and progress.
 
     Raises:
         TypeError: `node` is a class, or is missing.
-        AssertionError: an output is declared lossless and is not; see `check_lossless`.
+        AssertionError: the class of an output is declared lossless but is not; see `check_lossless`.
     """
     if isinstance(session, Node):
         with open_session() as own:
@@ -98,14 +98,14 @@ def run_node(
 
 
 def check_lossless(value: object, name: str = "value") -> None:
-    """Check that a value of a class with `lossless=True` is restored exactly by `unpack`.
+    """Assert that `unpack` restores a value exactly, if its class is declared with `lossless=True`.
 
     Args:
-        value: the value; values of other classes are not checked.
-        name: its name in the message.
+        value: the value; a value of any other class passes.
+        name: the name of the value in the message.
 
     Raises:
-        AssertionError: the restored value differs; names the first field that does.
+        AssertionError: the restored value differs; the message names the first field that differs.
     """
     if isinstance(value, Value) and value.lossless:
         packed = value.pack()
@@ -126,20 +126,20 @@ def run_graph(
     types: Iterable[type[Node]] = (),
     emit: Emit | None = None,
 ) -> Report:
-    """Run a graph in a new session. Run it twice with one home to see which results are reused.
+    """Run a graph in a new session. To see which results are reused, run it twice with the same `home`.
 
     Args:
         graph: a graph, its JSON, or the path of its file.
         home: the home folder, where results are stored; by default results are not stored.
         values: values for the graph's inputs.
         targets: ids of the nodes to compute; by default the declared outputs of the graph.
-        nodes: a folder of packs, in addition to the home's `nodes/`.
-        types: node classes to add.
+        nodes: a folder of node packs, in addition to the home's `nodes/`.
+        types: more node classes.
         emit: called with each event.
 
     Raises:
-        GraphError: the graph has errors; with all of them.
-        TypeError: `graph` is not a graph, for example the text of a path.
+        GraphError: the graph has errors.
+        TypeError: `graph` is none of these, for example a path as a `str`.
     """
     if isinstance(graph, str) or not isinstance(graph, Graph | Mapping | Path):
         raise TypeError(f"run_graph() takes a Graph, a dict or a Path, not {short(graph)}")
@@ -153,14 +153,14 @@ def run_graph(
 
 
 def output(report: Report, name: str | None = None) -> Any:
-    """A declared output of a run, read back from its bytes.
+    """Return the value of a declared output of a run, unpacked from its bytes.
 
     Args:
         report: the result of the run.
-        name: the name of the output; may be left out if there is only one.
+        name: the name of the output; not needed if there is only one.
 
     Raises:
-        AssertionError: the output was not computed; with the traceback of the node that failed.
+        AssertionError: a node failed (the message has its traceback), or there is no such output.
     """
     failed = [
         fared.trace or f"{node}: {fared.reason}" for node, fared in report.nodes.items() if fared.problem
@@ -176,24 +176,24 @@ def output(report: Report, name: str | None = None) -> Any:
 
 
 def computed(report: Report) -> set[str]:
-    """The ids of the nodes that were computed in a run."""
+    """Return the ids of the nodes that were computed in a run."""
     return {node for node, fared in report.nodes.items() if fared.state == "done"}
 
 
 def cached(report: Report) -> set[str]:
-    """The ids of the nodes whose results were reused."""
+    """Return the ids of the nodes whose cached results were reused in a run."""
     return {node for node, fared in report.nodes.items() if fared.state == "cached"}
 
 
 def assert_cached(report: Report, *nodes: str) -> None:
-    """Assert that a run reused the results of all its nodes.
+    """Assert that a run reused the cached results of its nodes.
 
     Args:
         report: the result of the run.
         nodes: ids of the nodes to check; by default all nodes.
 
     Raises:
-        AssertionError: a node was computed or failed; with the reasons.
+        AssertionError: a node was computed or failed; the message has the reasons.
     """
     for node in nodes:
         assert node in report.nodes, (
@@ -209,20 +209,20 @@ def assert_cached(report: Report, *nodes: str) -> None:
 
 
 def load_pack(path: Path) -> ModuleType:
-    """Load a pack from a nodes folder as Safelight does, and return its module.
+    """Load a node pack from a file or folder as Safelight does, and return its module.
 
     Raises:
-        Exception: an exception of the pack.
+        Exception: the code of the pack raised it.
     """
     return pack_files.read(path, FileDigests()).load()
 
 
 def _difference(value: object, other: object, place: str) -> str | None:
-    """The first place at which two values differ, such as `image.pixels`; None if they are bit-equal.
+    """Find the first place at which two values differ, such as `image.pixels`; None if they are bit-equal.
 
     Args:
         value, other: values, lists, dicts, arrays, tensors, dataclasses or plain values.
-        place: the name of the whole value.
+        place: the name of the values, with which the returned place begins.
     """
     if type(value) is not type(other):
         return place
@@ -248,7 +248,7 @@ def _difference(value: object, other: object, place: str) -> str | None:
 
 
 def _content(array: Any) -> tuple[str, tuple[int, ...], bytes]:
-    """The kind, shape and bytes of an array or tensor."""
+    """Return the dtype, shape and bytes of an array or tensor."""
     kind, shape = str(array.dtype), tuple(array.shape)
     if hasattr(array, "detach"):  # numpy does not support all number formats of torch
         import torch

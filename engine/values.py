@@ -1,4 +1,4 @@
-"""The values on wires: JSON, and the classes that node packs declare; `packing` converts them to bytes."""
+"""The values that wires carry: JSON, and the subclasses of `Value` that node packs declare."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any, ClassVar, Self
 from typing_extensions import TypeAliasType
 
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
-"""A JSON value; an input of this type takes any of them, lists as a whole."""
+"""Any JSON value. An input of this type also accepts a list, and the node receives it as a whole."""
 
 
 FAMILIES = ("pixels", "latents", "conditioning", "models", "text", "training", "values")
-"""The families of wire types; a canvas draws each in one colour."""
+"""The families of wire types; a canvas draws all wires of a family in one colour."""
 
 
 def canonical(value: object) -> bytes:
-    """The canonical JSON text of a value, for digests and keys.
+    """Encode a value as canonical JSON (sorted keys, no spaces), for digests and keys.
 
     Raises:
         ValueError: the value contains NaN or an infinity, which JSON does not have.
@@ -36,13 +36,13 @@ _encode = json.JSONEncoder(
 
 
 def sha256(data: bytes) -> str:
-    """The sha256 of bytes, in hex."""
+    """Return the SHA-256 of bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The bytes of one part of a packed value, such as a picture or a safetensors file."""
+    """One binary part of a packed value, such as a PNG or safetensors file."""
 
     name: str
     media: str
@@ -52,37 +52,37 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A value as bytes, for stores and files."""
+    """A wire value converted to bytes, for stores and files: JSON in `meta`, and binary parts."""
 
     type: str
-    """The wire type; `json` for plain values, `list` for lists that hold values."""
+    """The wire type of the value; `json` for plain JSON, `list` for a list with any `Value` in it."""
     meta: Json
     parts: tuple[Part, ...] = ()
 
     @property
     def digest(self) -> str:
-        """The digest of the value, in 64 hex digits: equal digests mean equal values."""
+        """The SHA-256 of the value in hex: equal digests mean equal values."""
         return digest_of(
             self.type, self.meta, ((part.name, part.media, sha256(part.data)) for part in self.parts)
         )
 
 
 def digest_of(type: str, meta: Json, parts: Iterable[tuple[str, str, str]]) -> str:
-    """The digest of a packed value, from its parts as (name, media type, sha256)."""
+    """Compute `Packed.digest` without the bytes, from each part's (name, media type, SHA-256)."""
     return sha256(canonical([type, meta, [list(part) for part in parts]]))
 
 
 class Value:
-    """The base class of wire values other than JSON: pictures, latents, recipes for models.
+    """The base class of wire values other than JSON, such as pictures, latents and recipes for models.
 
     Values are immutable: a node that receives one must not write into it. A subclass is usually a frozen
     dataclass, and defines its conversion to bytes (`pack`) and back (`unpack`).
 
     The class keyword `wire` names the wire type; by default it is the name of the class. The class keyword
-    `family` is one of `FAMILIES`, such as `family="pixels"`, and decides the colour on a canvas.
+    `family` is one of `FAMILIES`, such as `family="pixels"`, and decides the colour of the wires on a canvas.
 
-    `lossless=True` declares that `unpack` restores a value exactly. Without it, later steps always receive
-    the value after `pack` and `unpack`, so that cached and new results are the same.
+    The class keyword `lossless=True` declares that `unpack` restores a value exactly. Without it, later steps
+    always receive the value after `pack` and `unpack`, so that new results equal cached ones.
 
     A value is identified by its wire type, not by its class, because a reloaded pack declares the same type
     with a new class.
@@ -90,15 +90,15 @@ class Value:
 
     wire: ClassVar[str] = "Value"
     kinds: ClassVar[frozenset[str]] = frozenset({"Value"})
-    """Its wire types: its own, and those of its base classes."""
+    """The wire type of this class, and those of its base classes."""
     types: ClassVar[dict[str, type[Value]]] = {}
     family: ClassVar[str] = "values"
-    """One of `FAMILIES`; determines its colour on a canvas."""
+    """The family of the wire type, one of `FAMILIES`."""
     _pack_code: ClassVar[str] = ""
-    """The digest of the code of the pack that declares it; the registry sets it. Empty for Safelight's
-    own."""
+    """The digest of the code of the node pack that declares the class, which the registry sets; empty for
+    Safelight's own classes."""
     lossless: ClassVar[bool] = False
-    """Whether `unpack` restores a value exactly. Not inherited by subclasses."""
+    """True if `unpack` restores a value exactly. Subclasses do not inherit it."""
 
     def __init_subclass__(
         cls, wire: str | None = None, family: str | None = None, lossless: bool = False, **kwargs: Any
@@ -141,7 +141,7 @@ class Value:
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """Restore the value from what `pack` returned.
+        """Restore a value from the `meta` of its `Packed`, and the bytes of each part keyed by its name.
 
         Raises:
             TypeError: the class does not define `unpack`.
@@ -150,21 +150,19 @@ class Value:
 
     @classmethod
     def adopt(cls, value: object) -> Self | None:
-        """Convert another value that a node returned, such as an array, to this type.
-
-        Returns None if the value cannot be converted.
+        """Convert another value that a node returned, such as an array, to this class; None if it cannot be.
 
         Raises:
-            TypeError: the value is almost right; the message says what to return.
+            TypeError: the value is almost convertible; the message says what to return instead.
         """
         return None
 
     def summary(self) -> str:
-        """A short description for a table or a tooltip, such as `512 x 512, 4 pictures`."""
+        """Describe the value in a few words for a table or a tooltip, such as `512 x 512, 4 pictures`."""
         return self.wire
 
     def preview(self) -> object:
-        """A larger view of the value: a PIL image, JSON, or None if there is only the summary."""
+        """Return a view of the value for users: a Pillow image or JSON; None if there is only the summary."""
         return None
 
     @classmethod
@@ -179,12 +177,12 @@ class Value:
 
     @property
     def nbytes(self) -> int:
-        """The memory of this value in bytes, for the memory tier."""
+        """The size of this value's arrays and tensors in bytes, for the limit on results in memory."""
         return sum(int(getattr(held, "nbytes", 0)) for held in arrays(self))
 
 
 class _Kind:
-    """Represents a wire type in `isinstance`, so that objects of a class from before a reload still match."""
+    """Stands for a wire type in `isinstance`: objects made before a reload of their pack match it, too."""
 
     def __init__(self, wire: str) -> None:
         self._wire = wire
@@ -198,12 +196,12 @@ _PLAIN = frozenset({"Value", "any", "bool", "int", "float", "text", "json", "lis
 
 
 def _declared(cls: type) -> str:
-    """The place where a class is declared, independent of reloads of its pack."""
+    """Return the module and name of a class, without the number that each reload of its pack changes."""
     return re.sub(r"@\d+", "", f"{cls.__module__}.{cls.__qualname__}")
 
 
 def summary_of(value: object) -> str:
-    """A short description of any wire value: its own summary, or JSON cut to one line.
+    """Describe any wire value in one line: the summary of a `Value`, or the beginning of its JSON.
 
     Never raises, even if the summary of a value class fails.
     """
@@ -219,13 +217,13 @@ def summary_of(value: object) -> str:
 
 
 SUMMARY = 60
-"""The most characters in the summary of a plain value."""
+"""The maximum length of the summary of a JSON value."""
 
 _encode_for_people = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def arrays(value: object) -> Iterator[Any]:
-    """Every array or tensor inside a value; searches attributes, lists and dicts."""
+    """Yield every array and tensor inside a value, from its fields, lists and dicts."""
     if isinstance(value, int | float | str):
         return
     if isinstance(value, Value):
@@ -243,7 +241,7 @@ def arrays(value: object) -> Iterator[Any]:
 
 
 def on_host(value: Any) -> Any:
-    """Copy the tensors of a value to the host; returns the same object if they are there already."""
+    """Copy the tensors of a value to the host. If they are there already, the same object is returned."""
     if isinstance(value, int | float | str | bytes):
         return value
     if isinstance(value, Value):
@@ -265,9 +263,9 @@ def on_host(value: Any) -> Any:
 
 
 def sorted_keys(value: Any) -> Any:
-    """A JSON value with lists for tuples, and dicts sorted by key.
+    """Convert a JSON value: tuples become lists, and dicts are sorted by key.
 
-    So nodes cannot depend on the order of a dict, which is not part of digests and keys.
+    So nodes cannot depend on the order of a dict, which digests and keys ignore.
 
     Raises:
         TypeError: a key of a dict is not text, which JSON requires.
@@ -283,19 +281,19 @@ def sorted_keys(value: Any) -> Any:
 
 
 def holds_value(value: object) -> bool:
-    """True if a value, or an element of a list, is a `Value` and not JSON."""
+    """Return True if a value is a `Value`, or a list with a `Value` anywhere in it."""
     if isinstance(value, list | tuple):
         return any(map(holds_value, value))
     return isinstance(value, Value)
 
 
 def wire_of(value: object) -> str:
-    """The name of a value's wire type: `Latent`, `int`, `list`."""
+    """Return the name of a value's wire type, such as `Latent`, `int` or `list`."""
     return value.wire if isinstance(value, Value) else type(value).__name__
 
 
 def nbytes(value: object) -> int:
-    """The memory of a wire value in bytes, at least 64."""
+    """Estimate the memory that a wire value takes, in bytes; at least 64."""
     if isinstance(value, int | float):
         return 64
     if isinstance(value, str | bytes):

@@ -1,4 +1,4 @@
-"""Writes files atomically: under a temporary name, which is then renamed."""
+"""Writes files atomically: under a temporary name first, which is then renamed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pathlib import Path
 from engine.failpoints import failpoint
 
 STALE_SECONDS = 3600.0
-"""Temporary files of this age are left from killed processes; the next write to their folder deletes them."""
+"""Older temporary files were left by killed processes; the next write to their folder deletes them."""
 
 _swept: dict[Path, float] = {}
-"""The time when each folder was last searched for such files, by `time.monotonic`."""
+"""The time, by `time.monotonic`, at which each folder was last searched for such files."""
 
 _DRAFT = re.compile(r"\.[0-9a-f]{16,32}\.part")
 
 
 def put(data: bytes, names: Iterable[Path], *, share: bool = False) -> Path:
-    """Write a new file under the first free name. No file of another thread or process is replaced.
+    """Write a new file under the first name that is free. It never replaces an existing file.
 
     Args:
         data: the content of the file.
         names: the names to try in turn, as paths in one existing folder.
-        share: True to reuse an existing file of one of these names with the same bytes.
+        share: True to return an existing file of one of these names if it contains the same bytes.
 
     Returns:
         the path of the file with the data.
@@ -56,7 +56,7 @@ def put(data: bytes, names: Iterable[Path], *, share: bool = False) -> Path:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file atomically. An existing file is replaced.
+    """Write a file atomically, replacing an existing one.
 
     Raises:
         OSError: the file cannot be written; the old one is unchanged.
@@ -68,7 +68,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def copy(source: Path, path: Path) -> None:
-    """Copy a file of any size atomically. An existing file at the target path is replaced.
+    """Copy a file atomically, replacing an existing one at the target path.
 
     Raises:
         OSError: the file cannot be copied; the old one is unchanged.
@@ -82,7 +82,7 @@ def copy(source: Path, path: Path) -> None:
 
 
 def holds(path: Path, data: bytes) -> bool:
-    """Whether a file contains exactly these bytes."""
+    """Return True if a file contains exactly these bytes; False if not, or if it cannot be read."""
     try:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except OSError:
@@ -91,7 +91,7 @@ def holds(path: Path, data: bytes) -> bool:
 
 @contextmanager
 def _draft(folder: Path, data: bytes) -> Iterator[Path]:
-    """A temporary file with the data, flushed to the disk. It is deleted afterwards unless it was renamed."""
+    """Context manager: a temporary file with the data, which is deleted at the end unless it was renamed."""
     _sweep(folder)
     draft = folder / f".{uuid.uuid4().hex}.part"
     try:
@@ -108,7 +108,7 @@ def _draft(folder: Path, data: bytes) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete the temporary files of killed processes."""
+    """Delete the temporary files that killed processes left in a folder."""
     now = time.monotonic()
     if now - _swept.get(folder, -STALE_SECONDS) < STALE_SECONDS:
         return  # a folder may contain very many files
@@ -120,7 +120,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _name(draft: Path, path: Path) -> None:
-    """Rename a complete temporary file.
+    """Rename a complete temporary file to a name that must be free.
 
     Raises:
         FileExistsError: the name is taken.

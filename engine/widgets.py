@@ -1,4 +1,4 @@
-"""Widgets: annotations of input types that define the control and the accepted values."""
+"""Widgets: annotations of an input's type that define its control in the user interface and its limits."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ SEED_MAX = 2**53 - 1
 
 
 class AdvancedMarker:
-    """Type of the marker `Advanced`."""
+    """The class of the marker `Advanced`."""
 
     def __repr__(self) -> str:
         return "Advanced"
 
 
 Advanced: Final = AdvancedMarker()
-"""Marks an input that a canvas hides until the user asks for more: `Annotated[float, Range(0, 1), Advanced] =
-1.0`."""
+"""Marks an input that a canvas hides until the user asks for all inputs:
+`Annotated[float, Range(0, 1), Advanced] = 1.0`."""
 
 
 class Widget:
-    """A control that a canvas or a form draws for an input; it is in the node's schema under `x-widget`."""
+    """The control that a canvas or a form draws for an input; in the node's JSON schema under `x-widget`."""
 
     def describe(self) -> dict[str, Any]:
-        """The control as JSON: its `kind` and its options."""
+        """Describe the control as JSON: its `kind` and its options."""
         raise TypeError(f"{type(self).__name__} has no describe()")
 
 
 @dataclass(frozen=True)
 class Range(Widget, GroupedMetadata):
-    """A number from `min` to `max`, both inclusive; `step` is the change for one click of an arrow."""
+    """A number field from `min` to `max`, both inclusive; one click of its arrows changes it by `step`."""
 
     min: float
     max: float
@@ -45,49 +45,49 @@ class Range(Widget, GroupedMetadata):
         yield Le(self.max)
 
     def describe(self) -> dict[str, Any]:
-        """A number field with arrows."""
+        """Describe a number field with arrows."""
         return {"kind": "number", "min": self.min, "max": self.max, "step": self.step}
 
 
 @dataclass(frozen=True)
 class SeedField(Widget):
-    """A seed: a number, or "random" for a new one in each run."""
+    """A field for a seed: a number, or "random" for a new seed in each run."""
 
     def describe(self) -> dict[str, Any]:
-        """A seed field; `random` is the value for a new seed in each run."""
+        """Describe a seed field; `random` is the value that means a new seed in each run."""
         return {"kind": "seed", "random": "random"}
 
 
 @dataclass(frozen=True)
 class TextField(Widget):
-    """Text of one line or of many."""
+    """A text field of one line or of several."""
 
     multiline: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """The kind and the options of a text field."""
+        """Describe a text field."""
         return {"kind": "text", "multiline": self.multiline}
 
 
 @dataclass(frozen=True)
 class FileIn(Widget):
-    """The name of a file in one of the folders of a kind, such as `checkpoints`."""
+    """A picker for the name of a file in the folders of a kind, such as `checkpoints`."""
 
     kind: str
     folder: bool = False
-    """True if it names a folder of files."""
+    """True if the name is that of a folder."""
 
     def describe(self) -> dict[str, Any]:
-        """A picker over the files of that kind."""
+        """Describe a picker for the files of the kind."""
         return {"kind": "file", "choices_from": self.kind, **({"folder": True} if self.folder else {})}
 
 
 @dataclass(frozen=True)
 class SecretName(Widget):
-    """The name of a secret of the user, such as the key of a service; see `Context.secret`."""
+    """A field for the name of one of the user's secrets, such as an API key; see `Context.secret`."""
 
     def describe(self) -> dict[str, Any]:
-        """A text field for the name; the value is never shown or saved."""
+        """Describe a text field for the name of the secret; its value is never shown or saved."""
         return {"kind": "secret"}
 
 
@@ -95,4 +95,4 @@ Seed = Annotated[int, SeedField(), Range(0, SEED_MAX)]
 """A random seed: the same seed gives the same result."""
 
 Text = Annotated[str, TextField(multiline=True)]
-"""Text of many lines, such as a prompt."""
+"""Text of several lines, such as a prompt."""

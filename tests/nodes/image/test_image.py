@@ -226,7 +226,7 @@ def test_no_name_leads_out_of_the_outputs_folder(
         place.write_text("mine")
     image = Image(np.zeros((1, 8, 8, 3), "uint8"))
     path = name.replace("{outside}", str(tmp_path / "a.png"))
-    with pytest.raises(NodeError, match="leads out of the outputs folder"):
+    with pytest.raises(NodeError, match="outside the outputs folder"):
         run_node(session, SaveImage(image=image, path=path, overwrite=overwrite))
     assert {found.read_text() for found in tmp_path.rglob("a*.png")} == {"mine"}
 

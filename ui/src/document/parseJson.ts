@@ -198,7 +198,7 @@ class Parser {
     if (SURROGATE.test(text)) {
       this.report(
         "bad_text",
-        `${pathText(this.path) || "the text"} contains half of a surrogate pair`,
+        `${pathText(this.path) || "the text"} contains invalid Unicode (an unpaired surrogate)`,
         start,
       );
     }

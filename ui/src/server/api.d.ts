@@ -988,7 +988,7 @@ export interface components {
         };
         /**
          * Connect
-         * @description Connect an output to an input that holds nothing.
+         * @description Connect an output to an empty input.
          */
         Connect: {
             /** Input */
@@ -1441,7 +1441,7 @@ export interface components {
         };
         /**
          * InsertNode
-         * @description Insert a node on a wire.
+         * @description Insert a new node into a wire.
          */
         InsertNode: {
             /** Enters */
@@ -1486,7 +1486,7 @@ export interface components {
         };
         /**
          * ListedPicture
-         * @description One picture.
+         * @description A picture of a dataset, or of another value that lists its pictures.
          */
         ListedPicture: {
             /** Caption */
@@ -2283,7 +2283,7 @@ export interface components {
         };
         /**
          * RemoveInput
-         * @description Remove an input that the node's type does not have.
+         * @description Remove an input that the type of the node does not have.
          */
         RemoveInput: {
             /** Input */
@@ -2300,7 +2300,7 @@ export interface components {
         };
         /**
          * RenameInput
-         * @description Move the content of an input to another input, which is empty.
+         * @description Move the content of an input to another, empty input of the same node.
          */
         RenameInput: {
             /** Input */
@@ -2791,7 +2791,7 @@ export interface components {
         ServerEvent: components["schemas"]["HelloEvent"] | components["schemas"]["QueueChangedEvent"] | components["schemas"]["RunQueuedEvent"] | components["schemas"]["RunPlanEvent"] | components["schemas"]["RunStartedEvent"] | components["schemas"]["RunRetriedEvent"] | components["schemas"]["RunOutputEvent"] | components["schemas"]["RunFinishedEvent"] | components["schemas"]["NodeStartedEvent"] | components["schemas"]["NodeProgressEvent"] | components["schemas"]["NodePreviewEvent"] | components["schemas"]["NodeDoneEvent"] | components["schemas"]["NodeFailedEvent"] | components["schemas"]["NodeSkippedEvent"] | components["schemas"]["TrainMetricsEvent"] | components["schemas"]["TrainSampleEvent"] | components["schemas"]["TrainCheckpointEvent"] | components["schemas"]["TypesChangedEvent"] | components["schemas"]["ModelsChangedEvent"] | components["schemas"]["GraphChangedEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["ServerClosingEvent"];
         /**
          * SetInput
-         * @description Give an input another text, wire or graph input.
+         * @description Replace the content of an input by another text, a wire or a graph input.
          */
         SetInput: {
             /** Input */
@@ -2814,7 +2814,7 @@ export interface components {
         };
         /**
          * SetType
-         * @description Give a node another type.
+         * @description Change the type of a node.
          */
         SetType: {
             /**
