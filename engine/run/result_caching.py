@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 
 from engine.plan.step import Step
+from engine.run.expected_seconds import ExpectedSeconds
 from engine.run.lifecycle import Lifecycle
 from engine.run.step_locks import StepLocks
 from engine.store.store import Result, Store
@@ -19,11 +20,13 @@ reuse them."""
 class ResultCaching(Lifecycle):
     """A lifecycle that looks up a step's result in the store before the step runs, and saves it afterwards.
 
-    If another run is computing the same step, the step waits for that run and takes its result.
+    If another run is computing the same step, the step waits for that run and takes its result. Quick steps
+    do not: computing them twice costs less than locking them.
 
     Args:
         store: holds the results.
         locks: the locks on the keys of this store.
+        expected: tells which steps are quick.
         check: called while a step waits for a lock. An exception that it raises ends the wait.
         seen: the `last_announcement` of the locks when the plan looked into the store.
     """
@@ -32,10 +35,12 @@ class ResultCaching(Lifecycle):
         self,
         store: Store,
         locks: StepLocks | None = None,
+        expected: ExpectedSeconds | None = None,
         check: Callable[[], None] = lambda: None,
         seen: bytes | None = None,
     ) -> None:
         self._store, self._locks, self._check, self._seen = store, locks, check, seen
+        self._expected = expected or ExpectedSeconds()
         self._announcing = Lock()
         self._found: list[str] = []  # the node type of each
         self._locked: set[str] = set()
@@ -47,7 +52,7 @@ class ResultCaching(Lifecycle):
         if key is None or not step.storable:
             return None
         locks = self._locks
-        if locks is None:
+        if locks is None or self._expected.is_quick(step):
             return self._load(step, key) if step.key_unknown else None
         waited = locks.take(key, self._check, step.id)
         self._locked.add(key)

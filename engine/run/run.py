@@ -26,6 +26,7 @@ from engine.plan.step import Gather, Step
 from engine.run.collected_outputs import CollectedOutputs
 from engine.run.deliveries import Deliveries, Take
 from engine.run.event_relay import EventRelay
+from engine.run.expected_seconds import ExpectedSeconds
 from engine.run.import_time import IMPORT_TIME, import_libraries
 from engine.run.late_steps import LateSteps
 from engine.run.lifecycle import Lifecycle
@@ -55,6 +56,7 @@ class Run:
         cancel: stops the run between steps, and inside steps that track their progress.
         lifecycles: wrap each step, the outermost first.
         workers: how many steps may run at once; accelerator nodes always run one at a time.
+        expected: how long steps take; without it, nothing is known at the start of the run.
         pool: provides helper threads; without it the run starts and ends its own.
         previews: True to encode and send the previews of steps.
         folder: opens the folder of a running step.
@@ -76,6 +78,7 @@ class Run:
         cancel: Cancel | None = None,
         lifecycles: Sequence[Lifecycle] = (),
         workers: int = 4,
+        expected: ExpectedSeconds | None = None,
         pool: Executor | None = None,
         previews: bool = False,
         folder: Callable[[Step], StepFolder] | None = None,
@@ -113,7 +116,7 @@ class Run:
             self._reports,
             self._listener,
         )
-        self._pool, self._most = pool, workers
+        self._pool, self._most, self._expected = pool, workers, expected or ExpectedSeconds()
         self._collected = CollectedOutputs(plan)
         self._deliveries = Deliveries(
             plan,
@@ -162,9 +165,10 @@ class Run:
             self._lock,
             self._runner.run,
             self._settle,
-            self._settled,
+            self._finish,
             self._break_circle,
             self._cancel,
+            self._expected,
             pool,
             self._most,
         )
@@ -184,8 +188,8 @@ class Run:
         outputs, partial = (self._collected.outputs(whole=whole) for whole in (True, False))
         return Report(state, seconds, nodes, outputs, partial)
 
-    def _settle(self, job: Job, outcome: Outcome) -> None:
-        """Process the outcome of a step; call with the lock held."""
+    def _settle(self, job: Job, outcome: Outcome) -> bool:
+        """Process the outcome of a step; returns True if `_finish` has work left. Call with the lock held."""
         schedule = self._schedule
         if isinstance(job.step, Gather):
             self._deliveries.extend(job.step)
@@ -202,8 +206,12 @@ class Run:
         else:
             schedule.settle_failed(job, outcome.state)
         self._deliveries.settled(job)
-        if not schedule.skipped:
-            return
+        if schedule.skipped:
+            self._report_skipped()
+        return self._deliveries.due or (isinstance(outcome, Computed) and outcome.save is not None)
+
+    def _report_skipped(self) -> None:
+        schedule = self._schedule
         skipped, schedule.skipped = schedule.skipped, []
         for other in skipped:
             reason = CANCELLED if other.state == "cancelled" else other.because
@@ -211,7 +219,7 @@ class Run:
             if other.state == "skipped":
                 self._listener(Skipped(other.step.id, reason))
 
-    def _settled(self, job: Job, outcome: Outcome) -> None:
+    def _finish(self, job: Job, outcome: Outcome) -> None:
         """Save the result of a settled step that is not saved yet, and deliver what is due; call without the
         lock."""
         if isinstance(outcome, Computed) and outcome.save is not None:

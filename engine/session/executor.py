@@ -26,6 +26,7 @@ from engine.outputs.writer import OutputWriter, refuse_unwritable
 from engine.packs.registry import Registry
 from engine.plan.plan import Plan
 from engine.run.deliveries import Take
+from engine.run.expected_seconds import ExpectedSeconds
 from engine.run.lifecycle import Lifecycle
 from engine.run.long_steps import LongSteps
 from engine.run.printed_lines import PRINTING
@@ -53,6 +54,7 @@ class Executor(Planner):
     ) -> None:
         super().__init__(settings, registry=registry, warn=warn, local=local)
         self._pool = ThreadPoolExecutor(max(1, settings.workers - 1), "safelight")
+        self._expected = ExpectedSeconds()
         self._current = CurrentRuns()
         self._reported: set[Problem] = set()
 
@@ -164,7 +166,7 @@ class Executor(Planner):
         reasons = Reasons(plan, self._record(plan))  # read after the run, when the store holds its results
         watch.explain(reasons.why)
         store = watch.store(self.store)
-        cached = ResultCaching(store, self.step_locks, cancel.check, plan.announcement)
+        cached = ResultCaching(store, self.step_locks, self._expected, cancel.check, plan.announcement)
         lineage = plan.builder.keys.lineage
         long_steps = LongSteps(self.step_folders, lineage, lambda key: bool(self.store.on_disk([key])))
         guard = WriteGuard(self.settings.checked)
@@ -186,6 +188,7 @@ class Executor(Planner):
                     cancel=cancel,
                     lifecycles=lifecycles,
                     workers=self.settings.workers,
+                    expected=self._expected,
                     pool=self._pool,
                     previews=previews,
                     folder=long_steps.folder,

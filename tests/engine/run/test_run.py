@@ -31,7 +31,7 @@ from engine.node import Node
 from engine.packs.registry import Registry
 from engine.run import run as running
 from engine.run.result_caching import ResultCaching
-from engine.run.worker_threads import QUICK_SECONDS
+from engine.run.expected_seconds import QUICK_SECONDS
 from engine.store.memory import Memory
 from engine.values import Json, Packed, Value
 from tests.engine.small_nodes import CALLS, REGISTRY, Bench, called, graph_of
