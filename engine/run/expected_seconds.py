@@ -1,4 +1,4 @@
-"""How long a step is expected to take, so that quick steps are run without threads and locks."""
+"""Expects how long a step takes, so that quick steps run without helper threads and locks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ class ExpectedSeconds:
         self._averages: dict[str, float] = {}
 
     def is_quick(self, step: Step) -> bool:
-        """True if a step is expected to take less than `QUICK_SECONDS`; False for a type that has not run."""
-        return self._averages.get(step.bound.type.id, QUICK_SECONDS) < QUICK_SECONDS
+        """True if a step is expected to take less than `QUICK_SECONDS`.
+
+        False for a step that uses the device, and for one whose node type has not run yet.
+        """
+        node_type = step.bound.type
+        return not node_type.accelerator and self._averages.get(node_type.id, QUICK_SECONDS) < QUICK_SECONDS
 
     def add(self, step: Step, seconds: float) -> None:
         """Record how long a step took."""
-        name = step.bound.type.id
-        average = self._averages.get(name, seconds)
-        self._averages[name] = average + (seconds - average) * _NEWEST_WEIGHT
+        node_type = step.bound.type.id
+        average = self._averages.get(node_type, seconds)
+        self._averages[node_type] = average + (seconds - average) * _NEWEST_WEIGHT

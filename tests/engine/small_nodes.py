@@ -26,6 +26,7 @@ from engine.packs.registry import Registry
 from engine.plan import plan as planning
 from engine.plan.plan import Plan
 from engine.run.deliveries import Take
+from engine.run.expected_seconds import ExpectedSeconds
 from engine.run.report import Report
 from engine.run.result_caching import ResultCaching
 from engine.run.run import Run
@@ -189,6 +190,7 @@ class Bench:
     cancel: Cancel | None = None
     events: list[Event] = field(default_factory=list)
     take: Take | None = None
+    expected: ExpectedSeconds = field(default_factory=ExpectedSeconds)
 
     @property
     def files(self) -> Files:
@@ -224,5 +226,6 @@ class Bench:
             cancel=self.cancel,
             lifecycles=[ResultCaching(self.store), WriteGuard(contents=True)],
             workers=self.workers,
+            expected=self.expected,
             take=self.take,
         ).run()

@@ -31,7 +31,6 @@ from engine.node import Node
 from engine.packs.registry import Registry
 from engine.run import run as running
 from engine.run.result_caching import ResultCaching
-from engine.run.expected_seconds import QUICK_SECONDS
 from engine.store.memory import Memory
 from engine.values import Json, Packed, Value
 from tests.engine.small_nodes import CALLS, REGISTRY, Bench, called, graph_of
@@ -456,18 +455,21 @@ def test_independent_steps_run_side_by_side(bench: Bench) -> None:
     assert report.state == "done"
 
 
-def test_a_helper_thread_takes_one_quick_step_in_four_milliseconds_at_most(bench: Bench) -> None:
+def test_quick_steps_run_in_one_thread(bench: Bench) -> None:
     """Python runs one thread at a time, so quick steps are done sooner if no other thread joins in."""
-    names = [f"n{n}" for n in range(300)]
-    graph = graph_of(
-        {name: ("Hurry", {"n": n}) for n, name in enumerate(names)}, {name: f"{name}.out" for name in names}
-    )
-    start = time.perf_counter()
-    report = bench.run(graph)
-    most = (time.perf_counter() - start) / QUICK_SECONDS
-    steps = Counter(packed.meta for packed in report.outputs.values())
+
+    def threads(first: int) -> Counter[Json]:
+        names = [f"n{n}" for n in range(300)]
+        nodes: dict[str, tuple[str, dict[str, Json]]] = {
+            name: ("Hurry", {"n": first + n}) for n, name in enumerate(names)
+        }
+        report = bench.run(graph_of(nodes, {name: f"{name}.out" for name in names}))
+        return Counter(packed.meta for packed in report.outputs.values())
+
+    threads(0)  # at first nobody knows that they are quick
+    steps = threads(1000)
     assert steps.total() == 300
-    assert all(thread == threading.get_ident() or count <= most for thread, count in steps.items())
+    assert steps[threading.get_ident()] > 270  # a pause of the machine makes some of them look slow
 
 
 def test_equal_steps_share_one_result(bench: Bench) -> None:

@@ -100,6 +100,25 @@ def test_a_plan_that_was_not_the_last_one_is_as_good(tmp_path: Path, log: Path) 
     assert computed(log) == {0: 1}
 
 
+def test_a_step_that_is_expected_to_be_quick_takes_no_lock(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    take = StepLocks.take
+
+    def counted(locks: StepLocks, key: str, check: Callable[[], None], step: str = "") -> bool:
+        taken.append(step)
+        return take(locks, key, check, step)
+
+    monkeypatch.setattr(StepLocks, "take", counted)
+    monkeypatch.setattr(Slow, "seconds", 0.0)
+    with session(tmp_path / "home") as ours:
+        monkeypatch.setattr(ours._expected, "is_quick", lambda step: step.id != "n1")
+        report = ours.run(graph(log, [0, 1, 2]))
+    assert report.state == "done"
+    assert taken == ["n1"]
+
+
 def test_when_the_holder_is_killed_the_waiter_computes(tmp_path: Path, log: Path) -> None:
     holder = start(tmp_path / "home", log, "60")
     wait_until(lambda: computed(log)[0] == 1)
