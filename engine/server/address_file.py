@@ -16,7 +16,7 @@ NAME = "server.json"
 
 @contextmanager
 def written(home: Path, url: str, token: str) -> Iterator[None]:
-    """Keep the address of the server in the home while the block runs."""
+    """Keep the server's URL and token in a file in the home folder while the block runs."""
     path = home / NAME
     with suppress(FileNotFoundError):
         path.unlink()  # an older file may have other permissions
@@ -31,9 +31,9 @@ def written(home: Path, url: str, token: str) -> Iterator[None]:
 
 
 def server_of(home: Path) -> tuple[str, str] | None:
-    """The address and the token of the server of a home; None if it has none.
+    """Return the URL and the token of the server that serves a home folder; None if no server does.
 
-    The server may have been killed, so it may not answer.
+    A server that was killed leaves its file behind, so the URL may not respond.
     """
     try:
         known = json.loads((home / NAME).read_text(encoding="utf-8"))
@@ -43,6 +43,6 @@ def server_of(home: Path) -> tuple[str, str] | None:
 
 
 def token_of(home: Path, url: str) -> str | None:
-    """The token of the server at an address, if it serves this home; None otherwise."""
+    """Return the token of the server at a URL; None if that server does not serve this home folder."""
     known = server_of(home)
     return known[1] if known is not None and known[0].rstrip("/") == url.rstrip("/") else None

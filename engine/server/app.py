@@ -54,10 +54,10 @@ ROUTERS = (
 
 
 def api(compat: Sequence[Program] = ()) -> FastAPI:
-    """The API without services and checks, to describe it.
+    """Create the API without services and security checks; `application` adds them.
 
     Args:
-        compat: the programs whose API is added; it is not in the description.
+        compat: the other programs whose APIs are added; the OpenAPI document does not list them.
     """
     app = FastAPI(
         title="Safelight",
@@ -87,14 +87,14 @@ def api(compat: Sequence[Program] = ()) -> FastAPI:
 def application(
     services: Services, hosts: AllowedHosts, token: str, cookie: str, compat: Sequence[Program] = ()
 ) -> ASGIApp:
-    """The application as the server runs it.
+    """Create the application that the server runs: the API behind the checks of every request.
 
     Args:
-        services: the home folder.
-        hosts: the names under which the server may be addressed.
+        services: the objects that work on the home folder.
+        hosts: the accepted `Host` headers.
         token: the secret that each request must carry.
         cookie: the name of the cookie for the token.
-        compat: the programs whose API is added.
+        compat: the other programs whose APIs are added.
     """
     app = api(compat)
     app.state.services = services

@@ -1,4 +1,4 @@
-"""Unsaved graphs: the latest state of each tab, so that a closed browser loses nothing."""
+"""Drafts: the unsaved graph of each browser tab, stored so that a closed browser loses no changes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ KEPT = 100
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The state of a graph in a tab."""
+    """The unsaved graph of a browser tab."""
 
     tab: str
     document: str | None
-    """The id of the graph; None if it was never saved."""
+    """The id of the saved graph that it changes; None if the graph was never saved."""
     base: str | None
-    """The revision that the draft is based on."""
+    """The revision of the saved graph that the draft is based on."""
     graph: dict[str, Any]
     saved: float
     """Seconds since the epoch."""
@@ -45,7 +45,7 @@ class Drafts:
         self._lock = Lock()
 
     def rows(self) -> list[Draft]:
-        """All drafts, the newest first."""
+        """Read all drafts, the newest first."""
         found = []
         for path in self._files():
             try:
@@ -55,10 +55,10 @@ class Drafts:
         return sorted(found, key=lambda draft: -draft.saved)
 
     def read(self, tab: str) -> Draft:
-        """The draft of a tab.
+        """Read the draft of a tab.
 
         Raises:
-            Refused: there is none (404).
+            Refused: the tab has no draft (404).
         """
         try:
             return _read(self._path(tab))
@@ -83,7 +83,7 @@ class Drafts:
         """Delete the draft of a tab.
 
         Raises:
-            Refused: there is none (404).
+            Refused: the tab has no draft (404).
         """
         with self._lock:
             try:

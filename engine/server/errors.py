@@ -1,4 +1,4 @@
-"""Turns exceptions of routes into answers with problems."""
+"""Turns exceptions that routes raise into error responses with problems."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger("safelight.server")
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Answer every exception with problems in one shape."""
+    """Make every exception of a route an error response with a `ProblemsBody`."""
 
     @app.exception_handler(Refused)
     def of_refusal(request: Request, error: Refused) -> JSONResponse:
@@ -69,18 +69,20 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(OSError)
     def of_os(request: Request, error: OSError) -> JSONResponse:
-        problem = Problem("unwritable", f"a file of the home cannot be used: {error.strerror or error}")
+        message = f"a file in the home folder cannot be read or written: {error.strerror or error}"
+        problem = Problem("unwritable", message)
         return JSONResponse(body_of([problem]), 507 if error.errno in (28, 122) else 503)
 
     @app.exception_handler(Exception)
     def of_bug(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        problem = Problem("internal", "the server itself failed", hint="its log has the traceback")
+        hint = "server/log.jsonl in the home folder has the traceback"
+        problem = Problem("internal", "the server has an internal error", hint=hint)
         return JSONResponse(body_of([problem]), 500)
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:
-    """The methods that an address of the API supports."""
+    """Return the HTTP methods that a path of the API supports; empty for an unknown path."""
     paths = app.openapi()["paths"]
     if path in paths:
         return sorted(method.upper() for method in paths[path])

@@ -1,4 +1,4 @@
-"""Wakes the readers of events that wait on an event loop."""
+"""Wakes asyncio tasks that wait for events of runs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from engine.queue.event_log import EventLog
 
 
 class EventHub:
-    """Wakes all readers on an event loop with one call, so that publishing costs the same for any number.
+    """Wakes asyncio tasks when an event is published.
 
-    While a loop is busy with its readers, further events cause one more wake-up together.
+    Publishing makes one call per event loop, however many tasks wait on it. While that call is pending,
+    further events cause no others.
 
     Args:
-        log: the stream of events.
+        log: the log that events are published to.
     """
 
     def __init__(self, log: EventLog) -> None:
         self._lock = Lock()
         self._readers: dict[asyncio.AbstractEventLoop, set[asyncio.Event]] = {}
         self._called: set[asyncio.AbstractEventLoop] = set()
-        """The loops that have a wake-up before them."""
+        """The loops on which a wake-up is pending."""
         log.listen(self._notify)
 
     @contextmanager
     def woken(self) -> Iterator[asyncio.Event]:
-        """An event that is set after each event of the stream, while the block runs on the event loop."""
+        """Yield an `asyncio.Event` that is set whenever an event is published, until the block ends."""
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
         with self._lock:
             self._readers.setdefault(loop, set()).add(changed)
@@ -42,7 +43,7 @@ class EventHub:
                     self._called.discard(loop)
 
     def _notify(self) -> None:
-        """Called on the thread that publishes."""
+        """Schedule a wake-up on each event loop; runs on the thread that publishes."""
         with self._lock:
             loops = [loop for loop in self._readers if loop not in self._called]
             self._called.update(loops)

@@ -1,4 +1,4 @@
-"""The OpenAPI schemas of the events at `GET /api/v1/events`: one envelope for each type of event."""
+"""The OpenAPI schemas of the events that `GET /api/v1/events` sends, one for each type of event."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class _Envelope(BaseModel):
 
 
 def event_schemas(ref: str) -> dict[str, Any]:
-    """The OpenAPI schema of each type of event, by name.
+    """Return the OpenAPI schemas of all types of events, by schema name.
 
     Args:
-        ref: the prefix of references to them.
+        ref: the prefix of references to the schemas, such as `#/components/schemas/`.
     """
     schemas: dict[str, Any] = {}
     mapping = {}

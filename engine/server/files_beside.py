@@ -1,4 +1,4 @@
-"""Copies the files that a graph names beside itself when the graph is saved in another folder."""
+"""Copies the files that a graph uses from its own folder when the graph is saved in another folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MOST_FILES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CopiedFiles:
-    """The files beside a graph that were copied, and those that were left."""
+    """Which files beside a graph were copied, and which were not."""
 
     copied: tuple[str, ...] = ()
     """The names of the files and folders that were copied, sorted."""
     left: tuple[str, ...] = ()
-    """Why each other one was not copied: a sentence each."""
+    """One sentence for each file or folder that was not copied, with the reason."""
 
 
 FileInputs = Mapping[str, frozenset[str]]
@@ -36,7 +36,7 @@ FileInputs = Mapping[str, frozenset[str]]
 
 
 def file_inputs(types: Iterable[Mapping[str, Any]]) -> FileInputs:
-    """The inputs that name files, out of the JSON of node types."""
+    """Return the inputs that name files, by node type without version, from the JSON of the node types."""
     found = {}
     for kind in types:
         names = [
@@ -47,15 +47,15 @@ def file_inputs(types: Iterable[Mapping[str, Any]]) -> FileInputs:
 
 
 def copy_files_beside(graph: Graph, inputs: FileInputs, source: Path, target: Path) -> CopiedFiles:
-    """Copy the files and folders that a graph names in its folder into another folder.
+    """Copy the files and folders that a graph names from the graph's folder into another folder.
 
-    Links, and files that are there already with the same content, are left out.
+    Symbolic links are not copied, nor anything that is already there with the same content.
 
     Args:
         graph: the graph.
-        inputs: the inputs that name files.
+        inputs: the inputs that name files, from `file_inputs`.
         source: the folder of the graph.
-        target: the folder that it is saved in.
+        target: the folder in which the graph is saved.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -82,7 +82,7 @@ def copy_files_beside(graph: Graph, inputs: FileInputs, source: Path, target: Pa
 
 
 def _paths(graph: Graph, inputs: FileInputs) -> Iterator[PurePosixPath]:
-    """Each name of a file in a graph, as a path inside a folder."""
+    """Yield each text in a graph that may name a file, as a path relative to the graph's folder."""
     for name in _names(graph, inputs):
         for text in {name, *re.split(r"[,\n]", name)}:
             path = inner_path(text.strip())
@@ -107,7 +107,7 @@ def _names(graph: Graph, inputs: FileInputs) -> Iterator[str]:
 
 
 def _bindings(entry: Entry, inputs: FileInputs) -> Iterator[Binding]:
-    """The bindings of the inputs of a node that name files; of all inputs if the node is a graph."""
+    """Yield the bindings of a node's inputs that name files; for a subgraph node, those of all inputs."""
     for name, binding in entry.inputs.items():
         if entry.is_graph or name in inputs.get(entry.name, ()):
             yield binding
@@ -125,7 +125,7 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """A file, or every file in a folder; links are left out."""
+    """Yield the file itself, or every file in the folder; symbolic links are left out."""
     if path.is_symlink():
         return
     if path.is_file():
@@ -139,6 +139,6 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _same(there: Path, here: Path, files: list[Path]) -> bool:
-    """True if each of the files is in the other place, too, with the same content."""
+    """Return whether `here` has the same content as `there` for each of the files in `there`."""
     places = ((path, here if path == there else here / path.relative_to(there)) for path in files)
     return all(place.is_file() and filecmp.cmp(path, place, shallow=False) for path, place in places)

@@ -1,4 +1,4 @@
-"""Answers with the bytes of files: pictures that Safelight encoded are shown, all else is a download."""
+"""Sends the bytes of files: pictures that Safelight encoded are shown, all else is downloaded."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ IMMUTABLE = "private, max-age=31536000, immutable"
 
 
 def inline(data: bytes, media: str, caching: str = "no-store", name: str = "file") -> Response:
-    """A picture that Safelight has encoded; a file of another type becomes a download with a name."""
+    """Create the response for a file that Safelight wrote.
+
+    A browser shows it if it is a picture, and saves any other file under `name`.
+    """
     if media not in INLINE:
         return attachment(data, caching, name)
     return Response(data, media_type=media, headers={"Cache-Control": caching})
 
 
 def attachment(data: bytes, caching: str = "no-store", name: str = "file") -> Response:
-    """A file of unknown content: a browser saves it under the name, and never shows it."""
+    """Create the response for a file of unknown content; a browser saves it under `name`, never shows it."""
     disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
     headers = {"Cache-Control": caching, "Content-Disposition": disposition}
     return Response(data, media_type="application/octet-stream", headers=headers)

@@ -1,4 +1,4 @@
-"""The OpenAPI of one graph as a service: its named inputs are the body, its outputs the answer."""
+"""The OpenAPI document of one graph: its inputs are the request body, its outputs the response."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FILE = {
 
 
 def inputs_schema(graph: Graph) -> dict[str, Any]:
-    """The JSON Schema of the body of a call."""
+    """Return the JSON Schema of the request body: an object with the inputs of the graph."""
     properties = {name: _input(item) for name, item in graph.inputs.items()}
     required = [name for name, item in graph.inputs.items() if item.required]
     schema: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": properties}
@@ -46,7 +46,7 @@ def inputs_schema(graph: Graph) -> dict[str, Any]:
 
 
 def outputs_schema(graph: Graph) -> dict[str, Any]:
-    """The JSON Schema of the outputs in the answer: files by their addresses, other values as JSON."""
+    """Return the JSON Schema of the outputs in the server's response; a file is given as its URL."""
     output = {
         "type": "object",
         "required": ["type", "files"],
@@ -60,7 +60,7 @@ def outputs_schema(graph: Graph) -> dict[str, Any]:
 
 
 def document(id: str, graph: Graph) -> dict[str, Any]:
-    """The OpenAPI document of a graph, for generated clients."""
+    """Return the OpenAPI document of a graph, for generators of clients."""
     answer = {
         "type": "object",
         "required": ["run", "state", "outputs", "problems"],
@@ -93,7 +93,7 @@ def document(id: str, graph: Graph) -> dict[str, Any]:
                 "description": "The run has not ended; `GET /api/v1/runs/{run}` follows it.",
                 "content": {"application/json": {"schema": answer}},
             },
-            "4XX": {"description": "The request is refused, or the run has failed; the body has problems."},
+            "4XX": {"description": "The request was refused, or the run has failed; the body has problems."},
         },
     }
     return {

@@ -12,12 +12,16 @@ MOST = 1000
 
 
 def input_folders(roots: Iterable[Path]) -> dict[str, Path]:
-    """The folders inside the folders for inputs, by name, each with the one that it lies in; at most 1000.
+    """Find the folders inside the inputs folders, at most 1000.
 
-    Uploads, copies of other files, and hidden folders are left out. The first of two equal names counts.
+    The folders of uploads and of kept copies of files, and hidden folders, are left out. If two folders have
+    the same name, the first counts.
 
     Args:
-        roots: the folders for inputs.
+        roots: the inputs folders.
+
+    Returns:
+        the inputs folder that each folder lies in, by the folder's name (its path inside the inputs folder).
     """
     found: dict[str, Path] = {}
     for root in roots:

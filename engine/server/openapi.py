@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document that FastAPI generates: graphs, events, the token, refusals."""
+"""Completes the OpenAPI document that FastAPI generates: graphs, events, the token, error responses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _REF = "#/components/schemas/"
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of an operation in generated clients: the name of its function."""
+    """Return the name of an operation in generated clients: the name of its function."""
     return route.name
 
 
 def install(app: FastAPI) -> None:
-    """Let an application describe itself by `document`."""
+    """Replace the application's `openapi` method by one that returns the completed document."""
     generate = app.openapi
 
     def described() -> dict[str, Any]:
@@ -32,7 +32,7 @@ def install(app: FastAPI) -> None:
 
 
 def _complete(tree: dict[str, Any]) -> None:
-    """Add the schema of graphs, the token, and the one shape of refusals."""
+    """Add the schemas of graphs and events, the token, and the shape of all error responses."""
     schemas = tree.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(_graph_schemas())
     schemas.update(event_schemas(_REF))
@@ -40,7 +40,7 @@ def _complete(tree: dict[str, Any]) -> None:
     schemas.update(problems.pop("$defs", {}))
     schemas["ProblemsBody"] = problems
     refusal = {
-        "description": "The request is refused, for the reasons in the body.",
+        "description": "The request was refused, for the reasons in the body.",
         "content": {"application/json": {"schema": {"$ref": f"{_REF}ProblemsBody"}}},
     }
     for path in tree["paths"].values():
@@ -59,7 +59,7 @@ def _complete(tree: dict[str, Any]) -> None:
 
 
 def _refer_to_graphs(tree: Any) -> None:
-    """Replace each mark of a graph by a reference to its schema."""
+    """Replace each schema with `GRAPH_MARK` by a reference to the schema of graphs."""
     if isinstance(tree, dict):
         if tree.pop(GRAPH_MARK, False):
             tree["$ref"] = f"{_REF}GraphDocument"
@@ -72,7 +72,7 @@ def _refer_to_graphs(tree: Any) -> None:
 
 
 def _graph_schemas() -> dict[str, Any]:
-    """The schema of graph documents, with its definitions as components."""
+    """Return the schema of graph documents and of their parts, by component name."""
     schema = json_schema()
     del schema["$schema"]
     definitions = schema.pop("$defs")

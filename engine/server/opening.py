@@ -36,14 +36,14 @@ def opened(
     limits: Limits | None = None,
     start: bool = True,
 ) -> Iterator[Services]:
-    """Open a home folder for a server, and close it after the block.
+    """Open a home folder for a server, and close it at the end of the block.
 
     Args:
         home: the folder; None for the default one.
-        graph: a graph file that is listed, and saved in place.
+        graph: a graph file outside the home folder, which the server lists and saves in place.
         devices: one worker process is started for each.
         limits: the limits of requests.
-        start: False to accept runs without executing them.
+        start: False to accept runs without starting them.
 
     Raises:
         GraphError: the settings are invalid, the graph file is not a graph, or another server uses the home.
@@ -85,10 +85,11 @@ def opened(
 
 
 def _check_graph(path: Path) -> None:
-    """Check that a file is a graph that can be saved in place.
+    """Check that a file holds a graph of Safelight's own format, which can be saved in place.
 
     Raises:
-        GraphError: it is not; a picture or another program's file is imported by the page instead.
+        GraphError: the file cannot be read or is not such a graph; pictures and files of other programs must
+            be opened on the page.
     """
     try:
         reader.parse(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Outputs and samples of runs as clients receive them: with addresses in place of paths."""
+"""Outputs and samples of runs as clients receive them: with URLs in place of paths."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OutputRow:
     star: bool
     tags: list[str]
     url: str
-    """The address of the file."""
+    """The URL of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class SampleRow:
     width: int
     height: int
     url: str
-    """The address of the picture."""
+    """The URL of the picture."""
 
 
 def output_row(record: OutputRecord) -> OutputRow:
-    """An output as clients receive it."""
+    """Convert the record of an output for clients."""
     return OutputRow(
         record.id,
         record.run,
@@ -75,7 +75,7 @@ def output_row(record: OutputRecord) -> OutputRow:
 
 
 def sample_row(sample: SamplePicture) -> SampleRow:
-    """A sample as clients receive it."""
+    """Convert the record of a sample for clients."""
     return SampleRow(
         sample.run,
         sample.path,

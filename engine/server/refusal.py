@@ -1,4 +1,4 @@
-"""Refused requests: an HTTP status and problems, always in a body of one shape."""
+"""Error responses: an HTTP status and problems, always in a body of the same shape."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from engine.errors import Problem
 
 
 class Refused(Exception):
-    """A request that the server refuses.
+    """Raised to refuse a request: the server sends an error response.
 
     Args:
         status: the HTTP status.
-        problems: the reasons.
+        problems: the reasons, which the response body lists.
         headers: further headers of the response.
     """
 
@@ -33,17 +33,17 @@ def refused(
     input: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Refused:
-    """A refusal with one problem."""
+    """Create a `Refused` with one problem."""
     return Refused(status, Problem(code, message, input=input, hint=hint), headers=headers)
 
 
 def body_of(problems: Iterable[Problem]) -> dict[str, list[dict[str, str | None]]]:
-    """The JSON body of a refusal."""
+    """Return the JSON body of an error response."""
     return {"problems": [problem.as_json() for problem in problems]}
 
 
 async def send_refusal(scope: Scope, send: Send, refusal: Refused) -> None:
-    """Answer a request, or a WebSocket that is not accepted yet, with a refusal."""
+    """Send the error response for a request, or close a WebSocket that is not accepted yet."""
     if scope["type"] == "websocket":
         # The server process turns a close before the handshake into the status 403.
         await send({"type": "websocket.close", "code": 1008, "reason": refusal.problems[0].code})

@@ -1,4 +1,4 @@
-"""Runs that are submitted again after each end, with new random seeds, until a client stops them."""
+"""Repetitions: runs that are submitted again whenever they end, with new random seeds, until stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GOES_ON = ("done", "interrupted")
 
 @dataclass(frozen=True, slots=True)
 class RepeatRow:
-    """A repetition."""
+    """A repetition: a run that is submitted again whenever it ends."""
 
     id: str
     """The id of its first run."""
@@ -35,7 +35,9 @@ class RepeatRow:
 
 
 class Repeats:
-    """Follows the runs of repetitions. They end with a run that fails or is cancelled, not with the server.
+    """Submits the next run of each repetition when the current one has ended.
+
+    A repetition ends when a run fails or is cancelled. It continues after a restart of the server.
 
     Each run after the first has an idempotency key, so that a server that is killed submits none twice.
 
@@ -52,12 +54,12 @@ class Repeats:
         self._count = len(queue.repeats.rows())
 
     def resume(self) -> None:
-        """Go on with the repetitions of the previous server."""
+        """Continue the repetitions that were active when the server last stopped."""
         if self._count:
             self._start()
 
     def add(self, id: str, submission: Submission) -> None:
-        """Repeat a run that was submitted.
+        """Make a submitted run a repetition.
 
         Args:
             id: the id of the run, which also names the repetition.
@@ -75,20 +77,20 @@ class Repeats:
         self._start()
 
     def rows(self) -> list[RepeatRow]:
-        """The repetitions."""
+        """List the active repetitions."""
         return [RepeatRow(row.id, row.run, row.count) for row in self._queue.repeats.rows()]
 
     def stop(self, id: str) -> None:
-        """End a repetition; its current run goes on.
+        """End a repetition; its current run continues.
 
         Raises:
-            Refused: there is none of this id (404).
+            Refused: there is no repetition with this id (404).
         """
         if not self._remove(id):
             raise refused(404, "unknown_repeat", f"no run {id!r} is repeated")
 
     def close(self) -> None:
-        """Submit no more runs; the repetitions go on after the next start."""
+        """Stop submitting runs; the repetitions continue after the next start of the server."""
         self._closed.set()
         if self._thread is not None:
             self._thread.join()
@@ -110,7 +112,7 @@ class Repeats:
                     break
 
     def _look_at(self, row: StoredRepeat) -> None:
-        """Submit the next run of a repetition if the current one has ended."""
+        """If the current run of a repetition has ended, submit the next one, or end the repetition."""
         try:
             summary = self._queue.run(row.run).summary
             if summary.finished is None:
@@ -130,9 +132,9 @@ class Repeats:
                 self._end(row, error.problems[0].message)
 
     def _end(self, row: StoredRepeat, reason: str) -> None:
-        """End a repetition whose graph cannot be run any more."""
+        """End a repetition whose graph can no longer run, and publish the reason."""
         self._remove(row.id)
-        self._queue.events.publish(Log("warning", f"the repeated run ends: {reason}"), run=row.run)
+        self._queue.events.publish(Log("warning", f"the run is not repeated any more: {reason}"), run=row.run)
 
     def _remove(self, id: str) -> bool:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Limits how many requests of one kind are answered at the same time."""
+"""Limits how many requests of one kind are handled at the same time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from engine.server.refusal import refused
 
 
 class RequestLimit:
-    """Counts the requests of one kind.
+    """Counts the current requests of one kind, and refuses those beyond a limit.
 
     Args:
-        most: the most at the same time.
-        what: their name in messages.
+        most: the largest number at the same time.
+        what: the plural noun for these requests in messages, such as `readers of events`.
     """
 
     def __init__(self, most: int, what: str) -> None:
@@ -23,10 +23,10 @@ class RequestLimit:
         self.count = 0
 
     def check(self) -> None:
-        """Refuse a request if there are too many.
+        """Refuse a request if the limit is reached.
 
         Raises:
-            Refused: there are (429).
+            Refused: the limit is reached (429).
         """
         if self.count >= self._most:
             message = f"there are {self._most:,} {self._what} already"
@@ -34,10 +34,10 @@ class RequestLimit:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Count a request while the block runs.
+        """Count a request as current while the block runs.
 
         Raises:
-            Refused: there are too many (429).
+            Refused: the limit is reached (429).
         """
         with self._lock:
             self.check()

@@ -28,19 +28,19 @@ MAX_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class GraphRow:
-    """A graph in a list."""
+    """An entry in the list of graphs."""
 
     id: str
     title: str
     doc: str
     example: bool
-    """True for an example of a pack; saving under its id makes a graph of the user's own."""
+    """True for an example of a pack. Saving it creates a copy in the home folder under the same id."""
     revision: str
-    """Changes with each change of the content."""
+    """A text that changes with the content of the graph."""
     saved: float
     """Seconds since the epoch."""
     problem: Mapping[str, str | None] | None = None
-    """The reason that the file cannot be read."""
+    """The reason why the file cannot be read; None if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class SavedGraph:
     id: str
     graph: Graph
     text: str
-    """Its canonical text."""
+    """The graph as canonical JSON."""
     revision: str
     example: bool
 
@@ -68,15 +68,15 @@ class GraphVersion:
 
 
 class SavedGraphs:
-    """The graphs of a home. Each save writes a version; a save from an outdated revision is refused.
+    """The graphs of a home folder and the examples; thread-safe.
 
-    Several threads may use it at the same time.
+    Each save writes a version. A save that is based on an outdated revision is refused.
 
     Args:
         folder: the home's `graphs/`.
-        records: the folder for versions and deleted graphs.
+        records: the folder that keeps versions and deleted graphs.
         examples: returns the example graphs of the installed packs.
-        opened: a graph file outside the folder that is saved in place.
+        opened: a graph file outside `folder` that is saved in place; None for none.
     """
 
     def __init__(
@@ -93,11 +93,14 @@ class SavedGraphs:
 
     @property
     def opened(self) -> str | None:
-        """The id of the graph file that is saved in place."""
+        """The id of the graph file outside the home folder that is saved in place; None if there is none."""
         return None if self._opened is None else _id(self._opened.stem)
 
     def rows(self) -> list[GraphRow]:
-        """Every graph: the file saved in place, the user's own, then the examples that none of them hides."""
+        """List all graphs: the file that is saved in place, the user's own, then the examples.
+
+        An example is left out if one of the others has its id.
+        """
         with self._lock:
             own = self._own()
             rows = [self._row(id, path, example=False) for id, path in own.items()]
@@ -113,7 +116,7 @@ class SavedGraphs:
 
         Raises:
             Refused: there is no such graph (404).
-            GraphError: the file is not a graph.
+            GraphError: the file cannot be read or is not a graph.
         """
         path, example = self._path(id)
         return self._read(id, path, example)
@@ -125,10 +128,11 @@ class SavedGraphs:
             id: the id; it may be new.
             graph: the graph.
             expected: the revision that the changes are based on; None for a new graph.
-            only_new: True to refuse an id that exists.
+            only_new: True to refuse an id that is already used.
 
         Raises:
-            Refused: the id is not valid (422), or the graph has another revision (412, 428).
+            Refused: the id is not valid (422), the graph has another revision by now (412), or it exists and
+                `expected` is None (428).
             OSError: the file cannot be written.
         """
         with self._lock:
@@ -154,7 +158,7 @@ class SavedGraphs:
             return self._read(id, path, example=False)
 
     def versions(self, id: str) -> list[GraphVersion]:
-        """The versions of a graph, the newest first; a deleted graph keeps its versions.
+        """List the versions of a graph, the newest first; a deleted graph keeps its versions.
 
         Raises:
             Refused: there is no such graph (404).
@@ -171,7 +175,7 @@ class SavedGraphs:
         return rows
 
     def version(self, id: str, number: int) -> SavedGraph:
-        """One version of a graph.
+        """Read one version of a graph.
 
         Raises:
             Refused: there is no such version (404).
@@ -182,7 +186,7 @@ class SavedGraphs:
         return self._read(id, path, example=False)
 
     def restore(self, id: str, number: int, expected: str | None) -> SavedGraph:
-        """Save a version again as the newest one; see `save`."""
+        """Save an old version as the newest one; see `save`."""
         with self._lock:
             return self.save(id, self.version(id, number).graph, expected)
 
@@ -209,13 +213,13 @@ class SavedGraphs:
             path.replace(trash / f"{_record_name(id)}-{time.time_ns()}.json")
 
     def folder_of(self, id: str) -> Path | None:
-        """The folder of a graph, where it finds the files that it names; None if there is no such graph."""
+        """Return the folder where a graph finds the files that it names; None if there is no such graph."""
         with self._lock:
             path = self._own().get(id) or self._known_examples().get(id)
         return None if path is None else path.parent
 
     def revision(self, id: str) -> str | None:
-        """The revision of a graph; None if it does not exist."""
+        """Return the revision of a graph; None if the graph does not exist."""
         path = self._own().get(id) or self._known_examples().get(id)
         return None if path is None else _revision(path.read_bytes())
 
@@ -227,7 +231,7 @@ class SavedGraphs:
         return {_id(name): path for name, path in self._examples().items()}
 
     def _path(self, id: str) -> tuple[Path, bool]:
-        """The file of a graph, and whether it is an example."""
+        """Return the path of a graph's file, and whether it is an example; refuses an unknown id (404)."""
         own = self._own()
         if id in own:
             return own[id], False
@@ -238,7 +242,7 @@ class SavedGraphs:
         raise refused(404, "unknown_graph", f"there is no graph {id!r}", hint)
 
     def _new_path(self, id: str) -> Path:
-        """The file of a new graph. Ids are checked, so that no id leads out of the folder."""
+        """Return the path for a new graph. The id is checked, so that no path leads out of the folder."""
         parts = id.split(":")
         if len(parts) > 4 or not all(re.fullmatch(NEW_ID, part) for part in parts):
             hint = "use letters, digits, spaces, -, _ and . ; a colon separates a sub-folder from the name"
@@ -267,14 +271,15 @@ class SavedGraphs:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise GraphError([Problem("unreadable", f"the graph {id!r}: {error.strerror}")]) from None
+            message = f"the graph {id!r} cannot be read: {error.strerror}"
+            raise GraphError([Problem("unreadable", message)]) from None
         graph = _parsed(data)
         return SavedGraph(
             id, replace(graph, folder=path.parent), writer.dump(graph), _revision(data), example
         )
 
     def _keep(self, id: str, data: bytes) -> None:
-        """Keep a version, if it differs from the newest one."""
+        """Save a version, unless it equals the newest one; deletes the oldest version beyond the limit."""
         versions = self._versions(id)
         newest = max(versions, default=0)
         if newest and whole_file.holds(versions[newest], data):
@@ -300,12 +305,12 @@ def _parsed(data: bytes) -> Graph:
 
 
 def _id(name: str) -> str:
-    """The id of a graph by its path inside its folder."""
+    """Return the id of a graph: its path inside the graphs folder, with colons for slashes."""
     return name.replace("/", ":")
 
 
 def _record_name(id: str) -> str:
-    """The name of the files and folders about a graph; it has no characters from the id but letters."""
+    """Return a name for the folders that belong to a graph, safe on every file system."""
     return f"{slug(id)[:60]}-{sha256(id.encode())[:12]}"
 
 

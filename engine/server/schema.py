@@ -1,4 +1,4 @@
-"""The shapes of requests and answers that several routes share."""
+"""The JSON of requests and responses that several routes share."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GraphDocument = Annotated[dict[str, Any], WithJsonSchema({GRAPH_MARK: True})]
 
 
 class Body(BaseModel):
-    """The body of a request: unknown keys and values of other types are refused."""
+    """The base class of request bodies. Unknown keys and values of wrong types are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def _optional(schema: dict[str, Any]) -> None:
-    """Leave the default out, since generators of clients make such a field required."""
+    """Remove the default from a schema, because client generators make a field with a default required."""
     del schema["default"]
 
 
@@ -34,7 +34,7 @@ class ProblemItem(BaseModel):
     """One error or warning."""
 
     code: str
-    """A stable name for programs."""
+    """A stable name by which programs can recognise the problem."""
     severity: Literal["error", "warning"]
     node: str | None
     input: str | None
@@ -44,11 +44,11 @@ class ProblemItem(BaseModel):
     hint: str | None
     """The remedy."""
     fix: Annotated[Fix, Field(discriminator="kind")] | None = Field(None, json_schema_extra=_optional)
-    """The edit of the graph that solves it, if that is certain enough."""
+    """An edit of the graph that solves the problem; null if none is certain enough."""
 
 
 class ProblemsBody(BaseModel):
-    """The body of every refused request."""
+    """The body of every error response."""
 
     problems: list[ProblemItem]
 
@@ -73,7 +73,7 @@ IfMatch = Annotated[
 
 
 def revision_in(header: str | None) -> str | None:
-    """The revision in an `If-Match` header.
+    """Return the revision in an `If-Match` header; None without the header.
 
     Raises:
         Refused: the header is not one entity tag (400).

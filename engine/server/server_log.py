@@ -1,9 +1,9 @@
-"""The log of the server: one JSON object for each line, with the id of the run that it is about.
+"""The log of the server: one JSON object per line.
 
-The file is `server/log.jsonl` in the home. It is renamed when it is full, and the oldest file is removed.
-Every line has `ts` (seconds since the epoch), `level`, `event` and `message`; lines about a run have `run`,
-and those about a request have `method`, `path`, `status` and `client`. Headers, bodies and queries of
-requests, and what nodes print, are not in it.
+The file is `server/log.jsonl` in the home folder. It is renamed when it is full, and the oldest file is
+removed. Every line has `ts` (seconds since the epoch), `level`, `event` and `message`. Lines about a run also
+have `run` (its id); those about a request have `method`, `path`, `status` and `client`. Headers, bodies and
+queries of requests, and the text that nodes print, are not logged.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ NAME = "log.jsonl"
 MAX_BYTES, FILES = 8 << 20, 4
 _WRITTEN = (RunQueued, RunStarted, RunRetried, RunFinished, NodeFailed, Log, ServerClosing)
 _WORTH_A_LINE = frozenset({401, 403, 429})
-"""The refusals that are written, because a hostile program may have asked; so is every status from 500 on."""
+"""The statuses below 500 that are logged, because the request may come from a hostile program."""
 
 log = logging.getLogger("safelight.server")
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as a line of JSON; `extra={"fields": {...}}` adds keys."""
+    """Formats a log record as a line of JSON; `extra={"fields": {...}}` adds keys."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line, without a line break."""
         fields: dict[str, Any] = getattr(record, "fields", {})
         tree: dict[str, Any] = {"ts": round(record.created, 3), "level": record.levelname.lower()}
         tree |= {"event": "log", "message": record.getMessage(), **fields}
@@ -55,16 +55,16 @@ class JsonLines(logging.Formatter):
 
 
 class _LogFile(RotatingFileHandler):
-    """A file that is renamed when it is full; unlike its base, it asks the system nothing for each line."""
+    """A log file that is renamed when it is full. For speed, it makes no system call to check the size."""
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
-        """Whether the file is full."""
+        """Return whether the file is full."""
         return self.stream is not None and self.stream.tell() >= self.maxBytes
 
 
 @contextmanager
 def written(home: Path, events: EventLog) -> Iterator[None]:
-    """Write the log while the block runs: what the server logs, and the events of runs."""
+    """Write the messages of the server and the events of runs to the log file while the block runs."""
     path = home / "server" / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = _LogFile(path, maxBytes=MAX_BYTES, backupCount=FILES, encoding="utf-8", delay=True)
@@ -118,13 +118,13 @@ def _write(event: StreamEvent) -> None:
 
 
 class LoggedRequests:
-    """Logs requests that the server refuses for its safety, and those that it fails to answer."""
+    """Logs requests that the security checks refuse, and those that fail with a status of 500 or more."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request, and log its status if it is worth a line."""
+        """Pass on a request, and log it if its response has one of those statuses."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

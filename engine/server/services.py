@@ -24,7 +24,7 @@ from engine.values import sha256
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The home folder that is served, and the parts that work on it."""
+    """The settings of the served home folder, and the objects that work on it."""
 
     settings: Settings
     limits: Limits
@@ -36,18 +36,26 @@ class Services:
     uploads: Uploads
     thumbnails: Thumbnails
     hub: EventHub
-    """Wakes the readers of events."""
+    """Wakes tasks that wait for events."""
     streams: RequestLimit
-    """The readers of events."""
+    """Limits the readers of events."""
     calls: RequestLimit
-    """The calls of graphs that wait for their run."""
+    """Limits the calls that wait for their runs."""
 
     def announce_graph(self, saved: SavedGraph, by: str) -> None:
-        """Tell the readers of events that a graph was saved."""
+        """Publish the event that a graph was saved.
+
+        Args:
+            saved: the graph.
+            by: the tab or program that saved it.
+        """
         self.queue.events.publish(GraphChanged(saved.id, saved.revision, by), document=saved.id)
 
     def made_picture(self, digest: str) -> tuple[bytes, str] | None:
-        """The bytes and the media type of a file that a run has made; None if there is none."""
+        """Return the bytes and the media type of the output or sample with a digest.
+
+        Returns None if no run made one, or if its file was deleted or changed.
+        """
         if (sample := self.queue.outputs.sample(digest)) is not None:
             return sample.data, sample.media
         record = self.queue.outputs.by_digest(digest)
@@ -68,7 +76,10 @@ class Services:
 
 
 async def services(request: Request) -> Services:
-    """The services of the application that handles a request. FastAPI calls a `def` on another thread."""
+    """Return the services of the application that handles a request.
+
+    It is `async`, because FastAPI would call a plain function on another thread.
+    """
     return cast(Services, request.app.state.services)
 
 

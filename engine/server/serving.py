@@ -37,7 +37,7 @@ class Options:
 
     home: Path | None = None
     graph: Path | None = None
-    """A graph file that is opened, and saved in place."""
+    """A graph file outside the home folder to open, which is saved in place."""
     host: str = "127.0.0.1"
     port: int = PORT
     token_file: Path | None = None
@@ -45,7 +45,7 @@ class Options:
     allow_hosts: Sequence[str] = ()
     devices: Sequence[str] = ("auto",)
     compat: Sequence[str] = ()
-    """The programs whose API is added; see `compat.programs`."""
+    """The names of other programs whose APIs are added; see `compat.programs`."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -54,11 +54,11 @@ def serve(options: Options, announce: Callable[[str, Services], None]) -> None:
 
     Args:
         options: the options.
-        announce: receives the address of the page, with the token, when the server accepts requests.
+        announce: called with the URL of the page, with the token in it, just before the server starts.
 
     Raises:
-        GraphError: the address may not be used or is taken, the token file or the graph cannot be used, or
-            another server uses the home.
+        GraphError: the address is refused or taken, the token file or the graph cannot be used, or another
+            server uses the home folder.
     """
     token = _token(options)
     compat = programs_of(options.compat)
@@ -97,7 +97,7 @@ def serve(options: Options, announce: Callable[[str, Services], None]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Stops the queue when a signal comes, so that streams of events end; a second signal does not wait."""
+    """Stops the queue when a signal comes, so that event streams end; a second signal ends the process."""
 
     def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
         super().__init__(config)
@@ -105,7 +105,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM while the server runs; the process then ends with the exit code 0."""
+        """Handle SIGINT and SIGTERM while the server runs, so that the process ends with exit code 0."""
         signals = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self._handle) for number in signals}
         try:
@@ -115,7 +115,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, former)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, stop the queue, and let the answers finish."""
+        """Stop accepting connections, stop the queue, and wait for the current responses."""
         for server in self.servers:
             server.close()
         await run_in_threadpool(self._close)
@@ -128,13 +128,16 @@ class _Server(uvicorn.Server):
 
 
 def _token(options: Options) -> str:
-    """The token; also refuses an address that other machines can reach.
+    """Read the token from the token file, or create a new one without a token file.
 
     Raises:
-        GraphError: it is refused, or the token file cannot be used.
+        GraphError: the token file cannot be used, or other machines can reach the address and the options do
+            not allow that.
     """
     if not is_loopback(options.host) and not (options.allow_remote and options.token_file):
-        message = f"other machines can reach {options.host}, and whoever has the token can run code there"
+        message = (
+            f"other machines can reach {options.host}, and anyone with the token can run code on this one"
+        )
         hint = "add --allow-remote and --token-file FILE, and put a proxy with TLS in front"
         raise GraphError([Problem("remote_refused", message, hint=hint)])
     return new_token() if options.token_file is None else read_token(options.token_file)
@@ -142,10 +145,10 @@ def _token(options: Options) -> str:
 
 @contextmanager
 def _listening(options: Options) -> Iterator[socket.socket]:
-    """The socket of the server.
+    """Open the socket on which the server listens, and close it at the end of the block.
 
     Raises:
-        GraphError: the address is taken or unknown.
+        GraphError: the address is unknown or already in use.
     """
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
@@ -155,7 +158,7 @@ def _listening(options: Options) -> Iterator[socket.socket]:
         hint = "another program may use it: choose another one with --port"
         raise GraphError([Problem("address_in_use", message, hint=hint)]) from None
     with listener:
-        # Accepted connections inherit it. Without it, the second part of an answer waits for the client's
-        # delayed acknowledgement of the first, which takes 40 ms.
+        # Accepted connections inherit this option. Without it, the second part of a response waits for the
+        # client's delayed acknowledgement of the first, which takes 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener

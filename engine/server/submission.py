@@ -1,4 +1,4 @@
-"""A run as a client asks for it."""
+"""A run as a client submits it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from engine.values import canonical, sha256
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A run as a client asks for it."""
+    """A run as a client submits it, before the graph is checked."""
 
     graph: Mapping[str, Any] | None = None
     graph_id: str | None = None
-    """The id of a saved graph; instead of `graph`."""
+    """The id of a saved graph, to run instead of `graph`."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     sweep: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
@@ -29,7 +29,10 @@ class Submission:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of what the client sent, so that a key is not used for two different runs."""
+        """A digest of the graph, inputs, sweep, targets and priority.
+
+        The queue compares it when an idempotency key is used again: a key must not name two different runs.
+        """
         parts = [
             dict(self.graph) if self.graph is not None else self.graph_id,
             dict(self.inputs),
@@ -40,7 +43,7 @@ class Submission:
         return sha256(canonical(parts))
 
     def as_json(self) -> dict[str, Any]:
-        """The submission as JSON, without its key."""
+        """Return the submission as JSON, without its idempotency key."""
         return {
             "graph": None if self.graph is None else dict(self.graph),
             "graph_id": self.graph_id,
@@ -55,5 +58,5 @@ class Submission:
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Submission:
-        """The submission in the JSON of `as_json`."""
+        """Restore a submission from the JSON that `as_json` returned."""
         return cls(**{**tree, "targets": tuple(tree["targets"])})

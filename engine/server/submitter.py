@@ -1,4 +1,4 @@
-"""Accepts runs: checks the graph, draws its random seeds, and puts the run on the disk."""
+"""Accepts runs: has the graph checked and its random seeds drawn, and adds the run to the queue on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.server.submission import Submission
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Runs that are on the disk."""
+    """Accepted runs, which are saved on disk."""
 
     runs: Sequence[QueuedRun]
     inputs: Mapping[str, Any]
@@ -30,11 +30,11 @@ class Accepted:
     has_seeds: bool = False
     """True if random seeds were drawn."""
     repeat: str | None = None
-    """The id of the repetition."""
+    """The id of the repetition; None for runs that are not repeated."""
 
 
 class Submitter:
-    """Accepts runs. Any thread may use it.
+    """Checks submitted runs and adds them to the queue; thread-safe.
 
     Args:
         queue: the queue.
@@ -45,23 +45,24 @@ class Submitter:
     def __init__(self, queue: RunQueue, catalogue: Catalogue, graphs: SavedGraphs) -> None:
         self._queue, self._catalogue, self._graphs = queue, catalogue, graphs
         self.repeats = Repeats(queue, lambda submission: self._one(submission).runs[0])
-        """The runs that are submitted again after each end."""
+        """The repetitions: runs that are submitted again whenever they end."""
 
     def close(self) -> None:
-        """Submit no more runs; repetitions go on after the next start."""
+        """Stop repeating runs; the repetitions continue after the next start of the server."""
         self.repeats.close()
 
     def submit(self, submission: Submission, *, times: int = 1, until_stopped: bool = False) -> Accepted:
-        """Accept a run, or several with new seeds each.
+        """Add a run to the queue, or several with new random seeds each.
 
         Args:
             submission: the run.
             times: the number of runs.
-            until_stopped: True to submit the run again after each end.
+            until_stopped: True to make the run a repetition.
 
         Raises:
-            GraphError: the graph has errors; with every problem. Or the queue does not accept the run.
-            Refused: there is no such graph (404), or too many runs wait (429).
+            GraphError: the graph has errors (the exception lists all), or the queue cannot accept the run.
+            Refused: there is no such graph (404), the submission is not valid (422), or too many runs wait
+                (429).
         """
         if times > 1 and submission.key is not None:
             raise refused(
@@ -106,14 +107,15 @@ class Submitter:
         return Accepted([queued], checked.values, checked.problems, has_seeds=bool(checked.seeds))
 
     def request(self, submission: Submission) -> RunRequest:
-        """The request of a submission.
+        """Convert a submission to a `RunRequest`, without checking the graph.
 
         Raises:
             GraphError: the graph cannot be read.
-            Refused: there is no such graph (404), or there is none or two (422).
+            Refused: there is no such graph (404), both or neither of `graph` and `graph_id` are given, or an
+                input has both a value and a sweep (422).
         """
         if (submission.graph is None) == (submission.graph_id is None):
-            raise refused(422, "bad_request", "a run has either a graph or a graph_id")
+            raise refused(422, "bad_request", "the run must have either graph or graph_id")
         if submission.graph_id is not None:
             graph = self._graphs.read(submission.graph_id).graph
         else:
@@ -122,7 +124,8 @@ class Submitter:
             graph = replace(reader.from_json(submission.graph), folder=folder)
         both = sorted(submission.inputs.keys() & submission.sweep.keys())
         if both:
-            raise refused(422, "bad_request", f"{both[0]!r} has both a value and a sweep", input=both[0])
+            message = f"the input {both[0]!r} has both a value and a sweep"
+            raise refused(422, "bad_request", message, input=both[0])
         values = {name: Sweep(tuple(listed)) for name, listed in submission.sweep.items()}
         name = submission.document or submission.graph_id or ""
         title = graph.title or submission.graph_id or "untitled"
@@ -136,5 +139,5 @@ class Submitter:
 
 
 def _graph_id(document: str | None) -> str:
-    """The id of the saved graph that a document is; a page adds `#` and a name for each of its tabs."""
+    """Return the id of the saved graph in a document's id; the page appends `#` and the name of a tab."""
     return (document or "").partition("#")[0]

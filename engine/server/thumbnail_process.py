@@ -1,9 +1,10 @@
 """The process that decodes pictures from clients: `python -m engine.server.thumbnail_process`.
 
-Decoders of pictures have had many faults, so they run outside the server, with limited memory, and only for
-three formats. The owner sends a line of JSON, `{"width": W, "bytes": N}`, and then N bytes of a picture. The
-answer is a line of JSON and the bytes of the thumbnail: `{"media": M, "w": W, "h": H, "bytes": N}`, where the
-size is that of the picture, or `{"error": TEXT, "bytes": 0}`. With a width of 0, only the size is read.
+Picture decoders have had many vulnerabilities, so they run outside the server, with limited memory, and only
+for three formats. The server sends a line of JSON, `{"width": W, "bytes": N}`, and then N bytes of a picture.
+The process replies with a line of JSON, `{"media": M, "w": W, "h": H, "bytes": N}` or
+`{"error": TEXT, "bytes": 0}`, and the N bytes of the thumbnail. W and H are the size of the picture. With a
+width of 0, only the size is read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ QUALITY = 85
 
 
 def main(incoming: BinaryIO, outgoing: BinaryIO) -> None:
-    """Answer the requests of the owner until it closes the pipe."""
+    """Handle the server's requests until it closes the pipe."""
     _limit_memory()
     warnings.simplefilter("ignore")
     while line := incoming.readline():

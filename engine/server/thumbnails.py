@@ -1,4 +1,4 @@
-"""Describes pictures from clients and makes thumbnails of them, in a process of its own."""
+"""Reads the size of pictures from clients and makes thumbnails of them, in a separate process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CACHE_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class PictureSize:
-    """The format and the size of a picture."""
+    """The media type and the size in pixels of a picture."""
 
     media: str
     width: int
@@ -29,10 +29,10 @@ class PictureSize:
 
 
 class Thumbnails:
-    """Makes thumbnails, one at a time, and keeps the latest ones in memory.
+    """Makes thumbnails, one at a time, and caches the latest ones in memory; thread-safe.
 
-    Threads may share it. A picture that crashes the process, or takes too long, has no thumbnail; the next
-    picture starts a new process.
+    A picture that crashes the process, or takes too long, has no thumbnail; the next picture starts a new
+    process.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Thumbnails:
         self._cached = 0
 
     def size(self, data: bytes) -> PictureSize | None:
-        """The format and the size of a picture; None if the bytes are no picture that is shown."""
+        """Return the media type and size of a picture; None if the bytes are no picture of a known format."""
         with self._lock:
             described, _ = self._ask(data, 0)
         if "error" in described:
@@ -50,11 +50,11 @@ class Thumbnails:
         return PictureSize(str(described["media"]), cast(int, described["w"]), cast(int, described["h"]))
 
     def made(self, digest: str, data: bytes, width: int) -> bytes | None:
-        """A thumbnail as WEBP; None if the bytes are no picture that is shown.
+        """Return a thumbnail as WEBP; None if the bytes are no picture of a known format.
 
         Args:
-            digest: the digest of the picture.
-            data: the picture.
+            digest: the digest of the picture, the key of the cache.
+            data: the bytes of the picture.
             width: the largest width and height; rounded up to one of `WIDTHS`.
         """
         width = next((known for known in WIDTHS if known >= width), WIDTHS[-1])

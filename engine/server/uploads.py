@@ -1,4 +1,4 @@
-"""The files that clients upload, named by their digests."""
+"""The files that clients upload, stored under their digests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Upload:
     hash: str
     """The sha256 of its bytes. A file input of a graph takes it as `sha256:HASH`."""
     mime: str
-    """The type of a picture that can be shown; `application/octet-stream` for anything else."""
+    """The media type of a picture of a supported format; `application/octet-stream` for any other file."""
     w: int | None
     h: int | None
 
@@ -28,7 +28,7 @@ class Uploads:
     """Saves and reads uploaded files.
 
     Args:
-        files: the files of the home.
+        files: the files of the home folder.
         thumbnails: reads the size of pictures.
     """
 
@@ -39,7 +39,7 @@ class Uploads:
         """Save a file.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         digest = self._files.upload(data).removeprefix(UPLOADED)
         size = self._thumbnails.size(data)
@@ -48,7 +48,7 @@ class Uploads:
         return Upload(digest, size.media, size.width, size.height)
 
     def read(self, digest: str) -> bytes | None:
-        """The bytes of an uploaded file; None if it was not uploaded or is damaged."""
+        """Return the bytes of an uploaded file; None if it was not uploaded or is damaged."""
         if not re.fullmatch(DIGEST, digest):
             return None
         try:

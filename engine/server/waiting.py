@@ -1,4 +1,4 @@
-"""Waits for the end of a run without a thread."""
+"""Waits for the end of a run without blocking a thread."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from engine.server.event_hub import EventHub
 
 
 async def ended(queue: RunQueue, hub: EventHub, run: str, since: int, timeout: float) -> bool:
-    """Wait until a run has ended; returns False if it has not after the timeout, or if the server stops.
+    """Wait until a run has ended; returns True then, and False after the timeout or if the server stops.
 
     Args:
         queue: the queue.
-        hub: tells of new events.
+        hub: wakes this task when an event is published.
         run: the id of the run.
-        since: the number of an event before the run was submitted.
-        timeout: the seconds to wait.
+        since: the number of the last event before the run was submitted.
+        timeout: the longest time to wait, in seconds.
     """
     reader = queue.events.subscribe(since)
     try:

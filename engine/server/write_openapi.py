@@ -14,7 +14,7 @@ FILE = Path(__file__).parent / "openapi.json"
 
 
 def text() -> str:
-    """The OpenAPI document as it stands in the repository."""
+    """Return the OpenAPI document as text, as it is stored in the repository."""
     return json.dumps(api().openapi(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,7 +1,8 @@
-"""A1111's API: pictures from text and from pictures, progress, options and lists.
+"""A1111's API: text to image, image to image, progress, options and lists.
 
-A request waits for its run, as A1111's clients expect, and the run waits in the same queue as all others. A
-field without a counterpart is refused, so that no client receives another picture than it asked for.
+The response is sent when the run has ended, as A1111's clients expect; the run waits in the same queue as all
+others. A request with a field that Safelight does not support is refused, so that no client receives another
+picture than it asked for.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ WAIT_SECONDS = 7 * 24 * 3600.0
 
 
 class A1111Route(RefusalRoute):
-    """Answers refusals in A1111's format."""
+    """Sends errors in A1111's format."""
 
     graph_status = 422
     failed_status = 500
 
     @staticmethod
     def refusal(status: int, problems: Sequence[Problem], headers: Mapping[str, str]) -> Response:
-        """The codes, messages and hints of all problems."""
+        """Create the error response, with the messages and hints of all problems."""
         first = problems[0]
         messages = [f"{item.message} ({item.hint})" if item.hint else item.message for item in problems]
         body = {"error": first.code, "detail": "; ".join(messages), "body": "", "errors": messages[0]}
@@ -58,19 +59,19 @@ router = APIRouter(route_class=A1111Route, include_in_schema=False)
 
 @router.post("/txt2img")
 async def txt2img(served: Served, request: Request) -> dict[str, Any]:
-    """Draw pictures from a prompt."""
+    """Generate pictures from a prompt."""
     return await _draw(served, "txt2img", await json_of(request))
 
 
 @router.post("/img2img")
 async def img2img(served: Served, request: Request) -> dict[str, Any]:
-    """Draw pictures from a picture and a prompt."""
+    """Generate pictures from a picture and a prompt."""
     return await _draw(served, "img2img", await json_of(request))
 
 
 @router.get("/progress")
 def read_progress(served: Served, skip_current_image: Annotated[bool, Query()] = False) -> dict[str, Any]:
-    """The progress of the running run of this API, with the latest preview."""
+    """Return the progress of the first running run of this API, with the latest preview."""
     running = _running(served)
     queued = sum(1 for run in served.queue.runs("queued", limit=500) if run.document == API)
     value, most, share, preview = 0, 0, 0.0, None
@@ -99,7 +100,7 @@ def read_progress(served: Served, skip_current_image: Annotated[bool, Query()] =
 @router.post("/interrupt")
 @router.post("/skip")
 def interrupt(served: Served) -> dict[str, Any]:
-    """Cancel the running runs of this API; each answers with the pictures that it has."""
+    """Cancel the running runs of this API; their requests return the pictures finished so far."""
     for id in _running(served):
         served.queue.cancel(id)
     return {}
@@ -107,7 +108,7 @@ def interrupt(served: Served) -> dict[str, Any]:
 
 @router.get("/options")
 def read_options(served: Served) -> dict[str, Any]:
-    """The options that a client can set."""
+    """Return the options and their values; a client can set the model and the clip skip."""
     return _options(served).values()
 
 
@@ -130,7 +131,7 @@ def refresh() -> dict[str, Any]:
 
 @router.get("/{name}")
 def read_list(served: Served, name: str) -> Any:
-    """One of the lists: samplers, schedulers, models and other files."""
+    """Return one list, such as `samplers`, `schedulers` or `sd-models`."""
     lists = served.catalogue.lists_for(API)
     if name not in lists:
         known = ", ".join(["txt2img", "img2img", "progress", "interrupt", "options", *lists])
@@ -138,15 +139,15 @@ def read_list(served: Served, name: str) -> Any:
             501,
             "not_supported",
             f"{PREFIX}/{name[:100]} is not supported",
-            f"the supported addresses are {known}",
+            f"the supported paths are {known}",
         )
     return lists[name]
 
 
 @router.post("/{name}")
 def refuse_post(name: str) -> None:
-    """Refuse the addresses without a counterpart."""
-    hint = "the supported addresses are txt2img, img2img, interrupt and options"
+    """Refuse a POST to a path of A1111's API that Safelight does not support."""
+    hint = "the supported paths are txt2img, img2img, interrupt and options"
     raise refused(501, "not_supported", f"{PREFIX}/{name[:100]} is not supported", hint)
 
 
@@ -160,7 +161,7 @@ async def _draw(served: Services, kind: str, body: dict[str, Any]) -> dict[str, 
 
 
 def _submit(served: Services, kind: str, body: dict[str, Any]) -> tuple[str, list[int]]:
-    """Add the run of a request to the queue; returns its id and the seed of each picture."""
+    """Add the run of a request to the queue; returns the run's id and the seed of each picture."""
     asked = _options(served).applied(body)
     for name in ("seed", "subseed"):
         if asked.get(name, -1) in (-1, None):
@@ -194,10 +195,10 @@ def _submit(served: Services, kind: str, body: dict[str, Any]) -> tuple[str, lis
 
 
 def _answer(served: Services, id: str, body: Mapping[str, Any], seeds: list[int]) -> dict[str, Any]:
-    """The pictures of a run that has ended.
+    """Create the response body with the pictures of a run that has ended.
 
     Raises:
-        Refused: it has failed; with its problems.
+        Refused: the run has neither finished nor been cancelled; the error has the problems of the run.
     """
     run = served.queue.run(id)
     state = run.summary.state
@@ -244,14 +245,14 @@ def _count(body: Mapping[str, Any], name: str) -> int:
 
 
 def _picture(served: Services, text: Any, field: str) -> str:
-    """Save a picture in base64, with or without the beginning of a data URL; returns its name for inputs."""
+    """Save a picture given in base64, or as a data URL; returns `sha256:HASH` for a file input."""
     if not isinstance(text, str):
         raise refused(422, "bad_request", "a picture must be a text in base64", input=field)
     encoded = text.partition(",")[2] if text.startswith("data:") else text
     try:
         data = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        hint = "an address of a picture is not loaded; send its bytes"
+        hint = "the server does not fetch URLs; send the picture's bytes in base64"
         raise refused(422, "bad_request", "a picture is not base64", hint, input=field) from None
     upload = served.uploads.add(data)
     if upload.w is None:
@@ -264,7 +265,8 @@ def _running(served: Services) -> list[str]:
 
 
 def _progress(run: RunSnapshot) -> tuple[float, int, int, str | None]:
-    """The share that is done, the step of the current sampler and their number, and the latest preview."""
+    """Return the share of the run that is done (0 to 1), the current sampling step, the number of sampling
+    steps, and the id of the latest preview."""
     steps = [node for node in run.nodes.values() if node.type.partition("@")[0] == "Denoise"]
     done = sum(1.0 for node in steps if node.state in ("done", "cached"))
     current = next((node for node in steps if node.state == "running"), None)

@@ -19,7 +19,7 @@ _FIXED: Mapping[str, Any] = {"sd_vae": "Automatic", "samples_format": "png"}
 
 
 class Options:
-    """The model and the clip skip; they are kept in a file, so that they hold after a restart.
+    """The model and the clip skip for all requests, stored in a file that outlives the server.
 
     Args:
         path: the file.
@@ -30,7 +30,7 @@ class Options:
         self._path, self._catalogue = path, catalogue
 
     def values(self) -> dict[str, Any]:
-        """All options. The model is the first one in the list until a client chooses another."""
+        """Return all options. The model is the first one in the list until a client chooses another."""
         chosen = self._chosen()
         if MODEL not in chosen:
             models = self._models()
@@ -38,11 +38,11 @@ class Options:
         return {CLIP_SKIP: 1, **_FIXED, **chosen}
 
     def set(self, given: Mapping[str, Any]) -> None:
-        """Set options.
+        """Set options, and write them to the file.
 
         Raises:
             Refused: there is no such model, or no such option (422).
-            OSError: they cannot be written.
+            OSError: the file cannot be written.
         """
         chosen = self._chosen()
         for name, value in given.items():
@@ -58,7 +58,7 @@ class Options:
         whole_file.replace(self._path, json.dumps(chosen).encode())
 
     def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A request with the options among the settings that hold for it, unless it has its own."""
+        """Return a request with the options in its `override_settings`, unless the request sets them."""
         values = self.values()
         own = body.get("override_settings") or {}
         if not isinstance(own, dict):

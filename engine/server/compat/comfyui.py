@@ -1,7 +1,7 @@
 """ComfyUI's API: prompts, the queue and the history.
 
-A prompt is converted like a saved workflow, and becomes a run whose id is the `prompt_id`. A node type
-without a counterpart, and a file that is missing, is an error of the node in ComfyUI's own format.
+A prompt is converted like a saved workflow, and becomes a run whose id is the `prompt_id`. An unsupported
+node type or a missing file is reported as an error of its node, in ComfyUI's own format.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _ENDED: tuple[EndState, ...] = ("done", "failed", "cancelled", "interrupted", "r
 
 
 class ComfyRoute(RefusalRoute):
-    """Answers refusals in ComfyUI's format."""
+    """Sends errors in ComfyUI's format."""
 
     graph_status = 400
     failed_status = 400
 
     @staticmethod
     def refusal(status: int, problems: Sequence[Problem], headers: Mapping[str, str]) -> Response:
-        """The codes, messages and hints of all problems."""
+        """Create the error response: the first problem as `error`, and those of nodes as `node_errors`."""
         errors: dict[str, Any] = {}
         for problem in problems:
             if problem.node is not None:
@@ -58,21 +58,21 @@ Comfy = Annotated[ComfyServices, Depends(comfy)]
 
 @router.post("/prompt")
 async def submit_prompt(services: Comfy, request: Request) -> dict[str, Any]:
-    """Add the run of a prompt to the queue."""
+    """Convert a prompt to a graph, and add its run to the queue."""
     body = await json_of(request)
     return await run_in_threadpool(_submit, services, body)
 
 
 @router.get("/prompt")
 def read_remaining(services: Comfy) -> dict[str, Any]:
-    """The length of the queue."""
+    """Return the number of runs that are running or waiting."""
     status = services.served.queue.status()
     return {"exec_info": {"queue_remaining": status.running + status.pending}}
 
 
 @router.get("/queue")
 def read_queue(services: Comfy) -> dict[str, Any]:
-    """The running and the waiting runs; without their prompts, which `/history` has after the end."""
+    """List the running and the waiting runs, without their prompts; `/history` has them after the end."""
     queue = services.served.queue
     return {
         "queue_running": [_queued(run) for run in queue.runs("running", limit=LISTED)],
@@ -82,7 +82,7 @@ def read_queue(services: Comfy) -> dict[str, Any]:
 
 @router.post("/queue")
 async def change_queue(services: Comfy, request: Request) -> Response:
-    """Cancel waiting runs: those of this API with `clear`, those of the given ids with `delete`."""
+    """Cancel waiting runs: with `clear` all of this API, with `delete` those of the given ids."""
     body = await json_of(request)
     await run_in_threadpool(_change_queue, services, body)
     return Response()
@@ -98,7 +98,7 @@ async def interrupt(services: Comfy, request: Request) -> Response:
 
 @router.get("/history")
 def list_history(services: Comfy, max_items: Annotated[int, Query(ge=1, le=500)] = 100) -> dict[str, Any]:
-    """The latest runs of this API that have ended, the oldest first."""
+    """List the latest runs of this API that have ended, the oldest first."""
     runs = services.served.queue.runs(_ENDED, limit=max_items)
     entries: dict[str, Any] = {}
     for run in reversed(runs):
@@ -108,13 +108,13 @@ def list_history(services: Comfy, max_items: Annotated[int, Query(ge=1, le=500)]
 
 @router.get("/history/{prompt_id}")
 def read_history(services: Comfy, prompt_id: str) -> dict[str, Any]:
-    """The entry of one run; empty until it has ended."""
+    """Return the history entry of one run; empty until the run has ended."""
     return _history(services, prompt_id)
 
 
 @router.post("/history")
 def change_history() -> None:
-    """Refuse to delete entries."""
+    """Refuse to delete entries of the history."""
     raise refused(501, "not_supported", "the history of runs cannot be deleted through this API")
 
 
@@ -152,7 +152,7 @@ def _check_prompt(prompt: Mapping[str, Any]) -> None:
     """Check the shape of a prompt.
 
     Raises:
-        Refused: an entry is not a node.
+        Refused: an entry is not a node (400).
     """
     for id, node in prompt.items():
         if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
@@ -161,7 +161,7 @@ def _check_prompt(prompt: Mapping[str, Any]) -> None:
 
 
 def _with_uploads(services: ComfyServices, prompt: Mapping[str, Any]) -> dict[str, Any]:
-    """The prompt with the names of uploaded pictures replaced by their digests."""
+    """Replace the names of uploaded pictures in a prompt by their digests."""
     changed: dict[str, Any] = {}
     for id, node in prompt.items():
         changed[id] = node

@@ -27,7 +27,10 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 @router.get("/view")
 def view(services: Comfy, filename: Name, type: Name = "output", subfolder: Name = "") -> Response:
-    """Read the picture of an output, or an uploaded one. The names are looked up, never used as paths."""
+    """Return an output picture, or with `type=input` an uploaded one.
+
+    The names are looked up, never used as paths.
+    """
     served = services.served
     if type == "input":
         name = f"{subfolder}/{filename}" if subfolder else filename
@@ -47,7 +50,7 @@ def view(services: Comfy, filename: Name, type: Name = "output", subfolder: Name
 
 @router.post("/upload/image")
 async def upload_image(services: Comfy, request: Request) -> dict[str, str]:
-    """Upload a picture for LoadImage, which takes the answered name, or the client's own."""
+    """Upload a picture for LoadImage, which accepts the returned name and the client's own name for it."""
     parts = parts_of(request.headers.get("content-type", ""), await request.body())
     if "image" not in parts or not parts["image"].data:
         raise refused(400, "empty_file", "the form has no file named image")
@@ -63,33 +66,34 @@ async def upload_image(services: Comfy, request: Request) -> dict[str, str]:
 
 @router.post("/upload/mask")
 def upload_mask() -> None:
-    """Refuse a mask that is to be put into an earlier picture."""
-    raise refused(501, "not_supported", "upload the picture with its mask in the alpha channel as an image")
+    """Refuse a mask for a picture that was uploaded before."""
+    hint = "upload the picture with the mask as its alpha channel"
+    raise refused(501, "not_supported", "masks cannot be uploaded separately", hint)
 
 
 @router.get("/object_info")
 def list_types(services: Comfy) -> dict[str, Any]:
-    """The node types of ComfyUI that can be converted, with the user's files as choices."""
+    """Describe the node types of ComfyUI that can be converted; their choices are the user's files."""
     types: dict[str, Any] = services.served.catalogue.lists_for(API)["object_info"]
     return types
 
 
 @router.get("/object_info/{name}")
 def read_type(services: Comfy, name: str) -> dict[str, Any]:
-    """One node type; empty if it cannot be converted."""
+    """Describe one node type of ComfyUI; empty if it cannot be converted."""
     types = list_types(services)
     return {name: types[name]} if name in types else {}
 
 
 @router.get("/models")
 def list_folders(services: Comfy) -> list[str]:
-    """The folders of model files."""
+    """List ComfyUI's names of the folders of model files."""
     return [*services.served.catalogue.lists_for(API)["models"]]
 
 
 @router.get("/models/{folder}")
 def list_models(services: Comfy, folder: str) -> list[str]:
-    """The names of the model files in a folder."""
+    """List the names of the model files in a folder."""
     models: dict[str, list[str]] = services.served.catalogue.lists_for(API)["models"]
     if folder not in models:
         raise refused(404, "unknown_folder", f"there is no folder of models named {folder[:100]!r}")
@@ -98,15 +102,15 @@ def list_models(services: Comfy, folder: str) -> list[str]:
 
 @router.get("/embeddings")
 def list_embeddings(services: Comfy) -> list[str]:
-    """The names of the embeddings, without suffixes."""
+    """List the names of the embeddings, without suffixes."""
     return [os.path.splitext(name)[0] for name in list_models(services, "embeddings")]
 
 
 @router.get("/system_stats")
 def read_system(services: Comfy) -> dict[str, Any]:
-    """The versions, the memory of the machine, and the devices of the workers.
+    """Describe the versions, the machine's memory, and the devices of the workers.
 
-    Only the memory of the processor is known here; the key of a device's own memory is left out.
+    The server does not know the memory of GPUs, so `vram_total` and `vram_free` are only sent for the CPU.
     """
     total, free = memory()
     devices = services.served.queue.status().devices
@@ -131,7 +135,7 @@ def read_system(services: Comfy) -> dict[str, Any]:
 
 
 def memory() -> tuple[int, int]:
-    """The memory of the machine in bytes: all, and what is free; zeros where the system does not say."""
+    """Return the total and the free memory of the machine in bytes; zeros if the system does not tell."""
     try:
         page = os.sysconf("SC_PAGE_SIZE")
         return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")

@@ -24,7 +24,7 @@ _CACHED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """The notes that are stored with a run, so that answers use the ids of ComfyUI's prompt."""
+    """Data stored with a run of this API: the client, and the ids of the prompt's nodes for responses."""
 
     client: str | None
     nodes: Mapping[str, str]
@@ -36,7 +36,7 @@ class Notes:
     """True if the client asked for pictures of unfinished results."""
 
     def as_json(self) -> dict[str, Any]:
-        """The notes as `RunQueue.submit` takes them."""
+        """Return the notes as the JSON that `RunQueue.submit` stores."""
         return {
             "api": API,
             "client": self.client,
@@ -47,17 +47,17 @@ class Notes:
         }
 
     def node(self, path: str | None) -> str | None:
-        """The id in the prompt for a step of the run; None for a node that the prompt does not have."""
+        """Return the id of a step's node in the prompt; None for a node that the prompt does not have."""
         return None if path is None else self.nodes.get(node_of(path))
 
     def type(self, node: str | None) -> str:
-        """The type of a node of the prompt."""
+        """Return the type of a node of the prompt; empty for an unknown node."""
         entry = self.prompt.get(node or "")
         return str(entry.get("class_type", "")) if isinstance(entry, dict) else ""
 
 
 class NotesOfRuns:
-    """The notes of runs, read once. Any thread may use it."""
+    """Cache for the notes of runs; thread-safe."""
 
     def __init__(self, queue: RunQueue) -> None:
         self._queue = queue
@@ -65,7 +65,7 @@ class NotesOfRuns:
         self._lock = Lock()
 
     def of(self, run: str) -> Notes | None:
-        """The notes of a run; None if it was not submitted through this API."""
+        """Return the notes of a run; None if the run was not submitted through this API."""
         with self._lock:
             if run in self._known:
                 return self._known[run]
@@ -82,15 +82,15 @@ class NotesOfRuns:
 
 
 def picture_name(id: int, media: str) -> str:
-    """The name under which `/view` has an output."""
+    """Return the file name by which `/view` finds an output."""
     return f"ComfyUI_{id:05}_{_SUFFIXES.get(media, '.bin')}"
 
 
 def output_id(filename: str) -> int:
-    """The output of a name that `picture_name` made.
+    """Return the id of the output that a file name from `picture_name` stands for.
 
     Raises:
-        Refused: it is not such a name (404).
+        Refused: it is not a file name from `picture_name` (404).
     """
     match = _PICTURE.fullmatch(filename)
     if match is None:
@@ -99,12 +99,12 @@ def output_id(filename: str) -> int:
 
 
 def picture(id: int, media: str) -> dict[str, str]:
-    """An output as ComfyUI lists it."""
+    """Describe an output as ComfyUI does."""
     return {"filename": picture_name(id, media), "subfolder": "", "type": "output"}
 
 
 def history(run: RunSnapshot, notes: Notes) -> dict[str, Any]:
-    """The entry of an ended run in the history."""
+    """Create the history entry of a run that has ended."""
     summary = run.summary
     state: RunState = summary.state
     outputs: dict[str, dict[str, Any]] = {}
@@ -136,7 +136,7 @@ def history(run: RunSnapshot, notes: Notes) -> dict[str, Any]:
 
 
 def error_of(notes: Notes, path: str | None, problem: Mapping[str, Any]) -> dict[str, Any]:
-    """The data of `execution_error`, besides the run and the time."""
+    """Create the data of an `execution_error` message, without the run and the time."""
     node = notes.node(path)
     hint = problem.get("hint")
     message = str(problem.get("message") or "the run has failed")
@@ -153,5 +153,5 @@ def error_of(notes: Notes, path: str | None, problem: Mapping[str, Any]) -> dict
 
 
 def in_order(outputs: Iterable[OutputRecord]) -> list[OutputRecord]:
-    """Outputs in the order of a list, and of the pictures of a batch."""
+    """Sort outputs by name; elements of a list and pictures of a batch keep their order."""
     return sorted(outputs, key=lambda record: (record.output, record.index, record.id))

@@ -25,18 +25,18 @@ class UploadNames:
         self._lock = Lock()
 
     def add(self, subfolder: str, filename: str, digest: str) -> None:
-        """Keep a name; the oldest ones are forgotten."""
+        """Remember the name of an uploaded picture; the oldest names are dropped."""
         with self._lock:
             self._digests[_joined(subfolder, filename)] = digest
             while len(self._digests) > _MOST:
                 self._digests.popitem(last=False)
 
     def find(self, name: str) -> str:
-        """The name of an uploaded picture for a file input; any other name as it is.
+        """Return `sha256:HASH` for the name of an uploaded picture, and any other name unchanged.
 
         Args:
-            name: a name with its sub-folder, or the digest of a picture with any suffix, as `/upload/image`
-                returns it.
+            name: the client's name for the picture with its sub-folder, or the name that `/upload/image`
+                returned: the digest with a suffix.
         """
         plain = name.removesuffix(" [input]")
         digest = plain.rpartition("/")[2].partition(".")[0]
@@ -47,7 +47,10 @@ class UploadNames:
 
 
 class Clients:
-    """The clients with a WebSocket, by their ids, and the events from which on others must see theirs."""
+    """The clients with an open WebSocket, by id.
+
+    For clients that submit a run before they connect, it keeps the number of the event to start from.
+    """
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
@@ -55,7 +58,12 @@ class Clients:
         self._lock = Lock()
 
     def submitted(self, client: str, since: int) -> None:
-        """Remember from which event on a client follows its run, in case it connects later."""
+        """Remember the last event before a client's run, in case the client connects later.
+
+        Args:
+            client: the client's id.
+            since: the number of the event.
+        """
         with self._lock:
             if self._open.get(client):
                 return
@@ -64,13 +72,16 @@ class Clients:
                 self._since.popitem(last=False)
 
     def connected(self, client: str) -> int | None:
-        """A client has connected; the event after which it follows the stream, None for now."""
+        """Add a connected client; returns the number of the event after which it must be sent events.
+
+        None means: only events from now on.
+        """
         with self._lock:
             self._open[client] = self._open.get(client, 0) + 1
             return self._since.pop(client, None)
 
     def disconnected(self, client: str) -> None:
-        """A client has disconnected."""
+        """Remove a client's connection."""
         with self._lock:
             self._open[client] -= 1
             if not self._open[client]:
@@ -78,7 +89,7 @@ class Clients:
 
 
 class ComfyServices:
-    """The parts that the routes of ComfyUI's API share."""
+    """The objects that the routes of ComfyUI's API share."""
 
     def __init__(self, services: Services) -> None:
         self.served = services
@@ -88,12 +99,12 @@ class ComfyServices:
 
 
 async def comfy(request: Request) -> ComfyServices:
-    """The services of the application that handles a request."""
+    """Return the `ComfyServices` of the application that handles a request."""
     return of_app(request.app)
 
 
 def of_app(app: FastAPI) -> ComfyServices:
-    """The services of an application; made at first use."""
+    """Return the `ComfyServices` of an application; they are created at the first call."""
     state = app.state
     if not hasattr(state, "comfyui"):
         state.comfyui = ComfyServices(state.services)

@@ -91,7 +91,7 @@ async def _send(
 
 
 async def _read(socket: WebSocket, changed: asyncio.Event) -> None:
-    """Ignore the messages of the client until it closes the connection."""
+    """Read and ignore the client's messages until the client closes the connection."""
     try:
         while (await socket.receive())["type"] != "websocket.disconnect":
             pass
@@ -100,7 +100,7 @@ async def _read(socket: WebSocket, changed: asyncio.Event) -> None:
 
 
 def _messages(services: ComfyServices, client: str, event: StreamEvent) -> list[Message]:
-    """The messages of an event for a client."""
+    """Convert an event to the messages for a client; empty for runs of other clients."""
     if isinstance(event.data, QueueChanged):
         return [_status(event.data.running + event.data.pending)]
     if event.run is None:
@@ -115,7 +115,7 @@ def _messages(services: ComfyServices, client: str, event: StreamEvent) -> list[
 
 
 def _of_run(services: ComfyServices, notes: Notes, event: StreamEvent) -> Iterator[Message]:
-    """The messages of an event of a run of the client."""
+    """Yield the messages for an event of one of the client's runs."""
     data, run = event.data, str(event.run)
     timed = {"prompt_id": run, "timestamp": int(event.ts * 1000)}
     match data:

@@ -1,4 +1,4 @@
-"""Reads the body of an upload by a form (`multipart/form-data`)."""
+"""Parses the body of a form with a file (`multipart/form-data`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Part:
 
 
 def parts_of(content_type: str, body: bytes) -> dict[str, Part]:
-    """The fields of a form by name; of two with the same name, the later one.
+    """Parse the body of a form; returns its fields by name. The last of several equal names counts.
 
     Raises:
         Refused: the body is not a form, has too many parts or is cut off (400).

@@ -1,4 +1,4 @@
-"""The programs whose API the server can offer, and how the application adds each."""
+"""The programs whose API the server can offer, and the routes of each."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ class Program:
 
     routers: tuple[APIRouter, ...]
     prefixes: tuple[str, ...]
-    """The beginnings of its addresses."""
+    """The beginnings of its paths, such as `/sdapi/v1`."""
     json: frozenset[str]
-    """The parts after a prefix of the addresses that take JSON. Clients often send it under another media
-    type or under none."""
+    """The paths, without prefix, that take JSON; clients often send it with a wrong media type or none."""
     uploads: frozenset[str] = frozenset()
-    """The parts after a prefix of the addresses that take a form with a file."""
+    """The paths, without prefix, that take a form with a file."""
     has_socket: bool = False
 
     def addresses(self, parts: Iterable[str]) -> frozenset[str]:
-        """The whole addresses for parts after a prefix."""
+        """Return the full paths: each prefix joined with each of the given parts."""
         return frozenset(prefix + part for prefix in self.prefixes for part in parts)
 
 
@@ -49,10 +48,10 @@ PROGRAMS: Mapping[str, Program] = {
 
 
 def programs_of(names: Iterable[str]) -> list[Program]:
-    """The programs of these names.
+    """Look up programs by name.
 
     Raises:
-        GraphError: a name is unknown, or a library for WebSockets is missing.
+        GraphError: a name is unknown, or the package websockets is not installed.
     """
     found = []
     for name in dict.fromkeys(names):
@@ -61,6 +60,6 @@ def programs_of(names: Iterable[str]) -> list[Program]:
             raise GraphError([Problem("unknown_program", f"there is no API named {name!r}", hint=hint)])
         found.append(PROGRAMS[name])
     if any(program.has_socket for program in found) and find_spec("websockets") is None:
-        message = "ComfyUI's API needs the library websockets, which is not installed"
+        message = "ComfyUI's API needs the Python package websockets, which is not installed"
         raise GraphError([Problem("missing_library", message, hint="pip install 'safelight[comfyui]'")])
     return found

@@ -1,4 +1,4 @@
-"""Answers refusals in the format of another program's API."""
+"""Sends errors in the format of another program's API."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class RefusalRoute(APIRoute):
-    """A route that converts refusals; a subclass gives the other program's format and status codes."""
+    """A route whose error responses are in another program's format, which a subclass defines."""
 
     graph_status: ClassVar[int]
-    """The status of a problem in a graph, unless `STATUS` has one for its code."""
+    """The HTTP status for a `GraphError`, unless `STATUS` has one for its code."""
     failed_status: ClassVar[int]
-    """The status of any other error of Safelight."""
+    """The HTTP status for any other `SafelightError`."""
 
     @staticmethod
     @abstractmethod
     def refusal(status: int, problems: Sequence[Problem], headers: Mapping[str, str]) -> Response:
-        """The answer in the other program's format."""
+        """Create an error response in the other program's format."""
 
     def get_route_handler(self) -> Handler:
-        """The handler with its refusals converted."""
+        """Return a handler that sends errors as `refusal` formats them."""
         handle = super().get_route_handler()
 
         async def handled(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The common parts of the APIs of other programs: reading a body, and making a graph of it."""
+"""Reads the bodies of requests in other programs' formats, and converts them to graphs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PLACEHOLDER = "comfy/"
 
 
 async def json_of(request: Request) -> dict[str, Any]:
-    """The body of a request as a JSON object; empty for no body.
+    """Parse the body of a request as a JSON object; a missing body is an empty object.
 
     Raises:
-        Refused: it is not an object (400).
+        Refused: the body is not an object (400).
     """
     body = await request.body()
     tree = strict_json.parse(body) if body.strip() else {}
@@ -37,10 +37,10 @@ async def json_of(request: Request) -> dict[str, Any]:
 
 
 def imported(served: Services, title: str, tree: Mapping[str, Any]) -> Imported:
-    """Convert the request of another program to a graph.
+    """Convert a request to another program's API to a graph.
 
     Raises:
-        GraphError: the request cannot be converted, or the graph would give another result than the program.
+        GraphError: the request cannot be converted, or the graph would give another result than that program.
     """
     found = served.catalogue.read_file(title, json.dumps(tree).encode())
     wrong = [
@@ -63,6 +63,6 @@ def imported(served: Services, title: str, tree: Mapping[str, Any]) -> Imported:
 
 
 def graph_json(found: Imported) -> dict[str, Any]:
-    """The graph as a submission takes it."""
+    """Return an imported graph as JSON for a `Submission`."""
     tree: dict[str, Any] = json.loads(writer.dump(found.graph))
     return tree

@@ -39,7 +39,7 @@ FILE: dict[int | str, dict[str, Any]] = {
 
 @router.post("", openapi_extra=ANY_BYTES, status_code=201)
 async def upload(served: Served, request: Request) -> Upload:
-    """Upload a file. A file input of a graph takes it as `sha256:HASH`; its name is not used."""
+    """Upload a file, without its name. The file inputs of graphs accept it as `sha256:HASH`."""
     data = await request.body()
     if not data:
         raise refused(422, "empty_file", "the file is empty")
@@ -48,9 +48,9 @@ async def upload(served: Served, request: Request) -> Upload:
 
 @router.get("/{digest}", response_class=Response, responses=FILE)
 def download(served: Served, digest: Digest, width: Width = None) -> Response:
-    """Read a file.
+    """Return the bytes of a file.
 
-    Pictures that Safelight has encoded, and thumbnails, can be shown; any other file is sent as a download.
+    Browsers show thumbnails and pictures that Safelight has encoded; they save any other file.
     """
     made = served.made_picture(digest)
     data = made[0] if made is not None else served.uploads.read(digest)
@@ -59,6 +59,6 @@ def download(served: Served, digest: Digest, width: Width = None) -> Response:
     if width is not None:
         thumbnail = served.thumbnails.made(digest, data, width)
         if thumbnail is None:
-            raise refused(422, "not_a_picture", "the file is no picture that can be shown")
+            raise refused(422, "not_a_picture", "the file is not a picture of a supported format")
         return inline(thumbnail, MEDIA, IMMUTABLE)
     return attachment(data, IMMUTABLE) if made is None else inline(made[0], made[1], IMMUTABLE)

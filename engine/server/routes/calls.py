@@ -1,4 +1,4 @@
-"""A graph as a service: its named inputs in, its outputs back."""
+"""Calls of graphs: one request runs a saved graph, and its response has the outputs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CallOutput(BaseModel):
 
 
 class CallAnswer(BaseModel):
-    """The outputs of a call; a run that has not ended has none yet."""
+    """The outputs of a called graph; none until its run has ended."""
 
     run: str
     state: RunState
@@ -56,7 +56,7 @@ async def call_graph(
     """Run a saved graph and wait for its outputs.
 
     `GET /api/v1/graphs/{id}/openapi.json` describes its inputs. If the run has not ended after `timeout`, the
-    answer is 202 with the run, which goes on.
+    status is 202, the body has the id of the run, and the run continues.
     """
     with served.calls.one():
         since = served.queue.events.seq
@@ -73,15 +73,15 @@ async def call_graph(
 
 @router.get("/openapi.json")
 def describe_graph(served: Served, id: GraphId) -> dict[str, Any]:
-    """Describe a graph as an API of its own, from its named inputs and outputs."""
+    """Return an OpenAPI document for one graph, made from its inputs and outputs."""
     return graph_schema.document(id, served.graphs.read(id).graph)
 
 
 def _answer(served: Services, run: str) -> CallAnswer:
-    """The state and the outputs of a run.
+    """Create the response for a run: its state and its outputs.
 
     Raises:
-        Refused: the run has failed (422); the problems are its own.
+        Refused: the run was not done (422); the error has the problems of the run.
     """
     snapshot = served.queue.run(run)
     state = snapshot.summary.state

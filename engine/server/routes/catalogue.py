@@ -1,4 +1,4 @@
-"""Node types, checks of graphs, model files, completion, and graphs out of files of other programs."""
+"""Node types, checks of graphs, model files, completion, and the import of other programs' files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ router = APIRouter(tags=["catalogue"])
 
 
 class Described(BaseModel):
-    """A part of the description of a node type; it may have further keys."""
+    """A JSON object with the keys below and possibly others."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class NodeInput(Described):
-    """An input of a node type: a JSON Schema of its literal, with its wire and its control."""
+    """An input of a node type: the JSON Schema of its literal values, its wire type and its control."""
 
     wire: str
     """The wire type, such as `Latent` or `list of Image`."""
@@ -70,7 +70,7 @@ class NodeTypeItem(Described):
     pure: bool
     inputs: dict[str, NodeInput]
     outputs: dict[str, str]
-    """The wire type of each output."""
+    """The wire type of each output, by name."""
     wires: dict[str, WireLook]
     previews: bool = False
     """True if a running step sends previews."""
@@ -79,7 +79,7 @@ class NodeTypeItem(Described):
     aliases: list[str] = []
     """Other names for searching."""
     passes: dict[str, str] = {}
-    """The input that replaces each output when the node is off."""
+    """For each output, the input whose value it has when the node is off."""
     deprecated: str = ""
     replaced_by: str = ""
 
@@ -101,8 +101,8 @@ class ValidateGraph(Body):
     targets: list[str] = Field(default_factory=list, max_length=1000)
     """The nodes to compute; none means the declared outputs."""
     document: str | None = Field(None, max_length=400)
-    """The document that the graph belongs to; the plan compares it with its previous run. If it is the id of
-    a saved graph, alone or before a `#`, the graph finds the files beside that one."""
+    """The id of the document that the graph belongs to; the plan compares the graph with that document's last
+    run. If it is the id of a saved graph, alone or before a `#`, the graph finds the files beside it."""
     plan: bool = True
     """False to leave the plan out."""
 
@@ -137,12 +137,12 @@ class ModelRow(Described):
     tag: str | None
     """The prompt tag that applies it, such as `<lora:ink:1>`."""
     default_weight: float | None = None
-    """The weight that suits it, from a note beside it; null if unknown."""
+    """The preferred weight, from the notes file beside it; null if unknown."""
     thumb: str | None = None
-    """The address of its picture, as a WEBP; null if it has none."""
+    """The URL of its picture, as a WEBP; null if it has none."""
     bytes: int | None
     problem: dict[str, str] | None
-    """The reason that it cannot be used."""
+    """The reason why it cannot be used; null if it can."""
 
 
 class ModelList(BaseModel):
@@ -152,7 +152,7 @@ class ModelList(BaseModel):
 
 
 class Completions(BaseModel):
-    """Ways to complete a word of a prompt, the best first."""
+    """Completions of a word of a prompt, the best first."""
 
     completions: list[Completion]
 
@@ -164,7 +164,7 @@ class ImportedGraph(BaseModel):
     origin: str
     """Where it comes from, such as `A1111's parameters`."""
     problems: list[ProblemItem]
-    """Parts that were left out, and missing files."""
+    """Warnings about parts that were left out and about missing files."""
 
 
 @router.get(
@@ -176,7 +176,10 @@ def list_node_types(
         str | None, Header(alias="If-None-Match", max_length=1000, description="The last `ETag`.")
     ] = None,
 ) -> Response:
-    """List the node types of all packs. `ETag` changes with them, and so does the event `types.changed`."""
+    """List the node types of all packs.
+
+    When they change, `ETag` changes and the event `types.changed` is sent.
+    """
     known = served.catalogue.types()
     headers = {"ETag": f'"{known.etag}"', "Cache-Control": "private, no-cache"}
     given = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
@@ -187,7 +190,7 @@ def list_node_types(
 
 @router.post("/graphs/validate")
 def validate_graph(served: Served, body: ValidateGraph) -> Validated:
-    """Check a graph, and plan a run: which nodes run, which are reused, and why. Nothing is run."""
+    """Check a graph, and plan its run: which nodes would run, which results are reused, and why."""
     submission = Submission(
         graph=body.graph,
         inputs=body.inputs,
@@ -214,7 +217,7 @@ def list_models(
     base: Annotated[str | None, Query(max_length=64, description="Only for this model family.")] = None,
     q: Annotated[str, Query(max_length=200, description="Words that all must occur.")] = "",
 ) -> ModelList:
-    """List the model files, with their triggers, tags, sizes and problems."""
+    """List the model files, with their trigger words, prompt tags, sizes and problems."""
     rows = served.catalogue.models(kind, base, q)
     for row in rows:
         row["thumb"] = row["thumb"] and f"/api/v1/models/thumbs/{row['thumb']}"
@@ -226,7 +229,7 @@ def model_thumb(
     served: Served,
     id: Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The last part of `thumb`.")],
 ) -> Response:
-    """Read the picture of a model file, as a WEBP of at most 256 by 256 pixels."""
+    """Return the picture of a model file, as a WEBP of at most 256 by 256 pixels."""
     data = served.catalogue.model_picture(id)
     thumbnail = None if data is None else served.thumbnails.made(f"model {id}", data, THUMB_WIDTH)
     if thumbnail is None:
@@ -242,7 +245,7 @@ def complete_word(
     base: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Completions:
-    """Complete a word of a prompt: embeddings, LoRAs and other models with a prompt tag."""
+    """Complete a word of a prompt with the names of embeddings, LoRAs and other models with a prompt tag."""
     return Completions(completions=served.catalogue.complete(q, kind=kind, base=base, limit=limit))
 
 
@@ -252,7 +255,7 @@ async def import_graph(
     request: Request,
     name: Annotated[str, Query(max_length=200, description="The name of the file, for titles.")] = "file",
 ) -> ImportedGraph:
-    """Read the graph in a picture, a graph file, or a file of ComfyUI, A1111 or InvokeAI."""
+    """Import the graph in a picture, a graph file, or a file of ComfyUI, A1111 or InvokeAI."""
     data = await request.body()
     if not data:
         raise refused(422, "empty_file", "the file is empty")

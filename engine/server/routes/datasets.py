@@ -21,7 +21,7 @@ router = APIRouter(prefix="/datasets", tags=["datasets"])
 
 
 class ReadDataset(Body):
-    """A node of a graph, with values for the inputs of the graph."""
+    """A graph with values for its inputs, and the output of a node whose dataset is wanted."""
 
     graph: GraphDocument
     inputs: dict[str, Json] = Field(default_factory=dict, max_length=1000)
@@ -38,7 +38,7 @@ class PictureFolder(BaseModel):
     name: str
     """Its name in graphs."""
     place: str
-    """The path of the folder for inputs that it lies in."""
+    """The path of the inputs folder that it lies in."""
 
 
 class PictureFolderList(BaseModel):
@@ -49,18 +49,18 @@ class PictureFolderList(BaseModel):
 
 @router.get("/folders")
 def list_picture_folders(served: Served) -> PictureFolderList:
-    """List the folders in the folders for inputs, at most 1000."""
+    """List the folders inside the inputs folders, at most 1000."""
     found = input_folders(served.settings.folders_of("inputs")).items()
     return PictureFolderList(folders=[PictureFolder(name=name, place=str(place)) for name, place in found])
 
 
 @router.post("")
 def read_dataset(served: Served, body: ReadDataset) -> DatasetListing:
-    """List the pictures of a dataset that a node of a graph gives, with their captions.
+    """List the pictures and captions of the dataset at an output of a node.
 
-    Results of earlier runs are used. What is missing is computed if that takes a few seconds and no model;
-    otherwise the answer is 409 with `not_computed`: run the graph with the node as target, and ask again.
-    Other parts of the graph may have errors.
+    Cached results are reused. Missing ones are computed if that takes a few seconds and needs no model;
+    otherwise the response has status 409 and the code `not_computed`: run the graph with the node as target,
+    and repeat the request. Other parts of the graph may have errors.
     """
     submission = Submission(graph=body.graph, inputs=body.inputs, document=body.document)
     return served.catalogue.dataset(served.submitter.request(submission), body.node, body.output)
@@ -81,6 +81,9 @@ def read_dataset_picture(
         ),
     ] = 256,
 ) -> Response:
-    """Read a thumbnail of a picture as it is used, such as cropped. Datasets are kept for a while only."""
+    """Return a thumbnail of a dataset's picture with its edits, such as a crop.
+
+    The server keeps a dataset only for a while after listing it.
+    """
     side = next(known for known in WIDTHS if known >= width)
     return inline(served.catalogue.dataset_picture(id, place, side), MEDIA, IMMUTABLE)

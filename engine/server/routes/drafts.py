@@ -1,4 +1,4 @@
-"""Drafts: the unsaved graph of each tab."""
+"""Drafts: the unsaved graph of each browser tab."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class DraftAnswer(BaseModel):
 
     tab: str
     document: str | None
-    """The id of the graph; null if it was never saved."""
+    """The id of the saved graph that it changes; null if the graph was never saved."""
     base: str | None
-    """The revision that the draft is based on."""
+    """The revision of the saved graph that the draft is based on."""
     graph: GraphDocument
     saved: float
     """Seconds since the epoch."""
@@ -66,7 +66,7 @@ def save_draft(served: Served, tab: Tab, body: SaveDraft) -> None:
 
 @router.delete("/{tab}", status_code=204)
 def delete_draft(served: Served, tab: Tab) -> None:
-    """Delete the draft of a tab, after its graph was saved or closed."""
+    """Delete the draft of a tab, for example when its graph is saved or closed."""
     served.drafts.delete(tab)
 
 

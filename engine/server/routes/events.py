@@ -1,4 +1,4 @@
-"""The stream of events: server-sent events, numbered and replayable."""
+"""The stream of events: server-sent events with numbers, from which a client can continue."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ async def events(
     ] = None,
     last_event_id: Annotated[
         str | None,
-        Header(max_length=100, description="Browsers send it when they connect again; it overrides `since`."),
+        Header(max_length=100, description="Browsers send it when they reconnect; it overrides `since`."),
     ] = None,
 ) -> StreamingResponse:
-    """Follow the events of all runs; the stream ends with the server.
+    """Stream the events of all runs until the server stops.
 
-    The first event is `hello`. If its data has `missed`, older events cannot be replayed: read the snapshots
-    of the runs again. Progress and previews that a slow reader has not read are replaced by newer ones.
+    The first event is `hello`. If its `missed` is true, some events cannot be replayed: read the state of the
+    runs again. For a slow client, newer progress and previews replace those that it has not read.
     """
     reader = served.queue.events.subscribe(*_place(last_event_id or since))
     served.streams.check()
@@ -49,7 +49,7 @@ async def events(
 
 
 async def _stream(served: Services, reader: Subscription) -> AsyncIterator[bytes]:
-    """The events for one reader in the format of server-sent events, with a comment in each quiet while."""
+    """Yield the events for one client as server-sent events, and a comment if none came for some seconds."""
     log = served.queue.events
     with served.streams.one(), served.hub.woken() as changed:
         while True:
@@ -69,10 +69,10 @@ async def _stream(served: Services, reader: Subscription) -> AsyncIterator[bytes
 
 
 def _place(text: str | None) -> tuple[int | None, str | None]:
-    """The number and the server of an event id.
+    """Split an event id into the event's number and the server's id (None if it has none).
 
     Raises:
-        Refused: it is not one (400).
+        Refused: the text is not an event id (400).
     """
     if text is None:
         return None, None

@@ -1,4 +1,4 @@
-"""Saved graphs: list, read, save with a check of the revision, versions, deletion."""
+"""Saved graphs: list, read, save, delete, and restore versions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class GraphAnswer(BaseModel):
     copied_files: list[str] = []
     """After saving: the files and folders that the graph names and that were copied beside it."""
     left_files: list[str] = []
-    """After saving: why others were not copied, a sentence each."""
+    """After saving: one sentence for each file or folder that was not copied, with the reason."""
 
 
 class VersionList(BaseModel):
@@ -52,7 +52,8 @@ class SaveGraph(Body):
     by: str = Field("", max_length=64)
     """The tab or program that saves it; it is part of the event `graph.changed`."""
     files_of: str = Field("", max_length=500)
-    """The id of the graph that this one is a copy of; the files that it names beside that one are copied."""
+    """The id of the graph that this one is a copy of; the files beside that one which the graph names are
+    copied, too."""
 
 
 class RestoreGraph(Body):
@@ -64,7 +65,7 @@ class RestoreGraph(Body):
 
 @router.get("")
 def list_graphs(served: Served) -> GraphList:
-    """List the graphs of the home, and the examples of the installed packs."""
+    """List the graphs of the home folder, and the example graphs of the installed packs."""
     return GraphList(graphs=served.graphs.rows())
 
 
@@ -89,10 +90,10 @@ def save_graph(
     """Save a graph as a new version.
 
     If the graph exists, `If-Match` must have its current revision. If another tab has saved it meanwhile, the
-    answer is 412, with the current revision in `ETag`.
+    status is 412, with the current revision in `ETag`.
 
-    The files that a copied graph, or an example, names beside itself are copied beside the saved graph;
-    `copied_files` and `left_files` say which.
+    If the graph is a copy (`files_of`) or an example, the files in the original's folder that it names are
+    copied, too; `copied_files` and `left_files` list them.
     """
     graph = reader.from_json(body.graph)
     source = served.graphs.folder_of(body.files_of or id)
@@ -111,7 +112,7 @@ def save_graph(
 
 @router.delete("/{id}", status_code=204)
 def delete_graph(served: Served, id: GraphId, if_match: IfMatch = None) -> None:
-    """Move a graph to the deleted ones; its versions stay, and can be restored under the same id."""
+    """Delete a graph. Its versions are kept, and can be restored under the same id."""
     served.graphs.delete(id, revision_in(if_match))
 
 
@@ -131,7 +132,7 @@ def read_version(served: Served, id: GraphId, version: Number, response: Respons
 def restore_graph(
     served: Served, id: GraphId, body: RestoreGraph, response: Response, if_match: IfMatch = None
 ) -> GraphAnswer:
-    """Save a version again as the newest one; `If-Match` as for saving."""
+    """Save an old version as the newest one; `If-Match` as for saving."""
     saved = served.graphs.restore(id, body.version, revision_in(if_match))
     served.announce_graph(saved, body.by)
     return _answer(saved, response)

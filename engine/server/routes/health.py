@@ -1,4 +1,4 @@
-"""The check that the server runs."""
+"""The health check."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ router = APIRouter(tags=["server"])
 
 
 class Health(BaseModel):
-    """The server runs."""
+    """The response of the health check."""
 
     state: Literal["ok"] = "ok"
 
 
 @router.get("/healthz")
 def health() -> Health:
-    """Answer that the server runs. This is the only address that needs no token."""
+    """Confirm that the server runs. This is the only path that needs no token."""
     return Health()

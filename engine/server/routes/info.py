@@ -1,4 +1,4 @@
-"""What a client needs to know about the server."""
+"""Information about the server: version, limits, devices, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ metrics_router = APIRouter(tags=["server"])
 
 
 class Sizes(BaseModel):
-    """The limits that a client can keep to."""
+    """The limits for requests: body and upload size in bytes, and the number of waiting runs."""
 
     json_bytes: int
     blob_bytes: int
@@ -30,13 +30,13 @@ class Info(BaseModel):
     version: str
     api: int
     server_id: str
-    """Another one after each start; the ids of events begin with it."""
+    """Changes with each start of the server; the ids of events begin with it."""
     devices: list[DeviceStatus]
     paused: str | None
-    """The reason why no run starts."""
+    """The reason why the queue starts no runs; null if it is not paused."""
     limits: Sizes
     opened: str | None
-    """The id of the graph file that was named when the server was started."""
+    """The id of the graph file that `safelight serve` was started with; null if none."""
 
 
 @router.get("/info")
@@ -59,14 +59,14 @@ def read_info(served: Served) -> Info:
 
 
 class DeviceList(BaseModel):
-    """The devices of every worker process."""
+    """The devices of each worker process."""
 
     workers: list[DevicesReport]
 
 
 @router.get("/devices")
 def list_devices(served: Served) -> DeviceList:
-    """List the devices of the workers: memory, settings in effect, and loaded models, also during a run."""
+    """List the devices of the workers: memory, settings in effect, and loaded models."""
     return DeviceList(workers=served.queue.devices())
 
 

@@ -1,4 +1,4 @@
-"""Outputs: the history of written pictures and files, and previews of running steps."""
+"""Outputs: the history of the pictures and files that runs wrote, and previews of running steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OutputList(BaseModel):
 
 
 class OutputGraph(BaseModel):
-    """The graph that made an output, with the values of its run as defaults."""
+    """The graph that made an output; the values of that run are the defaults of its inputs."""
 
     graph: GraphDocument
     values: dict[str, Json]
@@ -38,7 +38,7 @@ class OutputGraph(BaseModel):
 
 
 class MarkOutput(Body):
-    """A star and tags; what is null stays as it is."""
+    """The star and the tags to set; null leaves one unchanged."""
 
     star: bool | None = None
     tags: list[str] | None = Field(None, max_length=50)
@@ -53,7 +53,7 @@ def list_outputs(
     before: Annotated[int | None, Query(ge=0, le=2**53, description="The id of an output.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> OutputList:
-    """Search the outputs of all runs by the texts of their graphs, their titles and their tags."""
+    """Search the outputs by the texts in their graphs, by title and by tag; the newest come first."""
     found = served.queue.outputs.find(run, q, star=star, before=before, limit=limit)
     return OutputList(outputs=[output_row(record) for record in found])
 
@@ -72,7 +72,7 @@ def mark_output(served: Served, id: OutputId, body: MarkOutput) -> OutputRow:
 
 @router.get("/outputs/{id}/graph")
 def read_output_graph(served: Served, id: OutputId) -> OutputGraph:
-    """Read the graph that made an output; running it gives the output again, from stored results."""
+    """Read the graph that made an output; running it gives the same output, from cached results."""
     record = served.queue.outputs.one(id)
     request = served.queue.request(record.run)
     values: dict[str, Any] = {
@@ -84,7 +84,7 @@ def read_output_graph(served: Served, id: OutputId) -> OutputGraph:
 
 @router.get("/outputs/{id}/file", response_class=Response, responses=FILE)
 def read_output_file(served: Served, id: OutputId, width: Width = None) -> Response:
-    """Read the file of an output, or a thumbnail of a picture."""
+    """Return the file of an output, or a thumbnail of an output picture."""
     record = served.queue.outputs.one(id)
     try:
         data = record.path.read_bytes()
@@ -96,7 +96,7 @@ def read_output_file(served: Served, id: OutputId, width: Width = None) -> Respo
         return inline(data, record.media, IMMUTABLE, record.path.name)
     thumbnail = served.thumbnails.made(record.digest, data, width)
     if thumbnail is None:
-        raise refused(422, "not_a_picture", "the file is no picture that can be shown")
+        raise refused(422, "not_a_picture", "the file is not a picture of a supported format")
     return inline(thumbnail, MEDIA, IMMUTABLE)
 
 
@@ -104,7 +104,7 @@ def read_output_file(served: Served, id: OutputId, width: Width = None) -> Respo
 def read_preview(
     served: Served, id: Annotated[str, Path(pattern="^[0-9a-f]{1,64}$", description="The id in the event.")]
 ) -> Response:
-    """Read a preview picture of a running step; newer ones replace it after a moment."""
+    """Return a preview picture of a running step. It is kept only until newer previews replace it."""
     picture = served.queue.events.preview(id)
     if picture is None:
         raise refused(404, "unknown_preview", "there is no preview of this id any more")

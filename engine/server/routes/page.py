@@ -25,7 +25,7 @@ _PLAIN = (
 
 @cache
 def page_files() -> dict[str, Path]:
-    """The files of the page by their addresses, listed once; no address is ever used as a path."""
+    """List the files of the page once, by URL path; a URL is only looked up here, never used as a path."""
     files = [path for path in STATIC.rglob("*") if path.is_file()] if STATIC.is_dir() else []
     return {f"/{path.relative_to(STATIC).as_posix()}": path for path in files}
 
@@ -44,7 +44,7 @@ for address in PAGES:
 
 @router.get("/assets/{name:path}")
 def page_file(name: str) -> Response:
-    """Send a script, style or font of the page. Their names have digests, so browsers keep them."""
+    """Send a script, style or font of the page. Its name contains its digest, so browsers may cache it."""
     path = page_files().get(f"/assets/{name}")
     if path is None:
         raise refused(404, "unknown_address", f"the page has no file {name!r}")

@@ -35,7 +35,7 @@ class PublishedRow:
     size: int
     """In bytes."""
     url: str
-    """The address of the file."""
+    """The URL of the file."""
 
 
 class PublishedList(BaseModel):
@@ -45,45 +45,45 @@ class PublishedList(BaseModel):
 
 
 class KeepPublished(Body):
-    """A published file to keep."""
+    """The published file to keep."""
 
     step: str = Field(min_length=1, max_length=400)
     name: str = Field(min_length=1, max_length=1000)
 
 
 class KeptFile(BaseModel):
-    """A file that graphs can name."""
+    """A kept file, which file inputs of graphs accept."""
 
     file: str
-    """The name for file inputs of graphs: `sha256:HASH`."""
+    """Its name for file inputs: `sha256:HASH`."""
     size: int
 
 
 @router.get("")
 def list_published(served: Served, id: RunId) -> PublishedList:
-    """List the files that the run has published so far; old ones are removed when the disk budget is used."""
+    """List the files that a run has published so far; old ones are deleted to keep the disk budget."""
     return PublishedList(files=[_row(id, file) for file in served.queue.published(id)])
 
 
 @router.get("/file", response_class=Response, responses=FILE)
 def read_published(served: Served, id: RunId, step: Step, name: Name) -> Response:
-    """Read a published file, as a download."""
+    """Download a published file."""
     return attachment(_bytes(served, id, step, name), name=PurePosixPath(name).name)
 
 
 @router.post("/keep")
 def keep_published(served: Served, id: RunId, body: KeepPublished) -> KeptFile:
-    """Keep a published file like an upload, so that graphs can use it as a LoRA or an embedding."""
+    """Keep a published file like an upload, so that graphs can use it, for example as a LoRA."""
     data = _bytes(served, id, body.step, body.name)
     upload = served.uploads.add(data)
     return KeptFile(file=f"{UPLOADED}{upload.hash}", size=len(data))
 
 
 def _bytes(served: Services, id: str, step: str, name: str) -> bytes:
-    """The content of a published file. The path is that of the record; the name is only compared.
+    """Read a published file. The requested name selects a record, and is never used as a path.
 
     Raises:
-        Refused: there is no such file (404), or it was removed (410).
+        Refused: the step has not published such a file (404), or it was deleted meanwhile (410).
     """
     for file in served.queue.published(id):
         if (file.step, file.name) == (step, name):

@@ -25,36 +25,36 @@ class SubmitRun(Body):
 
     graph: GraphDocument | None = None
     graph_id: str | None = Field(None, min_length=1, max_length=400)
-    """The id of a saved graph; instead of `graph`."""
+    """The id of a saved graph, to run instead of `graph`."""
     inputs: dict[str, Json] = Field(default_factory=dict, max_length=1000)
     """Values for the inputs of the graph."""
     sweep: dict[str, list[Json]] = Field(default_factory=dict, max_length=20)
-    """Lists of values; the graph runs for every combination, as one run."""
+    """For some inputs, a list of values. One run computes the graph for every combination of them."""
     targets: list[str] = Field(default_factory=list, max_length=1000)
-    """The nodes to compute; none means the declared outputs."""
+    """The ids of the nodes to compute; empty for the declared outputs of the graph."""
     priority: int = Field(0, ge=-100, le=100)
     """Runs of a higher priority start first."""
     document: str | None = Field(None, max_length=400)
-    """The document that the run comes from; its events name it. If it is the id of a saved graph, alone or
-    before a `#`, the graph finds the files beside that one."""
+    """The id of the document that the run comes from; its events name it. If it is the id of a saved graph,
+    alone or before a `#`, the graph finds the files beside that one."""
     front: bool = False
     """True to place the run before all others of its priority."""
     idempotency_key: str | None = Field(None, min_length=1, max_length=200)
     """A second submission with the same key returns the first run."""
     times: int = Field(1, ge=1, le=1000)
-    """The number of runs; each draws its random seeds anew."""
+    """The number of runs; each draws new random seeds."""
     until_stopped: bool = False
-    """True to run again after each end, with new random seeds, until `POST /repeats/{id}/stop`."""
+    """True to repeat the run with new random seeds until `POST /repeats/{id}/stop`."""
 
 
 class SubmittedRuns(BaseModel):
-    """The accepted runs. They are on the disk."""
+    """The accepted runs, which are saved on disk."""
 
     run: str
     """The id of the first run."""
     state: RunState
     position: int | None
-    """The number of runs before it."""
+    """The number of runs that start before it; null if it has started."""
     inputs: dict[str, Json]
     """The value of each input of the graph: given values, defaults, and drawn seeds."""
     is_new: bool
@@ -62,9 +62,9 @@ class SubmittedRuns(BaseModel):
     runs: list[str]
     """The ids of all runs."""
     since: int
-    """Follow the events after this number to see all of the run."""
+    """The number of the last event before the run: follow the events from here to see the whole run."""
     repeat: str | None
-    """The id for stopping the repetition."""
+    """The id of the repetition for `POST /repeats/{id}/stop`; null for a run that is not repeated."""
     warnings: list[ProblemItem]
 
 
@@ -86,26 +86,26 @@ class RunAnswer(BaseModel):
     nodes: dict[str, NodeSnapshot]
     outputs: list[OutputRow]
     values: dict[str, Json]
-    """After the end: the declared outputs that are JSON."""
+    """The declared outputs that are JSON values; empty until the run has ended."""
     problems: list[ProblemItem]
     warnings: list[ProblemItem]
     last_seq: int
-    """Events up to this number are contained; follow the stream from here."""
+    """The number of the last event that is part of this answer; follow the events from here."""
 
 
 class Nothing(Body):
-    """An empty object."""
+    """An empty request body."""
 
 
 class MoveRun(Body):
-    """The body of `POST /runs/ID/move`."""
+    """Where to move a queued run."""
 
     before: str | None = Field(None, max_length=64)
-    """The run to place it before; null for the front of the queue."""
+    """The id of the run to place it before; null for the front of the queue."""
 
 
 class RetryRun(Body):
-    """How to run it again."""
+    """How to repeat a run."""
 
     front: bool = False
 
@@ -126,7 +126,7 @@ class RetriedRun(BaseModel):
 
 
 class Metrics(BaseModel):
-    """Numbers that steps have reported, such as losses, by step."""
+    """The numbers that the steps of a run have reported, such as losses, by step."""
 
     rows: dict[str, list[dict[str, float | None]]]
 
@@ -138,20 +138,20 @@ class RepeatList(BaseModel):
 
 
 class PauseQueue(Body):
-    """Whether the queue starts runs."""
+    """True to pause the queue, false to resume it."""
 
     paused: bool
 
 
 class Samples(BaseModel):
-    """The sample pictures of a training, in the order of their steps."""
+    """The sample pictures of a training, in the order of its training steps."""
 
     samples: list[SampleRow]
 
 
 @router.post("", status_code=202)
 def submit_run(served: Served, body: SubmitRun) -> SubmittedRuns:
-    """Add a run to the queue. The answer 202 means that it is on the disk and survives a crash."""
+    """Add a run to the queue. The status 202 means that the run is saved on disk, so it survives a crash."""
     since = served.queue.events.seq
     accepted = served.submitter.submit(
         Submission(
@@ -181,20 +181,20 @@ def list_runs(
         bool, Query(description="Only runs whose steps have reported numbers, such as trainings.")
     ] = False,
 ) -> RunList:
-    """List runs, the newest first. Queued ones alone come in the order in which they start."""
+    """List runs, the newest first. A list of queued runs only has the order in which they will start."""
     runs = served.queue.runs(state, before, limit, has_metrics=has_metrics)
     return RunList(runs=runs, queue=served.queue.status())
 
 
 @router.get("/{id}")
 def read_run(served: Served, id: RunId) -> RunAnswer:
-    """Read everything about a run, also while it runs."""
+    """Return everything about a run, whether it is queued, running or ended."""
     return run_answer(served.queue.run(id))
 
 
 @router.post("/{id}/cancel")
 def cancel_run(served: Served, id: RunId, body: Nothing) -> RunSummary:
-    """Cancel a run in any state; the answer has its state afterwards."""
+    """Cancel a run in any state; the response has its new state."""
     return served.queue.cancel(id)
 
 
@@ -206,14 +206,14 @@ def move_run(served: Served, id: RunId, body: MoveRun) -> RunSummary:
 
 @router.post("/{id}/retry", status_code=202)
 def retry_run(served: Served, id: RunId, body: RetryRun) -> RetriedRun:
-    """Run a graph again with the same values; finished steps are reused."""
+    """Submit a run again with the same graph and values; the results of finished steps are reused."""
     queued = served.queue.retry(id, front=body.front)
     return RetriedRun(run=queued.id, state=queued.state, position=queued.position)
 
 
 @router.post("/{id}/control", status_code=204)
 def control_run(served: Served, id: RunId, body: ControlRun) -> None:
-    """Send a request to a running node: stop and keep the work, draw a sample, or save a checkpoint."""
+    """Ask a running node to stop and keep its work, to draw a sample, or to save a checkpoint."""
     served.queue.ask(id, body.node, body.request)
 
 
@@ -221,7 +221,7 @@ def control_run(served: Served, id: RunId, body: ControlRun) -> None:
 def read_metrics(
     served: Served, id: RunId, max_points: Annotated[int, Query(ge=1, le=100_000)] = 1000
 ) -> Metrics:
-    """Read the numbers of a training, evenly thinned to `max_points`."""
+    """Return the numbers that a run's steps have reported, at most `max_points`, evenly spaced."""
     return Metrics(rows=served.queue.metrics(id, max_points))
 
 
@@ -239,13 +239,13 @@ def list_repeats(served: Served) -> RepeatList:
 
 @repeats_router.post("/repeats/{id}/stop", status_code=204)
 def stop_repeat(served: Served, id: RunId, body: Nothing) -> None:
-    """Submit a run no more; the current one goes on."""
+    """End a repetition; its current run continues."""
     served.submitter.repeats.stop(id)
 
 
 @repeats_router.put("/queue")
 def pause_queue(served: Served, body: PauseQueue) -> QueueStatus:
-    """Pause or resume the queue, also beyond a restart of the server; current runs go on."""
+    """Pause or resume the queue. Running runs continue; a paused queue stays paused after a restart."""
     if body.paused:
         served.queue.pause()
     else:
@@ -254,7 +254,7 @@ def pause_queue(served: Served, body: PauseQueue) -> QueueStatus:
 
 
 def run_answer(run: RunSnapshot) -> RunAnswer:
-    """A snapshot of a run as clients receive it: without paths of this machine."""
+    """Convert the state of a run for clients, without file paths of this machine."""
     return RunAnswer(
         summary=run.summary,
         graph=run.graph,

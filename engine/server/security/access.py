@@ -1,4 +1,4 @@
-"""Refuses requests from foreign pages, and requests without the token."""
+"""Refuses requests from pages of other sites, and requests without the token."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Access:
     """Checks the `Host`, the `Origin` and the token of each request.
 
     The token is in the header `Authorization: Bearer TOKEN`, in a cookie, or is the password of HTTP Basic.
-    An address of the page is opened once with `?token=TOKEN`: the answer sets the cookie, and leads to the
-    same address without the token.
+    The page is opened once with `?token=TOKEN` in its URL: the response sets the cookie, and redirects to the
+    URL without the token.
 
     Args:
         app: receives the accepted requests.
@@ -42,7 +42,7 @@ class Access:
         self._app, self._hosts, self._token, self._cookie = app, hosts, token, cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request that has the token and comes from no foreign page."""
+        """Pass on a request that has the token and does not come from a page of another site."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -60,10 +60,10 @@ class Access:
         await self._app(scope, receive, send)
 
     def _check_sender(self, headers: Headers) -> None:
-        """Check that the request is addressed to this server, and not sent by a page of another site.
+        """Check that the `Host` is one of this server, and that no page of another site sent the request.
 
         Raises:
-            Refused: it is not.
+            Refused: the `Host` is another, or the request comes from another site (403).
         """
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._hosts.allows_host(hosts[0]):
@@ -76,10 +76,10 @@ class Access:
             raise refused(403, "foreign_origin", "the request comes from a page of another site")
 
     def _check_token(self, headers: Headers) -> None:
-        """Check the token.
+        """Check that the request has the token.
 
         Raises:
-            Refused: it is missing or wrong.
+            Refused: the token is missing or wrong (401).
         """
         given = _tokens(headers, self._cookie)
         if any(self._is_token(token) for token in given):
@@ -92,10 +92,10 @@ class Access:
         return hmac.compare_digest(given.encode(), self._token.encode())
 
     async def _open_page(self, scope: Scope, send: Send) -> None:
-        """Exchange the token in the address of the page for a cookie.
+        """Set the cookie if the token in the page's URL is right, and redirect to the URL without the token.
 
         Raises:
-            Refused: it is wrong, or the request is no GET.
+            Refused: the token is wrong, or the request is not a GET (401).
         """
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         token = dict(query).get("token", "")
@@ -113,12 +113,12 @@ class Access:
 
 
 def _is_navigation(headers: Headers) -> bool:
-    """Whether a person followed a link; the page that it opens needs the cookie anyway."""
+    """Return whether the request opens a page, for example by a link; the page needs the cookie anyway."""
     return headers.get("sec-fetch-mode", "").lower() == "navigate"
 
 
 def _tokens(headers: Headers, cookie: str) -> list[str]:
-    """The tokens that a request carries."""
+    """Return the tokens in a request's `Authorization` header and cookie."""
     found = []
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":

@@ -1,7 +1,7 @@
-"""Checks the bodies of requests: their type, size, speed, and that JSON is strict.
+"""Checks the bodies of requests: media type, size, speed, and strict JSON.
 
-The application receives a body only when it is complete. JSON is read by the strict reader first, so that
-the application's own reader never sees a repeated key, a number that is not finite, or deep nesting.
+The application receives a body only when it is complete. The strict JSON parser reads it first, so that the
+application's own parser never sees a repeated key, a number that is not finite, or deep nesting.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 class ClientGone(Exception):
-    """The client closed the connection before the body was complete."""
+    """Raised when the client closes the connection before the body is complete."""
 
 
 class Bodies:
     """Checks each body before the application receives it.
 
-    The body of a change (`POST`, `PUT`, `PATCH`, `DELETE`) must be JSON, which a form of a foreign page
-    cannot send. The paths in `uploads` take any bytes. The paths in `untyped` take JSON under any media type,
-    except from browsers, which a foreign page could use.
+    The body of a `POST`, `PUT`, `PATCH` or `DELETE` must be JSON, which a form on a page of another site
+    cannot send. The paths in `uploads` take any bytes. The paths in `untyped` take JSON with any media type,
+    but not from browsers, since a page of another site may have sent it.
 
     Args:
         app: receives the accepted requests, each with its whole body.
         limits: the limits.
         uploads: the paths of uploads.
-        untyped: the paths whose clients send JSON without saying so.
+        untyped: the paths whose clients send JSON without its media type.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Bodies:
         self._uploading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request with its whole body."""
+        """Pass on a request when its whole body has arrived and is accepted."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -76,14 +76,14 @@ class Bodies:
             return
 
     def _check_head(self, scope: Scope, headers: Headers, is_upload: bool) -> None:
-        """Check the address and the headers.
+        """Check the URL and the headers.
 
         Raises:
-            Refused: they are too long, or the type of the body is not accepted.
+            Refused: the URL or the headers are too long, or the media type of the body is not accepted.
         """
         url = len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"])
         if url > self._limits.url_bytes:
-            raise refused(414, "too_large", f"the address is longer than {self._limits.url_bytes:,} bytes")
+            raise refused(414, "too_large", f"the URL is longer than {self._limits.url_bytes:,} bytes")
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if len(scope["headers"]) > self._limits.headers or size > self._limits.header_bytes:
             raise refused(431, "too_large", "the request has too many or too long headers")
@@ -101,13 +101,13 @@ class Bodies:
             hint = "send the header Content-Type: application/json"
             raise refused(415, "not_json", "the body of a change must be JSON", hint)
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise refused(415, "not_json", "the body is compressed", "send it as it is")
+            raise refused(415, "not_json", "the body is compressed", "send it without Content-Encoding")
 
     async def _body(self, scope: Scope, headers: Headers, receive: Receive, is_upload: bool) -> bytes:
         """Receive the whole body, and check it.
 
         Raises:
-            Refused: it is too large, too slow, or not strict JSON.
+            Refused: the body is too large, arrives too slowly, or is not strict JSON.
         """
         most = self._limits.blob_bytes if is_upload else self._limits.json_bytes
         too_large = refused(413, "too_large", f"the body is larger than {most:,} bytes")
@@ -151,7 +151,7 @@ class Bodies:
 
 
 def _is_browser(headers: Headers) -> bool:
-    """Whether a browser may have sent the request: they say where a change comes from."""
+    """Return whether a browser may have sent the request; browsers send one of these headers with changes."""
     return "origin" in headers or any(name.startswith("sec-fetch-") for name in headers)
 
 
@@ -160,7 +160,7 @@ def _has_body(headers: Headers) -> bool:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that returns a body that was received already, and then what follows it."""
+    """Return an ASGI `receive` that first returns the given body, and then calls the original `receive`."""
     sent = False
 
     async def replay() -> Message:

@@ -1,4 +1,4 @@
-"""Adds the headers to every response that restrict what a browser does with it."""
+"""Adds headers to every response that restrict what a browser may do with it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _FIXED = {
 
 
 class SecureHeaders:
-    """Sets the headers. A response that sets `content-security-policy` or `cache-control` keeps its own."""
+    """Adds security headers to responses.
+
+    A response that already has `content-security-policy` or `cache-control` keeps its own value.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -18,7 +18,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address to listen on can be reached by programs of this machine only."""
+    """Return whether only programs on this machine can reach a server that listens on this address."""
     if address.lower() == "localhost":
         return True
     try:
@@ -28,13 +28,13 @@ def is_loopback(address: str) -> bool:
 
 
 class AllowedHosts:
-    """The accepted `Host` headers, and the `Origin` headers that match them.
+    """Decides which `Host` and `Origin` headers are accepted.
 
     Args:
         names: the accepted names.
         port: the port of the server; a `Host` without a port means 80 or 443.
-        any_address: True to accept every IP address too. An address cannot be rebound, and a server for
-            other machines does not know all of its own.
+        any_address: True to accept every IP address as a `Host`, too. This is safe, as DNS rebinding needs a
+            domain name; and a server for other machines does not know all of its own addresses.
     """
 
     def __init__(self, names: Iterable[str], port: int, *, any_address: bool = False) -> None:
@@ -42,7 +42,7 @@ class AllowedHosts:
         self._port, self._any_address = port, any_address
 
     def allows_host(self, host: str) -> bool:
-        """Whether a `Host` header is one of the server's own names."""
+        """Return whether a `Host` header has an accepted name and the server's port."""
         match = _HOST.fullmatch(host)
         if match is None:
             return False
@@ -53,7 +53,7 @@ class AllowedHosts:
         return self._any_address or int(match["port"] or 80) == self._port
 
     def allows_origin(self, origin: str, host: str) -> bool:
-        """Whether an `Origin` header names the same server as the `Host` header; `null` never does."""
+        """Return whether an `Origin` header names the same server as the `Host` header; False for `null`."""
         try:
             parts = urlsplit(origin)
         except ValueError:

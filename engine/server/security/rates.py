@@ -38,7 +38,7 @@ class Rates:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request, if its client has not sent too many."""
+        """Pass on a request, unless its client has sent too many."""
         if scope["type"] == "lifespan" or (wait := self._take(_address(scope))) <= 0:
             await self._app(scope, receive, send)
             return
@@ -53,7 +53,7 @@ class Rates:
         await send_refusal(scope, send, refusal)
 
     def _take(self, client: str) -> float:
-        """Take a token; returns 0, or the seconds until there is one."""
+        """Take a token of a client; returns 0, or the seconds until there is one if the bucket is empty."""
         now = self._clock()
         tokens, then = self._buckets.pop(client, (float(self._burst), now))
         tokens = min(float(self._burst), tokens + (now - then) * self._rate)

@@ -1,5 +1,4 @@
-"""Closes connections of clients that do not send the head of a request, or do not read the answer, in
-time."""
+"""Closes connections of clients that send the head of a request, or read the response, too slowly."""
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ from engine.server.limits import Limits
 
 
 def protocol(limits: Limits) -> type[H11Protocol]:
-    """A protocol for uvicorn with deadlines for slow clients.
+    """Create uvicorn's HTTP protocol class with deadlines for slow clients.
 
-    uvicorn itself waits without end for the head of the first request, and for a client that stops reading.
+    uvicorn itself waits forever for the head of the first request, and for a client that stops reading.
     """
 
     class Protocol(H11Protocol):
@@ -54,7 +53,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
 
 
 def socket_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """A protocol of WebSockets for uvicorn that closes the connection of a client that stops reading."""
+    """Create uvicorn's WebSocket protocol class with a deadline for clients that stop reading."""
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
     class SocketProtocol(WebSocketsSansIOProtocol):

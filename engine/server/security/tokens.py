@@ -13,16 +13,16 @@ _ALLOWED = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
 def new_token() -> str:
-    """A random token, for one start of the server."""
+    """Create a random token, for one start of the server."""
     return secrets.token_urlsafe(32)
 
 
 def read_token(path: Path) -> str:
-    """The token in a file, for a server with a fixed one.
+    """Read the token from a file, for a server that keeps its token over restarts.
 
     Raises:
-        GraphError: the file cannot be read, or its token is too short or has other characters than letters,
-            digits and `._~+/=-`.
+        GraphError: the file cannot be read, or its token is shorter than `SHORTEST` characters or contains
+            others than letters, digits and `._~+/=-`.
     """
     try:
         token = path.read_text(encoding="utf-8").strip()

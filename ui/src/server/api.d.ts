@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Upload
-         * @description Upload a file. A file input of a graph takes it as `sha256:HASH`; its name is not used.
+         * @description Upload a file, without its name. The file inputs of graphs accept it as `sha256:HASH`.
          */
         post: operations["upload"];
         delete?: never;
@@ -33,9 +33,9 @@ export interface paths {
         };
         /**
          * Download
-         * @description Read a file.
+         * @description Return the bytes of a file.
          *
-         *     Pictures that Safelight has encoded, and thumbnails, can be shown; any other file is sent as a download.
+         *     Browsers show thumbnails and pictures that Safelight has encoded; they save any other file.
          */
         get: operations["download"];
         put?: never;
@@ -55,7 +55,7 @@ export interface paths {
         };
         /**
          * Complete Word
-         * @description Complete a word of a prompt: embeddings, LoRAs and other models with a prompt tag.
+         * @description Complete a word of a prompt with the names of embeddings, LoRAs and other models with a prompt tag.
          */
         get: operations["complete_word"];
         put?: never;
@@ -77,11 +77,11 @@ export interface paths {
         put?: never;
         /**
          * Read Dataset
-         * @description List the pictures of a dataset that a node of a graph gives, with their captions.
+         * @description List the pictures and captions of the dataset at an output of a node.
          *
-         *     Results of earlier runs are used. What is missing is computed if that takes a few seconds and no model;
-         *     otherwise the answer is 409 with `not_computed`: run the graph with the node as target, and ask again.
-         *     Other parts of the graph may have errors.
+         *     Cached results are reused. Missing ones are computed if that takes a few seconds and needs no model;
+         *     otherwise the response has status 409 and the code `not_computed`: run the graph with the node as target,
+         *     and repeat the request. Other parts of the graph may have errors.
          */
         post: operations["read_dataset"];
         delete?: never;
@@ -99,7 +99,9 @@ export interface paths {
         };
         /**
          * Read Dataset Picture
-         * @description Read a thumbnail of a picture as it is used, such as cropped. Datasets are kept for a while only.
+         * @description Return a thumbnail of a dataset's picture with its edits, such as a crop.
+         *
+         *     The server keeps a dataset only for a while after listing it.
          */
         get: operations["read_dataset_picture"];
         put?: never;
@@ -119,7 +121,7 @@ export interface paths {
         };
         /**
          * List Picture Folders
-         * @description List the folders in the folders for inputs, at most 1000.
+         * @description List the folders inside the inputs folders, at most 1000.
          */
         get: operations["list_picture_folders"];
         put?: never;
@@ -139,7 +141,7 @@ export interface paths {
         };
         /**
          * List Devices
-         * @description List the devices of the workers: memory, settings in effect, and loaded models, also during a run.
+         * @description List the devices of the workers: memory, settings in effect, and loaded models.
          */
         get: operations["list_devices"];
         put?: never;
@@ -190,7 +192,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Draft
-         * @description Delete the draft of a tab, after its graph was saved or closed.
+         * @description Delete the draft of a tab, for example when its graph is saved or closed.
          */
         delete: operations["delete_draft"];
         options?: never;
@@ -207,10 +209,10 @@ export interface paths {
         };
         /**
          * Events
-         * @description Follow the events of all runs; the stream ends with the server.
+         * @description Stream the events of all runs until the server stops.
          *
-         *     The first event is `hello`. If its data has `missed`, older events cannot be replayed: read the snapshots
-         *     of the runs again. Progress and previews that a slow reader has not read are replaced by newer ones.
+         *     The first event is `hello`. If its `missed` is true, some events cannot be replayed: read the state of the
+         *     runs again. For a slow client, newer progress and previews replace those that it has not read.
          */
         get: operations["events"];
         put?: never;
@@ -230,7 +232,7 @@ export interface paths {
         };
         /**
          * List Graphs
-         * @description List the graphs of the home, and the examples of the installed packs.
+         * @description List the graphs of the home folder, and the example graphs of the installed packs.
          */
         get: operations["list_graphs"];
         put?: never;
@@ -258,16 +260,16 @@ export interface paths {
          * @description Save a graph as a new version.
          *
          *     If the graph exists, `If-Match` must have its current revision. If another tab has saved it meanwhile, the
-         *     answer is 412, with the current revision in `ETag`.
+         *     status is 412, with the current revision in `ETag`.
          *
-         *     The files that a copied graph, or an example, names beside itself are copied beside the saved graph;
-         *     `copied_files` and `left_files` say which.
+         *     If the graph is a copy (`files_of`) or an example, the files in the original's folder that it names are
+         *     copied, too; `copied_files` and `left_files` list them.
          */
         put: operations["save_graph"];
         post?: never;
         /**
          * Delete Graph
-         * @description Move a graph to the deleted ones; its versions stay, and can be restored under the same id.
+         * @description Delete a graph. Its versions are kept, and can be restored under the same id.
          */
         delete: operations["delete_graph"];
         options?: never;
@@ -289,7 +291,7 @@ export interface paths {
          * @description Run a saved graph and wait for its outputs.
          *
          *     `GET /api/v1/graphs/{id}/openapi.json` describes its inputs. If the run has not ended after `timeout`, the
-         *     answer is 202 with the run, which goes on.
+         *     status is 202, the body has the id of the run, and the run continues.
          */
         post: operations["call_graph"];
         delete?: never;
@@ -307,7 +309,7 @@ export interface paths {
         };
         /**
          * Describe Graph
-         * @description Describe a graph as an API of its own, from its named inputs and outputs.
+         * @description Return an OpenAPI document for one graph, made from its inputs and outputs.
          */
         get: operations["describe_graph"];
         put?: never;
@@ -329,7 +331,7 @@ export interface paths {
         put?: never;
         /**
          * Restore Graph
-         * @description Save a version again as the newest one; `If-Match` as for saving.
+         * @description Save an old version as the newest one; `If-Match` as for saving.
          */
         post: operations["restore_graph"];
         delete?: never;
@@ -389,7 +391,7 @@ export interface paths {
         put?: never;
         /**
          * Validate Graph
-         * @description Check a graph, and plan a run: which nodes run, which are reused, and why. Nothing is run.
+         * @description Check a graph, and plan its run: which nodes would run, which results are reused, and why.
          */
         post: operations["validate_graph"];
         delete?: never;
@@ -409,7 +411,7 @@ export interface paths {
         put?: never;
         /**
          * Import Graph
-         * @description Read the graph in a picture, a graph file, or a file of ComfyUI, A1111 or InvokeAI.
+         * @description Import the graph in a picture, a graph file, or a file of ComfyUI, A1111 or InvokeAI.
          */
         post: operations["import_graph"];
         delete?: never;
@@ -447,7 +449,7 @@ export interface paths {
         };
         /**
          * List Models
-         * @description List the model files, with their triggers, tags, sizes and problems.
+         * @description List the model files, with their trigger words, prompt tags, sizes and problems.
          */
         get: operations["list_models"];
         put?: never;
@@ -467,7 +469,7 @@ export interface paths {
         };
         /**
          * Model Thumb
-         * @description Read the picture of a model file, as a WEBP of at most 256 by 256 pixels.
+         * @description Return the picture of a model file, as a WEBP of at most 256 by 256 pixels.
          */
         get: operations["model_thumb"];
         put?: never;
@@ -487,7 +489,9 @@ export interface paths {
         };
         /**
          * List Node Types
-         * @description List the node types of all packs. `ETag` changes with them, and so does the event `types.changed`.
+         * @description List the node types of all packs.
+         *
+         *     When they change, `ETag` changes and the event `types.changed` is sent.
          */
         get: operations["list_node_types"];
         put?: never;
@@ -507,7 +511,7 @@ export interface paths {
         };
         /**
          * List Outputs
-         * @description Search the outputs of all runs by the texts of their graphs, their titles and their tags.
+         * @description Search the outputs by the texts in their graphs, by title and by tag; the newest come first.
          */
         get: operations["list_outputs"];
         put?: never;
@@ -551,7 +555,7 @@ export interface paths {
         };
         /**
          * Read Output File
-         * @description Read the file of an output, or a thumbnail of a picture.
+         * @description Return the file of an output, or a thumbnail of an output picture.
          */
         get: operations["read_output_file"];
         put?: never;
@@ -571,7 +575,7 @@ export interface paths {
         };
         /**
          * Read Output Graph
-         * @description Read the graph that made an output; running it gives the output again, from stored results.
+         * @description Read the graph that made an output; running it gives the same output, from cached results.
          */
         get: operations["read_output_graph"];
         put?: never;
@@ -591,7 +595,7 @@ export interface paths {
         };
         /**
          * Read Preview
-         * @description Read a preview picture of a running step; newer ones replace it after a moment.
+         * @description Return a preview picture of a running step. It is kept only until newer previews replace it.
          */
         get: operations["read_preview"];
         put?: never;
@@ -612,7 +616,7 @@ export interface paths {
         get?: never;
         /**
          * Pause Queue
-         * @description Pause or resume the queue, also beyond a restart of the server; current runs go on.
+         * @description Pause or resume the queue. Running runs continue; a paused queue stays paused after a restart.
          */
         put: operations["pause_queue"];
         post?: never;
@@ -653,7 +657,7 @@ export interface paths {
         put?: never;
         /**
          * Stop Repeat
-         * @description Submit a run no more; the current one goes on.
+         * @description End a repetition; its current run continues.
          */
         post: operations["stop_repeat"];
         delete?: never;
@@ -671,13 +675,13 @@ export interface paths {
         };
         /**
          * List Runs
-         * @description List runs, the newest first. Queued ones alone come in the order in which they start.
+         * @description List runs, the newest first. A list of queued runs only has the order in which they will start.
          */
         get: operations["list_runs"];
         put?: never;
         /**
          * Submit Run
-         * @description Add a run to the queue. The answer 202 means that it is on the disk and survives a crash.
+         * @description Add a run to the queue. The status 202 means that the run is saved on disk, so it survives a crash.
          */
         post: operations["submit_run"];
         delete?: never;
@@ -695,7 +699,7 @@ export interface paths {
         };
         /**
          * Read Run
-         * @description Read everything about a run, also while it runs.
+         * @description Return everything about a run, whether it is queued, running or ended.
          */
         get: operations["read_run"];
         put?: never;
@@ -717,7 +721,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel Run
-         * @description Cancel a run in any state; the answer has its state afterwards.
+         * @description Cancel a run in any state; the response has its new state.
          */
         post: operations["cancel_run"];
         delete?: never;
@@ -737,7 +741,7 @@ export interface paths {
         put?: never;
         /**
          * Control Run
-         * @description Send a request to a running node: stop and keep the work, draw a sample, or save a checkpoint.
+         * @description Ask a running node to stop and keep its work, to draw a sample, or to save a checkpoint.
          */
         post: operations["control_run"];
         delete?: never;
@@ -755,7 +759,7 @@ export interface paths {
         };
         /**
          * Read Metrics
-         * @description Read the numbers of a training, evenly thinned to `max_points`.
+         * @description Return the numbers that a run's steps have reported, at most `max_points`, evenly spaced.
          */
         get: operations["read_metrics"];
         put?: never;
@@ -795,7 +799,7 @@ export interface paths {
         };
         /**
          * List Published
-         * @description List the files that the run has published so far; old ones are removed when the disk budget is used.
+         * @description List the files that a run has published so far; old ones are deleted to keep the disk budget.
          */
         get: operations["list_published"];
         put?: never;
@@ -815,7 +819,7 @@ export interface paths {
         };
         /**
          * Read Published
-         * @description Read a published file, as a download.
+         * @description Download a published file.
          */
         get: operations["read_published"];
         put?: never;
@@ -837,7 +841,7 @@ export interface paths {
         put?: never;
         /**
          * Keep Published
-         * @description Keep a published file like an upload, so that graphs can use it as a LoRA or an embedding.
+         * @description Keep a published file like an upload, so that graphs can use it, for example as a LoRA.
          */
         post: operations["keep_published"];
         delete?: never;
@@ -857,7 +861,7 @@ export interface paths {
         put?: never;
         /**
          * Retry Run
-         * @description Run a graph again with the same values; finished steps are reused.
+         * @description Submit a run again with the same graph and values; the results of finished steps are reused.
          */
         post: operations["retry_run"];
         delete?: never;
@@ -895,7 +899,7 @@ export interface paths {
         };
         /**
          * Health
-         * @description Answer that the server runs. This is the only address that needs no token.
+         * @description Confirm that the server runs. This is the only path that needs no token.
          */
         get: operations["health"];
         put?: never;
@@ -932,7 +936,7 @@ export interface components {
     schemas: {
         /**
          * CallAnswer
-         * @description The outputs of a call; a run that has not ended has none yet.
+         * @description The outputs of a called graph; none until its run has ended.
          */
         CallAnswer: {
             /** Outputs */
@@ -980,7 +984,7 @@ export interface components {
         };
         /**
          * Completions
-         * @description Ways to complete a word of a prompt, the best first.
+         * @description Completions of a word of a prompt, the best first.
          */
         Completions: {
             /** Completions */
@@ -1032,7 +1036,7 @@ export interface components {
         };
         /**
          * DeviceList
-         * @description The devices of every worker process.
+         * @description The devices of each worker process.
          */
         DeviceList: {
             /** Workers */
@@ -1319,7 +1323,7 @@ export interface components {
         GraphPoint: number[];
         /**
          * GraphRow
-         * @description A graph in a list.
+         * @description An entry in the list of graphs.
          */
         GraphRow: {
             /** Doc */
@@ -1357,7 +1361,7 @@ export interface components {
         };
         /**
          * Health
-         * @description The server runs.
+         * @description The response of the health check.
          */
         Health: {
             /**
@@ -1466,7 +1470,7 @@ export interface components {
         Json: unknown;
         /**
          * KeepPublished
-         * @description A published file to keep.
+         * @description The published file to keep.
          */
         KeepPublished: {
             /** Name */
@@ -1476,7 +1480,7 @@ export interface components {
         };
         /**
          * KeptFile
-         * @description A file that graphs can name.
+         * @description A kept file, which file inputs of graphs accept.
          */
         KeptFile: {
             /** File */
@@ -1565,7 +1569,7 @@ export interface components {
         };
         /**
          * MarkOutput
-         * @description A star and tags; what is null stays as it is.
+         * @description The star and the tags to set; null leaves one unchanged.
          */
         MarkOutput: {
             /** Star */
@@ -1575,7 +1579,7 @@ export interface components {
         };
         /**
          * Metrics
-         * @description Numbers that steps have reported, such as losses, by step.
+         * @description The numbers that the steps of a run have reported, such as losses, by step.
          */
         Metrics: {
             /** Rows */
@@ -1650,7 +1654,7 @@ export interface components {
         };
         /**
          * MoveRun
-         * @description The body of `POST /runs/ID/move`.
+         * @description Where to move a queued run.
          */
         MoveRun: {
             /** Before */
@@ -1730,7 +1734,7 @@ export interface components {
         };
         /**
          * NodeInput
-         * @description An input of a node type: a JSON Schema of its literal, with its wire and its control.
+         * @description An input of a node type: the JSON Schema of its literal values, its wire type and its control.
          */
         NodeInput: {
             /**
@@ -2030,12 +2034,12 @@ export interface components {
         };
         /**
          * Nothing
-         * @description An empty object.
+         * @description An empty request body.
          */
         Nothing: Record<string, never>;
         /**
          * OutputGraph
-         * @description The graph that made an output, with the values of its run as defaults.
+         * @description The graph that made an output; the values of that run are the defaults of its inputs.
          */
         OutputGraph: {
             graph: components["schemas"]["GraphDocument"];
@@ -2090,7 +2094,7 @@ export interface components {
         };
         /**
          * PauseQueue
-         * @description Whether the queue starts runs.
+         * @description True to pause the queue, false to resume it.
          */
         PauseQueue: {
             /** Paused */
@@ -2171,7 +2175,7 @@ export interface components {
         };
         /**
          * ProblemsBody
-         * @description The body of every refused request.
+         * @description The body of every error response.
          */
         ProblemsBody: {
             /** Problems */
@@ -2263,7 +2267,7 @@ export interface components {
         };
         /**
          * ReadDataset
-         * @description A node of a graph, with values for the inputs of the graph.
+         * @description A graph with values for its inputs, and the output of a node whose dataset is wanted.
          */
         ReadDataset: {
             /** Document */
@@ -2327,7 +2331,7 @@ export interface components {
         };
         /**
          * RepeatRow
-         * @description A repetition.
+         * @description A repetition: a run that is submitted again whenever it ends.
          */
         RepeatRow: {
             /** Count */
@@ -2367,7 +2371,7 @@ export interface components {
         };
         /**
          * RetryRun
-         * @description How to run it again.
+         * @description How to repeat a run.
          */
         RetryRun: {
             /**
@@ -2723,7 +2727,7 @@ export interface components {
         };
         /**
          * Samples
-         * @description The sample pictures of a training, in the order of their steps.
+         * @description The sample pictures of a training, in the order of its training steps.
          */
         Samples: {
             /** Samples */
@@ -2831,7 +2835,7 @@ export interface components {
         };
         /**
          * Sizes
-         * @description The limits that a client can keep to.
+         * @description The limits for requests: body and upload size in bytes, and the number of waiting runs.
          */
         Sizes: {
             /** Blob Bytes */
@@ -2887,7 +2891,7 @@ export interface components {
         };
         /**
          * SubmittedRuns
-         * @description The accepted runs. They are on the disk.
+         * @description The accepted runs, which are saved on disk.
          */
         SubmittedRuns: {
             /** Inputs */
@@ -3172,7 +3176,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3181,7 +3185,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3216,7 +3220,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3225,7 +3229,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3260,7 +3264,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3269,7 +3273,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3302,7 +3306,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3311,7 +3315,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3348,7 +3352,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3357,7 +3361,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3386,7 +3390,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3395,7 +3399,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3424,7 +3428,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3433,7 +3437,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3462,7 +3466,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3471,7 +3475,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3503,7 +3507,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3512,7 +3516,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3548,7 +3552,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3557,7 +3561,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3587,7 +3591,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3596,7 +3600,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3621,7 +3625,7 @@ export interface operations {
                 since?: string | null;
             };
             header?: {
-                /** @description Browsers send it when they connect again; it overrides `since`. */
+                /** @description Browsers send it when they reconnect; it overrides `since`. */
                 "last-event-id"?: string | null;
             };
             path?: never;
@@ -3629,7 +3633,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3638,7 +3642,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3667,7 +3671,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3676,7 +3680,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3708,7 +3712,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3717,7 +3721,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3758,7 +3762,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3767,7 +3771,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3802,7 +3806,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3811,7 +3815,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3850,7 +3854,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3859,7 +3863,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3900,7 +3904,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3909,7 +3913,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3950,7 +3954,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3959,7 +3963,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -3991,7 +3995,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4000,7 +4004,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4033,7 +4037,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4042,7 +4046,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4075,7 +4079,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4084,7 +4088,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4120,7 +4124,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4129,7 +4133,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4158,7 +4162,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4167,7 +4171,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4203,7 +4207,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4212,7 +4216,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4244,7 +4248,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4253,7 +4257,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4285,7 +4289,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4294,7 +4298,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4338,7 +4342,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4347,7 +4351,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4379,7 +4383,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4388,7 +4392,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4424,7 +4428,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4433,7 +4437,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4468,7 +4472,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4477,7 +4481,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4509,7 +4513,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4518,7 +4522,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4550,7 +4554,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4559,7 +4563,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4592,7 +4596,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4601,7 +4605,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4630,7 +4634,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4639,7 +4643,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4675,7 +4679,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4684,7 +4688,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4718,7 +4722,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4727,7 +4731,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4760,7 +4764,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4769,7 +4773,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4801,7 +4805,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4810,7 +4814,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4846,7 +4850,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4855,7 +4859,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4891,7 +4895,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4900,7 +4904,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4932,7 +4936,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4941,7 +4945,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4977,7 +4981,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -4986,7 +4990,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5018,7 +5022,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5027,7 +5031,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5064,7 +5068,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5073,7 +5077,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5109,7 +5113,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5118,7 +5122,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5154,7 +5158,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5163,7 +5167,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5195,7 +5199,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5204,7 +5208,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5233,7 +5237,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5242,7 +5246,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5271,7 +5275,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -5280,7 +5284,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemsBody"];
                 };
             };
-            /** @description The request is refused, for the reasons in the body. */
+            /** @description The request was refused, for the reasons in the body. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
