@@ -31,6 +31,9 @@ test("nodes become a subgraph, whose ports can be renamed, and which is unpacked
   await canvas.press("Alt+ArrowDown");
   await expect(page.getByRole("navigation", { name: "Subgraph" })).toContainText("group");
   await expect(canvas.nodes).toHaveCount(3);
+  expect(await canvas.states()).toEqual({ positive: "cached", negative: "cached", denoise: "cached" });
+  // All was reused, so there is no preview, nor an empty frame for one.
+  await expect(canvas.node("denoise").locator(".node-picture")).toHaveCount(0);
   await page.getByRole("tab", { name: "Controls" }).click();
   const outputs = page.getByLabel("Outputs of the subgraph");
   await outputs.getByRole("button", { name: "Rename" }).click();

@@ -1,11 +1,10 @@
 import { command, perform } from "../commands/commands";
 import { shownKeys } from "../commands/keys";
-import { showGraph } from "../commands/subgraphs";
 import { openMenuAt } from "../popups/menu";
 import { useDocument } from "../server/documents";
 import { useRuns, useShownRun } from "../server/runStore";
 import { useSubmission } from "../server/runs";
-import { edit, useChanges, useDocumentState } from "../state/editor";
+import { edit, showGraph, useChanges, useDocumentState } from "../state/editor";
 import { leaveTraining, toggleDrawer, useView } from "../state/view";
 import { Icon, IconButton } from "../style/Icon";
 

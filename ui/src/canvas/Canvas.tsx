@@ -27,7 +27,7 @@ import { type FlowNode, flowEdges, flowNodes, thing } from "./flow";
 import { endMove, startMove, withMembers } from "./moves";
 import { NoteBox } from "./NoteBox";
 import { GraphNode } from "./nodes/GraphNode";
-import { useProblemKey } from "./nodes/inputProblems";
+import { useShapeKey } from "./nodes/inputProblems";
 import { followMove, keepFit, leaveFit, useViewport } from "./viewport";
 import { ConnectionHint } from "./wires/ConnectionHint";
 import { FarWires } from "./wires/FarWires";
@@ -53,7 +53,7 @@ export function Canvas() {
   const selection = useSelection();
   const scale = useView((state) => state.textScale);
   const pointer = useView((state) => state.pointer);
-  const problems = useProblemKey();
+  const shapes = useShapeKey();
   const hasMinimap = useView((state) => state.hasMinimap);
   const isFar = useFar((state) => state.isFar);
   useSchemaGeometry();
@@ -62,10 +62,10 @@ export function Canvas() {
   const hasTypes = useTypes((state) => state.types.types.length > 0);
   const edgesBefore = useRef<WireFlowEdge[]>([]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: layout, view, selection and problems are read elsewhere
+  // biome-ignore lint/correctness/useExhaustiveDependencies: layout, view, selection and shapes are read elsewhere
   useEffect(() => {
     setNodes((before) => (hasTypes ? flowNodes(graph(), typed(), before) : []));
-  }, [graphTypes, layout, view, selection, scale, problems, hasTypes]);
+  }, [graphTypes, layout, view, selection, scale, shapes, hasTypes]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: as above
   const edges = useMemo(() => {

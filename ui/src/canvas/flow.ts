@@ -3,10 +3,11 @@ import { type Node, type NodeHandle, Position } from "@xyflow/react";
 import { frameBox, NOTE_SIZE } from "../document/edit/frames";
 import { type Box, type Entry, type Graph, wires } from "../document/graph";
 import { fitOf } from "../schema/connections";
-import { geometry, type NodeGeometry } from "../schema/geometry";
+import { geometry, type NodeGeometry, withoutPicture } from "../schema/geometry";
 import type { NodeType } from "../schema/nodeTypes";
 import type { TypedGraph } from "../schema/typedGraph";
-import { useSelection } from "../state/editor";
+import { lacksPicture, useRuns } from "../server/runStore";
+import { useSelection, wholeId } from "../state/editor";
 import { useView } from "../state/view";
 import { inputProblems } from "./nodes/inputProblems";
 import type { WireFlowEdge } from "./wires/WireEdge";
@@ -62,6 +63,13 @@ export function shapeOf(graph: Graph, typed: TypedGraph, id: string): NodeGeomet
 
 const NO_ENTRY: Entry = { type: "", title: "", off: false, lift: "zip", inputs: new Map() };
 
+/** The shape of a node on the canvas: a result without a picture has no frame, for which layouts leave the room. */
+export function drawnShape(graph: Graph, typed: TypedGraph, id: string): NodeGeometry {
+  const shape = shapeOf(graph, typed, id);
+  const isFolded = shape.preview !== undefined && lacksPicture(useRuns.getState(), wholeId(id));
+  return isFolded ? withoutPicture(shape) : shape;
+}
+
 /** The box of a node. */
 export function nodeBox(graph: Graph, typed: TypedGraph, id: string): Box {
   const [x, y] = graph.layout.get(id) ?? [0, 0];
@@ -84,7 +92,7 @@ export function flowNodes(graph: Graph, typed: TypedGraph, before: readonly Flow
   }
   for (const id of graph.nodes.keys()) {
     const [x, y] = graph.layout.get(id) ?? [0, 0];
-    const shape = shapeOf(graph, typed, id);
+    const shape = drawnShape(graph, typed, id);
     const selected = chosen.nodes.has(id);
     const old = known.get(id);
     const isSame = old?.data.shape === shape && old.position.x === x && old.position.y === y;

@@ -10,7 +10,7 @@ import { menuPoint } from "../popups/menu";
 import { openOverlay } from "../popups/overlays";
 import { useCheck } from "../server/check";
 import { useRuns } from "../server/runStore";
-import { edit, graph, selectNodes, useSelection } from "../state/editor";
+import { edit, graph, selectNodes, useSelection, wholeId } from "../state/editor";
 import { say } from "../state/status";
 import { typed } from "../state/types";
 import { showTab, toggleDrawer, useView } from "../state/view";
@@ -83,7 +83,7 @@ function nextProblem(direction: 1 | -1): void {
     ...new Set([...Object.keys(useCheck.getState().ofNode), ...failed.map((node) => node.path)]),
   ];
   if (nodes.length === 0) return say("No problems.");
-  const order = inOrder(graph()).filter((id) => nodes.includes(id));
+  const order = inOrder(graph()).filter((id) => nodes.includes(wholeId(id)));
   const current = [...selected()][0];
   const at = current === undefined ? -1 : order.indexOf(current);
   const next = order[(at + direction + order.length) % order.length];

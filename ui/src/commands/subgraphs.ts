@@ -1,7 +1,7 @@
 /** Makes, opens and unpacks the graphs that nodes of the types `#name` stand for. */
 import { renamePort, unpack } from "../document/edit/subgraphs";
 import { between, makeSubgraph } from "../schema/subgraph";
-import { clearSelection, documents, edit, graph, selectNodes, useSelection } from "../state/editor";
+import { documents, edit, graph, selectNodes, showGraph, useSelection } from "../state/editor";
 import { say, sayError } from "../state/status";
 import { typed } from "../state/types";
 import { define } from "./commands";
@@ -18,12 +18,6 @@ export function subgraphPath(type: string): readonly string[] | undefined {
   }
   const owner = scope.findLastIndex((graph) => graph.graphs.has(name));
   return owner < 0 ? undefined : [...path.slice(0, owner), name];
-}
-
-/** Show another graph of the document. */
-export function showGraph(path: readonly string[]): void {
-  documents.getState().show(path);
-  clearSelection();
 }
 
 /** The path of the graph that the one selected node stands for. */
@@ -89,7 +83,7 @@ define(
     isPossible: () => chosenPath() !== undefined,
     run: () => {
       const path = chosenPath();
-      if (path) showGraph(path);
+      if (path) showGraph(path, [...useSelection.getState().nodes][0]);
     },
   },
   {

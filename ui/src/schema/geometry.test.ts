@@ -1,7 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { readGraph } from "../document/read";
 import { types } from "../testing/smallTypes";
-import { type Drawn, geometry, HEADER, lineCount, type NodeGeometry, socketTop } from "./geometry";
+import {
+  type Drawn,
+  geometry,
+  HEADER,
+  lineCount,
+  type NodeGeometry,
+  socketTop,
+  withoutPicture,
+} from "./geometry";
 import { typedGraph } from "./typedGraph";
 
 function shape(type: string, inputs: object = {}, drawn: Drawn = {}): NodeGeometry {
@@ -100,5 +108,8 @@ describe("the geometry of a node", () => {
     const blur = shape("Blur");
     expect(blur.preview).toBe(blur.height - 22 - 180);
     expect(shape("LoadModel").preview).toBeUndefined();
+    const folded = withoutPicture(blur);
+    expect([folded.height, folded.preview]).toEqual([blur.height - 180, undefined]);
+    expect(withoutPicture(blur)).toBe(folded);
   });
 });

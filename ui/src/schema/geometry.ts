@@ -158,6 +158,16 @@ export function geometry(type: NodeType, entry: Entry, drawn: Drawn = {}): NodeG
   return { width: NODE_WIDTH * scale, height: (top + FOOTER) * scale, rows, inputs, outputs, preview };
 }
 
+const folded = new WeakMap<NodeGeometry, NodeGeometry>();
+
+/** The shape without the frame of its picture; the same object for the same shape. */
+export function withoutPicture(shape: NodeGeometry): NodeGeometry {
+  const height = shape.height - (PREVIEW * shape.width) / NODE_WIDTH;
+  const made = folded.get(shape) ?? { ...shape, height, preview: undefined };
+  folded.set(shape, made);
+  return made;
+}
+
 /** The height of an error: as many lines as its sentences need, counted so that they surely fit. */
 function problemHeight({ message, hint, fix }: InputProblem): number {
   return PROBLEM_PADDING + PROBLEM_LINE * (lineCount(message) + lineCount(hint)) + (fix ? FIX_BUTTON : 0);

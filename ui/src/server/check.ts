@@ -5,7 +5,7 @@ import { runName, useDocument } from "./documents";
 import { graphBody } from "./graphBody";
 import { openGraph } from "./openGraph";
 import { type Problem, Refused } from "./problems";
-import { nodeOf } from "./runState";
+import { nodesOf } from "./runState";
 import { onEvent, useRuns } from "./runStore";
 import { sendJson } from "./sendJson";
 
@@ -102,16 +102,18 @@ function take(
   const lists: Record<string, Problem[]> = {};
   for (const problem of problems) {
     if (problem.node === null) continue;
-    const node = nodeOf(problem.node);
-    lists[node] ??= [];
-    lists[node].push(problem);
+    for (const node of nodesOf(problem.node)) {
+      lists[node] ??= [];
+      lists[node].push(problem);
+    }
   }
   const actions: Record<string, PlannedAction> = {};
   for (const action of plan) {
-    const node = nodeOf(action.node);
-    const known = actions[node];
-    // A node with several steps runs if one of them does.
-    if (known === undefined || (known.action !== "run" && action.action === "run")) actions[node] = action;
+    for (const node of nodesOf(action.node)) {
+      const known = actions[node];
+      // A node with several steps runs if one of them does.
+      if (known === undefined || (known.action !== "run" && action.action === "run")) actions[node] = action;
+    }
   }
   useCheck.setState({
     problems,

@@ -143,6 +143,31 @@ export function nodeOf(path: string): string {
   return path.split(/[[/]/, 1)[0] ?? path;
 }
 
+const inner = new WeakMap<StepRun, NodeRun>();
+
+/** A node in a run, also one of a subgraph: `group/denoise`. The object is the same until one of its steps changes. */
+export function nodeIn(run: RunView | undefined, path: string): NodeRun | null {
+  const outer = run?.nodes[nodeOf(path)];
+  if (outer === undefined || outer.path === path) return outer ?? null;
+  const own = Object.entries(outer.steps).filter(
+    ([step]) => step.startsWith(path) && /^(\[|\/|$)/.test(step.slice(path.length)),
+  );
+  const first = own[0]?.[1];
+  if (first === undefined) return null;
+  const known = inner.get(first);
+  const isSame = known?.path === path && own.length === Object.keys(known.steps).length;
+  if (isSame && own.every(([step, state]) => known.steps[step] === state)) return known;
+  const made = summary(path, Object.fromEntries(own));
+  inner.set(first, made);
+  return made;
+}
+
+/** The ids of a path, from the outermost node to the innermost one: `group`, `group/denoise` for `group/denoise[2]`. */
+export function nodesOf(path: string): string[] {
+  const parts = path.split("/").map((part) => part.split("[", 1)[0] ?? part);
+  return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+}
+
 export function hasEnded(phase: RunPhase): boolean {
   return phase !== "queued" && phase !== "running";
 }

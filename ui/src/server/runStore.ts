@@ -16,6 +16,7 @@ import {
 import {
   hasEnded,
   type NodeRun,
+  nodeIn,
   type Preview,
   type RunAnswer,
   type RunSummary,
@@ -46,6 +47,8 @@ interface RunStore {
   shown: string | null;
   /** Ended runs in full: with reasons, values and the graph as it ran. */
   details: Readonly<Record<string, RunAnswer>>;
+  /** The addresses of previews that the server has no more. */
+  lost: readonly string[];
 }
 
 export const useRuns = create<RunStore>(() => ({
@@ -57,6 +60,7 @@ export const useRuns = create<RunStore>(() => ({
   own: [],
   shown: null,
   details: {},
+  lost: [],
 }));
 
 type Listener = (event: ServerEvent) => void;
@@ -240,27 +244,25 @@ export function useShownRun(): RunView | null {
 
 /** The state of one node in the shown run; the object is the same until an event of this node. */
 export function useNodeRun(node: string): NodeRun | null {
-  return useRuns((state) =>
-    state.shown === null ? null : (state.queue.runs[state.shown]?.nodes[node] ?? null),
-  );
+  return useRuns((state) => nodeIn(state.queue.runs[state.shown ?? ""], node));
 }
 
 /** The latest picture that a node has made in the runs of the open document. */
 export function latestPicture(state: RunStore, node: string): WrittenOutput | Preview | null {
-  const shown = state.shown === null ? undefined : state.queue.runs[state.shown];
-  const found = shown && pictureIn(shown, node);
-  if (found) return found;
-  for (const id of state.own) {
+  for (const id of [state.shown ?? "", ...state.own]) {
     const run = state.queue.runs[id];
-    const picture = run && pictureIn(run, node);
-    if (picture) return picture;
+    const written = run?.outputs.findLast((file) => file.node === node && file.media.startsWith("image/"));
+    if (written) return written;
+    const preview = nodeIn(run, node)?.preview;
+    if (preview && !state.lost.includes(preview.url)) return preview;
   }
   return null;
 }
 
-function pictureIn(run: RunView, node: string): WrittenOutput | Preview | null {
-  const written = run.outputs.findLast((output) => output.node === node && output.media.startsWith("image/"));
-  return written ?? run.nodes[node]?.preview ?? null;
+/** True if a node has a result in the shown run, but no picture of it is known. */
+export function lacksPicture(state: RunStore, node: string): boolean {
+  const status = nodeIn(state.queue.runs[state.shown ?? ""], node)?.status;
+  return (status === "cached" || status === "done") && latestPicture(state, node) === null;
 }
 
 export function useLatestPicture(node: string): WrittenOutput | Preview | null {

@@ -18,13 +18,33 @@ export function useGraph<Part>(select: (graph: Graph) => Part): Part {
   return useStore(documents, (state) => select(state.graph));
 }
 
-/** True while a subgraph is shown. Problems, plans and runs name the nodes of the whole graph, not its own. */
+/** True while a subgraph is shown. */
 export function isInside(): boolean {
   return documents.getState().path.length > 0;
 }
 
-export function useIsInside(): boolean {
-  return useDocumentState((state) => state.path.length > 0);
+/** For each subgraph by its path, the nodes it was opened from: `outer/inner/`. */
+const openedFrom = new Map<string, string>();
+
+/** The id of a shown node in the whole graph, as runs, plans and problems name it: `group/denoise` in a subgraph. */
+export function wholeId(id: string): string {
+  return (openedFrom.get(documents.getState().path.join("/")) ?? "") + id;
+}
+
+/** `wholeId` that follows the shown graph. */
+export function useWholeId(id: string): string {
+  return useDocumentState(() => wholeId(id));
+}
+
+/**
+ * Show another graph of the document.
+ *
+ * @param node the shown node that stands for it; undefined to go back to one that was shown before.
+ */
+export function showGraph(path: readonly string[], node?: string): void {
+  if (node !== undefined) openedFrom.set(path.join("/"), `${wholeId(node)}/`);
+  documents.getState().show(path);
+  clearSelection();
 }
 
 export function graph(): Graph {

@@ -1,7 +1,7 @@
 /** Beside the name of a prompt: how many tokens it has, and the first warning about it. */
 import { useNodeProblems, useTextLength } from "../server/check";
 import { sentence } from "../server/problems";
-import { useIsInside } from "../state/editor";
+import { useWholeId } from "../state/editor";
 import { Icon } from "../style/Icon";
 
 interface TextNotesProps {
@@ -12,12 +12,12 @@ interface TextNotesProps {
 }
 
 export function TextNotes({ id, node, input }: TextNotesProps) {
-  const length = useTextLength(node, input);
-  const warnings = useNodeProblems(node).filter(
+  const whole = useWholeId(node);
+  const length = useTextLength(whole, input);
+  const warnings = useNodeProblems(whole).filter(
     (problem) => problem.input === input && problem.severity === "warning",
   );
   const [first] = warnings;
-  if (useIsInside()) return null;
   return (
     <span id={id} className="text-notes" role="status">
       {first && (

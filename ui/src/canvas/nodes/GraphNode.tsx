@@ -1,20 +1,28 @@
 import type { NodeProps } from "@xyflow/react";
 import { type CSSProperties, memo } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { showGraph, subgraphPath } from "../../commands/subgraphs";
+import { subgraphPath } from "../../commands/subgraphs";
 import { setCollapsed, setOff } from "../../document/edit/nodes";
 import type { NodeGeometry } from "../../schema/geometry";
 import type { NodeType } from "../../schema/nodeTypes";
 import { useCheck, useNodeProblems } from "../../server/check";
 import { useNodeRun, useRuns } from "../../server/runStore";
-import { edit, graph, useDocumentState, useGraph, useIsInside, useSelection } from "../../state/editor";
+import {
+  edit,
+  graph,
+  showGraph,
+  useDocumentState,
+  useGraph,
+  useSelection,
+  useWholeId,
+} from "../../state/editor";
 import { useTyped } from "../../state/types";
 import { useView } from "../../state/view";
 import { Icon } from "../../style/Icon";
 import { useAddSearch } from "../add/addSearchStore";
 import { useFar } from "../far";
 import type { FlowNode } from "../flow";
-import { shapeOf } from "../flow";
+import { drawnShape } from "../flow";
 import { NodeBody } from "./NodeBody";
 import { NodePicture } from "./NodePicture";
 import { NodeTitle } from "./NodeTitle";
@@ -28,14 +36,13 @@ export const GraphNode = memo(function GraphNode({ id, selected, data }: NodePro
 });
 
 function useNodeState(id: string, type: NodeType, isOff: boolean): NodeState {
-  const run = useNodeRun(id);
+  const whole = useWholeId(id);
+  const run = useNodeRun(whole);
   const shown = useShownRunEnds();
-  const problems = useNodeProblems(id);
-  const plan = useCheck((state) => (state.isStale ? null : (state.plan[id] ?? null)));
+  const problems = useNodeProblems(whole);
+  const plan = useCheck((state) => (state.isStale ? null : (state.plan[whole] ?? null)));
   const isPlanShown = useCheck((state) => state.isPlanShown);
   const missing = type.missing ? type.name : null;
-  if (useIsInside())
-    return nodeState({ run: null, ...shown, plan: null, isPlanShown, problems: [], isOff, missing });
   return nodeState({ run, ...shown, plan, isPlanShown, problems, isOff, missing });
 }
 
@@ -58,7 +65,7 @@ function TypeName({ id, type }: { id: string; type: NodeType }) {
         type="button"
         className="node-type cut nodrag"
         title="Open the subgraph"
-        onClick={() => showGraph(path.split("/"))}
+        onClick={() => showGraph(path.split("/"), id)}
       >
         {type.name}
       </button>
@@ -102,7 +109,7 @@ const NearNode = memo(function NearNode({ id, selected }: NearProps) {
   const type = typed.type(id);
   const state = useNodeState(id, type, entry?.off === true);
   if (!entry) return null;
-  const shape = shapeOf(graph(), typed, id);
+  const shape = drawnShape(graph(), typed, id);
   const family = familyOf(typed, id);
   const classes = ["node", state.name, selected && "selected", isCollapsed && "collapsed", family];
   const style = state.part == null ? undefined : ({ "--part": `${100 * state.part}%` } as CSSProperties);
@@ -155,7 +162,7 @@ const NearNode = memo(function NearNode({ id, selected }: NearProps) {
       ) : (
         <>
           <NodeBody id={id} type={type} entry={entry} rows={shape.rows} />
-          {type.preview && <NodePicture id={id} />}
+          {shape.preview !== undefined && <NodePicture id={id} />}
           <div className="node-foot">
             {state.strong && <b>{state.strong}</b>}
             <span className="cut" title={state.words}>

@@ -1,14 +1,20 @@
 import { memo } from "react";
 import { address } from "../../server/client";
-import { useLatestPicture } from "../../server/runStore";
+import { useLatestPicture, useRuns } from "../../server/runStore";
+import { useWholeId } from "../../state/editor";
 
 /** The latest picture of a node: whole, centred, never cropped; four crop marks while there is none. */
 export const NodePicture = memo(function NodePicture({ id }: { id: string }) {
-  const picture = useLatestPicture(id);
+  const picture = useLatestPicture(useWholeId(id));
   if (picture === null) return <div className="node-picture empty" aria-hidden="true" />;
   return (
     <div className="node-picture">
-      <img src={address(picture.url)} alt={`Result of ${id}`} draggable={false} />
+      <img
+        src={address(picture.url)}
+        alt={`Result of ${id}`}
+        draggable={false}
+        onError={() => useRuns.setState(({ lost }) => ({ lost: [...lost, picture.url] }))}
+      />
     </div>
   );
 });

@@ -5,8 +5,10 @@ import type { Graph } from "../../document/graph";
 import type { InputProblem } from "../../schema/geometry";
 import { useCheck } from "../../server/check";
 import { type Problem, sentence } from "../../server/problems";
-import { useRuns } from "../../server/runStore";
-import { isInside } from "../../state/editor";
+import { nodeIn } from "../../server/runState";
+import { lacksPicture, useRuns } from "../../server/runStore";
+import { graph, wholeId } from "../../state/editor";
+import { typed } from "../../state/types";
 
 /** The problem of each failed step, with what its input held when the page learned of it. */
 const heldAt = new WeakMap<object, unknown>();
@@ -14,16 +16,16 @@ const heldAt = new WeakMap<object, unknown>();
 /** The errors of a node by input, as sentences. One of a run goes as soon as the input is changed. */
 export function inputProblems(graph: Graph, id: string): ReadonlyMap<string, InputProblem> {
   const found = new Map<string, InputProblem>();
-  if (isInside()) return found;
-  for (const problem of useCheck.getState().ofNode[id] ?? []) {
-    const isOwn = problem.node === id; // not of a node inside this one
+  const whole = wholeId(id);
+  for (const problem of useCheck.getState().ofNode[whole] ?? []) {
+    const isOwn = problem.node === whole; // not of a node inside this one
     if (problem.severity === "error" && isOwn && problem.input !== null && !found.has(problem.input))
       found.set(problem.input, asSentences(problem));
   }
   const { shown, queue } = useRuns.getState();
-  const run = (shown === null ? undefined : queue.runs[shown])?.nodes[id];
+  const run = nodeIn(queue.runs[shown ?? ""], whole);
   const step = Object.values(run?.steps ?? {}).find((one) => one.status === "failed");
-  const failed = step?.path.includes("/") ? null : run?.problem;
+  const failed = step?.path.includes("/", whole.length) ? null : run?.problem;
   if (failed?.input && !found.has(failed.input)) {
     const end = { node: id, input: failed.input };
     const held = heldValue(graph, end) ?? graph.nodes.get(id)?.inputs.get(failed.input);
@@ -38,18 +40,23 @@ function asSentences(problem: Pick<Problem, "message" | "hint" | "fix">): InputP
   return { message: sentence(problem.message), hint, fix: problem.fix ?? undefined };
 }
 
-/** A text that changes with the errors at inputs, for components that draw or place nodes. */
-export function useProblemKey(): string {
+/** A text that changes with the errors at inputs and the frames of pictures, for the canvas, which draws their room. */
+export function useShapeKey(): string {
   const checked = useCheck((state) => state.ofNode);
   const failed = useRuns(({ shown, queue }) => {
     const nodes = Object.values((shown === null ? undefined : queue.runs[shown])?.nodes ?? {});
     return nodes.map((node) => (node.problem ? `${node.path} ${node.problem.message}` : "")).join("");
   });
+  const folded = useRuns((state) =>
+    [...graph().nodes.keys()]
+      .filter((id) => typed().type(id).preview && lacksPicture(state, wholeId(id)))
+      .join(),
+  );
   const errors = useMemo(
     () => JSON.stringify(Object.values(checked).map((all) => all.filter((one) => one.severity === "error"))),
     [checked],
   );
-  return `${errors} ${failed}`;
+  return `${errors} ${failed} ${folded}`;
 }
 
 /** The id of the element with the sentences of an error, which describes the field. */

@@ -8,7 +8,7 @@ import { useCheck, useNodeProblems } from "../../server/check";
 import { sentence } from "../../server/problems";
 import type { NodeRun } from "../../server/runState";
 import { useNodeRun, useRuns, useShownRun } from "../../server/runStore";
-import { edit, useGraph } from "../../state/editor";
+import { edit, useGraph, useWholeId } from "../../state/editor";
 import { useTyped } from "../../state/types";
 import { IconButton } from "../../style/Icon";
 import { Field } from "../../widgets/Field";
@@ -25,8 +25,9 @@ export function NodeTab({ node }: { node: string | null }) {
 function NodeDetails({ node }: { node: string }) {
   const item = useGraph((graph) => graph.nodes.get(node));
   const type = useTyped().type(node);
-  const run = useNodeRun(node);
-  const reason = useCheck((state) => state.plan[node]?.reason);
+  const whole = useWholeId(node);
+  const run = useNodeRun(whole);
+  const reason = useCheck((state) => state.plan[whole]?.reason);
   if (item === undefined) return null;
   const [first = "", ...more] = type.doc.split(/\n\n/);
   return (
@@ -138,7 +139,7 @@ function InputRow({ node, input }: { node: string; input: InputType }) {
   const binding = useGraph((graph) => graph.nodes.get(node)?.inputs.get(input.name));
   const held = useGraph((graph) => heldValue(graph, end));
   const taken = useGraph((graph) => paramOf(graph, end));
-  const problem = useNodeProblems(node).find((known) => known.input === input.name);
+  const problem = useNodeProblems(useWholeId(node)).find((known) => known.input === input.name);
   const isWired = binding?.kind === "from";
   const isChanged = binding?.kind === "value" && !sameJson(binding.value, input.default);
   const isTall =
@@ -207,7 +208,7 @@ function InputRow({ node, input }: { node: string; input: InputType }) {
 }
 
 function Warnings({ node, run }: { node: string; run: NodeRun | null }) {
-  const problems = useNodeProblems(node).filter((known) => known.input === null);
+  const problems = useNodeProblems(useWholeId(node)).filter((known) => known.input === null);
   const warnings = [...new Set(run?.warnings ?? [])];
   if (problems.length + warnings.length === 0 && !run?.problem) return null;
   return (
