@@ -1,4 +1,4 @@
-"""Answers questions about node types, graphs and models in a process of its own, since packs may crash."""
+"""Answers questions about node types, graphs and models in a child process, because node packs may crash."""
 
 from engine.catalogue.catalogue import Catalogue
 

@@ -1,4 +1,4 @@
-"""The process of the catalogue: `python -m engine.catalogue SETTINGS`, with messages on standard input and
+"""The catalogue's child process: `python -m engine.catalogue SETTINGS`, with messages on standard input and
 output."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from engine.workers.pipes import reserved
 
 
 def start() -> int:
-    """Reserve the two pipes for messages, then answer the owner's questions."""
+    """Reserve standard input and output for messages, then answer the parent process's questions."""
     incoming, outgoing = reserved()
 
     from engine.catalogue.process import main

@@ -1,4 +1,4 @@
-"""Answers questions that need the code of node packs, by asking a process that can be replaced."""
+"""Answers questions that need the code of node packs, by asking a child process that can be replaced."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from engine.workers.frames import BrokenFrame, FrameWriter, frames
 from engine.workers.messages import problem_from_json
 
 ANSWER_SECONDS = 30.0
-"""The seconds that an answer may take before the process is replaced."""
+"""The seconds after which a child process that has not answered is replaced."""
 _ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class NodeTypes:
-    """The node types of all packs."""
+    """The node types of all node packs."""
 
     etag: str
     """Changes whenever the types change."""
     types: list[dict[str, Any]]
-    """The types as `NodeType.schema` describes them, sorted by name."""
+    """The types in the form of `NodeType.schema`, sorted by name."""
     problems: list[Problem]
     """The problems of packs that cannot be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedAction:
-    """The action of a plan for one step."""
+    """One step of a plan: what the run does with it, why, and its estimated time and memory."""
 
     node: str
     """The id of the step; `denoise[2]` for an element of a node that goes through a list."""
@@ -54,11 +54,11 @@ class PlannedAction:
     """`run`, `may_run`, `reuse`, `share` or `unneeded`; see `events.PlannedStep`."""
     reason: str
     seconds: float | None
-    """The estimated time, from its last run in this graph. None if it is unknown; so are the next two."""
+    """The estimated time: that of its last run in this graph. Like the next two, None if unknown."""
     models: int | None
-    """The bytes of the models that it uses on the device."""
+    """The bytes of the models that the step uses on the device."""
     memory: int | None
-    """The bytes that it takes at once beside its models."""
+    """The peak memory of the step in bytes, without its models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ class RunEstimate:
     seconds: float
     """The sum of the known times of the steps that run."""
     unknown: int
-    """The number of steps that run and whose time is unknown."""
+    """The number of steps that run but whose time is unknown."""
     models: int
-    """All models that the run loads onto the device, if all of them stay there."""
+    """The size of all models that the run loads onto the device, if all of them stay there."""
     peak: int
-    """The most on the device at once."""
+    """The peak memory on the device."""
     device: str
     total: int | None
     """The memory of the device; None if unknown."""
@@ -81,47 +81,47 @@ class RunEstimate:
 
 @dataclass(frozen=True, slots=True)
 class PromptLength:
-    """The length of a text in tokens."""
+    """The length of a prompt in tokens."""
 
     node: str
     """The id of the step."""
     input: str
     chunks: list[int]
-    """The number of tokens in each chunk that the model reads; empty if the text cannot be read."""
+    """The number of tokens in each chunk of the prompt; empty if the prompt has a syntax error."""
     room: int
-    """The number of tokens that a chunk has room for."""
+    """The maximum number of tokens in a chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The result of checking a request."""
+    """The result of checking a run request."""
 
     problems: list[Problem]
     """Every error and warning; a request with errors would be refused."""
     request: RunRequest
-    """The request with a number for each random seed; submit this one."""
+    """The request with a number in place of each random seed; the one to submit."""
     values: Mapping[str, Json]
-    """The value of each input of the graph; for a swept one, the list of its values."""
+    """The value of each input of the graph; for a swept input, the list of its values."""
     seeds: Mapping[str, list[int]]
-    """The seeds that were drawn, by place, such as `seed` or `denoise.seed`."""
+    """The drawn seeds, keyed by place, such as `seed` or `denoise.seed`."""
     plan: list[PlannedAction]
-    """The action of a run for each step; empty if the request has errors."""
+    """The steps of the plan; empty if the request has errors."""
     targets: tuple[str, ...]
     """The nodes that the plan computes."""
     estimate: RunEstimate | None
     """The time and memory of the run; None without a plan."""
     texts: list[PromptLength]
-    """The lengths of the texts that are known before the run; empty without a plan."""
+    """The lengths of the prompts that are known before the run; empty without a plan."""
 
     @property
     def ok(self) -> bool:
-        """True if the request can run."""
+        """True if the request has no errors, so that it can run."""
         return all(problem.severity != "error" for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One way to complete a word of a prompt."""
+    """One completion of a word that the user types in a prompt."""
 
     text: str
     """The text to insert, such as `<lora:ink:1>` or `<ruby>`."""
@@ -129,15 +129,15 @@ class Completion:
     """The name of the model file."""
     kind: str
     base: str | None
-    """The model family that it is for."""
+    """The model family that the file is for; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetListing:
-    """The pictures that an output of a node holds, such as a dataset."""
+    """The pictures of a dataset, or of another value at an output of a node."""
 
     id: str
-    """The digest of the value, by which its pictures are asked for."""
+    """The digest of the value; requests for its pictures name it."""
     pictures: list[ListedPicture]
     left_out: list[UnlistedFile]
     """The files that look like pictures but cannot be used."""
@@ -146,27 +146,27 @@ class DatasetListing:
 
 
 def _invoked(trigger: str) -> str:
-    """The spelling of an embedding that every dialect understands."""
+    """Write an embedding as a tag that every prompt syntax understands."""
     return f"<{trigger.strip('<>')}>"
 
 
 class Catalogue:
     """Answers questions about node types, graphs and model files.
 
-    The answers come from a child process, because packs are code that may hang, crash or import large
-    libraries. If the process dies or does not answer in time, it is replaced; a question that it died of is
-    asked twice. Any thread may ask.
+    The answers come from a child process, because node packs may hang, crash or import large libraries. If
+    the process dies or does not answer in time, it is replaced; a question during which it died is asked once
+    more. Any thread may ask.
 
     Args:
         home: the home folder.
-        settings: settings that differ from the home's own, and `local`, as for `RunQueue`.
-        events: receives `types.changed` and `models.changed`.
-        seconds: the seconds that an answer may take.
-        log: an open file for text that packs print; None for the standard error of this process.
+        settings: settings that override those of the home folder, and `local`, as for `RunQueue`.
+        events: receives the events `types.changed` and `models.changed`.
+        seconds: the timeout for an answer.
+        log: an open file for the text that packs print; None for the standard error of this process.
 
     Raises (every question):
-        GraphError: the process died (`catalogue_died`), did not answer in time (`catalogue_timeout`), or
-            refused the question for the reasons given.
+        GraphError: the child process died (`catalogue_died`), did not answer in time (`catalogue_timeout`),
+            or refused the question; then the problems have the reasons.
     """
 
     def __init__(
@@ -195,16 +195,16 @@ class Catalogue:
 
     @property
     def pid(self) -> int | None:
-        """The id of the process; None if it does not run."""
+        """The process id of the child process; None if it does not run."""
         child = self._child
         return child.process.pid if child is not None and child.alive else None
 
     def start(self) -> None:
-        """Start the process now rather than with the first question."""
+        """Start the child process now; otherwise the first question starts it."""
         self._current()
 
     def types(self) -> NodeTypes:
-        """The node types."""
+        """Return the installed node types."""
         known = self._types
         answer = self._ask("types", {"etag": known.etag if known is not None else None})
         if known is None or answer["etag"] != known.etag:
@@ -213,11 +213,11 @@ class Catalogue:
         return known
 
     def validate(self, request: RunRequest, *, plan: bool = True) -> Validation:
-        """Check a request, draw its random seeds, and plan it.
+        """Check a run request, draw its random seeds, and plan the run.
 
         Args:
             request: the request.
-            plan: False to leave the plan out, which reads the store.
+            plan: False to leave out the plan, which takes longer because it reads the store.
         """
         answer = self._ask("validate", {"request": request.to_json(), "plan": plan})
         return Validation(
@@ -234,32 +234,32 @@ class Catalogue:
     def models(
         self, kind: str | None = None, base: str | None = None, q: str = "", *, model: str | None = None
     ) -> list[dict[str, Any]]:
-        """The model files, as `ModelFile.as_json` describes them, with the id of the picture as `thumb`.
+        """Return the model files in the form of `ModelFile.as_json`, with the id of their picture as `thumb`.
 
         Args:
             kind: only files of this kind, such as `lora`.
-            base: only files for this model family, and those whose family is unknown.
-            q: words that all must be in the name or the triggers; case is ignored.
-            model: the model to compare the widths of embeddings with.
+            base: only files for this model family, or of unknown family.
+            q: only files with all these words in their name or trigger words; case is ignored.
+            model: the model whose embedding width embeddings are compared with.
         """
         rows: list[dict[str, Any]] = self._ask("models", {"kind": kind, "model": model})
         return [row for row in rows if row["base"] in (None, base or row["base"]) and _has(row, q)]
 
     def model_picture(self, id: str) -> bytes | None:
-        """The picture of a model, as it is on the disk, by the `thumb` of its row; None if there is none."""
+        """Return the bytes of a model's picture file by its `thumb` in `models()`; None if there is none."""
         data: str | None = self._ask("model_picture", {"id": id})
         return None if data is None else b64decode(data)
 
     def complete(
         self, q: str = "", *, kind: str | None = None, base: str | None = None, limit: int = 20
     ) -> list[Completion]:
-        """Ways to complete a word of a prompt: embeddings, LoRAs and other models with a prompt tag.
+        """Complete a word of a prompt to embeddings, LoRAs and other models that have a prompt tag.
 
         Args:
-            q: the beginning of the word, without `<`; names that begin with it come first.
+            q: the typed part of the word, without `<`; names that begin with it come first.
             kind: only models of this kind.
-            base: only models for this family, and those whose family is unknown.
-            limit: the most answers.
+            base: only models for this family, or of unknown family.
+            limit: the maximum number of completions.
         """
         rows = [row for row in self.models(kind, base, q) if row["problem"] is None]
         found = [
@@ -272,14 +272,14 @@ class Catalogue:
         return found[:limit]
 
     def read_file(self, name: str, data: bytes) -> Imported:
-        """The graph in a picture, a graph file, or a file of another program.
+        """Read the graph in a picture, a graph file, or a file of another program.
 
         Args:
             name: the file's name, for messages and titles.
-            data: its content.
+            data: the content of the file.
 
         Raises:
-            GraphError: there is no graph in it; with every problem.
+            GraphError: the file contains no usable graph.
         """
         answer = self._ask("read_file", {"name": name, "data": b64encode(data).decode()})
         problems = tuple(map(problem_from_json, answer["problems"]))
@@ -287,7 +287,7 @@ class Catalogue:
         return Imported(graph, answer["origin"], problems, answer["nodes"], answer["outputs"])
 
     def lists_for(self, program: str) -> dict[str, Any]:
-        """The node types, names and model files as the API of another program lists them.
+        """Return node types, names and model files in the form in which another program's API lists them.
 
         Args:
             program: `comfyui` or `a1111`; see `packs.other_apis`.
@@ -296,16 +296,18 @@ class Catalogue:
         return lists
 
     def dataset(self, request: RunRequest, node: str, output: str) -> DatasetListing:
-        """The pictures that an output of a node holds, computed now if that takes only a moment and no model.
+        """List the pictures of a dataset at an output of a node.
+
+        If the dataset is not cached, it is computed now, unless that takes long or needs a model.
 
         Args:
             request: the graph, and values for its inputs.
-            node: the node.
-            output: its output.
+            node: the id of the node.
+            output: the name of its output.
 
         Raises:
-            GraphError: as `run` of a session; `not_computed` if a run has to compute it first, and
-                `not_a_dataset` if it holds no pictures.
+            GraphError: the graph has errors or a step failed; the dataset must first be computed by a run
+                (`not_computed`); or the output has no pictures (`not_a_dataset`).
         """
         arguments = {"request": request.to_json(), "node": node, "output": output}
         answer = self._ask("dataset", arguments)
@@ -317,12 +319,12 @@ class Catalogue:
         )
 
     def dataset_picture(self, id: str, place: int, side: int) -> bytes:
-        """A thumbnail of a picture of a dataset, as WEBP.
+        """Return a thumbnail of a picture of a dataset, as a WEBP file.
 
         Args:
-            id: the id of the dataset, which was listed before.
-            place: the place of the picture in it.
-            side: the largest width and height.
+            id: the id of the dataset, from `dataset()`.
+            place: the index of the picture in the dataset.
+            side: the maximum width and height.
 
         Raises:
             GraphError: the dataset or the picture is unknown (`unknown_dataset`).
@@ -330,11 +332,11 @@ class Catalogue:
         return b64decode(self._ask("dataset_picture", {"id": id, "place": place, "side": side}))
 
     def examples(self) -> dict[str, Path]:
-        """The files of the example graphs, by name."""
+        """Return the paths of the example graphs' files, keyed by name."""
         return {name: Path(path) for name, path in self._ask("examples", {}).items()}
 
     def close(self) -> None:
-        """End the process; may be called again."""
+        """End the child process; may be called several times."""
         with self._lock:
             self._closed = True
             child, self._child = self._child, None
@@ -360,10 +362,10 @@ class Catalogue:
         raise AssertionError("the loop returns or raises")
 
     def _current(self) -> _Child:
-        """The running process; a new one if there is none."""
+        """Return the child process, and start a new one if none is running."""
         with self._lock:
             if self._closed:
-                raise GraphError([Problem("catalogue_died", "the server stops")])
+                raise GraphError([Problem("catalogue_died", "the server is stopping")])
             if self._child is None or not self._child.alive:
                 self._child = _Child(self._settings, self._log, self._changed)
             return self._child
@@ -374,11 +376,11 @@ class Catalogue:
 
 
 class _Died(Exception):
-    """The process ended before it answered."""
+    """Raised if the child process ended before it answered."""
 
 
 class _Child:
-    """One process and the questions that it has not answered yet."""
+    """One child process, and the questions that it has not answered yet."""
 
     def __init__(self, settings: str, log: int | BinaryIO | None, changed: Any) -> None:
         self._changed = changed
@@ -398,7 +400,7 @@ class _Child:
         self._reader.start()
 
     def ask(self, question: str, arguments: dict[str, Any]) -> Future[Any]:
-        """Send a question; the future has the answer, or raises GraphError or `_Died`."""
+        """Send a question. The returned future has the answer, or the exception GraphError or `_Died`."""
         future: Future[Any] = Future()
         with self._lock:
             if not self.alive:
@@ -414,13 +416,13 @@ class _Child:
         return future
 
     def kill(self) -> None:
-        """Kill the process; its questions are not answered."""
+        """Kill the process; the futures of its open questions then raise `_Died`."""
         self.alive = False
         if self.process.poll() is None:
             self.process.kill()
 
     def close(self) -> None:
-        """End the process."""
+        """End the process: close its pipe, and kill it if it has not ended after a second."""
         self.alive = False
         self._pipe.close()
         try:

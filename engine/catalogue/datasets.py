@@ -1,4 +1,4 @@
-"""Lists the pictures of datasets and draws thumbnails of them, in the process that runs the code of packs."""
+"""Lists the pictures of datasets and draws their thumbnails, in the catalogue's child process."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from engine.packing import unpack
 from engine.session import Session
 
 SECONDS = 5.0
-"""The seconds that steps may take here; what takes longer is computed by an ordinary run."""
+"""The seconds that computing a dataset may take here; otherwise the user must run the graph first."""
 OUTPUT = "dataset"
 _KEPT = 16
 _QUALITY = 85
 
 
 class Datasets:
-    """Lists the pictures that outputs of nodes hold. The latest datasets are kept, to draw their pictures.
+    """Lists the pictures of datasets at outputs of nodes, and keeps the latest datasets to draw thumbnails.
 
-    A dataset is computed by a run of the graph up to its node, so results in the store are reused. The run
-    may neither load a model nor repeat a side effect.
+    A dataset is computed by running the graph up to its node, so cached results are reused. The run is
+    refused if it would load a model or have a side effect.
 
     Args:
         session: the home folder.
-        seconds: the most time that the steps may take.
+        seconds: the maximum time of the run.
     """
 
     def __init__(self, session: Session, seconds: float = SECONDS) -> None:
@@ -48,7 +48,7 @@ class Datasets:
         self._known: OrderedDict[str, ListsPictures] = OrderedDict()
 
     def read(self, request: dict[str, Any], node: str, output: str) -> dict[str, Any]:
-        """The pictures that an output of a node holds; see `Catalogue.dataset`."""
+        """List the pictures of a dataset as JSON; see `Catalogue.dataset`."""
         session = self._session
         session.registry.refresh()
         wanted = upstream(RunRequest.from_json(request), node, output)
@@ -90,13 +90,13 @@ class Datasets:
             "left_out": [asdict(file) for file in left_out],
             "warnings": list(report.warnings.get(node, ())),
         }
-        # The name of a file may have bytes that are no text; each becomes a question mark.
+        # The name of a file may contain bytes that are not UTF-8; each becomes a question mark.
         text = json.dumps(answer, ensure_ascii=False).encode(errors="replace")
         printable: dict[str, Any] = json.loads(text)
         return printable
 
     def thumbnail(self, id: str, place: int, side: int) -> str:
-        """A thumbnail as WEBP in base64; see `Catalogue.dataset_picture`."""
+        """Draw a thumbnail, as a WEBP file in base64; see `Catalogue.dataset_picture`."""
         with self._lock:
             value = self._known.get(id)
             if value is not None:
@@ -107,18 +107,18 @@ class Datasets:
             picture = value.draw_picture(self._session.files, place, side)
         except IndexError:
             hint = "list the dataset again"
-            problem = Problem("unknown_dataset", "there is no such picture of a dataset", hint=hint)
-            raise GraphError([problem]) from None
+            message = "the dataset has no such picture, or is no longer in memory"
+            raise GraphError([Problem("unknown_dataset", message, hint=hint)]) from None
         file = io.BytesIO()
         picture.save(file, "WEBP", quality=_QUALITY, method=1)
         return b64encode(file.getvalue()).decode()
 
 
 def upstream(request: RunRequest, node: str, output: str) -> RunRequest:
-    """A request for one output: the node, and the nodes and inputs of the graph that it depends on.
+    """Reduce a request to one output of a node: to that node, and all nodes and inputs that it depends on.
 
-    Errors in other parts of the graph do not matter then. It has no name, so it is not the previous run of
-    the graph in the history.
+    Errors in other parts of the graph then do not matter. The new request has no name, so that the history
+    does not take it for a run of the graph.
     """
     graph = request.graph
     if node not in graph.nodes:
@@ -150,14 +150,14 @@ def upstream(request: RunRequest, node: str, output: str) -> RunRequest:
 
 
 class _WithoutModels(Watch):
-    """Cancels a run that would load a model."""
+    """Watches a run, and cancels it as soon as it would load a model."""
 
     def __init__(self, cancel: Cancel) -> None:
         super().__init__()
         self._cancel = cancel
 
     def residency(self, residency: Residency) -> Residency:
-        """A cache of models that cancels the run instead of loading one."""
+        """Return a cache of models that cancels the run instead of loading a model."""
         return _NoModels(self._cancel)
 
 

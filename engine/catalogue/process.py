@@ -1,11 +1,11 @@
-"""The catalogue's side that runs the code of node packs: answers questions about types, graphs and models.
+"""The catalogue's child process, which runs the code of node packs to answer the parent's questions.
 
-Every message is a JSON object (see `workers.frames`). The owner sends
+Every message is a JSON object (see `workers.frames`). The parent process sends
 `{"id": N, "question": NAME, "arguments": {...}}`, where NAME is a method of `Answers`. This process sends:
 
-- `{"say": "ready"}`: once.
+- `{"say": "ready"}`: once, after the start.
 - `{"say": "answer", "id": N, "answer": ...}`: the answer.
-- `{"say": "refused", "id": N, "problems": [...]}`: there is no answer, for these reasons.
+- `{"say": "refused", "id": N, "problems": [...]}`: the question cannot be answered because of these problems.
 - `{"say": "changed", "what": "types" or "models", "etag": ETAG}`: node packs or model files have changed.
 """
 
@@ -36,16 +36,16 @@ from engine.values import canonical, sha256
 from engine.workers.frames import BrokenFrame, FrameWriter, frames
 
 THREADS = 4
-"""The questions that are answered at the same time."""
+"""The number of questions that are answered at the same time."""
 PICTURE_THREADS = 2
-"""The thumbnails that are drawn at the same time; they do not keep other questions waiting."""
+"""The number of thumbnails that are drawn at the same time; other questions do not wait for them."""
 POLL_SECONDS = 1.0
-"""The seconds between two looks at the files of node packs and the folders of models."""
+"""The seconds between two checks for changes of node packs and model folders."""
 _MOST_FOLDERS = 2000
 
 
 class Answers:
-    """Answers questions about a home folder. The arguments and answers are JSON.
+    """Answers questions about a home folder, with a method for each. The arguments and answers are JSON.
 
     Args:
         session: the home folder.
@@ -58,12 +58,12 @@ class Answers:
         self._pictures: dict[str, Path] = {}
 
     def types(self, etag: str | None = None) -> dict[str, Any]:
-        """The node types, unless `etag` says that the owner has them already."""
+        """Return the node types and their etag; only the etag if it equals `etag`, which the parent has."""
         known, tree = self._described()
         return {"etag": known} if etag == known else {"etag": known, **tree}
 
     def validate(self, request: dict[str, Any], plan: bool) -> dict[str, Any]:
-        """The problems of a request, the request with its random seeds drawn, and its plan."""
+        """Check a run request: return its problems, the request with its random seeds drawn, and its plan."""
         session = self._session
         given = RunRequest.from_json(request)
         session.registry.refresh()
@@ -116,14 +116,14 @@ class Answers:
         }
 
     def models(self, kind: str | None, model: str | None) -> list[dict[str, Any]]:
-        """The model files."""
+        """Return the model files as JSON; see `Catalogue.models`."""
         self._session.settings.store_folder.mkdir(
             parents=True, exist_ok=True
         )  # facts about files are kept there
         return [self._with_thumb(row) for row in listed(self._session.files, kind, model)]
 
     def model_picture(self, id: str) -> str | None:
-        """The picture of a model in base64, by the `thumb` of its row; None if it is no longer there."""
+        """Return a model's picture file in base64 by its `thumb`; None if the file no longer exists."""
         if id not in self._pictures:
             self.models(None, None)
         path = self._pictures.get(id)
@@ -131,7 +131,7 @@ class Answers:
         return None if data is None else b64encode(data).decode()
 
     def _with_thumb(self, row: ModelFile) -> dict[str, Any]:
-        """A model file as JSON, in which an id replaces the path of its picture."""
+        """Convert a model file to JSON, with an id (`thumb`) in place of the path of its picture."""
         tree = row.as_json()
         path = tree.pop("picture")
         tree["thumb"] = None
@@ -143,7 +143,7 @@ class Answers:
         return tree
 
     def read_file(self, name: str, data: str) -> dict[str, Any]:
-        """The graph in a file of any kind; `data` is its content in base64."""
+        """Read the graph in a file of any kind, whose content in base64 is `data`."""
         imported = self._session.read(Path(Path(name).name or "file"), b64decode(data, validate=True))
         return {
             "graph": json.loads(writer.dump(imported.graph)),
@@ -154,18 +154,18 @@ class Answers:
         }
 
     def lists_for(self, program: str) -> dict[str, Any]:
-        """The lists of another program's API."""
+        """Return the lists of another program's API; see `Catalogue.lists_for`."""
         session = self._session
         session.registry.refresh()
         return dict(described_for(session.registry.describers, program, session.files))
 
     def examples(self) -> dict[str, str]:
-        """The paths of the example graphs, by name."""
+        """Return the paths of the example graphs' files, keyed by name."""
         known = named_graphs.listed(self._session.settings.home / "graphs")
         return {graph.name: str(graph.path) for graph in known if graph.example}
 
     def refreshed(self) -> str | None:
-        """Read changed packs again; returns the new etag of the types, None if they are the same."""
+        """Reload changed node packs. Returns the new etag of the node types; None if they are unchanged."""
         before = self._types
         if not self._session.registry.refresh():
             return None
@@ -187,12 +187,12 @@ class Answers:
 
 
 class Process:
-    """Answers the owner's questions until the owner closes the pipe.
+    """Answers the parent process's questions until the parent closes the pipe.
 
     Args:
         session: the home folder.
-        incoming: the pipe that the owner writes to.
-        outgoing: the pipe that the owner reads.
+        incoming: the pipe that the parent writes to.
+        outgoing: the pipe that the parent reads.
     """
 
     def __init__(self, session: Session, incoming: BinaryIO, outgoing: FrameWriter) -> None:
@@ -201,7 +201,7 @@ class Process:
         self._ended = threading.Event()
 
     def serve(self) -> None:
-        """Answer questions until the owner closes the pipe."""
+        """Answer questions until the parent closes the pipe."""
         questions: dict[str, Callable[..., Any]] = {
             "types": self._answers.types,
             "validate": self._answers.validate,
@@ -240,7 +240,7 @@ class Process:
         self._outgoing.write({**reply, "id": message["id"]})
 
     def _watch(self) -> None:
-        """Report changes of node packs and model folders."""
+        """Report changes of node packs and model folders to the parent, until it closes the pipe."""
         try:
             folders = self._folders()
             while not self._ended.wait(POLL_SECONDS):
@@ -250,10 +250,10 @@ class Process:
                     folders = now
                     self._outgoing.write({"say": "changed", "what": "models", "etag": ""})
         except (OSError, ValueError):
-            return  # the owner has ended
+            return  # the parent has ended
 
     def _folders(self) -> dict[str, int]:
-        """The time of the last change in each folder of models; adding or removing a file changes it."""
+        """Return the modification time of each model folder; adding or removing a file changes it."""
         settings = self._session.settings
         roots = [
             settings.home / "models",
@@ -272,13 +272,13 @@ class Process:
 
 
 def main(settings: str, incoming: BinaryIO, outgoing: BinaryIO) -> int:
-    """Open the home and answer questions; returns the exit code.
+    """Open the home folder and answer questions until the parent closes the pipe; return the exit code.
 
     Args:
-        settings: JSON: `home`; settings that differ from the home's own; and `local`, see
+        settings: a JSON object with `home`, settings that override those of the home folder, and `local`; see
             `workers.process.main`.
-        incoming: the pipe that the owner writes to.
-        outgoing: the pipe that the owner reads.
+        incoming: the pipe that the parent writes to.
+        outgoing: the pipe that the parent reads.
     """
     from engine import settings as loading
 

@@ -1,1 +1,1 @@
-"""Loaded models on each device, and the compute settings of nodes."""
+"""Keeps models loaded on devices, and resolves the compute settings: device, precision, attention."""

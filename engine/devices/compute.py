@@ -1,6 +1,6 @@
 """Compute settings of accelerator nodes: device, precision, attention and compilation, with `auto` resolved.
 
-torch is not imported here, so that a run that reuses all its results never waits for it.
+torch is not imported here, so that a run that reuses all its results need not wait for the import.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _COMPILERS = ("c++", "g++", "clang++", "cl")
 
 @dataclass(frozen=True, slots=True)
 class ComputeSettings:
-    """The settings of accelerator nodes that affect exact results, and where their models are.
+    """The settings with which accelerator nodes compute, such as device, precision and attention.
 
-    Every field has its final value; none is `auto`. Loaders read the fields. `signature` enters the key of
-    every accelerator node, so that a picture made in float16 is never taken for one made in float32.
+    Every field has its final value, never `auto`. The `signature` is part of the cache key of every
+    accelerator node, so that a picture made in float16 is never taken for one made in float32.
 
-    Equal keys promise equal bits on the same kind of machine (processor or GPU, operating system, releases of
-    the libraries) with the same number of threads, and results that look equal elsewhere. The number of
-    threads stays out of the key although it changes the last bits on a CPU: with it, no result could be
-    shared by two machines with different numbers of cores.
+    Equal keys mean bit-equal results on the same kind of machine (processor or GPU, operating system,
+    versions of the libraries) with the same number of threads, and results that look equal on others. The
+    number of threads is not part of the key, although it changes the last bits on a CPU: otherwise two
+    machines with different numbers of cores could not share results.
     """
 
     device: str = "cpu"
@@ -51,16 +51,16 @@ class ComputeSettings:
     vae_dtype: str = "float32"
     """The precision of a VAE."""
     storage_dtype: str = ""
-    """The precision in which a UNet or transformer is kept, if it is not `dtype`: `float8_e4m3fn`."""
+    """The precision in which a UNet or transformer is stored (`float8_e4m3fn`); empty if it is `dtype`."""
     channels_last: bool = False
-    """True if the weights of convolutions are stored with the channels last."""
+    """True if the weights of convolutions are stored in the channels-last memory format."""
     vae_tiling: bool = False
-    """True if a VAE works in tiles on pictures larger than it was trained on."""
+    """True if a VAE processes pictures that are larger than its trained size in tiles."""
     vae_slicing: bool = False
-    """True if a VAE works on one picture of a batch at a time."""
+    """True if a VAE processes the pictures of a batch one at a time."""
     offload: str = "none"
-    """The part of a model that leaves the device while it is not in use: `none`, `components` or `blocks`.
-    It affects no result, so it is in no key."""
+    """The parts of a model that are moved to the host while they are not in use: `none`, `components` or
+    `blocks`. It changes no result, so it is not part of cache keys."""
 
     @property
     def kind(self) -> str:
@@ -69,14 +69,14 @@ class ComputeSettings:
 
     @property
     def itemsize(self) -> int:
-        """The bytes of a number in `dtype`."""
+        """The size of a number of `dtype` in bytes."""
         return 4 if self.dtype == "float32" else 2
 
     @property
     def signature(self) -> str:
-        """The settings as text, for cache keys and for people: `cuda, float16, sdpa attention`.
+        """The settings that can change results, as text for cache keys and people.
 
-        Two devices of one kind have the same signature.
+        For example `cuda, float16, sdpa attention`. Two devices of one kind have the same signature.
         """
         parts = [self.kind, self.dtype, f"{self.attention} attention"]
         if self.compile != "off":
@@ -95,25 +95,24 @@ class ComputeSettings:
 
     @property
     def placement(self) -> str:
-        """The settings as text for a ledger of loaded models: the signature, and what is offloaded."""
+        """The settings that distinguish loaded models, as text: the signature and the offloaded parts."""
         return self.signature if self.offload == "none" else f"{self.signature}, offloaded {self.offload}"
 
     @property
     def whole(self) -> ComputeSettings:
-        """The same settings for a model that is whole on the device, in the precision that it computes in."""
+        """A copy of these settings that keeps the whole model on the device, in one precision."""
         return replace(self, offload="none", storage_dtype="")
 
 
 HOST = ComputeSettings()
-"""The settings of nodes that do not use the device; the same on every machine."""
+"""The settings of nodes without `accelerator=True`; they are the same on every machine."""
 
 
 def compute_settings(settings: Settings) -> ComputeSettings:
     """Resolve the compute settings for this machine.
 
     Raises:
-        GraphError: a setting has an unknown value, or one that does not work on this machine; with every
-            problem.
+        GraphError: settings have unknown values, or values that do not work on this machine.
     """
     problems: list[Problem] = []
     device = _best_device() if settings.device == "auto" else settings.device
@@ -131,21 +130,23 @@ def compute_settings(settings: Settings) -> ComputeSettings:
     ):
         if value not in choices:
             hint = near(value, choices) or f"use {', '.join(choices)}"
-            problems.append(Problem(f"bad_{name}", f"there is no such {name}: {value!r}", hint=hint))
+            message = f"{value!r} is not a valid value of the setting {name}"
+            problems.append(Problem(f"bad_{name}", message, hint=hint))
     dtype: str = settings.dtype
     if dtype == "auto":
         dtype = _best_dtype(kind)
     attention: str = "sdpa" if settings.attention == "auto" else settings.attention
     if settings.compile in ("blocks", "whole"):
         if hint := _missing_compiler(kind):
-            problems.append(Problem("bad_compile", f"models cannot be compiled for {kind} here", hint=hint))
+            message = f"models cannot be compiled for {kind} on this machine"
+            problems.append(Problem("bad_compile", message, hint=hint))
         if settings.offload == "blocks" or settings.storage_dtype != "auto":
-            message = "compiled models stay whole and in one precision on the device"
+            message = "compiled models cannot be offloaded by block, or stored in another precision"
             hint = "set compile to off, or leave out offload blocks and storage_dtype"
             problems.append(Problem("bad_compile", message, hint=hint))
     if settings.storage_dtype == "float8_e4m3fn" and kind == "mps":
         hint = "set storage_dtype to auto"
-        problems.append(Problem("bad_storage_dtype", "mps has no numbers of 8 bits", hint=hint))
+        problems.append(Problem("bad_storage_dtype", "mps does not support 8-bit floats", hint=hint))
     if problems:
         raise GraphError(problems)
     return ComputeSettings(
@@ -177,10 +178,11 @@ def _best_device() -> str:
 
 
 def _best_dtype(kind: str) -> str:
-    """The precision that `auto` means for a kind of device.
+    """Return the precision that `auto` means for a kind of device.
 
-    On a CPU, bfloat16 is only faster with matrix units (AMX): with AVX-512 BF16 alone, a step of SD 1.5 took
-    1.25 times as long as in float32. On CUDA, float16 is as fast as bfloat16, and three bits more precise.
+    On a CPU, bfloat16 is faster only with matrix units (AMX): with AVX-512 BF16 alone, a sampling step of
+    SD 1.5 took 1.25 times as long as in float32. On CUDA, float16 is as fast as bfloat16, and three bits more
+    precise.
     """
     if kind == "cuda":
         return "float16"
@@ -189,7 +191,7 @@ def _best_dtype(kind: str) -> str:
 
 @cache
 def _has_matrix_units() -> bool:
-    """Whether this CPU multiplies matrices of bfloat16 (AMX); known on Linux only."""
+    """Return True if this CPU has matrix units for bfloat16 (AMX); False on other systems than Linux."""
     try:
         with CPU_FACTS.open(encoding="ascii", errors="replace") as file:
             flags = next((line for line in file if line.startswith("flags")), "")
@@ -199,7 +201,7 @@ def _has_matrix_units() -> bool:
 
 
 def _missing_compiler(kind: str) -> str:
-    """The remedy if torch.compile does not work for a kind of device; empty if it works."""
+    """Return a hint if torch.compile does not work for a kind of device; empty if it works."""
     if kind == "mps":
         return "set compile to off: torch does not compile Stable Diffusion for mps"
     if kind == "cuda" and importlib.util.find_spec("triton") is None:

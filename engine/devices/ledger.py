@@ -1,4 +1,4 @@
-"""The ledger of one device: the loaded models and their bytes."""
+"""The list of the models that are loaded on one device, with their sizes in bytes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from engine.digests import Identity
 
 NextUse = Callable[[Hashable], float]
-"""Takes the identity of a recipe; returns the number of steps until its next use, or infinity."""
+"""A function from the identity of a recipe to the number of steps until its next use; infinity if none."""
 
 
 class Key(NamedTuple):
-    """The key of a loaded model; the same recipe in another precision has another key."""
+    """The key of a loaded model: the recipe's identity, and the settings that it was loaded with."""
 
     identity: Hashable
     placement: str
@@ -25,25 +25,25 @@ class Key(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Loaded:
-    """A loaded model."""
+    """A loaded model, and the data that decides when it may be evicted."""
 
     key: Key
     model: Any
     size: int
-    """Its bytes on the device, without those shared with its bases."""
+    """Its size on the device in bytes, without the tensors that it shares with its bases."""
     bases: tuple[Key, ...]
-    """The models whose memory it shares, nearest first."""
+    """The keys of the models whose tensors it shares, the direct base first."""
     files: Mapping[Path, Identity] = field(default_factory=dict)
-    """The files that its memory may be mapped from, as they were when it was loaded."""
+    """The files from which its tensors may be memory-mapped, with their identities at the time of loading."""
     label: str = ""
-    """The model in words."""
+    """A description of the model for people."""
     pins: int = 0
-    """The number of steps and loads that currently use it."""
+    """The number of steps and loads that are using it. It is evicted only if there are none."""
     used: float = 0.0
 
 
 class Row(NamedTuple):
-    """A row of the ledger, for people and tests."""
+    """A loaded model as `Residency.ledger` lists it, for people and tests."""
 
     device: str
     identity: Hashable
@@ -52,20 +52,20 @@ class Row(NamedTuple):
     last_use: float
     """The time of its last use, in seconds since the epoch."""
     next_use: float
-    """The number of steps until a current run uses it next; infinity if none does."""
+    """The number of steps until a running run uses it next; infinity if none will."""
     label: str = ""
-    """The model in words."""
+    """A description of the model for people."""
 
 
 class Ledger:
-    """The models loaded on one device, least recently used first."""
+    """The models that are loaded on one device, in the order of their last use, the oldest first."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self._entries: OrderedDict[Key, Loaded] = OrderedDict()
 
     def use(self, key: Key) -> Loaded | None:
-        """The model under a key, marked as most recently used; None if it is not loaded."""
+        """Return the model with a key and mark it as most recently used; None if it is not loaded."""
         entry = self._entries.get(key)
         if entry is not None:
             now = time.time()
@@ -76,27 +76,27 @@ class Ledger:
         return entry
 
     def add(self, entry: Loaded) -> None:
-        """Add a newly loaded model."""
+        """Add a model that has just been loaded."""
         self._entries[entry.key] = entry
         self.bytes += entry.size
         self.use(entry.key)
 
     def drop(self, entry: Loaded) -> None:
-        """Remove a model."""
+        """Remove a model, whether it is pinned or not."""
         self.bytes -= self._entries.pop(entry.key).size
 
     @property
     def evictable(self) -> list[Loaded]:
         """The models that can be evicted, least recently used first.
 
-        Pinned models cannot, nor can a base whose memory other loaded models share, since that would free
-        nothing.
+        Pinned models cannot be evicted. A base model whose tensors other loaded models share cannot either,
+        since that would free no memory.
         """
         shared = {base for entry in self._entries.values() for base in entry.bases}
         return [entry for key, entry in self._entries.items() if not entry.pins and key not in shared]
 
     def remove(self, key: Key) -> bool:
-        """Drop a model, unless it is pinned or others share its memory; returns whether it was dropped."""
+        """Remove a model unless it is pinned or others share its tensors. Returns True if it was removed."""
         entry = self._entries[key]
         if entry.pins or any(key in other.bases for other in self._entries.values()):
             return False
@@ -104,7 +104,7 @@ class Ledger:
         return True
 
     def remove_all_of(self, key: Key) -> bool:
-        """Drop a model and all that share its memory, unless one is pinned; returns whether it did."""
+        """Remove a model and all that share its tensors. If one is pinned, remove none and return False."""
         keys = {key, *self._entries[key].bases}
         sharing = [entry for entry in self._entries.values() if keys & {entry.key, *entry.bases}]
         if any(entry.pins for entry in sharing):
@@ -114,18 +114,18 @@ class Ledger:
         return True
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Remove all models, pinned or not."""
         self._entries.clear()
         self.bytes = 0
 
     def bytes_of(self, keys: Iterable[Key]) -> int:
-        """The bytes of models, with those of the models whose memory they share; each counts once."""
+        """Return the total size of models and of the bases whose tensors they share; each counts once."""
         entries = [self._entries[key] for key in keys if key in self._entries]
         shared = {key for entry in entries for key in (entry.key, *entry.bases)}
         return sum(self._entries[key].size for key in shared if key in self._entries)
 
     def rows(self, device: str, next_use: NextUse) -> list[Row]:
-        """The loaded models, least recently used first."""
+        """List the loaded models, least recently used first."""
         return [
             Row(
                 device,

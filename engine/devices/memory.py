@@ -1,4 +1,4 @@
-"""Reads how much memory a device has and how much of it is free."""
+"""Reads the total and the free memory of a device."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _CGROUPS = (
         Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ),
 )
-"""The files with the limit and the use of memory of a Linux container: cgroups of version 2 and 1."""
+"""The files in which Linux reports a container's memory limit and use: cgroups of version 2 and 1."""
 
 
 class DeviceMemory(NamedTuple):
-    """The memory of a device, in bytes."""
+    """The total and the free memory of a device, in bytes."""
 
     total: int
     free: int
 
 
 def device_memory(device: str) -> DeviceMemory | None:
-    """The memory of a device; None if this system does not tell it.
+    """Return the total and the free memory of a device; None if unknown.
 
-    torch is not imported here: before a node has imported it, the memory of an accelerator is unknown.
+    torch is not imported here, so the memory of an accelerator is unknown until a node has imported torch.
 
     Args:
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -50,7 +50,7 @@ def device_memory(device: str) -> DeviceMemory | None:
 
 
 def _host() -> DeviceMemory | None:
-    """The memory of this machine, or of the container that this process runs in."""
+    """Return the memory of this machine, or of the container in which this process runs; None if unknown."""
     found = _from_meminfo() or _from_sysconf()
     if found is None:
         return None
@@ -65,7 +65,7 @@ def _host() -> DeviceMemory | None:
 
 
 def _from_meminfo() -> DeviceMemory | None:
-    """The memory as Linux reports it; `MemAvailable` includes the file cache that can be freed."""
+    """Read the memory from Linux's `/proc/meminfo`; the file cache that can be freed counts as free."""
     try:
         lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
         total, free = (int(lines[name].split()[0]) << 10 for name in ("MemTotal", "MemAvailable"))
@@ -75,7 +75,7 @@ def _from_meminfo() -> DeviceMemory | None:
 
 
 def _from_sysconf() -> DeviceMemory | None:
-    """The memory of other POSIX systems, which do not report how much is free: all of it counts as free."""
+    """Return the memory of other POSIX systems. They do not report the free memory, so all counts as free."""
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -84,7 +84,7 @@ def _from_sysconf() -> DeviceMemory | None:
 
 
 def in_units(size: float) -> str:
-    """A number of bytes for people: `3.5 GiB`, `512 MiB` or `12 KiB`."""
+    """Format a number of bytes for people: `3.5 GiB`, `512 MiB` or `12 KiB`."""
     for unit, name in ((2**30, "GiB"), (2**20, "MiB")):
         if size >= unit:
             return f"{size / unit:,.1f} {name}" if size < 10 * unit else f"{size / unit:,.0f} {name}"

@@ -6,13 +6,13 @@ from engine.devices.ledger import Ledger, NextUse
 
 
 def evict(ledger: Ledger, next_use: NextUse) -> bool:
-    """Evict the model that is needed last; returns False if none can be evicted.
+    """Evict the model whose next use is farthest away; of several, the least recently used one.
 
-    That is the one whose next use is farthest away; of several, the least recently used one.
+    Returns False if no model can be evicted.
 
     Args:
         ledger: the models that are loaded on the device.
-        next_use: the number of steps until a plan uses a recipe next.
+        next_use: returns the number of steps until a recipe is used next.
     """
     evictable = ledger.evictable
     if not evictable:

@@ -1,4 +1,4 @@
-"""Repeats a computation that ran out of memory, after making more room for it or making it smaller."""
+"""Repeats a computation that ran out of memory, after freeing memory or making the computation smaller."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from engine.errors import OUT_OF_MEMORY, NodeError, out_of_memory
 T = TypeVar("T")
 
 _ASKED = re.compile(r"tried to allocate ([\d.]+) ?(\w+)", re.IGNORECASE)
-"""The bytes that could not be allocated, in the messages of torch."""
+"""Finds the size of the failed allocation in torch's messages."""
 
 
 def with_retries(work: Callable[[], T], remedies: Iterator[bool], failed: Callable[[str], NodeError]) -> T:
-    """Call `work`; each time that memory runs out, apply the next remedy and call it again.
+    """Call `work` and return its result; each time that memory runs out, apply a remedy and call it again.
 
     Args:
         work: the computation; it may be called several times.
-        remedies: each step of the iteration applies one remedy, and returns whether it has any effect.
-        failed: makes the error when no remedy is left, from the message of the last failure.
+        remedies: an iterator that applies one remedy at each `next`, and yields False if that had no effect.
+        failed: makes the error to raise when no remedy is left, from the message of the last exception.
 
     Raises:
-        NodeError: `out_of_memory`: the memory does not suffice with all remedies.
+        NodeError: `out_of_memory`: memory ran out after all remedies, too.
     """
     while True:
         try:
@@ -42,13 +42,13 @@ def with_retries(work: Callable[[], T], remedies: Iterator[bool], failed: Callab
 
 
 def full(device: str, message: str, memory: DeviceMemory | None, reserved: int, models: int) -> NodeError:
-    """The error for a step that ran out of memory with every remedy.
+    """Make the error for a step that ran out of memory after all remedies.
 
     Args:
         device: the device.
-        message: the message of torch's error.
-        memory: the memory of the device, if it is known.
-        reserved: the bytes that the step has reserved besides its models; 0 if it has not.
+        message: the message of torch's exception.
+        memory: the memory of the device; None if unknown.
+        reserved: the bytes that the step has reserved beside its models; 0 if none.
         models: the bytes of the models that the step uses.
     """
     parts = []
@@ -69,7 +69,7 @@ def full(device: str, message: str, memory: DeviceMemory | None, reserved: int, 
 
 
 def free_cached(device: str) -> None:
-    """Free the memory that Python and torch hold unused: reference cycles, and torch's cache."""
+    """Free unused memory of Python and torch: collect reference cycles, and empty torch's cache."""
     gc.unfreeze()  # importing a library freezes all objects that exist then
     gc.collect()
     torch: Any = sys.modules.get("torch")

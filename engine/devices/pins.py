@@ -1,4 +1,4 @@
-"""The loaded models that a step uses, which no other step may evict."""
+"""Pins: they keep the loaded models of a running step from being evicted."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from engine.files import changed_file, overwritten
 
 
 class Pins:
-    """The loaded models of one step; none of them is evicted before `release`.
+    """The loaded models that one step has pinned. None of them is evicted before `release`.
 
     Args:
-        unpin: removes one pin of each model.
-        bytes_of: returns the bytes of models on a device, with those of the models whose memory they share.
+        unpin: decrements the pin count of each model.
+        bytes_of: returns the total size of models on a device, with the bases whose tensors they share.
     """
 
     __slots__ = ("_bytes_of", "_entries", "_unpin")
@@ -25,25 +25,25 @@ class Pins:
         self._entries: dict[int, Loaded] = {}
 
     def keep(self, entry: Loaded) -> bool:
-        """Record one pin of a model, which `release` removes; False if the step has pinned it before."""
+        """Record that the step has pinned a model. Returns False if it had pinned the model before."""
         if id(entry) in self._entries:
             return False
         self._entries[id(entry)] = entry
         return True
 
     def drop(self, entry: Loaded) -> bool:
-        """Give up the pin of a model, for the caller to undo; False if the step has not pinned it."""
+        """Forget the pin of a model; the caller decrements its pin count. Returns False if there is none."""
         return self._entries.pop(id(entry), None) is not None
 
     def bytes(self, device: str) -> int:
-        """The bytes of the pinned models on a device, with those of the models whose memory they share."""
+        """Return the total size of the pinned models on a device, with the bases whose tensors they share."""
         return self._bytes_of(device, [entry.key for entry in self._entries.values()])
 
     def require_unchanged(self) -> None:
-        """Check that the files of the models did not change while the step used them.
+        """Check that no file of the models was overwritten while the step used them.
 
         Raises:
-            NodeError: `changed_file`: one was overwritten.
+            NodeError: `changed_file`: a file was overwritten.
         """
         require_unchanged(self._entries.values())
 
@@ -54,10 +54,10 @@ class Pins:
 
 
 def require_unchanged(entries: Iterable[Loaded]) -> None:
-    """Check that no file was overwritten from which the memory of loaded models may be mapped.
+    """Check that no file was overwritten from which tensors of these models may be memory-mapped.
 
     Raises:
-        NodeError: one was overwritten (`changed_file`), so results of the model may be wrong.
+        NodeError: `changed_file`: a file was overwritten, so results of the model may be wrong.
     """
     for entry in entries:
         if (path := overwritten(entry.files)) is not None:

@@ -19,57 +19,57 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """A device; sizes are in bytes, and None if the system does not tell them."""
+    """A device and its memory. Sizes are in bytes; None if unknown."""
 
     device: str
-    """Its name in the settings: `cpu`, `cuda:1`, `mps`."""
+    """The name of the device in the settings: `cpu`, `cuda:1`, `mps`."""
     name: str
     """The name of the hardware; empty if unknown."""
     total: int | None
-    """The memory of the device; of the host, if it is `cpu`."""
+    """The total memory of the device; for `cpu`, that of the machine."""
     free: int | None
     budget: int
-    """The most bytes that models keep there while no step uses them."""
+    """The maximum size of the models that stay loaded on the device while no step uses them."""
     loaded: int
-    """The bytes of the loaded models."""
+    """The size of the loaded models."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A loaded model."""
+    """A model that is loaded on a device."""
 
     device: str
-    """The device whose memory it takes."""
+    """The device whose memory the model takes."""
     model: str
-    """The network and its file."""
+    """The name of the network and of its file."""
     bytes: int
-    """Its bytes, without those that it shares with a model of another row."""
+    """The size of the model in bytes, without tensors that it shares with another model in the list."""
     in_use: bool
-    """True if a step uses it now."""
+    """True if a step is using the model now."""
     last_use: float
-    """In seconds since the epoch."""
+    """The time of the last use, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevicesReport:
-    """The devices of one process."""
+    """The devices of one process, with their settings and loaded models."""
 
     pid: int
     device: str
     """The device that nodes compute on."""
     settings: Mapping[str, Any]
-    """The compute settings in effect, by their names in `settings.json`; none is `auto`."""
+    """The compute settings in effect, keyed by their names in `settings.json`; none is `auto`."""
     devices: tuple[DeviceRow, ...]
     models: tuple[LoadedModel, ...]
     """The loaded models, least recently used first."""
 
     def as_json(self) -> dict[str, Any]:
-        """This report as JSON."""
+        """Convert this report to JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> DevicesReport:
-        """Restore a report from its JSON."""
+        """Restore a report from the JSON of `as_json`."""
         return cls(
             int(tree["pid"]),
             str(tree["device"]),
@@ -87,7 +87,7 @@ def devices_report(
     Args:
         compute: the compute settings.
         residency: the loaded models.
-        devices: further devices to describe, besides the host and the one that nodes compute on.
+        devices: more devices to describe, besides the host and the one that nodes compute on.
     """
     rows = residency.ledger()
     names = dict.fromkeys([compute.device, "cpu", *devices])
@@ -102,10 +102,11 @@ def devices_report(
 
 
 def all_devices(device: str) -> list[str]:
-    """The devices of this machine: the host, and the accelerators that torch can use.
+    """Return the names of all devices of this machine: the host, and the accelerators that torch can use.
 
     Args:
-        device: the device that nodes compute on; torch is imported only if it is an accelerator.
+        device: the device that nodes compute on. If it is `cpu`, torch is not imported, and only the host is
+            returned.
     """
     if device == "cpu":
         return ["cpu"]
@@ -138,7 +139,7 @@ def _hardware(device: str) -> str:
 
 
 def _processor() -> str:
-    """The name of the processor, and its number of cores."""
+    """Return the name of the processor, with its number of cores."""
     name = platform.processor()
     try:
         lines = _CPUINFO.read_text(errors="replace").splitlines()

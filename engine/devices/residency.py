@@ -1,4 +1,4 @@
-"""Keeps models loaded on devices, within a budget of bytes for each."""
+"""Keeps models loaded on devices, within a memory budget for each device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNKNOWN_BUDGET = 8 << 30
 
 
 class _Device:
-    """One device: its ledger, and the lock that lets one thread load at a time."""
+    """One device: the models loaded on it, and the lock that lets only one thread load at a time."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,16 +41,16 @@ class _Device:
 
 
 class Residency:
-    """Cache of loaded models, one per device; evicts the model whose next use is farthest away.
+    """Cache of the loaded models of each device. It first evicts the model whose next use is farthest away.
 
-    Before a model is loaded, its recipe states its size, and others are evicted until it fits. The models of
-    a step are pinned until the step ends. The runs say when they use a model next (`expecting`); of models
-    that no run uses, the least recently used one is evicted first. A base model is never evicted before the
-    patched copies that share its tensors.
+    Before a model is loaded, its recipe estimates its size, and others are evicted until it fits. The models
+    of a step are pinned, and so not evicted, until the step ends. Runs tell the cache when they use a model
+    next (`expecting`); of models that no run will use, the least recently used one is evicted first. A base
+    model is never evicted before the patched copies that share its tensors.
 
     Args:
-        budget_bytes: the most bytes that stay loaded on each device. Pinned models may exceed it. None for
-            nine tenths of the memory of a `cuda` device, and half of the memory of others.
+        budget_bytes: the maximum size of the models that stay loaded on each device; pinned models may exceed
+            it. None for nine tenths of the memory of a `cuda` device, and half of the memory of others.
         memory: returns the memory of a device, or None if it is unknown.
     """
 
@@ -66,13 +66,13 @@ class Residency:
         self._lock = threading.Lock()  # guards the ledgers; never held during a load
 
     def watched(self, span: Span) -> Residency:
-        """The same cache for one run, which enters `span` around each loading that it causes."""
+        """Return a view of this cache for one run; it enters `span` around each load that the run causes."""
         other = copy(self)
         other.span = span
         return other
 
     def budget(self, device: str) -> int:
-        """The most bytes that stay loaded on a device while no step uses them."""
+        """Return the maximum total size of the idle models that stay loaded on a device, in bytes."""
         if self._given_budget is not None:
             return self._given_budget
         memory = self._memory(device)
@@ -82,13 +82,14 @@ class Residency:
         return int(memory.total * share)
 
     def use(self, recipe: Recipe[T], compute: ComputeSettings, files: Files, pins: Pins | None = None) -> T:
-        """Return the model of a recipe; loads it if necessary.
+        """Return the model of a recipe, and load it if it is not loaded yet.
 
         Args:
-            recipe: what to load.
+            recipe: describes the model.
             compute: the device and the precision.
-            files: finds the files of the recipe.
-            pins: the pins of the step that uses it; without them it may be evicted at any time.
+            files: finds the files of the model.
+            pins: receives a pin of the model, so that it stays loaded while the step runs; without it, the
+                model may be evicted at any time.
 
         Raises:
             NodeError: the file is missing or unusable, or memory ran out although all idle models were
@@ -101,12 +102,12 @@ class Residency:
         return model
 
     def release(self, recipe: Recipe[Any], compute: ComputeSettings, pins: Pins) -> None:
-        """Undo the pin of a step, and evict the model if nothing else uses it.
+        """Remove a step's pin of a model, and evict the model unless another step or loaded model uses it.
 
         Args:
-            recipe: the model that the step has used.
-            compute: the device and the precision that it was used with.
-            pins: those of the step.
+            recipe: the recipe of the model.
+            compute: the device and the precision with which it was loaded.
+            pins: the pins of the step.
         """
         compute = HOST if recipe.on_host else compute
         key, place = Key(recipe.identity, compute.placement), recipe.resides_on(compute)
@@ -130,18 +131,19 @@ class Residency:
     ) -> T:
         """Call `work`; if memory runs out, make room and call it again.
 
-        The remedies, each tried once: free what is cached; evict all idle models; let the step compute in the
-        way that takes the least memory, without its models of the failed attempt.
+        The remedies are tried once each: free unused memory of Python and torch; evict all idle models;
+        release the step's own models, and let it compute in the way that takes the least memory.
 
         Args:
             device: the device that computes.
             work: the computation of a step.
-            save_memory: sets the step to take the least memory; returns False if it knows no other way.
+            save_memory: switches the step to the way that takes the least memory; returns False if it has no
+                such way.
             pins: returns the pins of the step.
-            reserved: returns the largest estimate that the step has reserved.
+            reserved: returns the largest number of bytes that the step has reserved.
 
         Raises:
-            NodeError: memory ran out every time; the message names the bytes needed and available.
+            NodeError: memory ran out every time; the message has the needed and the available bytes.
         """
 
         def remedies() -> Iterator[bool]:
@@ -161,15 +163,15 @@ class Residency:
         return with_retries(work, remedies(), failed)
 
     def reserve(self, device: str, size: int, work: str) -> None:
-        """Make room on a device for the tensors of a computation; evicts idle models until they fit.
+        """Make room on a device for the tensors of a computation, by evicting idle models until they fit.
 
         Args:
             device: the device that computes.
-            size: the bytes that the computation takes at once, beside loaded models; an estimate.
-            work: the computation, for messages, such as `decoding 512 x 512`.
+            size: the estimated peak memory of the computation in bytes, without the loaded models.
+            work: names the computation in messages, such as `decoding 512 x 512`.
 
         Raises:
-            NodeError: `too_large`, because the device does not have so much memory at all.
+            NodeError: `too_large`: the device does not have this much memory.
         """
         memory = self._memory(device)
         if memory is None:
@@ -190,15 +192,15 @@ class Residency:
             free_cached(device)
 
     def pins(self) -> Pins:
-        """Create the pins of one step."""
+        """Create an empty set of pins for one step."""
         return Pins(self._unpin, self.bytes_of)
 
     @contextmanager
     def expecting(self, next_use: NextUse) -> Iterator[None]:
-        """Within the block, evict models in the order of their next use by a run, the farthest first.
+        """Context manager for a run: inside it, models are evicted in the order of their next use by the run.
 
         Args:
-            next_use: called at each eviction, from any thread, with the identity of a loaded recipe.
+            next_use: returns the number of steps until a recipe is used next; called from any thread.
         """
         with self._lock:
             self._plans.append(next_use)
@@ -209,19 +211,19 @@ class Residency:
                 self._plans.remove(next_use)
 
     def ledger(self) -> list[Row]:
-        """The loaded models of each device, least recently used first."""
+        """List the loaded models of all devices; those of one device least recently used first."""
         with self._lock:
             return [
                 row for name, device in self._devices.items() for row in device.ledger.rows(name, self._next)
             ]
 
     def bytes_of(self, device: str, keys: Sequence[Key]) -> int:
-        """The bytes of loaded models on a device, with those of the models whose memory they share."""
+        """Return the total size of loaded models on a device, with the bases whose tensors they share."""
         with self._lock:
             return self._device(device).ledger.bytes_of(keys)
 
     def free(self, device: str) -> int:
-        """Evict all models on a device that are not pinned; returns the bytes freed."""
+        """Evict all models on a device that are not pinned. Returns the freed bytes."""
         with self._lock:
             ledger = self._device(device).ledger
             before = ledger.bytes
@@ -232,7 +234,7 @@ class Residency:
         return freed
 
     def clear(self) -> None:
-        """Evict all models, pinned or not."""
+        """Unload all models from all devices, pinned or not."""
         with self._lock:
             for device in self._devices.values():
                 device.ledger.clear()
@@ -297,7 +299,7 @@ class Residency:
         staging: ComputeSettings,
         files: Files,
     ) -> Loaded:
-        """Load the master of a recipe on the host, and place it on the device."""
+        """Load the master copy of a recipe's model on the host, and place a copy on the device."""
         name = type(recipe).__name__
         shares = recipe.resides_on(compute) == staging.device and not compute.storage_dtype
         master = self._pinned(recipe, staging, files)
@@ -320,7 +322,7 @@ class Residency:
         size: int,
         load: Callable[[], tuple[Any, int]],
     ) -> tuple[Any, int]:
-        """Make room and load; if memory runs out, evict all idle models and load again.
+        """Make room for `size` bytes, and call `load`; if memory runs out, evict all idle models and retry.
 
         Raises:
             NodeError: memory ran out again.
@@ -351,10 +353,10 @@ class Residency:
 
     @staticmethod
     def _drop_overwritten(ledger: Ledger, key: Key) -> None:
-        """Drop a model whose file was overwritten, with the patched copies that share its memory.
+        """Unload a model if its file was overwritten, with the patched copies that share its tensors.
 
         Raises:
-            NodeError: a running step uses it.
+            NodeError: the file was overwritten, but a running step uses the model.
         """
         entry = ledger.use(key)
         if entry is None or (path := overwritten(entry.files)) is None:
@@ -370,7 +372,7 @@ class Residency:
         return entry
 
     def _make_room(self, device: _Device, compute: ComputeSettings, size: int) -> None:
-        """Evict idle models until a new one fits into the budget; all of them, if models are offloaded."""
+        """Evict idle models until `size` bytes fit into the budget; with offloading, evict all of them."""
         offloads = compute.offload != "none" and device.name == compute.device
         budget = 0 if offloads else self.budget(device.name)
         while device.ledger.bytes + size > budget and evict(device.ledger, self._next):
@@ -380,7 +382,7 @@ class Residency:
         return min((plan(identity) for plan in self._plans), default=math.inf)
 
     def _unpin(self, entries: Sequence[Loaded]) -> None:
-        """Remove one pin of each model."""
+        """Decrement the pin count of each model."""
         with self._lock:
             for entry in entries:
                 entry.pins -= 1

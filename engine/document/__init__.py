@@ -1,1 +1,1 @@
-"""The saved graph, as data and as JSON; it is independent of the node types."""
+"""The graph document: a saved graph as data and as JSON, independent of the installed node types."""

@@ -12,7 +12,7 @@ from engine.problem_list import Problems
 
 
 class FieldReader:
-    """Checks the fields of JSON objects. A field of the wrong type becomes a problem and a neutral value."""
+    """Reads fields of JSON objects, and records a problem for each field that has the wrong type."""
 
     def __init__(self) -> None:
         self.problems = Problems()
@@ -24,21 +24,21 @@ class FieldReader:
         self.problems.append(Problem(code, message, node, input, hint or None))
 
     def object(self, value: Any, place: str) -> dict[str, Any] | None:
-        """A JSON object; None if the value is something else."""
+        """Return a value that must be an object; record a problem and return None if it is not."""
         if isinstance(value, dict):
             return value
         self.bad("bad_document", f"{place} is {short(value)}, not an object")
         return None
 
     def text(self, value: Any, place: str) -> str:
-        """A text; empty if the value is something else."""
+        """Return a value that must be a text; record a problem and return an empty text if it is not."""
         if isinstance(value, str):
             return value
         self.bad("bad_document", f"{place} is {short(value)}, not text")
         return ""
 
     def is_id(self, name: str, place: str) -> bool:
-        """True if a name is a valid id; otherwise records a problem."""
+        """Return True if a name is a valid id; record a problem if it is not."""
         if re.fullmatch(ID, name):
             return True
         hint = "use letters, digits, - and _, at most 64"

@@ -1,4 +1,4 @@
-"""Applies fixes to graphs."""
+"""Applies fixes (see `engine.fixes`) to graphs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from engine.fixes import Connect, Fix, InsertNode, RemoveInput, RenameInput, Set
 
 
 def fixed(graph: Graph, fix: Fix) -> Graph | None:
-    """A graph with a fix applied; None if the graph is not as the fix expects, so that it does not fit.
+    """Return a copy of a graph with a fix applied; None if the graph is not as the fix expects.
 
-    Only the outermost graph is changed, not those defined in it.
+    Only nodes of the graph itself are changed, not those of subgraphs that are defined in it.
     """
     entry = graph.nodes.get(fix.node)
     if entry is None:
@@ -55,7 +55,7 @@ def fixed(graph: Graph, fix: Fix) -> Graph | None:
 
 
 def without_stale_fix(problem: Problem, graph: Graph) -> Problem:
-    """A problem without its fix if that does not fit the graph, such as one for a node of a subgraph."""
+    """Return a problem, without its fix if the fix cannot be applied to the graph."""
     if problem.fix is None or fixed(graph, problem.fix) is not None:
         return problem
     return replace(problem, fix=None)
@@ -66,13 +66,13 @@ def _with(graph: Graph, node: str, entry: Entry) -> Graph:
 
 
 def _exists(graph: Graph, held: Binding) -> bool:
-    """Whether the node or graph input that an input would take exists."""
+    """Return True if the node or graph input to which a binding refers exists."""
     if isinstance(held, From):
         return held.node in graph.nodes
     return isinstance(held, Literal) or held.name in graph.inputs
 
 
 def _free_id(type: str, nodes: Mapping[str, Entry]) -> str:
-    """An id for a new node: the name of its type, with a number if that is taken."""
+    """Choose an id for a new node: the name of its type in lower case, with a number if that is taken."""
     name = type.partition("@")[0].lower()
     return next(id for n in count(1) if (id := name if n == 1 else f"{name}-{n}") not in nodes)

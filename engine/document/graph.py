@@ -13,14 +13,14 @@ from engine.values import Json
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """An input with a literal value."""
+    """The content of a node's input: a literal value."""
 
     value: Json
 
 
 @dataclass(frozen=True, slots=True)
 class From:
-    """An input that is wired to an output of another node."""
+    """The content of a node's input: a wire from an output of another node."""
 
     node: str
     output: str
@@ -31,7 +31,7 @@ class From:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """An input that takes the value of the graph input of this name."""
+    """The content of a node's input: the value of the graph input of this name."""
 
     name: str
 
@@ -41,7 +41,7 @@ Binding = Literal | From | Param
 
 @dataclass(frozen=True, slots=True)
 class GraphInput:
-    """A named input of the graph: an option of `safelight run`, a field of the run form."""
+    """An input of the graph: an option of `safelight run`, and a field of the canvas's run form."""
 
     type: str
     default: Json = None
@@ -49,20 +49,21 @@ class GraphInput:
     doc: str = ""
     choices: tuple[Json, ...] = ()
     sweep: int = 0
-    """If not 0, the default is a list of values to sweep over; the input with number 1 is the outermost."""
+    """If not 0, the default is a list of values to sweep over. The number gives the order of nesting: the
+    sweep with number 1 is the outermost."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One node of the graph: its type as written (`Denoise@1`) and the bindings of its inputs."""
+    """One node of the graph: its type as the document writes it (`Denoise@1`), and its inputs."""
 
     type: str
     inputs: dict[str, Binding] = field(default_factory=dict)
     title: str = ""
     off: bool = False
-    """True for a bypassed node: each output passes through the input that its type names in `passes`."""
+    """True for a node that is switched off: each output is the input that the type names in `passes`."""
     lift: str = "zip"
-    """How the node goes through several lists: `zip` or `cross`."""
+    """How the node goes through several lists: `zip` (side by side) or `cross` (every combination)."""
 
     @property
     def is_graph(self) -> bool:
@@ -71,19 +72,19 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The type's name without its version."""
+        """The name of the type without its version."""
         return self.type.partition("@")[0]
 
     @property
     def version(self) -> int | None:
-        """The version of the type that saved this node; None if the type has no `@version`."""
+        """The version of the type that saved this node; None if the type is written without `@version`."""
         number = self.type.partition("@")[2]
         return int(number) if number else None
 
 
 @dataclass(slots=True)
 class Graph:
-    """A whole document."""
+    """A graph document: the nodes, and the inputs, outputs and layout of the graph."""
 
     nodes: dict[str, Entry] = field(default_factory=dict)
     inputs: dict[str, GraphInput] = field(default_factory=dict)
@@ -91,23 +92,24 @@ class Graph:
     title: str = ""
     doc: str = ""
     layout: dict[str, list[int]] = field(default_factory=dict)
-    """The position of each node on a canvas; not part of any key."""
+    """The position of each node on a canvas; not part of cache keys."""
     passes: dict[str, str] = field(default_factory=dict)
-    """When the graph is a node that is off: for each output, the input that it passes through."""
+    """For a node that uses this graph as its type and is off: for each output, the input passed through."""
     graphs: dict[str, Graph] = field(default_factory=dict)
-    """Graphs defined in this one, used as the node types `#name`."""
+    """Subgraphs that are defined in this graph, by name; nodes use them as the type `#name`."""
     view: View = field(default_factory=View)
-    """Further items on the canvas; not part of any key."""
+    """Other items on the canvas, such as frames and notes; not part of cache keys."""
     made_with: dict[str, str] = field(default_factory=dict)
-    """Versions of the software that ran this graph, such as `{"torch": "2.13.0"}`; not part of any key."""
+    """The versions of the software that ran this graph, such as `{"torch": "2.13.0"}`; not part of cache
+    keys."""
     folder: Path | None = field(default=None, compare=False)
     """The folder of the document, to resolve `./other.json`; not part of the document."""
 
     def with_defaults(self, values: Mapping[str, Json], sweeps: Sequence[str] = ()) -> Graph:
-        """A copy with other defaults for its inputs, such as the values of a run.
+        """Return a copy with other defaults for its inputs, such as the values of a run.
 
         Args:
-            values: the new defaults; for an input that is swept, the list of its values.
+            values: the new defaults by input; for a swept input, the list of its values.
             sweeps: the inputs that are swept, the outermost first.
         """
         inputs = {
@@ -130,7 +132,7 @@ the graph that names it. Raises GraphError if it cannot."""
 
 
 def no_files(name: str, folder: Path | None) -> Graph:
-    """A `ReadGraph` that refuses every file."""
+    """Refuse to read a graph file; a `ReadGraph` for places where graph files are not allowed."""
     raise GraphError(
         [
             Problem(

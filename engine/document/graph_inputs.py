@@ -1,4 +1,4 @@
-"""Checks the values of a graph's inputs, which a command line, a form or another graph gives."""
+"""Checks the values that a command line, a form or another graph gives for a graph's inputs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LISTED = 12
 
 
 def wrong_kind(place: str, item: GraphInput, value: Json) -> Problem | None:
-    """Check a value for an input of a graph; returns the problem, or None if the value is valid.
+    """Check a value for an input of a graph. Returns the problem; None if the value is valid.
 
-    A list is valid if its elements are, because nodes go through lists.
+    A list of valid values is valid, because nodes go through lists.
 
     Args:
-        place: the name of the input in the message, such as `the graph input 'steps'`.
+        place: names the input in the message, such as `the graph input 'steps'`.
         item: the input.
-        value: its value.
+        value: the value.
     """
     plain = spelling(value)
     if plain is None:
@@ -66,7 +66,7 @@ def wrong_kind(place: str, item: GraphInput, value: Json) -> Problem | None:
 
 
 def spelling(value: Json) -> bytes | None:
-    """The canonical spelling of a value; None if the value is not finite JSON."""
+    """Encode a value as canonical JSON; None if it is not JSON, or contains NaN or infinity."""
     try:
         return canonical(value)
     except (TypeError, ValueError):

@@ -18,9 +18,9 @@ from engine.document.format import (
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema, in JSON Schema 2020-12; `graphs/graph.schema.json` is a copy of it.
+    """Build the JSON Schema (2020-12) of graph documents; `graphs/graph.schema.json` is a copy of it.
 
-    It describes the shape of a document. `check` verifies node types, wires and values, and `strict_json`
+    It describes the shape of a document. `check` checks node types, wires and values; `strict_json` checks
     that no key is repeated and every number is finite.
     """
     return {

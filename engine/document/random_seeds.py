@@ -1,8 +1,8 @@
-"""Seeds that are "random": finds them in a graph, and replaces each by a number before a run.
+"""Replaces each seed that is "random" in a graph by a drawn number, before a run.
 
-The text "random" may stand for the value or default of a graph input of type `seed`, for one of its sweep
-values or list elements, and for a literal on a node input that is a seed; likewise in subgraphs.
-`draw` replaces all of them and returns the numbers, so that a run can be recorded and repeated.
+The text "random" may be the value or default of a graph input of type `seed`, one of its sweep values or list
+elements, or the value of a node input that is a seed; also in subgraphs. `draw` replaces all of them, and
+returns the drawn numbers, so that a run can be recorded and repeated.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from engine.errors import GraphError
 from engine.values import Json
 
 RANDOM = "random"
-"""The value of a seed that is drawn for each run."""
+"""The value of a seed in place of which each run draws a number."""
 
 SeedInputs = Callable[[Entry], Collection[str]]
-"""Returns the names of a node's inputs that are seeds; the caller knows the node types."""
+"""A function from a node to the names of its inputs that are seeds, since this module knows no node types."""
 
 V = TypeVar("V", Json, Json | Sweep)
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A graph and its values after all random seeds were replaced by numbers."""
+    """A graph and values for its inputs, with numbers in place of all random seeds."""
 
     graph: Graph
     values: dict[str, Json | Sweep]
-    """The given values, and a value for each graph input whose default is random."""
+    """The given values, and a value for each graph input whose default contains a random seed."""
     read: ReadGraph
-    """Reads the graphs that the graph names by file, and draws their seeds too."""
+    """Reads the graph files that the graph uses, with their random seeds drawn."""
     seeds: dict[str, list[int]]
-    """The numbers that were drawn, by place: `seed` for a graph input, `denoise.seed` for a node input."""
+    """The drawn numbers keyed by place: `seed` for a graph input, `denoise.seed` for a node input."""
 
 
 def draw(
@@ -50,9 +50,9 @@ def draw(
 
     Args:
         graph: the document; it is not changed.
-        values: values for its inputs; an input without one takes its default.
+        values: values for the graph's inputs; an input without a value takes its default.
         seed_inputs: returns the names of a node's inputs that are seeds.
-        read: reads the graphs that this one names by file.
+        read: reads the graph files that the graph uses.
         next_seed: returns a new seed, such as `lambda: secrets.randbelow(SEED_MAX + 1)`.
     """
     drawing = _Drawing(seed_inputs, read, next_seed)
@@ -69,7 +69,7 @@ def draw(
 def is_random(
     graph: Graph, values: Mapping[str, Json | Sweep], seed_inputs: SeedInputs, read: ReadGraph
 ) -> bool:
-    """True if a run of the graph with these values draws a seed."""
+    """Return True if the graph or the values contain a random seed."""
     return bool(draw(graph, values, seed_inputs, read, lambda: 0).seeds)
 
 
@@ -80,7 +80,7 @@ class _Drawing:
         self.seeds: dict[str, list[int]] = {}
 
     def number(self, place: str, value: V) -> V:
-        """Replace each `"random"` in a value by a number."""
+        """Replace each `"random"` in a seed's value, list or sweep by a drawn number."""
         if isinstance(value, Sweep):
             return Sweep(tuple(self.number(place, item) for item in value.values))
         if isinstance(value, list):
@@ -92,7 +92,7 @@ class _Drawing:
         return number
 
     def read(self, name: str, folder: Path | None) -> Graph:
-        """Read a graph file with its seeds drawn; each file is drawn once."""
+        """Read a graph file and replace its random seeds; the seeds of each file are drawn only once."""
         if (name, folder) not in self._files:
             graph = self._read(name, folder)
             prefix = f"{name}/"
@@ -100,12 +100,12 @@ class _Drawing:
         return self._files[name, folder]
 
     def graph(self, graph: Graph, outer: tuple[Graph, ...], prefix: str) -> Graph:
-        """Replace each random literal, and each random default of a subgraph, by a number.
+        """Replace each random seed in a graph's nodes, and in its subgraphs, by a drawn number.
 
         Args:
             graph: the document.
-            outer: the graphs that it is defined in, the innermost first.
-            prefix: the prefix of places in this graph.
+            outer: the graphs in which it is defined, the innermost first.
+            prefix: the prefix of its places in `seeds`.
         """
         scopes = (graph, *outer)
         nodes = dict(graph.nodes)

@@ -21,7 +21,7 @@ def parse(data: bytes | str) -> Graph:
     """Read a graph from JSON text.
 
     Raises:
-        GraphError: the text is not a graph; with every problem found.
+        GraphError: the text is not a graph document.
     """
     return from_json(strict_json.parse(data))
 
@@ -30,7 +30,7 @@ def from_json(tree: Any) -> Graph:
     """Read a graph from parsed JSON; `json_schema.json_schema` describes its shape.
 
     Raises:
-        GraphError: the JSON is not a graph; with every problem found.
+        GraphError: the JSON is not a graph document.
     """
     reader = _DocumentReader()
     graph = reader.whole(tree)
@@ -40,7 +40,7 @@ def from_json(tree: Any) -> Graph:
 
 
 class _DocumentReader(FieldReader):
-    """Turns parsed JSON into a graph and collects the problems."""
+    """Converts parsed JSON to a graph, and collects the problems."""
 
     def whole(self, tree: Any) -> Graph:
         tree = self.object(tree, "the graph")
@@ -194,7 +194,7 @@ class _DocumentReader(FieldReader):
 
 
 def binding(value: Any) -> Binding | None:
-    """Read an input of a node; None for an object that has none of the three forms."""
+    """Read the content of a node's input; None for an object that has none of the three forms."""
     if not isinstance(value, dict):
         return Literal(value)
     match value:

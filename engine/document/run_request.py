@@ -1,4 +1,4 @@
-"""A run as plain data: a graph, values for its inputs, and the folder for its outputs."""
+"""A request to run a graph, as plain data: the graph, values for its inputs, and the output folder."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _FIELDS = ("graph", "folder", "values", "sweeps", "targets", "name", "title", "o
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """Everything that a session needs to run a graph.
+    """A request to run a graph: everything that a session needs for the run.
 
-    A request holds no live values, so it can be sent to another process or kept in a queue.
+    A request is plain data, so it can be sent to another process or kept in a queue.
     """
 
     graph: Graph
-    """The graph with its subgraphs. It finds `./other.json` and relative file names in its `folder`."""
+    """The graph with its subgraphs. `./other.json` and relative file names in it refer to its `folder`."""
     values: Mapping[str, Json | Sweep] = field(default_factory=dict)
     """Values for the inputs of the graph; an input without a value takes its default."""
     targets: tuple[str, ...] = ()
-    """The nodes to compute; if empty, the declared outputs of the graph and the nodes with side effects."""
+    """The ids of the nodes to compute; if empty, the graph's declared outputs and nodes with side effects."""
     name: str = ""
-    """The name of the graph in the history, such as the absolute path of its file; by default its title."""
+    """The name of the graph in the history, such as the path of its file; if empty, the graph's title."""
     title: str = ""
-    """The name that output files begin with; by default the title of the graph."""
+    """The beginning of the names of output files; if empty, the graph's title."""
     out: Path | None = None
-    """The folder that the declared outputs are written to; by default `outputs` in the home folder."""
+    """The folder for the files of the declared outputs; by default `outputs` in the home folder."""
     write: bool = True
-    """False to write no declared output to a file."""
+    """False to write no files for the declared outputs."""
 
     def to_json(self) -> dict[str, Json]:
-        """This request as JSON."""
+        """Convert this request to JSON."""
         values = {name: value for name, value in self.values.items() if not isinstance(value, Sweep)}
         sweeps = {name: list(value.values) for name, value in self.values.items() if isinstance(value, Sweep)}
         return {
@@ -58,10 +58,10 @@ class RunRequest:
 
     @classmethod
     def from_json(cls, tree: Any) -> RunRequest:
-        """Read a request from the JSON of `to_json`; every field except `graph` may be missing.
+        """Restore a request from the JSON of `to_json`. Every field except `graph` may be missing.
 
         Raises:
-            GraphError: the JSON is not a request; lists every problem found.
+            GraphError: the JSON is not a run request.
         """
         reader = _Reader(tree)
         graph = reader.graph()

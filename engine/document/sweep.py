@@ -1,4 +1,4 @@
-"""Sweeps: several values for one input of a graph, written as `10,20,30`, `3:9:2` or `@prompts.txt`."""
+"""Reads sweeps: several values for one input of a graph, written as `10,20,30`, `3:9:2` or `@prompts.txt`."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ _RANGE = re.compile(rf"\s*({_NUMBER}):({_NUMBER})(?::({_NUMBER}))?\s*", re.ASCII
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The values that an input of the graph takes in turn."""
+    """A sweep: the values that an input of the graph takes one after another."""
 
     values: tuple[Json, ...]
 
 
 def words(spec: str, *, numbers: bool = False) -> list[str]:
-    """The values of a sweep, as text.
+    """Split the text of a sweep into the texts of its values.
 
     Args:
-        spec: values separated by commas, where a value with a comma in it has double quotes around it as in a
-            CSV file; or `@FILE` for a file with one value a line, where empty lines are skipped.
+        spec: values separated by commas; a value that contains a comma stands in double quotes, as in a CSV
+            file. Or `@FILE` for a file with one value per line; empty lines are skipped.
         numbers: True to expand `start:stop` and `start:stop:step` to the numbers from start to stop,
-            including stop if a step reaches it.
+            including stop if it is exactly reached.
 
     Raises:
-        ValueError: the text cannot be read, or has no values or more than `MOST`. The arguments are a message
-            and perhaps a hint.
+        ValueError: the text or the file cannot be read, or has no values or more than `MOST`. Its arguments
+            are a message without a subject, and a hint if there is one.
     """
     listed = _lines(spec[1:]) if spec.startswith("@") else _separated(spec)
     if not listed:
-        raise ValueError("lists no value")
+        raise ValueError("has no values")
     values: list[str] = []
     for word in listed:
         values += _range(word) if numbers and ":" in word else [word]
         if len(values) > MOST:
-            raise ValueError(f"lists more than {MOST:,} values")
+            raise ValueError(f"has more than {MOST:,} values")
     return values
 
 
@@ -82,12 +82,12 @@ def _range(word: str) -> list[str]:
     match = _RANGE.fullmatch(word)
     if match is None:
         raise ValueError(
-            f"has {short(word)}, which is not a range of numbers",
+            f"contains {short(word)}, which is not a range of numbers",
             "write start:stop or start:stop:step, in numbers",
         )
     start, stop, step = Decimal(match[1]), Decimal(match[2]), Decimal(match[3] or 1)
     if not step:
-        raise ValueError(f"has the range {short(word)}, whose step is 0", "leave the step out for steps of 1")
+        raise ValueError(f"has the range {short(word)}, whose step is 0", "leave out the step for steps of 1")
     if (stop - start) * step < 0:
         hint = f"write {match[1]}:{match[2]}:{format(-step, 'f')}"
         raise ValueError(f"has the range {short(word)}, whose step has the wrong sign", hint)

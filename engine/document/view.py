@@ -1,6 +1,6 @@
-"""The items of a canvas beside the nodes: frames, notes, collapsed nodes and bent wires.
+"""The items on a canvas other than nodes: frames, notes, collapsed nodes and bent wires.
 
-They have no effect on keys, checks and plans. Ids of nodes that do not exist are kept unchanged.
+They have no effect on cache keys, checks and plans. Ids of nodes that do not exist are kept unchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A titled box around nodes. Membership is stored, so moving or copying a frame keeps its members."""
+    """A titled box around nodes. It stores the ids of its nodes, which move and are copied with it."""
 
     title: str = ""
     colour: str = ""
@@ -34,7 +34,7 @@ class Note:
 
 @dataclass(slots=True)
 class View:
-    """Everything on a canvas beside nodes and wires; the positions of nodes are in `Graph.layout`."""
+    """Everything on a canvas except nodes and wires. The positions of nodes are in `Graph.layout`."""
 
     frames: dict[str, Frame] = field(default_factory=dict)
     notes: dict[str, Note] = field(default_factory=dict)
@@ -44,5 +44,5 @@ class View:
     """For each bent wire, by the input it enters (`node.input`), the points that it passes through."""
 
     def __bool__(self) -> bool:
-        """False if there is nothing to draw, and so nothing to save."""
+        """Return False if the view is empty, so that it is not saved."""
         return bool(self.frames or self.notes or self.collapsed or self.waypoints)

@@ -12,7 +12,7 @@ from engine.errors import short
 
 
 def read_view(fields: FieldReader, tree: Any) -> View:
-    """The view that parsed JSON describes; problems go to `fields`."""
+    """Read a view from parsed JSON, and record problems in `fields`."""
     view = View()
     tree = fields.object(tree, "the view") or {}
     fields.reject_unknown_keys(tree, {"frames", "notes", "collapsed", "waypoints"}, "the view")

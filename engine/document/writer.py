@@ -1,7 +1,7 @@
-"""Writes a graph document: the only writer, with one canonical text for each graph.
+"""Writes a graph as canonical JSON text: equal graphs give equal text.
 
-Keys have a fixed order, each input, position and frame has its own line, and the text ends in a newline.
-Reading and writing again gives the same bytes, and moving a node on the canvas changes one line.
+Keys have a fixed order, each input, position and frame has a line of its own, and the text ends in a newline.
+Reading and writing the text gives the same bytes again, and moving a node on the canvas changes one line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.values import Json
 
 
 def dump(graph: Graph) -> str:
-    """The canonical text of a graph."""
+    """Convert a graph to its canonical JSON text."""
     head = [f'  "safelight": {FORMAT}']
     if graph.made_with:
         head.append(f'  "made_with": {_text(dict(graph.made_with))}')
@@ -24,7 +24,7 @@ def dump(graph: Graph) -> str:
 
 
 def binding_json(binding: Binding) -> Json:
-    """A binding as JSON of the document; a literal object is wrapped in `{"value": …}`."""
+    """Convert the content of a node's input to JSON; a literal that is an object becomes `{"value": …}`."""
     match binding:
         case From():
             return {"from": str(binding)}
@@ -131,7 +131,7 @@ def _note_json(note: Note) -> Json:
 
 
 def _block(name: str, lines: Mapping[str, str]) -> str:
-    """An object with one entry a line."""
+    """Write a JSON object with one entry per line."""
     if not lines:
         return f'  "{name}": {{}}'
     inner = ",\n".join(f"    {_text(key)}: {line}" for key, line in lines.items())

@@ -970,7 +970,7 @@ export interface components {
         };
         /**
          * Completion
-         * @description One way to complete a word of a prompt.
+         * @description One completion of a word that the user types in a prompt.
          */
         Completion: {
             /** Base */
@@ -1022,7 +1022,7 @@ export interface components {
         };
         /**
          * DatasetListing
-         * @description The pictures that an output of a node holds, such as a dataset.
+         * @description The pictures of a dataset, or of another value at an output of a node.
          */
         DatasetListing: {
             /** Id */
@@ -1044,7 +1044,7 @@ export interface components {
         };
         /**
          * DeviceRow
-         * @description A device; sizes are in bytes, and None if the system does not tell them.
+         * @description A device and its memory. Sizes are in bytes; None if unknown.
          */
         DeviceRow: {
             /** Budget */
@@ -1062,7 +1062,7 @@ export interface components {
         };
         /**
          * DevicesReport
-         * @description The devices of one process.
+         * @description The devices of one process, with their settings and loaded models.
          */
         DevicesReport: {
             /** Device */
@@ -1518,7 +1518,7 @@ export interface components {
         };
         /**
          * LoadedModel
-         * @description A loaded model.
+         * @description A model that is loaded on a device.
          */
         LoadedModel: {
             /** Bytes */
@@ -2120,7 +2120,7 @@ export interface components {
         };
         /**
          * PlannedAction
-         * @description The action of a plan for one step.
+         * @description One step of a plan: what the run does with it, why, and its estimated time and memory.
          */
         PlannedAction: {
             /** Action */
@@ -2183,7 +2183,7 @@ export interface components {
         };
         /**
          * PromptLength
-         * @description The length of a text in tokens.
+         * @description The length of a prompt in tokens.
          */
         PromptLength: {
             /** Chunks */
