@@ -266,8 +266,8 @@ class Client:
         return kind(str(self._parts.hostname), self._parts.port, timeout=timeout)
 
     def _lost(self, error: Exception) -> GraphError:
-        message = f"the server at {self.url} gives no valid answer: {error or type(error).__name__}"
-        hint = "check its address; safelight serve starts one"
+        message = f"the server at {self.url} gives no valid response: {error or type(error).__name__}"
+        hint = "check the URL; safelight serve starts a server"
         return GraphError([Problem("no_server", message, hint=hint)])
 
 

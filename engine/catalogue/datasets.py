@@ -74,7 +74,7 @@ class Datasets:
         packed = report.outputs[OUTPUT]
         value = unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
         if not isinstance(value, ListsPictures):
-            what = "a list" if packed.type == "list" else "no dataset"
+            what = "a list" if packed.type == "list" else "not a dataset"
             message = f"the output {output!r} is {what}"
             hint = "combine a list of datasets with GatherPictures"
             raise GraphError([Problem("not_a_dataset", message, node, hint=hint)])

@@ -1,1 +1,1 @@
-"""Checks a graph against the node types: returns every problem, and the nodes that are sound."""
+"""Checks a graph against the installed node types: finds all problems, and binds the nodes without any."""

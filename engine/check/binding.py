@@ -1,4 +1,4 @@
-"""Binds one node after the other: finds its type, checks its inputs, and lifts it over lists."""
+"""Binds the nodes of a graph: finds the type of each, checks its inputs, and lifts it over lists."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Values:
 
     declared: Mapping[str, GraphInput]
     given: dict[str, Json] = field(default_factory=dict)
-    """The valid values; for an input that is swept, the list of its values."""
+    """The valid values by input; for a swept input, the list of its values."""
     sweeps: dict[str, Axis] = field(default_factory=dict)
-    """The inputs that the run sweeps, with the axis of each."""
+    """For each input that the run sweeps, its axis."""
     random: bool = True
-    """True if seeds may be "random", as in a graph whose seeds are drawn before it runs."""
+    """True if a seed may be "random", because it will be drawn before the run."""
 
 
 class Binder:
-    """Binds the nodes of a graph, each after the nodes that it is wired to."""
+    """Binds the nodes of a graph. Each must be bound after the nodes from which its wires come."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class Binder:
         self._registry, self._types, self._values = registry, registry.types, values
         self._problems, self._hints = problems, NameHints(problems)
         self.steps: dict[str, Bound] = {}
-        """The nodes that were bound without a problem."""
+        """The bound nodes by id; nodes with problems are left out."""
         self.links = Links(registry.types, flat, self.steps, outside, problems)
 
     def bind(self, node: str, entry: Entry) -> None:
-        """Bind one node, or record why it cannot be bound."""
+        """Check and bind one node. If it has problems, record them and do not bind it."""
         node_type = self._type(node, entry)
         if node_type is None:
             return
@@ -127,7 +127,7 @@ class Binder:
         names = [name for name, axes in lists.items() if axes]
         if entry.lift != "cross" or len(names) < 2 or any(lists[name] != lists[names[0]] for name in names):
             return
-        message = f'"lift": "cross" has no effect, because {" and ".join(names)} follow the same list'
+        message = f'"lift": "cross" has no effect, because {" and ".join(names)} go through the same list'
         hint = "to combine a list with itself, make it with two nodes"
         self._problems.append(Problem("no_lift", message, node, hint=hint, severity="warning"))
 
@@ -178,7 +178,7 @@ class Binder:
     def _literal(
         self, node: str, item: Input, binding: Literal | Param, literals: dict[str, Json], fitting: Fitting
     ) -> bool:
-        """Check a value that is set on the node, or passed to it from an input of the graph."""
+        """Check a value that is set on the node, or that it takes from an input of the graph."""
         name = f"{node}.{item.name}"
         sweep: Axis | None = None
         random = item.is_seed and self._values.random
@@ -234,7 +234,7 @@ class Binder:
         links: Mapping[str, From],
         fitting: Fitting,
     ) -> bool:
-        """Fit the inputs whose type is a type variable: wires first, since they determine the type."""
+        """Check the inputs whose type is a type variable: wires first, since they determine the type."""
         fitting.fixed_types_done()
         sound = True
         items = [item for item in node_type.inputs.values() if item.wire.is_open]

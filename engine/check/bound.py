@@ -1,4 +1,4 @@
-"""A node whose type, literals and wires have been checked and resolved."""
+"""Bound nodes: nodes whose type, values and wires have been checked."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from engine.values import Json
 
 @dataclass(slots=True, eq=False)
 class Bound:
-    """A node that is ready to be planned."""
+    """A node without problems, ready to be planned: its type, the values of its inputs, and its wires."""
 
     id: str
     type: NodeType
     literals: dict[str, Json]
-    """The values of the inputs that are not wired, defaults included."""
+    """The values of the inputs without a wire, including defaults."""
     links: dict[str, From]
     outputs: Mapping[str, Wire]
-    """The types of its outputs in this graph, without type variables and with the lists of a lift."""
+    """The types of its outputs in this graph: type variables are resolved, and lists from a lift included."""
     lift: Lift | None = None
-    """How the node goes through the lists among its inputs; None if it runs once."""
+    """How the node goes through lists at its inputs; None if it runs only once."""
     list_levels_added: Mapping[str, int] = field(default_factory=dict)
-    """For each input that takes a list but is wired to fewer list levels: how many levels are added."""
+    """For each input whose wire has fewer list levels than its type, the number of levels to add."""
     signature: bytes = b""
-    """The cached value of `engine.plan.keys.signature`; empty until a plan computes it."""
+    """A cache for `engine.plan.keys.signature`; empty until a plan computes it."""

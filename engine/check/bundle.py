@@ -1,4 +1,4 @@
-"""Copies the graph files that a graph uses into the graph, so that it is complete in one file."""
+"""Copies the graph files that a graph uses into the graph itself, so that it needs no other files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.errors import GraphError, Problem
 
 
 def bundled(graph: Graph, read: ReadGraph) -> Graph:
-    """A copy of a graph whose subgraphs are all defined in the copy itself.
+    """Return a copy of a graph in which every subgraph from a file is defined in the graph itself.
 
     Raises:
         GraphError: a graph file cannot be read.
@@ -23,7 +23,7 @@ def bundled(graph: Graph, read: ReadGraph) -> Graph:
 def _bundled(graph: Graph, read: ReadGraph, depth: int) -> Graph:
     files = {entry.type for entry in graph.nodes.values() if entry.type[:1] == "."}
     if depth > MAX_DEPTH:
-        raise GraphError([Problem("too_deep", f"subgraphs use subgraphs more than {MAX_DEPTH} deep")])
+        raise GraphError([Problem("too_deep", f"subgraphs are nested more than {MAX_DEPTH} levels deep")])
     graphs = {
         name: _bundled(replace(inner, folder=graph.folder), read, depth + 1)
         for name, inner in graph.graphs.items()

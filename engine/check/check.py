@@ -1,4 +1,4 @@
-"""Checks a graph: finds every problem, each with its place and a hint, and binds the nodes that are sound."""
+"""Checks a graph: finds all problems, each with its place and a hint, and binds the nodes without any."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ from engine.values import Json, Value
 
 @dataclass(slots=True)
 class Checked:
-    """The result of a check: the problems, and the nodes that are sound, parents before children."""
+    """The result of checking a graph: its problems, and the bound nodes."""
 
     graph: Graph
     values: dict[str, Json] = field(default_factory=dict)
-    """The values of the graph's inputs in this run; for an input that is swept, all its values."""
+    """The values of the graph's inputs in this run; for a swept input, the list of its values."""
     steps: dict[str, Bound] = field(default_factory=dict)
-    """The nodes that are sound. Subgraphs are inlined (`upscale/denoise`); nodes that are off are removed."""
+    """The nodes without problems by id, each after the nodes from which its wires come. Subgraphs are inlined
+    (`upscale/denoise`), and nodes that are off are removed."""
     outputs: dict[str, From] = field(default_factory=dict)
-    """For each output of the graph, the node output that it comes from."""
+    """For each output of the graph, the node's output that provides it."""
     subgraph_outputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """For each subgraph, the nodes that produce its outputs."""
+    """For each subgraph, the ids of the nodes that produce its outputs."""
     registry: Registry = field(default_factory=lambda: Registry([]), repr=False)
     read: ReadGraph = field(default=no_files, repr=False)
-    """Reads graph files; together with the registry, checks the graphs that nodes return during the run."""
+    """Reads graph files. It is kept, like the registry, to check graphs that nodes return during the run."""
     problems: list[Problem] = field(default_factory=Problems)
-    """The first `problem_list.MAX_PROBLEMS` problems."""
+    """The problems; beyond `problem_list.MAX_PROBLEMS` they are only counted."""
 
     @property
     def ok(self) -> bool:
-        """True if the graph can run; warnings are allowed."""
+        """True if the graph has no errors, so that it can run; it may have warnings."""
         return all(problem.severity != "error" for problem in self.problems)
 
 
@@ -53,13 +54,13 @@ def check(
     values: Mapping[str, Json | Sweep] | None = None,
     read: ReadGraph = no_files,
 ) -> Checked:
-    """Find every problem of a graph with the given values, and bind the nodes that are sound.
+    """Check a graph with values for its inputs: find all problems, and bind the nodes without any.
 
     Args:
         graph: the document.
         registry: the installed node types.
-        values: values for the graph's inputs; an input without one takes its default.
-        read: reads the graphs that this one names by file.
+        values: values for the graph's inputs; an input without a value takes its default.
+        read: reads the graph files that the graph uses.
     """
     checked, flat = _inlined(graph, registry, read, None)
     given = Values(graph.inputs)
@@ -71,14 +72,14 @@ def check(
 def check_within(
     graph: Graph, replaced: ReplacedNode, wires: Mapping[str, Wire], registry: Registry, read: ReadGraph
 ) -> Checked:
-    """Check a graph that replaces a node and takes the inputs of that node.
+    """Check a graph that a node returned during a run, and which replaces the node.
 
     Args:
-        graph: the document.
-        replaced: the node. An input of it that is wired is bound as `From(OUTSIDE, input)`.
-        wires: the types of those wires, by input.
+        graph: the returned graph, whose inputs are those of the node.
+        replaced: the node. Its wired inputs are bound as `From(OUTSIDE, input)`.
+        wires: the types of these wires, keyed by input.
         registry: the installed node types.
-        read: reads the graphs that this one names by file.
+        read: reads the graph files that the graph uses.
     """
     checked, flat = _inlined(graph, registry, read, replaced)
     return _bound(checked, flat, Values(graph.inputs, random=False), wires)
@@ -114,7 +115,7 @@ def _bound(checked: Checked, flat: Inlined, values: Values, wires: Mapping[str, 
 
 
 def _graph_inputs(values: Values, given: Mapping[str, Json | Sweep], problems: list[Problem]) -> None:
-    """Check the values of the graph's inputs, given or default."""
+    """Check the given or default value of each graph input, and store the valid ones in `values`."""
     hints = NameHints(problems)
     for name in given:
         if name not in values.declared:
@@ -127,7 +128,7 @@ def _graph_inputs(values: Values, given: Mapping[str, Json | Sweep], problems: l
         elif item.required:
             label = f"the graph input {name!r}"
             problem = wrong_kind(label, item, None) if item.type in Value.types else None  # needs a wire
-            hint = f"give one, such as --{name} VALUE"
+            hint = f"set a value, for example with --{name} VALUE"
             problems.append(problem or Problem("missing_value", f"{label} has no value", hint=hint))
             continue
         elif item.sweep and isinstance(item.default, list):
@@ -148,7 +149,7 @@ def _graph_inputs(values: Values, given: Mapping[str, Json | Sweep], problems: l
 
 
 def _unused(graph: Graph, given: Mapping[str, object], problems: list[Problem]) -> None:
-    """Warn of a value that is given to an input of the graph that no node uses."""
+    """Add a warning for each given value of a graph input that no node uses."""
     nodes = graph.nodes.values()
     used = {item.name for entry in nodes for item in entry.inputs.values() if isinstance(item, Param)}
     for name in graph.inputs:

@@ -1,4 +1,4 @@
-"""Finds nodes that convert one wire type into another, for the hint about two types that do not match."""
+"""Finds nodes that convert one wire type to another, for hints where the types of a wire do not match."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from engine.types.wires import Wire
 
 
 def find(types: Iterable[NodeType], offered: Wire, wanted: Wire) -> list[NodeType]:
-    """The shortest chain of at most two conversion nodes between two wire types.
+    """Find the shortest chain of at most two nodes that convert one wire type to another.
 
     Args:
-        types: the installed node types; those with the class keyword `converts` are used.
-        offered: the type of the output.
-        wanted: the type of the input.
+        types: the installed node types; only those with the class keyword `converts` are used.
+        offered: the type of the output at the beginning of the wire.
+        wanted: the type of the input at the end of the wire.
 
     Returns:
-        the node types to put between them, first to last; empty if there is no such chain.
+        the node types to insert, from the output to the input; empty if there is no such chain.
     """
     known = sorted(
         (kind for kind in types if kind.converts and not kind.deprecated), key=lambda kind: kind.name
@@ -43,7 +43,7 @@ def _chain(known: Sequence[NodeType], offered: Wire, wanted: Wire) -> list[NodeT
 
 
 def hint(chain: Sequence[NodeType]) -> str | None:
-    """A chain of conversion nodes as a hint; None for an empty chain."""
+    """Make a hint that suggests to insert a chain of conversion nodes; None if the chain is empty."""
     if not chain:
         return None
     details = []

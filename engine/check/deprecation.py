@@ -1,4 +1,4 @@
-"""Warnings for deprecated node types, with the steps to replace a node."""
+"""Makes warnings for nodes of deprecated types, with instructions for replacing them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from engine.node import NodeType
 def deprecation(
     node_type: NodeType, types: Mapping[str, NodeType], node: str | None = None
 ) -> Problem | None:
-    """The warning for a node of a deprecated type; None for any other type.
+    """Make the warning for a node of a deprecated type; None if the type is not deprecated.
 
     Args:
         node_type: the node's type.
-        types: the installed node types, by name; the replacement is looked up here.
+        types: the installed node types by name, among which its replacement is looked up.
         node: the node's id.
     """
     if not node_type.deprecated:
@@ -25,7 +25,7 @@ def deprecation(
 
 
 def _how(old: NodeType, types: Mapping[str, NodeType]) -> str | None:
-    """How to replace a node by one of the new type: which inputs to remove, to set and to rewire."""
+    """Describe how to replace a node by one of the new type; None if the old type names no replacement."""
     if not old.replaced_by:
         return None
     new = types.get(old.replaced_by)

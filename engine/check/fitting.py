@@ -1,4 +1,4 @@
-"""Decides whether a value or wire fits an input: resolves type variables, and adds or goes through lists.
+"""Decides whether a value or wire fits an input, with lists and type variables.
 
 When an input of a fixed type receives a list of that type, the node goes through the list. An input whose
 type is a type variable, such as the branches of `Switch`, could either take the whole list or go through it.
@@ -19,38 +19,38 @@ from engine.values import Json
 
 
 class Fitting:
-    """Fits values and wires into the inputs of one node. Inputs of fixed types are fitted first."""
+    """Fits values and wires to the inputs of one node. Inputs of fixed types must be fitted first."""
 
     def __init__(self) -> None:
         self.levels: dict[str, tuple[Axis, ...]] = {}
-        """For each input that goes through lists, the axes, outermost first."""
+        """For each input whose list the node goes through, the axes of the list, outermost first."""
         self.names: dict[str, str] = {}
-        """For each literal that is a list, the name of its axes."""
+        """For each input with a literal list, the name of the list's axes."""
         self.added: dict[str, int] = {}
-        """For each input that receives fewer list levels than its type has: how many levels are added."""
+        """For each input whose wire has fewer list levels than its type, the number of levels to add."""
         self.variables: dict[str, Wire] = {}
-        """The type that each type variable stands for."""
+        """The wire type of each type variable that has been resolved."""
         self._through = 0
 
     def fixed_types_done(self) -> None:
-        """Fix how many levels of list the node goes through; call it before fitting type variables."""
+        """Compute how many levels of list the node goes through; must be called before `open_literal`."""
         counts = (sum(not axis.sweep for axis in axes) for axes in self.levels.values())
         self._through = max(counts, default=0)
 
     def wanted(self, item: Input) -> Wire:
-        """The type that an input takes, with its type variable filled in if it is known."""
+        """Return the type of an input, with its type variable resolved if its type is known."""
         if item.wire.is_open and item.wire.name in self.variables:
             return item.wire.closed(self.variables)
         return item.wire
 
     def wire(self, item: Input, offered: Wire, axes: tuple[Axis, ...], source: str) -> bool:
-        """Fit a wire into an input; False if it does not fit.
+        """Fit a wire to an input. Returns False if it does not fit.
 
         Args:
             item: the input.
-            offered: the type of the output at the other end.
-            axes: the lists that the node at the other end goes through; the outermost levels of `offered`.
-            source: that output, as the name of further axes.
+            offered: the type of the output from which the wire comes.
+            axes: the lists that the output's node goes through; they are the outermost levels of `offered`.
+            source: the name of the output, by which further levels of `offered` are named as axes.
         """
         own = range(offered.lists - len(axes))
         along = (*axes, *(Axis(f"{source}#{level}" if level else source) for level in own))
@@ -79,10 +79,10 @@ class Fitting:
         return True
 
     def open_literal(self, item: Input, value: Json) -> int | None:
-        """Fit a literal into an input whose type is a type variable.
+        """Fit a literal to an input whose type is a type variable.
 
         Returns:
-            how many levels of its lists the node goes through; None if the literal does not fit.
+            how many levels of the literal's lists the node goes through; None if the literal does not fit.
         """
         if value is None and not item.required:
             return 0

@@ -1,8 +1,8 @@
 """Inlines subgraphs: a node whose type is a graph is replaced by the nodes of that graph.
 
-The rest of the engine sees nodes and wires only, so a node has the same key, plan and events inside a
-subgraph as outside. Its id begins with the path of the subgraph: `upscale/denoise`. The same pass removes
-nodes that are off; see `off`.
+The rest of the engine knows no subgraphs, so a node has the same cache key, plan and events inside a subgraph
+as outside. Its id begins with the id of the subgraph's node: `upscale/denoise`. Nodes that are off are
+removed at the same time; see `off`.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ MAX_DEPTH = 32
 
 @dataclass(slots=True)
 class Inlined:
-    """A graph without subgraphs and without nodes that are off."""
+    """A graph after inlining, without subgraphs and without nodes that are off."""
 
     nodes: dict[str, Entry]
     outputs: dict[str, From]
     subgraph_outputs: dict[str, list[str]] = field(default_factory=dict)
-    """For each inlined subgraph, the nodes that produce its outputs."""
+    """For each inlined subgraph, the ids of the nodes that produce its outputs."""
     off: set[str] = field(default_factory=set)
-    """The nodes that were removed, because they are off or because their subgraph cannot be used."""
+    """The ids of the nodes that were removed because they are off, or because their subgraph has an error."""
     problems: Problems = field(default_factory=Problems)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacedNode:
-    """A node that the graph it returned replaces."""
+    """A node that returned a graph during a run, by which it is replaced."""
 
     node: str
-    """The node's id; the ids of the graph's nodes begin with it."""
+    """The id of the node; the ids of the graph's nodes begin with it."""
     inputs: Mapping[str, Binding]
-    """The bindings of the node's inputs, which become the inputs of the graph."""
+    """The content of the node's inputs, which become the inputs of the graph."""
 
 
 def inline(
@@ -61,17 +61,17 @@ def inline(
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """A graph during inlining, with the graphs around it."""
+    """A graph while it is inlined, with the graph in which it is used."""
 
     graph: Graph
     prefix: str
     params: Mapping[str, Binding] | None
-    """The bindings of its inputs, in the graph outside; None for the outermost graph, whose values the run
-    provides."""
+    """The content of its inputs, from the node that uses it; None for the outermost graph, whose inputs have
+    their values from the run."""
     outer: _Scope | None
-    """The graph that defines it; `#name` is looked up there next."""
+    """The graph that defines this one; the next in which `#name` is looked up."""
     trail: tuple[tuple[object, str], ...]
-    """The identity and name of each graph around it."""
+    """The identity and name of each graph in which it is nested, to detect graphs that contain themselves."""
 
 
 class _Inliner:
@@ -161,7 +161,7 @@ class _Inliner:
         self._done.subgraph_outputs[node] = [f"{node}.{name}" for name in inner.outputs]
 
     def _graph(self, scope: _Scope, kind: str) -> tuple[Graph, _Scope | None, object]:
-        """Find the graph of a node type; returns it, its scope for `#name`, and its identity."""
+        """Find the graph of a node type. Returns the graph, the scope that defines it, and its identity."""
         if kind[0] == "#":
             known: list[str] = []
             at: _Scope | None = scope

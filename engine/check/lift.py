@@ -5,12 +5,11 @@ are lists. Each level of list that a node goes through is an axis. With `"lift":
 elements of several lists side by side. With `"lift": "cross"`, it runs for every combination, and its outputs
 are lists of lists.
 
-Crossing combines different lists. Inputs that follow the same list, directly or through other nodes that went
-through it, always move through it together: a list is not crossed with itself. Two lists that are made by two
-nodes are different, even if they hold equal values. To combine the elements of a list with one another, make
-the list twice.
+Only different lists are crossed. Inputs that take elements of the same list, directly or through other nodes,
+always take the same element: a list is not crossed with itself. Lists of two nodes are different, even if
+their values are equal. To combine the elements of a list with one another, make the list twice.
 
-A sweep is an axis of its own: different sweeps always combine, and the same sweep always moves together.
+A sweep is an axis of its own: different sweeps are always crossed, and a sweep is never crossed with itself.
 """
 
 from __future__ import annotations
@@ -21,40 +20,40 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One level of a list, identified by the output, input or sweep that it comes from."""
+    """One level of a list that nodes go through, identified by the output, input or sweep it comes from."""
 
     name: str
     sweep: bool = False
     order: int = 0
-    """For a sweep, its place among the sweeps of the run; the outermost comes first."""
+    """For a sweep, its position among the sweeps of the run, the outermost first."""
     length: int | None = None
     """The number of elements, if it is known before the run and the same for all lists of this level."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """How one node goes through its lists."""
+    """How one node goes through the lists at its inputs."""
 
     axes: tuple[Axis, ...]
     """The axes of its outputs, outermost first."""
     axis_of_level: Mapping[str, tuple[int, ...]]
-    """For each list input, the index of the axis of each of its levels, in ascending order."""
+    """For each input with a list, the index in `axes` of each of its levels, in ascending order."""
 
 
 class Uneven(Exception):
-    """Raised for lists that a node cannot go through together. The arguments are a message and a hint."""
+    """Raised if a node cannot go through its lists together. Its arguments are a message and a hint."""
 
 
 def lifted(levels: Mapping[str, Sequence[Axis]], cross: bool) -> Lift:
-    """Decide how a node goes through its lists.
+    """Compute how a node goes through its lists.
 
     Args:
-        levels: for each input that is a list, its axes, outermost first.
-        cross: True for every combination, False for side by side.
+        levels: for each input with a list, the axes of the list, outermost first.
+        cross: True to run for every combination of elements, False to take the elements side by side.
 
     Raises:
-        Uneven: two lists that go side by side have different lengths, or two that cross are nested in
-            opposite order.
+        Uneven: lists that are taken side by side have different lengths, or crossed lists are nested in
+            opposite orders.
     """
     sweeps = list(dict.fromkeys(axis for axes in levels.values() for axis in axes if axis.sweep))
     sweeps.sort(key=lambda axis: axis.order)
@@ -95,10 +94,10 @@ def lifted(levels: Mapping[str, Sequence[Axis]], cross: bool) -> Lift:
 
 
 def uneven(one: str, count: int | None, other: str, others: int | None) -> tuple[str, str]:
-    """The message and hint for two lists of different lengths."""
+    """Make the message and the hint for two lists of different lengths."""
     return (
-        f"{one!r} has {count} elements and {other!r} has {others}, so they cannot go side by side",
-        'give the lists equal lengths, or set "lift" of the node to "cross" to run every combination',
+        f"{one!r} has {count} elements and {other!r} has {others}, so they cannot be taken side by side",
+        'make the lists equally long, or set "lift" of the node to "cross" to run every combination',
     )
 
 
@@ -107,19 +106,21 @@ def _plain(axes: Iterable[Axis]) -> list[Axis]:
 
 
 def depth(value: object) -> int:
-    """The number of levels of list in a plain value: 0 for a number, 1 for `[1, 2]`."""
+    """Count the levels of list in a JSON value: 0 for a number, 1 for `[1, 2]`."""
     if not isinstance(value, list | tuple):
         return 0
     return 1 + max(map(depth, value), default=0)
 
 
 def axes_of(name: str, value: object, levels: int) -> tuple[Axis, ...]:
-    """The outermost levels of a plain list as axes. An axis has a length if all lists of its level agree.
+    """Make axes of the outermost levels of a literal list.
+
+    An axis has a length if all lists of its level are equally long.
 
     Args:
-        name: the name for the axes.
+        name: the name of the axes.
         value: the list.
-        levels: how many of its levels the node goes through.
+        levels: the number of its levels that the node goes through.
     """
     axes = []
     row: list[object] = [value]

@@ -18,11 +18,11 @@ from engine.problem_list import Problems
 from engine.types.wires import Wire
 
 OUTSIDE = "^"
-"""The id by which a returned graph names the inputs of the node that it replaces: `From(OUTSIDE, input)`."""
+"""Stands for the node that a returned graph replaces: `From(OUTSIDE, input)` is one of its inputs."""
 
 
 class Links:
-    """Checks wires one by one. The source of a wire is bound before the wire is checked."""
+    """Checks wires one by one. The node from which a wire comes must be bound before the wire is checked."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Links:
         self._problems, self._hints = problems, NameHints(problems)
 
     def fit(self, node: str, item: Input, link: From, fitting: Fitting) -> bool:
-        """Check one wire; False if it does not fit, or if the node at its other end has problems."""
+        """Check one wire, and record its problem. Returns False if it does not fit or has no source."""
         if link.node == OUTSIDE:
             return self._fits(node, item, link, self._outside[link.output], (), fitting)
         source = self._flat.nodes.get(link.node)
@@ -86,7 +86,10 @@ class Links:
         self._bad("type_mismatch", message, node, item.name, hint, fix)
 
     def only_source(self, node: str, wire: Wire) -> From | None:
-        """The only output of the graph that is of a type, unless it depends on the node."""
+        """Find the only node output of a type in the graph, to suggest it for an input of a node.
+
+        None if there are several, or if the output depends on the node itself.
+        """
         nodes = self._flat.nodes
         if not self._hints.cheap(nodes):
             return None
@@ -105,7 +108,7 @@ class Links:
         return node_type is not None and output in node_type.outputs
 
     def _depends(self, node: str, on: str) -> bool:
-        """Whether a node takes an output of another, itself or through other nodes."""
+        """Return True if a node depends on another, directly or through other nodes."""
         seen, left = {node}, [node]
         while left:
             entry = self._flat.nodes.get(left.pop())
@@ -160,7 +163,7 @@ class Links:
 
 
 def _rewire(node: str | None, input: str | None, link: From, to: From | None) -> Fix | None:
-    """The fix that connects an input to another output; None for an output of the graph."""
+    """Make the fix that moves a wire to the output `to`; None if there is no `to`, or no input."""
     if node is None or input is None or to is None:
         return None
     return SetInput(node, input, {"from": str(link)}, {"from": str(to)})

@@ -1,4 +1,4 @@
-"""Checks values that are set on inputs, and explains why one does not fit."""
+"""Checks literal values of inputs, and makes the problem for one that does not fit."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from engine.types.wires import ANY, Wire, bare
 from engine.values import Json, canonical
 
 _MANY = 100
-"""Lists with more elements are checked as a whole first."""
+"""A list with more elements than this is first validated as a whole, which is faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A valid literal in its canonical spelling: for a float input, 7 becomes 7.0."""
+    """A valid literal, converted to the type of its input: for a float input, 7 becomes 7.0."""
 
     value: Json
     levels: int = 0
-    """The list levels that it has beyond those of the input's type; the node goes through them."""
+    """The number of list levels beyond those of the input's type, which the node goes through."""
 
 
 def checked(node: str, item: Input, value: Json, *, random: bool = False) -> Checked | Problem:
-    """Check one literal for an input, or a list of literals for an input that takes one.
+    """Check a literal for an input. For an input without lists, it may be a list that the node goes through.
 
     Args:
-        node: the node's id.
+        node: the node's id, for the problem.
         item: the input.
         value: the literal.
-        random: True if the literal is a seed, which may be "random".
+        random: True if the literal may be "random", because the input is a seed.
     """
     levels = 0
     if type(value) is list and item.wire.name != ANY and not item.wire.is_open:
@@ -53,7 +53,7 @@ def checked(node: str, item: Input, value: Json, *, random: bool = False) -> Che
 
 
 def must_be_connected(wire: Wire) -> tuple[str, str]:
-    """The message and hint for an input that only a wire can fill."""
+    """Make the message and the hint for an input that must be connected to an output."""
     output = (
         f"{with_article(Wire(wire.name))} output"
         if not wire.lists
@@ -67,7 +67,7 @@ def _each(node: str, item: Input, value: Json, levels: int, whole: Json, random:
         single = _single(node, item, value, whole, random)
         return single if isinstance(single, Problem) else single.value
     if not isinstance(value, list):
-        message = f"{short(whole)} mixes lists of lists and single values"
+        message = f"{short(whole)} mixes lists and single values"
         return Problem("type_mismatch", message, node, item.name, "nest all elements equally deep")
     if levels == 1 and len(value) > _MANY and (valid := _all_valid(item, value)) is not None:
         return valid
@@ -81,7 +81,7 @@ def _each(node: str, item: Input, value: Json, levels: int, whole: Json, random:
 
 
 def _all_valid(item: Input, value: list[Json]) -> list[Json] | None:
-    """A list of valid literals in their canonical spelling; None if they must be checked one by one."""
+    """Return a list of literals, converted to the input's type; None if one may be invalid."""
     try:
         item.list_adapter.validate_python(value)
         spelled: list[Json] = item.wire.spelled(value)
@@ -155,7 +155,7 @@ _SIDES = {
 
 
 def _ends(metadata: Iterable[Any]) -> list[float]:
-    """The smallest and the largest number that an input takes, if both are limited."""
+    """Return the limits of a number input in ascending order: none, one or both of minimum and maximum."""
     ends: dict[str, float] = {}
     for extra in metadata:
         for name, end in (("min", "min"), ("max", "max"), ("ge", "min"), ("le", "max")):

@@ -1,4 +1,4 @@
-"""Applies "off": replaces each output of a node that is off by the input that its type passes through."""
+"""Switches nodes off: each output of a node that is off is replaced by one of the node's inputs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ REPORTED = Param("")
 
 
 class Replacements:
-    """Maps outputs of nodes that are off, and of inlined subgraphs, to the bindings that replace them.
+    """Maps outputs of nodes that are off, and of inlined subgraphs, to the wires or values that replace them.
 
     Args:
-        off: receives the nodes that are off.
-        problems: receives the problems.
+        off: a set to which the ids of nodes that are off are added.
+        problems: a list to which problems are added.
     """
 
     def __init__(self, off: set[str], problems: Problems) -> None:
@@ -27,16 +27,16 @@ class Replacements:
         self._bindings: dict[From, Binding] = {}
 
     def add(self, output: From, binding: Binding) -> None:
-        """Replace an output by a binding."""
+        """Record that an output is replaced by a wire, value or graph input."""
         self._bindings[output] = binding
 
     def switch_off(self, node: str, entry: Entry, node_type: NodeType | None) -> None:
-        """Replace the outputs of a node that is off.
+        """Record a node that is off, and the inputs that replace its outputs.
 
         Args:
             node: the node's id.
             entry: the node.
-            node_type: the type of the node; None if it is unknown: then no output is replaced.
+            node_type: the type of the node; if it is unknown (None), no output is replaced.
         """
         if node_type is None:
             self._off.add(node)
@@ -45,7 +45,7 @@ class Replacements:
         self._pass_through(node, entry, node_type.passes, defaults)
 
     def switch_off_graph(self, node: str, entry: Entry, graph: Graph) -> None:
-        """Replace the outputs of a subgraph that is off.
+        """Record a subgraph that is off, and the inputs that replace its outputs.
 
         Args:
             node: the id of the node that stands for the subgraph.
@@ -56,11 +56,14 @@ class Replacements:
         self._pass_through(node, entry, graph.passes, defaults)
 
     def source(self, name: str, link: From) -> From | None:
-        """The source of an output of the graph; None, with a problem, if it comes from a node that is off.
+        """Find the node output that provides an output of the graph.
+
+        If the output comes from a node that is off, and no other node's output replaces it, record a problem
+        and return None.
 
         Args:
             name: the output of the graph.
-            link: the output of a node that it names.
+            link: the node output that the document names.
         """
         source = self.resolve(link)
         if isinstance(source, From):
@@ -73,8 +76,8 @@ class Replacements:
     def _pass_through(
         self, node: str, entry: Entry, passes: Mapping[str, str], defaults: Mapping[str, Json]
     ) -> None:
-        """Replace each output by an input: `passes` has the input of each output that has one, and `defaults`
-        the values of inputs that the node does not set."""
+        """Record that outputs are replaced by inputs: `passes` has the input for each output, and `defaults`
+        has the values of inputs that are not set on the node."""
         self._off.add(node)
         for output, input in passes.items():
             if input in entry.inputs:
@@ -83,8 +86,7 @@ class Replacements:
                 self.add(From(node, output), Literal(defaults[input]))
 
     def resolve(self, link: From) -> Binding:
-        """Follow replacements from a wire to the final binding; the wire itself if its source still
-        exists."""
+        """Follow replacements from a wire to what finally replaces it; the wire itself if nothing does."""
         if link not in self._bindings:
             return link
         passed = {link}

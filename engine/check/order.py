@@ -12,7 +12,7 @@ SHOWN = 12
 
 
 def sort_nodes(nodes: Mapping[str, Entry]) -> tuple[list[str], list[Problem]]:
-    """The nodes of a graph, parents before children and branch by branch, and a problem for each cycle."""
+    """Sort the nodes topologically, branch by branch. Returns their ids, and a problem for each cycle."""
 
     parents = {
         node: [link.node for link in entry.inputs.values() if isinstance(link, From) and link.node in nodes]

@@ -1,4 +1,4 @@
-"""Renames the files in a graph so that the graph in a picture runs from any folder."""
+"""Renames the files in a graph, so that the copy of it in a picture can run from any folder."""
 
 from __future__ import annotations
 
@@ -25,21 +25,20 @@ Kinds = frozenset[str | None]
 def make_portable(
     graph: Graph, values: Mapping[str, Json | Sweep], registry: Registry, files: Files
 ) -> tuple[Graph, dict[str, Json | Sweep]]:
-    """Rename the files in a graph and its values so that they are found from any folder on this machine.
+    """Rename the files in a graph and its values, so that they are found from any folder on this machine.
 
-    A picture carries its graph, and must give the same bytes when it is run from another folder, where
-    names relative to the graph's own folder are not found. So a file outside of the home folder gets a name
-    made of its content (`Files.stage`), which does not reveal the user's folders, and a run that writes
+    A picture contains its graph, and running it from another folder must give the same bytes again. Names
+    relative to the folder of the graph's file would not be found then. So a file outside the home folder gets
+    a name with its digest (`Files.stage`), which does not reveal the user's folders, and a run that writes
     pictures keeps a copy under that name (`Files.keep`). A model is too large to copy: its path becomes
     absolute, but in a server it stays relative to the graph. Other names, and names of files that do not
-    exist, stay as they are. Lists of names, the values of a sweep and the graphs defined in the graph are
-    treated alike.
+    exist, are unchanged. Names in lists, in sweeps and in subgraphs are renamed, too.
 
     Args:
         graph: the document.
-        values: values for its inputs; an input without one takes its default.
-        registry: declares which inputs of the nodes are files.
-        files: finds the files, and records which ones to copy.
+        values: values for the graph's inputs; an input without a value takes its default.
+        registry: the installed node types, which declare the inputs that are files.
+        files: finds the files, and records which of them to copy.
     """
     namer = _Namer(registry, files)
     given = dict(values)
@@ -52,13 +51,13 @@ def make_portable(
 
 
 def kinds(registry: Registry) -> set[str]:
-    """The kinds of file that the installed node types read, such as `checkpoints`."""
+    """Return the kinds of file that the installed node types read, such as `checkpoints`."""
     found = {_kind(item) for node_type in registry.types.values() for item in node_type.inputs.values()}
     return {kind for kind in found if kind is not None}
 
 
 class _Namer:
-    """Renames the files in graphs. `scopes` is a graph followed by the graphs that it is defined in."""
+    """Renames the files in graphs. `scopes` is a graph, followed by the graphs in which it is defined."""
 
     def __init__(self, registry: Registry, files: Files) -> None:
         self._registry, self._files = registry, files
@@ -66,7 +65,7 @@ class _Namer:
         self._graphs: dict[int, dict[str, Kinds]] = {}
 
     def inputs(self, scopes: tuple[Graph, ...]) -> dict[str, Kinds]:
-        """The kinds of file that the inputs of a graph are used for."""
+        """For each input of a graph, return the kinds of file for which its nodes use the value."""
         graph = scopes[0]
         if id(graph) not in self._graphs:
             readers = self._graphs[id(graph)] = {}  # a graph that contains itself ends here
@@ -79,7 +78,7 @@ class _Namer:
         return self._graphs[id(graph)]
 
     def renamed(self, scopes: tuple[Graph, ...]) -> Graph:
-        """Return a graph with new names for the files in its nodes and subgraphs."""
+        """Return a copy of a graph with new names for the files in its nodes and subgraphs."""
         graph = scopes[0]
         nodes = dict(graph.nodes)
         for node, saved in graph.nodes.items():
@@ -106,7 +105,7 @@ class _Namer:
         return replace(graph, nodes=nodes, graphs=graphs)
 
     def found(self, kinds: Kinds, value: Json | Sweep) -> Json | Sweep:
-        """Return a value with new file names; a value that is used as several kinds stays as it is."""
+        """Return a value with new file names; a value that is used for several kinds of file is unchanged."""
         if len(kinds) != 1 or (kind := next(iter(kinds))) is None:
             return value
         if isinstance(value, Sweep):
@@ -129,7 +128,7 @@ class _Namer:
         return str(path) if is_path else value
 
     def _entry(self, node: str, saved: Entry, scopes: tuple[Graph, ...]) -> tuple[Entry, dict[str, Kinds]]:
-        """Upgrade a node to the installed version of its type; returns it and the kinds of its file
+        """Upgrade a node to the installed version of its type. Returns the node, and the kinds of file of its
         inputs."""
         if saved.type.startswith("#"):
             for n, graph in enumerate(scopes):
@@ -149,5 +148,5 @@ class _Namer:
 
 
 def _kind(item: Input) -> str | None:
-    """The kind of file that an input names; None if it names no file."""
+    """Return the kind of file that an input names; None if it names no file."""
     return next((extra.kind for extra in item.info.metadata if isinstance(extra, FileIn)), None)

@@ -10,15 +10,14 @@ from engine.node import NodeType
 
 
 def upgraded(node: str, entry: Entry, node_type: NodeType) -> Entry:
-    """Return a node in the form that the installed version of its type saves.
+    """Convert a saved node to the installed version of its type, with the type's `Node.upgrade`.
 
-    `Node.upgrade` receives plain values for literals, and the bindings `From` and `Param` for connected
-    inputs.
+    `Node.upgrade` receives plain values for literals, and objects of `From` and `Param` for connected inputs.
 
     Args:
-        node: its id.
-        entry: the node as the document has it; returned unchanged unless an older version saved it.
-        node_type: its type.
+        node: the node's id.
+        entry: the node as it was saved; returned unchanged unless an older version of the type saved it.
+        node_type: the installed type.
 
     Raises:
         GraphError: `Node.upgrade` failed, or returned something other than inputs.

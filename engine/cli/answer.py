@@ -1,4 +1,4 @@
-"""Prints the result of `safelight run`: one JSON object, or a table of the nodes and the list of files."""
+"""Prints the result of `safelight run` for people: a table of the nodes, and the list of files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MOST_ROWS = 60
 
 
 def show(report: SessionReport, quiet: bool, every: bool = False) -> None:
-    """Print the result for a person.
+    """Print the result of a run for people.
 
     Args:
-        report: the result.
-        quiet: True to print the outputs only.
+        report: the report of the run.
+        quiet: True to print only the outputs.
         every: True to show a row for every step, including elements of lists.
     """
     if not quiet:
@@ -60,7 +60,7 @@ def show(report: SessionReport, quiet: bool, every: bool = False) -> None:
 
 
 def _is_picture(item: Written) -> bool:
-    """Whether an output is pictures alone, which people look at instead of reading about them."""
+    """Return True if an output consists of pictures only; no summary is printed for them."""
     from engine.outputs.writer import SUFFIXES
 
     pictures = {suffix for media, suffix in SUFFIXES.items() if media.startswith("image/")}
@@ -95,7 +95,7 @@ def _table(report: SessionReport, every: bool) -> None:
 
 
 def _rows(report: SessionReport) -> dict[str, NodeReport]:
-    """The nodes, and the failed elements of nodes that run over a list."""
+    """Return the reports of the nodes, and of the failed elements of nodes that go through a list."""
     from engine.plan.step import Gather
 
     return {
@@ -106,7 +106,7 @@ def _rows(report: SessionReport) -> dict[str, NodeReport]:
 
 
 def _selected(rows: Mapping[str, NodeReport]) -> Collection[str]:
-    """The nodes that get a row: all of them, or the failed and the slowest if there are many."""
+    """Return the ids of the nodes to show: all, or only the failed and the slowest if there are many."""
     if len(rows) <= MOST_ROWS:
         return rows.keys()
     fresh = [(node, item) for node, item in rows.items() if item.state != "cached"]
@@ -115,7 +115,7 @@ def _selected(rows: Mapping[str, NodeReport]) -> Collection[str]:
 
 
 def _why(report: SessionReport, item: NodeReport) -> str:
-    """The reason for a node's state; for a node that runs over a list, the counts of its elements."""
+    """Return the reason for a node's state; for a node that goes through a list, counts of its elements."""
     from engine.plan.step import Gather
 
     if not isinstance(item.step, Gather) or item.message or item.step.children is None:

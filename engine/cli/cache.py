@@ -144,14 +144,14 @@ def _disk(session: Session) -> Disk:
 
 
 def _refuse_trouble(disk: Disk, before: str) -> None:
-    """Raise the store's new problem, if any, so that the command shows no wrong numbers.
+    """Raise an error if the store failed during the command, so that no wrong numbers are shown.
 
     Args:
         disk: the store.
-        before: its problem before the command; problems of opening it are shown as warnings already.
+        before: the store's problem before the command, which has already been shown as a warning.
 
     Raises:
-        SafelightError: there is a new problem.
+        SafelightError: the store has another problem than before.
     """
     if not disk.readable or disk.problem != before:
         raise SafelightError(disk.problem)
@@ -171,15 +171,15 @@ def _refuse_unknown(node_type: str, disk: Disk, session: Session) -> None:
 
 
 def _share(hits: int, made: int) -> str:
-    """The share of the node_type results that were reused, as a percentage."""
+    """Format the share of reused results as a percentage."""
     return f"{hits / (hits + made):.0%}" if hits + made else ""
 
 
 def _seconds(age: str) -> float:
-    """The seconds in an age such as `7d`.
+    """Convert an age such as `7d` to seconds.
 
     Raises:
-        GraphError: it is not an age.
+        GraphError: the text is not an age.
     """
     match = _AGE.fullmatch(age.strip())
     if match is None:

@@ -57,7 +57,7 @@ def check(
 
 
 def _files(session: Session, graph: Path) -> Files:
-    """The folders of files; in a home without a store, digests are not saved, so that no store is created."""
+    """Return the files of the session. If the home folder has no store, digests are not saved in it."""
     from engine.digests import FileDigests
     from engine.files import Files
 

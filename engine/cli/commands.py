@@ -1,4 +1,4 @@
-"""The classes of commands: their `--help` shows no type, since it takes no value."""
+"""The base classes of commands. In their help, the option `--help` shows no type, since it takes no value."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class Command(TyperCommand):
-    """A command."""
+    """A command of the command line."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        """The option `--help`."""
+        """Return the option `--help`."""
         return _without_type(super().get_help_option(ctx))
 
 
@@ -19,7 +19,7 @@ class Group(TyperGroup):
     """A command with subcommands."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        """The option `--help`."""
+        """Return the option `--help`."""
         return _without_type(super().get_help_option(ctx))
 
 

@@ -54,7 +54,7 @@ def convert(
 
 
 def _write(out: Path, pieces: Iterator[bytes], overwrite: bool) -> None:
-    """Write a file under a temporary name, then rename it, so that it is never seen half-written.
+    """Write a file under a temporary name, then rename it, so that no half-written file is ever visible.
 
     Raises:
         FileExistsError: the file exists, and `overwrite` is False.

@@ -47,7 +47,7 @@ def devices(home: Home = None, device: Device = None, json: AsJson = False) -> i
 
 
 def _workers(home: Path) -> list[DevicesReport] | None:
-    """The workers of the server of a home; None if it has none, or if it does not answer."""
+    """Ask the server of a home folder for the devices of its workers; None if no server answers."""
     from engine.client import Client
     from engine.devices.report import DevicesReport
     from engine.server.address_file import server_of

@@ -42,10 +42,10 @@ _REQUESTS = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORT
 
 @contextmanager
 def following(session: Session, trace: Path | None) -> Iterator[Watch]:
-    """The watch of a run, with a trace and OpenTelemetry if they are requested.
+    """Context manager: a watch for a run, which writes a trace and sends OpenTelemetry if requested.
 
     Raises:
-        GraphError: the trace cannot be written.
+        GraphError: the trace file cannot be created.
     """
     from engine.observe.watch import Watch
 
@@ -77,7 +77,7 @@ def following(session: Session, trace: Path | None) -> Iterator[Watch]:
 
 
 def wants_telemetry(environment: Mapping[str, str]) -> bool:
-    """Whether the environment variables of OpenTelemetry request traces."""
+    """Return True if the environment variables of OpenTelemetry request traces."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     requests = [environment.get(name, "") for name in _REQUESTS]
@@ -86,11 +86,11 @@ def wants_telemetry(environment: Mapping[str, str]) -> bool:
 
 @contextmanager
 def events_to(path: Path | None, stdout: TextIO) -> Iterator[Emit | None]:
-    """The writer of `--events`; None without the option.
+    """Context manager: a listener that writes events as lines of JSON to a file; None without a file.
 
     Args:
-        path: the file; `-` for standard output.
-        stdout: standard output.
+        path: the value of `--events`; `-` means standard output.
+        stdout: the stream for standard output.
 
     Raises:
         GraphError: the file cannot be written.
@@ -113,7 +113,7 @@ def events_to(path: Path | None, stdout: TextIO) -> Iterator[Emit | None]:
 
 
 class _Lines:
-    """Writes each event as a line immediately. After a failed write it warns once, and the run continues."""
+    """A listener that writes each event as a line. If a write fails, it warns once and writes no more."""
 
     def __init__(self, file: TextIO, name: str) -> None:
         from engine.observe.event_line import event_line
@@ -135,7 +135,7 @@ class _Lines:
 
 
 def together(*listeners: Emit | None) -> Emit:
-    """A listener that passes each event to several listeners."""
+    """Return a listener that passes each event to all of these listeners; None is skipped."""
     present: list[Callable[[Event], None]] = [listener for listener in listeners if listener is not None]
 
     def emit(event: Event) -> None:
@@ -146,10 +146,10 @@ def together(*listeners: Emit | None) -> Emit:
 
 
 def _refuse_other_file(option: str, path: Path, head: bytes) -> None:
-    """Refuse to replace a file that is not an earlier recording, such as a graph named by mistake.
+    """Refuse to overwrite a file that is not an earlier recording, such as a graph named by mistake.
 
     Raises:
-        GraphError: the file exists and begins with other bytes.
+        GraphError: the file exists and does not begin with the bytes of a recording.
     """
     if not path.is_file():
         return

@@ -1,4 +1,4 @@
-"""Finds the graph that a command line names: by its path, by its name, or `-` for standard input."""
+"""Finds the graph that the user names on the command line: by path, by name, or `-` for standard input."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def found(graph: Path, home: Path | None) -> Path:
     """Find the file of a graph by its path or by its name; see `named_graphs.find`.
 
     Args:
-        graph: the word on the command line.
-        home: the home folder given by `--home`.
+        graph: the path or name on the command line.
+        home: the home folder from `--home`; None if not given.
 
     Raises:
         GraphError: there is no file or graph of this name.
@@ -29,12 +29,12 @@ def found(graph: Path, home: Path | None) -> Path:
 
 
 def shown(graph: Path) -> Path:
-    """The graph's path for messages; files that the graph names are searched for beside it."""
+    """Return the path of the graph for messages; relative file names in the graph refer to its folder."""
     return Path("standard input") if graph == STDIN else graph
 
 
 def content(graph: Path) -> bytes | None:
-    """The bytes on standard input if the graph is `-`, else None.
+    """Read the graph from standard input if its name is `-`; None for any other name.
 
     Raises:
         GraphError: standard input cannot be read.

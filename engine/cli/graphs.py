@@ -28,7 +28,7 @@ def graphs(home: Home = None, json: AsJson = False) -> int:
 
 
 def _described(graph: NamedGraph) -> dict[str, object]:
-    """A graph with its title and its doc, or with the problem if its file is not a graph."""
+    """Describe a graph file as JSON: its title and description, or the problem if it contains no graph."""
     from engine.errors import GraphError
     from engine.sources import source
 

@@ -1,4 +1,4 @@
-"""`safelight models`: lists model files, with their triggers and problems."""
+"""`safelight models`: lists model files, with their trigger words and problems."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def _package(folder: Path, filled: Mapping[str, str]) -> dict[Path, str]:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name in any spelling: SharpenEdges, sharpen_edges or sharpen-edges."""
+    """Split a name into words, whatever its style: SharpenEdges, sharpen_edges or sharpen-edges."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]", name)
     fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]{0,59}", name)
     if not fits or not words or keyword.iskeyword("_".join(words).lower()):

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Names(Group):
-    """A command group that treats any other word as the name of a node type."""
+    """A command group that treats any word except its subcommands as the name of a node type."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command to run: `nodes Denoise` means `nodes show Denoise`."""
+        """Return the subcommand to run: `nodes Denoise` means `nodes show Denoise`."""
         return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
 
 
@@ -147,7 +147,7 @@ def _show(node_type: NodeType) -> None:
 
 
 def _unwrapped(text: str) -> str:
-    """A docstring with each paragraph on one line, for the terminal to wrap."""
+    """Join the lines of each paragraph of a docstring, so that the terminal wraps them."""
     return re.sub(r"(?<!\n)\n(?![\n *-])", " ", text)
 
 

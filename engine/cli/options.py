@@ -1,4 +1,4 @@
-"""A graph's inputs as options (`--prompt TEXT`, `--steps 20`, `--tiled`), `--set` and `--off`."""
+"""Reads a graph's inputs from options (`--prompt TEXT`, `--steps 20`, `--tiled`), and `--set` and `--off`."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})
 
 
 def flag(name: str) -> str:
-    """The option for the graph input of this name."""
+    """Return the option for the graph input of this name, such as `--prompt`."""
     return f"--input.{name}" if name in OWN else f"--{name.replace('_', '-')}"
 
 
 def parse(graph: Graph, words: Sequence[str]) -> dict[str, Json]:
-    """Read the values of a graph's inputs from command-line words.
+    """Read the values of a graph's inputs from the words of a command line.
 
     Raises:
-        GraphError: with every problem: unknown options, missing values, values that do not fit.
+        GraphError: an option is unknown, a value is missing, or a value does not fit.
     """
     known = _options(graph)
     values: dict[str, Json] = {}
@@ -81,8 +81,8 @@ def parse(graph: Graph, words: Sequence[str]) -> dict[str, Json]:
 
 
 def _options(graph: Graph) -> dict[str, tuple[str, bool]]:
-    """Map each option to its input, and to False for `--no-NAME`; the exact name wins over other
-    spellings."""
+    """Map each option to the name of its input and the value of a switch, which is False for `--no-NAME`. An
+    input's exact name has priority over other spellings."""
     known: dict[str, tuple[str, bool]] = {}
     for name, item in graph.inputs.items():
         for spelling in (name.replace("_", "-"), name.replace("-", "_")):
@@ -97,7 +97,7 @@ def _options(graph: Graph) -> dict[str, tuple[str, bool]]:
 def _unknown(word: str, known: Mapping[str, object]) -> Problem:
     if not word.startswith("--"):
         return Problem(
-            "bad_option", f"{word!r} belongs to no option", hint="put quotes around text with spaces"
+            "bad_option", f"{word!r} does not belong to an option", hint="put quotes around text with spaces"
         )
     if word[2:] in OWN:
         message = f"this command has no option {word}"
@@ -109,10 +109,11 @@ def _unknown(word: str, known: Mapping[str, object]) -> Problem:
 
 
 def value(item: GraphInput, text: str) -> Json:
-    """Read one value for a graph input.
+    """Convert a text from the command line to a value for a graph input.
 
     Raises:
-        ValueError: the text does not fit the input; with a message and perhaps a hint.
+        ValueError: the text does not fit the input. Its arguments are a message without a subject, and a hint
+            if there is one.
     """
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError("is not valid UTF-8 text")
@@ -157,18 +158,18 @@ def value(item: GraphInput, text: str) -> Json:
 
 
 def is_json(item: GraphInput) -> bool:
-    """Whether the values of an input are written as JSON: lists, and inputs of type `json`."""
+    """Return True if the values of an input are written as JSON, as for lists and inputs of type `json`."""
     return item.type == "json" or item.type.startswith("list of ")
 
 
 def with_sets(graph: Graph, sets: Sequence[str], registry: Registry) -> Graph:
-    """Return the graph with the inputs of nodes that `--set NODE.INPUT=VALUE` sets.
+    """Return a copy of a graph with inputs of nodes set as `--set NODE.INPUT=VALUE` says.
 
-    VALUE is read as JSON if it is valid JSON and the input's type is not text; otherwise it is text.
+    VALUE is read as JSON if it is valid JSON and the input's type is not text; otherwise as text.
 
     Raises:
-        GraphError: with every option that has another form, names an unknown node, or names a node of an
-            older version that cannot be upgraded.
+        GraphError: an option has another form, names an unknown node, or names a node of an older version
+            that cannot be upgraded.
     """
     nodes = dict(graph.nodes)
     problems: list[Problem] = []
@@ -200,10 +201,10 @@ def with_sets(graph: Graph, sets: Sequence[str], registry: Registry) -> Graph:
 
 
 def with_off(graph: Graph, off: Sequence[str]) -> Graph:
-    """Return the graph with the nodes of `--off NODE` switched off.
+    """Return a copy of a graph with the nodes of `--off NODE` switched off.
 
     Raises:
-        GraphError: with every option that names an unknown node.
+        GraphError: an option names an unknown node.
     """
     if problems := [_no_node("--off", node, graph.nodes) for node in off if node not in graph.nodes]:
         raise GraphError(problems)
@@ -225,7 +226,7 @@ def _json_or_text(text: str) -> Json:
 
 
 def described(item: GraphInput) -> str:
-    """The type of an option's value as one word."""
+    """Return the type of an option's value as one word, for the help."""
     match item.type:
         case "choice":
             return "|".join(map(str, item.choices))

@@ -92,8 +92,8 @@ def plan(
 
 
 def _needs(estimate: Estimate, step: Step) -> tuple[str, str]:
-    """The time and the memory of a step in words; empty for what is unknown. Of a node that goes through a
-    list, the time of all elements and the largest memory."""
+    """Format the estimated time and memory of a step; empty if unknown. For a node that goes through a list,
+    the time is that of all elements, and the memory that of the largest."""
     found = [estimate.of_step(element.id) for element in step.elements()]
     times = [one.seconds for one in found if one.seconds is not None]
     sizes = [(one.models or 0) + (one.memory or 0) for one in found]
@@ -108,7 +108,7 @@ def _about(seconds: float) -> str:
 
 
 def _summary(estimate: Estimate) -> str:
-    """The estimate of the whole run as a sentence."""
+    """Return one sentence with the estimated time and memory of the run."""
     parts = []
     if estimate.seconds or not estimate.unknown:
         parts.append(f"about {_about(estimate.seconds)}")
@@ -122,8 +122,8 @@ def _summary(estimate: Estimate) -> str:
 
 
 def _why(step: Step, reasons: Reasons) -> str:
-    """The reason a step runs or does not; for a node that runs over a list, also that of its first running
-    element."""
+    """Return the reason why a step runs or does not run; for a node that goes through a list, also that of
+    the first element that runs."""
     first = next((element for element in step.elements() if element.action == "run"), step)
     why = reasons.why(step)
     return why if first is step else f"{why}; {reasons.why(first)}"

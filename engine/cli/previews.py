@@ -27,10 +27,10 @@ PreviewFolder = Annotated[
 
 
 class Previews:
-    """Writes previews to a folder. After a failed write it warns once, and the run continues.
+    """A listener that writes previews to a folder. If a write fails, it warns once and stops writing.
 
     Args:
-        folder: created with the first preview.
+        folder: the folder, which is created with the first preview.
     """
 
     def __init__(self, folder: Path) -> None:

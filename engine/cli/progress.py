@@ -47,7 +47,7 @@ class View(AbstractContextManager["View"], Protocol):
 
 
 def view(quiet: bool) -> View:
-    """The view for this stderr: bars, lines, or warnings only."""
+    """Create the view for this process's stderr: bars, lines, or warnings only."""
     if quiet:
         return Silent()
     return Bars() if sys.stderr.isatty() else Lines()
@@ -58,7 +58,7 @@ def _warning(event: Warned) -> str:
 
 
 class Silent:
-    """Shows warnings only."""
+    """A view that shows only warnings."""
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +76,7 @@ class Silent:
 
 @dataclass
 class Tally:
-    """The number of steps to run and of finished ones."""
+    """The number of steps to run, and how many of them have finished."""
 
     total: int = 0
     ended: int = 0
@@ -87,7 +87,7 @@ class Tally:
 
 
 class Tallies:
-    """The tallies of a run and of each node that runs over a list."""
+    """Counts the steps of a run, and those of each node that goes through a list."""
 
     def __init__(self) -> None:
         self.run = Tally()
@@ -95,11 +95,12 @@ class Tallies:
         self._nodes: dict[str, Tally] = {}
 
     def expect(self, steps: Iterable[PlannedStep], node: str = "") -> None:
-        """Count the steps that must run.
+        """Add steps of the plan that must run to the counts.
 
         Args:
-            steps: new steps.
-            node: the node that added them during the run; its steps marked as unneeded run too.
+            steps: the new steps.
+            node: the node that added them during the run, so that those marked as unneeded run too; None for
+                the steps of the plan.
         """
         for step in steps:
             runs = step.action == "run" or (
@@ -112,18 +113,18 @@ class Tallies:
                     self._nodes.setdefault(whole(step.id), Tally()).total += 1
 
     def start(self, node: str) -> None:
-        """Count a starting step as one to run, if the plan did not know that it would run."""
+        """Record that a step has started; add it to the counts if the plan did not know that it would run."""
         if node not in self._waiting:
             self.run.total += 1
             self._waiting.add(node)
 
     def of(self, node: str) -> Tally | None:
-        """The tally of the node of an element; None if the node does not run over a list."""
+        """Return the counts of an element's node; None if the node does not go through a list."""
         tally = self._nodes.get(whole(node)) if "[" in node else None
         return tally if tally is not None and tally.total > 1 else None
 
     def end(self, node: str, seconds: float = 0.0) -> None:
-        """Count a step as finished, if it was counted as one to run."""
+        """Record that a step has finished, if it was counted as one to run."""
         if node not in self._waiting:
             return
         self._waiting.remove(node)
@@ -134,14 +135,14 @@ class Tallies:
 
 
 def whole(node: str) -> str:
-    """The id of an element's node: `denoise` for `denoise[2]`."""
+    """Return the node id of a list element: `denoise` for `denoise[2]`."""
     return re.sub(r"\[\d+\]", "", node)
 
 
 class Lines(Silent):
-    """Prints a line when a step begins, when it ends, and every few seconds between.
+    """A view that prints a line when a step begins, when it ends, and every few seconds in between.
 
-    For a run of many steps, and for the elements of a node that runs over a list, it prints counts.
+    For a run of many steps, and for the elements of a node that goes through a list, it prints counts.
     """
 
     def __init__(self) -> None:
@@ -212,9 +213,9 @@ class Lines(Silent):
 
 
 class Bars(Silent):
-    """Draws a bar for the run, with the name of the last started step, and one for each step with progress.
+    """A view with a bar for the run, which names the last started step, and one for each step with progress.
 
-    A node that runs over a list has a bar that counts its elements.
+    A node that goes through a list has a bar that counts its elements.
     """
 
     def __init__(self) -> None:

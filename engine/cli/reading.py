@@ -12,7 +12,7 @@ FIRST_SECONDS, LINE_SECONDS = 1.0, 5.0
 
 
 class Reading:
-    """Receives the progress of reading a file, and prints a line every few seconds."""
+    """A callback for the progress of reading a file, which prints a line every few seconds."""
 
     def __init__(self) -> None:
         self._path = ""

@@ -40,15 +40,15 @@ TokenFile = Annotated[
 
 
 def client(url: str, token_file: Path | None, home: Path) -> Client:
-    """A client for a server.
+    """Create a client for a server.
 
     Args:
-        url: its address.
-        token_file: the file with its token.
-        home: the home folder; a server that serves it keeps its token there.
+        url: the URL of the server.
+        token_file: the file with the server's token; None to find the token in the home folder.
+        home: the home folder; a server on this machine that serves it stores its token there.
 
     Raises:
-        GraphError: no token is known.
+        GraphError: the token is not known.
     """
     from engine.client import Client
     from engine.server.address_file import token_of
@@ -65,12 +65,12 @@ def client(url: str, token_file: Path | None, home: Path) -> Client:
 
 
 def run(server: Client, request: RunRequest, session: Session, emit: Emit, cancel: Cancel) -> dict[str, Any]:
-    """Run a request on a server; returns its state, its files here, and its problems.
+    """Run a request on a server, and download its outputs. Returns the state, the files and the problems.
 
     Args:
-        server: the server.
+        server: the client of the server.
         request: the run. Local files that its inputs name are uploaded.
-        session: its home has the default folder for outputs.
+        session: the session whose home folder has the default folder for outputs.
         emit: receives the events.
         cancel: cancels the run on the server.
 
@@ -110,9 +110,10 @@ def run(server: Client, request: RunRequest, session: Session, emit: Emit, cance
 
 @contextmanager
 def _cancelling(cancel: Cancel, act: Callable[[], object]) -> Iterator[None]:
-    """Call a function when the flag is set while the block runs, which waits for the server.
+    """Context manager: while the block runs, setting the flag `cancel` calls `act`.
 
-    The thread that sets the flag calls it, so a second Ctrl-C ends this process only when the server knows.
+    `act` is called on the thread that sets the flag, so a second Ctrl-C ends this process only after `act`
+    has told the server.
     """
 
     def cancel_run() -> None:
@@ -144,7 +145,7 @@ def show(report: dict[str, Any], quiet: bool) -> None:
 
 
 def _uploaded(server: Client, request: RunRequest, name: str, value: Any) -> Any:
-    """The value of an input; a local file that it names is uploaded and named by its digest."""
+    """Return the value of an input for the server; a local file is uploaded and named by its digest."""
     item = request.graph.inputs.get(name)
     if item is None or item.type != "file" or not isinstance(value, str):
         return value
@@ -166,7 +167,7 @@ def _fetched(server: Client, row: dict[str, Any], folder: Path, title: str) -> P
 
 
 def _events(server: Client, id: str, since: int) -> Iterator[Event]:
-    """The events of a run until its end, as a run on this machine sends them."""
+    """Yield the events of a run on a server until it ends, in the form of a run on this machine."""
     from engine import events
 
     for event in server.events(since=since):

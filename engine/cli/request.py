@@ -1,4 +1,4 @@
-"""The arguments that run, check and plan share: a home, a graph, and values for its inputs."""
+"""The arguments that run, check and plan share: a home folder, a graph, and values for its inputs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print the answ
 def session(
     home: Path | None, device: str | None = None, *, quiet: bool = False, **given: Any
 ) -> Iterator[Session]:
-    """Open a session; its warnings, and the progress of reading large files, go to stderr.
+    """Open a session whose warnings are printed to stderr, with the progress of reading large files.
 
     When a graph or a command names an unknown node type, the packs that could not be loaded are reported too.
 
@@ -82,7 +82,7 @@ def session(
         home: the home folder; None for the default.
         device: the device to compute on; None for the one in the settings.
         quiet: True to show no progress.
-        given: further settings.
+        given: more settings.
     """
     from engine.cli.reading import Reading
     from engine.digests import report_progress
@@ -119,22 +119,22 @@ class GraphArguments:
 
     @property
     def name(self) -> str:
-        """The name of the graph in the history; empty for standard input."""
+        """The name of the graph in the history; empty if it comes from standard input."""
         return "" if self.path == graph_file.STDIN else str(self.path.absolute())
 
     @property
     def title(self) -> str:
-        """The name for output files of a graph without a title."""
+        """The beginning of output file names if the graph has no title."""
         return "" if self.path == graph_file.STDIN else self.path.stem
 
     def read(self, session: Session) -> tuple[Graph, dict[str, Any]]:
         """Read the graph with the changes of `--set` and `--off`, and the values for its inputs.
 
-        A value is JSON, or a `Sweep` of several.
+        A value is JSON, or a `Sweep` of several JSON values.
 
         Raises:
-            GraphError: the settings, the graph or the options are invalid; with every problem of the first of
-                these that is.
+            GraphError: the settings, the graph or the options are invalid. It has all problems of the first
+                of these that is invalid.
         """
         from engine.cli import options
         from engine.cli import sweeps as swept
@@ -158,7 +158,7 @@ class GraphArguments:
         return changed, {**values, **many}
 
     def request(self, session: Session, targets: Sequence[str], out: Path | None) -> RunRequest:
-        """The request to run the graph; see `read`."""
+        """Make the request to run the graph, as `read` returns it."""
         from engine.document.run_request import RunRequest
 
         document, values = self.read(session)
@@ -174,7 +174,7 @@ def arguments(
     home: Path | None,
     help: bool,
 ) -> GraphArguments | None:
-    """The arguments of a command; None after the command's help has been shown instead.
+    """Collect the arguments of a command; None if the command's help was shown instead.
 
     Raises:
         GraphError: no graph is given, or no graph has this name.
@@ -198,7 +198,7 @@ def _found(graph: Path | None, home: Path | None) -> Path:
 
 
 def _show_help(ctx: typer.Context, graph: Path | None, home: Path | None) -> None:
-    """Show the help of a command, with the options of the graph if one is given."""
+    """Show the help of a command; if a graph is given, with the graph's options."""
     if text := ctx.get_help():
         say.out(text)
     if graph is not None:

@@ -106,7 +106,7 @@ def run(
 
 
 def _picture_format(name: str) -> str:
-    """A name of a picture format that exists.
+    """Return the name of a picture format if it exists.
 
     Raises:
         GraphError: there is no such format.

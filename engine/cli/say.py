@@ -1,4 +1,4 @@
-"""Prints for the command line: answers on stdout, everything else on stderr, no control characters."""
+"""Prints for the command line: results to stdout, everything else to stderr, without control characters."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _UNSAFE_IN_LINE = re.compile(f"[{_CONTROLS}\n\t]")
 
 
 def plain(text: object) -> str:
-    """Text without terminal control characters, which are written as escapes; line breaks stay."""
+    """Escape terminal control characters in a text, except line breaks."""
     return _UNSAFE.sub(_escaped, str(text))
 
 
 def line(text: object) -> str:
-    """Text on a single line: control characters, line breaks and tabs are written as escapes."""
+    """Put a text on a single line: escape control characters, line breaks and tabs."""
     return _UNSAFE_IN_LINE.sub(_escaped, str(text))
 
 
@@ -38,7 +38,7 @@ _answer: ContextVar[TextIO | None] = ContextVar("answer", default=None)
 
 @contextmanager
 def answer_to(stream: TextIO) -> Iterator[None]:
-    """Print answers to the given stream while `sys.stdout` is redirected."""
+    """Context manager: print results to a stream while `sys.stdout` is redirected."""
     token = _answer.set(stream)
     try:
         yield
@@ -47,45 +47,45 @@ def answer_to(stream: TextIO) -> Iterator[None]:
 
 
 def stdout() -> TextIO:
-    """The stream for answers: standard output."""
+    """Return the stream for results: standard output."""
     return _answer.get() or sys.stdout
 
 
 def out(text: object) -> None:
-    """Print a line of the answer, to stdout."""
+    """Print a line of the result to stdout."""
     print(plain(text), file=stdout())
 
 
 def err(text: object) -> None:
-    """Print a line beside the answer, to stderr."""
+    """Print a line that is not part of the result to stderr."""
     print(plain(text), file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
-    """Print a warning, to stderr."""
+    """Print a warning to stderr."""
     err(f"warning: {line(message)}")
 
 
 def problems(items: Iterable[Problem]) -> None:
-    """Print problems, one line each, to stderr."""
+    """Print problems to stderr, one per line."""
     for problem in items:
         err(f"{'warning: ' if problem.severity == 'warning' else ''}{line(problem)}")
 
 
 def as_json(tree: object) -> None:
-    """Print the JSON object of `--json`, to stdout."""
+    """Print the JSON object of `--json` to stdout."""
     print(json.dumps(tree, allow_nan=False), file=stdout())
 
 
 def path(of: Path) -> str:
-    """A path for messages: relative to the current folder if it lies inside, else absolute."""
+    """Format a path for messages: relative to the current folder if it is inside, otherwise absolute."""
     absolute = of.absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
 def size(count: int) -> str:
-    """A number of bytes for people, such as `6.6 MB`."""
+    """Format a number of bytes for people, such as `6.6 MB`."""
     for unit, of in (("GB", 1e9), ("MB", 1e6)):
         if count >= of:
             return f"{count / of:,.1f} {unit}"
@@ -93,5 +93,5 @@ def size(count: int) -> str:
 
 
 def debugging() -> bool:
-    """Whether tracebacks are printed: with `--debug` or `SAFELIGHT_DEBUG=1`."""
+    """Return True if tracebacks are printed, because of `--debug` or `SAFELIGHT_DEBUG=1`."""
     return os.environ.get("SAFELIGHT_DEBUG", "0") not in ("", "0")

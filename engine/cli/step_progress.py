@@ -1,4 +1,4 @@
-"""Describes the progress of a step in words: its count, its speed, the time left and its newest numbers."""
+"""Describes the progress of a step in words: its count, speed, remaining time and newest metrics."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from engine.events import Published
 
 
 class NewestNumbers:
-    """The newest numbers that each running step has reported, such as the loss of a training."""
+    """The newest metrics that each running step has reported, such as the loss of a training."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, dict[str, float | None]] = defaultdict(dict)
 
     def add(self, node: str, rows: Iterable[Mapping[str, float | None]]) -> None:
-        """Take in rows of numbers. `step` is left out, since the progress shows it, and so are marks."""
+        """Add rows of metrics. `step` and marks are left out, since the progress shows the step already."""
         for row in rows:
             numbers = {name: number for name, number in row.items() if name not in ("step", "resumed")}
             self._nodes[node].update(numbers)
 
     def remove(self, node: str) -> None:
-        """Forget the numbers of a step that has ended."""
+        """Remove the metrics of a step that has ended."""
         self._nodes.pop(node, None)
 
     def of(self, node: str) -> str:
-        """The numbers of a step, such as `loss 0.0812, rate 0.005`; empty if it has reported none."""
+        """Format the newest metrics of a step: `loss 0.0812, rate 0.005`; empty if it has reported none."""
         named = self._nodes.get(node, {}).items()
         return ", ".join(f"{say.line(name).replace('_', ' ')} {_number(number)}" for name, number in named)
 
 
 class PublishedFolders:
-    """The folders into which steps publish files, such as the samples of a training."""
+    """Names the folder into which each step publishes files, such as the samples of a training."""
 
     def __init__(self) -> None:
         self._nodes: set[str] = set()
 
     def first(self, event: Published) -> str:
-        """A line with the folder for the first file of a step; empty for the others."""
+        """Return a line with the folder for the first file that a step publishes; empty for later files."""
         if event.node in self._nodes:
             return ""
         self._nodes.add(event.node)
@@ -47,12 +47,12 @@ class PublishedFolders:
 
 
 def count(value: int, total: int | None) -> str:
-    """The number of finished units, such as `20/150`."""
+    """Format the number of finished units, such as `20/150`."""
     return f"{value}/{total}" if total is not None else str(value)
 
 
 def speed(value: int, total: int | None, rate: float | None) -> str:
-    """The speed and the time left, such as `4.0 steps/s, 33 s left`; empty if the speed is not known."""
+    """Format the speed and the remaining time: `4.0 steps/s, 33 s left`; empty if the speed is unknown."""
     if not rate:
         return ""
     shown = f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / rate:.1f} s/step"

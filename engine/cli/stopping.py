@@ -1,6 +1,6 @@
-"""Handles Ctrl-C and SIGTERM: the first one cancels the run, the second one ends the process.
+"""Handles Ctrl-C and SIGTERM: the first signal cancels the run, the second ends the process.
 
-After SIGTERM the process also ends if the run has not stopped within a deadline.
+After SIGTERM, the process is also ended if the run has not stopped within a deadline.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 @contextmanager
 def stopping(cancel: Callable[[], None], deadline: float) -> Iterator[None]:
-    """Handle signals: the first cancels the run, the second ends the process; the store survives both.
+    """Context manager: the first signal cancels the run, the second ends the process.
 
-    A signal handler written in Python waits until the main thread returns from native code, which may take
-    minutes. Python's own C handler immediately writes the number of the signal to a socket, so a separate
-    thread reads that socket.
+    The store survives both. A signal handler written in Python is called only when the main thread returns
+    from native code, which may take minutes. Python's own C handler writes the number of the signal to a
+    socket at once, so a separate thread reads that socket.
 
     Args:
-        cancel: called on that thread, once.
-        deadline: the seconds after a SIGTERM at which the process ends even if the run has not stopped.
+        cancel: called once, on that thread, at the first signal.
+        deadline: the seconds after SIGTERM after which the process is ended if the run has not stopped.
     """
     with _handled() as signals:
         ours, theirs = socket.socketpair()
@@ -53,7 +53,7 @@ def stopping(cancel: Callable[[], None], deadline: float) -> Iterator[None]:
 def _listen(
     numbers: socket.socket, signals: list[signal.Signals], cancel: Callable[[], None], deadline: float
 ) -> None:
-    """Act on signals until the other end of the socket is closed."""
+    """Handle the signals that arrive on the socket, until its other end is closed."""
     cancelled = False
     ends_at: float | None = None
     while True:
@@ -78,7 +78,7 @@ def _listen(
 
 
 def _end() -> None:
-    """End the process at once."""
+    """End the process immediately."""
     if sys.stderr.isatty():
         os.write(2, _SHOW_CURSOR)
     os._exit(EXIT_CODE)
@@ -86,7 +86,7 @@ def _end() -> None:
 
 @contextmanager
 def _handled() -> Iterator[list[signal.Signals]]:
-    """Let SIGINT and SIGTERM only wake the listener; signals that the process ignores stay ignored.
+    """Context manager: SIGINT and SIGTERM only wake the listening thread; ignored signals stay ignored.
 
     Shells start programs in the background with SIGINT ignored.
     """

@@ -24,8 +24,8 @@ def parse(graph: Graph, specs: Sequence[str], given: Mapping[str, Json]) -> dict
         given: the inputs that have a value from another option.
 
     Raises:
-        GraphError: with every sweep that names no input, names an input with another value, or has values
-            that do not fit; or there are more than `sweep.MOST` combinations.
+        GraphError: a sweep names no input of the graph, names an input that has a value from another option,
+            or has values that do not fit; or there are more than `sweep.MOST` combinations.
     """
     problems: list[Problem] = []
     swept: dict[str, Sweep] = {}
@@ -63,7 +63,7 @@ def parse(graph: Graph, specs: Sequence[str], given: Mapping[str, Json]) -> dict
 
 
 def split_at_commas(graph: Graph, specs: Sequence[str]) -> list[str]:
-    """Warnings for texts that were split at commas but look like one sentence: `prompt=a cat, red`."""
+    """Make warnings for sweeps of text that looks like one sentence with commas: `prompt=a cat, red`."""
     warnings = []
     for spec in specs:
         written, _, text = spec.partition("=")

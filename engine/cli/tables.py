@@ -13,7 +13,7 @@ _UNLIMITED = 100_000
 
 
 def show(*items: RenderableType) -> None:
-    """Print tables and texts; in a pipe nothing is cut or wrapped, so that `grep` finds whole rows."""
+    """Print tables and texts. In a pipe, nothing is cut or wrapped, so that `grep` finds whole rows."""
     from rich.console import Console
 
     if say.stdout().isatty():

@@ -1,4 +1,4 @@
-"""Finds why a step has no result yet: the first difference between it and its previous run."""
+"""Finds why a step must run: the first difference between the step and its previous run."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Cause:
     """The first difference between a step and its previous run."""
 
     own: str
-    """The wording for the step itself: `prompt changed`."""
+    """The reason as given for the step itself: `prompt changed`."""
     far: str
-    """The wording for a step that depends on it: ``prompt changed in `text` ``."""
+    """The reason as given for a step that depends on it: ``prompt changed in `text` ``."""
 
 
 class Causes:
-    """Compares the steps of one plan with the previous run of the graph.
+    """Compares the steps of one plan with the previous run of the same graph.
 
     Args:
-        record: the state of the graph in that run.
+        record: the record of the previous run.
         graph: the graph as it is now.
         compute: the compute settings of accelerator nodes, as text.
     """
@@ -48,7 +48,7 @@ class Causes:
         self._lock = Lock()
 
     def of(self, step: Step) -> Cause | None:
-        """The first difference between a step and its previous run; None if there is none."""
+        """Find the first difference between a step and its previous run; None if there is none."""
         with self._lock:
             ahead = [step]
             while ahead:
@@ -63,7 +63,7 @@ class Causes:
             return self._causes[step.id]
 
     def past(self, step: Step) -> PastNode:
-        """The previous run of a step; call only if `of` has returned None."""
+        """Return the state of a step in the previous run; call it only if `of` has returned None."""
         return self._record.nodes[self._old_ids[step.id]]
 
     def _cause(self, step: Step) -> Cause | None:
@@ -83,7 +83,7 @@ class Causes:
         return self._own(step, past) or self._far(step, past)
 
     def _far(self, step: Step, past: PastNode) -> Cause | None:
-        """The first difference among the ancestors of a step."""
+        """Find the first difference in the steps that a step depends on; None if there is none."""
         unread = step.bound.type.lazy - (step.asked or frozenset())
         for source in step.sources:
             name = source.input
@@ -100,7 +100,7 @@ class Causes:
         return None
 
     def _own(self, step: Step, past: PastNode) -> Cause | None:
-        """The first difference in the node itself: its type, code, literals, wires, files or machine."""
+        """Find a difference in the node itself (type, code, literals, wires, files, machine), or None."""
         bound = step.bound
         inside = f" in `{step.id}`"
         if words := changed_type(bound.type.name, bound.type.version, past.type, past.version):
@@ -123,7 +123,7 @@ class Causes:
         return None
 
     def _wires(self, step: Step, past: PastNode) -> str:
-        """The difference between the wires to its inputs, in words; empty if there is none."""
+        """Describe the difference between the wires to a step's inputs; empty if there is none."""
         now = {source.input: link(source) for source in step.sources}
         before = {name: (node, output) for name, (node, output, _) in past.links.items()}
         after = {name: (self._old_ids.get(node, ""), output) for name, (node, output, _) in now.items()}
@@ -141,7 +141,7 @@ class Causes:
         return ""
 
     def _old_id(self, step: Step) -> str | None:
-        """The id of a step in the record; None if the record does not have it."""
+        """Find the id that a step had in the previous run; None if it was not part of that run."""
         nodes = self._record.nodes
         if step.id in nodes:
             return step.id
@@ -153,7 +153,7 @@ class Causes:
         return self._gone.take(self._marks(step))
 
     def _alike(self, id: str) -> str | None:
-        """The id in the record of a node that goes through lists now but did not then, or the reverse."""
+        """Find the id in the record of a node that goes through lists now but did not then, or vice versa."""
         head, _, rest = id.partition("[")
         if rest:
             return head if head in self._record.nodes else None
@@ -161,7 +161,7 @@ class Causes:
 
     @cached_property
     def _first_elements(self) -> dict[str, str]:
-        """For each node that went through lists, the id of its first element."""
+        """For each node that went through lists in the previous run, the id of its first element."""
         first: dict[str, str] = {}
         for node in self._record.nodes:
             head, _, rest = node.partition("[")
@@ -170,7 +170,7 @@ class Causes:
         return first
 
     def _marks(self, step: Step) -> Iterator[Hashable]:
-        """Values by which `Renames` recognises a step that has another id in the record."""
+        """Yield values by which `Renames` recognises a step that has another id in the record."""
         if step.key is not None:
             yield step.key
         literals = {name: digest(value) for name, value in step.bound.literals.items()}
@@ -180,13 +180,13 @@ class Causes:
 
 
 def _before(step: Step) -> list[Step]:
-    """The steps in which to look for the cause of a step."""
+    """Return the steps whose causes must be known first: the list elements of a step, or its sources."""
     elements = _elements(step)
     return [source.step for source in step.sources] if elements is None else elements
 
 
 def _elements(step: Step) -> list[Step] | None:
-    """The elements of a node that goes through lists; None for any other node."""
+    """Return the element steps of a node that goes through lists; None for any other node."""
     elements = list(step.elements())
     return None if elements == [step] else elements
 
@@ -203,7 +203,7 @@ def _mark(name: str, literals: Mapping[str, str], links: Mapping[str, tuple[str,
 
 
 def _changed(step: Step, past: PastNode) -> list[str]:
-    """The literal inputs that differ, or that only one of the two runs has."""
+    """Return the names of the literal inputs that differ, or that only one of the two runs has."""
     wired = {*past.links, *(source.input for source in step.sources)}
     unread = step.bound.type.lazy - (step.asked or frozenset())
     names = {**step.bound.literals, **past.literals, **past.long}.keys() - wired - unread
@@ -220,7 +220,7 @@ def _same(name: str, bound: Bound, past: PastNode) -> bool:
 
 
 def _literals(bound: Bound, past: PastNode, changed: Sequence[str]) -> str:
-    """The changed literals, in words; a single one with both values if these are short."""
+    """Describe the changed literals; a single one with its old and new value if these are short."""
     if len(changed) == 1 and changed[0] in bound.literals and changed[0] in past.literals:
         name = changed[0]
         now, before = bound.literals[name], past.literals[name]
@@ -233,7 +233,7 @@ def _literals(bound: Bound, past: PastNode, changed: Sequence[str]) -> str:
 
 
 def _files(bound: Bound) -> list[str]:
-    """The literal inputs that name a file."""
+    """Return the names of the literal inputs that name a file."""
     return [
         name
         for name, item in bound.type.inputs.items()
@@ -242,7 +242,7 @@ def _files(bound: Bound) -> list[str]:
 
 
 def _machine(now: Machine | None, was: Machine | None) -> str:
-    """The difference in compute settings and libraries, in words; empty if there is none."""
+    """Describe the difference in compute settings and library versions; empty if there is none."""
     settings, releases = now or ("", {})
     settings_before, releases_before = was or ("", {})
     words = [f"computed on {settings} now"] if settings not in ("", settings_before) else []

@@ -26,7 +26,7 @@ class Change:
     what: What
     says: str
     node: str | None = None
-    """The id of the node in the newer graph; `#name/node` in a graph defined in it."""
+    """The id of the node in the newer graph; `#name/node` for a node of the subgraph `#name`."""
     name: str | None = None
     """The name of the node's input, or of the graph's input or output."""
     was: Json = None
@@ -36,7 +36,7 @@ class Change:
         return f"`{self.node}`: {self.says}" if self.node else self.says
 
     def as_json(self) -> dict[str, Json]:
-        """This difference as JSON; `was` and `now` are spelled as in a graph file."""
+        """Convert this difference to JSON; `was` and `now` have the form of a graph file."""
         return {
             "what": self.what,
             "node": self.node,
@@ -52,8 +52,8 @@ def diff(was: Graph, now: Graph, *, everything: bool = False) -> list[Change]:
 
     Args:
         was: the older graph.
-        now: the newer one.
-        everything: True to include differences without effect on results: titles, docs and the layout.
+        now: the newer graph.
+        everything: True to include differences without effect on results: titles, descriptions and layout.
     """
     return list(_graphs(was, now, "", everything))
 
@@ -169,7 +169,7 @@ def _outputs(was: Graph, now: Graph, of: str, new: Mapping[str, str]) -> Iterato
 
 
 def _renames(was: Graph, now: Graph) -> dict[str, str]:
-    """For each node that is in both graphs, its id in the older one."""
+    """Map the id of each node that is in both graphs to its id in the older graph."""
     old = {node: node for node in now.nodes if node in was.nodes}
     gone = {node: [_mark(was.nodes[node], {})] for node in was.nodes if node not in now.nodes}
     if not gone:
@@ -182,13 +182,13 @@ def _renames(was: Graph, now: Graph) -> dict[str, str]:
 
 
 def _mark(entry: Entry, ids: Mapping[str, str]) -> Hashable:
-    """A value by which a renamed node is recognised: its type without version, and its inputs."""
+    """Return a value by which a renamed node is recognised: its type without version, and its inputs."""
     inputs = frozenset((name, _spelled(item, ids)) for name, item in entry.inputs.items())
     return entry.name, entry.off, entry.lift, inputs
 
 
 def _spelled(binding: Binding | None, ids: Mapping[str, str]) -> bytes:
-    """A binding as canonical JSON, with renamed node ids replaced."""
+    """Encode the content of an input as canonical JSON, with renamed node ids replaced."""
     if isinstance(binding, From):
         binding = From(ids.get(binding.node, binding.node), binding.output)
     return b"" if binding is None else canonical(binding_json(binding))

@@ -1,4 +1,4 @@
-"""The history: one file for each graph in the home folder, with the state of its nodes in the last run."""
+"""The history: for each graph a file in the home folder, with the state of its nodes in the last run."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from engine.plan.plan import Plan
 
 KEPT = 200
-"""The number of graphs in the history."""
+"""The maximum number of graphs in the history."""
 
 _Identity = tuple[int, int]
 
 
 class Record:
-    """The record of one graph. It is read when it is first needed, and does not change after that."""
+    """The state of one graph in its last run. It is read from its file once, when it is first needed."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -43,7 +43,7 @@ class Record:
 
     @property
     def nodes(self) -> dict[str, PastNode]:
-        """Its nodes by id; empty if the graph never ran, or if the record is damaged."""
+        """The nodes of the graph by id; empty if the graph never ran, or if the file is damaged."""
         if self._nodes is None:
             self.read()
             self._nodes = parsed(self._data or b"")
@@ -52,24 +52,24 @@ class Record:
 
     @property
     def nested(self) -> bool:
-        """True if some of its nodes belong to graphs that other nodes returned."""
+        """True if some of the nodes belong to graphs that other nodes returned."""
         self.read()
         return self._nodes is not None or is_nested(self._data or b"")
 
     def read(self) -> None:
-        """Read the file before the run replaces it."""
+        """Read the file now, before a run replaces it."""
         if self._data is None and self._nodes is None:
             self._data = _read(self.path, MAX_BYTES)
 
 
 class History:
-    """The records of all graphs of a home.
+    """The records of all graphs in a home folder.
 
-    No method raises: a record that cannot be written causes a warning, and one that cannot be read is treated
+    No method raises: if a record cannot be written, there is a warning; if one cannot be read, it is treated
     as missing.
 
     Args:
-        folder: created with the first record.
+        folder: the folder of the records; it is created with the first one.
         warn: receives the warning if a record cannot be written.
     """
 
@@ -79,14 +79,14 @@ class History:
         self._known: dict[str, tuple[bytes, _Identity | None]] = {}  # path -> (state, file)
 
     def record(self, name: str) -> Record:
-        """The record of the graph with this name: the path of its file, or its title."""
+        """Return the record of the graph with this name, which is the path of its file or its title."""
         return Record(f"{self.folder}/{sha256(name.encode(errors='surrogatepass'))[:32]}.json")
 
     def remember(self, record: Record, plan: Plan, unfinished: Mapping[str, str]) -> None:
-        """Write the state of a graph after a run, unless its record is up to date.
+        """Write the record of a graph after a run, unless the stored record is up to date.
 
         Args:
-            record: the record as it was before the run.
+            record: the record from before the run.
             plan: the plan of the run.
             unfinished: for each step without a result, its state, such as `failed`.
         """
@@ -133,9 +133,9 @@ class History:
 
 
 def _kept(record: Record, plan: Plan) -> dict[str, PastNode]:
-    """The recorded nodes that a run did not need and that are still in the graph.
+    """Return the nodes of a record that are still in the graph, although the run did not need them.
 
-    These are nodes without a path to a target, and nodes of returned graphs that were not needed again.
+    These are nodes on which no target depends, and nodes of returned graphs that were not needed again.
     """
     steps = single_steps(plan)
     absent = plan.checked.graph.nodes.keys() - steps.keys()

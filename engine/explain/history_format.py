@@ -1,4 +1,4 @@
-"""The file format of a record of the history: a header with a digest of the state, then the nodes as JSON."""
+"""The file format of the history's records: a header with a digest of the state, then the nodes as JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circula
 
 
 def state(plan: Plan, unfinished: Mapping[str, str]) -> bytes:
-    """A digest of the whole content of a record; if it is unchanged, the record is not written again."""
+    """Compute a digest of all that a record contains; while it is unchanged, no new record is written."""
     steps = single_steps(plan)
     parts = [*steps, *[step.key if step.storable and step.key else _spelled(step) for step in steps.values()]]
     parts += [f"{node} {state}" for node, state in unfinished.items()]
@@ -34,30 +34,30 @@ def state(plan: Plan, unfinished: Mapping[str, str]) -> bytes:
 
 
 def single_steps(plan: Plan) -> dict[str, Step]:
-    """The steps with a single result: elements of lists, but not the nodes that collect them."""
+    """Return the steps of a plan by id, with list elements in place of the steps that collect them."""
     return {node: step for node, step in plan.steps.items() if step.bound.lift is None}
 
 
 def _spelled(step: Step) -> str:
-    """The state of a step without a reusable key, as text."""
+    """Return the state of a step without a reusable key, as text."""
     links = ["=".join((source.input, *link(source))) for source in step.sources]
     return f"{signature(step.bound).hex()} {canonical(step.fingerprint).decode()} {' '.join(links)}"
 
 
 def outer_steps(node: str) -> Iterator[str]:
-    """The ids of the steps around a step: for `a/b/c` these are `a/b` and `a`."""
+    """Yield the ids of the steps that contain a step: for `a/b/c` these are `a/b` and `a`."""
     while "/" in node:
         node = node.rpartition("/")[0]
         yield node
 
 
 def opened_steps(steps: Mapping[str, Step]) -> set[str]:
-    """The ids of the steps whose nodes returned graphs in this run."""
+    """Return the ids of the steps whose nodes returned graphs in this run."""
     return {outer for node in steps if "/" in node for outer in outer_steps(node) if outer in steps}
 
 
 def written(state: bytes, plan: Plan, unfinished: Mapping[str, str], kept: Mapping[str, PastNode]) -> bytes:
-    """The content of the file of a record.
+    """Write a record as the bytes of its file.
 
     Args:
         state: the digest of the state.
@@ -98,7 +98,7 @@ def written(state: bytes, plan: Plan, unfinished: Mapping[str, str], kept: Mappi
 
 
 def _shortened(literals: Mapping[str, Json]) -> tuple[Mapping[str, Json], dict[str, str]]:
-    """The literals that are short enough to record, and the digests of the others."""
+    """Split literals into those that are short enough to record, and the digests of the others."""
     long = {
         name: digest(value)
         for name, value in literals.items()
@@ -117,25 +117,25 @@ def _header(state: bytes, body: bytes, nested: bool = False) -> bytes:
 
 
 def _words(data: bytes) -> list[bytes]:
-    """The words of the header of a record; empty if another version wrote it."""
+    """Return the fields of a record's header; empty if another version of the format wrote it."""
     words = data[:HEADER_BYTES].partition(b"\n")[0].split(b" ")
     valid = len(words) == 5 and words[:2] == [b"safelight-history", b"%d" % FORMAT]
     return words if valid else []
 
 
 def is_nested(data: bytes) -> bool:
-    """True if some nodes of a record belong to graphs that other nodes returned."""
+    """Return True if some nodes of a record belong to graphs that other nodes returned."""
     return _NESTED in _words(data)
 
 
 def state_of(data: bytes) -> bytes:
-    """The state digest of a record."""
+    """Return the digest of the state from the header of a record."""
     words = _words(data)
     return words[2] if words else b""
 
 
 def parsed(data: bytes) -> dict[str, PastNode]:
-    """The nodes of a record by id; empty if the record is damaged or of another version."""
+    """Read the nodes of a record by id; empty if it is damaged, or written by another version."""
     header, _, body = data.partition(b"\n")
     words = _words(header)
     if not words or header + b"\n" != _header(words[2], body, words[3] == _NESTED):

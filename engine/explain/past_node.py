@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from engine.plan.step import Source
 
 Machine = tuple[str, Mapping[str, str]]
-"""The compute settings (empty for a node that does not use the device) and the version of each library."""
+"""The compute settings (empty for nodes that do not use the device), and the version of each library."""
 
 
 Link = tuple[str, str, str]
-"""The origin of a wired input: the step, the output, and the digest if it is an element of a list."""
+"""The origin of a wired input: the step, its output, and the value's digest if it is a list element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +30,22 @@ class PastNode:
     version: int
     code: str
     machine: Machine | None
-    """The part of its key that depends on the machine; None if there is none."""
+    """The part of the cache key that depends on the machine; None if no part does."""
     literals: Mapping[str, Json]
     long: Mapping[str, str]
     """The digests of literals that were too long to record."""
     links: Mapping[str, Link]
-    """Its wired inputs."""
+    """The origins of the wired inputs, keyed by input."""
     reads: str | None
-    """The digest of its fingerprint."""
+    """The digest of what `Node.fingerprint` returned; None without a fingerprint."""
     key: str | None
-    """Its key; None if later runs cannot use the result."""
+    """The cache key; None if later runs cannot use the result."""
     state: str
-    """Its state if it has no result, such as `failed`; else empty."""
+    """The state of a node without a result, such as `failed`; empty if it has a result."""
 
 
 def machine_of(node_type: NodeType, compute: str) -> Machine | None:
-    """The part of a node type's keys that depends on the machine.
+    """Return the part of a node type's cache keys that depends on the machine; None if no part does.
 
     Args:
         node_type: the type.
@@ -58,16 +58,16 @@ def machine_of(node_type: NodeType, compute: str) -> Machine | None:
 
 
 def link(source: Source) -> Link:
-    """The origin of a wired input in the form of a record."""
+    """Convert the source of a wired input to the form in which records have it."""
     output = source.output if not source.path else f"{source.output}[{']['.join(map(str, source.path))}]"
     return source.step.id, output, source.digest
 
 
 def digest(value: Json) -> str:
-    """A short digest of a value."""
+    """Return the first 32 hex digits of the SHA-256 of a JSON value."""
     return sha256(canonical(value))[:32]
 
 
 def place(node: str) -> str:
-    """The node of the graph that contains a step: `denoise` for `denoise[2]` and for `denoise/decode`."""
+    """Return the graph's node to which a step belongs: `denoise` for `denoise[2]` and `denoise/decode`."""
     return node.partition("/")[0].partition("[")[0]

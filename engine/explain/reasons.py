@@ -22,13 +22,13 @@ _LAST_TIME = {
 
 
 class Reasons:
-    """Explains the steps of one plan. Nothing is compared before the first call of `why`.
+    """Explains why the steps of one plan run or do not run. The first call of `why` does the comparison.
 
     Args:
         plan: the plan.
-        record: the state of the graph in its previous run; None if the graph is not in the history.
-        is_held: whether the store holds the result of a key now. Another process may have computed it after
-            planning.
+        record: the record of the graph's previous run; None if the graph is not in the history.
+        is_held: returns True if the store now has the result of a key, because another process has computed
+            it after planning.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Reasons:
         self._causes = None if record is None else Causes(record, plan.checked.graph, plan.compute)
 
     def why(self, step: Step) -> str:
-        """The reason for the action of a step, such as `seed is 7, was 3`."""
+        """Return the reason why a step runs or does not run, such as `seed is 7, was 3`."""
         if isinstance(step, Gather):
             return _of_list(step)
         if step.same_as is not None:
@@ -82,7 +82,7 @@ def _without_history(step: Step) -> str:
 
 
 def ago(seconds: float) -> str:
-    """A span of time in words."""
+    """Describe a time span in words, such as `5 min ago`."""
     if seconds < 90:
         return f"{max(0, int(seconds))} s ago"
     if seconds < 5400:

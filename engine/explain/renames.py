@@ -1,4 +1,4 @@
-"""Finds nodes whose id differs between an older and a newer graph."""
+"""Finds renamed nodes: those whose ids differ between an older and a newer graph."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Hashable, Iterable
 
 
 class Renames:
-    """The nodes of the older graph whose ids are missing in the newer one.
+    """Recognises nodes of an older graph that have another id in the newer graph.
 
     Args:
-        nodes: for each id, the marks by which the node is recognised, such as its type with its inputs.
+        nodes: the ids that are missing in the newer graph. For each id, the marks by which the node is
+            recognised: hashable values, such as its type together with its inputs.
     """
 
     def __init__(self, nodes: dict[str, Iterable[Hashable]]) -> None:
@@ -21,7 +22,7 @@ class Renames:
                 self._marked[mark].append(node)
 
     def take(self, marks: Iterable[Hashable]) -> str | None:
-        """The id of the first node with one of these marks; each node is returned once only."""
+        """Return the id of the first node with one of these marks; each id is returned only once."""
         for mark in marks:
             nodes = self._marked.get(mark, [])
             while nodes:

@@ -1,1 +1,1 @@
-"""Observes runs: journal, trace, telemetry, and warnings that are kept with results."""
+"""Observes runs: writes journals, traces and telemetry, and keeps the warnings of cached results."""

@@ -12,15 +12,15 @@ Each line is an object with `t`, the seconds since the run began, and `event`. T
 - `checkpoint`: `node`; `step`; `name`.
 - `published`: `node`; `name` of the file in the node's folder; `path`, absolute; `size` in bytes.
 - `printed`: `text`, one line that a node or a library printed, and `node` if it is known.
-- `warned`: `message`, and `node` if it is about one.
+- `warned`: `message`, and `node` if the warning concerns one.
 - `done`: `node`; `seconds`; `cache`, where the result came from: `none` (computed), `memory` or `disk`;
   `key`, the first 16 digits of the key of the result, if later runs can use it.
-- `missed`: `node` and perhaps `key` of a result that the store has lost, so that the node runs again.
-- `grown`: `node` whose list elements or returned graph became known; `steps`, the number of new steps.
+- `missed`: `node`, and `key` if known, of a result that the store has lost, so that the node runs again.
+- `grown`: `node`, whose list elements or returned graph became known; `steps`, the number of new steps.
 - `failed`: `node`; `seconds`; `problem`, with the fields of `errors.Problem.as_json`; `trace`, the traceback.
 - `skipped`: `node`; `because`.
-- `output`: `output`, the declared output; `index`, the place of the element in a list, empty for a single
-value; `values` of the swept inputs; `type`; `files`, absolute paths; `digest`.
+- `output`: `output`, the declared output; `index` of the element in a list, empty for a single value;
+`values` of the swept inputs; `type`; `files`, absolute paths; `digest`.
 - `finished`: `state` (`done`, `failed` or `cancelled`); `seconds`.
 
 No further lines are written for steps that `planned` found in the store. Keys may be added, but are never
@@ -58,7 +58,7 @@ from engine.values import Json, canonical
 
 
 def event_line(event: Event, since: float) -> str:
-    """An event as a line of ASCII text, including the newline.
+    """Convert an event to a line of JSON in ASCII, including the newline.
 
     Args:
         event: the event.

@@ -1,4 +1,4 @@
-"""Writes the events of runs to files of JSON lines in the home folder; the newest files are kept."""
+"""Writes the events of runs to files of JSON lines in the home folder; only the newest files are kept."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _opened: Counter[str] = Counter()  # folder -> the number of files that this pro
 
 
 class Journals:
-    """The journals of a session. Consecutive runs share a file; simultaneous runs do not.
+    """The journals of a session. Consecutive runs share a file; simultaneous runs have different files.
 
-    Files are shared because creating one takes longer than many runs.
+    Consecutive runs share a file because creating one takes longer than many runs do.
 
     Args:
-        folder: created if it does not exist.
+        folder: the folder of the files; it is created if it does not exist.
         warn: receives a warning if a journal cannot be written.
     """
 
@@ -47,7 +47,7 @@ class Journals:
 
     @contextmanager
     def one(self) -> Iterator[Journal]:
-        """A journal for one run, from the event `Planned` to `Finished`."""
+        """Context manager: a journal for one run, from the event `Planned` to `Finished`."""
         with self._lock:
             journal = self._idle.pop() if self._idle else None
         if journal is None or not journal.again():
@@ -64,7 +64,7 @@ class Journals:
                 journal.close()
 
     def last_written(self, pid: int) -> float:
-        """The time of a process's last journal line, in seconds since the epoch; 0 if there is none."""
+        """Return the time of a process's last journal line, in seconds since the epoch; 0 if it has none."""
         latest = 0.0
         with suppress(OSError):
             names = sorted(name for name in os.listdir(self._folder) if name.endswith(".jsonl"))
@@ -83,14 +83,15 @@ class Journals:
 
 
 class Journal:
-    """A file with the events of consecutive runs. Call it with each event.
+    """A file with the events of consecutive runs: a listener that is called with each event.
 
-    Each event is written at once (about 3 microseconds), except `Done`, which is written together with the
-    next one: so the journal of a killed process shows every step that it had begun. No method raises: if the
-    journal cannot be written, one warning says so, and the run continues.
+    Each event is written at once (in about 3 microseconds), except `Done`, which is written together with the
+    next event. So the journal of a killed process shows every step that it had begun. No method raises: if
+    the journal cannot be written, there is one warning, and the run continues.
 
     Args:
-        folder: created if it does not exist. The name of the file is the time in UTC and a random number.
+        folder: the folder of the file; it is created if it does not exist. The name of the file consists of
+            the time in UTC and a random number.
         warn: receives a warning if the file cannot be written.
     """
 
@@ -98,7 +99,7 @@ class Journal:
         now = time.time()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
         self.path = folder / f"{stamp}-{int(now % 1 * 1e6):06d}-{os.urandom(3).hex()}.jsonl"
-        """The path of the file; paths sort by time."""
+        """The path of the file. Sorted paths are in the order of time."""
         self._pending = b""
         self.size = 0
         """The bytes written so far."""
@@ -112,7 +113,7 @@ class Journal:
             self._broken(error)
 
     def again(self) -> bool:
-        """Begin another run in this file; False if the run needs a new file."""
+        """Begin another run in this file. Returns False if the run needs a new file."""
         if self._file is None or self._process != os.getpid():
             return False
         if not os.fstat(self._file).st_nlink:  # it was deleted
@@ -140,7 +141,7 @@ class Journal:
         return file
 
     def __call__(self, event: Event) -> None:
-        """Write one line."""
+        """Write the line of an event."""
         if self._file is None:
             return
         try:

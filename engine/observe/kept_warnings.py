@@ -19,13 +19,13 @@ MOST_WARNINGS, LONGEST_WARNING = 50, 2000
 
 
 class KeptWarnings:
-    """A listener that forwards events and adds the kept warnings of reused results.
+    """A listener that forwards events, and adds the warnings that were saved with reused results.
 
-    Few results have warnings, so they are stored in one small file for each result, beside the store. A file
-    that cannot be read or written is ignored.
+    Few results have warnings, so each of these has a small file for them beside the store. A file that cannot
+    be read or written is ignored.
 
     Args:
-        folder: holds the files, and is created with the first one; None to keep no warnings.
+        folder: the folder of the files, which is created with the first one; None to keep no warnings.
         emit: receives every event, and a `Warned` for each kept warning.
     """
 
@@ -40,11 +40,11 @@ class KeptWarnings:
                 self._files = set(os.listdir(folder))
 
     def of(self, node: str) -> list[str]:
-        """The warnings of a node, including those that were kept with its result."""
+        """Return the warnings of a node in this run, including those saved with its reused result."""
         return self._by_node.get(self._same_as.get(node, node), [])
 
     def __call__(self, event: Event) -> None:
-        """Forward an event."""
+        """Forward an event, and save or repeat warnings."""
         self._emit(event)
         match event:
             case Planned(steps=steps) | StepsAdded(steps=steps):

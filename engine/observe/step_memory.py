@@ -20,18 +20,18 @@ LOOK_SECONDS = 0.005
 
 @dataclass(slots=True)
 class StepMemory:
-    """The memory of one step, in bytes; None for a number that this system does not provide."""
+    """The peak memory of one step, in bytes; a number is None if this system does not provide it."""
 
     host: int | None
-    """The peak of the whole process while the step ran."""
+    """The peak memory of the whole process while the step ran."""
     rise: int | None
-    """The difference between that peak and the start of the step; includes steps that ran at the same
-    time."""
+    """The difference between that peak and the memory at the start of the step; includes the memory of steps
+    that ran at the same time."""
     device: int | None = None
-    """The peak of torch on a CUDA device, including models that stay loaded."""
+    """The peak memory of torch on the CUDA device, including models that stay loaded."""
 
     def most(self, other: StepMemory) -> StepMemory:
-        """The maximum of each number."""
+        """Combine two measurements: return the maximum of each number."""
         mine, theirs = self.as_json(), other.as_json()
         return StepMemory(
             *(
@@ -41,12 +41,12 @@ class StepMemory:
         )
 
     def as_json(self) -> dict[str, int | None]:
-        """The numbers by name."""
+        """Convert the numbers to a JSON object."""
         return {"host": self.host, "rise": self.rise, "device": self.device}
 
 
 class MemoryMeasurement(Lifecycle):
-    """A lifecycle that measures the peak of each step. Linux records it; elsewhere a thread samples it.
+    """A lifecycle that measures the peak memory of each step. Linux records it; else a thread samples it.
 
     Args:
         device: the device of accelerator nodes.
@@ -54,9 +54,9 @@ class MemoryMeasurement(Lifecycle):
 
     def __init__(self, device: str) -> None:
         self.memory: dict[str, StepMemory] = {}
-        """The memory of each step that ran, by its id."""
+        """The peak memory of each step that ran, keyed by the step's id."""
         self.resident = _resident()
-        """Returns the bytes of physical memory of this process; None if they are unknown."""
+        """A function that returns the physical memory of this process in bytes; None if unknown."""
         self._device = device
         self._kernel = _forget_peak()
         self._under_way: dict[str, tuple[int, StepMemory]] = {}
@@ -65,7 +65,7 @@ class MemoryMeasurement(Lifecycle):
         self._watcher: threading.Thread | None = None
 
     def close(self) -> None:
-        """Stop sampling."""
+        """Stop the thread that samples the memory."""
         self._over.set()
         if self._watcher is not None:
             self._watcher.join()
@@ -102,7 +102,7 @@ class MemoryMeasurement(Lifecycle):
                 self._note()
 
     def _note(self) -> None:
-        """Update the peaks of the running steps with the memory used since the last sample."""
+        """Update the peaks of the running steps with the memory that was used since the last sample."""
         held = _peak() if self._kernel else self.resident()
         if held is None:
             return
@@ -112,7 +112,7 @@ class MemoryMeasurement(Lifecycle):
 
 
 def _forget_peak() -> bool:
-    """Reset the peak that Linux records for this process; False on other systems."""
+    """Reset the peak memory that Linux records for this process. Returns False on other systems."""
     try:
         with open("/proc/self/clear_refs", "wb", buffering=0) as file:
             file.write(b"5")
@@ -122,14 +122,14 @@ def _forget_peak() -> bool:
 
 
 def _peak() -> int | None:
-    """The peak of physical memory of this process since the last reset, in bytes."""
+    """Read the peak physical memory of this process since the last reset, in bytes; None if unknown."""
     with open("/proc/self/status", "rb") as file:
         found = next((line for line in file if line.startswith(b"VmHWM:")), None)
     return None if found is None else int(found.split()[1]) << 10
 
 
 def _resident() -> Callable[[], int | None]:
-    """Returns a function that reads the physical memory of this process, in bytes."""
+    """Make a function that reads the physical memory of this process, in bytes."""
     try:
         _from_proc()
     except (OSError, ValueError, AttributeError):
@@ -143,7 +143,7 @@ def _from_proc() -> int:
 
 
 def _resident_elsewhere() -> Callable[[], int | None]:
-    """Returns such a function for systems without `/proc`; it needs psutil."""
+    """Make such a function for systems without `/proc`, by means of psutil."""
     try:
         process = import_module("psutil").Process()
     except ImportError:
@@ -152,7 +152,7 @@ def _resident_elsewhere() -> Callable[[], int | None]:
 
 
 def _cuda(device: str) -> Any:
-    """`torch.cuda`, if torch is imported and the device is in use."""
+    """Return `torch.cuda` if torch is imported and uses the device; otherwise None."""
     torch = sys.modules.get("torch")
     if torch is None or not device.startswith("cuda") or not torch.cuda.is_initialized():
         return None

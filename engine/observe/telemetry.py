@@ -1,4 +1,4 @@
-"""Sends runs as OpenTelemetry spans: one for the run, and within it one for each step."""
+"""Sends runs as OpenTelemetry spans: one span for the run, and inside it one for each step."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ FLUSH_SECONDS = 3.0
 
 
 class Telemetry(Watcher):
-    """A watcher that sends one run as spans.
+    """A watcher that sends one run as OpenTelemetry spans.
 
     The attributes of a run are `safelight.title`, `.steps`, `.to_run` and `.state`; those of a step are
     `safelight.node`, `.type`, `.reason`, `.key`, `.cache`, `.problem`, and in bytes `.memory.host`, `.rise`
     and `.device`. The values of inputs are not sent, unless an error message quotes one.
 
     Args:
-        tracer: makes the spans.
-        measured: measures the memory of steps; it is the lifecycle inside this one.
-        environment: may hold `TRACEPARENT`, the span of the calling program.
+        tracer: creates the spans.
+        measured: measures the memory of steps; its lifecycle runs inside this one.
+        environment: the environment variables, of which `TRACEPARENT` may name the calling program's span.
         closing: called after all spans have ended.
     """
 
@@ -63,21 +63,21 @@ class Telemetry(Watcher):
         self._computed: set[str] = set()
 
     def close(self) -> None:
-        """End every span."""
+        """End all spans that are still open."""
         for node in list(self._unfinished):
             self._end(node)
         self._run.end()
         self._closing()
 
     def _end(self, node: str) -> None:
-        """End the span of a step that has ended without a result."""
+        """End the span of a step that ended without a result."""
         if node in self._unfinished:
             span, ended = self._unfinished.pop(node)
             span.end(ended)
 
     @contextmanager
     def span(self, name: str, **facts: object) -> Iterator[None]:
-        """A span inside the calling thread's step, or inside the run if the thread has no step."""
+        """Context manager: a span inside that of the calling thread's step, or of the run if it has none."""
         nowhere = trace.get_current_span() is trace.INVALID_SPAN
         attributes: dict[str, Any] = {f"safelight.{key}": value for key, value in facts.items()}
         with self._tracer.start_as_current_span(
@@ -86,7 +86,7 @@ class Telemetry(Watcher):
             yield
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
-        """Begin the span of a step; it is the current span while the node runs."""
+        """Begin the span of a step, which is the current span while the node runs."""
         self._end(step.id)  # the span of a node that returned a graph, which has now run
         attributes = {
             "safelight.node": step.id,
@@ -99,7 +99,7 @@ class Telemetry(Watcher):
         return None
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
-        """End the span of a step. The span of a failed step ends with the event `failed`."""
+        """End the span of a step. That of a failed step is ended by the event `Failed`."""
         span, token = self._steps.pop(step.id)
         contexts.detach(token)
         span.set_attribute("safelight.cache", "none" if step.id in self._computed else "store")
@@ -113,7 +113,7 @@ class Telemetry(Watcher):
             self._unfinished[step.id] = span, time.time_ns()
 
     def __call__(self, event: Event) -> None:
-        """Add the data of an event to its span."""
+        """Add the data of an event to the span of its step or of the run."""
         match event:
             case Planned(_, title, steps):
                 self._run.set_attribute("safelight.title", title)
@@ -140,10 +140,10 @@ class Telemetry(Watcher):
 def telemetry(
     measured: MemoryMeasurement, environment: Mapping[str, str], warn: Callable[[str], None]
 ) -> Telemetry | None:
-    """Create the watcher that sends spans to the receivers set in the environment; None if that fails.
+    """Create the watcher that sends spans to the exporters set in the environment; None if that fails.
 
-    If the program has set up OpenTelemetry itself, its receivers are used. Otherwise these are the exporters
-    in `OTEL_TRACES_EXPORTER`, by default `otlp`.
+    If the program has set up OpenTelemetry itself, its exporters are used; otherwise those that
+    `OTEL_TRACES_EXPORTER` names, by default `otlp`.
     """
     provider = trace.get_tracer_provider()
     if not isinstance(provider, trace.ProxyTracerProvider):
@@ -181,7 +181,7 @@ def _provider(environment: Mapping[str, str]) -> TracerProvider:
 
 
 def _exporter(name: str, environment: Mapping[str, str]) -> SpanExporter:
-    """An exporter by its name in OpenTelemetry."""
+    """Create the exporter that has this name in OpenTelemetry."""
     from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
     if name == "console":

@@ -1,6 +1,6 @@
-"""Writes a trace file of a run: the steps of each thread over time, and their waits.
+"""Writes a trace file of a run: for each thread, its steps and their waiting times on a time axis.
 
-The format is the JSON array of Chrome's Trace Event Format; https://ui.perfetto.dev shows it.
+The format is the JSON array of Chrome's Trace Event Format, which https://ui.perfetto.dev shows.
 """
 
 from __future__ import annotations
@@ -47,16 +47,15 @@ Facts = Mapping[str, object]
 
 
 class Trace(Watcher):
-    """A watcher that writes a trace file.
+    """A watcher that writes a trace file of one run.
 
-    The file is a complete JSON document after each event, so it can be opened after a crash. After the file
-    has been created, no method raises: if it can no longer be written, one warning says so, and the run
-    continues.
+    The file is complete JSON after each event, so it can be opened after a crash. Once the file has been
+    created, no method raises: if it can no longer be written, there is one warning, and the run continues.
 
     Args:
         path: the file, which is replaced if it exists.
         device: the device of accelerator nodes.
-        measured: measures the memory of steps; it is the lifecycle inside this one.
+        measured: measures the memory of steps; its lifecycle runs inside this one.
         warn: receives a warning if the file can no longer be written.
 
     Raises:
@@ -95,7 +94,7 @@ class Trace(Watcher):
 
     @contextmanager
     def span(self, name: str, **facts: object) -> Iterator[None]:
-        """A slice on the track of the calling thread."""
+        """Context manager: a slice of time on the track of the calling thread."""
         track = self._track()
         self._write("B", name, THREADS, track, args=facts)
         try:
@@ -104,13 +103,13 @@ class Trace(Watcher):
             self._write("E", name, THREADS, track)
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
-        """Begin a step's slice; draw the wait before it and the wires from its parents."""
+        """Begin the slice of a step, and draw the wait before it and the wires to it."""
         with self._lock:
             self._begin(step)
         return None
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
-        """End a step's slice."""
+        """End the slice of a step."""
         with self._lock:
             self._finish(step, result)
 
@@ -205,7 +204,7 @@ class Trace(Watcher):
             self._write("C", "memory of the process", THREADS, now=now, args={"MiB": held / 2**20})
 
     def _track(self) -> int:
-        """The number of the track of the calling thread."""
+        """Return the number of the calling thread's track."""
         thread = threading.get_ident()
         with self._lock:
             track = self._tracks.get(thread)
@@ -236,7 +235,7 @@ class Trace(Watcher):
 
 
 def _reason(step: PlannedStep) -> str:
-    """The reason a step does not run."""
+    """Return the reason why a step does not run."""
     if step.action == "reuse":
         return f"reused from {step.tier}"
     return f"shared with {step.same_as}" if step.action == "share" else "not needed"

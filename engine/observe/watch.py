@@ -1,4 +1,4 @@
-"""Interfaces for observing runs in detail: events, steps and other work that takes time."""
+"""Interfaces for observing runs in detail: their events, steps, and other work that takes time."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from engine.store.store import Result, Store, StoredResult
 from engine.values import Packed
 
 Why = Callable[[Step], str]
-"""Returns the reason a step runs or does not run."""
+"""A function that returns the reason why a step runs or does not run."""
 
 
 class Watcher(Lifecycle, Protocol):
-    """Observes runs; it is the outermost lifecycle of each step, and a listener."""
+    """Protocol of objects that observe a run: listeners that are also the outermost lifecycle of steps."""
 
     why: Why
-    """Explains steps; set before the run begins."""
+    """Returns the reason why a step runs; set before the run begins."""
 
     def __call__(self, event: Event) -> None:
         """Handle one event; called from any thread, one at a time."""
         ...
 
     def span(self, name: str, **facts: object) -> AbstractContextManager[None]:
-        """A span of time on the calling thread."""
+        """Context manager that records the time of its block, on the calling thread, under a name."""
         ...
 
     def close(self) -> None:
-        """End all open spans and files, also after a failure."""
+        """End all open spans and close all files, also after a failure."""
         ...
 
 
 class Watch:
-    """Combines several watchers in a context manager that closes them; costs almost nothing without watchers.
+    """Context manager that combines watchers and closes them; without watchers it costs almost nothing.
 
     Args:
-        measured: measures the memory of steps for them.
+        measured: measures the memory of steps for the watchers.
     """
 
     def __init__(self, measured: MemoryMeasurement | None = None) -> None:
@@ -66,18 +66,18 @@ class Watch:
         self._watchers.append(watcher)
 
     def explain(self, why: Why) -> None:
-        """Give the watchers the function that explains steps."""
+        """Pass the function that explains steps to all watchers."""
         for watcher in self._watchers:
             watcher.why = why
 
     @property
     def memory(self) -> dict[str, StepMemory]:
-        """The memory of each step, if it is measured."""
+        """The peak memory of each step, keyed by the step's id; empty if it is not measured."""
         return {} if self._measured is None else self._measured.memory
 
     @property
     def lifecycles(self) -> list[Lifecycle]:
-        """The lifecycles around those of the engine, the outermost first."""
+        """The lifecycles that run around those of the engine, the outermost first."""
         measured = [] if self._measured is None else [self._measured]
         return [*self._watchers, *measured]
 
@@ -88,28 +88,28 @@ class Watch:
 
     @contextmanager
     def span(self, name: str, **facts: object) -> Iterator[None]:
-        """Record the time of the block as a span, in every watcher that records spans."""
+        """Context manager that records the time of its block as a span in every watcher."""
         with ExitStack() as stack:
             for watcher in self._watchers:
                 stack.enter_context(watcher.span(name, **facts))
             yield
 
     def residency(self, residency: Residency) -> Residency:
-        """The cache of loaded models, with a span around each load."""
+        """Return a view of the cache of loaded models that records a span for each load."""
         return residency.watched(self.span) if self._watchers else residency
 
     def store(self, store: Store) -> Store:
-        """The store, with a span around each read and write."""
+        """Return a wrapper of the store that records a span for each read and write."""
         return WatchedStore(store, self.span) if self._watchers else store
 
 
 def no_reason(step: Step) -> str:
-    """The `Why` of a watcher before the run begins."""
+    """The value of `Watcher.why` until the run begins: returns an empty reason."""
     return ""
 
 
 class WatchedStore(Store):
-    """A store with a span around each read and write."""
+    """A wrapper of a store that records a span for each read and write."""
 
     def __init__(self, store: Store, span: Span) -> None:
         self._store, self._span = store, span

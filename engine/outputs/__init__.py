@@ -1,1 +1,1 @@
-"""Writes a run's declared outputs as files."""
+"""Writes the declared outputs of a run to files."""

@@ -1,4 +1,4 @@
-"""Numbers files in a folder: `cat-image-0001.png`, `cat-image-0002.png`."""
+"""Writes files with consecutive numbers to a folder: `cat-image-0001.png`, `cat-image-0002.png`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NUMBERED = re.compile(r"(.+)-(\d{4,9})(\.[a-z]+)", re.DOTALL)
 
 
 class OutputFolder:
-    """A folder to add files to. It is listed only once, so that adding a file takes constant time.
+    """A folder to which numbered files are added. It is listed once, so adding a file takes constant time.
 
     Args:
         path: the folder; it is created with the first file.
-        free_disk: called when the disk is full, with the folder and the bytes that are needed there; returns
-            True if it has freed them, so that the write is tried again.
+        free_disk: called when the disk is full, with the folder and the number of bytes needed there; returns
+            True if it has freed them. Then the file is written again.
     """
 
     def __init__(self, path: Path, free_disk: Callable[[Path, int], bool]) -> None:
@@ -33,9 +33,10 @@ class OutputFolder:
         self._series: dict[str, _Series] | None = None
 
     def add(self, stem: str, suffix: str, data: bytes) -> Path:
-        """Find or write a file named `{stem}-{number}{suffix}` with the content `data`.
+        """Write `data` to a new file `{stem}-{number}{suffix}`, and return its path.
 
-        An existing file with this content is reused, unless it was returned before.
+        If the folder already has such a file with the same content, the path of that is returned, but each
+        path only once.
 
         Raises:
             SafelightError: the folder cannot be written, or the disk is full; no partial file is left.
@@ -76,18 +77,18 @@ class OutputFolder:
 
 
 class _Series:
-    """The files with one stem and suffix, by content. A file is read only if its size matches."""
+    """The files with one stem and suffix, to find one by its content; only files of its size are read."""
 
     def __init__(self) -> None:
         self.paths: list[Path] = []
-        """The files in the folder when it was listed, lowest number first."""
+        """The files that were in the folder when it was listed, lowest number first."""
         self.next = 1
         """The number of the next file."""
         self._by_size: dict[int, list[Path]] | None = None
         self._by_digest: dict[str, list[Path]] = {}  # lowest number last
 
     def take(self, data: bytes) -> Path | None:
-        """The first file with these bytes; it is not returned again."""
+        """Return the first file with these bytes that has not been returned before; None if there is none."""
         if self._by_size is None:
             self._by_size = defaultdict(list)
             for path in self.paths:

@@ -1,4 +1,4 @@
-"""Embeds in each picture the graph that made it, and the texts that node packs add."""
+"""Writes into each picture the graph that made it, and the texts that node packs add."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _METAS = 1000
 
 
 class Inscriber:
-    """Writes the graph of a run into its pictures.
+    """Writes the graph of a run into the pictures that it made.
 
-    The graph has the values of the run as the defaults of its inputs, the version of each node type, and the
-    versions of the software. The embedded graph runs from any folder on this machine: its files were renamed
-    for that by `check.portable.make_portable`.
+    The written graph has the values of the run as the defaults of its inputs, the version of each node type,
+    and the versions of the software. It can run from any folder on this machine, because
+    `check.portable.make_portable` has renamed its files.
 
     Args:
         plan: the plan of the run.
-        store: holds the results of the run.
-        annotators: the hooks of node packs; see `packs.provenance.Annotate`.
-        keep: called before each picture, to keep the files that its graph reads.
-        warn: receives a message for each hook that fails and each text that cannot be written.
+        store: the store with the results of the run.
+        annotators: the hooks of node packs that add texts; see `packs.provenance.Annotate`.
+        keep: called before each picture, to copy the files that its graph reads into the home folder.
+        warn: receives a message for each hook that fails, and each text that cannot be written.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Inscriber:
         self._types = {bound.type.name: bound.type for bound in plan.checked.steps.values()}
 
     def __call__(self, data: bytes, step: str, index: int) -> bytes:
-        """A picture file with its texts; see `files.Inscribe`."""
+        """Return a picture file with the graph and the texts added; see `files.Inscribe`."""
         self._keep()
         texts = {CHUNK: self._document(step)}
         for annotate in self._annotators:
@@ -77,13 +77,13 @@ class Inscriber:
 
     @property
     def versions(self) -> dict[str, str]:
-        """The version of Safelight, and of each library that the node types of the graph use."""
+        """The version of Safelight and of each library that the graph's node types declare, keyed by name."""
         libraries = {library for node_type in self._types.values() for library in node_type.libraries}
         found = {library: _version(library) for library in sorted({"safelight", *libraries})}
         return {library: number for library, number in found.items() if number}
 
     def _document(self, step: str) -> str:
-        """The graph of one picture: a swept input has the value that made this picture."""
+        """Return the graph of one picture as JSON text; its swept inputs have the values of this picture."""
         own, gathered = self._swept.values(step), self._swept.gathered(step)
         checked = self._plan.checked
         with self._lock:
@@ -102,13 +102,13 @@ class Inscriber:
         return document
 
     def _recorded(self) -> Graph:
-        """The graph with its subgraphs and with the node type versions of this run."""
+        """Return the graph with all subgraphs defined in it, and with the node type versions of this run."""
         checked = self._plan.checked
         graph = _with_versions(bundled(checked.graph, checked.read), self._types)
         return replace(graph, made_with=self.versions)
 
     def _ancestors(self, target: str) -> dict[str, Provenance]:
-        """The steps that a step depends on, and the step itself."""
+        """Return the step and all steps on which it depends, keyed by id, as hooks receive them."""
         found: dict[str, Provenance] = {}
         ahead = [target]
         while ahead:
@@ -135,7 +135,7 @@ def _version(library: str) -> str:
 
 
 def _with_versions(graph: Graph, types: Mapping[str, NodeType]) -> Graph:
-    """A copy of a graph in which each node records the version of its type in this run."""
+    """Return a copy of a graph in which each node has the version of its type in this run."""
     nodes = {
         node: replace(entry, type=types[entry.type].id) if entry.type in types else entry
         for node, entry in graph.nodes.items()
@@ -145,10 +145,10 @@ def _with_versions(graph: Graph, types: Mapping[str, NodeType]) -> Graph:
 
 
 def _read_meta(store: Store, key: str, output: str) -> Json:
-    """The JSON part of an output.
+    """Read the JSON part of an output from the store.
 
     Raises:
-        KeyError: the store does not hold the output.
+        KeyError: the store does not have the output.
     """
     packed = store.packed(key, output)
     if packed is None:
@@ -157,12 +157,12 @@ def _read_meta(store: Store, key: str, output: str) -> Json:
 
 
 class _Meta(Mapping[str, Json]):
-    """The JSON part of each output of a step; it is read when a hook first uses it.
+    """A mapping of a step's outputs to their JSON parts, which are read when a hook first uses them.
 
     Args:
-        read: reads it by the key of the step and the name of the output.
-        key: the key; None if the step has none.
-        outputs: the outputs of the step.
+        read: reads the JSON part, given the key of the step and the name of the output.
+        key: the key of the step; None if it has none.
+        outputs: the names of the step's outputs.
     """
 
     def __init__(self, read: Callable[[str, str], Json], key: str | None, outputs: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Reads the declared outputs of a finished run: from memory, from the store, or from their files."""
+"""Reads the declared outputs of a finished run again: from memory, from the store, or from their files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HELD_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The sources from which a value can be read again."""
+    """The places from which a value can be read again."""
 
     packed: Packed | None
     key: str | None
@@ -43,7 +43,7 @@ class KeptOutputs:
         self._room = HELD_BYTES
 
     def add(self, output: str, step: Step, packed: Packed, outline: Outline, files: tuple[Path, ...]) -> None:
-        """Remember where to find a value. It is not held in memory if both the store and files have it.
+        """Record where to find a value. It is not kept in memory if both the store and files have it.
 
         Args:
             output: the name of the output.

@@ -19,15 +19,15 @@ _ENCODERS = {
 
 
 def encoded(part: Part, format: PictureFormat, quality: int) -> tuple[str, bytes]:
-    """The media type and the bytes of a part of an output.
+    """Convert a PNG picture to the wanted format. Returns its media type and its bytes.
 
-    A PNG picture is converted. It stays PNG if the format cannot hold it: JPEG has no transparency, both have
-    at most 8 bits per channel, and WEBP has at most 16,383 pixels along a side.
+    A picture that the format cannot hold stays PNG: JPEG has no transparency, JPEG and WEBP have at most
+    8 bits per channel, and WEBP has at most 16,383 pixels along a side.
 
     Args:
-        part: the part; anything but PNG stays as it is.
+        part: the part of an output; if it is not PNG, it is returned unchanged.
         format: the wanted format.
-        quality: the quality of lossy formats, 1 to 100.
+        quality: the quality of lossy formats, from 1 to 100.
     """
     if part.media != _PNG or format == "png":
         return part.media, part.data

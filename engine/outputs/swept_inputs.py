@@ -1,4 +1,4 @@
-"""Finds the values of the swept inputs for each element of an output."""
+"""Finds the values of the swept inputs from which each element of an output was made."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from engine.values import Json
 LONGEST_WORD = 24
 """Texts with more characters are left out of file names."""
 LONGEST_LABEL = 64
-"""If the swept values take more bytes than this, they are left out of file names."""
+"""The maximum length of the swept values in a file name, in bytes; longer ones are left out."""
 LONGEST_STEM = 220
-"""The most bytes of a file name before its number and suffix, so that the whole name has at most 255."""
+"""The maximum length of a file name before its number and suffix, so that the name has at most 255 bytes."""
 
 _PLACES = re.compile(r"(?:\[\d+\])+")
 
 
 class SweptInputs:
-    """Knows which inputs a run sweeps, and which of their values made each step."""
+    """The inputs that a run sweeps, and the values of these inputs from which each step was made."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -33,17 +33,17 @@ class SweptInputs:
             if axis.sweep
         }
         self.names = sorted(self._order, key=self._order.__getitem__)
-        """The names of the inputs, the outermost first."""
+        """The names of the swept inputs, the outermost sweep first."""
         self._labelled = [name for name in self.names if all(map(_short, self.all_values(name)))]
 
     def all_values(self, name: str) -> list[Json]:
-        """All values of an input."""
+        """Return all values of a swept input."""
         values = self._plan.checked.values[name]
         assert isinstance(values, list)
         return values
 
     def values(self, step: str) -> dict[str, Json]:
-        """The values of the swept inputs from which a step was made, in any order."""
+        """Return the values of the swept inputs from which a step was made, keyed by input."""
         values: dict[str, Json] = {}
         for place in _PLACES.finditer(step) if self._order else ():
             lift = self._plan.steps[step[: place.start()]].bound.lift
@@ -54,7 +54,7 @@ class SweptInputs:
         return values
 
     def gathered(self, step: str) -> list[str]:
-        """The swept inputs whose values are all collected in a step, outermost first."""
+        """Return the swept inputs of which a step collects all values, the outermost first."""
         if not self._order:
             return []
         ahead, seen, found = [self._plan.steps[step]], set[str](), set[str]()
@@ -71,7 +71,7 @@ class SweptInputs:
         return [name for name in self.names if name in found and name not in own]
 
     def stem(self, stem: str, values: Mapping[str, Json]) -> str:
-        """A file name with the swept values, `cat-image-steps-4-guidance-1`; without them if it would be too
+        """Add the swept values to a file name: `cat-image-steps-4-guidance-1`; unchanged if it would be too
         long."""
         labels = [f"-{slug(name)}-{_short(values[name])}" for name in self._labelled if name in values]
         label = "".join(labels)
@@ -80,7 +80,7 @@ class SweptInputs:
 
 
 def _short(value: Json) -> str:
-    """A value as a part of a file name; empty if it is too long or has no letters or digits."""
+    """Convert a value to a part of a file name; empty if it is too long, or has no letters or digits."""
     if isinstance(value, float):
         return f"{value:.6g}" if float(f"{value:.6g}") == value else ""
     if isinstance(value, bool | int):

@@ -1,4 +1,4 @@
-"""Writes the declared outputs of a run to files, one element at a time, as soon as each is made."""
+"""Writes the declared outputs of a run to files, each element as soon as it is computed."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ SUFFIXES = {
 
 
 class OutputWriter:
-    """Receives the declared outputs of one run and writes them to a folder.
+    """Writes the declared outputs of one run to files in a folder.
 
-    A file is called after the graph, the output and a number: `mug-on-a-desk-image-0001.png`. Short swept
-    values stand before the number: `mug-on-a-desk-image-steps-4-guidance-1-0001.png`. If the folder already
-    has a file of that name with the same bytes, that file is reused, so that repeated cached runs do not fill
-    the folder with copies.
+    The name of a file consists of the graph's title, the output and a number: `mug-on-a-desk-image-0001.png`.
+    Short swept values stand before the number: `mug-on-a-desk-image-steps-4-guidance-1-0001.png`. If the
+    folder already has such a file with the same bytes, that file is reused, so that repeated cached runs do
+    not fill the folder with copies.
 
     Args:
         plan: the plan of the run.
-        store: holds the results of its steps.
-        folder: the folder; None writes no files.
-        title: the name that the files begin with; see `slug`.
-        inscribe: puts the graph into each picture.
-        keep: called before each file, to keep the files that the graph reads.
+        store: the store with the results of its steps.
+        folder: the folder; None to write no files.
+        title: the beginning of the file names; see `slug`.
+        inscribe: writes the graph into each picture.
+        keep: called before each file, to copy the files that the graph reads into the home folder.
         free_disk: called when the disk is full; see `OutputFolder`.
         encode: returns the media type and the bytes in which a part is written; see `picture_format`.
     """
@@ -69,9 +69,9 @@ class OutputWriter:
         self._elements: dict[str, dict[Step, tuple[Element, Outline]]] = {}
         self._summaries: dict[str, str] = {}
         self.kept = KeptOutputs(plan, store)
-        """The values, for reading them again."""
+        """Reads the values of the outputs again."""
         self.problems: list[Problem] = []
-        """The problems of outputs that could not be written."""
+        """A problem for each reason why outputs could not be written."""
 
     def take(self, output: str, step: Step, packed: Packed) -> OutputWritten | None:
         """Write a declared output, or one element of it; see `deliveries.Take`.
@@ -104,7 +104,7 @@ class OutputWriter:
         return OutputWritten(output, step.element_index, values, packed.type, paths, element.digest)
 
     def written(self) -> dict[str, Written]:
-        """All declared outputs with at least one written value."""
+        """Return all declared outputs that have at least one written value, keyed by name."""
         found: dict[str, Written] = {}
         for output, link in self._plan.checked.outputs.items():
             step, elements = self._plan.steps.get(link.node), self._elements.get(output, {})
@@ -147,7 +147,7 @@ class OutputWriter:
         return tuple(files)
 
     def _saved(self, value: Json) -> tuple[Path, ...]:
-        """The file in the folder that a value names, as the nodes that save files give it."""
+        """Return the file that a value names by its path, if it is in the folder; otherwise empty."""
         if self._folder is None or not isinstance(value, str) or not os.path.isabs(value):
             return ()
         try:
@@ -163,7 +163,7 @@ class OutputWriter:
 
 
 def _joined(step: Step, elements: dict[Step, tuple[Element, Outline]]) -> tuple[Outline, bool]:
-    """The outline of an output, with null for each missing element, and whether it is complete."""
+    """Make the outline of an output, with null for each missing element. Returns it, and True if none is."""
     if not isinstance(step, Gather):
         return (elements[step][1], True) if step in elements else (Outline("json", None), False)
     items = [_joined(child, elements) for child in step.children or ()]
@@ -172,9 +172,9 @@ def _joined(step: Step, elements: dict[Step, tuple[Element, Outline]]) -> tuple[
 
 
 def summary(packed: Packed) -> str:
-    """A short description of a value that is not JSON; empty if tensors would have to be loaded for it.
+    """Describe a value that is not JSON in a few words; empty if that would require loading tensors.
 
-    A value may store its `summary` in its packed JSON, which makes loading unnecessary.
+    A value may store its `summary` in its packed JSON, so that it need not be loaded.
     """
     if packed.type == "list":
         items = split(packed)

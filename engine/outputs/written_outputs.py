@@ -1,4 +1,4 @@
-"""The written outputs of a run: files, digests and values."""
+"""The written outputs of a run, as data: their files, digests and values."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class Element:
     """One element of a declared output that is a list."""
 
     index: tuple[int, ...]
-    """The place of the element in the list, and in the lists within that."""
+    """The index of the element in the list, and in each list inside it."""
     values: Mapping[str, Json]
     """The value of each swept input of the graph for this element."""
     files: tuple[Path, ...]
     digest: str
     value: Json = None
-    """The value itself, if it is JSON."""
+    """The value of the element if it is JSON."""
     is_json: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """This element as `--json` prints it."""
+        """Convert this element to the JSON of `--json`."""
         return {
             "index": list(self.index),
             "values": dict(self.values),
@@ -36,23 +36,23 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One declared output of a run."""
+    """One declared output of a run, with its files or its JSON value."""
 
     type: str
     """The wire type: `json`, `list`, or the name of a value class such as `Image`."""
     files: tuple[Path, ...]
     digest: str
     value: Json = None
-    """The value itself, if `type` is `json`."""
+    """The value of the output if `type` is `json`."""
     elements: tuple[Element, ...] | None = None
-    """The elements in their order, if a node that goes through lists made the output."""
+    """The elements in order, if a node that goes through lists made the output; otherwise None."""
     partial: bool = False
-    """True if elements are missing because they failed or were not reached."""
+    """True if elements are missing, because their steps failed or did not run."""
     summary: str = ""
-    """A short description of a value that is not JSON."""
+    """A short description of the value if it is not JSON."""
 
     def as_json(self) -> dict[str, object]:
-        """This output as `--json` prints it."""
+        """Convert this output to the JSON of `--json`."""
         tree: dict[str, object] = {
             "type": self.type,
             "files": [str(file.absolute()) for file in self.files],
@@ -71,23 +71,23 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A packed value without its bytes, from which its digest and that of a list of values can be
-    computed."""
+    """A packed value with digests in place of the bytes of its parts, from which the digest of the value and
+    of a list that contains it can be computed."""
 
     type: str
     meta: Json
     parts: tuple[tuple[str, str, str], ...] = ()
-    """The name, the media type and the sha256 of each part."""
+    """The name, the media type and the SHA-256 of each part."""
 
     @classmethod
     def of(cls, packed: Packed) -> Outline:
-        """The outline of a packed value."""
+        """Make the outline of a packed value."""
         parts = ((part.name, part.media, sha256(part.data)) for part in packed.parts)
         return cls(packed.type, packed.meta, tuple(parts))
 
     @classmethod
     def joined(cls, items: Sequence[Outline]) -> Outline:
-        """The outline of a list, made from those of its elements."""
+        """Make the outline of a list from those of its elements."""
         if all(item.type == "json" for item in items):
             return cls("json", [item.meta for item in items])
         meta: Json = [{"type": item.type, "meta": item.meta, "parts": len(item.parts)} for item in items]
@@ -98,5 +98,5 @@ class Outline:
 
     @property
     def digest(self) -> str:
-        """The digest of the value."""
+        """The SHA-256 of the value, as `Packed.digest`."""
         return digest_of(self.type, self.meta, self.parts)

@@ -257,4 +257,6 @@ def test_a_required_option_that_is_missing_is_asked_for(call: Call, write: Write
     graph = write({"say": ("Say", {"text": {"param": "text"}})}, {"text": {"type": "text"}}, {"x": "say.out"})
     answer = call("run", graph)
     assert answer.code == 2
-    assert "the graph input 'text' has no value · hint: give one, such as --text VALUE" in answer.err
+    assert (
+        "the graph input 'text' has no value · hint: set a value, for example with --text VALUE" in answer.err
+    )
