@@ -54,7 +54,7 @@ class Lines(Node, category="lists"):
         """Split the text.
 
         Raises:
-            NodeError: it has more than `MOST` lines.
+            NodeError: the text has more than `MOST` lines.
         """
         lines = [line for line in map(str.strip, self.text.splitlines()) if line]
         if len(lines) > MOST:

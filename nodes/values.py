@@ -64,7 +64,7 @@ class Conditioning(Value, family="conditioning", lossless=True):
 
     @property
     def parts(self) -> tuple[PromptPart, ...]:
-        """The parts of the prompt; one part for a prompt that is not combined and has no AND."""
+        """The parts that AND and CombinePrompts join; a single part for any other prompt."""
         from nodes.sd.prompts.timeline import PromptPart
 
         if self.changing:
@@ -73,15 +73,14 @@ class Conditioning(Value, family="conditioning", lossless=True):
         return (PromptPart((self.embeddings,), pooled=pooled, size=self.size),)
 
     def with_parts(self, parts: Iterable[PromptPart]) -> Conditioning:
-        """This conditioning with other parts."""
+        """Return a copy with other parts."""
         changed = tuple(parts)
         first = changed[0]
         pooled = first.pooled[0] if first.pooled else None
         return replace(self, embeddings=first.encodings[0], changing=changed, pooled=pooled)
 
     def summary(self) -> str:
-        """The shape, the mean norm of the rows, the tokens with positions, and the numbers of parts and
-        readings."""
+        """Describe the tensor's shape and mean norm, the tokens, and the numbers of parts and encodings."""
         rows = self.embeddings.shape[1]
         words = [f"{number} {word.strip()}" for number, word in enumerate(self.words[:_MOST_WORDS], 1)]
         shown = ", ".join(words) + (", …" if len(self.words) > _MOST_WORDS else "")
@@ -159,7 +158,7 @@ class Latent(Value, family="latents", lossless=True):
         return size if self.mask is None else f"{size}, masked"
 
     def pack(self) -> Packed:
-        """The tensors as safetensors."""
+        """Pack the tensors as safetensors."""
         tensors = {"samples": self.samples, "mask": self.mask, "masked": self.masked}
         meta = self.made_with or None
         return _tensors(self, meta, {name: value for name, value in tensors.items() if value is not None})
@@ -244,13 +243,13 @@ class Image(Value, family="pixels", lossless=True):
         )
 
     def pil(self, index: int = 0) -> pillow.Image:
-        """One of the pictures as a Pillow image."""
+        """Return one of the pictures as a Pillow image."""
         from PIL import Image
 
         return Image.fromarray(self.pixels[index])
 
     def array(self) -> NDArray[numpy.uint8]:
-        """The pictures as a read-only array: [pictures, height, width, 3], RGB."""
+        """Return the pictures as a read-only array: [pictures, height, width, 3], RGB."""
         return self.pixels
 
     def preview(self) -> pillow.Image:
@@ -263,7 +262,7 @@ class Image(Value, family="pixels", lossless=True):
         return f"{width} x {height}" + (f", {count} pictures" if count > 1 else "")
 
     def pack(self) -> Packed:
-        """Each picture as a PNG."""
+        """Pack each picture as a PNG."""
         from PIL import Image as pillow
 
         parts = []

@@ -1,4 +1,4 @@
-"""Finds what other tools keep beside a model file: a picture, and a note with its weight and its words."""
+"""Finds the files that other tools keep beside a model: a picture, and A1111's notes about a LoRA."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _MEDIA = tuple(f"data:image/{kind};base64" for kind in ("png", "jpeg", "jpg", "w
 
 
 class Note(NamedTuple):
-    """The file `name.json` that A1111 writes beside a LoRA."""
+    """The content of A1111's notes file beside a LoRA, `name.json`."""
 
     weight: float | None = None
-    """The weight that suits the LoRA."""
+    """The preferred weight of the LoRA; None if the file has none."""
     words: tuple[str, ...] = ()
-    """The words that invoke it."""
+    """The trigger words."""
 
 
 class Beside:
-    """Finds the files beside models; each folder is listed once.
+    """Finds the files beside models, and lists each folder only once.
 
     A link that leads out of the model folder is not followed.
 
@@ -47,11 +47,14 @@ class Beside:
         self._names: dict[Path, frozenset[str]] = {}
 
     def picture(self, model: Path) -> Path | None:
-        """The picture of a model; None if there is none."""
+        """Return the path of the picture beside a model; None if there is none."""
         return self._first(model, [*PICTURES, *(f".preview{suffix}" for suffix in PICTURES)])
 
     def note(self, model: Path) -> Note:
-        """The weight and the words of a model; empty without a note, or if it cannot be understood."""
+        """Read a model's preferred weight and trigger words from the notes file beside it.
+
+        Empty if that file is missing or cannot be parsed.
+        """
         path = self._first(model, [".json"])
         data = None if path is None else _read(path, _MOST_NOTE_BYTES)
         try:
@@ -79,9 +82,9 @@ class Beside:
 
 
 def picture_bytes(path: Path) -> bytes | None:
-    """The bytes of a picture file, or of the picture in the metadata of a safetensors file.
+    """Read a picture file, or the picture in the metadata of a safetensors file; None if there is none.
 
-    They come from strangers: decode them only in a process with limited memory.
+    The bytes are not trusted: decode them only in a process with limited memory.
     """
     if path.suffix.lower() in PICTURES:
         return _read(path, _MOST_PICTURE_BYTES)
@@ -93,7 +96,7 @@ def picture_bytes(path: Path) -> bytes | None:
 
 
 def _read(path: Path, most: int) -> bytes | None:
-    """The bytes of a file; None if it is a link, a pipe, too large, or cannot be read."""
+    """Read a file; None if it is a symbolic link, a pipe, larger than `most` bytes, or cannot be read."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
@@ -106,7 +109,7 @@ def _read(path: Path, most: int) -> bytes | None:
 
 
 def _weight(value: object) -> float | None:
-    """A weight with two decimals; None for 0, which A1111 writes for none, and for other values."""
+    """Round a weight to two decimals; None for 0 (A1111's value for "not set") and for any invalid value."""
     if type(value) not in (int, float) or not abs(value) <= LARGEST_WEIGHT:  # type: ignore[arg-type]
         return None
     return round(float(value), 2) or None  # type: ignore[arg-type]

@@ -45,13 +45,13 @@ _EMBEDDED_FOLDER = Path(__file__).parents[1] / "sd" / "tiny" / "weights"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint: its properties, and the digest of its files."""
+    """The properties of a checkpoint, and the digest of its files."""
 
     name: str
     digest: str
     """The sha256 of the file; for a folder, that of the names and digests of the relevant files."""
     family: str
-    """The name of its family, such as `sd1`."""
+    """The name of the model family, such as `sd1`."""
     prediction: Prediction
     noise: NoiseSchedule
     latent_channels: int
@@ -67,14 +67,16 @@ class Checkpoint:
     unet_channels: int
     """The input channels of the UNet or transformer: those of a latent, and 5 more in inpainting models."""
     parts: tuple[tuple[Component, str], ...] = ()
-    """For networks in files of their own: the name of each one's file. Empty for a whole model."""
+    """For networks in files of their own: the file name of each network. Empty for a whole model."""
     zeros_for_empty_negative: bool | None = None
     """Whether an empty negative prompt is replaced by zeros; None if the family decides."""
 
     @classmethod
     def from_json(cls, meta: dict[str, Json]) -> Self:
-        """Restore a checkpoint from the JSON of `dataclasses.asdict`, also from earlier versions: with one
-        family, and with the noise schedule as `betas`."""
+        """Restore a checkpoint from the JSON of `dataclasses.asdict`, also from that of earlier versions.
+
+        They had one text encoder (`text_width`), or the noise schedule as `betas`.
+        """
         plain = cast("dict[str, Any]", {**meta})
         if "text_width" in plain:
             width = plain.pop("text_width")
@@ -89,28 +91,28 @@ class Checkpoint:
 
     @property
     def empty_negative_is_zeros(self) -> bool:
-        """Whether an empty negative prompt is replaced by zeros, by the model's index or its family."""
+        """Whether an empty negative prompt is replaced by zeros; the model's own setting, or its family's."""
         if self.zeros_for_empty_negative is not None:
             return self.zeros_for_empty_negative
         return family_named(self.family).zeros_for_empty_negative
 
     @property
     def colours(self) -> Colours | None:
-        """The colours of the latent channels; None if unknown."""
+        """The colours that previews give the latent channels; None if unknown."""
         return family_named(self.family).previews.get(self.context_width)
 
     def refuse_latent(self, made_with: str, noun: str) -> None:
-        """Refuse a latent that was made with a model of another family, unless both have the same latents.
+        """Refuse a latent from a model of another family, unless both families use the same latents.
 
-        Networks of one family compute something from any latent with as many channels, so nothing else
-        would tell that the picture is wrong.
+        A network accepts any latent with the right number of channels, so the picture would otherwise be
+        wrong without an error.
 
         Args:
-            made_with: the family of the latent; empty if unknown.
+            made_with: the family of the model that made the latent; empty if unknown.
             noun: the network of this checkpoint that would read it, such as `VAE`.
 
         Raises:
-            NodeError: its latents are others.
+            NodeError: the latent is of a family with other latents.
         """
         ours = family_named(self.family)
         theirs = next((family for family in families() if family.name == made_with), ours)
@@ -128,10 +130,10 @@ class Checkpoint:
             )
 
     def files(self, files: Files) -> ModelFiles:
-        """Find the files of this checkpoint.
+        """Find and describe the files of this checkpoint.
 
         Raises:
-            NodeError: they no longer exist, or have changed since the run was planned.
+            NodeError: a file is missing or has changed since the run was planned.
         """
         if self.parts:
             paths = {part: _part(files, part, name, part)[0] for part, name in self.parts}
@@ -157,7 +159,7 @@ class Checkpoint:
 
 
 def checkpoint(files: Files, name: str) -> Checkpoint:
-    """The checkpoint with a name: `safelight-tiny`, a file, or a folder in the diffusers layout.
+    """Find and describe the checkpoint with a name: `safelight-tiny`, a file, or a diffusers folder.
 
     Raises:
         NodeError: there is no such checkpoint, or it is not a model that Safelight runs.
@@ -177,10 +179,10 @@ PART_KINDS: dict[Component, str] = {
 
 
 def unet_checkpoint(files: Files, name: str) -> Checkpoint:
-    """A UNet in a file of its own.
+    """Find and describe a UNet in a file of its own.
 
     Raises:
-        NodeError: there is no such file, or it is no UNet that Safelight runs.
+        NodeError: there is no such file, or it is not a UNet that Safelight runs.
     """
     path, _ = _part(files, "unet", name, "unet")
     with _bad_model("unet"):
@@ -190,13 +192,13 @@ def unet_checkpoint(files: Files, name: str) -> Checkpoint:
 def text_encoder_checkpoint(
     files: Files, names: Sequence[str], inputs: Sequence[str], family: str | None = None
 ) -> Checkpoint:
-    """The text encoders of a model in files of their own, in any order.
+    """Find and describe the text encoders of a model in files of their own, given in any order.
 
     Args:
         files: the folders, and the digests of the files in them.
         names: the names of the files.
-        inputs: the inputs of the node that they come from.
-        family: the family of the model that they are for; None to ask the files.
+        inputs: for each name, the input of the node that gives it, for error messages.
+        family: the family of the model that they are for; None to recognise it by the files.
 
     Raises:
         NodeError: there is no such file, no family has such text encoders, or T5 lacks its vocabulary.
@@ -209,21 +211,21 @@ def text_encoder_checkpoint(
         has_t5 = any(role.name == "t5" and role.component in placed for role in found.roles)
         if has_t5 and t5_vocabulary(files) is None:
             raise NodeError(
-                "the vocabulary of T5 is missing", hint=HINT, input=inputs[0], code="missing_vocabulary"
+                "T5's vocabulary file is missing", hint=HINT, input=inputs[0], code="missing_vocabulary"
             )
         return _parts_checkpoint(files, found, {part: paths[path] for part, path in placed.items()})
 
 
 def vae_checkpoint(files: Files, name: str, family: str | None) -> tuple[Checkpoint, bool]:
-    """A VAE in a file of its own, and whether its family is known and not assumed.
+    """Find and describe a VAE in a file of its own; also returns False if its family is only a guess.
 
     Args:
         files: the folders, and the digests of the files in them.
         name: the name of the file.
-        family: the family of the model that it is for; None to ask the file.
+        family: the family of the model that it is for; None to recognise it by the file.
 
     Raises:
-        NodeError: there is no such file, or it is no VAE that Safelight runs.
+        NodeError: there is no such file, or it is not a VAE that Safelight runs.
     """
     path, _ = _part(files, "vae", name, "vae")
     with _bad_model("vae"):
@@ -232,10 +234,10 @@ def vae_checkpoint(files: Files, name: str, family: str | None) -> tuple[Checkpo
 
 
 def part_digest(files: Files, part: Component, name: str, input: str) -> str:
-    """The sha256 of the file of one network.
+    """Return the sha256 of the file of one network, such as a VAE.
 
     Raises:
-        NodeError: there is no such file, or it holds something else.
+        NodeError: there is no such file, or it is of another kind.
     """
     return _part(files, part, name, input)[1]
 
@@ -247,7 +249,7 @@ def _parts_checkpoint(files: Files, family: Family, names: Mapping[Component, st
 
 
 def _part(files: Files, part: Component, name: str, input: str) -> tuple[Path, str]:
-    """The file of one network, and its sha256."""
+    """Find the file of one network, such as a VAE; returns its path and its sha256."""
     kind = PART_KINDS[part]
     try:
         path = files.find(kind, resolve(files, kind, name) or name)
@@ -259,7 +261,7 @@ def _part(files: Files, part: Component, name: str, input: str) -> tuple[Path, s
 
 @contextmanager
 def _bad_model(input: str) -> Iterator[None]:
-    """Report an unusable model as a `NodeError`."""
+    """Within the block, convert the error of an unusable model to a `NodeError` at an input."""
     try:
         yield
     except ModelError as error:
@@ -294,7 +296,7 @@ def _described(files: Files, path: Path) -> ModelFiles:
 
 
 def _places(files: Files, name: str) -> Iterator[Path]:
-    """Where the files of a recipe may be: at its old name, or in a model folder of that name elsewhere."""
+    """Yield the paths where a checkpoint may be: by its name, and any diffusers folder with that name."""
     with suppress(NodeError):
         yield _found(files, name)
     for folder in files.folders(KIND):
@@ -304,7 +306,7 @@ def _places(files: Files, name: str) -> Iterator[Path]:
 
 
 def _found(files: Files, name: str) -> Path:
-    """Find a file or folder by name, with or without suffix; if there is none, the hint suggests names."""
+    """Find a file or folder by name, with or without suffix; an error suggests similar names."""
     if name == EMBEDDED:
         return _EMBEDDED_FOLDER
     try:
@@ -319,14 +321,16 @@ def _found(files: Files, name: str) -> Path:
 
 @lru_cache(maxsize=32)
 def _described_file(path: Path, digest: str, t5: Path | None) -> ModelFiles:
-    """The description of a file with a digest; a pickle is read in a process of its own, which takes time."""
+    """Describe a file, and cache the result by digest: reading a pickle takes a process of its own."""
     return describe_file(path, t5)
 
 
 def _digest(files: Files, model: ModelFiles) -> str:
-    """The sha256 of a file, by which A1111 names it, too; of a folder, that of the names and digests.
+    """Return the digest of a model.
 
-    The vocabulary of T5 changes results, so it is part of the digest of a file that is used with it.
+    For a single file it is the sha256 of the file, by which A1111 identifies it, too; for several files, the
+    sha256 of their digests; for a folder, that of the names and digests. T5's vocabulary changes results, so
+    it counts as one of the files of a model that uses it.
     """
     if not model.files:
         paths = [path for network in model.networks.values() for path in network.files]

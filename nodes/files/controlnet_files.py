@@ -31,7 +31,7 @@ LARGEST_CONFIG = 1_000_000
 
 @dataclass(frozen=True)
 class ControlNet(Value, Recipe["ControlNetModel"], family="models", lossless=True):
-    """A network that makes a UNet follow a picture, such as edges or a pose: a recipe (arXiv:2302.05543)."""
+    """A recipe for a ControlNet: a network that makes a UNet follow a picture, such as edges or a pose."""
 
     digest: str
     """The sha256 of the file with the weights."""
@@ -42,7 +42,7 @@ class ControlNet(Value, Recipe["ControlNetModel"], family="models", lossless=Tru
 
     @property
     def identity(self) -> Hashable:
-        """The identity: files with equal content are loaded once."""
+        """The key under which it is loaded: files with equal content are loaded once."""
         return self.wire, self.digest, self.config
 
     def summary(self) -> str:
@@ -50,25 +50,25 @@ class ControlNet(Value, Recipe["ControlNetModel"], family="models", lossless=Tru
         return f"{self.name} ({self.digest[:10]})"
 
     def pack(self) -> Packed:
-        """The digest, the config and the name as JSON; no weights."""
+        """Pack the digest, the config and the name as JSON, without weights."""
         fields: dict[str, Json] = {"digest": self.digest, "config": self.config, "name": self.name}
         return Packed(self.wire, {**fields, "summary": self.summary()})
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The recipe that `pack` made this of."""
+        """Restore the recipe from what `pack` returned."""
         assert isinstance(meta, dict)
         return cls(str(meta["digest"]), str(meta["config"]), str(meta["name"]))
 
     def size(self, compute: ComputeSettings, files: Files) -> int:
-        """The bytes of the file, which are about those of the weights."""
+        """Return the size of the file in bytes, which is about that of the weights."""
         return located(files, CONTROLNETS, self.name, self.digest).stat().st_size
 
     def load(self, compute: ComputeSettings, files: Files) -> tuple[ControlNetModel, int]:
-        """The network on the device, and its bytes there.
+        """Load the network onto the device; returns it and its bytes there.
 
         Raises:
-            NodeError: the file is gone, has changed, is damaged, or does not fit its config.
+            NodeError: the file is missing, has changed, is damaged, or does not fit its config.
         """
         import torch
 
@@ -90,10 +90,10 @@ class ControlNet(Value, Recipe["ControlNetModel"], family="models", lossless=Tru
 
 
 def described(files: Files, name: str) -> ControlNet:
-    """The ControlNet that a name means: a file, or a folder with a safetensors file and a `config.json`.
+    """Make the recipe of a ControlNet: a file, or a folder with a safetensors file and a `config.json`.
 
     Raises:
-        NodeError: there is no such file or folder, or it holds no ControlNet that is known.
+        NodeError: there is no such file or folder, or it is not a ControlNet that Safelight supports.
     """
     name = resolve(files, CONTROLNETS, name) or name
     folder = files.find(CONTROLNETS, name)
@@ -120,14 +120,14 @@ def described(files: Files, name: str) -> ControlNet:
 
 @lru_cache(maxsize=256)
 def _config_of(path: Path, digest: str) -> str:
-    """The config of a ControlNet in a single file as JSON, recognised by its tensors.
+    """Derive the config of a ControlNet in a single file from its tensors, as JSON.
 
     Args:
         path: the file.
-        digest: its sha256, by which the result is remembered.
+        digest: its sha256, the key under which the result is cached.
 
     Raises:
-        NodeError: it cannot be read, is no ControlNet, or belongs to a family that is not known.
+        NodeError: the file cannot be read, is not a ControlNet, or belongs to an unsupported family.
     """
     from nodes.sd.controlnets.network import config_of, is_controlnet, relative
     from nodes.sd.formats.bad_file import BadFileError

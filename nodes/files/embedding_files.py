@@ -1,4 +1,4 @@
-"""The embeddings of a text encoder as a recipe: files by digest, and vectors made in the graph."""
+"""The embeddings of a text encoder as a recipe: files named by digest, and vectors made in the graph."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ KIND = "embeddings"
 
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """An embedding file: its location, and the digest of its content."""
+    """An embedding file: where it was found, and the digest of its content."""
 
     given: str
     """The file or folder that the node's input names; empty for all embedding folders."""
     root: int
-    """The number of the embedding folder, if `given` is empty."""
+    """The index of the embedding folder, if `given` is empty."""
     name: str
     """The path inside that folder, with `/`; empty if `given` is the file itself."""
     digest: str
 
     def path(self, files: Files) -> Path:
-        """The current path of the file; see `located`.
+        """Find the file by its digest, even if it was moved; see `located`.
 
         Raises:
             NodeError: the file is missing or has changed.
@@ -50,7 +50,7 @@ class EmbeddingFile:
 
     @property
     def label(self) -> str:
-        """The file's name in messages and triggers: its path inside the embedding folder, if it is in one."""
+        """The file's name in messages and triggers: its path inside the embedding folder, or its name."""
         given = PurePosixPath(self.given.replace("\\", "/"))
         if given.is_absolute() or given.parts[:1] in (("..",), ("~",)):
             return self.name or given.name
@@ -59,7 +59,7 @@ class EmbeddingFile:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The embeddings of a text encoder: names and digests, cheap to hash and to store."""
+    """The embeddings of a text encoder, as names and digests, without the vectors of files."""
 
     files: tuple[EmbeddingFile, ...] = ()
     made: tuple[Embedding, ...] = ()
@@ -73,7 +73,7 @@ class Embeddings:
         return Embeddings(tuple(files), (*self.made, *other.made))
 
     def packed(self) -> tuple[Json, tuple[Part, ...]]:
-        """Convert the embeddings to JSON, with a part for each embedding made in the graph."""
+        """Convert the embeddings to JSON and binary parts, one for each embedding made in the graph."""
         made = [embedding.pack() for embedding in self.made]
         meta = {"files": [asdict(file) for file in self.files], "made": [packed.meta for packed in made]}
         parts = (
@@ -95,7 +95,7 @@ class Embeddings:
     def catalogue(
         self, files: Files, widths: Mapping[str, int], model: tuple[str, str] | None = None
     ) -> Catalogue:
-        """The embeddings by their triggers, for one model.
+        """Make the catalogue of these embeddings for one model, which finds them by trigger words.
 
         Args:
             files: finds files and computes digests.
@@ -103,7 +103,7 @@ class Embeddings:
             model: the model's name and digest.
 
         Raises:
-            NodeError: a file no longer exists, or has changed since the run was planned.
+            NodeError: a file is missing or has changed since the run was planned.
         """
         from nodes.sd.embeddings.catalogue import Catalogue, Source
 
@@ -119,7 +119,7 @@ class Embeddings:
 
 
 def _source(embedding: Embedding) -> Source:
-    """An embedding made in the graph, as a source of a catalogue."""
+    """Convert an embedding made in the graph to a source of a catalogue."""
     from nodes.sd.embeddings.catalogue import Source
     from nodes.sd.formats.embedding import Term, Vectors
     from nodes.sd.inspection.facts import Facts
@@ -166,16 +166,16 @@ def find_embedding(files: Files, name: str, *, input: str) -> tuple[Path, str]:
 
 
 def find_embeddings(files: Files, given: str = "") -> tuple[list[EmbeddingFile], list[str]]:
-    """Find the embedding files in a folder; also returns a message for each file that cannot be used.
+    """Find the embedding files in a folder; also returns one message for each file that cannot be used.
 
-    The results include unreadable files, so that a prompt that names one gets a warning with the reason.
+    Damaged files are part of the result, so that a prompt that names one gets a warning with the reason.
 
     Args:
         files: finds files and computes digests.
         given: a file or a folder; empty for all embedding folders.
 
     Raises:
-        NodeError: there is no such file or folder, or it is a file that cannot be used.
+        NodeError: there is no such file or folder, or the given file cannot be used.
     """
     found, problems = _found(files, given)
     for file, its in found:
@@ -190,7 +190,7 @@ def describe_files(files: Files, given: str = "") -> list[dict[str, Any]]:
     """Describe the embedding files in a folder; see DescribeEmbeddings for the fields.
 
     Raises:
-        NodeError: there is no such file or folder, or it is a file that cannot be used.
+        NodeError: there is no such file or folder, or the given file cannot be used.
     """
     from nodes.sd.embeddings.catalogue import Catalogue, Source
 
@@ -223,7 +223,7 @@ def describe_files(files: Files, given: str = "") -> list[dict[str, Any]]:
 
 
 def _found(files: Files, given: str) -> tuple[list[tuple[EmbeddingFile, Facts]], list[str]]:
-    """Find the files of `find_embeddings` with their facts, and a message for each that cannot be opened."""
+    """Find embedding files and their facts; also returns one message for each file that cannot be opened."""
     from nodes.sd.formats.scan import scan
 
     problems: list[str] = []
@@ -262,8 +262,8 @@ def named_in_prompt(text: str, files: Files, chosen: Sequence[EmbeddingFile]) ->
     trigger is similar to an unknown `<name>` or `embedding:name`, for suggestions.
 
     Args:
-        text: prompts as typed, in any dialect. Characters that may be syntax are skipped, so that the result
-            may have too many embeddings, but never too few.
+        text: prompts as typed, in any dialect. Their syntax is not parsed, so the result may have too many
+            embeddings, but never too few.
         files: finds files and computes digests.
         chosen: the embeddings to choose from.
     """

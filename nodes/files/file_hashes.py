@@ -16,7 +16,7 @@ _LORA_HASH = FactKind("A1111 LoRA hash", 1)
 
 
 def lora_hash(files: Files, path: Path, digest: str) -> str:
-    """The hash by which A1111 identifies a LoRA file; `Lora hashes` has its first 12 digits.
+    """Return the hash by which A1111 identifies a LoRA file; `Lora hashes` has its first 12 digits.
 
     It is the hash in the file's metadata, else the sha256 of the bytes after the safetensors header, else the
     sha256 of the file (`NetworkOnDisk` in A1111's `extensions-builtin/Lora/network.py`). It is computed once
@@ -43,8 +43,10 @@ def _unchanged(files: Files, path: Path, digest: str) -> bool:
 
 
 def old_model_hash(path: Path) -> str:
-    """A1111's model hash from before 2023, of the 64 KiB at offset 1 MiB. Empty if the file cannot be
-    read."""
+    """Compute A1111's model hash from before 2023, that of the 64 KiB at offset 1 MiB.
+
+    Empty if the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             file.seek(1 << 20)
@@ -54,7 +56,7 @@ def old_model_hash(path: Path) -> str:
 
 
 def metadata_hash(path: Path) -> str:
-    """The hash that kohya writes into a LoRA's metadata (`sshs_model_hash`). Empty if there is none."""
+    """Read the hash that kohya writes into a LoRA's metadata (`sshs_model_hash`). Empty if there is none."""
     from nodes.sd.formats.bad_file import BadFileError
     from nodes.sd.formats.read import read_tensors
 
@@ -65,7 +67,7 @@ def metadata_hash(path: Path) -> str:
 
 
 def tensors_hash(path: Path) -> str:
-    """The sha256 of all bytes after a safetensors header, which does not change with the metadata.
+    """Compute the sha256 of all bytes after a safetensors header, which does not change with the metadata.
 
     Empty for a file of another kind, or one that cannot be read.
     """

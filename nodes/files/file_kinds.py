@@ -54,7 +54,7 @@ def require_kind(files: Files, path: Path, kind: str, *, input: str, also: str |
         path: the file.
         kind: the expected kind, one of the keys of `NOUNS`.
         input: the input that names the file, for error messages.
-        also: another kind that will do, such as a checkpoint for a UNet.
+        also: another kind that is accepted, such as a checkpoint for a UNet.
 
     Raises:
         NodeError: `wrong_kind` if the file is of another kind; the file's own code, such as `truncated` or
@@ -78,7 +78,7 @@ def require_kind(files: Files, path: Path, kind: str, *, input: str, also: str |
 
 
 def _hint(kind: str) -> str | None:
-    """A hint: the folder for a file of a kind, and the node that loads it."""
+    """Return a hint with the folder for files of a kind and the node that loads them; None without either."""
     folder = FOLDERS_BY_KIND.get(kind)
     place = f"move it to models/{folder}" if folder else None
     return " and ".join(filter(None, (place, _USES.get(kind)))) or None

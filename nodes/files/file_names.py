@@ -12,7 +12,7 @@ _SUFFIXES = (*MODEL_SUFFIXES, ".png", ".webp")
 
 
 def stem(name: str) -> str:
-    """The last part of a model file's name without its suffix; `.5` in `v1.5` is not a suffix."""
+    """Return the last part of a model file's name without its suffix; `.5` in `v1.5` is not a suffix."""
     path = PurePosixPath(name.replace("\\", "/").strip())
     return path.stem if path.suffix.lower() in _SUFFIXES else path.name
 
@@ -50,7 +50,7 @@ def resolve(files: Files, kind: str, name: str) -> str | None:
 
 
 def _is_elsewhere(files: Files, kind: str, name: str) -> bool:
-    """Whether a file of this name is beside the graph or in the working folder."""
+    """Return whether `files` finds the name outside the folders of the kind, such as beside the graph."""
     try:
         files.find(kind, name)
     except NodeError:

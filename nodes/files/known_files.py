@@ -1,4 +1,4 @@
-"""Facts about model files, by digest: each file is inspected once and then cached."""
+"""Facts about model files: each file is inspected once, and the facts are cached by digest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KNOWN: dict[str, Facts] = {}
 
 
 def facts(files: Files, wanted: Iterable[tuple[Path, str]]) -> dict[str, Facts]:
-    """Look up the facts of files by digest; only files that no process has inspected before are opened.
+    """Return the facts of files, keyed by digest; only files that no process has inspected before are opened.
 
     Args:
         files: computes digests, and stores facts for later processes.
@@ -50,7 +50,7 @@ def facts(files: Files, wanted: Iterable[tuple[Path, str]]) -> dict[str, Facts]:
 
 
 def _identity(files: Files, path: Path, digest: str) -> Identity | None:
-    """The identity of a file with this digest; None if it is missing or its digest has changed."""
+    """Return the identity of a file; None if the file is missing or no longer has this digest."""
     try:
         identity = identity_of(path)
         return identity if files.digest(path) == digest else None

@@ -10,9 +10,9 @@ from nodes.sd.formats.scan import scan
 
 
 def located(files: Files, kind: str, name: str, digest: str, first: Path | None = None) -> Path:
-    """Find the file of a kind with a digest. It may have been moved or renamed since the recipe was made.
+    """Find a file by its digest. It may have been moved or renamed since the recipe was made.
 
-    The order of search is: its old name; the last known path of a file with this digest; all files of the
+    The search tries the old name, then the last known path of a file with this digest, then all files of the
     kind. If the size is known, only files of the same size are hashed.
 
     Args:
@@ -23,7 +23,8 @@ def located(files: Files, kind: str, name: str, digest: str, first: Path | None 
         first: the path to try first.
 
     Raises:
-        NodeError: no file of the kind has this digest.
+        NodeError: no file of the kind has this digest: `changed_file` if there is a file with the old name,
+            otherwise `missing_file`.
     """
     if first is not None and _has(files, first, digest):
         return first
@@ -47,7 +48,7 @@ def located(files: Files, kind: str, name: str, digest: str, first: Path | None 
         raise NodeError(f"the file {name!r} changed during the run", hint=hint, code="changed_file")
     was = f"; it was last seen as {seen.path}" if seen is not None else ""
     raise NodeError(
-        f"the file {name!r} is missing, and none of the {kind} has its content (sha256 {digest}){was}",
+        f"the file {name!r} is missing, and no file in {kind} has its content (sha256 {digest}){was}",
         hint=f"put it back into {', '.join(map(str, files.folders(kind))) or 'its folder'}",
         code="missing_file",
     )
@@ -61,7 +62,7 @@ def _has(files: Files, path: Path, digest: str) -> bool:
 
 
 def _inside(files: Files, kind: str, path: Path) -> bool:
-    """Whether a path is in the folders of a kind; a graph may not use other files."""
+    """Return whether a path is inside the folders of a kind; a graph may not use other files."""
     return any(path.is_relative_to(Path(folder).absolute()) for folder in files.folders(kind))
 
 

@@ -19,8 +19,8 @@ from nodes.sd.lora.describe import alias_of
 def resolve_lora(files: Files, name: str) -> str:
     """Find a LoRA file by name; returns its name inside the LoRA folders.
 
-    The name may lack the suffix and the sub-folder. If no file has the name, the name in the files' metadata
-    is compared (`ss_output_name`, as in A1111). If nothing matches, the given name is returned.
+    The name may lack the suffix and the sub-folder. If no file has this name, the one file with this name in
+    its metadata is found (`ss_output_name`, as in A1111). Otherwise, the given name is returned.
 
     Raises:
         NodeError: several files in different sub-folders have this name.
@@ -37,7 +37,7 @@ def resolve_lora(files: Files, name: str) -> str:
 
 
 def lora_digest(files: Files, name: str, *, input: str) -> str:
-    """The sha256 of the LoRA file with a name.
+    """Return the sha256 of the LoRA file with a name.
 
     Raises:
         NodeError: there is no such file, several have this name, or the file is not a usable LoRA.
@@ -50,7 +50,7 @@ def lora_digest(files: Files, name: str, *, input: str) -> str:
 
 
 def lora_base(files: Files, name: str, digest: str) -> str | None:
-    """The title of the family of models that a LoRA was made for, such as `SD 1`; None if it is unknown.
+    """Return the title of the model family that a LoRA was made for, such as `SD 1`; None if unknown.
 
     Raises:
         NodeError: there is no such file.

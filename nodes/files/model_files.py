@@ -43,12 +43,12 @@ _TAGS = {"lora": "lora", "hypernetwork": "hypernet"}
 
 
 def listed(files: Files, kind: str | None = None, model: str | None = None) -> Iterator[ModelFile]:
-    """List every model file, including the embedded model, with its problem if it has one.
+    """Yield every model file, including the embedded model; a file that cannot be used has a `problem`.
 
     Args:
         files: the folders, and the digests of the files in them.
         kind: the kind of file, such as `lora`: the first kind of one of `FOLDERS`; None for all.
-        model: a model; embeddings whose width does not fit its text encoder get a problem.
+        model: the name of a model; embeddings that do not fit its text encoder have a problem. None for none.
 
     Raises:
         NodeError: there is no such kind or no such model.
@@ -56,7 +56,7 @@ def listed(files: Files, kind: str | None = None, model: str | None = None) -> I
     kinds = [own[0] for own in FOLDERS.values()]
     if kind is not None and kind not in kinds:
         hint = f"choose one of {', '.join(kinds)}"
-        raise NodeError(f"there is no kind of model file {kind!r}", hint=hint, code="unknown_kind")
+        raise NodeError(f"{kind!r} is not a kind of model file", hint=hint, code="unknown_kind")
     widths = None if model is None else {width for _, width in checkpoint(files, model).text_widths}
     for folder, own in FOLDERS.items():
         if folder == CHECKPOINTS and kind in (None, "checkpoint"):
@@ -67,7 +67,7 @@ def listed(files: Files, kind: str | None = None, model: str | None = None) -> I
 
 
 def picture(path: Path) -> bytes | None:
-    """The picture in a file of `ModelFile.picture`; None if it cannot be read."""
+    """Read the picture of a model from the path in `ModelFile.picture`; None if it cannot be read."""
     return picture_bytes(path)
 
 
@@ -75,7 +75,7 @@ def converted(path: Path) -> Conversion:
     """Convert a file of tensors to safetensors; see `nodes.sd.inspection.convert`.
 
     Raises:
-        NodeError: it cannot be read, or its content cannot be stored as safetensors.
+        NodeError: the file cannot be read, or its content cannot be stored as safetensors.
     """
     from nodes.sd.inspection.convert import convert
 
@@ -126,14 +126,17 @@ def _folder(files: Files, kind: str, own: tuple[str, ...], wanted: set[int] | No
 
 
 def _picture(path: Path, its: Facts, beside: Beside) -> str | None:
-    """The file that holds a picture for a model: one beside it, or the model file itself."""
+    """Return the path of the file with a model's picture: one beside the model, or the model file itself.
+
+    None if the model has no picture.
+    """
     if (found := beside.picture(path)) is not None:
         return str(found)
     return str(path) if its.has_picture or path.suffix.lower() in PICTURES else None
 
 
 def _by_its_folder(item: Seen) -> Seen:
-    """The weights of a ControlNet in the folder layout of diffusers, under the name of the folder."""
+    """If a file has the weights of a diffusers ControlNet folder, give it the name of the folder."""
     folder = item.name.rpartition("/")[0]
     is_one = folder and item.path.name in WEIGHTS and (item.path.parent / CONFIG).is_file()
     return item._replace(name=folder) if is_one else item
@@ -197,14 +200,16 @@ def _checkpoint(files: Files, name: str) -> ModelFile:
 
 
 def _shown_width(widths: Iterable[tuple[str, int]]) -> int | tuple[int, ...]:
-    """The widths of a model's text encoders; a single number if there is only one."""
+    """Return the widths of a model's text encoders; a single number if there is only one."""
     numbers = tuple(width for _, width in widths)
     return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _tag(row: ModelFile, stems: Mapping[str, int]) -> str | None:
-    """The tag that applies a file in a prompt; None for kinds without tags, and for names that cannot be
-    written in a tag."""
+    """Return the prompt tag that applies a file, such as `<lora:ink:1>`.
+
+    None for kinds without tags, and for names that cannot be written in a tag.
+    """
     word = _TAGS.get(row.kind)
     path = PurePosixPath(row.file)
     name = path.stem if stems[path.stem] == 1 else row.file

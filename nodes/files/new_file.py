@@ -1,4 +1,4 @@
-"""Writes a file of a user into the outputs folder, without overwriting another."""
+"""Writes a file into the outputs folder; by default, existing files are not overwritten."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.errors import NodeError
 
 
 def write_new(place: Path, data: bytes, *, overwrite: bool) -> Path:
-    """Write a file; returns its path, whose name has the next free number if the name is taken.
+    """Write a file; returns its path. If the name is taken, the file gets the next free number.
 
     Args:
         place: the path; its folder is created.
@@ -18,7 +18,7 @@ def write_new(place: Path, data: bytes, *, overwrite: bool) -> Path:
         overwrite: True to replace an existing file.
 
     Raises:
-        NodeError: it cannot be written.
+        NodeError: the file cannot be written.
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

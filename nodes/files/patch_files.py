@@ -43,11 +43,11 @@ class PatchFile(Recipe[Any]):
 
     @property
     def identity(self) -> Hashable:
-        """The identity: files with equal content are loaded once."""
+        """The key under which it is loaded: files with equal content are loaded once."""
         return self.kind, self.digest
 
     def size(self, compute: ComputeSettings, files: Files) -> int:
-        """The size of the file: its tensors and a small header."""
+        """Return the size of the file in bytes: the tensors and a small header."""
         if self.made is not None:
             return len(self.made.data)
         return located(files, self.kind, self.name, self.digest).stat().st_size
@@ -94,7 +94,7 @@ class Patch:
         return f"{Path(self.source.name).stem} {self.strength:g}"
 
     def as_json(self) -> dict[str, Json]:
-        """This patch as JSON, for a store."""
+        """Return this patch as JSON, for a store."""
         return {
             "kind": self.source.kind,
             "digest": self.source.digest,
@@ -107,7 +107,7 @@ class Patch:
         }
 
     def parts(self) -> tuple[Part, ...]:
-        """The tensors of a patch that was made in the graph, for a store; empty for a file."""
+        """Return the tensors of a patch that was made in the graph, for a store; empty for a file."""
         made = self.source.made
         return () if made is None else (Part(f"{PATCH_PART}{self.source.digest}", SAFETENSORS, made.data),)
 

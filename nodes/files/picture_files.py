@@ -33,7 +33,7 @@ _HEADS = (
 
 
 def fault_of_head(path: Path) -> str | None:
-    """The reason a file is not a picture, by its first bytes; None if it is a known picture format.
+    """Return the reason why a file is not a picture, by its first bytes; None for a known picture format.
 
     Raises:
         OSError: the file cannot be read.
@@ -72,7 +72,7 @@ def read_rgb(path: Path, *, input: str, side: int | None = None) -> Picture:
 
 
 def read_size(path: Path, *, input: str) -> tuple[int, int]:
-    """The width and height of a picture, rotated as above, without decoding its pixels.
+    """Read the width and height of a picture, rotated as above, without decoding its pixels.
 
     Raises:
         NodeError: the file is too large or not a picture.
@@ -109,7 +109,7 @@ def read_layer(path: Path, *, input: str, over_white: bool) -> tuple[Picture, Pi
 
 @contextmanager
 def _opened(path: Path, input: str, side: int | None = None) -> Iterator[Picture]:
-    """A picture, rotated according to its EXIF data."""
+    """Open a picture, and rotate it according to its EXIF data."""
     from PIL import ImageOps
 
     with _header(path, input) as picture:
@@ -120,7 +120,7 @@ def _opened(path: Path, input: str, side: int | None = None) -> Iterator[Picture
 
 @contextmanager
 def _header(path: Path, input: str) -> Iterator[Picture]:
-    """A picture whose pixels are not decoded yet; errors of reading it in the block become `NodeError`s."""
+    """Open a picture without decoding its pixels; errors in the block from reading it become `NodeError`s."""
     from PIL import Image as pillow
     from PIL import UnidentifiedImageError
 

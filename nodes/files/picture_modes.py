@@ -14,8 +14,7 @@ _TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")
 
 
 class UnknownRange(ValueError):
-    """Raised for a mode without a defined white level, such as 32-bit integers; the message names the
-    mode."""
+    """Raised for a mode without a defined white level, such as 32-bit integers; the message names it."""
 
 
 def to_rgb(picture: Picture, *, over_white: bool = True) -> Picture:
@@ -44,7 +43,7 @@ def to_rgb(picture: Picture, *, over_white: bool = True) -> Picture:
 
 
 def transparency(picture: Picture) -> Picture | None:
-    """The opacity of a picture in mode L, 255 where it is opaque; None for a mode without transparency."""
+    """Return the opacity of a picture in mode L (255 is opaque); None for a picture without transparency."""
     return picture.convert("RGBA").getchannel("A") if _is_transparent(picture) else None
 
 

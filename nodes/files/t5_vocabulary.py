@@ -13,6 +13,6 @@ HINT = "put the tokenizer.json of T5 into models/tokenizers/t5; a folder of SD 3
 
 
 def t5_vocabulary(files: Files) -> Path | None:
-    """The folder with T5's `tokenizer.json`: `models/tokenizers/t5`; None if there is none."""
+    """Return the folder with T5's `tokenizer.json`, `models/tokenizers/t5`; None if there is none."""
     found = (Path(folder) / _PLACE for folder in files.folders(KIND))
     return next((path.parent for path in found if path.is_file()), None)

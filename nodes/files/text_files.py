@@ -90,7 +90,7 @@ class WildcardFiles:
 
 
 def _text_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The `.txt` files in a folder and its sub-folders: the name (path without suffix) and the path."""
+    """Yield the `.txt` files in a folder and its sub-folders: name (inner path without suffix) and path."""
     ahead = [(folder, "", 0)]
     count = 0
     while ahead and count < _MOST:

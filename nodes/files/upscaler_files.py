@@ -23,7 +23,7 @@ UPSCALERS = "upscale_models"
 
 @dataclass(frozen=True)
 class Upscaler(Value, Recipe["UpscaleNetwork"], family="models", lossless=True):
-    """A network that makes pictures larger, such as an ESRGAN: a recipe."""
+    """A recipe for an upscale model: a network that makes pictures larger, such as an ESRGAN."""
 
     digest: str
     """The sha256 of the file."""
@@ -32,7 +32,7 @@ class Upscaler(Value, Recipe["UpscaleNetwork"], family="models", lossless=True):
 
     @property
     def identity(self) -> Hashable:
-        """The identity: files with equal content are loaded once."""
+        """The key under which it is loaded: files with equal content are loaded once."""
         return self.wire, self.digest
 
     def summary(self) -> str:
@@ -40,17 +40,17 @@ class Upscaler(Value, Recipe["UpscaleNetwork"], family="models", lossless=True):
         return f"{self.name} ({self.digest[:10]})"
 
     def pack(self) -> Packed:
-        """The digest and the name as JSON; no weights."""
+        """Pack the digest and the name as JSON, without weights."""
         return Packed(self.wire, {"digest": self.digest, "name": self.name, "summary": self.summary()})
 
     @classmethod
     def unpack(cls, meta: Json, parts: Mapping[str, bytes]) -> Self:
-        """The recipe that `pack` made this of."""
+        """Restore the recipe from what `pack` returned."""
         assert isinstance(meta, dict)
         return cls(str(meta["digest"]), str(meta["name"]))
 
     def size(self, compute: ComputeSettings, files: Files) -> int:
-        """The bytes of the weights, from the header of their file."""
+        """Return the bytes of the weights on the device, from the header of their file."""
         from nodes.sd.formats.json_file import ModelError
         from nodes.sd.upscalers.file import weight_count
 
@@ -61,10 +61,10 @@ class Upscaler(Value, Recipe["UpscaleNetwork"], family="models", lossless=True):
             raise NodeError(str(error), code="bad_upscaler") from None
 
     def load(self, compute: ComputeSettings, files: Files) -> tuple[UpscaleNetwork, int]:
-        """The network on the device, and its bytes there.
+        """Load the network onto the device; returns it and its bytes there.
 
         Raises:
-            NodeError: the file is gone, has changed, is damaged, or is of an unknown network.
+            NodeError: the file is missing, has changed, is damaged, or has an unsupported architecture.
         """
         import torch
 
@@ -81,7 +81,7 @@ class Upscaler(Value, Recipe["UpscaleNetwork"], family="models", lossless=True):
 
 
 def _dtype(compute: ComputeSettings) -> torch.dtype:
-    """float16 where the settings ask for half precision on a GPU; bfloat16 is too coarse for pictures."""
+    """Return float16 for half precision on a GPU (bfloat16 is too coarse for pictures), else float32."""
     import torch
 
     return torch.float16 if compute.kind != "cpu" and compute.dtype != "float32" else torch.float32

@@ -18,13 +18,13 @@ _DRAFT = re.compile(r"\.[0-9a-f]{32}\.part")
 
 @contextmanager
 def draft_folder(parent: Path) -> Iterator[Path]:
-    """A temporary folder, which is deleted at the end of the block unless it was renamed.
+    """Create a temporary folder, which is deleted at the end of the block unless it was renamed.
 
     Args:
         parent: the folder to create it in; it is created if it is missing.
 
     Raises:
-        OSError: it cannot be created.
+        OSError: the folder cannot be created.
     """
     parent.mkdir(parents=True, exist_ok=True)
     _sweep(parent)
@@ -37,7 +37,7 @@ def draft_folder(parent: Path) -> Iterator[Path]:
 
 
 def name_folder(draft: Path, path: Path) -> None:
-    """Rename a complete temporary folder. Nothing is replaced, except for an empty folder.
+    """Give a complete temporary folder its final name. Only an empty folder is replaced.
 
     Raises:
         FileExistsError: the name is taken.

@@ -1,1 +1,1 @@
-"""The hooks that a session calls besides running nodes: advice, estimates, lengths of prompts, imports."""
+"""The hooks that a session calls: warnings, estimates, token counts of prompts, and imports ahead of runs."""

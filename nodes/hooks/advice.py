@@ -1,4 +1,4 @@
-"""Warnings about a graph that its literal inputs tell before anything runs."""
+"""Warnings about a graph, found from its literal inputs before it runs."""
 
 from __future__ import annotations
 

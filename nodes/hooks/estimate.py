@@ -26,7 +26,7 @@ _VAE_INPUTS = {"Decode": "latent", "Encode": "image"}
 def estimate(
     steps: Mapping[str, Provenance], compute: ComputeSettings, files: Files
 ) -> Iterator[tuple[str, StepNeeds]]:
-    """Estimate the needs of each step that uses a model; a step whose model is not known has none.
+    """Yield the id and the estimated needs of each step whose model is known before the run.
 
     Args:
         steps: the steps of a plan by id.
@@ -48,14 +48,14 @@ def estimate(
 
 
 class _Graph(GraphModels):
-    """The steps of a plan, with the models and sizes that their literal inputs tell."""
+    """Estimates for the steps of a plan, from the models and sizes in their literal inputs."""
 
     def __init__(self, steps: Mapping[str, Provenance], compute: ComputeSettings, files: Files) -> None:
         super().__init__(steps, files)
         self._compute = compute
 
     def denoising(self, step: Provenance) -> StepNeeds | None:
-        """The needs of a Denoise."""
+        """Estimate a Denoise; None if its model is not known before the run."""
         network = self.network(step, "model")
         if network is None:
             return None
@@ -81,7 +81,7 @@ class _Graph(GraphModels):
         return StepNeeds(models, memory, _sampling_steps(step) * rows * relative)
 
     def decoding(self, step: Provenance) -> StepNeeds | None:
-        """The needs of a Decode or an Encode."""
+        """Estimate a Decode or an Encode; None if its VAE is not known before the run."""
         network = self.network(step, "vae")
         if network is None:
             return None
@@ -98,7 +98,7 @@ class _Graph(GraphModels):
         return StepNeeds(models, memory, float(canvas.width * canvas.height * canvas.pictures))
 
     def encoding(self, step: Provenance) -> StepNeeds | None:
-        """The needs of an EncodePrompt."""
+        """Estimate an EncodePrompt; None if its text encoder is not known before the run."""
         network = self.network(step, "encoder")
         if network is None:
             return None
@@ -106,9 +106,9 @@ class _Graph(GraphModels):
         return StepNeeds(self._models(network, parts, _STORED_BYTES[self._compute.dtype]), 0)
 
     def _models(self, network: Network, parts: tuple[Component, ...], itemsize: int) -> dict[str, int]:
-        """The bytes of networks, by a name that is the same for those that are loaded once.
+        """Return the bytes of the networks that a step loads, by name; equal names are loaded once.
 
-        A patched copy has its own tensors where it is patched; here it counts as whole.
+        A patched copy shares its unpatched tensors, but counts in full here.
         """
         digest = network.checkpoint.digest
         size = sum(
@@ -124,7 +124,7 @@ class _Graph(GraphModels):
 
 
 def _sampling_steps(step: Provenance) -> int:
-    """The sampling steps that a Denoise runs."""
+    """Return the number of sampling steps that a Denoise runs."""
 
     def number(name: str, default: float) -> float:
         given = step.inputs.get(name)
@@ -140,12 +140,12 @@ def _sampling_steps(step: Provenance) -> int:
 
 @lru_cache(maxsize=256)
 def _stored_numbers(paths: tuple[Path, ...], prefix: str, digest: str) -> int:
-    """The numbers in the tensors of a network, from the headers of its files.
+    """Count the elements of a network's tensors, from the headers of its files.
 
     Args:
-        paths: its files.
+        paths: the files of the network.
         prefix: the prefix of its tensors' names.
-        digest: that of the files, by which the result is remembered.
+        digest: the digest of the checkpoint, part of the key under which the result is cached.
     """
     return sum(
         math.prod(entry.shape)

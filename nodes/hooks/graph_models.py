@@ -1,4 +1,4 @@
-"""The models and sizes that the steps of a graph receive, as far as their literal inputs tell.
+"""Finds the models and sizes that the steps of a graph receive, as far as literal inputs determine them.
 
 Nothing is loaded.
 """
@@ -31,7 +31,7 @@ CHANGED = frozenset({"CropAroundMask", "CropImage", "PadImage", "ResizeImage", "
 
 
 class Network(NamedTuple):
-    """A model on a wire: its checkpoint, and the nodes that patch it."""
+    """A model on a wire: its checkpoint, its files, and the ids of the steps that patch it."""
 
     checkpoint: Checkpoint
     files: ModelFiles
@@ -39,7 +39,7 @@ class Network(NamedTuple):
 
 
 class Canvas(NamedTuple):
-    """The size of pictures in pixels, and their number."""
+    """The size in pixels and the number of the pictures that a step receives."""
 
     width: int
     height: int
@@ -61,7 +61,10 @@ class GraphModels:
         self._model_files: dict[str, ModelFiles | None] = {}
 
     def network(self, step: Provenance, input: str) -> Network | None:
-        """The model that an input of a step receives, past nodes that change a model and pass it on."""
+        """Find the model that an input of a step receives; None if it is not known before the run.
+
+        Nodes that change a model and pass it on, such as ApplyLoRA, are followed to the node that loads it.
+        """
         path = list(along(self.steps, step, input))
         found = self._checkpoint(path, input)
         files = None if found is None else self._files(path[-1], found)
@@ -70,11 +73,11 @@ class GraphModels:
         return Network(found, files, tuple(id for id in path if self.steps[id].node_type in PATCHES))
 
     def checkpoint(self, step: Provenance, input: str) -> Checkpoint | None:
-        """The checkpoint of that model, without its files, which take time to find."""
+        """Find the checkpoint of that model only: finding its files, too, takes longer."""
         return self._checkpoint(list(along(self.steps, step, input)), input)
 
     def _checkpoint(self, path: list[str], input: str) -> Checkpoint | None:
-        """The checkpoint at the end of a path; None if it is not known before the run."""
+        """Find the checkpoint that the last step of a path loads; None if it is not known before the run."""
         if not path or input in self.steps[path[-1]].links:
             return None
         loader = path[-1]
@@ -94,7 +97,7 @@ class GraphModels:
         return self._model_files[loader]
 
     def _loaded(self, step: Provenance) -> Checkpoint | None:
-        """The checkpoint that a loading node loads."""
+        """Find the checkpoint that a node such as LoadModel loads; None for other nodes."""
         kinds = {"LoadModel": "model", "LoadUnet": "unet", "LoadTextEncoder": "encoder", "LoadVae": "vae"}
         name = step.inputs.get(kinds.get(step.node_type, ""))
         if not isinstance(name, str):
@@ -110,16 +113,16 @@ class GraphModels:
         return vae_checkpoint(self.files, name, self._family(step))[0]
 
     def _family(self, step: Provenance) -> str | None:
-        """The family of the model that is wired to a loader of other networks."""
+        """Return the family of the model at the input `model` of a step; None if it is not known."""
         model = self.checkpoint(step, "model")
         return None if model is None else model.family
 
     def canvas(self, step: Provenance, input: str, scale: int) -> Canvas | None:
-        """The size of the pictures or latents that an input of a step receives; None if it is not known.
+        """Find the size of the pictures or latents that an input of a step receives; None if it is not known.
 
         Args:
             step: the step.
-            input: its input.
+            input: the name of the input.
             scale: the pixels per latent cell.
         """
         factor = 1.0

@@ -12,9 +12,10 @@ Steps = Mapping[str, Provenance]
 
 
 def along(steps: Steps, step: Provenance, *inputs: str) -> Iterator[str]:
-    """The ids of the steps before a step, nearest first, always along the first of some inputs that is wired.
+    """Yield the ids of the steps before a step, nearest first, along one input of each.
 
-    With the input `model`, these are the nodes that change a model and pass it on, and then its loader.
+    From each step, it follows the first of the given inputs that is wired. With the input `model`, it yields
+    the nodes that change a model and pass it on, and then the node that loads it.
     """
     seen: set[str] = set()
     while (id := next((step.links[name] for name in inputs if name in step.links), None)) is not None:
@@ -26,7 +27,7 @@ def along(steps: Steps, step: Provenance, *inputs: str) -> Iterator[str]:
 
 
 def upstream(steps: Steps, start: str) -> Iterator[Provenance]:
-    """A step and all steps before it, along all inputs, nearest first."""
+    """Yield a step and all steps before it, along all inputs, nearest first."""
     seen = {start}
     queue = deque([start])
     while queue:
@@ -41,7 +42,7 @@ def upstream(steps: Steps, start: str) -> Iterator[Provenance]:
 
 
 def nearest(steps: Steps, step: Provenance, input: str, node_type: str) -> Provenance | None:
-    """The nearest step of a node type before an input of a step."""
+    """Find the nearest step of a node type upstream of an input of a step; None if there is none."""
     if input not in step.links:
         return None
     return next((one for one in upstream(steps, step.links[input]) if one.node_type == node_type), None)

@@ -1,4 +1,4 @@
-"""Counts the tokens of prompts before they are encoded, and warns about what is in them.
+"""Counts the tokens of prompts before they are encoded, and collects warnings about their syntax.
 
 torch is not imported here: only tokenizers and the headers of embedding files are read.
 """
@@ -39,7 +39,7 @@ _tokenizers: dict[tuple[str, str], ClipTokenizer] = {}
 def measure(steps: Mapping[str, Provenance], files: Files) -> list[TextLength]:
     """Count the tokens of each literal prompt whose text encoder and embeddings are known before the run.
 
-    The prompts of the dialect `compel` are not counted: its package, which needs torch, splits them.
+    Prompts of the dialect `compel` are not counted, since its package needs torch to parse them.
 
     Args:
         steps: the nodes of a graph by id.
@@ -59,14 +59,14 @@ def measure(steps: Mapping[str, Provenance], files: Files) -> list[TextLength]:
 
 
 class _Graph(GraphModels):
-    """The nodes of a graph, with the text encoders and embeddings that prompts are read with."""
+    """Counts prompts with the text encoders and embeddings that the nodes of a graph use."""
 
     def __init__(self, steps: Mapping[str, Provenance], files: Files) -> None:
         super().__init__(steps, files)
         self._catalogues: dict[tuple[str, ...], _Counts | None] = {}
 
     def length(self, id: str, step: Provenance, prompt: str) -> TextLength | None:
-        """The length of the prompt of an EncodePrompt; None if it is not known before the run."""
+        """Count the tokens of the prompt of an EncodePrompt; None if that is not possible before the run."""
         from nodes.sd.prompts.excerpt import PromptError
         from nodes.sd.prompts.spelling import ROOM
         from nodes.sd.prompts.tags import without_effect
@@ -89,7 +89,7 @@ class _Graph(GraphModels):
         return TextLength(id, "prompt", tuple(map(len, tokens.longest)), ROOM, tuple(warnings))
 
     def _triggers(self, network: Network, step: Provenance) -> _Counts | None:
-        """The embeddings of the text encoder of a step; None if some are not in files of their own."""
+        """Return the embeddings of a step's text encoder; None if some are made in the graph or in a LoRA."""
         path = tuple(along(self.steps, step, "encoder"))
         if path not in self._catalogues:
             self._catalogues[path] = self._catalogue(network, path)
@@ -111,7 +111,7 @@ class _Graph(GraphModels):
         return _Counts(chosen.catalogue(self.files, widths, model))
 
     def _has_embeddings(self, lora: str | None) -> bool:
-        """Whether a LoRA file contains embeddings; true if its name is known only to the run."""
+        """Return whether a LoRA contains embeddings; True if its name is known only while running."""
         if lora is None:
             return True
         path = self.files.find(LORAS, resolve_lora(self.files, lora))
@@ -119,19 +119,19 @@ class _Graph(GraphModels):
 
 
 class _Counts:
-    """The embeddings of a text encoder for counting: in place of vectors, sequences of the same lengths."""
+    """A catalogue of embeddings for counting tokens: each embedding has its length, but no vectors."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.match, self.names, self.warnings = catalogue.match, catalogue.names, catalogue.warnings
         self._catalogue = catalogue
 
     def vectors(self, trigger: str, encoder: EncoderName) -> Any:
-        """A sequence with as many elements as the embedding has vectors."""
+        """Return a sequence with as many elements as the embedding has vectors."""
         return range(self._catalogue.count(trigger, encoder))
 
 
 def _settings(step: Provenance, triggers: _Counts, encoder: EncoderName) -> Settings:
-    """How the prompt of an EncodePrompt is read. An input that is wired has its default."""
+    """Collect the settings of an EncodePrompt. For an input that is wired, the default is assumed."""
     from nodes.sd.prompts.encoded import Settings
 
     names = {"dialect": "dialect", "backtrack": "backtrack", "negative": "negative", "comments": "comments"}
@@ -152,7 +152,7 @@ def _tokenizer(network: Network, role: EncoderRole) -> ClipTokenizer:
 
 
 def _loras(step: Provenance) -> list[str | None]:
-    """The names of the LoRAs of an ApplyLoRA; None for one that is known only to the run."""
+    """List the names of the LoRAs of an ApplyLoRA; None stands for one that is known only while running."""
     more = step.inputs.get("more", [])
     rows = more if isinstance(more, list) else [None]
     names = [step.inputs.get("lora"), *(row.get("lora") if isinstance(row, dict) else None for row in rows)]
@@ -161,5 +161,5 @@ def _loras(step: Provenance) -> list[str | None]:
 
 @lru_cache(maxsize=256)
 def _bundles(path: Path, digest: str) -> bool:
-    """Whether a LoRA file contains embeddings; `digest` is that of the file."""
+    """Return whether a LoRA file contains embeddings; cached by its digest."""
     return bool(grouped(read_tensors(path).entries).bundled)

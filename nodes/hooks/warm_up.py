@@ -1,4 +1,4 @@
-"""Imports what nearly every picture needs, ahead of the first run."""
+"""Imports the modules that nearly every run needs, ahead of the first run."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Length = Annotated[int, Range(1, MAX_SIDE, step=8)]
 
 
 class _Rectangle(Node):
-    """The inputs of a node that cuts out a rectangle."""
+    """The common inputs of CropImage and CropMask: the rectangle."""
 
     x: Start = 0
     """The left side of the rectangle, in pixels from the left."""
@@ -31,10 +31,10 @@ class _Rectangle(Node):
     inside."""
 
     def rows_and_columns(self, height: int, width: int) -> tuple[slice, slice]:
-        """The rows and columns of the rectangle in a picture of a size.
+        """Return the rows and columns of the rectangle in a picture of the given size.
 
         Raises:
-            NodeError: the rectangle begins beyond the picture, or it ends there and `outside` is `refuse`.
+            NodeError: the rectangle begins outside the picture, or ends outside it and `outside` is `refuse`.
         """
         for side, start, length, limit in (
             ("x", self.x, self.width, width),

@@ -201,7 +201,7 @@ class SolidImage(Node, category="image", libraries=("pillow",), aliases=("EmptyI
 
 
 def _opacity(mask: Mask | None, pixels: NDArray[numpy.uint8], opacity: float) -> NDArray[numpy.float32]:
-    """The opacity of each pixel: float32 [count, height, width, 1].
+    """Return the opacity of each pixel: float32 [count, height, width, 1].
 
     Raises:
         NodeError: the mask has another size than the pictures.

@@ -47,7 +47,7 @@ class Grid(Node, category="image", libraries=("pillow",)):
         across = max(map(len, rows))
         for name, labels, count in (("rows", self.rows, len(rows)), ("columns", self.columns, across)):
             if labels and len(labels) != count:
-                hint = f"give {count} labels, or none"
+                hint = f"give {count} labels, or leave this input empty"
                 raise NodeError(
                     f"`{name}` has {len(labels)} labels for {count} {name}", hint=hint, input=name
                 )

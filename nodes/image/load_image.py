@@ -26,7 +26,7 @@ _MOST_NAMED = 5
 
 
 class LoadedImage(NamedTuple):
-    """A picture and its opacity."""
+    """A picture, and its opacity as a mask."""
 
     out: Image
     alpha: Mask
@@ -44,7 +44,7 @@ class LoadImage(Node, category="image", version=3, libraries=("pillow",)):
     with `alpha` as its mask."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is not a picture.
@@ -69,7 +69,7 @@ class LoadMask(Node, category="mask", libraries=("pillow",)):
     """The channel; white, opaque or full means on. A picture without transparency is opaque everywhere."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is not a picture.
@@ -100,7 +100,7 @@ class ListImages(Node, category="image"):
     files in it are skipped with a warning."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The names in the folder, and which of them are pictures.
+        """Return the names in the folder, and which of them are pictures.
 
         Raises:
             NodeError: there is no such folder, or it cannot be read.
@@ -170,7 +170,7 @@ def _picture_digest(files: Files, name: str) -> str:
 
 
 def _mask(opacity: Picture | None, picture: Picture) -> Mask:
-    """The opacity of a picture as a mask: float32 [1, height, width]."""
+    """Convert the opacity of a picture to a mask, float32 [1, height, width]."""
     import numpy
 
     from nodes.pixels.levels import to_levels
@@ -181,7 +181,7 @@ def _mask(opacity: Picture | None, picture: Picture) -> Mask:
 
 
 def _listing(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """The names of the pictures in a folder, and for each other file the reason it is skipped."""
+    """List the names of the pictures in a folder; also returns why each other file is skipped."""
     if not folder.is_dir():
         hint = "name a folder; load a single picture with LoadImage"
         raise NodeError(f"{folder} is not a folder", hint=hint, input="folder", code="not_a_folder")
@@ -207,6 +207,6 @@ def _listing(folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """A sort key that compares numbers in names by value, and letters without case."""
+    """Return a sort key that compares numbers in names by value, and letters without case."""
     parts = re.findall(r"\d+|\D+", name.casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name

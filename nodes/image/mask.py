@@ -49,7 +49,7 @@ class MaskFromLuminance(Node, category="mask", aliases=("Threshold", "LumaKey"))
     """The number of levels outside the range over which the selection fades out; 0 for a hard mask."""
 
     def run(self, ctx: Context) -> Mask:
-        """Select by brightness (Rec. 709).
+        """Compute the mask from the brightness of each pixel (Rec. 709).
 
         Raises:
             NodeError: `low` is above `high`.
@@ -77,7 +77,7 @@ class MaskFromColor(Node, category="mask", libraries=("pillow",), aliases=("Imag
     """The number of levels beyond the tolerance over which the selection fades out; 0 for a hard mask."""
 
     def run(self, ctx: Context) -> Mask:
-        """Select by the channel that differs most.
+        """Compute the mask from the channel of each pixel that differs most from the colour.
 
         Raises:
             NodeError: the colour is invalid.
@@ -106,7 +106,7 @@ class SolidMask(Node, category="mask"):
         """Fill the mask.
 
         Raises:
-            NodeError: it would be too large.
+            NodeError: the mask would be too large.
         """
         import numpy
 
@@ -273,7 +273,7 @@ class ResizeMask(Node, category="mask", libraries=("pillow",), passes={"out": "m
 
 
 def _fading(distance: NDArray[numpy.float32], softness: int) -> NDArray[numpy.float32]:
-    """1 where `distance` is at most 0, falling linearly to 0 at `softness` + 1."""
+    """Return 1 where `distance` is at most 0; it falls linearly to 0 at a distance of `softness` + 1."""
     import numpy
 
     return (1 - distance / (softness + 1)).clip(0, 1) if softness else (distance <= 0).astype(numpy.float32)

@@ -100,7 +100,7 @@ class SaveImages(Node, category="image", pure=False, libraries=("pillow",)):
                 pictures, or a file cannot be written.
         """
         if self.names and len(self.names) != len(self.images):
-            hint = "give one name for each picture, or none"
+            hint = "give one name for each picture, or leave this input empty"
             message = f"there are {len(self.names)} names for {len(self.images)} pictures"
             raise NodeError(message, hint=hint, input="names")
         if not self.pattern.strip() or re.search(r"[/\\]", self.pattern):
@@ -136,8 +136,10 @@ class SaveImages(Node, category="image", pure=False, libraries=("pillow",)):
     def _places(
         self, ctx: Context, tokens: dict[str, str | int], first: int, numbers: dict[Path, int]
     ) -> Iterator[Path]:
-        """Yield the paths to try for one picture, without those tried before; records their numbers in
-        `numbers`."""
+        """Yield the paths to try for one picture, without those tried for earlier ones.
+
+        Each path's number is recorded in `numbers`.
+        """
         is_numbered = "n" in {match[1] for match in _TOKEN.finditer(self.pattern)}
         for number in itertools.count(first if is_numbered else 1):
             name = _filled(self.pattern, {**tokens, "n": number})
@@ -153,7 +155,7 @@ _TOKEN = re.compile(r"\{([A-Za-z]*)(?::0?([1-9]))?\}")
 
 
 def _filled(pattern: str, tokens: dict[str, str | int]) -> str:
-    """Fill in the tokens of a pattern."""
+    """Replace the tokens of a pattern, such as `{name}`, by their values."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in tokens:
@@ -171,13 +173,13 @@ def _filled(pattern: str, tokens: dict[str, str | int]) -> str:
 
 
 def _plain_name(name: str) -> str:
-    """The name of a file without folders, suffix and characters that file systems do not allow."""
+    """Return a file name without folders and suffix; characters that file systems do not allow become `_`."""
     stem = PurePosixPath(name.replace("\\", "/")).stem
     return re.sub(r'[\x00-\x1f<>:"|?*{}]+', "_", stem)[:120].strip() or "picture"
 
 
 def _options(format: str, quality: int, lossless: bool) -> dict[str, Any]:
-    """Pillow's options for a format."""
+    """Return the options of Pillow's `save` for a format."""
     if format == "PNG":
         return {}
     return {"lossless": True} if lossless else {"quality": quality}
@@ -202,7 +204,7 @@ def _write(places: Iterator[Path], data: bytes, input: str, *, overwrite: bool, 
         data: the content of the file.
         input: the input that names the file, for error messages.
         overwrite: True to use the first path even if it is taken.
-        share: True to reuse a file of one of these names with the same bytes.
+        share: True to reuse an existing file at one of these paths if it has the same bytes.
     """
     place = next(places)
     try:

@@ -1,4 +1,4 @@
-"""LoadUpscaler and UpscaleImage: makes pictures larger with an upscale model."""
+"""LoadUpscaler and UpscaleImage: make pictures larger with an upscale model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LoadUpscaler(Node, category="image", aliases=("UpscaleModelLoader",)):
     models of Real-ESRGAN are known; the package `spandrel` adds others where it is installed."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is not an upscale model.
@@ -61,7 +61,7 @@ class UpscaleImage(
         """Upscale each picture of the batch.
 
         Raises:
-            NodeError: the result would be too large, or has NaN in it.
+            NodeError: the result would be too large, or contains NaN or infinity.
         """
         import numpy
         import torch
@@ -86,13 +86,14 @@ class UpscaleImage(
             if number % tiles == 0:
                 if not torch.isfinite(result).all():
                     hint = "set dtype to float32, or use another upscale model"
-                    raise NodeError("the upscaled picture has NaN in it", hint=hint, code="not_finite")
+                    message = "the upscaled picture contains values that are not finite (NaN)"
+                    raise NodeError(message, hint=hint, code="not_finite")
                 larger.append(to_pixels(result.numpy().transpose(1, 2, 0)))
         return Image(numpy.stack(larger))
 
 
 def _digest(files: Files, name: str) -> str:
-    """The sha256 of the upscale model that a name means.
+    """Return the sha256 of the upscale model with a name.
 
     Raises:
         NodeError: there is no such file, several have this name, or it is not an upscale model.

@@ -1,1 +1,1 @@
-"""Nodes for latents, and between latents and pictures."""
+"""Nodes that create and change latents, and convert between latents and pictures."""

@@ -1,4 +1,4 @@
-"""EncodeForInpainting and CropAroundMask: pictures and masks of which Denoise changes only a part."""
+"""EncodeForInpainting and CropAroundMask: prepare pictures and masks for inpainting."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class EncodeForInpainting(
         pixels = self.image.pixels
         if len(self.mask.levels) not in (1, len(pixels)):
             raise NodeError(
-                f"there are {len(self.mask.levels)} masks for {len(pixels)} pictures; give one, or one for"
-                " each",
+                f"there are {len(self.mask.levels)} masks for {len(pixels)} pictures",
+                hint="connect one mask, or one for each picture",
                 input="mask",
             )
         mask = masked_picture.scaled(self.mask.levels, *pixels.shape[1:3])
@@ -89,7 +89,7 @@ class EncodeForInpainting(
 
 
 class CroppedAroundMask(NamedTuple):
-    """The part of a picture around a mask, and where it lies."""
+    """The part of a picture around a mask, and its place in the picture."""
 
     image: Image
     """The part, in the size to work at."""
@@ -132,7 +132,7 @@ class CropAroundMask(Node, category="mask", libraries=("pillow",), aliases=("Inp
         box = around(levels, self.padding, self.width, self.height)
         if box is None:
             raise NodeError(
-                "the mask is off everywhere", hint="make a mask that is on somewhere", input="mask"
+                "the mask is empty (entirely black)", hint="paint the area to inpaint white", input="mask"
             )
         rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
         cover = levels[:, rows, columns]

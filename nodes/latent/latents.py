@@ -120,7 +120,7 @@ class CropLatent(Node, category="latent", libraries=("torch",), aliases=("Latent
         """Cut the rectangle out of each latent of the batch.
 
         Raises:
-            NodeError: `outside`: the rectangle extends beyond the latent.
+            NodeError: the rectangle extends beyond the latent (`outside`).
         """
         tall, wide = self.latent.samples.shape[-2:]
         width, height, left, top = (side // SCALE for side in (self.width, self.height, self.x, self.y))
@@ -184,7 +184,9 @@ class CompositeLatent(
         above = self.top.samples.to(below)
         if len(above) not in (1, len(below)):
             raise NodeError(
-                f"there are {len(above)} latents over {len(below)}; give one, or one for each", input="top"
+                f"`top` has {len(above)} pictures and `base` has {len(below)}",
+                hint="connect a `top` with one picture, or with one for each picture of `base`",
+                input="top",
             )
         left, top = self.x // SCALE, self.y // SCALE
         place = below[..., top : top + above.shape[-2], left : left + above.shape[-1]]
@@ -262,7 +264,7 @@ class LatentFromBatch(Node, category="latent", libraries=("torch",)):
         pictures = len(self.latent.samples)
         if self.first >= pictures:
             raise NodeError(
-                f"the latent has {pictures} pictures, numbered from 0; there is no number {self.first}",
+                f"the latent has {pictures} pictures, numbered from 0, so there is no picture {self.first}",
                 input="first",
             )
         taken = slice(self.first, self.first + self.count)
@@ -284,15 +286,15 @@ class MaskLatent(Node, category="latent", libraries=("torch",), aliases=("SetLat
 
         if len(self.mask.levels) not in (1, len(self.latent.samples)):
             raise NodeError(
-                f"there are {len(self.mask.levels)} masks for {len(self.latent.samples)} pictures; give one,"
-                " or one for each",
+                f"there are {len(self.mask.levels)} masks for {len(self.latent.samples)} pictures",
+                hint="connect one mask, or one for each picture",
                 input="mask",
             )
         return dataclasses.replace(self.latent, mask=torch.from_numpy(self.mask.levels.copy()))
 
 
 def _changed(latent: Latent, change: Callable[[Tensor], Tensor]) -> Latent:
-    """A latent with its samples changed, and its mask and its masked picture in the same way."""
+    """Return a latent with `change` applied to its samples, its mask and its masked pictures."""
     from nodes.sd.sampling.blending import resized
 
     mask = None if latent.mask is None else change(resized(latent.mask, latent.samples))[:, 0].clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Uses the VAE of a node: makes room for it, and computes again in float32 if half precision overflows."""
+"""Encodes or decodes with a VAE: makes room in memory, and repeats in float32 if half precision overflows."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def with_vae(
     pictures: int,
     tiled: bool,
 ) -> T:
-    """Encode or decode with a VAE; once more in float32 if the settings' half precision overflows.
+    """Encode or decode with a VAE, and repeat in float32 if half precision overflows.
 
-    If memory has run out before, the work is done in tiles.
+    If memory ran out in an earlier attempt, the work is done in tiles.
 
     Args:
         ctx: the context of the node.
         vae: the VAE.
-        work: encodes or decodes with the loaded VAE, in tiles or not.
-        name: the work in messages: `decoding` or `encoding`.
+        work: encodes or decodes with the loaded VAE; its second argument is True to do it in tiles.
+        name: the word for the work in messages: `decoding` or `encoding`.
         canvas: width and height of the pictures, in pixels.
         pictures: the number of pictures.
-        tiled: whether the work is to be done in tiles in any case.
+        tiled: True to do the work in tiles in any case.
 
     Raises:
-        NodeError: the device does not have so much memory (`too_large`), or the VAE cannot be loaded.
+        NodeError: the device has too little memory (`too_large`), or the VAE cannot be loaded.
         Overflow: the result is not finite in float32 either.
     """
     side = vae.checkpoint.width

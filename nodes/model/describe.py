@@ -23,7 +23,7 @@ class DescribeLoRA(Node, category="model"):
     """The LoRA: the name of a file in `models/loras`, with or without sub-folder and suffix, or a path."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is not a usable LoRA.
@@ -31,7 +31,7 @@ class DescribeLoRA(Node, category="model"):
         return lora_digest(files, self.lora, input="lora")
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """The fields of `nodes.sd.lora.describe.describe`.
+        """Return the fields that `nodes.sd.lora.describe.describe` lists.
 
         Raises:
             NodeError: there is no such file, or it is not a usable LoRA.
@@ -59,7 +59,7 @@ class DescribeEmbeddings(Node, category="model"):
     `models/embeddings` and the further embedding folders of the settings."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The names and digests of the files, so that new, changed and removed files give a new result."""
+        """Return the names and digests of the files, so that any change of files gives a new result."""
         return [[row["file"], row["sha256"]] for row in describe_files(files, self.files)]
 
     def run(self, ctx: Context) -> list[dict[str, Any]]:

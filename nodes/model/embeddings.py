@@ -48,7 +48,7 @@ class LoadEmbeddings(Node, category="model", passes={"out": "encoder"}):
     """The negative prompt, used in the same way as `prompt`."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The names and digests of the files, so that new, changed and removed files give a new result."""
+        """Return the names and digests of the files, so that any change of files gives a new result."""
         return [[file.root, file.name, file.digest] for file in self._chosen(files)[0]]
 
     def run(self, ctx: Context) -> TextEncoder:
@@ -57,7 +57,7 @@ class LoadEmbeddings(Node, category="model", passes={"out": "encoder"}):
             ctx.warn(f"not loaded: {problem}")
         if len(problems) > _MOST_WARNINGS:
             count = len(problems) - _MOST_WARNINGS
-            ctx.warn(f"not loaded: {count} more; `safelight models --kind embedding` lists them")
+            ctx.warn(f"{count} more files were not loaded; `safelight models --kind embedding` lists them")
         made = () if self.embedding is None else (replace(self.embedding, optimizer=None),)
         if not chosen and not made and not self.prompt and not self.negative:
             searched = self.files or ", ".join(map(str, ctx.files.folders(KIND)))
@@ -65,7 +65,7 @@ class LoadEmbeddings(Node, category="model", passes={"out": "encoder"}):
         return replace(self.encoder, embeddings=self.encoder.embeddings + Embeddings(tuple(chosen), made))
 
     def _chosen(self, files: Files) -> tuple[list[EmbeddingFile], list[str]]:
-        """The embeddings to load, and one message for each file that cannot be used."""
+        """Find the embeddings to load; also returns one message for each file that cannot be used."""
         if self.embedding is not None and not self.files:
             return [], []
         chosen, problems = find_embeddings(files, self.files)
@@ -87,7 +87,7 @@ class OpenEmbedding(Node, category="model", libraries=("torch",)):
     path."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is not a usable embedding.
@@ -113,10 +113,10 @@ class OpenEmbedding(Node, category="model", libraries=("torch",)):
         try:
             state = read_optim(beside, vectors)
         except BadFileError as error:
-            ctx.warn(f"the state of the optimizer is not used: {error}")
+            ctx.warn(f"the optimizer's state is not used: {error}")
             return embedding
         if state is None:
-            ctx.warn(f"{beside} belongs to other vectors, so the state of the optimizer is not used")
+            ctx.warn(f"{beside} does not fit the embedding's vectors, so the optimizer's state is not used")
             return embedding
         return replace(embedding, optimizer={name: state})
 
@@ -166,18 +166,18 @@ class SaveEmbedding(Node, category="model", pure=False, libraries=("torch", "saf
             ) from None
 
     def _optimizer_state(self) -> bytes:
-        """The content of the `.optim` file.
+        """Encode the content of the `.optim` file.
 
         Raises:
-            NodeError: the format has none, or the embedding has no state.
+            NodeError: the format has no such file, or the embedding has no state of an optimizer.
         """
         from nodes.sd.embeddings.adam_state import as_optim
 
         states = self.embedding.optimizer or {}
         if self.format != "pt" or len(states) != 1:
-            reason = "only `pt` has a file for it" if self.format != "pt" else "the embedding has none"
+            reason = "only the format `pt` supports it" if self.format != "pt" else "the embedding has none"
             raise NodeError(
-                f"the state of the optimizer cannot be saved: {reason}",
+                f"the optimizer's state cannot be saved: {reason}",
                 hint="train with adamw and without `average`, and save as pt",
                 input="optimizer",
                 code="no_optimizer_state",
@@ -186,7 +186,7 @@ class SaveEmbedding(Node, category="model", pure=False, libraries=("torch", "saf
         return as_optim(self.embedding.vectors[name], state)
 
     def _data(self) -> bytes:
-        """The content of the file.
+        """Encode the content of the embedding file.
 
         Raises:
             ValueError: the format cannot hold the embedding.
@@ -203,7 +203,7 @@ class SaveEmbedding(Node, category="model", pure=False, libraries=("torch", "saf
 
 
 def _optimizer_file(embedding: Path) -> Path:
-    """The file with the state of the optimizer, beside an embedding file."""
+    """Return the path of the file with the state of the optimizer, beside an embedding file."""
     return embedding.with_name(f"{embedding.name}.optim")
 
 

@@ -1,4 +1,4 @@
-"""ExtractLoRA: makes a LoRA of the difference of two models."""
+"""ExtractLoRA: makes a LoRA from the difference between two models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LITTLE = 0.5
 
 
 class ExtractedLora(NamedTuple):
-    """A LoRA that turns one model into about another."""
+    """A LoRA that approximates the difference between two models, and how well it does."""
 
     lora: LoRA
     report: dict[str, Any]
@@ -57,7 +57,7 @@ class ExtractLoRA(
         """Extract the LoRA.
 
         Raises:
-            NodeError: the models are of different families, of other shapes, or do not differ.
+            NodeError: the models are of different families, have tensors of other shapes, or do not differ.
         """
         from nodes.sd.lora.extraction import differences, extracted
         from nodes.sd.lora.keys import Target, original_names
@@ -97,14 +97,14 @@ class ExtractLoRA(
         return ExtractedLora(lora, {"layers": len(adapters), "megabytes": size, "kept": share})
 
     def _networks(self, ctx: Context) -> list[tuple[Part, nn.Module, nn.Module]]:
-        """The networks to compare, in float32 on the CPU.
+        """Load the networks to compare, in float32 on the CPU: for each part, the tuned and the base one.
 
         Raises:
             NodeError: a text encoder is missing, or the models are of different families.
         """
         if (self.tuned_encoder is None) != (self.base_encoder is None):
             missing = "tuned_encoder" if self.tuned_encoder is None else "base_encoder"
-            hint = "connect both text encoders, or none"
+            hint = "connect both text encoders, or neither"
             raise NodeError(f"`{missing}` is not connected", hint=hint, input=missing, code="missing_encoder")
         for input, one in (("tuned", self.tuned), ("tuned_encoder", self.tuned_encoder)):
             if one is not None and one.checkpoint.family != self.base.checkpoint.family:
@@ -122,7 +122,7 @@ class ExtractLoRA(
 
 
 def _weights(changes: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The changes of the weights of linear layers and convolutions, by layer."""
+    """Select the weights of linear layers and convolutions from `changes`; returns them by layer name."""
     from torch import nn
 
     layers = {name for name, module in network.named_modules() if type(module) in (nn.Linear, nn.Conv2d)}

@@ -36,7 +36,7 @@ class ApplyHypernetwork(Node, category="model", libraries=("torch",), passes={"o
     `hypernetwork`, at the same strength."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is not a usable hypernetwork.
@@ -69,7 +69,7 @@ def apply(model: Model, name: str, strength: float, ctx: Context, *, input: str 
 
 
 def _applied(model: Model, source: PatchFile, strength: float, ctx: Context, *, input: str) -> Model:
-    """Add one hypernetwork that has been found; see `apply`."""
+    """Add one hypernetwork, given as a recipe; see `apply`."""
     if not family_named(model.checkpoint.family).network.is_unet:
         message = f"{model.checkpoint.name} is not a UNet, and hypernetworks are for UNets"
         hint = "choose a model of SD 1, SD 2 or SDXL"
@@ -85,7 +85,7 @@ def _applied(model: Model, source: PatchFile, strength: float, ctx: Context, *, 
 
 
 def digest(files: Files, name: str, *, input: str = "hypernetwork") -> str:
-    """The sha256 of the hypernetwork file with a name.
+    """Return the sha256 of the hypernetwork file with a name.
 
     Raises:
         NodeError: there is no such file, several have this name, or it is not a usable hypernetwork.

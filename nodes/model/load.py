@@ -42,7 +42,7 @@ class LoadModel(Node, category="model"):
     if its vocabulary, which such files lack, is in `models/tokenizers/t5`: the `tokenizer.json` of T5."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the checkpoint's files, so that changed files give a new result.
+        """Return the digest of the checkpoint's files, so that changed files give a new result.
 
         Raises:
             NodeError: there is no such checkpoint, or it is not a model that Safelight runs.
@@ -62,7 +62,7 @@ class LoadUnet(Node, category="model", aliases=("UNETLoader",)):
     the SDXL refiner, SD 3 and SD 3.5 load, with the names of tensors of Stability or of diffusers."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is of another kind.
@@ -88,7 +88,7 @@ class LoadTextEncoder(Node, category="model", aliases=("CLIPLoader", "DualCLIPLo
     widths; without it, two CLIPs are taken for those of SDXL."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digests of the files and of T5's vocabulary, so that a changed file gives a new result.
+        """Return the digests of the files and of T5's vocabulary, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is of another kind.
@@ -106,7 +106,7 @@ class LoadTextEncoder(Node, category="model", aliases=("CLIPLoader", "DualCLIPLo
 
     @property
     def _names(self) -> dict[str, str]:
-        """The names of the files, by input."""
+        """Return the names of the files by the input that gives them."""
         return {name: given for name in ("encoder", "second", "third") if (given := getattr(self, name))}
 
 
@@ -120,7 +120,7 @@ class LoadVae(Node, category="model", aliases=("VAELoader",)):
     Without it, the metadata or the name of the file must tell; SD 1 is assumed otherwise."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file, or it is of another kind.
@@ -132,7 +132,7 @@ class LoadVae(Node, category="model", aliases=("VAELoader",)):
         found, known = vae_checkpoint(ctx.files, self.vae, family)
         if not known:
             ctx.warn(
-                f"{self.vae} does not say which models it is for; it is taken for"
-                f" {family_named(found.family).title}. Connect `model` to be sure"
+                f"the file {self.vae} does not tell its model family, so"
+                f" {family_named(found.family).title} is assumed; connect `model` to be sure"
             )
         return Vae(found)

@@ -58,7 +58,7 @@ class Choice(BaseModel):
 
     @property
     def text_weight(self) -> float:
-        """The weight in the text encoder: the encoder weight times the first block weight."""
+        """The LoRA weight for the text encoder: the encoder weight times the first block weight."""
         weight = self.weight if self.encoder_weight is None else self.encoder_weight
         return weight * block_weights.base(block_weights.parse(self.blocks))
 
@@ -101,10 +101,10 @@ def _stack(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class StackField(Widget):
-    """A list of LoRAs, each with its switch and weights."""
+    """The widget for a list of LoRAs, each with a switch and weights."""
 
     def describe(self) -> dict[str, Any]:
-        """The widget as data: a list of rows with the fields of `Choice`."""
+        """Describe the widget as JSON: a list of rows with the fields of `Choice`."""
         return {"kind": "stack", "choices_from": LORAS, "row": Choice.model_json_schema()["properties"]}
 
 
@@ -153,18 +153,18 @@ class ApplyLoRA(
 
     @property
     def choices(self) -> list[Choice]:
-        """The LoRA files that have an effect, in the order of application."""
+        """List the LoRAs from files that have an effect, in the order of application."""
         first = self._first(self.lora if self.trained is None else "")
         choices = map(Choice.from_row, (first, *self.more))
         return [choice for choice in choices if choice is not None and choice.acts]
 
     def _first(self, name: str) -> dict[str, Any]:
-        """The fields of the first LoRA."""
+        """Return the row of the first LoRA, with the fields of `Choice`."""
         weights = {field: getattr(self, field) for field in ("weight", "encoder_weight", "blocks", "on")}
         return {"lora": name, **weights}
 
     def fingerprint(self, files: Files) -> Json:
-        """The digests of the LoRA files, so that a changed file gives a new result.
+        """Return the digests of the LoRA files, so that a changed file gives a new result.
 
         Raises:
             NodeError: a file is missing, or is not a usable LoRA.
@@ -200,7 +200,7 @@ def apply(to: Applied, choice: Choice, ctx: Context, *, input: str = "lora") -> 
 def _applied(
     to: Applied, source: PatchFile, choice: Choice, ctx: Context, *, input: str = "trained"
 ) -> Applied:
-    """Add one LoRA that has been found; see `apply`."""
+    """Add one LoRA, given as a recipe; see `apply`."""
     from nodes.sd.formats.json_file import ModelError
     from nodes.sd.lora.file import match
     from nodes.sd.lora.keys import Target, key_map
@@ -226,13 +226,14 @@ def _applied(
         count, first = len(matched.unmatched), names_of(matched.unmatched)
         if not matched.targets and not lora.bundled:
             raise NodeError(
-                f"{choice.lora} does not fit {to.model.checkpoint.name} ({title}): the model has no layer for"
-                f" any of its {count} keys (first {first})",
+                f"{choice.lora} does not fit {to.model.checkpoint.name} ({title}): its keys match no layer of"
+                f" the model ({count} keys, first {first})",
                 hint=remedy,
                 input=input,
                 code="bad_lora",
             )
-        ctx.warn(f"{choice.lora}: {count} keys have no layer in this model and are ignored (first {first})")
+        keys = "key matches" if count == 1 else "keys match"
+        ctx.warn(f"{choice.lora}: {count} {keys} no layer of this model; ignored (first {first})")
     parts = {target.part for target in matched.targets}
     model, encoder = to
     weights = block_weights.parse(choice.blocks)
@@ -254,8 +255,7 @@ def _patched(recipe: R, patch: Patch) -> R:
 
 
 def _with_bundled(encoder: TextEncoder, lora: Lora, name: str, ctx: Context) -> TextEncoder:
-    """Add the embeddings of a LoRA file to the text encoder; embeddings that are already loaded take
-    precedence."""
+    """Add the embeddings of a LoRA file to the text encoder, except those whose name is already loaded."""
     from nodes.files.embedding_files import Embeddings
     from nodes.sd.embeddings.embedding import Embedding
 
@@ -293,7 +293,7 @@ def _with_bundled(encoder: TextEncoder, lora: Lora, name: str, ctx: Context) -> 
 
 
 def _vectors(tensors: Mapping[str, Tensor], widths: Mapping[EncoderName, int]) -> dict[EncoderName, Tensor]:
-    """The vectors of an embedding for each text encoder of a model."""
+    """Return the vectors of an embedding, by text encoder; an encoder without vectors is left out."""
     only = next((tensors[part] for part in _ONLY_VECTORS if part in tensors), None)
     found = {encoder: tensors.get(encoder, only if len(widths) == 1 else None) for encoder in widths}
     return {encoder: rows for encoder, rows in found.items() if rows is not None}

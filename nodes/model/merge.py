@@ -1,4 +1,4 @@
-"""MergeModels, MergeTextEncoders and MergeVaes: mixes the weights of several checkpoints."""
+"""MergeModels, MergeTextEncoders and MergeVaes: mix the weights of two or three checkpoints."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MergeModels(
     the rest of the network. Empty: `amount` everywhere."""
 
     def run(self, ctx: Context) -> Model:
-        """The recipe of the merged model; its weights are computed when they are needed.
+        """Make the recipe of the merged model; its weights are computed when they are needed.
 
         Raises:
             NodeError: the models are of different families, or the blocks are not a list of amounts.
@@ -57,8 +57,8 @@ class MergeModels(
         if self.b.checkpoint.prediction != self.a.checkpoint.prediction:
             one, two = self.a.checkpoint, self.b.checkpoint
             ctx.warn(
-                f"{one.name} predicts {one.prediction} and {two.name} predicts {two.prediction}; a mix of"
-                " both draws noise"
+                f"{one.name} predicts {one.prediction}, but {two.name} predicts {two.prediction};"
+                " the merged model may generate only noise"
             )
         terms = _terms(self.a, self.b, self.c, self.method, self.amount, blocks)
         return replace(self.a, patches=(), merge=terms)
@@ -78,7 +78,7 @@ class MergeTextEncoders(Node, category="model", passes={"out": "a"}, aliases=("C
     """How much of `b` is in the result: 0 to 1 is usual."""
 
     def run(self, ctx: Context) -> TextEncoder:
-        """The recipe of the merged text encoder; its weights are computed when they are needed.
+        """Make the recipe of the merged text encoder; its weights are computed when they are needed.
 
         Raises:
             NodeError: the text encoders are of different families.
@@ -106,7 +106,7 @@ class MergeVaes(Node, category="model", passes={"out": "a"}):
     """How much of `b` is in the result: 0 to 1 is usual."""
 
     def run(self, ctx: Context) -> Vae:
-        """The recipe of the merged VAE; its weights are computed when they are needed.
+        """Make the recipe of the merged VAE; its weights are computed when they are needed.
 
         Raises:
             NodeError: the VAEs are of different families.
@@ -117,10 +117,10 @@ class MergeVaes(Node, category="model", passes={"out": "a"}):
 def _terms(
     a: P, b: P, c: P | None, method: Method, amount: float, blocks: tuple[float, ...] = ()
 ) -> tuple[Term, ...]:
-    """The terms of a merge.
+    """Return the terms of a merge, whose weighted sum is the merged network.
 
     Raises:
-        NodeError: `c` is missing or not used, or the networks are of different families.
+        NodeError: `c` is missing or has no use, or the networks are of different families.
     """
     if (c is None) == (method == "add difference"):
         message = "add difference needs the input c" if c is None else f"{method} does not use the input c"

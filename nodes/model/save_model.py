@@ -1,4 +1,4 @@
-"""SaveModel: saves a model with its LoRAs merged in, for Safelight and other tools."""
+"""SaveModel: saves a checkpoint, with LoRAs merged in, for Safelight and other tools."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SaveModel(Node, category="model", pure=False, libraries=("torch", "diffuse
         return str(target)
 
     def _check_family(self) -> None:
-        """Check that the networks are of one family.
+        """Check that the model and the text encoder are of one family.
 
         Raises:
             NodeError: they are of different families.

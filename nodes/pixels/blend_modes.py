@@ -1,6 +1,6 @@
 """Blend modes by the formulas of the W3C's Compositing and Blending Level 1, and two of Nuke's Merge.
 
-Each takes the base (the backdrop) and the top (the source) as float32 arrays [..., 3] from 0 to 1.
+Each function takes the base (the backdrop) and the top (the source) as float32 arrays [..., 3] from 0 to 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The choices of inputs of image nodes; importing this module imports no library."""
+"""The choices of some inputs of image nodes, in a module that imports no library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gaussian blur, growing and shrinking."""
+"""Gaussian blur, and growing and shrinking of masks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _convolved(
 def grow(
     levels: NDArray[np.float32], pixels: int, shape: Shape, check: Callable[[], None] = lambda: None
 ) -> NDArray[np.float32]:
-    """Replace each level by the greatest within a distance (dilation) or the smallest (erosion).
+    """Grow or shrink masks: replace each level by the greatest or smallest within a distance.
 
     Levels beyond the edges have no effect.
 
@@ -85,9 +85,9 @@ def grow(
 
 
 def _windows(levels: NDArray[np.float32], most: int) -> Callable[[int], NDArray[np.float32]]:
-    """Returns a function that computes the greatest level within `reach` pixels to the left and right.
+    """Return a function that computes the greatest level within `reach` pixels to the left and right.
 
-    It combines two windows from a table of windows whose widths are powers of two.
+    The function combines two windows from a table of windows whose widths are powers of two.
     """
     width = levels.shape[2]
     most = min(most, width - 1)

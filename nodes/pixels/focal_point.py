@@ -24,16 +24,16 @@ _STRIDE = 4
 def focal_point(
     picture: Picture, window: tuple[int, int], *, edge_weight: float, entropy_weight: float
 ) -> tuple[int, int]:
-    """Find the point to crop around: the weighted mean of the two points below.
+    """Find the point to crop around: the weighted mean of two points.
 
     Args:
         picture: the picture, already resized so that one side of the window fits.
         window: the width and height of the crop in pixels.
-        edge_weight: the weight of the mean of the strongest corners; 0.5 in A1111.
-        entropy_weight: the weight of the middle of the most detailed window; 0.15 in A1111.
+        edge_weight: the weight of the first point, the mean of the strongest corners; 0.5 in A1111.
+        entropy_weight: the weight of the second, the middle of the most detailed window; 0.15 in A1111.
 
     Returns:
-        x and y in pixels; the middle if nothing stands out.
+        x and y in pixels; the middle of the picture if neither point is found.
     """
     grey = picture.convert("L")
     points = []
@@ -53,7 +53,7 @@ def focal_point(
 
 
 def strong_corners(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The strongest corners as float64 [corners, 2] of x and y (Shi and Tomasi, "Good Features to Track").
+    """Find the strongest corners: float64 [corners, 2] of x and y (Shi and Tomasi, "Good Features to Track").
 
     A corner is a local maximum of the smaller eigenvalue of the structure tensor, as in OpenCV's
     `goodFeaturesToTrack` with a block of 3 pixels.
@@ -95,14 +95,14 @@ def _smaller_eigenvalue(levels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _windowed(padded: NDArray[np.float32], combine: np.ufunc) -> NDArray[np.float32]:
-    """Combine each pixel with its eight neighbours; the array has one pixel more on each side."""
+    """Combine each pixel with its eight neighbours by `combine`; `padded` has one more pixel on each side."""
     rows = combine(combine(padded[:-2], padded[1:-1]), padded[2:])
     combined: NDArray[np.float32] = combine(combine(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
     return combined
 
 
 def detailed_window(grey: Picture, window: tuple[int, int]) -> tuple[float, float] | None:
-    """The middle of the window with the greatest entropy, moved along the long side by 4 pixels at a time.
+    """Find the middle of the window with the greatest entropy, in steps of 4 pixels along the long side.
 
     The entropy is that of black and white pixels after dithering to 1 bit, in bits by Shannon.
 

@@ -32,6 +32,6 @@ def to_srgb(light: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def luminance(levels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The brightness [...] of colours [..., 3] by the weights of Rec. 709, without linearising the levels."""
+    """Compute the brightness [...] of colours [..., 3] with the weights of Rec. 709, without linearising."""
     weighted: NDArray[np.float32] = levels @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     return weighted

@@ -1,4 +1,4 @@
-"""Perceptual hashes: numbers of 64 bits that differ in few bits for pictures that look alike."""
+"""Perceptual hashes: 64-bit numbers that differ in only a few bits for pictures that look alike."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ _DCT_SIDE = 32
 
 
 def difference_hash(picture: Picture) -> int:
-    """dHash (Krawetz, "Kind of Like That", 2013): where the next pixel to the right is brighter.
+    """Compute the dHash of a picture (Krawetz, "Kind of Like That", 2013).
 
-    The picture is reduced to 9 x 8 grey pixels; the first bit is the top left one.
+    The picture is reduced to 9 x 8 grey pixels. A bit is 1 where the next pixel to the right is brighter; the
+    first bit is the top left one.
     """
     grey = _grey(picture, _SIDE + 1, _SIDE)
     return _packed(grey[:, 1:] > grey[:, :-1])
 
 
 def dct_hash(picture: Picture) -> int:
-    """pHash (Zauner, 2010, as in the package imagehash): which low frequencies are above their median.
+    """Compute the pHash of a picture (Zauner, 2010, as in the package imagehash).
 
-    The picture is reduced to 32 x 32 grey pixels, of whose cosine transform the lowest 8 x 8 are compared.
+    The picture is reduced to 32 x 32 grey pixels. A bit is 1 where one of the 8 x 8 lowest frequencies of
+    their cosine transform is above the median.
     """
     transform = _dct_matrix()
     low = (transform @ _grey(picture, _DCT_SIDE, _DCT_SIDE) @ transform.T)[:_SIDE, :_SIDE]
@@ -36,7 +38,7 @@ def dct_hash(picture: Picture) -> int:
 
 
 def distance(one: int, other: int) -> int:
-    """The number of bits in which two hashes differ, 0 to 64."""
+    """Count the bits in which two hashes differ, 0 to 64."""
     return (one ^ other).bit_count()
 
 
@@ -52,6 +54,6 @@ def _packed(bits: NDArray[np.bool_]) -> int:
 
 
 def _dct_matrix() -> NDArray[np.float64]:
-    """The cosine transform of type 2 for 32 numbers, as scipy scales it."""
+    """Compute the matrix of the type 2 cosine transform of 32 numbers, with scipy's scale."""
     places, frequencies = np.arange(_DCT_SIDE) + 0.5, np.arange(_DCT_SIDE)[:, None]
     return 2 * np.cos(math.pi / _DCT_SIDE * frequencies * places)

@@ -20,7 +20,7 @@ _FILTERS = {"lanczos": 1, "bicubic": 3, "bilinear": 2, "area": 4, "nearest": 0}
 
 
 def centred_box(width: int, height: int, target_width: int, target_height: int) -> Box:
-    """The largest centred rectangle in a picture with the proportions of the target."""
+    """Return the largest centred rectangle in a picture with the proportions of the target."""
     ratio, wanted = width / height, target_width / target_height
     inner_width = wanted * height if ratio > wanted else width
     inner_height = width / wanted if ratio < wanted else height

@@ -13,7 +13,7 @@ MAX_BATCH_PIXELS = 400_000_000
 
 
 class TooLarge(ValueError):
-    """Raised if a picture or batch would exceed the size limits; the message names both numbers."""
+    """Raised if a picture or batch would exceed the size limits; the message has the size and the limit."""
 
     code = "too_large"
 
@@ -22,7 +22,7 @@ def require_room(count: int, width: int, height: int) -> None:
     """Check the size of a batch before it is created.
 
     Raises:
-        TooLarge: it has more pixels than the limits allow.
+        TooLarge: the batch or its pictures would exceed the limits.
     """
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise TooLarge(
@@ -37,10 +37,10 @@ def require_room(count: int, width: int, height: int) -> None:
 
 
 def common_count(counts: Sequence[int]) -> int:
-    """The number of pictures of combined batches. A batch of one goes with each picture of another.
+    """Return the number of pictures when batches are combined; a batch of one picture fits any other.
 
     Raises:
-        ValueError: two batches have different numbers of pictures, and neither has one.
+        ValueError: two batches of more than one picture have different numbers of pictures.
     """
     several = sorted(set(counts) - {1})
     if len(several) > 1:

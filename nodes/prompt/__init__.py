@@ -1,1 +1,1 @@
-"""Nodes that make conditioning out of prompts, and change it."""
+"""Nodes that encode prompts to conditioning, and nodes that change conditioning."""

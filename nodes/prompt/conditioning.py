@@ -73,7 +73,7 @@ class AveragePrompts(Node, category="prompt", aliases=("ConditioningAverage", "A
         )
 
     def _mean(self, one: Tensor, two: Tensor) -> Tensor:
-        """Both rows, weighted. A shorter second one is filled with zeros, a longer one cut, as in ComfyUI."""
+        """Mix two encodings. `two` is padded with zeros or cut to the length of `one`, as in ComfyUI."""
         import torch
 
         if two.ndim == one.ndim > 2:  # rows of tokens
@@ -118,8 +118,8 @@ class LimitToArea(
         if self.unit == "share":
             if max(sides) > 1:
                 raise NodeError(
-                    f"{max(sides):g} is more than the whole picture",
-                    hint="use 0 to 1, or pixels",
+                    f"with the unit `share`, {max(sides):g} is more than the whole picture (1)",
+                    hint="use 0 to 1, or set `unit` to pixels",
                     input="unit",
                 )
             area = Area(*sides, relative=True)
@@ -201,10 +201,10 @@ class ZeroPrompt(Node, category="prompt", aliases=("ConditioningZeroOut", "ZeroC
 
 
 def _single(prompt: Conditioning, input: str) -> PromptPart:
-    """The one part of a prompt.
+    """Return the only part of a prompt.
 
     Raises:
-        NodeError: it has several.
+        NodeError: the prompt has several parts.
     """
     parts = prompt.parts
     if len(parts) > 1:
@@ -223,15 +223,15 @@ def _together(
     *,
     mixes_pooled: bool = False,
 ) -> PromptPart:
-    """A part with encodings that are merged from those of two, wherever either of them changes.
+    """Merge the encodings of two parts into one part, which changes at each step where either of them does.
 
-    The pooled vectors are those of the first part, as in ComfyUI, unless they are to be mixed as well.
+    The pooled vectors are those of the first part, as in ComfyUI, unless `mixes_pooled` is True.
     """
     if part.encodings[0].shape[-1] != other.encodings[0].shape[-1]:
         widths = f"{part.encodings[0].shape[-1]} and {other.encodings[0].shape[-1]}"
         raise NodeError(
-            f"the prompts are {widths} wide: different text encoders encoded them",
-            hint="use the text encoder of one model for both",
+            f"the prompts were encoded by different text encoders (embedding widths {widths})",
+            hint="encode both with the text encoder of one model",
             input="second",
         )
     timeline, pairs = part.timeline.joined(other.timeline)

@@ -1,4 +1,4 @@
-"""Nodes for ControlNets, with which a generated picture follows another, such as edges or a pose."""
+"""Nodes for ControlNets, which make a generated picture follow another picture, such as edges or a pose."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class LoadControlNet(Node, category="model", aliases=("ControlNetLoader",)):
     do not."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the weights and the config, so that a changed file gives a new result.
+        """Return the digest of the weights and the config, so that a changed file gives a new result.
 
         Raises:
-            NodeError: there is no such file or folder, or it holds no ControlNet.
+            NodeError: there is no such file or folder, or it is not a ControlNet.
         """
         found = _described(files, self.controlnet)
         return [found.digest, found.config]
@@ -44,7 +44,7 @@ class LoadControlNet(Node, category="model", aliases=("ControlNetLoader",)):
 
 
 class Controlled(NamedTuple):
-    """Both prompts, with the ControlNet that acts together with them."""
+    """The positive and the negative prompt with a ControlNet added."""
 
     positive: Conditioning
     negative: Conditioning
@@ -98,7 +98,8 @@ class ApplyControlNet(Node, category="prompt", libraries=("torch",), aliases=("C
         try:
             return block_strengths(self.blocks, count, softened=self.mode != "balanced")
         except ValueError as error:
-            raise NodeError(str(error), hint=f"give {count} numbers, or none", input="blocks") from None
+            hint = f"enter {count} numbers, or leave this input empty"
+            raise NodeError(str(error), hint=hint, input="blocks") from None
 
 
 class ApplyControlNetToPrompt(Node, category="prompt", libraries=("torch",), aliases=("ControlNetApply",)):
@@ -121,7 +122,7 @@ class ApplyControlNetToPrompt(Node, category="prompt", libraries=("torch",), ali
 
 
 def _control(network: ControlNet, image: Image, strength: float) -> Control:
-    """A ControlNet with the picture that it reads, in all steps."""
+    """Combine a ControlNet with the picture that it follows; it acts in all steps."""
     import torch
 
     from nodes.sd.prompts.control import Control

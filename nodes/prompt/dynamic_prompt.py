@@ -33,7 +33,7 @@ class DynamicPrompt(Node, category="prompt", passes={"out": "prompt"}):
     `models/wildcards` and the further wildcard folders of the settings."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The names and digests of the wildcard files that are read, so that changed files give a new result.
+        """Return the names and digests of the wildcard files that are read, so that a change is noticed.
 
         Raises:
             NodeError: the prompt cannot be read, or a wildcard file is missing or unusable.
@@ -67,7 +67,7 @@ class ApplyStyles(Node, category="prompt", passes={"prompt": "prompt", "negative
     """The styles file: the name of a file in `models/styles`, or a path."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the styles file, so that a changed file gives a new result.
+        """Return the digest of the styles file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file.
@@ -78,7 +78,7 @@ class ApplyStyles(Node, category="prompt", passes={"prompt": "prompt", "negative
         """Add the styles.
 
         Raises:
-            NodeError: the file cannot be used, or lacks one of the styles.
+            NodeError: the file cannot be used, or does not have one of the styles.
         """
         chosen = self._chosen(ctx.files) if self.styles else []
         return Styled(

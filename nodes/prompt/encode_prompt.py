@@ -110,5 +110,5 @@ class EncodePrompt(
 
     @classmethod
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 1 had no `dialect` and read prompts without syntax."""
+        """Convert the inputs of version 1, which had no `dialect` and read prompts without syntax."""
         return {"dialect": "plain", **inputs} if version < 2 else inputs

@@ -24,7 +24,7 @@ class LoadText(Node, category="prompt", aliases=("ReadTextFile",)):
     """The name of a file in the `inputs` folder, or a path. Text in UTF-8, at most 4 MB."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file, so that a changed file gives a new result.
+        """Return the digest of the file, so that a changed file gives a new result.
 
         Raises:
             NodeError: there is no such file.
@@ -35,7 +35,7 @@ class LoadText(Node, category="prompt", aliases=("ReadTextFile",)):
         """Read the file.
 
         Raises:
-            NodeError: it cannot be read, is too large, or is not text.
+            NodeError: the file cannot be read, is too large, or is not text.
         """
         with ctx.files.unchanged():
             return read_text(ctx.files.find(KIND, self.file), input="file")

@@ -23,7 +23,10 @@ from nodes.values import Model, TextEncoder
 
 
 class Tagged(NamedTuple):
-    """A model and its text encoder with the tags of a prompt applied, and the prompt without its tags."""
+    """The result of applying a prompt's `<lora:...>` and `<hypernet:...>` tags.
+
+    It has the patched model and text encoder, and the prompt without these tags.
+    """
 
     model: Model
     encoder: TextEncoder
@@ -50,7 +53,7 @@ class ApplyTags(
     without sub-folder and suffix."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digests of the files that the tags name, so that a changed file gives a new result.
+        """Return the digests of the files that the tags name, so that a changed file gives a new result.
 
         Raises:
             NodeError: a tag cannot be read, or names no usable file.
@@ -84,7 +87,7 @@ def _choice(tag: Tag) -> lora.Choice:
         choice = lora.Choice.from_row(tag.as_json())
     except ValidationError:
         raise NodeError(
-            f"the tag {tag} has a weight or a rank that is out of range",
+            f"the tag {tag} has a weight or rank that is out of range",
             hint="use weights from -10 to 10, and a rank of 1 or more",
             input="prompt",
         ) from None

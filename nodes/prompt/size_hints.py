@@ -1,4 +1,4 @@
-"""SetSizeHints: tells SDXL for which size of picture a prompt is."""
+"""SetSizeHints: sets the picture size and the crop that SDXL reads beside a prompt."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ SA_SOLVER_NOISE = (0.8, 0.2)
 
 
 class Sampled(NamedTuple):
-    """The result of sampling."""
+    """The outputs of Denoise."""
 
     latent: Latent
     sigmas: list[float]
@@ -144,7 +144,7 @@ class Denoise(
         family = family_named(checkpoint.family)
         sampler = samplers.SAMPLERS[self.sampler]
         if sampler.cfg_pp and self.guidance > MOST_CFG_PP_GUIDANCE:
-            ctx.warn(f"guidance {self.guidance:g} is very high for {self.sampler}, which needs 0 to 1")
+            ctx.warn(f"guidance {self.guidance:g} is very high for the sampler {self.sampler}; use 0 to 1")
         height, width = (side * checkpoint.vae_scale for side in self.latent.samples.shape[-2:])
         trained = checkpoint.width, checkpoint.height
         if warning := far_larger(trained, (width, height), ctx.compute.attention):
@@ -195,10 +195,10 @@ class Denoise(
         return Sampled(drawn, plan.sigmas.tolist())
 
     def _reserve(self, ctx: Context, canvas: tuple[int, int]) -> None:
-        """Make room for the largest step.
+        """Make room in the device's memory for one sampling step.
 
         Raises:
-            NodeError: the device does not have so much memory.
+            NodeError: the device has too little memory.
         """
         from nodes.sd.models.estimates import sampling_bytes
 
@@ -213,19 +213,20 @@ class Denoise(
 
     @classmethod
     def upgrade(cls, inputs: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 1 kept the last noise level but one for `dpm2`.
+        """Convert the inputs of earlier versions.
 
-        Version 2 drew other noise for the DPM++ SDE samplers, and for batches like ComfyUI's.
+        Version 1 kept the last noise level but one for `dpm2`. Version 2 had the same inputs as now, but drew
+        other noise for the DPM++ SDE samplers and for batches like ComfyUI's.
         """
         if version < 2 and inputs.get("sampler") == "dpm2":
             return {"discard_penultimate": False, **inputs}
         return inputs
 
     def _given(self, config: Mapping[str, Any]) -> Tensor:
-        """The latent to begin with; an empty one gets the number of channels that the model reads.
+        """Return the latent to begin with; an empty one gets the number of channels that the model reads.
 
         Raises:
-            NodeError: it is of another kind of model, or of a size that the model cannot process.
+            NodeError: the latent is of another kind of model, or of a size that the model cannot process.
         """
         import torch
 
@@ -274,7 +275,7 @@ class Denoise(
         return plan
 
     def _settings(self, ctx: Context, table: Table) -> SamplerSettings:
-        """Collect the settings of the sampler; warns about settings that it does not have."""
+        """Collect the settings of the sampler; warns about each changed setting that it does not use."""
         from nodes.sd.sampling.samplers import Churn, Levels, SamplerSettings, unused_settings
 
         churn = Churn(self.churn, self.churn_low, self.churn_high, self.noise_scale)
@@ -287,15 +288,15 @@ class Denoise(
         return settings
 
     def _guided(self, ctx: Context, cfg_pp: bool) -> tuple[float, float]:
-        """Between which shares of the steps guidance acts."""
+        """Return where guidance begins and ends to act, as shares of the steps from 0 to 1."""
         guided = (self.guidance_start, self.guidance_end)
         if cfg_pp and guided != (0, 1):
-            ctx.warn(f"guidance_start and guidance_end have no effect with {self.sampler}")
+            ctx.warn(f"guidance_start and guidance_end have no effect with the sampler {self.sampler}")
             return 0.0, 1.0
         return guided
 
     def _network(self, ctx: Context) -> Any:
-        """The network on the device; a UNet computes the keys and values of each prompt once."""
+        """Load the network onto the device; a UNet computes the keys and values of each prompt only once."""
         from nodes.sd.sampling.text_keys import with_text_keys
 
         loaded = ctx.use(self.model)
@@ -304,7 +305,7 @@ class Denoise(
         return with_text_keys(loaded) if is_unet and not as_loaded else loaded
 
     def _controlnets(self, ctx: Context) -> dict[str, ControlNetModel]:
-        """The ControlNets of both prompts on the device, by the digest of their weights."""
+        """Load the ControlNets of both prompts onto the device; returns them by the digest of the weights."""
         from nodes.sd.sampling.text_keys import with_text_keys
 
         controls = [
@@ -316,7 +317,7 @@ class Denoise(
         }
 
     def _context(self, given: Tensor) -> Tensor | None:
-        """What an inpainting model reads beside the latents; None for other models."""
+        """Return the mask and the masked picture for an inpainting model; None if the latent has none."""
         import torch
 
         from nodes.sd.sampling.blending import resized
@@ -327,7 +328,7 @@ class Denoise(
         return torch.cat([mask, self.latent.masked.to(given)], 1)
 
     def _start(self, given: Tensor, first: Tensor, plan: Schedule) -> Tensor:
-        """The latent at the first noise level, from noise of standard deviation 1."""
+        """Return the latent at the first noise level, made from `first`: noise of standard deviation 1."""
         from nodes.sd.sampling.samplers import start
 
         if not self.add_noise:
@@ -348,7 +349,7 @@ class Denoise(
         """Return the parts of the negative prompt.
 
         Raises:
-            NodeError: it has several parts (AND).
+            NodeError: the negative prompt has several parts joined by AND.
         """
         parts = self.negative.parts
         if len({part.group for part in parts}) < len(parts):

@@ -1,4 +1,4 @@
-"""SetShift: changes the noise schedule of a model that learned a flow."""
+"""SetShift: changes the noise schedule of a flow-matching model, such as SD 3."""
 
 from __future__ import annotations
 

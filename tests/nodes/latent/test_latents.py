@@ -228,5 +228,5 @@ def test_the_part_around_a_mask_has_the_proportions_to_work_at(
 
 def test_a_mask_that_is_off_has_no_part(session: Session) -> None:
     blank = Image(np.zeros((1, 8, 8, 3), np.uint8))
-    with pytest.raises(NodeError, match="off everywhere"):
+    with pytest.raises(NodeError, match="entirely black"):
         run_node(session, CropAroundMask(image=blank, mask=Mask(np.zeros((1, 8, 8), np.float32))))
