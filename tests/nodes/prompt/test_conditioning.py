@@ -124,7 +124,7 @@ def test_a_zeroed_prompt_has_zeros_in_its_rows_and_its_vector(session: Session) 
             JoinPrompts(first=prompt(1), second=Conditioning(rows(1), 3, (PromptPart((rows(1),)),) * 2)),
             "this prompt has 2 parts",
         ),
-        (JoinPrompts(first=prompt(1), second=Conditioning(torch.zeros(1, 77, 9), 3)), "8 and 9 wide"),
+        (JoinPrompts(first=prompt(1), second=Conditioning(torch.zeros(1, 77, 9), 3)), "widths 8 and 9"),
     ],
 )
 def test_invalid_conditioning_combinations_are_refused(session: Session, node: Any, words: str) -> None:
