@@ -59,7 +59,7 @@ def import_graph(foreign: Foreign, files: Files) -> Imported | None:
 
 
 def describe_for(program: str, files: Files) -> Mapping[str, Any] | None:
-    """The lists that the API of ComfyUI or A1111 has; None for other programs.
+    """Return the lists that the API of ComfyUI or A1111 offers, such as samplers; None for other programs.
 
     Args:
         program: `comfyui` or `a1111`.
@@ -70,17 +70,17 @@ def describe_for(program: str, files: Files) -> Mapping[str, Any] | None:
 
 
 def _runs(result: Imported) -> bool:
-    """Whether a graph has an output and no placeholder, so that it can be run."""
+    """Return whether a graph can run: it has an output and no placeholder."""
     return not any(problem.code in ("unknown_node", "no_output") for problem in result.problems)
 
 
 def _instead_of(result: Imported, refused: GraphError | None, unusable: Imported | None) -> Imported:
-    """Add a warning about another tool's text that could not be used."""
+    """Return `result` with a warning if the text of another tool in the picture could not be used."""
     if refused is not None:
         message = f"another text of this picture cannot be used: {refused.problems[0].message}"
     elif unusable is not None:
         count = sum(problem.code == "unknown_node" for problem in unusable.problems)
-        reason = f"{count} of its nodes have no counterpart" if count else "it saves no picture"
+        reason = f"Safelight does not support {count} of its nodes" if count else "it saves no picture"
         message = f"{unusable.origin} in this picture cannot be run: {reason}; {result.origin} is used"
     else:
         return result
@@ -89,7 +89,7 @@ def _instead_of(result: Imported, refused: GraphError | None, unusable: Imported
 
 
 def _json_of(text: str | None) -> Any:
-    """The JSON of a text file; None if it is not JSON. The document reader reports damaged JSON."""
+    """Parse a text file as JSON; None if it is not valid JSON, which the document reader reports."""
     if text is None or text.lstrip()[:1] != "{":
         return None
     try:

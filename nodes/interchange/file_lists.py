@@ -26,7 +26,7 @@ _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif",
 
 
 def model_names(files: Files, kind: str) -> list[str]:
-    """The names of the model files of a kind, sorted; for checkpoints, the embedded model is the last."""
+    """List the names of the model files of a kind, sorted; the embedded model is the last checkpoint."""
     names = {
         item.name
         for folder in files.folders(kind)
@@ -37,5 +37,5 @@ def model_names(files: Files, kind: str) -> list[str]:
 
 
 def picture_names(files: Files) -> list[str]:
-    """The names of the pictures directly in the inputs folder, sorted."""
+    """List the names of the pictures directly in the inputs folder, sorted."""
     return [name for name in files.names(picture_files.KIND) if Path(name).suffix.lower() in _PICTURES]

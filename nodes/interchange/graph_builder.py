@@ -35,7 +35,7 @@ class GraphBuilder:
 
     Args:
         files: finds models and pictures.
-        problems: receives a warning for everything without a counterpart.
+        problems: receives a warning for everything that Safelight does not support.
         program: the prefix of the types of unknown nodes, such as `comfy`.
     """
 
@@ -47,19 +47,19 @@ class GraphBuilder:
         self._left_to_spread = MAX_SPREAD
 
     def new_id(self, name: str, key: str) -> str:
-        """A new node id, from the node's kind and its id in the other tool."""
+        """Return a new node id, made from the node's kind and its id in the other tool."""
         parts = (_NOT_IN_ID.sub("-", name).strip("-")[:30], _NOT_IN_ID.sub("-", key).strip("-")[:24])
         stem = "-".join(filter(None, parts)) or "node"
         return self._free(stem, self.graph.nodes)
 
     def model(self, name: str, hash: str | None = None) -> Entry:
-        """Make the node of a model, and the graph input that chooses the model."""
+        """Make a LoadModel node, and add a graph input that chooses the model."""
         param = self._free("model", self.graph.inputs)
         self.graph.inputs[param] = model_input(self.files, name, hash)
         return entry(LoadModel, model=Param(param))
 
     def picture(self, name: str) -> Entry:
-        """Make the node of a picture, and the graph input that chooses the picture."""
+        """Make a LoadImage node, and add a graph input that chooses the picture."""
         param = self._free("image", self.graph.inputs)
         file = self.files.picture(name)
         original = f"; the workflow names {one_line(name)}" if name and file is None else ""
@@ -69,12 +69,15 @@ class GraphBuilder:
         return entry(LoadImage, image=Param(param))
 
     def placeholder(self, kind: str, inputs: Mapping[str, Any], node: str, *, off: bool = False) -> Entry:
-        """Make a node of an unknown type with all its values and wires. It loads and saves, but cannot
-        run."""
+        """Make a placeholder: a node of an unknown type with all its values and wires.
+
+        A graph with placeholders can be opened and saved, but they cannot run.
+        """
         type_name = _NOT_IN_TYPE.sub("_", kind)[:100].strip("./") or "node"
         if not off:
             message = (
-                f"{node}: Safelight has no counterpart for {one_line(kind)}; it is kept, but cannot be run"
+                f"{node}: Safelight does not support the node type {one_line(kind)}; the node is kept, but"
+                " cannot run"
             )
             self.problems.warn("unknown_node", message)
         bindings = {name: binding(value) for name, value in inputs.items() if value is not None}
@@ -82,7 +85,10 @@ class GraphBuilder:
         return Entry(f"{self._program}/{type_name}", bindings, title)
 
     def spread(self, value: Any) -> Literal | None:
-        """Copy a value into a node as a literal; None for lists and dicts, and beyond `MAX_SPREAD`."""
+        """Make a literal of a value that a wire brings; None for lists and dicts.
+
+        Also None once all such copies together have more than `MAX_SPREAD` characters.
+        """
         if not isinstance(value, str | int | float | bool):
             return None
         before = self._left_to_spread
@@ -121,7 +127,7 @@ class GraphBuilder:
         self.graph.inputs = {name: self.graph.inputs[name] for name in ordered}
 
     def _wired_node(self, node: str, input: str, node_type: type[Any]) -> str | None:
-        """The node wired into an input, if it has the given type."""
+        """Return the id of the node wired into an input; None if it is not of the given type."""
         link = self.graph.nodes[node].inputs.get(input)
         if not isinstance(link, From):
             return None
@@ -143,6 +149,6 @@ class GraphBuilder:
 
 
 def output_name(names: list[str], slot: int) -> str:
-    """The name of an unknown node's output: its own, or its number if that is missing or repeated."""
+    """Return the name of an unknown node's output; if it is missing or repeated, its number is added."""
     name = _NOT_IN_OUTPUT.sub("_", names[slot]).strip() if 0 <= slot < len(names) else ""
     return name if name and names.index(names[slot]) == slot else f"{name}{slot}"

@@ -103,14 +103,13 @@ def warn_of_clip_skip(graph: Graph, problems: ImportProblems) -> None:
     if embedded and any(isinstance(skip, Literal) and skip.value != 1 for skip in skips):
         problems.warn(
             "clip_skip",
-            f"{EMBEDDED} was trained with clip skip 1; with another, its backgrounds turn brown",
+            f"{EMBEDDED} was trained with clip skip 1; with any other value, its backgrounds turn brown",
             "set clip_skip to 1 in EncodePrompt, or choose another model",
         )
 
 
 def model_input(files: LocalFiles, name: str, hash: str | None = None) -> GraphInput:
-    """Make the graph input for a model. If the model is missing, the input has no default, so runs must give
-    it."""
+    """Make the graph input for a model. If the model is missing, the input has no default and is required."""
     file = files.model(name, hash)
     made_with = f"; the picture was made with {one_line(name)}" if file is None and name else ""
     return GraphInput("file", file, file is None, f"The model that draws the picture{made_with}")
@@ -160,7 +159,7 @@ class _SettingsGraph:
         return model, encoder
 
     def _lora(self, requested: RequestedLora, model: From, encoder: From) -> Entry:
-        """Make the node of a LoRA. A missing LoRA is switched off, so that the graph runs without it."""
+        """Make an ApplyLoRA node. A missing LoRA is switched off, so that the graph runs without it."""
         file = self._files.lora(requested.name, requested.hash)
         same = requested.encoder_weight in (None, requested.weight)
         row = {
@@ -197,8 +196,10 @@ class _SettingsGraph:
         return From("canvas", "out")
 
     def _add_picture(self) -> From:
-        """Add the input picture. The file does not contain it, so the user chooses it when running the
-        graph."""
+        """Add the input picture of image to image, encoded to a latent; returns the latent's output.
+
+        The imported file does not contain the picture, so it becomes an input of the graph.
+        """
         settings = self._settings
         file = self._files.picture(settings.picture)
         self.graph.inputs["image"] = GraphInput("file", file, file is None, "The picture to start from")
@@ -214,7 +215,7 @@ class _SettingsGraph:
         return From("encode", "out")
 
     def _add_masked(self, mask: InpaintMask) -> From:
-        """Add the mask, and the latent that changes where it is on, as A1111's img2img makes them."""
+        """Add the mask, and a latent that changes where the mask is on, as A1111's img2img does."""
         levels = self._add_mask(mask)
         if mask.padding is None:
             picture, levels = From("resize", "out"), self._add_resized(levels)
@@ -259,7 +260,7 @@ class _SettingsGraph:
         return isinstance(model, str) and self._files.is_for_inpainting(model)
 
     def _add_mask(self, mask: InpaintMask) -> From:
-        """The mask in the size of its file: on where the picture changes, with soft edges."""
+        """Add the mask in the size of its file: on where the picture changes, with soft edges."""
         file = self._files.picture(mask.picture, "the mask", "--mask")
         self.graph.inputs["mask"] = GraphInput(
             "file", file, file is None, "The mask, white where the picture changes"
@@ -280,7 +281,7 @@ class _SettingsGraph:
         return levels
 
     def _add_resized(self, levels: From) -> From:
-        """A mask in the size of the picture, cut off at the same sides."""
+        """Add nodes that resize the mask to the size of the picture, and crop it in the same way."""
         if self._settings.fit == "stretch":
             self._add("resize-mask", entry(ResizeMask, mask=levels, **self._size(), method="lanczos"), 6)
             return From("resize-mask", "out")
@@ -291,7 +292,7 @@ class _SettingsGraph:
         return From("resize-mask", "out")
 
     def _add_over(self, mask: InpaintMask) -> None:
-        """Lay the drawn picture over the old one, where the mask is on."""
+        """Add nodes that place the generated picture over the old one where the mask is on."""
         self._column += 1
         drawn = From("decode", "out")
         if mask.padding is None:
@@ -342,7 +343,7 @@ class _SettingsGraph:
             self._add_over(settings.mask)
 
     def _add_hires(self, hires: HiresPass, first: Entry, latent: From) -> From:
-        """The second pass of a Hires fix: a larger latent, of which the end of a schedule runs."""
+        """Add the second pass of a Hires fix: nodes that enlarge the latent and refine it."""
         size = {"width": hires.width, "height": hires.height}
         name = hires.upscaler.strip().casefold()
         if name in LATENT_UPSCALERS:
@@ -370,7 +371,7 @@ class _SettingsGraph:
         return From("refine", "latent")
 
     def _add_larger_picture(self, hires: HiresPass, latent: From, size: dict[str, int], name: str) -> From:
-        """The picture of the first pass, enlarged by an upscale model or without one."""
+        """Add nodes that enlarge the picture of the first pass, with an upscale model if the user has it."""
         self._add("first-decode", entry(Decode, vae=From("model", "vae"), latent=latent), 1)
         picture = From("first-decode", "out")
         file = None if name in PIXEL_UPSCALERS else self._files.upscaler(hires.upscaler, "Lanczos")

@@ -19,7 +19,7 @@ MAX_QUOTED = 80
 
 
 class ImportProblems:
-    """The warnings of one import. Beyond a limit, only their number is reported."""
+    """The warnings of one import. Those beyond a limit are only counted."""
 
     def __init__(self) -> None:
         self.problems = Problems()
@@ -28,14 +28,13 @@ class ImportProblems:
         """Add a warning."""
         self.problems.append(Problem(code, message, hint=hint, severity="warning"))
 
-    def left_out(self, field: str, value: Any = None, reason: str = "Safelight has no counterpart") -> None:
+    def left_out(self, field: str, value: Any = None, reason: str = "Safelight does not support it") -> None:
         """Warn that a field of the file is not used."""
         quoted = "" if value is None else f" {one_line(value)}"
         self.warn("left_out", f"{one_line(field)}:{quoted} is left out: {reason}")
 
     def whole(self, field: str, value: Any, low: int, high: int) -> int | None:
-        """Read a whole number from `low` to `high`; returns None with a warning for other values, and None
-        for None."""
+        """Read a whole number from `low` to `high`; None for None, and with a warning for other values."""
         if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
             value = int(value.strip().partition(".")[0])
         if isinstance(value, float) and value.is_integer():
@@ -46,8 +45,7 @@ class ImportProblems:
         return None
 
     def number(self, field: str, value: Any, low: float, high: float) -> float | None:
-        """Read a number from `low` to `high`; returns None with a warning for other values, and None for
-        None."""
+        """Read a number from `low` to `high`; None for None, and with a warning for other values."""
         if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
             value = float(value)
         if value is None or (type(value) in (int, float) and math.isfinite(value) and low <= value <= high):
@@ -56,12 +54,12 @@ class ImportProblems:
         return None
 
     def translated(self, field: str, value: Any, names: Mapping[str, T], default: str) -> T | None:
-        """Translate another tool's name; returns None with a warning for unknown names, and None for None.
+        """Translate another tool's name to ours; None for None, and with a warning for unknown names.
 
         Args:
             field: the field, for the warning.
             value: the other tool's name.
-            names: our names by theirs.
+            names: our names, keyed by the other tool's.
             default: the replacement for an unknown name, for the warning.
         """
         name = names.get(value) if isinstance(value, str) else None

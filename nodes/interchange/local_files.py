@@ -1,4 +1,4 @@
-"""Finds the user's own models, LoRAs, embeddings and pictures that another tool's file names.
+"""Finds the models, LoRAs, embeddings and pictures that another tool's file names among the user's files.
 
 A name in such a file is never used as a path. It is compared with the names of files in the user's folders,
 and only names from these folders are written into a graph.
@@ -36,9 +36,9 @@ _MAX_NAME = 500
 
 
 class LocalFiles:
-    """The user's files, searched by name and by hash during one import.
+    """Searches the user's files by name and by hash during one import.
 
-    A hash that is not cached requires reading the whole file. Files whose names do not match are hashed
+    To compute a hash that is not cached, the whole file is read. Files whose names do not match are hashed
     for at most `HASHING_SECONDS` in total.
 
     Args:
@@ -79,7 +79,7 @@ class LocalFiles:
                 self._problems.warn("other_model", message)
             return same_name[0]
         if wanted:
-            message = f"the picture was made with the model {wanted}, which is not in your folders"
+            message = f"the picture's model {wanted} was not found in your model folders"
             hint = f"put it into {self._folder(checkpoints.KIND)}, or choose another with --model"
         else:
             message, hint = "the file does not name a model", "choose one with --model"
@@ -103,7 +103,9 @@ class LocalFiles:
             located = resolve_lora(self._files, inner) if inner and search else ""
         except NodeError as error:
             self._problems.warn(
-                "missing_lora", f"the LoRA {one_line(name)} is switched off: {error}", error.hint
+                "missing_lora",
+                f"{error}, so the imported graph has the LoRA {one_line(name)} switched off",
+                error.hint,
             )
             return None
         if located and self._files.inside(LORAS, located) is not None:
@@ -116,7 +118,8 @@ class LocalFiles:
                         return item.name
         self._problems.warn(
             "missing_lora",
-            f"the LoRA {one_line(name)} is switched off: it is not in your folders",
+            f"the LoRA {one_line(name)} was not found in your model folders, so the imported graph has it"
+            " switched off",
             f"put it into {self._folder(LORAS)} and import again",
         )
         return None
@@ -127,7 +130,8 @@ class LocalFiles:
             return item.name
         self._problems.warn(
             "missing_hypernetwork",
-            f"the hypernetwork {one_line(name)} is switched off: it is not in your folders",
+            f"the hypernetwork {one_line(name)} was not found in your model folders, so the imported graph"
+            " has it switched off",
             f"put it into {self._folder(HYPERNETWORKS)} and import again",
         )
         return None
@@ -137,20 +141,20 @@ class LocalFiles:
 
         Args:
             name: the name of the model in the other tool.
-            instead: the file that the graph uses in its place, for the warning.
+            instead: the name of the replacement that the graph uses, for the warning; empty for none.
         """
         for item in self._named(UPSCALERS, name):
             return item.name
         self._problems.warn(
             "missing_upscaler",
-            f"the upscale model {one_line(name)} is not in your folders"
+            f"the upscale model {one_line(name)} was not found in your model folders"
             + (f"; {instead} is used instead" if instead else ""),
             f"put it into {self._folder(UPSCALERS)} and import again",
         )
         return None
 
     def network(self, kind: str, name: str) -> str | None:
-        """The name of the file of one network, such as a VAE; None and a warning if it is missing.
+        """Find the file of one network, such as a VAE; returns its name, or None with a warning.
 
         Args:
             kind: the folder in `models`: `unet`, `text_encoders`, `vae` or `controlnet`.
@@ -160,13 +164,13 @@ class LocalFiles:
             return item.name
         self._problems.warn(
             "missing_network",
-            f"the file {one_line(name)} is not in your folders",
+            f"the model file {one_line(name)} was not found in your model folders",
             f"put it into {self._folder(kind)}",
         )
         return None
 
     def embeddings(self, prompts: str, hashes: dict[str, str]) -> bool:
-        """Whether the prompts use the user's embeddings; warns about each missing embedding.
+        """Return whether the prompts may name embeddings; warns about each missing embedding.
 
         Args:
             prompts: the prompts as typed.
@@ -179,7 +183,7 @@ class LocalFiles:
             known = self._embedding_hashes().get(hash[:_SHORTEST_HASH], []) if _HASH.fullmatch(hash) else []
             same = next((item for digest, item in known if digest.startswith(hash)), None)
             if same is None:
-                message = f"the embedding {one_line(name)} is not in your folders"
+                message = f"the embedding {one_line(name)} was not found in your model folders"
                 hint = f"put it into {self._folder(embedding_files.KIND)}"
             else:
                 message = f"the embedding {one_line(name)} has another name in your folders"
@@ -189,7 +193,7 @@ class LocalFiles:
         return bool(hashes) or "embedding:" in folded or any(name and name in folded for name in stems)
 
     def embedding_name(self, written: str) -> str:
-        """The name of an embedding from the text after `embedding:` in a prompt.
+        """Return the name of an embedding from the text after `embedding:` in a prompt.
 
         ComfyUI accepts the name with or without its suffix. Only a suffix of model files is removed, so that
         a name such as `bad_v1.5` keeps its dot.
@@ -199,8 +203,11 @@ class LocalFiles:
         return name if name.casefold() in stems else stem(name)
 
     def is_for_inpainting(self, model: str) -> bool:
-        """Whether a model, by the name that `model` returned, was trained for inpainting; False if it cannot
-        be used."""
+        """Return whether a model was trained for inpainting; False if the model cannot be used.
+
+        Args:
+            model: the name that the method `model` returned.
+        """
         try:
             found = checkpoints.checkpoint(self._files, model)
         except NodeError:
@@ -214,21 +221,21 @@ class LocalFiles:
 
         Args:
             name: the other tool's name for it; may be empty.
-            noun: what the picture is, for the warning.
-            option: the option of the command line that chooses another.
+            noun: the noun for the picture in the warning.
+            option: the command-line option that chooses another, for the warning.
         """
         is_upload = name.startswith(UPLOADED)
         inner = name if is_upload else _inner_path(name)
         if inner and self._files.inside(picture_files.KIND, inner) is not None:
             return inner
-        message = f"{noun}, {one_line(name)}, is not in your inputs folder"
+        message = f"{noun}, {one_line(name)}, was not found in your inputs folder"
         if not one_line(name):
             message = f"the file does not name {noun}"
         self._problems.warn("missing_picture", message, f"choose one with {option}")
         return None
 
     def _embedding_hashes(self) -> dict[str, list[tuple[str, Seen]]]:
-        """The embeddings by the first digits of their digests."""
+        """Return the embeddings with their digests, keyed by the first digits of the digest."""
         if self._embeddings is None:
             self._embeddings = defaultdict(list)
             for item in self._all(embedding_files.KIND):
@@ -237,14 +244,14 @@ class LocalFiles:
         return self._embeddings
 
     def _remembered(self, hashed: Callable[[Path], str], path: Path) -> str:
-        """The hash of a file, computed once."""
+        """Return the hash of a file; each is computed only once."""
         key = hashed.__name__, path
         if key not in self._hashes:
             self._hashes[key] = hashed(path)
         return self._hashes[key]
 
     def _named(self, kind: str, name: str) -> list[Seen]:
-        """The files of a kind with a name, compared without folder, suffix and case."""
+        """Find the files of a kind with a name, compared without folder, suffix and case."""
         return self._by_stem(kind).get(stem(name).casefold(), []) if name.strip() else []
 
     def _all(self, kind: str) -> list[Seen]:
@@ -266,7 +273,7 @@ class LocalFiles:
             if self._seconds_spent > HASHING_SECONDS:
                 self._problems.warn(
                     "not_all_read",
-                    "not all model files were compared by hash, because hashing them takes too long",
+                    "hashing all model files takes too long, so some were not compared by hash",
                     "run `safelight models` once, then import again",
                 )
                 return
@@ -295,17 +302,17 @@ class LocalFiles:
 
 
 def bare_name(name: str) -> str:
-    """The last part of another tool's file name, which is safe to show and to look up.
+    """Return the last part of another tool's file name, which is safe to show and to look up.
 
-    It is empty only if the name consists of separators.
+    Empty only if the name consists of separators.
     """
     return PurePosixPath(_inner_path(name)).name or _printable(name)
 
 
 def _inner_path(name: str) -> str:
-    """A name as a path inside a folder; a path that leads outside is reduced to its last part.
+    """Convert a name to a path inside a folder; a path that leads outside is reduced to its last part.
 
-    Empty if it is not a valid file name on every system.
+    Empty if the name cannot be a file name on every system.
     """
     inner = PurePosixPath(name.replace("\\", "/").strip())
     leads_out = inner.is_absolute() or ".." in inner.parts or ":" in name or name.startswith("~")
@@ -315,6 +322,6 @@ def _inner_path(name: str) -> str:
 
 
 def _printable(name: str) -> str:
-    """A name such as `ink: style` with `_` for characters that file names cannot contain."""
+    """Replace the characters in a name such as `ink: style` that file names cannot contain by `_`."""
     kept = "".join("_" if letter in '\\/:*?"<>|' or not letter.isprintable() else letter for letter in name)
     return one_line(kept.strip().strip("."))

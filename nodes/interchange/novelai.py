@@ -62,7 +62,10 @@ def import_novelai(foreign: Foreign, tree: Any, files: Files) -> Imported | None
 
 
 def a1111_weights(prompt: str) -> str:
-    """Convert a NovelAI prompt to A1111's syntax: `{x}` and `[x]` get numbers, other brackets become text."""
+    """Convert a NovelAI prompt to A1111's syntax: `{x}` becomes `(x:1.05)`, and `[x]` becomes `(x:0.952)`.
+
+    Other brackets become text.
+    """
     openers = {"}": "{", "]": "["}
     opened: list[tuple[str, int]] = []
     pieces: list[str] = []

@@ -1,4 +1,4 @@
-"""The settings of one picture, as tools without a node graph record them."""
+"""The settings of one picture, as tools without node graphs store them in the picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALLEST_SIDE, LARGEST_SIDE, SIDE_STEP = 64, 8192, 8
 
 @dataclass
 class RequestedLora:
-    """A LoRA by another tool's name, hash and weights."""
+    """A LoRA as another tool names it: its name, weights and hash."""
 
     name: str
     weight: float
@@ -51,7 +51,7 @@ Content = Literal["fill", "original", "noise", "nothing"]
 
 @dataclass(frozen=True)
 class InpaintMask:
-    """A mask that says where image to image changes its picture, with A1111's settings for it."""
+    """The mask for the area that image to image changes, with A1111's settings for it."""
 
     picture: str
     """The name of the mask's file."""
@@ -65,8 +65,8 @@ class InpaintMask:
     """Whether each cell of the latent changes wholly or not at all."""
     content: Content = "fill"
     padding: int | None = None
-    """To draw only the part of the picture around the mask: the pixels around it. None draws the whole
-    picture."""
+    """Generate only the part of the picture around the mask, with this many pixels beyond it. None generates
+    the whole picture."""
 
 
 @dataclass

@@ -66,12 +66,12 @@ A1111_FIXED_SCHEDULES = {
 
 
 def a1111_sampler_name(sampler: str) -> str:
-    """A1111's name of a sampler; our own name if A1111 does not have it."""
+    """Return A1111's name of a sampler; our own name if A1111 does not have it."""
     return A1111_SAMPLERS.get(sampler, sampler)
 
 
 def a1111_schedule_name(schedule: str) -> str:
-    """A1111's name of a schedule; our own name if A1111 does not have it."""
+    """Return A1111's name of a schedule; our own name if A1111 does not have it."""
     return A1111_SCHEDULES.get(schedule, schedule)
 
 

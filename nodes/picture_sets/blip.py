@@ -1,4 +1,4 @@
-"""BLIP, a model that describes pictures (arXiv:2201.12086), from a local folder, as a recipe."""
+"""A recipe for BLIP, a model that describes pictures (arXiv:2201.12086), from a local folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOKENIZER_LIMIT = 32 << 20
 
 
 class LoadedBlip(NamedTuple):
-    """BLIP on its device."""
+    """BLIP, loaded onto a device."""
 
     model: Any
     """A `BlipForConditionalGeneration`."""
@@ -52,7 +52,7 @@ class Blip(Captioner, wire="Blip", lossless=True):
 
     @property
     def identity(self) -> Hashable:
-        """The identity: files with equal content are loaded once."""
+        """The key under which it is loaded: files with equal content are loaded once."""
         return self.wire, self.files
 
     def summary(self) -> str:
@@ -60,7 +60,7 @@ class Blip(Captioner, wire="Blip", lossless=True):
         return f"BLIP in {self.folder}"
 
     def pack(self) -> Packed:
-        """The fields as JSON; no weights."""
+        """Pack the fields as JSON, without weights."""
         files: list[Json] = [[name, digest] for name, digest in self.files]
         return Packed(
             self.wire,
@@ -81,7 +81,7 @@ class Blip(Captioner, wire="Blip", lossless=True):
         return cls(**{**plain, "files": tuple((name, digest) for name, digest in plain["files"])})
 
     def size(self, compute: ComputeSettings, files: Files) -> int:
-        """The bytes of the weights, according to the size of their file."""
+        """Return the bytes of the weights, by the size of their file."""
         name = next(name for name, _ in self.files if name in _WEIGHTS)
         return (self._place(files) / name).stat().st_size
 
@@ -89,7 +89,7 @@ class Blip(Captioner, wire="Blip", lossless=True):
         """Load the model onto the device. Nothing is downloaded.
 
         Raises:
-            NodeError: a file is missing, has changed, or is not that of a BLIP that writes captions.
+            NodeError: a file is missing, has changed, or does not belong to a BLIP that writes captions.
         """
         import torch
         from tokenizers import Tokenizer
@@ -148,7 +148,7 @@ class Blip(Captioner, wire="Blip", lossless=True):
         return " ".join(text.split())
 
     def _place(self, files: Files) -> Path:
-        """The folder of the files, also if it was moved.
+        """Find the folder of the files, even if it was moved.
 
         Raises:
             NodeError: a file is missing or has changed.
@@ -169,10 +169,10 @@ class Blip(Captioner, wire="Blip", lossless=True):
 
 
 def blip_files(files: Files, folder: str) -> tuple[tuple[str, str], ...]:
-    """The files of BLIP in a folder, and their digests.
+    """Find the files of BLIP in a folder; returns their names and digests.
 
     Raises:
-        NodeError: there is no such folder, or a file is missing in it.
+        NodeError: there is no such folder, or a file is missing from it.
     """
     place = files.find(CAPTIONERS, folder)
     weights = next((name for name in _WEIGHTS if (place / name).is_file()), _WEIGHTS[0])

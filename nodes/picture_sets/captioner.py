@@ -1,4 +1,4 @@
-"""Captioner: a model that describes pictures, as a recipe; node packs may derive others from it."""
+"""Captioner: the base class of recipes for models that describe pictures, also for other node packs."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ def read_caption_lines(path: Path) -> dict[str, CaptionLine]:
     are free columns.
 
     Raises:
-        NodeError: the file cannot be read, or a line is not such an object or repeats a name; names the line.
+        NodeError: the file cannot be read, or a line is not such an object or repeats a name; the message has
+            the number of the line.
     """
     lines: dict[str, CaptionLine] = {}
     for number, line in enumerate(read_text(path, input="folder").splitlines(), 1):
@@ -78,8 +79,7 @@ def read_caption_lines(path: Path) -> dict[str, CaptionLine]:
 
 
 def _taken(row: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """Remove the first of the given fields from a row and return its value; None if the row has none of
-    them."""
+    """Remove the first of the given fields from a row; returns its value, or None if the row has none."""
     return next((row.pop(name) for name in names if name in row), None)
 
 

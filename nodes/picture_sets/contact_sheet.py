@@ -105,7 +105,7 @@ def _draw_cell(
 
 
 def fitted(picture: Picture) -> Picture:
-    """The picture, shrunk or enlarged until it fits into the square of a cell."""
+    """Shrink or enlarge a picture until it fits into the square of a cell."""
     from PIL import Image
 
     scale = THUMBNAIL / max(picture.size)
@@ -114,7 +114,7 @@ def fitted(picture: Picture) -> Picture:
 
 
 def _broken(texts: Sequence[str], font: FreeTypeFont) -> list[str]:
-    """Break texts into lines of the width of a cell; the last line ends with dots if there are more."""
+    """Break texts into lines of the width of a cell; the last line ends with … if lines were cut off."""
     lines: list[str] = []
     for text in texts:
         line = ""
@@ -131,7 +131,7 @@ def _broken(texts: Sequence[str], font: FreeTypeFont) -> list[str]:
 
 
 def _shortened(text: str, font: FreeTypeFont, width: int) -> str:
-    """The text, with dots in its middle if it is wider than so many pixels."""
+    """Replace the middle of a text by … if it is wider than `width` pixels."""
     text = _printable(text)
     if font.getlength(text) <= width:
         return text
@@ -144,5 +144,5 @@ def _shortened(text: str, font: FreeTypeFont, width: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """The text in one line, without characters that a font cannot measure."""
+    """Return the text in one line, without characters that a font cannot measure."""
     return " ".join(text[:1000].encode("utf-8", "replace").decode().split())

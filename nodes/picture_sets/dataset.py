@@ -1,4 +1,4 @@
-"""Dataset: pictures for training with captions; holds names, digests and edits, not pixels."""
+"""Dataset: pictures for training with captions, as names, digests and edits without pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DatasetFile:
     folder: str
     """The folder that was loaded: a name inside the `inputs` folder, or a path."""
     name: str
-    """Its path inside that folder, with `/`."""
+    """The path inside that folder, with `/`."""
     digest: str
     """The sha256 of its content, in hex."""
 
@@ -59,20 +59,20 @@ class DatasetPicture:
     """Values for templates, such as artist and period: the columns of the JSONL file, and `folder`, the path
     of its sub-folder."""
     mask: DatasetFile | None = None
-    """A picture that is white in the areas to train on."""
+    """The mask file, which is white in the areas to train on; None if there is none."""
     edits: tuple[Edit, ...] = ()
-    """The edits of the picture, and of its mask in the same way, when they are read."""
+    """The edits that are applied to the picture and to its mask whenever they are read."""
     flags: tuple[str, ...] = ()
     """Tags that nodes attach to a picture, such as `duplicate`."""
 
     @property
     def name(self) -> str:
-        """The name of its file. Pictures with different edits may have the same file."""
+        """The name of the picture's file. Pictures with different edits may have the same file."""
         return self.file.name
 
     @property
     def printable_name(self) -> str:
-        """Its name with a question mark for each byte that is no text, so that graphs can hold it."""
+        """The name with `?` for each byte that is not valid text, since graphs hold only text."""
         return self.name.encode(errors="replace").decode()
 
     @property
@@ -82,7 +82,7 @@ class DatasetPicture:
 
     @property
     def key(self) -> bytes:
-        """Equal for pictures with the same content and the same edits."""
+        """A key that is equal for pictures with the same content and the same edits."""
         return canonical([self.file.digest, edits_as_json(self.edits)])
 
 
@@ -145,7 +145,7 @@ class Dataset(Value, family="training", lossless=True):
         return edited(levels, picture.edits, mask=True)
 
     def path(self, files: Files, file: DatasetFile) -> Path:
-        """The current path of a file of the dataset: in its folder, or the last known path of its content.
+        """Find a file of the dataset: in its folder, or else at the last known path of its content.
 
         Raises:
             NodeError: the file is missing or has changed.
@@ -169,7 +169,7 @@ class Dataset(Value, family="training", lossless=True):
 
     @staticmethod
     def _place(files: Files, file: DatasetFile) -> Path | None:
-        """The path of a file in its folder; None if it is not there."""
+        """Return the path of a file in its folder; None if the file is not there."""
         try:
             # The name is joined here, since `find` would refuse a colon or a backslash in it.
             path = files.find(KIND, file.folder).joinpath(*file.name.split("/"))
@@ -178,13 +178,13 @@ class Dataset(Value, family="training", lossless=True):
         return path if path.exists() else None
 
     def summary(self) -> str:
-        """The number of pictures, and of those with a caption."""
+        """Return the number of pictures, and of those with a caption, in words."""
         captioned = sum(1 for picture in self.pictures if picture.caption)
         count = f"{len(self)} picture{'s' if len(self) != 1 else ''}"
         return f"{count}, {captioned} with captions" if captioned else count
 
     def list_pictures(self, files: Files) -> tuple[list[ListedPicture], list[UnlistedFile]]:
-        """The pictures with their captions and sizes, for a canvas; see `engine.listed_pictures`."""
+        """List the pictures with captions and sizes, and the files left out; see `engine.listed_pictures`."""
         sizes = self._sizes(files)
         rows = []
         for picture in self.pictures:
@@ -209,7 +209,7 @@ class Dataset(Value, family="training", lossless=True):
         return rows, [UnlistedFile(file.name, file.reason) for file in self.left_out]
 
     def draw_picture(self, files: Files, place: int, side: int) -> Picture:
-        """A picture with its edits, made to fit in `side` x `side` pixels.
+        """Read a picture with its edits, and shrink it to fit in `side` x `side` pixels.
 
         Raises:
             NodeError: as `open`.
@@ -222,7 +222,7 @@ class Dataset(Value, family="training", lossless=True):
         return pixels
 
     def _sizes(self, files: Files) -> dict[str, tuple[Size | None, str | None]]:
-        """The sizes of the files by digest, or why one cannot be read. Sizes are kept for later."""
+        """Return the size of each file, or None and why it cannot be read, by digest. Sizes are cached."""
         by_digest = {picture.file.digest: picture.file for picture in self.pictures}
         known = files.facts.recall(_SIZE, by_digest)
         problems: dict[str, str] = {}
@@ -277,7 +277,7 @@ class Dataset(Value, family="training", lossless=True):
 
     @contextmanager
     def _unchanged(self, files: Files, file: DatasetFile) -> Iterator[Path]:
-        """Yield the path of a file, and fail if it changes while the block reads it."""
+        """Yield the path of a file; raises a `NodeError` if the file changes while the block reads it."""
         with files.unchanged():
             yield self.path(files, file)
 

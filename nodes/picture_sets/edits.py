@@ -20,15 +20,15 @@ class Edit(Protocol):
     """One change of a picture. An edit that moves pixels moves those of the mask in the same way."""
 
     def apply(self, picture: Picture, *, mask: bool) -> Picture:
-        """Change a picture of mode RGB, or with `mask` one of mode L, whose levels are not colours."""
+        """Apply the edit to a picture of mode RGB, or with `mask` to one of mode L, which has no colours."""
         ...
 
     def size(self, size: Size) -> Size:
-        """The size of the result for a picture of this size."""
+        """Return the size of the result for a picture of this size."""
         ...
 
     def text(self) -> str:
-        """The edit in words, for tables."""
+        """Describe the edit in words, for tables."""
         ...
 
 
@@ -52,7 +52,7 @@ class Resize:
         return self.width, self.height
 
     def text(self) -> str:
-        """The edit in words."""
+        """Describe the edit in words."""
         return f"resized to {self.width} x {self.height}"
 
 
@@ -74,7 +74,7 @@ class Crop:
         return self.width, self.height
 
     def text(self) -> str:
-        """The edit in words."""
+        """Describe the edit in words."""
         return f"cropped to {self.width} x {self.height} at {self.left}, {self.top}"
 
 
@@ -105,7 +105,7 @@ class Pad:
         return size[0] + self.left + self.right, size[1] + self.top + self.bottom
 
     def text(self) -> str:
-        """The edit in words."""
+        """Describe the edit in words."""
         return f"padded by {self.left}, {self.top}, {self.right}, {self.bottom}"
 
 
@@ -132,7 +132,7 @@ class Mirror:
         return size
 
     def text(self) -> str:
-        """The edit in words."""
+        """Describe the edit in words."""
         return {
             "horizontal": "mirrored",
             "vertical": "mirrored top to bottom",
@@ -184,7 +184,7 @@ class Augment:
         return size
 
     def text(self) -> str:
-        """The numbers that differ from no change."""
+        """Describe the edit by the numbers that change the picture."""
         numbers = {
             "rotated by": (self.angle, 0.0),
             "zoom": (self.zoom, 1.0),
@@ -198,7 +198,7 @@ class Augment:
 
 
 def hidden_corners(angle: float, size: Size) -> float:
-    """The enlargement that a rotation needs, so that the rotated picture covers its own rectangle.
+    """Return the factor of enlargement that a rotation needs, so that no corner is empty afterwards.
 
     Args:
         angle: the rotation in degrees.
@@ -228,7 +228,7 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def edits_as_json(edits: Sequence[Edit]) -> Json:
-    """Edits as JSON: a list of `[kind, numbers...]`."""
+    """Convert edits to JSON: a list of `[kind, numbers...]`."""
     return [[_NAMES[type(edit)], *cast("tuple[Json, ...]", astuple(cast("Resize", edit)))] for edit in edits]
 
 
@@ -238,7 +238,7 @@ def edits_from_json(plain: Sequence[Sequence[Json]]) -> tuple[Edit, ...]:
 
 
 def edited(picture: Picture, edits: Sequence[Edit], *, mask: bool = False) -> Picture:
-    """Apply edits in order.
+    """Apply edits to a picture in order.
 
     Args:
         picture: a picture of mode RGB, or of mode L for a mask.
@@ -251,7 +251,7 @@ def edited(picture: Picture, edits: Sequence[Edit], *, mask: bool = False) -> Pi
 
 
 def size_after(size: Size, edits: Sequence[Edit]) -> Size:
-    """The size of a picture after edits."""
+    """Return the size of a picture after edits."""
     for edit in edits:
         size = edit.size(size)
     return size

@@ -1,4 +1,4 @@
-"""Joins new captions with those that pictures have already."""
+"""Combines new captions with those that pictures already have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ Existing = Literal["keep", "replace", "prepend", "append"]
 
 
 def with_new_caption(picture: DatasetPicture, new: str, existing: Existing) -> DatasetPicture:
-    """The picture with a new caption. The words of a file name do not count as an existing caption.
+    """Add a caption to a picture, or replace or keep the existing one, as `existing` says.
+
+    A caption made from the file name does not count as an existing one.
 
     Raises:
         NodeError: the caption is too long.
@@ -29,7 +31,7 @@ def with_new_caption(picture: DatasetPicture, new: str, existing: Existing) -> D
 
 
 def with_caption(picture: DatasetPicture, caption: str) -> DatasetPicture:
-    """The picture with another caption.
+    """Return the picture with another caption.
 
     Raises:
         NodeError: the caption has more than 20,000 characters.

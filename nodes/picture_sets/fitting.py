@@ -32,12 +32,12 @@ class Sizes:
 
 
 def stretched(target: Size) -> tuple[Edit, ...]:
-    """Resize to the target without keeping the proportions."""
+    """Return edits that resize to the target without keeping the proportions."""
     return (Resize(*target),)
 
 
 def covered(size: Size, target: Size) -> Size:
-    """The smallest size with the proportions of `size` that covers the target, as A1111 rounds it."""
+    """Return the smallest size with the proportions of `size` that covers the target, rounded as in A1111."""
     (width, height), (wide, high) = size, target
     if wide * height > width * high:
         return wide, max(high, height * wide // width)
@@ -45,7 +45,7 @@ def covered(size: Size, target: Size) -> Size:
 
 
 def cropped(size: Size, target: Size, focus: Focus | None = None) -> tuple[Edit, ...]:
-    """Resize until the picture covers the target, and cut off the rest.
+    """Return edits that resize a picture until it covers the target, and cut off the rest.
 
     Args:
         size: the size of the picture.
@@ -63,7 +63,7 @@ def cropped(size: Size, target: Size, focus: Focus | None = None) -> tuple[Edit,
 
 
 def padded(size: Size, target: Size, color: tuple[int, int, int]) -> tuple[Edit, ...]:
-    """Resize until the picture fits into the target, and add borders."""
+    """Return edits that resize a picture until it fits into the target, and add borders."""
     (width, height), (wide, high) = size, target
     if wide * height > width * high:
         inner = max(1, round(width * high / height)), high
@@ -103,9 +103,9 @@ def split(size: Size, target: Size, *, threshold: float, overlap: float) -> list
 
 
 def auto_size(size: Size, sizes: Sizes) -> Size | None:
-    """The largest size with nearly the proportions of a picture (A1111's auto-sized crop).
+    """Return the largest size with nearly the proportions of a picture (A1111's auto-sized crop).
 
-    Returns None if the proportions of each size differ by more than 10 %.
+    None if the proportions of each size differ by more than 10 %.
     """
     width, height = size
 
@@ -124,7 +124,7 @@ def auto_size(size: Size, sizes: Sizes) -> Size | None:
 
 
 def buckets(sizes: Sizes) -> list[Size]:
-    """The aspect buckets of kohya: for each width the greatest height within the area, and the reverse."""
+    """List kohya's aspect buckets: for each width the greatest height within the area, and vice versa."""
     square = max(sizes.step, int(math.sqrt(sizes.area) // sizes.step) * sizes.step)
     found = {(square, square)}
     for wide in range(sizes.smallest, sizes.largest + 1, sizes.step):
@@ -135,15 +135,16 @@ def buckets(sizes: Sizes) -> list[Size]:
 
 
 def bucket(size: Size, choices: Iterable[Size]) -> Size:
-    """The bucket whose width divided by its height is nearest to that of a picture."""
+    """Return the bucket whose aspect ratio (width / height) is nearest to that of a picture."""
     ratio = size[0] / size[1]
     return min(choices, key=lambda choice: abs(choice[0] / choice[1] - ratio))
 
 
 def own_bucket(size: Size, sizes: Sizes) -> tuple[Size, Size]:
-    """The size to which a picture is shrunk, and its bucket, if nothing is enlarged (kohya's no-upscale).
+    """Return the size to which a picture is shrunk, and its bucket, by kohya's rule `bucket_no_upscale`.
 
-    A picture within the area keeps its size. The bucket is the largest multiple of the step inside it.
+    A picture within the area keeps its size. The sides of the bucket are the largest multiples of the step
+    inside the picture.
 
     Returns:
         the resized size and the bucket; the bucket has a side of 0 if the picture is smaller than a step.

@@ -28,21 +28,21 @@ _DEPTH = 32
 
 @dataclass
 class FoundFiles:
-    """The files of a dataset's folder, as sorted names inside the folder."""
+    """The files in a dataset's folder, as sorted names (paths inside the folder)."""
 
     root: Path
     pictures: list[str] = field(default_factory=list)
     masks: dict[str, str] = field(default_factory=dict)
-    """The mask of each picture that has one."""
+    """The names of the masks, keyed by the name of the picture."""
     texts: dict[str, str] = field(default_factory=dict)
-    """The text files beside pictures, by the name of the picture."""
+    """The names of the text files beside pictures, keyed by the name of the picture."""
     metadata: list[str] = field(default_factory=list)
     """The JSONL files, outer folders first."""
     left_out: list[LeftOut] = field(default_factory=list)
-    """The files that look like pictures but are not."""
+    """The files that look like pictures but cannot be used."""
 
     def all(self) -> list[str]:
-        """The names of all files."""
+        """Return the names of all files except those left out."""
         return [*self.pictures, *self.masks.values(), *self.texts.values(), *self.metadata]
 
 
@@ -57,7 +57,7 @@ def find_files(files: Files, folder: str, *, subfolders: bool) -> FoundFiles:
     except NodeError as error:
         raise error.at("folder") from None
     if not root.is_dir():
-        hint = "give the folder that contains the picture"
+        hint = "choose the folder that contains the picture"
         raise NodeError(f"{folder!r} is a file, not a folder", hint=hint, input="folder", code="bad_folder")
     found = FoundFiles(root)
     names = _names(root, subfolders)
@@ -98,7 +98,7 @@ def read_folder(
         files: computes digests.
         folder: the name of the folder in the graph.
         found: its files.
-        captions: the source of captions; see LoadDataset.
+        captions: where captions come from; see LoadDataset.
         word_regex, join: how to make captions from file names; see `words_of_name`.
 
     Raises:
@@ -156,7 +156,7 @@ def _file(files: Files, folder: str, root: Path, name: str | None) -> DatasetFil
 
 
 def _lines(found: FoundFiles) -> dict[str, CaptionLine]:
-    """The lines of all JSONL files, by the name of the picture inside the dataset's folder."""
+    """Read the lines of all JSONL files, by the name of the picture inside the dataset's folder."""
     lines: dict[str, CaptionLine] = {}
     for name in found.metadata:
         prefix = name.rpartition("/")[0]
@@ -166,7 +166,7 @@ def _lines(found: FoundFiles) -> dict[str, CaptionLine]:
 
 
 def _take_masks(found: FoundFiles) -> None:
-    """Move the masks from the pictures to `masks`; a second mask of a picture is left out."""
+    """Move the masks from `pictures` to `masks`; a second mask of a picture is moved to `left_out`."""
     by_stem = {_stem(name): name for name in found.pictures}
     pictures = []
     for name in found.pictures:
@@ -185,15 +185,15 @@ def _stem(name: str) -> str:
 
 
 def _owners(stem: str) -> list[str]:
-    """The stems of the pictures whose mask a file would be by its stem."""
+    """Return the stems of pictures that a file with this stem may be the mask of."""
     return [stem.removesuffix(ending) for ending in _MASKS if stem.endswith(ending)]
 
 
 def _names(root: Path, subfolders: bool) -> Sequence[str]:
-    """The names of the files in a folder, sorted, without hidden files.
+    """List the names of the files in a folder, sorted, without hidden files.
 
     Raises:
-        NodeError: there are more than 100,000.
+        NodeError: a folder cannot be read, or there are more than 100,000 files.
     """
     names: list[str] = []
     seen: set[tuple[int, int]] = set()

@@ -1,4 +1,4 @@
-"""Describes the pictures of a dataset by a few numbers, to find duplicates and small pictures."""
+"""Describes the pictures of a dataset by sizes, hashes and colours, to find duplicates and small pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEAR_COLOURS = 32.0
 
 @dataclass(frozen=True)
 class Looks:
-    """Numbers that describe the pixels of a picture file."""
+    """The size, hashes and colours of a picture file."""
 
     width: int
     height: int
@@ -47,13 +47,13 @@ class Looks:
     """The colours of the picture reduced to 8 x 8 pixels: 192 numbers from 0 to 255."""
 
     def is_near(self, other: Looks, bits: int, *, mirrored: bool = False) -> bool:
-        """Whether two pictures look alike.
+        """Return whether two pictures look alike.
 
-        Both hashes and the colours must agree: flat drawings have the same dHash too easily.
+        Both hashes and the colours must be near, since different flat drawings often have the same dHash.
 
         Args:
             other: the other picture.
-            bits: the most bits in which the dHashes may differ.
+            bits: the largest number of bits in which the dHashes may differ.
             mirrored: True to compare with the mirrored other picture.
         """
         from nodes.pixels.perceptual_hash import distance
@@ -76,11 +76,11 @@ class Looks:
 
 
 class Resemblance(NamedTuple):
-    """Two pictures that look alike, by their places in a list."""
+    """Two pictures that look alike, by their indices in a list."""
 
     first: int
     second: int
-    """The place of the later one."""
+    """The index of the later one."""
     mirrored: bool
     """True if one looks like the other mirrored."""
 
@@ -90,7 +90,7 @@ def alike(looks: Sequence[Looks], bits: int, *, mirrored: bool = True) -> Iterat
 
     Args:
         looks: the pictures.
-        bits: the most bits in which their dHashes may differ.
+        bits: the largest number of bits in which their dHashes may differ.
         mirrored: False to ignore mirrored pictures.
     """
     import numpy as np
@@ -106,7 +106,7 @@ def alike(looks: Sequence[Looks], bits: int, *, mirrored: bool = True) -> Iterat
 
 
 def looks_of(ctx: Context, dataset: Dataset, wanted: Iterable[DatasetFile]) -> dict[str, Looks | NodeError]:
-    """Describe picture files, by digest; a file is read only once, and its numbers are kept for later runs.
+    """Compute the `Looks` of picture files; each file is read only once, and the results are cached.
 
     Args:
         ctx: finds the files and shows the progress.
@@ -114,7 +114,7 @@ def looks_of(ctx: Context, dataset: Dataset, wanted: Iterable[DatasetFile]) -> d
         wanted: the files.
 
     Returns:
-        the numbers, or the error if the file cannot be read as a picture.
+        by digest, the `Looks`, or the error if the file cannot be read as a picture.
 
     Raises:
         NodeError: a file is missing or has changed.

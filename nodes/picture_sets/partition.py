@@ -10,15 +10,15 @@ Part = Literal["train", "validation", "test"]
 
 
 class Partition(NamedTuple):
-    """The part of each name."""
+    """The part (`train`, `validation` or `test`) of each name."""
 
     parts: Mapping[str, Part]
     moved: Sequence[tuple[str, Part]]
-    """The names that were moved into a part that would be empty otherwise."""
+    """The names that were moved into a part, with the part, because it would be empty otherwise."""
 
 
 class Groups:
-    """Names in groups, which can be joined; at first each name is its own group."""
+    """Groups of names that can be joined. At first, each name is a group of its own."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._groups = {name: [name] for name in names}
@@ -31,20 +31,20 @@ class Groups:
             self._groups.update(dict.fromkeys(theirs, mine))
 
     def all(self) -> list[Sequence[str]]:
-        """Each group once."""
+        """List the groups."""
         return list({id(group): group for group in self._groups.values()}.values())
 
 
 def partition(groups: Iterable[Sequence[str]], *, validation: float, test: float, seed: int) -> Partition:
     """Assign groups of names to parts.
 
-    The part of a group depends only on the seed and on its first name by the alphabet, so that it stays when
-    others are added. Only if a part would be empty, the group whose hash is nearest is moved into it; it
-    leaves again when others come.
+    The part of a group depends only on the seed and on its first name by the alphabet, so it stays the same
+    when other groups are added. Only if a part would be empty, the group with the nearest hash is moved into
+    it, until another group belongs there.
 
     Args:
-        groups: names that stay together.
-        validation, test: the shares of groups in these parts, on average; below 1 together.
+        groups: the groups; the names of a group come into the same part.
+        validation, test: the shares of groups in these parts, on average; their sum is below 1.
         seed: another seed gives another assignment.
     """
     places = sorted((_place(min(group), seed), tuple(group)) for group in groups)
@@ -55,7 +55,7 @@ def partition(groups: Iterable[Sequence[str]], *, validation: float, test: float
     moved: list[tuple[str, Part]] = []
 
     def fill(part: Part, candidates: Iterable[int]) -> None:
-        """Move the first group of the candidates that is not alone in its part."""
+        """If a part is empty, move the first candidate that is not the only group of its own part into it."""
         if part not in wanted:
             for number in candidates:
                 if wanted.count(wanted[number]) > 1:
@@ -78,6 +78,6 @@ def partition(groups: Iterable[Sequence[str]], *, validation: float, test: float
 
 
 def _place(name: str, seed: int) -> float:
-    """A number from 0 to 1 for a name."""
+    """Hash a name to a number from 0 to 1."""
     data = f"{seed}\0{name}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") / 2**64

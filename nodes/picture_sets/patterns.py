@@ -1,4 +1,4 @@
-"""Regular expressions of users, with limits for their size and time."""
+"""Regular expressions from users, with limits for their length and the time of a search."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Pattern:
             self._compiled: Any = regex.compile(pattern)
 
     def matches(self, text: str) -> list[str]:
-        """All matches in a text.
+        """Return all matches in a text.
 
         Raises:
             NodeError: the search takes longer than half a second.
@@ -61,7 +61,7 @@ class Pattern:
 
     @contextmanager
     def _limited(self, text: str) -> Iterator[None]:
-        """Convert the errors of the regex to `NodeError`s."""
+        """Within the block, convert errors and timeouts of the regex to `NodeError`s."""
         import regex
 
         try:

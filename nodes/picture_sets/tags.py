@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TagChanges:
-    """Which tags of a caption are removed or moved."""
+    """How the tags of a caption are changed: which are removed, dropped at random or shuffled."""
 
     removed: Collection[str] = ()
-    """Tags to remove, in small letters."""
+    """Tags to remove, in lower case."""
     keep: int = 0
     """The number of tags at the beginning that are neither dropped nor moved (kohya: keep_tokens)."""
     drop: float = 0.0
-    """The probability of leaving out each of the others (kohya: caption_tag_dropout_rate)."""
+    """The probability of dropping each of the other tags (kohya: caption_tag_dropout_rate)."""
     shuffle: bool = False
-    """True to shuffle the others (kohya: shuffle_caption)."""
+    """True to shuffle the other tags (kohya: shuffle_caption)."""
 
     def applied(self, caption: str, rng: random.Random) -> str:
-        """The caption with changed tags, joined by `, `; the caption as it is if nothing is to change."""
+        """Return the caption with its tags changed and joined by `, `; unchanged if no change is set."""
         if not (self.removed or self.drop or self.shuffle):
             return caption
         tags = [tag for tag in map(str.strip, caption.split(",")) if tag]

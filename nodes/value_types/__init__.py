@@ -1,1 +1,1 @@
-"""Parts of `nodes.values`: values with code of their own."""
+"""Wire values that `nodes.values` re-exports, with the code that they need."""

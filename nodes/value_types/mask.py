@@ -49,7 +49,7 @@ class Mask(Value, family="pixels", lossless=True):
 
     @classmethod
     def adopt(cls, value: object) -> Self | None:
-        """Convert an array float32 [masks, height, width] to a mask."""
+        """Convert an array float32 [masks, height, width] to a mask; None for any other value."""
         import numpy
 
         if isinstance(value, numpy.ndarray) and value.dtype == numpy.float32 and value.ndim == 3:
@@ -57,7 +57,7 @@ class Mask(Value, family="pixels", lossless=True):
         return None
 
     def pil(self, index: int = 0) -> pillow.Image:
-        """One of the masks as a grey Pillow image, rounded to 8 bits."""
+        """Return one of the masks as a grey Pillow image, rounded to 8 bits."""
         from PIL import Image
 
         return Image.fromarray((self.levels[index] * 255).round().astype("uint8"))
@@ -73,8 +73,7 @@ class Mask(Value, family="pixels", lossless=True):
         return f"{width} x {height}, {share}" + (f", {count} masks" if count > 1 else "")
 
     def pack(self) -> Packed:
-        """Pack each mask as a grey PNG if 8 bits represent all levels exactly; otherwise the levels as
-        safetensors."""
+        """Pack each mask as a grey PNG if 8 bits represent all levels exactly, otherwise as safetensors."""
         import numpy
         from safetensors.numpy import save
 

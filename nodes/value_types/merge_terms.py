@@ -1,4 +1,4 @@
-"""The terms of a merged network: recipes, each with the weight with which its tensors are added."""
+"""The terms of a merged network: recipes, each with the weight by which its tensors are multiplied."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from nodes.files.patch_files import PATCH_PART
 
 
 class Mergeable(Protocol):
-    """The recipe of a network of a checkpoint, as `nodes.value_types.recipes` has it."""
+    """A recipe whose networks can be merged; the recipes of `nodes.value_types.recipes` are such."""
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint."""
+        """The checkpoint of the network."""
         ...
 
     @property
     def identity(self) -> Hashable:
-        """Recipes of equal identity load the same weights."""
+        """A key that is equal for recipes that load the same weights."""
         ...
 
     @property
     def digests(self) -> frozenset[str]:
-        """The digests of all checkpoints in it."""
+        """The digests of all checkpoints that the recipe loads."""
         ...
 
     def pack(self) -> Packed:
-        """The recipe as bytes."""
+        """Pack the recipe for a store."""
         ...
 
     def exact(self, files: Files) -> Any:
-        """The network that the recipe loads, in float32 on the CPU."""
+        """Load the network in float32 on the CPU."""
         ...
 
 
@@ -50,7 +50,7 @@ class Term:
 
     @property
     def identity(self) -> Hashable:
-        """Terms of equal identity add the same numbers."""
+        """A key that is equal for terms that add the same numbers."""
         return self.recipe.identity, self.weight, self.blocks
 
     def summary(self) -> str:
@@ -59,24 +59,24 @@ class Term:
         return f"{self.recipe.checkpoint.name} {weight}"
 
     def as_json(self) -> Json:
-        """This term as JSON, for a store."""
+        """Return this term as JSON, for a store."""
         return {"recipe": self.recipe.pack().meta, "weight": self.weight, "blocks": list(self.blocks)}
 
     def parts(self) -> tuple[Part, ...]:
-        """The data that belongs to the JSON: patches that were made in the graph."""
+        """Return the binary data that belongs to the JSON: patches that were made in the graph."""
         return tuple(part for part in self.recipe.pack().parts if part.name.startswith(PATCH_PART))
 
     @classmethod
     def from_json(cls, recipe: type[Any], tree: Any, parts: Mapping[str, bytes]) -> Self:
-        """The term that `as_json` made this JSON of, with the data of `parts`."""
+        """Restore a term from the JSON of `as_json` and the data of `parts`."""
         return cls(recipe.unpack(tree["recipe"], parts), tree["weight"], tuple(tree["blocks"]))
 
 
 def merged(terms: Sequence[Term], files: Files) -> list[Any]:
-    """The networks of a merge in float32 on the CPU, one for each network of the recipes.
+    """Compute the networks of a merge, in float32 on the CPU: one for each network of a recipe.
 
     Raises:
-        NodeError: the networks are of different shapes, or a file is gone or unusable.
+        NodeError: the networks have different shapes, or a file is missing or unusable.
     """
     from nodes.node_problem import node_problem
     from nodes.sd.models.merging import weighted_sum
@@ -90,5 +90,5 @@ def merged(terms: Sequence[Term], files: Files) -> list[Any]:
 
 
 def _networks(loaded: Any) -> list[Any]:
-    """The networks that a recipe has loaded: one, or several text encoders."""
+    """Return the networks that a recipe has loaded as a list: one, or several text encoders."""
     return [one.encoder for one in loaded] if isinstance(loaded, tuple) else [loaded]

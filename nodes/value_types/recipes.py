@@ -40,17 +40,17 @@ _EXACT = ComputeSettings()
 
 
 def _master(compute: ComputeSettings) -> ComputeSettings:
-    """The settings of a copy on the host, of which patched and placed copies are made."""
+    """Return the settings of the copy in host memory, of which patched and device copies are made."""
     return replace(compute.whole, device=HOST.device, compile="off")
 
 
 class CheckpointPart(Value, Recipe[Any], family="models"):
-    """One network of a checkpoint, or its text encoders together; or the same of several, merged."""
+    """A recipe for one network of a checkpoint, or for its text encoders, or for a merge of several such."""
 
     checkpoint: Checkpoint
     """The checkpoint; of a merge, the one that the others are merged into."""
     merge: tuple[Term, ...]
-    """The networks that are added up in place of the checkpoint's own; empty for that one."""
+    """The networks whose weighted sum replaces the checkpoint's own; empty without a merge."""
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -59,7 +59,7 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
 
     @property
     def identity(self) -> Hashable:
-        """Recipes of equal identity load the same weights."""
+        """A key that is equal for recipes that load the same weights."""
         if self.merge:
             return self.wire, "merge", tuple(term.identity for term in self.merge)
         return self.wire, self.checkpoint.digest, self.checkpoint.family
@@ -71,7 +71,7 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
         return f"{self.checkpoint.name} ({self.checkpoint.digest[:10]})"
 
     def pack(self) -> Packed:
-        """The checkpoint and the terms of the merge as JSON, with the weights that are in no file."""
+        """Pack the checkpoint and the terms of the merge as JSON, with the weights that are in no file."""
         meta: dict[str, Json] = asdict(self.checkpoint)
         if self.merge:
             meta["merge"] = [term.as_json() for term in self.merge]
@@ -85,7 +85,7 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
 
     @classmethod
     def _unpacked(cls, meta: Json, parts: Mapping[str, bytes]) -> dict[str, Any]:
-        """The fields that `pack` wrote."""
+        """Return the fields of the recipe from what `pack` returned."""
         plain = dict(cast("dict[str, Any]", meta))
         terms = tuple(Term.from_json(cls, tree, parts) for tree in plain.pop("merge", ()))
         return {"checkpoint": Checkpoint.from_json(plain), "merge": terms}
@@ -97,17 +97,17 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
         return own.union(*(term.recipe.digests for term in self.merge))
 
     def label(self) -> str:
-        """The kind of network and its summary."""
+        """Return the kind of network and its summary, for messages."""
         return f"{self.wire} of {self.summary()}"
 
     def staging(self, compute: ComputeSettings) -> ComputeSettings | None:
-        """The settings to load with on the host, if the networks leave the device while they are unused."""
+        """Return the settings of a copy in host memory; None if networks stay on the device."""
         return _master(compute) if compute.offload != "none" and compute.kind != "cpu" else None
 
     def exact(self, files: Files) -> Any:
-        """The networks of this recipe with all patches, on the CPU in float32.
+        """Load the networks of this recipe with all patches, on the CPU in float32.
 
-        The residency manager does not keep them, so the caller may change them.
+        They are not cached, so the caller may change them.
         """
         base = self.base
         if base is None:
@@ -116,7 +116,7 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
         return self.compose(base.load(_EXACT, files)[0], layers, _EXACT)[0]
 
     def size(self, compute: ComputeSettings, files: Files) -> int:
-        """The bytes of the weights in the precision of `_dtype`, according to the header of their file."""
+        """Return the bytes of the weights in the precision of `_dtype`, from the header of their file."""
         from nodes.sd.models.weights import loaded_size
 
         with _bad_model():
@@ -126,7 +126,7 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
     def _placed(
         self, load: Any, compute: ComputeSettings, files: Files, network: Any = None
     ) -> tuple[Any, int]:
-        """A network on the device: as `load` reads it, or one that a merge has given."""
+        """Put a network onto the device: the given one (of a merge), or else the one that `load` reads."""
         from nodes.sd.models.to_device import load_to_device
 
         if network is not None:
@@ -145,26 +145,26 @@ class CheckpointPart(Value, Recipe[Any], family="models"):
 
 
 class PatchedPart(CheckpointPart):
-    """One network of a checkpoint with its LoRAs and hypernetworks.
+    """A recipe for one network of a checkpoint with LoRAs and hypernetworks (patches).
 
-    Without patches it has the identity of the plain network.
+    Without patches, it has the same identity as the unpatched network.
     """
 
     patches: tuple[Patch, ...]
 
     @property
     def identity(self) -> Hashable:
-        """Recipes of equal identity load the same weights."""
+        """A key that is equal for recipes that load the same weights."""
         return (super().identity, self.patches) if self.patches else super().identity
 
     @property
     def base(self) -> Self | None:
-        """The network without patches; None if it has none."""
+        """The recipe without patches; None if it has none."""
         return replace(self, patches=()) if self.patches else None  # type: ignore[type-var]
 
     @property
     def layers(self) -> tuple[PatchFile, ...]:
-        """The files of the patches, in order of application."""
+        """The recipes of the patches' tensors, in order of application."""
         return tuple(patch.source for patch in self.patches)
 
     def summary(self) -> str:
@@ -172,7 +172,7 @@ class PatchedPart(CheckpointPart):
         return " + ".join([super().summary(), *(patch.summary() for patch in self.patches)])
 
     def pack(self) -> Packed:
-        """The checkpoint and the patches as JSON, with the weights of patches that are in no file."""
+        """Pack the checkpoint and the patches as JSON, with the weights of patches that are in no file."""
         whole = super().pack()
         if not self.patches:
             return whole
@@ -183,14 +183,14 @@ class PatchedPart(CheckpointPart):
 
     @classmethod
     def _unpacked(cls, meta: Json, parts: Mapping[str, bytes]) -> dict[str, Any]:
-        """The fields that `pack` wrote."""
+        """Return the fields of the recipe from what `pack` returned."""
         plain = dict(cast("dict[str, Any]", meta))
         patches = tuple(Patch.from_json(tree, parts) for tree in plain.pop("patches", ()))
         plain.pop("embeddings", None)
         return {**super()._unpacked(plain, parts), "patches": patches}
 
     def _loras(self, layers: Sequence[Any]) -> list[WeightedLora]:
-        """The LoRAs among the patches, with their loaded weights."""
+        """Return the LoRAs among the patches, with their loaded tensors."""
         from nodes.sd.lora.stack import WeightedLora
 
         pairs = zip(self.patches, layers, strict=True)
@@ -201,7 +201,7 @@ class PatchedPart(CheckpointPart):
         ]
 
     def _hypernetworks(self, layers: Sequence[Any]) -> list[tuple[float, Any]]:
-        """The hypernetworks among the patches: strength and loaded weights."""
+        """Return the strength and the loaded network of each hypernetwork among the patches."""
         return [
             (patch.strength, network)
             for patch, network in zip(self.patches, layers, strict=True)
@@ -219,21 +219,24 @@ class Model(PatchedPart, lossless=True):
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """The UNet or transformer."""
+        """The component that is the UNet or transformer."""
         return (family_named(self.checkpoint.family).network.component,)
 
     def staging(self, compute: ComputeSettings) -> ComputeSettings | None:
-        """On the host, if the network is offloaded, or kept in another precision than it computes in."""
+        """Return the settings of a copy in host memory, else None.
+
+        There is such a copy if the network is offloaded, or stored in another precision than it computes in.
+        """
         if compute.offload == "blocks" or compute.storage_dtype:
             return _master(compute)
         return super().staging(compute)
 
     def resides_on(self, compute: ComputeSettings) -> str:
-        """The host, if only a block at a time is on the device."""
+        """Return the device that holds the network: the host, if only the block in use is on the device."""
         return HOST.device if compute.offload == "blocks" else compute.device
 
     def place(self, master: Any, compute: ComputeSettings) -> tuple[Any, int]:
-        """A copy of the network on the device, or of the block in use."""
+        """Copy the network to the device, or with `offload` set to `blocks` only the block in use."""
         from nodes.sd.models.placement import placed
         from nodes.sd.models.to_device import prepared
 
@@ -250,7 +253,7 @@ class Model(PatchedPart, lossless=True):
         return prepared(unet, compute), size
 
     def composed_size(self, base: Any, layers: Sequence[Any], compute: ComputeSettings) -> int:
-        """The bytes of the tensors that the patches change or add."""
+        """Return the bytes of the tensors that the patches change or add."""
         from nodes.sd.models.weights import patched_unet_size
 
         with _bad_lora():
@@ -284,7 +287,7 @@ class TextEncoder(PatchedPart, lossless=True):
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """The text encoders."""
+        """The components that are text encoders."""
         return tuple(role.component for role in self._roles)
 
     @property
@@ -293,7 +296,7 @@ class TextEncoder(PatchedPart, lossless=True):
         return tuple(role for role in family_named(self.checkpoint.family).roles if role.name in present)
 
     def triggers(self, files: Files) -> Catalogue:
-        """The embeddings by their trigger words.
+        """Make the catalogue of the embeddings, which finds them by trigger words.
 
         Raises:
             NodeError: a file is missing or has changed.
@@ -303,7 +306,7 @@ class TextEncoder(PatchedPart, lossless=True):
         return self.embeddings.catalogue(files, widths, model)
 
     def pack(self) -> Packed:
-        """The checkpoint and the embeddings as JSON, with the vectors that are not in a file; no weights."""
+        """Pack the recipe and the embeddings as JSON, with the vectors and weights that are in no file."""
         meta, parts = self.embeddings.packed()
         whole = super().pack()
         own = {**cast("dict[str, Json]", whole.meta), "embeddings": meta}
@@ -335,7 +338,7 @@ class TextEncoder(PatchedPart, lossless=True):
         return tuple(loaded), total
 
     def place(self, master: LoadedTextEncoder, compute: ComputeSettings) -> tuple[LoadedTextEncoder, int]:
-        """Copies of the text encoders on the device."""
+        """Copy the text encoders to the device."""
         from nodes.sd.models.placement import placed
 
         made = [placed(one.encoder, compute.whole) for one in master]
@@ -345,7 +348,7 @@ class TextEncoder(PatchedPart, lossless=True):
         )
 
     def composed_size(self, base: LoadedTextEncoder, layers: Sequence[Any], compute: ComputeSettings) -> int:
-        """The bytes of the tensors that the LoRAs change."""
+        """Return the bytes of the tensors that the LoRAs change."""
         from nodes.sd.lora.stack import added_bytes
 
         loras = self._loras(layers)
@@ -381,7 +384,7 @@ class Vae(CheckpointPart, lossless=True):
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """The VAE."""
+        """The component that is the VAE."""
         return ("vae",)
 
     def load(self, compute: ComputeSettings, files: Files) -> tuple[AutoencoderKL, int]:
@@ -392,7 +395,7 @@ class Vae(CheckpointPart, lossless=True):
         return self._placed(load_vae, compute, files, network)
 
     def place(self, master: AutoencoderKL, compute: ComputeSettings) -> tuple[AutoencoderKL, int]:
-        """A copy of the VAE on the device."""
+        """Copy the VAE to the device."""
         from nodes.sd.models.placement import placed
 
         return placed(master, compute.whole)
@@ -406,7 +409,7 @@ class Vae(CheckpointPart, lossless=True):
 
 @contextmanager
 def _bad_model() -> Iterator[None]:
-    """Convert the error of an unusable model to a `NodeError`."""
+    """Within the block, convert the error of an unusable model to a `NodeError`."""
     from nodes.sd.formats.json_file import ModelError
 
     try:
@@ -417,7 +420,7 @@ def _bad_model() -> Iterator[None]:
 
 @contextmanager
 def _bad_lora() -> Iterator[None]:
-    """Convert the error of a LoRA that does not fit to a `NodeError`."""
+    """Within the block, convert the error of a LoRA that does not fit to a `NodeError`."""
     from nodes.sd.formats.json_file import ModelError
 
     try:

@@ -51,7 +51,7 @@ def imported(served: Services, title: str, tree: Mapping[str, Any]) -> Imported:
     wrong += [
         Problem(
             "unknown_node",
-            f"Safelight has no counterpart for the node type {entry.type.removeprefix(_PLACEHOLDER)}",
+            f"Safelight does not support the node type {entry.type.removeprefix(_PLACEHOLDER)}",
             node=found.nodes.get(node),
         )
         for node, entry in found.graph.nodes.items()

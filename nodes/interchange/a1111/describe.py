@@ -17,7 +17,7 @@ from nodes.sd.sampling.names import SamplerName
 
 
 def a1111_lists(files: Files) -> Mapping[str, Any]:
-    """The answers of the addresses below `/sdapi/v1` that list something, by the last part of the address."""
+    """Return the response of each path below `/sdapi/v1` that lists something, by the path's last part."""
     names = get_args(SamplerName)
     return {
         "samplers": [{"name": a1111_sampler_name(name), "aliases": [name], "options": {}} for name in names],
@@ -69,5 +69,5 @@ def _upscaler(name: str, path: str | None) -> dict[str, Any]:
 
 
 def _written(name: str) -> str:
-    """A1111's own spelling of a latent upscaler."""
+    """Return A1111's spelling of a latent upscaler's name."""
     return name[:1].upper() + name[1:]

@@ -15,13 +15,13 @@ _LARGEST = 8192
 def take_hires(
     settings: PictureSettings, fields: dict[str, str], strength: float | None, problems: ImportProblems
 ) -> None:
-    """Take the fields of the Hires fix out of the fields, and set the second pass by them.
+    """Remove the fields of the Hires fix from `fields`, and set the second pass by them.
 
     Args:
         settings: receives the second pass.
-        fields: those of the text.
+        fields: the fields of the text.
         strength: the text's denoising strength, which belongs to the second pass.
-        problems: receives a warning for each value without a counterpart.
+        problems: receives a warning for each value that Safelight does not support.
     """
     hires = {name: fields.pop(name) for name in list(fields) if name.startswith("Hires")}
     details = ", ".join(f"{name} {value}" for name, value in hires.items())
@@ -50,7 +50,10 @@ def take_hires(
 def _target(
     hires: dict[str, str], width: int, height: int, problems: ImportProblems
 ) -> tuple[int, int] | None:
-    """The size of the second pass in pixels, rounded down to whole latent cells; None if it is not given."""
+    """Return the size of the second pass in pixels, rounded down to whole latent cells.
+
+    None if the fields give no size, or one that is too small or too large.
+    """
     resize = _SIZE.fullmatch(hires.pop("Hires resize", "").strip())
     if resize is not None:
         wide, tall = (int(side) for side in resize.groups())

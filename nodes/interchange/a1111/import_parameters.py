@@ -59,7 +59,7 @@ IGNORED_FIELDS = frozenset(
 
 
 def import_parameters(foreign: Foreign, tree: Any, files: Files) -> Imported | None:
-    """Convert a text to a graph; None if it is not in A1111's format.
+    """Convert a `parameters` text to a graph; None if the text is not in A1111's format.
 
     Args:
         foreign: the file.
@@ -131,7 +131,7 @@ def _size(text: str | None, problems: ImportProblems) -> tuple[int | None, int |
 
 
 def _emphasis(name: str, problems: ImportProblems) -> str | None:
-    """The value of EncodePrompt's `emphasis`; None for the default."""
+    """Return the value of EncodePrompt's `emphasis`; None for the default."""
     emphasis = _EMPHASIS.get(name.casefold())
     if emphasis is None:
         problems.left_out("Emphasis", name, "original is used instead")
@@ -139,7 +139,10 @@ def _emphasis(name: str, problems: ImportProblems) -> str | None:
 
 
 def _strength(settings: PictureSettings, fields: dict[str, str], problems: ImportProblems) -> float | None:
-    """The denoising strength of image to image; None for text to image."""
+    """Remove the denoising strength from the fields: returns that of image to image, None for text to image.
+
+    With a Hires fix, the strength is that of its second pass, which is added to the settings.
+    """
     strength = problems.number("Denoising strength", fields.pop("Denoising strength", None), 0, 1)
     if not any(name.startswith("Hires") for name in fields):
         return strength
@@ -148,7 +151,7 @@ def _strength(settings: PictureSettings, fields: dict[str, str], problems: Impor
 
 
 def _prompts(settings: PictureSettings, fields: dict[str, str], problems: ImportProblems) -> None:
-    """Remove the tags and comments from the prompt, and convert older syntax."""
+    """Move the prompt's tags to the settings, remove its comments, and convert older syntax."""
     minor = minor_version(fields.get("Version", ""))
     if minor is not None and minor < 6:
         settings.prompt = whole_step_numbers(settings.prompt)

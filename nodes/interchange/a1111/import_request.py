@@ -1,7 +1,8 @@
 """Converts a request to A1111's API, `/sdapi/v1/txt2img` or `/img2img`, to a graph.
 
 The file is the body of the request under the name of its address, such as `{"txt2img": {"prompt": "a mug"}}`.
-Unlike a picture, a request asks for something, so a field without a counterpart is an error.
+In a picture, an unsupported field gives a warning; in a request it is an error, since the client waits for
+exactly what it asked for.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 
 
 def import_request(foreign: Foreign, tree: Any, files: Files) -> Imported | None:
-    """Convert a request to a graph; None if the file is not one.
+    """Convert a request to a graph; None if the file is not a request.
 
     A random seed (-1) becomes `random`. The picture of img2img, and its mask, are inputs of the graph; their
     defaults are the files that `init_images` and `mask` name (`sha256:HASH` for an uploaded one), never the
@@ -117,7 +118,7 @@ def import_request(foreign: Foreign, tree: Any, files: Files) -> Imported | None
         files: the user's files.
 
     Raises:
-        GraphError: a field has a wrong type, or no counterpart; with every problem.
+        GraphError: some fields have wrong types or are not supported; the exception lists all of them.
     """
     if not isinstance(tree, dict) or len(tree) != 1:
         return None
@@ -155,7 +156,7 @@ class _Request:
         """The picture of img2img: the name of an uploaded file, or bytes in base64, which are not read."""
 
     def parameters(self, *, is_img2img: bool) -> Parameters:
-        """The request as the fields of A1111's parameters."""
+        """Convert the request to the fields of A1111's `parameters` text."""
         fields: dict[str, Any] = {
             field: self._number(name, default) for name, (field, default) in _NUMBERS.items()
         }
@@ -189,7 +190,7 @@ class _Request:
         return Parameters(prompt, negative, {name: str(x) for name, x in fields.items() if x is not None})
 
     def whole(self, name: str, low: int, high: int, default: int) -> int:
-        """Take a whole number."""
+        """Remove a whole number from the request and return it; collects a problem if it is not valid."""
         value = self._left.pop(name, default)
         if type(value) is float and value.is_integer():
             value = int(value)
@@ -199,7 +200,7 @@ class _Request:
         return value
 
     def mask(self, files: Files) -> InpaintMask | None:
-        """Take the mask of img2img and its settings; None if there is none."""
+        """Remove the mask and its settings from the request; returns them, or None if there is no mask."""
         picture = self._left.pop("mask", None)
         if picture is None:
             return None
@@ -222,21 +223,21 @@ class _Request:
         )
 
     def check_the_rest(self) -> None:
-        """Refuse the fields that were not taken and would change the picture."""
+        """Collect a problem for each remaining field that would change the picture."""
         for name, script in self._scripts().items():
             arguments = script.get("args", []) if isinstance(script, dict) else script
             if arguments not in ([], {}, [False], None):
-                self._refuse("alwayson_scripts", f"there is no script {short(name)}")
+                self._refuse("alwayson_scripts", f"the script {short(name)} is not supported")
         for name, value in self._left.items():
             if name in _WITHOUT_EFFECT or value in _NEUTRAL.get(name, ()):
                 continue
             if name in _NEUTRAL:
-                self._refuse(name, f"Safelight has no counterpart for {name}", "leave it out")
+                self._refuse(name, f"Safelight does not support {name}", "leave it out")
             else:
                 self._refuse(name, f"there is no field {short(name)}")
 
     def _settings(self, fields: dict[str, Any]) -> None:
-        """Take the options that hold for this request only."""
+        """Add the options in `override_settings`, which hold for this request only, to the fields."""
         options = self._left.pop("override_settings", {})
         if not isinstance(options, dict):
             self._refuse("override_settings", "it must be an object")
@@ -253,10 +254,10 @@ class _Request:
             elif name in ("samples_format", "save_images_before_color_correction"):
                 continue
             else:
-                self._refuse(place, f"Safelight has no counterpart for {short(name)}: {short(value)}")
+                self._refuse(place, f"Safelight does not support {short(name)}: {short(value)}")
 
     def _hires(self, fields: dict[str, Any]) -> None:
-        """Take the fields of the second pass."""
+        """Add the settings of the Hires fix to the fields."""
         for name, (field, default) in _HIRES.items():
             value = self._left.pop(name, default)
             if isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -310,7 +311,7 @@ class _Request:
 
 
 def _mask_channel(files: Files, name: str) -> Literal["luminance", "alpha"]:
-    """The channel that A1111 reads a mask from: its transparency, if any part of it is transparent."""
+    """Return the channel that A1111 reads a mask from: `alpha` if any part of the file is transparent."""
     try:
         alpha = read_alpha(files.find(picture_files.KIND, name), input="mask")
     except NodeError:

@@ -1,4 +1,4 @@
-"""Handles syntax that older versions of A1111 read differently, by the `Version` field of a text."""
+"""Converts syntax that older versions of A1111 read differently, by the `Version` field of a text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STEP_WITH_POINT = re.compile(r"(:\s*)([0-9]{1,9})\.[0-9]*(\s*\])")
 
 
 def minor_version(version: str) -> int | None:
-    """The minor version of A1111, 6 for `v1.6.0`; None for another program or no version."""
+    """Return the minor version of A1111, 6 for `v1.6.0`; None for another program or no version."""
     match = _VERSION.match(version)
     return None if match is None else int(match[1])
 

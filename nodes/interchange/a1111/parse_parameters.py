@@ -38,7 +38,7 @@ class Parameters:
 
 
 def parse(text: str) -> Parameters:
-    """Parse a text. A text without fields is a prompt.
+    """Parse a `parameters` text. A text without fields is a prompt only.
 
     Raises:
         GraphError: the text is too long.
@@ -61,7 +61,7 @@ def parse(text: str) -> Parameters:
 
 
 def _find_fields(lines: list[str]) -> tuple[int, dict[str, str]]:
-    """Find the line at which the fields begin, and the fields.
+    """Find the fields; returns the index of the line at which they begin, and the fields by name.
 
     A line that begins with `Steps:` begins the fields, and all lines after it belong to them: a value may
     contain line breaks, and extensions add lines. Without such a line, A1111's rule applies: the last line.
@@ -109,7 +109,7 @@ def _fields(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _plain_end(text: str, at: int) -> int:
-    """The end of a value without quotes: a comma, or a line break before the name of another field."""
+    """Find the end of a value without quotes: a comma, or a line break before the name of another field."""
     comma = text.find(",", at)
     end = len(text) if comma < 0 else comma
     line = text.find("\n", at, end)
@@ -146,7 +146,7 @@ def _quoted_value(text: str, at: int) -> tuple[str, int] | None:
 
 
 def name_in_hashes(name: str) -> str:
-    """A file's name for a field such as `Lora hashes`, without the field's separators."""
+    """Return a file's name for a field such as `Lora hashes`, without the separators `:` and `,`."""
     return name.replace(":", "").replace(",", "").strip()
 
 

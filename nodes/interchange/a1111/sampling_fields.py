@@ -80,11 +80,11 @@ def add_sampling_fields(settings: PictureSettings, fields: dict[str, str], probl
 def read_sampler(
     fields: dict[str, str], version: str, problems: ImportProblems, otherwise: str | None
 ) -> tuple[str | None, str | None]:
-    """Our sampler and schedule for fields that name at least one of them.
+    """Remove the sampler and the schedule from the fields, and return our names for them.
 
     Args:
-        fields: with `Sampler` or `Schedule type`, which are taken out.
-        version: of the program that wrote the text.
+        fields: fields with `Sampler`, `Schedule type` or both.
+        version: the version of the program that wrote the text.
         problems: receives a warning for unknown names.
         otherwise: the sampler if the fields name none.
     """
@@ -93,7 +93,10 @@ def read_sampler(
 
 
 def _sampler(fields: dict[str, str], problems: ImportProblems) -> tuple[str | None, str | None]:
-    """Our sampler, and A1111's schedule type, which older texts append to the sampler's name."""
+    """Remove the sampler and the schedule from the fields; returns our sampler and A1111's schedule type.
+
+    Older texts append the schedule type to the sampler's name.
+    """
     name, schedule = fields.pop("Sampler", None), fields.pop("Schedule type", None)
     if name is None:
         return None, schedule
@@ -110,7 +113,7 @@ def _sampler(fields: dict[str, str], problems: ImportProblems) -> tuple[str | No
 
 
 def _schedule(sampler: str | None, name: str | None, version: str, problems: ImportProblems) -> str | None:
-    """Our schedule for A1111's schedule type; None for our default."""
+    """Return our schedule for A1111's schedule type; None for our default."""
     minor = minor_version(version)
     if sampler in A1111_FIXED_SCHEDULES and not version.startswith("Safelight"):
         # Before 1.6, DDIM samplers ran to the end of their schedule.

@@ -97,7 +97,7 @@ def annotate(steps: Steps, target: str, index: int) -> dict[str, str]:
 
 
 def _seeds(inputs: Mapping[str, Any], index: int) -> tuple[int | None, int | None]:
-    """The seed and the variation seed of one picture of a batch; see `NoiseSource` for the rule."""
+    """Return the seed and the variation seed of one picture of a batch, by the rule of `NoiseSource`."""
     seed, varied = inputs.get("seed"), inputs.get("variation_seed", 0)
     if not isinstance(seed, int):
         return None, None
@@ -114,7 +114,7 @@ def _model_name(steps: Steps, denoise: Provenance) -> str | None:
 
 
 def _merge_name(model: Mapping[str, Any]) -> str | None:
-    """The models of a merge with their weights, which no file has as its name; None for a single model."""
+    """Describe a merge by its models and weights, as the name of the model; None for a single model."""
     terms = [
         f"{term['recipe']['name']} {'by blocks' if term['blocks'] else format(term['weight'], 'g')}"
         for term in model.get("merge", ())
@@ -123,7 +123,7 @@ def _merge_name(model: Mapping[str, Any]) -> str | None:
 
 
 def _metadata(steps: Steps, step: Provenance, input: str) -> dict[str, Any]:
-    """The JSON part of the value wired into an input; empty if unknown."""
+    """Return the JSON metadata of the value that is wired into an input; empty if unknown."""
     source = steps.get(step.links.get(input, ""))
     if source is None:
         return {}
@@ -132,7 +132,7 @@ def _metadata(steps: Steps, step: Provenance, input: str) -> dict[str, Any]:
 
 
 def _prompt_text(steps: Steps, encode: Provenance | None) -> str:
-    """A prompt without its tags; tags are written from the LoRAs that were applied."""
+    """Return a prompt without its tags; `annotate` adds tags for the LoRAs that were applied."""
     if encode is None:
         return ""
     text = encode.inputs.get("prompt")
@@ -147,7 +147,7 @@ def _prompt_text(steps: Steps, encode: Provenance | None) -> str:
 
 
 def _hypernetwork_tags(step: Provenance) -> list[Tag]:
-    """The tag of a hypernetwork file; none for one that was made in the graph."""
+    """Return the tag of an ApplyHypernetwork's file; empty for a hypernetwork that was made in the graph."""
     inputs: Mapping[str, Any] = step.inputs
     name = str(inputs.get("hypernetwork") or "")
     if not name or "trained" in step.links:
@@ -157,7 +157,7 @@ def _hypernetwork_tags(step: Provenance) -> list[Tag]:
 
 
 def _applied_tags(steps: Steps, denoise: Provenance) -> list[Tag]:
-    """The LoRAs and hypernetworks that were applied to the model, in order, as tags."""
+    """Return tags for the LoRAs and hypernetworks that were applied to the model, in order."""
     applied: list[Tag] = []
     for id in along(steps, denoise, "model"):
         step = steps[id]
@@ -174,7 +174,7 @@ def _applied_tags(steps: Steps, denoise: Provenance) -> list[Tag]:
 
 
 def _choices(apply_lora: Provenance) -> list[Choice]:
-    """The LoRAs of an ApplyLoRA step that are switched on."""
+    """Return the LoRAs of an ApplyLoRA step that have an effect."""
     inputs: Mapping[str, Any] = apply_lora.inputs
     names = ("lora", "weight", "encoder_weight", "blocks", "on", "more")
     try:
@@ -189,7 +189,7 @@ def _lora_tag(choice: Choice) -> Tag:
 
 
 def _lora_hashes(steps: Steps, denoise: Provenance, positive: Provenance | None) -> dict[str, str]:
-    """A1111's hash of each LoRA in the model or in the prompt's text encoder, by the name of its file."""
+    """Return A1111's hash of each LoRA in the model or the prompt's text encoder, by file name."""
     encoder = _metadata(steps, positive, "encoder") if positive is not None else {}
     patches = [*_metadata(steps, denoise, "model").get("patches", ()), *encoder.get("patches", ())]
     return {
@@ -200,7 +200,7 @@ def _lora_hashes(steps: Steps, denoise: Provenance, positive: Provenance | None)
 
 
 def _embedding_hashes(steps: Steps, encoded: Iterable[Provenance | None]) -> dict[str, str]:
-    """The first digits of the sha256 of each embedding in the prompts, by name."""
+    """Return the first digits of the sha256 of each embedding in the prompts, by name."""
     hashes: dict[str, str] = {}
     for encode in encoded:
         tokens = encode.meta.get("tokens") if encode is not None else None
@@ -234,10 +234,10 @@ def _size(steps: Steps, denoise: Provenance) -> str | None:
 
 
 def _hires_fields(steps: Steps, first: Provenance, second: Provenance) -> dict[str, object]:
-    """The fields for a second Denoise over the result of the first; empty if the size is the same.
+    """Return the Hires fields for a second Denoise over the result of the first; empty for the same size.
 
-    Of a schedule of int(steps / strength), A1111 runs as many steps as the field says. The strength is
-    written so that this gives the steps that were run.
+    A1111 plans `int(steps / strength)` steps and runs the last `steps` of them. The strength is written so
+    that this gives the steps that were run.
     """
     enlarging = ("ScaleLatent", "ResizeLatent", "ResizeImage", "ScaleImage")
     between = itertools.takewhile(lambda step: step is not first, upstream(steps, second.links["latent"]))
@@ -272,7 +272,7 @@ def _hires_fields(steps: Steps, first: Provenance, second: Provenance) -> dict[s
 
 
 def _guidance(inputs: Mapping[str, Any]) -> object:
-    """The CFG scale, which A1111 divides for its CFG++ sampler."""
+    """Return the CFG scale for the text; that of A1111's CFG++ sampler is multiplied, as A1111 divides it."""
     guidance = inputs.get("guidance")
     if inputs.get("sampler") == "ddim_cfg_pp" and isinstance(guidance, int | float):
         return round(guidance * CFG_PP_SCALE, 6)

@@ -10,7 +10,7 @@ from nodes.interchange.import_problems import title_of
 
 
 def is_api(tree: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether JSON is a workflow in the API format."""
+    """Return whether JSON is a workflow in the API format."""
     return isinstance(tree, dict) and any(map(_is_node, tree.values()))
 
 
@@ -38,7 +38,7 @@ def read_api(tree: Mapping[str, Any]) -> ComfyGraph:
 
 
 def take_values(graph: ComfyGraph, api: ComfyGraph) -> None:
-    """Replace the values of a workflow by the named values of its API format."""
+    """Replace the values of a workflow's nodes by the named values in its API format."""
     for node in graph.nodes.values():
         same = api.nodes.get(node.id) or api.nodes.get(node.id.replace("-", ":"))
         if same is not None and same.type == node.type:

@@ -72,7 +72,7 @@ def _counterpart(made: ComfyConversion, node: ComfyNode) -> NodeType | None:
 def _merged(
     made: ComfyConversion, kept: Iterable[ComfyNode], counterparts: Mapping[str, NodeType | None]
 ) -> set[str]:
-    """The ids of the nodes whose settings the counterpart of a sampler node takes over."""
+    """Return the ids of the nodes whose settings become inputs of a Denoise, so that they are left out."""
     settings = {node.id for node in kept if node.type in SETTING_NODES}
     left = [node for node in kept if node.id not in settings and counterparts[node.id] is None]
     while left:

@@ -33,7 +33,7 @@ class ComfyConversion(GraphBuilder):
         self.ids: dict[str, str] = {}
         """Our id of each converted ComfyUI node."""
         self.savers: dict[str, str] = {}
-        """The id of the ComfyUI node that each output of the graph stands for."""
+        """For each output of the graph, the id of the ComfyUI node that saves it."""
         self.outputs: dict[str, tuple[str, ...]] = {}
         """The names of the outputs of each node's counterpart."""
         self._nodes = source.nodes
@@ -45,7 +45,7 @@ class ComfyConversion(GraphBuilder):
         self._wired: set[Slot] | None = None
 
     def bind(self, node: ComfyNode, name: str) -> Binding | None:
-        """The binding of an input: the node or the value at the far end of its wire."""
+        """Return the binding of an input: an output of our graph, or the value that ComfyUI would use."""
         if name in node.wires:
             source = self._wires.origin(node.wires[name])
             if isinstance(source, Given):
@@ -56,37 +56,37 @@ class ComfyConversion(GraphBuilder):
         return None if value is None else Literal(value)
 
     def value(self, node: ComfyNode, name: str) -> Any:
-        """The value of an input; None if another node computes it during the run.
+        """Return the value of an input; None if another node computes it during the run.
 
-        The value of a wire takes precedence over the node's own, which is outdated then.
+        A value that comes over a wire takes precedence over the node's own value, which is outdated.
         """
         binding = self.bind(node, name)
         return binding.value if isinstance(binding, Literal) else None
 
     def source(self, node: ComfyNode, name: str) -> tuple[ComfyNode, int] | None:
-        """The node at the far end of an input's wire, and the number of its output; None for a value."""
+        """Find the node that an input's wire comes from, and the number of its output; None for a value."""
         found = self._wires.origin(node.wires.get(name))
         return (self._nodes[found.node], found.slot) if isinstance(found, Slot) else None
 
     def is_wired(self, node: ComfyNode, slot: int) -> bool:
-        """Whether a wire comes from an output of a node."""
+        """Return whether an output of a node is wired to another node."""
         if self._wired is None:
             wires = (wire for other in self._nodes.values() for wire in other.wires.values())
             self._wired = {found for wire in wires if isinstance(found := self._wires.origin(wire), Slot)}
         return Slot(node.id, slot) in self._wired
 
     def text(self, node: ComfyNode, name: str) -> str:
-        """The text of an input; empty if it is not text or unknown before the run."""
+        """Return the text of an input; empty if it is not text or not known before the run."""
         value = self.value(node, name)
         return value if isinstance(value, str) else ""
 
     def is_from_server(self, node: ComfyNode, name: str) -> bool:
-        """Whether a text is used unchanged, without resolving comments and choices as the editor does."""
+        """Return whether a text is used unchanged: the editor does not resolve its comments and choices."""
         source = self._wires.origin(node.wires.get(name))
         return node.from_api or (isinstance(source, Given) and source.from_server)
 
     def clip_skip(self, node: ComfyNode) -> int | None:
-        """The clip skip of a prompt, from the nearest CLIPSetLastLayer before it."""
+        """Return the clip skip of a prompt, from the nearest CLIPSetLastLayer before it; None without one."""
         for before in self._wires.chain(node.wires.get("clip"), "clip"):
             if before.type == CLIP_SKIP and not before.mode:
                 layer = self.value(before, "stop_at_clip_layer")
@@ -95,14 +95,17 @@ class ComfyConversion(GraphBuilder):
         return None
 
     def encoder_of_model(self, node: ComfyNode) -> From | None:
-        """The text encoder of the checkpoint behind a node's model, for nodes that take only the model."""
+        """Find the text encoder of the checkpoint that a node's model comes from; None if there is none.
+
+        It is for nodes that have no input for a text encoder.
+        """
         for before in self._wires.chain(node.wires.get("model"), "model"):
             if before.type in LOADERS and before.id in self.ids:
                 return From(self.ids[before.id], "encoder")
         return None
 
     def encoder_with_embeddings(self, encoder: Binding | None, text: str) -> Binding | None:
-        """The text encoder of a prompt, with the user's embeddings if the prompt names any."""
+        """Return the text encoder for a prompt; adds a node that loads embeddings if the prompt names any."""
         written = _EMBEDDING.findall(text)
         if not isinstance(encoder, From) or not written:
             return encoder
@@ -114,7 +117,7 @@ class ComfyConversion(GraphBuilder):
         return self._encoders[encoder]
 
     def _as_in_comfyui(self, link: From) -> From:
-        """An output with the meaning that it has in ComfyUI: behind an InvertMask if that is the opposite."""
+        """Return an output with its meaning in ComfyUI; if a mask has the opposite one, add an InvertMask."""
         if link not in self.inverted:
             return link
         if link not in self._inversions:

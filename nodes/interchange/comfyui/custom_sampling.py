@@ -38,7 +38,7 @@ Fits = Callable[[ComfyConversion, ComfyNode], bool]
 
 
 class _Steps(NamedTuple):
-    """A part of the steps of a scheduler node."""
+    """A range of the steps of a scheduler node."""
 
     scheduler: ComfyNode
     first: int = 0
@@ -49,14 +49,14 @@ class _Steps(NamedTuple):
 
 
 class _Setting(NamedTuple):
-    """How a node that chooses settings becomes inputs of Denoise."""
+    """How a node that chooses settings is converted to inputs of Denoise."""
 
     convert: Convert
     fits: Fits = lambda made, node: True
 
 
 def _sampler(name: str, **inputs: str) -> Convert:
-    """A sampler with settings: `ours="theirs"`."""
+    """Make the conversion of a sampler node; `inputs` are its settings, as `ours="theirs"`."""
 
     def convert(made: ComfyConversion, node: ComfyNode) -> dict[str, Any]:
         on_gpu = made.value(node, "noise_device") == "gpu"
@@ -131,7 +131,7 @@ SETTING_NODES = frozenset({*_SAMPLERS, *_SCHEDULERS, *_SPLITTERS, *_NOISES, *_GU
 
 
 def _chosen(made: ComfyConversion, node: ComfyNode, input: str, known: Iterable[str]) -> ComfyNode | None:
-    """The node wired into an input, if it has one of the types, and runs."""
+    """Return the node wired into an input; None if it is of another type, muted or bypassed."""
     found = made.source(node, input)
     if found is None or found[0].type not in known or found[0].mode:
         return None
@@ -146,7 +146,10 @@ def _setting(
 
 
 def _steps(made: ComfyConversion, node: ComfyNode, depth: int = 0) -> _Steps | None:
-    """The steps at the input `sigmas` of a node, through nodes that split them; None if that is unknown."""
+    """Find the steps that the input `sigmas` of a node receives, past nodes that split them.
+
+    None if they are not known before the run.
+    """
     if (scheduler := _setting(made, node, "sigmas", _SCHEDULERS)) is not None:
         count = made.value(scheduler, "steps")
         if scheduler.type != "SDTurboScheduler":
@@ -170,7 +173,7 @@ def _steps(made: ComfyConversion, node: ComfyNode, depth: int = 0) -> _Steps | N
 
 
 def _split_at(made: ComfyConversion, splitter: ComfyNode, whole: _Steps) -> int | None:
-    """The step, counted in its scheduler's, at which a node splits a part of them."""
+    """Return the step at which a node splits a range of steps, counted from the scheduler's first step."""
     if splitter.type == "SplitSigmas":
         step = made.value(splitter, "step")
         return whole.first + step if type(step) is int else None
@@ -182,7 +185,7 @@ def _split_at(made: ComfyConversion, splitter: ComfyNode, whole: _Steps) -> int 
 
 
 def _part(made: ComfyConversion, part: _Steps) -> dict[str, Any]:
-    """The inputs of Denoise for the steps of a scheduler, or a part of them."""
+    """Return the inputs of Denoise for a range of the steps of a scheduler."""
     inputs = _SCHEDULERS[part.scheduler.type].convert(made, part.scheduler)
     end = part.end
     if inputs["schedule"] == "sd_turbo" and part.first == 0 and not part.keeps_noise:
@@ -237,7 +240,10 @@ def _denoise(made: ComfyConversion, node: ComfyNode, inputs: dict[str, Any], noi
 
 
 def _is_known(made: ComfyConversion, node: ComfyNode) -> bool:
-    """Whether sampler and noise levels have counterparts, and the second output is as the first."""
+    """Return whether a SamplerCustom can become a Denoise.
+
+    Its sampler and noise levels must have counterparts, and its second output must be unused or as the first.
+    """
     part = _steps(made, node)
     if part is None or _setting(made, node, "sampler", _SAMPLERS) is None:
         return False

@@ -14,7 +14,7 @@ _SHOWN_CHOICES = 3
 
 
 def encoded_prompt(made: ComfyConversion, node: ComfyNode, name: str = "text") -> Entry:
-    """An EncodePrompt node for the text at an input of a ComfyUI node."""
+    """Make an EncodePrompt node for the text at an input of a ComfyUI node."""
     text = made.bind(node, name)
     if isinstance(text, Literal) and isinstance(text.value, str) and not made.is_from_server(node, name):
         text = Literal(_resolved(made, text.value))
@@ -29,7 +29,7 @@ def encoded_prompt(made: ComfyConversion, node: ComfyNode, name: str = "text") -
 
 
 def _resolved(made: ComfyConversion, text: str) -> str:
-    """A prompt as ComfyUI's editor sends it to the server."""
+    """Return a prompt as ComfyUI's editor sends it to the server; warns if it has random choices."""
     resolved = resolve_prompt(text)
     if resolved.choices:
         shown = ", ".join(map(one_line, resolved.choices[:_SHOWN_CHOICES]))
@@ -37,7 +37,7 @@ def _resolved(made: ComfyConversion, text: str) -> str:
         shown += f" and {more} more" if more > 0 else ""
         made.problems.warn(
             "first_choice",
-            f"a prompt has {shown}: ComfyUI draws one of the options in each run, and the first is used here",
-            "change the prompt to use another",
+            f"the first option of {shown} is used in a prompt; ComfyUI draws one at random in each run",
+            "change the prompt to use another option, or use DynamicPrompt",
         )
     return resolved.text

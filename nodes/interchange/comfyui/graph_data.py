@@ -1,5 +1,4 @@
-"""A ComfyUI graph as data: nodes with values by name, and wires. The readers of both file formats produce
-it."""
+"""A ComfyUI graph as data: nodes with named values, and wires. The readers of both formats produce it."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ class Slot(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A value on a wire from a primitive node or from the card of a subgraph."""
+    """A value that a wire brings from a primitive node or from the card of a subgraph."""
 
     value: Json
     from_server: bool = False
@@ -52,12 +51,12 @@ class ComfyNode:
     level: tuple[str, ...] = ()
     """The ids of the subgraph cards around the node, outermost first."""
     from_api: bool = False
-    """Whether its values come from the API format, where the editor has resolved comments and choices."""
+    """Whether its values come from the API format, in which the editor has resolved comments and choices."""
 
 
 @dataclass
 class ComfyGraph:
-    """All nodes of a graph, with subgraphs written out."""
+    """All nodes of a graph; subgraphs are expanded."""
 
     nodes: dict[str, ComfyNode] = field(default_factory=dict)
     stand_ins: dict[Slot, Source] = field(default_factory=dict)

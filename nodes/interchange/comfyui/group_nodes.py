@@ -21,7 +21,7 @@ Place = tuple[int, int]
 
 
 def group_nodes(tree: Mapping[str, Any]) -> dict[str, GroupNode]:
-    """The group nodes that a workflow defines, by type."""
+    """Return the group nodes that a workflow defines, by type."""
     extra = tree.get("extra")
     listed = extra.get("groupNodes") if isinstance(extra, dict) else None
     groups = {}
@@ -60,7 +60,7 @@ class GroupNode:
         self._shown_count = len(shown)
 
     def slot_names(self, card: Mapping[str, Any]) -> list[str]:
-        """The names of the card's inputs, in the order of the group's inputs."""
+        """Return the names of the card's inputs, in the order of the group's inputs."""
         given = [item for item in _list(card.get("inputs")) if isinstance(item, dict)]
         plain = [str(item.get("name")) for item in given if not _has_widget(item)]
         with_widget = [str(item.get("name")) for item in given if _has_widget(item)]
@@ -121,7 +121,7 @@ class GroupNode:
         return _nested(self._config, place[0], "input", given.get("name"), "visible") is not False
 
     def _with_values(self, values: list[Any]) -> list[dict[str, Any]]:
-        """The inner nodes with the values of a card; with their own if the card lists too few.
+        """Return the inner nodes with the values of a card, or with their own if the card lists too few.
 
         The card lists the values of all inner nodes in a row. Values that were converted to inputs come last,
         without those with a wire inside the group.
@@ -164,7 +164,7 @@ class GroupNode:
 
 
 class _ValuePart(NamedTuple):
-    """One value of an inner node; for a seed, with the control word after it."""
+    """One value of an inner node; for a seed, also the control word after it."""
 
     node: int
     name: str
@@ -172,7 +172,7 @@ class _ValuePart(NamedTuple):
 
 
 def _split_values(node: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
-    """The values of an inner node by name; values without a known name have an empty one."""
+    """Return the values of an inner node with their names; a name that is not known is empty."""
     listed = node.get("widgets_values")
     if not isinstance(listed, list):
         return []
@@ -182,7 +182,7 @@ def _split_values(node: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
 
 
 def _external_output(end: Any) -> Place | None:
-    """An output that is also wired outside the group, in either form of the file."""
+    """Return an output that is also wired outside the group, from either form that files use."""
     if not isinstance(end, list) or len(end) < 2:
         return None
     number = end[0].get("index") if isinstance(end[0], dict) else end[0]

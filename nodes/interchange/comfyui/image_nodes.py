@@ -75,7 +75,7 @@ def _resize(made: ComfyConversion, node: ComfyNode) -> Entry:
 
 
 def _has_a_side(made: ComfyConversion, node: ComfyNode) -> bool:
-    """Whether an ImageScale sets a side. With neither, ComfyUI leaves the picture as it is."""
+    """Return whether an ImageScale sets a side. Without one, ComfyUI does not change the picture."""
     return (made.value(node, "width"), made.value(node, "height")) != (0, 0)
 
 
@@ -85,7 +85,7 @@ def _scale(made: ComfyConversion, node: ComfyNode) -> Entry:
 
 
 def _cropped(node_type: type[Node], value: str) -> Callable[[ComfyConversion, ComfyNode], Entry]:
-    """A crop, which in ComfyUI keeps the part inside the picture."""
+    """Make the conversion of a crop; as in ComfyUI, it keeps the part that is inside the picture."""
 
     def convert(made: ComfyConversion, node: ComfyNode) -> Entry:
         box = {name: made.bind(node, name) for name in ("x", "y", "width", "height")}

@@ -50,8 +50,10 @@ def _from_json(tree: Any) -> tuple[ComfyGraph, str] | None:
 
 
 def _from_picture(foreign: Foreign) -> tuple[ComfyGraph, str] | None:
-    """Read the graph from the texts of a picture: the layout from `workflow`, the named values from
-    `prompt`."""
+    """Read the graph from the texts of a picture, and where it comes from; None if there is none.
+
+    The layout is in the text `workflow`, the named values are in `prompt`.
+    """
     trees: dict[str, Any] = {}
     damage: GraphError | None = None
     for chunk in CHUNKS:

@@ -39,7 +39,7 @@ _FLIPS = {"x-axis: vertically": "vertical", "y-axis: horizontally": "horizontal"
 
 
 def _whole_cells(made: ComfyConversion, node: ComfyNode, name: str, least: int = 0) -> Any:
-    """A number of pixels, rounded down to whole latent cells as in ComfyUI."""
+    """Return a number of pixels, rounded down to whole latent cells as in ComfyUI."""
     pixels = made.bind(node, name)
     if isinstance(pixels, Literal) and type(pixels.value) is int:
         return Literal(max(least, pixels.value // SCALE * SCALE))
@@ -58,7 +58,10 @@ def _resize(made: ComfyConversion, node: ComfyNode) -> Entry:
 
 
 def _has_sides_and_a_method(made: ComfyConversion, node: ComfyNode) -> bool:
-    """Whether a LatentUpscale sets both sides; of 0, ComfyUI computes one from the other."""
+    """Return whether a LatentUpscale sets both sides and a known method.
+
+    From a side of 0, ComfyUI would compute that side by the proportions, which ResizeLatent does not do.
+    """
     sides = (made.value(node, "width"), made.value(node, "height"))
     return 0 not in sides and made.value(node, "upscale_method") in METHODS
 

@@ -18,7 +18,7 @@ _CLIPS = ("clip1", "clip2")
 def _weighted(
     node_type: type[MergeModels | MergeTextEncoders], names: tuple[str, str]
 ) -> Callable[[ComfyConversion, ComfyNode], Entry]:
-    """A weighted sum. ComfyUI's ratio is the share of the first model, ours is that of the second."""
+    """Make the conversion of a weighted sum; ComfyUI's ratio is the share of `a`, our amount that of `b`."""
 
     def convert(made: ComfyConversion, node: ComfyNode) -> Entry:
         a, b = (made.bind(node, name) for name in names)

@@ -48,7 +48,7 @@ def _vae(made: ComfyConversion, node: ComfyNode) -> Entry:
 
 
 def _one_text(made: ComfyConversion, node: ComfyNode) -> bool:
-    """Whether both text encoders of SDXL read the same text."""
+    """Return whether both text encoders of SDXL read the same text."""
     return made.bind(node, "text_g") == made.bind(node, "text_l")
 
 
@@ -66,7 +66,7 @@ def _sdxl_prompt(made: ComfyConversion, node: ComfyNode) -> Entry:
 
 
 def _same_texts(made: ComfyConversion, node: ComfyNode) -> bool:
-    """Whether all text encoders of SD 3 read the same text."""
+    """Return whether all text encoders of SD 3 read the same text."""
     texts = [made.bind(node, name) for name in ("clip_l", "clip_g", "t5xxl")]
     return texts[0] == texts[1] == texts[2]
 
@@ -86,7 +86,7 @@ def _refiner_prompt(made: ComfyConversion, node: ComfyNode) -> Entry:
 
 
 def _prompt(made: ComfyConversion, node: ComfyNode, name: str) -> From:
-    """An EncodePrompt before the node for the size, which ComfyUI has in the same node."""
+    """Add an EncodePrompt node, since ComfyUI's node both encodes the prompt and sets the size hints."""
     id = made.new_id("prompt", node.id)
     made.graph.nodes[id] = encoded_prompt(made, node, name)
     return From(id, "out")

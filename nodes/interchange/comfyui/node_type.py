@@ -14,7 +14,7 @@ from nodes.interchange.graph_from_settings import entry
 
 
 def always(made: ComfyConversion, node: ComfyNode) -> bool:
-    """The counterpart does the same with any values."""
+    """Return True: the counterpart does the same with all values."""
     return True
 
 
@@ -28,13 +28,14 @@ class NodeType:
     outputs: tuple[str, ...] = ("out",)
     """The names of the counterpart's outputs, in ComfyUI's order."""
     fits: Callable[[ComfyConversion, ComfyNode], bool] = always
-    """Whether the counterpart does the same with the node's values. If not, the node is a placeholder."""
+    """Returns whether the counterpart does the same with the node's values. If not, the node becomes a
+    placeholder."""
     inverted: tuple[str, ...] = ()
-    """The outputs that are masks of the opposite meaning; an InvertMask is put behind them."""
+    """The outputs that are masks with the opposite meaning in ComfyUI; an InvertMask is added after them."""
 
 
 def renamed(node_type: type[Node], **inputs: str) -> Callable[[ComfyConversion, ComfyNode], Entry]:
-    """Convert a node whose inputs only have other names: `ours="theirs"`."""
+    """Make the conversion of a node whose inputs only have other names: `ours="theirs"`."""
 
     def convert(made: ComfyConversion, node: ComfyNode) -> Entry:
         return entry(node_type, **{ours: made.bind(node, theirs) for ours, theirs in inputs.items()})
@@ -43,7 +44,7 @@ def renamed(node_type: type[Node], **inputs: str) -> Callable[[ComfyConversion, 
 
 
 def one_of(name: str, *values: Any) -> Callable[[ComfyConversion, ComfyNode], bool]:
-    """Fits if a setting has one of these values, known before the run."""
+    """Make a condition for `NodeType.fits`: a setting has one of these values, known before the run."""
 
     def fits(made: ComfyConversion, node: ComfyNode) -> bool:
         return made.value(node, name) in values

@@ -232,7 +232,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 
 def comfyui_lists(files: Files) -> Mapping[str, Any]:
-    """The node types under `object_info`, and the names of model files by folder under `models`."""
+    """Return the convertible node types (`object_info`), and the model files' names by folder (`models`)."""
     models: dict[str, Any] = {kind: model_names(files, kind) for kind in MODEL_KINDS}
     choices = {
         **models,
@@ -270,7 +270,7 @@ def _node(name: str, described: _Described, choices: Mapping[str, Any]) -> dict[
 
 
 def _input(name: str, type_name: str, choices: Mapping[str, Any]) -> list[Any]:
-    """An input as ComfyUI describes it: its type or choices, and its options."""
+    """Describe an input as ComfyUI does: a list with its type or choices, and its options."""
     if type_name.startswith("@"):
         return [choices[type_name[1:]], {}]
     kind, _, default = type_name.partition("=")
@@ -289,5 +289,5 @@ def _input(name: str, type_name: str, choices: Mapping[str, Any]) -> list[Any]:
 
 
 def _spaced(choice: str) -> str:
-    """A choice with the spaces that a line cannot have; only those with an axis or an angle have some."""
+    """Restore the spaces in a choice, which the lines above write as `_`; only axes and angles have some."""
     return choice.replace("_", " ") if "axis:" in choice or choice.endswith("degrees") else choice

@@ -34,7 +34,7 @@ def _advanced(made: ComfyConversion, node: ComfyNode) -> Entry:
 
 
 def _has_steps(made: ComfyConversion, node: ComfyNode) -> bool:
-    """Whether a KSamplerAdvanced has steps to run and known settings."""
+    """Return whether a KSamplerAdvanced has steps to run, and settings that are known before the run."""
     steps, begin, end = (made.value(node, name) for name in ("steps", "start_at_step", "end_at_step"))
     switches = [made.value(node, name) for name in ("add_noise", "return_with_leftover_noise")]
     numbers = all(type(number) is int for number in (steps, begin, end))
@@ -60,7 +60,7 @@ def _denoise(made: ComfyConversion, node: ComfyNode, seed_name: str, part: Mappi
 
 
 def guidance(made: ComfyConversion, node: ComfyNode) -> dict[str, Binding | None]:
-    """The inputs of Denoise for the model and the prompts of a node."""
+    """Return the inputs of Denoise for the model, the prompts and the guidance of a node."""
     return {
         "model": made.bind(node, "model"),
         "positive": made.bind(node, "positive"),
@@ -70,17 +70,17 @@ def guidance(made: ComfyConversion, node: ComfyNode) -> dict[str, Binding | None
 
 
 def seed(made: ComfyConversion, node: ComfyNode, name: str) -> Binding | None:
-    """The seed of a node. ComfyUI's seeds have 64 bits, ours 53; a larger one is cut, with a warning."""
+    """Return the seed of a node. ComfyUI's have 64 bits, ours 53: a larger one is reduced, with a warning."""
     given = made.bind(node, name)
     if isinstance(given, Literal) and type(given.value) is int and given.value > SEED_MAX:
-        message = f"the seed {given.value} is larger than {SEED_MAX}, so the picture differs"
+        message = f"the seed {given.value} is larger than {SEED_MAX}, the largest seed; another one is used"
         made.problems.warn("other_seed", message)
         return Literal(given.value % (SEED_MAX + 1))
     return given
 
 
 def named_sampler(made: ComfyConversion, node: ComfyNode) -> dict[str, Any]:
-    """The inputs of Denoise for the `sampler_name` of a node."""
+    """Return the inputs of Denoise for the `sampler_name` of a node."""
     on_gpu = made.text(node, "sampler_name").endswith(COMFY_GPU_NOISE)
     return {
         "sampler": _translated(made, node, "sampler_name", COMFY_SAMPLERS, "dpmpp_2m"),
@@ -89,7 +89,7 @@ def named_sampler(made: ComfyConversion, node: ComfyNode) -> dict[str, Any]:
 
 
 def named_schedule(made: ComfyConversion, node: ComfyNode) -> Any:
-    """Our schedule for the `scheduler` of a node."""
+    """Return our schedule for the `scheduler` of a node."""
     return _translated(made, node, "scheduler", COMFY_SCHEDULES, "karras")
 
 
@@ -103,7 +103,7 @@ def _translated(
 
 
 def steps_and_strength(made: ComfyConversion, node: ComfyNode) -> dict[str, Any]:
-    """The inputs of Denoise for the `steps` and the `denoise` of a node.
+    """Return the inputs of Denoise for the `steps` and the `denoise` of a node.
 
     ComfyUI plans `steps / denoise` steps and runs the last `steps` of them.
     """
@@ -119,8 +119,8 @@ def steps_and_strength(made: ComfyConversion, node: ComfyNode) -> dict[str, Any]
         return {"steps": count, "strength": share}
     if planned > count:
         message = (
-            f"{count} steps at denoise {share:g} are the last {count} of {planned} steps; "
-            "both `steps` and `strength` are set from it"
+            f"ComfyUI runs the last {count} of {planned} steps at denoise {share:g}, so `steps` is {planned}"
+            " here, and `strength` is set so that the same steps run"
         )
         made.problems.warn("other_steps", message)
     # Denoise then runs the last `count` of the steps; see `Schedule.for_strength`.

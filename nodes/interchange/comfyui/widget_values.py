@@ -1,4 +1,4 @@
-"""Names the values of nodes in the editor's format, which lists them without names.
+"""Finds the names of nodes' values in the editor's format, which lists only the values.
 
 The order of the core nodes' values is that of ComfyUI in 2025-10. A seed is followed by a word that says how
 the editor changes the seed after a run. For other nodes, the names are known if the file lists the widgets,
@@ -118,7 +118,7 @@ _AFTER_RUN = ("fixed", "increment", "decrement", "randomize", "increment-wrap")
 
 
 def named_values(node_type: str, listed: Any, widgets: list[str]) -> dict[str, Json]:
-    """Name the values of a node.
+    """Return the values of a node by name.
 
     Args:
         node_type: the node's type.
@@ -137,7 +137,7 @@ def named_values(node_type: str, listed: Any, widgets: list[str]) -> dict[str, J
 
 
 def split_values(names: tuple[str, ...], listed: list[Json]) -> list[tuple[str, list[Json]]]:
-    """Pair each name with its value; a seed also with the control word after it, if any."""
+    """Pair each name with a list of its value; for a seed, the list has the control word after it, too."""
     left = list(listed)
     split: list[tuple[str, list[Json]]] = []
     for name in names:

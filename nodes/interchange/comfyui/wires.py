@@ -32,12 +32,12 @@ _MAX_INPUTS = 64
 
 
 class Wires:
-    """The wires of a graph.
+    """Finds where the wires of a ComfyUI graph come from.
 
     Args:
         graph: the graph.
-        is_kept: returns True for a node that becomes a node of our graph; wires from other nodes have no
-            source.
+        is_kept: returns True for a node that becomes a node of our graph; wires from other nodes lead to
+            None.
     """
 
     def __init__(self, graph: ComfyGraph, is_kept: Callable[[ComfyNode], bool]) -> None:
@@ -50,7 +50,7 @@ class Wires:
                 self._setters.setdefault((node.level, name), node)
 
     def origin(self, source: Source) -> Source:
-        """The output of a kept node that a wire comes from, or its value.
+        """Find the output of a kept node that a wire comes from, or the value that it brings.
 
         None for a wire without a source and for a cycle of wires.
         """
@@ -75,7 +75,7 @@ class Wires:
         return source
 
     def before(self, source: Slot) -> Source:
-        """The source of a wire, one node back; the wire itself if its node runs."""
+        """Return the source of a wire, one node further back; `source` itself if its node runs in ComfyUI."""
         if source in self._stand_ins:
             return self._stand_ins[source]
         node = self._nodes.get(source.node)
@@ -101,7 +101,7 @@ class Wires:
         return source
 
     def chain(self, source: Source, input: str) -> Iterator[ComfyNode]:
-        """Follow one input of each node upstream from a wire, and yield each node once."""
+        """Yield the nodes upstream of a wire, following the same input of each; each node once."""
         visited: set[Slot] = set()
         while isinstance(source, Slot) and source not in visited:
             visited.add(source)
@@ -112,7 +112,7 @@ class Wires:
             source = node.wires.get(input) if before == source and node is not None else before
 
     def _setter(self, getter: ComfyNode) -> ComfyNode | None:
-        """The Set node of a Get node: with the same name, on the same level or an outer one."""
+        """Find the Set node of a Get node: the one with its name on the same level, or else an outer one."""
         name = getter.values.get("name")
         if not isinstance(name, str):
             return None
@@ -120,14 +120,14 @@ class Wires:
         return next((self._setters[level, name] for level in levels if (level, name) in self._setters), None)
 
     def _is_switched_off(self, node: ComfyNode) -> bool:
-        """Whether a bypassed node becomes one of our nodes that is off, which passes its wires through."""
+        """Return whether a bypassed node becomes a node of ours that is off, and so passes its inputs on."""
         return node.type in ("LoraLoader", "LoraLoaderModelOnly")
 
 
 def bypassed_source(node: ComfyNode, slot: int) -> Source:
-    """The input that a bypassed node passes through at an output: one of the output's type.
+    """Return the source of the input that a bypassed node passes on at an output; None if there is none.
 
-    The input with the number of the output comes first, then the first input of this type.
+    It is the input with the number of the output, if it has the output's type, or the first one of this type.
     """
     if not 0 <= slot < len(node.outputs):
         return None

@@ -38,7 +38,7 @@ _INPUTS_ID, _OUTPUTS_ID = "-10", "-20"
 
 
 def is_workflow(tree: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether JSON is a graph in the editor's format."""
+    """Return whether JSON is a graph in the editor's format."""
     return (
         isinstance(tree, dict) and isinstance(tree.get("nodes"), list) and isinstance(tree.get("links"), list)
     )
@@ -56,7 +56,7 @@ def read_workflow(tree: Mapping[str, Any]) -> ComfyGraph:
 
 
 class _Level(NamedTuple):
-    """The level of a list of nodes: the top level, or inside the card of a subgraph."""
+    """Where a list of nodes stands: at the top level, or inside the card of a subgraph."""
 
     cards: tuple[str, ...] = ()
     """The ids of the cards, outermost first."""
@@ -86,8 +86,10 @@ class _WorkflowReader:
         self._bytes_written = 0
 
     def read_level(self, tree: Mapping[str, Any], level: _Level) -> dict[int, Source]:
-        """Read the nodes of the graph or of a subgraph; returns the sources of the subgraph's outputs, by
-        number."""
+        """Read the nodes of the graph or of a subgraph.
+
+        Returns the sources of the subgraph's outputs, by number.
+        """
         if len(level.cards) > MAX_DEPTH:
             message = f"the subgraphs of the workflow are nested more than {MAX_DEPTH} levels deep"
             hint = "unpack the inner subgraphs in ComfyUI, and save the workflow again"
@@ -153,7 +155,7 @@ class _WorkflowReader:
         values: Mapping[tuple[str, str], Any],
         level: _Level,
     ) -> None:
-        """Read the nodes of a subgraph in place of its card.
+        """Expand a subgraph: read its nodes in place of its card.
 
         Args:
             card: the card.
@@ -183,10 +185,11 @@ class _WorkflowReader:
 
 
 def _card_values(card: Mapping[str, Any], subgraph: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-    """The values that the card of a subgraph sets, by inner node and name; `-1` is the subgraph's own input.
+    """Return the values that the card of a subgraph sets, by id of the inner node and name of the value.
 
-    `proxyWidgets` lists which values they are. Without it, they are the subgraph's inputs that lead to a
-    widget, in order. The card's own list of inputs may omit some of them.
+    The id `-1` stands for the subgraph's own inputs. `proxyWidgets` lists the values that a card sets.
+    Without it, they are the subgraph's inputs that lead to a widget, in order; the card's own list of inputs
+    may omit some of these.
     """
     properties = card.get("properties")
     listed = _list(properties.get("proxyWidgets") if isinstance(properties, dict) else None)
@@ -197,7 +200,7 @@ def _card_values(card: Mapping[str, Any], subgraph: Mapping[str, Any]) -> dict[t
 
 
 def _promoted_inputs(subgraph: Mapping[str, Any]) -> list[str]:
-    """The inputs of a subgraph that lead to a widget of an inner node, in their order."""
+    """Return the names of the subgraph's inputs that lead to a widget of an inner node, in order."""
     inner = {
         str(node.get("id")): _list(node.get("inputs"))
         for node in _list(subgraph.get("nodes"))
@@ -219,7 +222,7 @@ def _promoted_inputs(subgraph: Mapping[str, Any]) -> list[str]:
 
 
 def _wire(link: Any) -> tuple[Any, Any, Any, Any, Any]:
-    """Number, origin, slot of the origin, target and slot of the target of a wire, in either form."""
+    """Return a wire's number, origin, origin slot, target and target slot, from either form in files."""
     if isinstance(link, list) and len(link) >= 5:
         number, origin, origin_slot, target, target_slot = link[:5]
         return number, origin, origin_slot, target, target_slot

@@ -67,7 +67,7 @@ def import_invokeai(foreign: Foreign, tree: Any, files: Files) -> Imported | Non
     """Convert a picture or a workflow to a graph; None if it is not InvokeAI's.
 
     Raises:
-        GraphError: its metadata is damaged or too large.
+        GraphError: the metadata is damaged or too large.
     """
     if is_workflow(tree):
         return import_workflow.imported(tree, foreign.name, "InvokeAI's workflow", files)
@@ -159,8 +159,10 @@ def _input_picture(settings: PictureSettings, fields: dict[str, Any], problems: 
 
 
 def _parse_command_line(line: str) -> dict[str, Any] | None:
-    """Parse the options of a line such as `"a cat" -s50 -S 1 -W512 -H512 -C7.5 -A k_lms`; None if it has
-    none."""
+    """Parse a command line such as `"a cat" -s50 -S 1 -W512 -H512 -C7.5 -A k_lms`.
+
+    None if it has neither steps nor a seed.
+    """
     if len(line) > MAX_COMMAND_LINE:
         return None
     try:

@@ -87,7 +87,7 @@ class _InvokeConversion(GraphBuilder):
         self.declare_inputs()
 
     def bind(self, node: Invocation, name: str) -> Binding | None:
-        """The binding of an input: the node or the value at the far end of its wire."""
+        """Return the binding of an input: an output of our graph, or the value that InvokeAI would use."""
         source = node.wires.get(name)
         visited: set[tuple[str, str]] = set()
         while source is not None and source not in visited:
@@ -98,7 +98,7 @@ class _InvokeConversion(GraphBuilder):
             elif before.type in _CONSTANTS:
                 return self.spread(before.values.get("value"))
             elif before.type == "rand_int":
-                self.problems.warn("random", f"InvokeAI draws {name} at random in each run; here it is 0")
+                self.problems.warn("random", f"{name} is set to 0; InvokeAI draws it at random in each run")
                 return Literal(0)
             elif before.id in self._ids:
                 known = self._counterpart(before)
@@ -111,7 +111,7 @@ class _InvokeConversion(GraphBuilder):
         return None if value is None else Literal(value)
 
     def before(self, node: Invocation, name: str) -> Invocation | None:
-        """The node wired into an input."""
+        """Return the node wired into an input; None if there is none."""
         source = node.wires.get(name)
         return None if source is None else self._nodes[source[0]]
 
@@ -190,7 +190,7 @@ def _denoise(made: _InvokeConversion, node: Invocation) -> Entry:
 
 
 def _runs_to_the_end(node: Invocation) -> bool:
-    """Whether a denoising node runs to the last step without adapters, as Denoise does."""
+    """Return whether a denoising node can become a Denoise: it runs to the last step, without adapters."""
     whole = node.values.get("denoising_end", 1) == 1 and "denoising_start" not in node.wires
     return whole and not any(guide in node.wires for guide in _GUIDES)
 

@@ -32,7 +32,7 @@ class Invocation:
 
 
 def is_workflow(tree: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether JSON is a workflow of InvokeAI."""
+    """Return whether JSON is a workflow of InvokeAI."""
     return (
         isinstance(tree, dict)
         and isinstance(tree.get("nodes"), list | dict)
@@ -62,7 +62,7 @@ def read_workflow(tree: Mapping[str, Any]) -> dict[str, Invocation]:
 
 
 def model_name_and_hash(model: Any) -> tuple[str, str | None]:
-    """The name of a model in the form of any version, and its hash if that is a sha256."""
+    """Return the name of a model, in the form of any version, and its hash (None if it is not a sha256)."""
     if not isinstance(model, dict):
         return model if isinstance(model, str) else "", None
     name = model.get("name", model.get("model_name", model.get("key")))
@@ -110,7 +110,7 @@ def _position(given: Any) -> list[int] | None:
 
 
 def _ends(edge: dict[str, Any]) -> tuple[str, str, str, str]:
-    """The source node and field of an edge, and its target node and field."""
+    """Return the source node and field, and the target node and field, of an edge."""
     source, target = edge.get("source"), edge.get("destination")
     if isinstance(source, dict) and isinstance(target, dict):
         ends = [end.get(key) for end in (source, target) for key in ("node_id", "field")]

@@ -428,6 +428,6 @@ def test_an_upscaler_of_pictures_works_on_the_decoded_picture(upscaler: str, met
 
 def test_a_missing_upscale_model_is_replaced_and_named() -> None:
     found = imported(f"{HIRES}Denoising strength: 0.5, Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+")
-    assert "R-ESRGAN 4x+ is not in your folders" in told(found)
+    assert "R-ESRGAN 4x+ was not found" in told(found)
     assert values(found.graph, "enlarge")["method"] == "lanczos"
     assert checked(found.graph).ok
