@@ -79,7 +79,7 @@ class LocalFiles:
                 self._problems.warn("other_model", message)
             return same_name[0]
         if wanted:
-            message = f"the picture's model {wanted} was not found in your model folders"
+            message = f"the picture was made with the model {wanted}, which is not in your model folders"
             hint = f"put it into {self._folder(checkpoints.KIND)}, or choose another with --model"
         else:
             message, hint = "the file does not name a model", "choose one with --model"
