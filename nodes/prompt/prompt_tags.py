@@ -87,7 +87,7 @@ def _choice(tag: Tag) -> lora.Choice:
         choice = lora.Choice.from_row(tag.as_json())
     except ValidationError:
         raise NodeError(
-            f"the tag {tag} has a weight or rank that is out of range",
+            f"the tag {tag} has a weight or a rank that is out of range",
             hint="use weights from -10 to 10, and a rank of 1 or more",
             input="prompt",
         ) from None
