@@ -178,6 +178,23 @@ class Files:
             whole_file.replace(blob, data)
         return UPLOADED + digest
 
+    def upload_copy(self, path: Path) -> str:
+        """Save a copy of a file of any size in the home; returns the name for `find`, as `upload` does.
+
+        Raises:
+            NodeError: the file cannot be read, or changes meanwhile.
+            OSError: the copy cannot be written.
+        """
+        digest = self.digest(path)
+        blob = self._blobs / digest
+        if not blob.is_file() or self.digest(blob) != digest:
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            whole_file.copy(path, blob)
+            if self.digest(blob) != digest:
+                blob.unlink()
+                raise changed_file(path)
+        return UPLOADED + digest
+
     @property
     def _blobs(self) -> Path:
         """The folder of uploaded files, inside the `inputs` folder of the home folder."""

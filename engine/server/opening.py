@@ -69,6 +69,7 @@ def opened(
         Submitter(queue, catalogue, graphs),
         graphs,
         Drafts(records / "drafts"),
+        files,
         Uploads(files, thumbnails),
         thumbnails,
         EventHub(queue.events),

@@ -25,6 +25,10 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class Nothing(Body):
+    """An empty request body."""
+
+
 def _optional(schema: dict[str, Any]) -> None:
     """Remove the default from a schema, because client generators make a field with a default required."""
     del schema["default"]

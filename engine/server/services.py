@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from engine.catalogue import Catalogue
+from engine.errors import NodeError
+from engine.files import Files
 from engine.queue import RunQueue
+from engine.queue.snapshot import OutputRecord
 from engine.queue.stream_events import GraphChanged
 from engine.server.drafts import Drafts
 from engine.server.event_hub import EventHub
 from engine.server.limits import Limits
+from engine.server.refusal import Refused, refused
 from engine.server.request_limit import RequestLimit
 from engine.server.saved_graphs import SavedGraph, SavedGraphs
 from engine.server.submitter import Submitter
 from engine.server.thumbnails import Thumbnails
 from engine.server.uploads import Uploads
 from engine.settings import Settings
-from engine.values import sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Services:
     submitter: Submitter
     graphs: SavedGraphs
     drafts: Drafts
+    files: Files
     uploads: Uploads
     thumbnails: Thumbnails
     hub: EventHub
@@ -51,8 +56,22 @@ class Services:
         """
         self.queue.events.publish(GraphChanged(saved.id, saved.revision, by), document=saved.id)
 
-    def made_picture(self, digest: str) -> tuple[bytes, str] | None:
-        """Return the bytes and the media type of the output or sample with a digest.
+    def output_file(self, record: OutputRecord) -> Path:
+        """Return the path of the file of an output.
+
+        Raises:
+            Refused: the file was deleted, or no longer holds what the run wrote (410).
+        """
+        try:
+            digest = self.files.digest(record.path)
+        except NodeError:
+            raise refused(410, "missing_file", "the file of this output was deleted") from None
+        if digest != record.digest:
+            raise refused(410, "changed_file", "the file of this output was changed or replaced")
+        return record.path
+
+    def made_file(self, digest: str) -> tuple[bytes | Path, str] | None:
+        """Return the content and the media type of the output or sample with a digest.
 
         Returns None if no run made one, or if its file was deleted or changed.
         """
@@ -62,10 +81,9 @@ class Services:
         if record is None:
             return None
         try:
-            data = record.path.read_bytes()
-        except OSError:
+            return self.output_file(record), record.media
+        except Refused:
             return None
-        return (data, record.media) if sha256(data) == digest else None
 
     def close(self, seconds: float) -> None:
         """Stop the queue and the helper processes; see `RunQueue.close`."""

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, cast
 
 MEDIA = "image/webp"
@@ -17,6 +18,8 @@ WIDTHS = (64, 128, 256, 512, 1024)
 SECONDS = 20.0
 """The seconds that one picture may take; then the process is killed."""
 CACHE_BYTES = 64 << 20
+_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+"""The first bytes of the files that may be pictures: PNG, JPEG, and those of WEBP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,12 @@ class Thumbnails:
             return None
         return PictureSize(str(described["media"]), cast(int, described["w"]), cast(int, described["h"]))
 
-    def made(self, digest: str, data: bytes, width: int) -> bytes | None:
+    def made(self, digest: str, data: bytes | Path, width: int) -> bytes | None:
         """Return a thumbnail as WEBP; None if the bytes are no picture of a known format.
 
         Args:
             digest: the digest of the picture, the key of the cache.
-            data: the bytes of the picture.
+            data: the bytes of the picture, or the path of its file, which is read only if needed.
             width: the largest width and height; rounded up to one of `WIDTHS`.
         """
         width = next((known for known in WIDTHS if known >= width), WIDTHS[-1])
@@ -63,7 +66,7 @@ class Thumbnails:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-            described, thumbnail = self._ask(data, width)
+            described, thumbnail = self._ask(data if isinstance(data, bytes) else _picture_in(data), width)
             if "error" in described:
                 return None
             self._cache[key] = thumbnail
@@ -115,3 +118,13 @@ class Thumbnails:
                         pipe.close()
                     except OSError:
                         continue
+
+
+def _picture_in(path: Path) -> bytes:
+    """The bytes of a file; none if it is no picture, so that a large model is not read."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(4)
+            return beginning + file.read() if beginning.startswith(_BEGINNINGS) else b""
+    except OSError:
+        return b""

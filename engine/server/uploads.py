@@ -1,12 +1,14 @@
-"""The files that clients upload, stored under their digests."""
+"""The files that clients upload, and kept files of the server, stored under their digests."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.errors import NodeError
 from engine.files import UPLOADED, Files
+from engine.server.refusal import refused
 from engine.server.thumbnails import Thumbnails
 
 DIGEST = r"[0-9a-f]{64}"
@@ -22,6 +24,15 @@ class Upload:
     """The media type of a picture of a supported format; `application/octet-stream` for any other file."""
     w: int | None
     h: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A kept file, which file inputs of graphs accept."""
+
+    file: str
+    """Its name for file inputs: `sha256:HASH`."""
+    size: int
 
 
 class Uploads:
@@ -47,11 +58,23 @@ class Uploads:
             return Upload(digest, "application/octet-stream", None, None)
         return Upload(digest, size.media, size.width, size.height)
 
-    def read(self, digest: str) -> bytes | None:
-        """Return the bytes of an uploaded file; None if it was not uploaded or is damaged."""
+    def keep(self, path: Path) -> KeptFile:
+        """Keep a copy of a file of the server, of any size.
+
+        Raises:
+            OSError: the copy cannot be written.
+            Refused: the file was deleted, or changes meanwhile (410).
+        """
+        try:
+            return KeptFile(self._files.upload_copy(path), path.stat().st_size)
+        except (NodeError, FileNotFoundError) as error:
+            raise refused(410, "missing_file", f"the file cannot be kept: {error}") from None
+
+    def find(self, digest: str) -> Path | None:
+        """Return the path of an uploaded file; None if it was not uploaded or is damaged."""
         if not re.fullmatch(DIGEST, digest):
             return None
         try:
-            return self._files.find("inputs", UPLOADED + digest).read_bytes()
-        except (NodeError, OSError):
+            return self._files.find("inputs", UPLOADED + digest)
+        except NodeError:
             return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as pillow
 
-from engine import testing
+from engine import testing, whole_file
 from engine.document.reader import from_json
 from engine.errors import NodeError
 from engine.files import Files
@@ -40,6 +40,35 @@ def test_an_upload_is_mended_by_another(files: Files) -> None:
     assert caught.value.code == "damaged_file"
     files.upload(b"bytes")
     assert files.find("inputs", name).read_bytes() == b"bytes"
+
+
+def test_a_copy_of_a_file_is_kept_like_an_upload_of_its_bytes(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"bytes")
+    name = files.upload_copy(path)
+    assert name == files.upload(b"bytes")
+    files.find("inputs", name).write_bytes(b"other")
+    assert files.upload_copy(path) == name
+    path.write_bytes(b"later")
+    assert files.find("inputs", name).read_bytes() == b"bytes"
+
+
+def test_a_file_that_changes_while_it_is_copied_is_not_kept(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"bytes")
+    copy = whole_file.copy
+
+    def late(source: Path, target: Path) -> None:
+        source.write_bytes(b"other")
+        copy(source, target)
+
+    monkeypatch.setattr(whole_file, "copy", late)
+    with pytest.raises(NodeError) as caught:
+        files.upload_copy(path)
+    assert caught.value.code == "changed_file"
+    assert files.inside("inputs", "sha256:" + sha256(b"bytes")) is None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from engine.server.compat.comfyui_services import ComfyServices, comfy
 from engine.server.compat.multipart import parts_of
 from engine.server.files_out import IMMUTABLE, attachment, inline
 from engine.server.refusal import refused
-from engine.values import sha256
 
 router = APIRouter(route_class=ComfyRoute, include_in_schema=False)
 Comfy = Annotated[ComfyServices, Depends(comfy)]
@@ -34,18 +33,12 @@ def view(services: Comfy, filename: Name, type: Name = "output", subfolder: Name
     served = services.served
     if type == "input":
         name = f"{subfolder}/{filename}" if subfolder else filename
-        data = served.uploads.read(services.uploads.find(name).removeprefix(UPLOADED))
-        if data is None:
+        file = served.uploads.find(services.uploads.find(name).removeprefix(UPLOADED))
+        if file is None:
             raise refused(404, "unknown_file", f"no picture was uploaded as {name[:100]!r}")
-        return attachment(data)
+        return attachment(file)
     record = served.queue.outputs.one(output_id(filename))
-    try:
-        data = record.path.read_bytes()
-    except OSError:
-        raise refused(410, "missing_file", "the file of this output was deleted") from None
-    if sha256(data) != record.digest:
-        raise refused(410, "changed_file", "the file of this output was changed or replaced")
-    return inline(data, record.media, IMMUTABLE)
+    return inline(served.output_file(record), record.media, IMMUTABLE)
 
 
 @router.post("/upload/image")

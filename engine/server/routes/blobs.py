@@ -52,8 +52,8 @@ def download(served: Served, digest: Digest, width: Width = None) -> Response:
 
     Browsers show thumbnails and pictures that Safelight has encoded; they save any other file.
     """
-    made = served.made_picture(digest)
-    data = made[0] if made is not None else served.uploads.read(digest)
+    made = served.made_file(digest)
+    data = made[0] if made is not None else served.uploads.find(digest)
     if data is None:
         raise refused(404, "unknown_file", "there is no file of this digest", "upload it again")
     if width is not None:

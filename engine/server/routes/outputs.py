@@ -13,10 +13,10 @@ from engine.server.files_out import IMMUTABLE, inline
 from engine.server.outputs import OutputRow, output_row
 from engine.server.refusal import refused
 from engine.server.routes.blobs import FILE, Width
-from engine.server.schema import Body, GraphDocument, Json
+from engine.server.schema import Body, GraphDocument, Json, Nothing
 from engine.server.services import Served
 from engine.server.thumbnails import MEDIA
-from engine.values import sha256
+from engine.server.uploads import KeptFile
 
 router = APIRouter(tags=["outputs"])
 
@@ -86,18 +86,19 @@ def read_output_graph(served: Served, id: OutputId) -> OutputGraph:
 def read_output_file(served: Served, id: OutputId, width: Width = None) -> Response:
     """Return the file of an output, or a thumbnail of an output picture."""
     record = served.queue.outputs.one(id)
-    try:
-        data = record.path.read_bytes()
-    except OSError:
-        raise refused(410, "missing_file", "the file of this output was deleted") from None
-    if sha256(data) != record.digest:
-        raise refused(410, "changed_file", "the file of this output was changed or replaced")
+    file = served.output_file(record)
     if width is None:
-        return inline(data, record.media, IMMUTABLE, record.path.name)
-    thumbnail = served.thumbnails.made(record.digest, data, width)
+        return inline(file, record.media, IMMUTABLE, file.name)
+    thumbnail = served.thumbnails.made(record.digest, file, width)
     if thumbnail is None:
         raise refused(422, "not_a_picture", "the file is not a picture of a supported format")
     return inline(thumbnail, MEDIA, IMMUTABLE)
+
+
+@router.post("/outputs/{id}/keep")
+def keep_output(served: Served, id: OutputId, body: Nothing) -> KeptFile:
+    """Keep the file of an output like an upload, so that graphs can use it; it may have any size."""
+    return served.uploads.keep(served.output_file(served.queue.outputs.one(id)))
 
 
 @router.get("/previews/{id}", response_class=Response, responses=FILE)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from engine.files import UPLOADED
 from engine.queue.snapshot import PublishedFile
 from engine.server.files_out import attachment
 from engine.server.refusal import refused
 from engine.server.routes.blobs import FILE
 from engine.server.schema import Body, RunId
 from engine.server.services import Served, Services
+from engine.server.uploads import KeptFile
 
 router = APIRouter(prefix="/runs/{id}/published", tags=["runs"])
 
@@ -51,14 +51,6 @@ class KeepPublished(Body):
     name: str = Field(min_length=1, max_length=1000)
 
 
-class KeptFile(BaseModel):
-    """A kept file, which file inputs of graphs accept."""
-
-    file: str
-    """Its name for file inputs: `sha256:HASH`."""
-    size: int
-
-
 @router.get("")
 def list_published(served: Served, id: RunId) -> PublishedList:
     """List the files that a run has published so far; old ones are deleted to keep the disk budget."""
@@ -68,29 +60,26 @@ def list_published(served: Served, id: RunId) -> PublishedList:
 @router.get("/file", response_class=Response, responses=FILE)
 def read_published(served: Served, id: RunId, step: Step, name: Name) -> Response:
     """Download a published file."""
-    return attachment(_bytes(served, id, step, name), name=PurePosixPath(name).name)
+    return attachment(_path(served, id, step, name), name=PurePosixPath(name).name)
 
 
 @router.post("/keep")
 def keep_published(served: Served, id: RunId, body: KeepPublished) -> KeptFile:
     """Keep a published file like an upload, so that graphs can use it, for example as a LoRA."""
-    data = _bytes(served, id, body.step, body.name)
-    upload = served.uploads.add(data)
-    return KeptFile(file=f"{UPLOADED}{upload.hash}", size=len(data))
+    return served.uploads.keep(_path(served, id, body.step, body.name))
 
 
-def _bytes(served: Services, id: str, step: str, name: str) -> bytes:
-    """Read a published file. The requested name selects a record, and is never used as a path.
+def _path(served: Services, id: str, step: str, name: str) -> Path:
+    """Return the path of a published file. The requested name selects a record, and is never used as a path.
 
     Raises:
         Refused: the step has not published such a file (404), or it was deleted meanwhile (410).
     """
     for file in served.queue.published(id):
         if (file.step, file.name) == (step, name):
-            try:
-                return file.path.read_bytes()
-            except OSError:
-                raise refused(410, "missing_file", f"the file {name!r} was removed meanwhile") from None
+            if file.path.is_file():
+                return file.path
+            raise refused(410, "missing_file", f"the file {name!r} was removed meanwhile")
     raise refused(404, "unknown_file", f"the step {step!r} has not published {name!r}")
 
 

@@ -11,7 +11,7 @@ from engine.queue.snapshot import NodeSnapshot, QueueStatus, RunSnapshot, RunSum
 from engine.queue.stream_events import RunState
 from engine.server.outputs import OutputRow, SampleRow, output_row, sample_row
 from engine.server.repeats import RepeatRow
-from engine.server.schema import Body, GraphDocument, Json, ProblemItem, RunId
+from engine.server.schema import Body, GraphDocument, Json, Nothing, ProblemItem, RunId
 from engine.server.services import Served
 from engine.server.submission import Submission
 from engine.server.submitter import Accepted
@@ -91,10 +91,6 @@ class RunAnswer(BaseModel):
     warnings: list[ProblemItem]
     last_seq: int
     """The number of the last event that is part of this answer; follow the events from here."""
-
-
-class Nothing(Body):
-    """An empty request body."""
 
 
 class MoveRun(Body):

@@ -24,6 +24,7 @@ from engine.document.sweep import Sweep
 from engine.errors import GraphError
 from engine.queue import QueueLimits, RunQueue
 from engine.queue.stream_events import NodePreview
+from engine.settings import load
 from tests.counts import short_and_full
 from tests.engine.queue.thread_worker import ThreadWorker
 from tests.engine.queue.trial_pack import chain, chained, make_home, request
@@ -118,6 +119,23 @@ def test_metrics_samples_and_previews_of_a_training(queue: RunQueue) -> None:
         with pytest.raises(GraphError) as error:
             queue.ask(id, *asked)
         assert error.value.problems[0].code == code
+
+
+def test_samples_outlive_the_cache_and_the_published_files(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    with opened(home) as queue:
+        id = queue.submit(request("Learn", steps=60)).id
+        until(lambda: is_running(queue, id) and queue.run(id).nodes["node"].preview)
+        queue.ask(id, "node", "sample")
+        wait(queue, id)
+        (sample,) = queue.samples(id)
+    shutil.rmtree(load(home).store_folder)
+    with opened(home) as queue:
+        assert not any(file.path.exists() for file in queue.published(id))
+        assert queue.samples(id) == [sample]
+        picture = queue.outputs.sample(sample.digest)
+        assert picture is not None
+        assert hashlib.sha256(picture.data).hexdigest() == sample.digest
 
 
 @pytest.mark.parametrize("after_restart", ["interrupt", "requeue"])

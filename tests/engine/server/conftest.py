@@ -76,11 +76,12 @@ class Save(Node, pure=False):
     """Save a file, and return its path."""
 
     path: str
+    times: int = 1
 
     def run(self, ctx: Context) -> str:
         file = ctx.files.target(self.path)
         file.parent.mkdir(exist_ok=True)
-        file.write_bytes(b"trained")
+        file.write_bytes(b"trained" * self.times)
         return str(file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import shutil
@@ -196,6 +197,29 @@ def test_a_file_that_a_node_saved_is_an_output_that_is_downloaded_under_its_name
         assert file.read() == b"trained"
         assert file.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20b.bin"
         connection.close()
+
+
+def test_an_output_larger_than_an_upload_is_kept_for_graphs_as_long_as_it_is_what_the_run_wrote(
+    server: RunningServer,
+) -> None:
+    times = (64 << 20) // len(b"trained") + 1
+    path = GraphInput("text", "large.bin", False)
+    with server.client() as client:
+        assert times * len(b"trained") > client.info()["limits"]["blob_bytes"]
+        run = client.submit(graph("Save", path=path, times=GraphInput("int", times, False)))["run"]
+        (row,) = client.wait(run, 60)["outputs"]
+        kept = client.post(f"/outputs/{row['id']}/keep")
+        assert kept == {"file": f"sha256:{row['digest']}", "size": row["size"]}
+        data = client.download(f"/api/v1/blobs/{row['digest']}")
+        assert hashlib.sha256(data).hexdigest() == row["digest"]
+        assert code_of(client.download, f"{row['url']}?w=64") == "not_a_picture"
+        file = server.home / "outputs" / "large.bin"
+        file.write_bytes(b"replaced")
+        assert code_of(client.post, f"/outputs/{row['id']}/keep") == "changed_file"
+        file.unlink()
+        assert code_of(client.post, f"/outputs/{row['id']}/keep") == "missing_file"
+        assert client.download(f"/api/v1/blobs/{row['digest']}") == data
+        (server.home / "inputs" / "blobs" / row["digest"]).unlink()
 
 
 def test_uploads_are_inputs_and_never_pages(server: RunningServer) -> None:

@@ -1,9 +1,7 @@
 /** The written outputs of all runs: the gallery, which is the history. */
 import { create } from "zustand";
-import { address, answer, api, extraHeaders, type Schemas } from "./client";
-import { upload } from "./files";
+import { answer, api, type Schemas } from "./client";
 import { graphIn, send } from "./graphBody";
-import { problemsInText, Refused } from "./problems";
 import { onEvent, useRuns } from "./runStore";
 
 export type OutputRow = Schemas["OutputRow"];
@@ -91,12 +89,10 @@ export async function mark(id: number, change: { star?: boolean; tags?: string[]
   return row;
 }
 
-/** Keep the file of an output as an upload, so that a graph can take it as `sha256:` and its digest. */
-export async function keepAsInput(row: OutputRow): Promise<void> {
-  const response = await fetch(address(row.url), { headers: extraHeaders() });
-  if (!response.ok)
-    throw new Refused(response.status, problemsInText(await response.text(), response.status));
-  await upload(await response.blob());
+/** Keep the file of an output like an upload; returns its name for graphs. */
+export async function keepAsInput({ id }: OutputRow): Promise<string> {
+  const request = { params: { path: { id } }, body: {} };
+  return (await answer(api.POST("/api/v1/outputs/{id}/keep", request))).file;
 }
 
 /** The text of the graph that made an output, with the values of its run. */

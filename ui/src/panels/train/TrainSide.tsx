@@ -2,7 +2,7 @@
 import { useEffect, useState } from "react";
 import { answer, api, type Schemas } from "../../server/client";
 import { openSaved } from "../../server/documents";
-import { blobValue, upload } from "../../server/files";
+import { keepAsInput } from "../../server/outputs";
 import type { RunAnswer } from "../../server/runState";
 import type { Training } from "../../server/training";
 import { edit, graph, selectNodes } from "../../state/editor";
@@ -37,11 +37,7 @@ export function Result({ full, onUsed }: { full: RunAnswer | null; onUsed: () =>
         const source = full.graph.outputs?.[row.output]?.from.split(".", 1)[0] ?? "";
         const kind = kindOf(full.graph.nodes?.[source]?.type ?? "", name);
         const word = kind === "embedding" ? `<${value("name")}>` : value("trigger");
-        const use = async () => {
-          const request = { params: { path: { id: row.id } }, parseAs: "blob" } as const;
-          const data = await answer(api.GET("/api/v1/outputs/{id}/file", request));
-          await putInGraph(name, kind!, blobValue(await upload(data as Blob)), onUsed);
-        };
+        const use = async () => putInGraph(name, kind!, await keepAsInput(row), onUsed);
         return (
           <div key={row.id} className="result">
             <b>{name}</b> <span className="meta">{bytes(row.size)}</span>
