@@ -60,10 +60,10 @@ def encoded_pictures(
     sizes: Sizes,
     seed: int,
 ) -> list[CaptionedPicture]:
-    """The pictures of a dataset as latents, with their captions.
+    """The pictures of a dataset as latents, with their captions. A warning names pictures without any detail.
 
     Args:
-        ctx: finds the files; the run may be cancelled between two pictures.
+        ctx: finds the files and shows the warning; the run may be cancelled between two pictures.
         vae: the autoencoder, on the device.
         dataset: the pictures.
         size: the width and height to resize to, in pixels.
@@ -80,13 +80,20 @@ def encoded_pictures(
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
 
     found = []
+    tiny: list[str] = []
     for number, picture in enumerate(dataset.pictures):
         ctx.cancelled()
-        pixels = _resized(dataset.open(ctx.files, picture), size, resize)
+        opened = dataset.open(ctx.files, picture)
+        if min(opened.size) < sizes.step:
+            tiny.append(f"{picture.name} is {opened.width} x {opened.height}")
+        pixels = _resized(opened, size, resize)
         latents = _encoded(vae, pixels, picture.name, "dataset", sampling, sizes, seed + number)
         if masks:
             latents = latents._replace(weights=_weights(ctx, dataset, picture, size, resize, latents.mean))
         found.append(CaptionedPicture(latents, picture.caption, picture.columns))
+    if tiny:
+        more = f" and {len(tiny) - 1} more" if tiny[1:] else ""
+        ctx.warn(f"too small to have detail, less than one cell of the latent: {tiny[0]}{more}")
     return found
 
 

@@ -13,7 +13,7 @@ from engine import strict_json
 from engine.errors import GraphError
 from nodes.sd.formats.bad_file import BadFileError
 from nodes.sd.formats.opened import Identity, opened
-from nodes.sd.formats.tensors import DTYPES, Entry, Named, Run, Tensors
+from nodes.sd.formats.tensors import DTYPES, Entry, Named, Run, Tensors, weights_at
 
 _FOLDER = Path(__file__).parent
 _START = "import sys; sys.path.append(sys.argv[1]); from pickles.child import main; main(sys.argv[2:])"
@@ -104,7 +104,9 @@ def _read(path: Path, identity: Identity, line: bytes) -> Tensors | BadFileError
         runs = [_run(identity.size, *run) for run in answer["runs"]]
         laid = [_entry(runs, *tensor) for tensor in answer["tensors"]]
         entries: dict[str, Entry] = {}
-        tree = _tree(answer["tree"], laid, entries, "", top=True)
+        tree = _tree(answer["tree"], laid, entries, "")
+        if keys := weights_at(tree):
+            tree, entries = _unwrapped(tree, entries, "".join(f"{key}." for key in keys))
         if sum(entry.nbytes for entry in entries.values()) > _SHARED * max(
             1 << 20, sum(run.size for run in runs)
         ):
@@ -142,11 +144,8 @@ def _entry(runs: list[Run], run: int, dtype: str, first: int, shape: list[int], 
     )
 
 
-def _tree(item: Any, laid: list[Entry], entries: dict[str, Entry], name: str, *, top: bool = False) -> Any:
-    """The tree with its tensors named by their paths: `string_to_param.*`, `768.0.linear.0.weight`.
-
-    The key `state_dict` at the top of a checkpoint is not part of the names.
-    """
+def _tree(item: Any, laid: list[Entry], entries: dict[str, Entry], name: str) -> Any:
+    """The tree with its tensors named by their paths: `string_to_param.*`, `768.0.linear.0.weight`."""
     if isinstance(item, list):
         return [_tree(inner, laid, entries, _joined(name, n)) for n, inner in enumerate(item)]
     if not isinstance(item, dict):
@@ -164,10 +163,28 @@ def _tree(item: Any, laid: list[Entry], entries: dict[str, Entry], name: str, *,
         for key, inner in value:
             if isinstance(key, dict):
                 raise TypeError
-            whole = top and key == "state_dict"
-            tree[key] = _tree(inner, laid, entries, "" if whole else _joined(name, key))
+            tree[key] = _tree(inner, laid, entries, _joined(name, key))
         return tree
     return None
+
+
+def _unwrapped(tree: Any, entries: dict[str, Entry], prefix: str) -> tuple[Any, dict[str, Entry]]:
+    """The tree and the entries with the keys that lead to the weights removed from the names of tensors."""
+    renamed: dict[str, Entry] = {}
+    for name, entry in entries.items():
+        own = name.removeprefix(prefix)
+        if own in renamed:
+            raise _TwiceError(own)
+        renamed[own] = entry
+
+    def walk(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: walk(inner) for key, inner in item.items()}
+        if isinstance(item, list):
+            return [walk(inner) for inner in item]
+        return Named(item.name.removeprefix(prefix)) if isinstance(item, Named) else item
+
+    return walk(tree), renamed
 
 
 def _joined(name: str, part: object) -> str:

@@ -82,6 +82,25 @@ class Named:
     name: str
 
 
+_WRAPPERS = ("state_dict", "model")
+
+
+def weights_at(tree: Any) -> tuple[str, ...]:
+    """The keys that lead to the weights in the tree of a checkpoint, such as `model` and `state_dict`.
+
+    There are at most two, and the last one holds a dict with tensors; none if the weights are at the top.
+    """
+    keys: tuple[str, ...] = ()
+    while isinstance(tree, dict) and len(keys) < 2:
+        key = next((key for key in _WRAPPERS if isinstance(tree.get(key), dict)), None)
+        if key is None:
+            break
+        tree, keys = tree[key], (*keys, key)
+        if any(isinstance(value, Named) for value in tree.values()):
+            return keys
+    return ()
+
+
 class Tensors(Mapping[str, "Tensor"]):
     """The tensors of one file, each read when it is requested.
 

@@ -12,7 +12,7 @@ from nodes.sd.formats.embedding import ONLY, Described, describe_embedding, note
 from nodes.sd.formats.kinds import kind_of
 from nodes.sd.formats.picture import read_picture
 from nodes.sd.formats.read import read_tensors, recognised
-from nodes.sd.formats.tensors import Named, Tensors
+from nodes.sd.formats.tensors import Named, Tensors, weights_at
 
 _CANNOT = "has a structure that cannot be stored as safetensors"
 
@@ -81,10 +81,10 @@ def _about(described: Described) -> dict[str, str]:
 
 
 def _weights(tensors: Tensors) -> list[str]:
-    """The names of a model's tensors: those under `state_dict` if it exists, otherwise all."""
-    tree = tensors.tree
-    inner = tree.get("state_dict") if isinstance(tree, dict) else None
-    kept = inner if isinstance(inner, dict) else tree
+    """The names of a model's tensors: those of its state dict if it has one, otherwise all."""
+    kept = tensors.tree
+    for key in weights_at(kept):
+        kept = kept[key]
     if not isinstance(kept, dict):
         return []
     return [value.name for value in kept.values() if isinstance(value, Named)]

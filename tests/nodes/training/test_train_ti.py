@@ -328,6 +328,18 @@ def test_a_caption_that_changes_is_named_before_the_training(session: Session, t
     assert session.run(plain).state == "done"
 
 
+def test_pictures_smaller_than_a_cell_of_the_latent_are_warned_about_once(
+    session: Session, tmp_path: Path
+) -> None:
+    for name, size in (("a-fits.png", (8, 8)), ("b-dot.png", (1, 1)), ("c-thin.png", (32, 7))):
+        pillow.new("RGB", size, (200, 0, 0)).save(tmp_path / name)
+    watcher = Watcher()
+    assert session.run(graph(tmp_path, steps=1), emit=watcher).state == "done"
+    (told,) = [text for text in warnings(watcher.events) if "cell of the latent" in text]
+    assert "b-dot.png is 1 x 1" in told
+    assert "1 more" in told
+
+
 def test_one_picture_is_trained_on_with_a_warning(session: Session, tmp_path: Path) -> None:
     pillow.new("RGB", (32, 32), "red").save(tmp_path / "one.png")
     watcher = Watcher()

@@ -88,6 +88,18 @@ def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path / "x")
 
 
+def test_keys_that_lead_to_no_tensors_stay_in_the_names(tmp_path: Path) -> None:
+    one = torch.zeros(1)
+    torch.save({"model": {"layers": [one], "state_dict": {}}, "a": one}, tmp_path / "x")
+    assert list(read_tensors(tmp_path / "x")) == ["model.layers.0", "a"]
+
+
+def test_weights_two_deep_that_have_a_name_from_elsewhere_are_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1), "model": {"state_dict": {"a": torch.ones(1)}}}, tmp_path / "x")
+    with pytest.raises(BadFileError, match="two tensors of the name 'a'"):
+        read_tensors(tmp_path / "x")
+
+
 def flipped(data: bytes, dice: random.Random) -> bytes:
     """Some bytes changed, cut out or put in."""
     whole = bytearray(data)

@@ -73,6 +73,26 @@ def test_convert_keeps_only_the_weights_of_a_checkpoint(tmp_path: Path, old: boo
     assert all(torch.equal(tensors[name], weights[name]) for name in weights)
 
 
+@pytest.mark.parametrize("keys", [("model",), ("model", "state_dict"), ("state_dict", "model")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["model.diffusion_model.a.weight", "cond_stage_model.transformer.token_embedding.weight"],
+        ["x.lora_up.weight", "x.lora_down.weight"],
+    ],
+)
+def test_convert_finds_weights_that_lie_two_deep(
+    tmp_path: Path, keys: tuple[str, ...], names: list[str]
+) -> None:
+    whole: dict[str, object] = {name: torch.ones(2, 2) for name in names}
+    for key in reversed(keys):
+        whole = {"epoch": 3, key: whole}
+    answer, tensors = converted(tmp_path / "x", whole)
+    kind = "lora" if "x.lora_up.weight" in names else "checkpoint"
+    assert (answer.kind, answer.tensors, answer.left_out) == (kind, 2, 0)
+    assert tensors.keys() == set(names)
+
+
 @pytest.mark.parametrize(
     ("whole", "message"),
     [
