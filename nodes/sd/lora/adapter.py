@@ -35,6 +35,9 @@ class Adapter:
     scale: float | None = None
     """Alpha / rank, if the file stores it directly."""
     on_input: bool = False
+    rows: tuple[int, tuple[int, ...]] = (1, (0,))
+    """For `lokr`, the part of the tensors' product that is the change, if the product is for a larger layer:
+    the number of equal parts of its rows, and the parts in their order."""
 
     @property
     def is_added(self) -> bool:
@@ -163,7 +166,12 @@ class Adapter:
                     raise Misfit(f"its two factors have the shapes {shapes}, not the same")
                 return algorithms.loha(first, second)
             case "lokr":
-                return self._kronecker(have, W)
+                count, chosen = self.rows
+                if count == 1:
+                    return self._kronecker(have, W)
+                larger = W.repeat(count // len(chosen), *[1] * (W.ndim - 1))
+                parts = self._kronecker(have, larger).chunk(count)
+                return torch.cat([parts[number] for number in chosen])
             case "glora":
                 return self._generalised(have, W)
             case "full":

@@ -58,10 +58,39 @@ def full(name: str, weight: Tensor, seed: int) -> tuple[dict[str, Tensor], Tenso
     return {f"{name}.diff": change}, STRENGTH * change
 
 
+def lokr(name: str, weight: Tensor, seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    """A LoKr whose first factor has four rows, which no three layers share, and whose second is low-rank."""
+    rows, columns = weight.shape
+    first, a, b = numbers(seed, 4, 2), numbers(seed + 1, rows // 4, 2), numbers(seed + 2, 2, columns // 2)
+    parts = {"lokr_w1": first, "lokr_w2_a": a, "lokr_w2_b": b, "alpha": torch.tensor(3.0)}
+    # The definition of the product: each number of the first factor times the second.
+    second = a @ b
+    change = torch.cat([torch.cat([number * second for number in row], 1) for row in first])
+    return {f"{name}.{part}": tensor for part, tensor in parts.items()}, STRENGTH * 1.5 * change
+
+
+def oft(name: str, weight: Tensor, seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    """An OFT with blocks of four rows and a limit; none for modulations of the text, see `_split`."""
+    if name.replace(".", "_").endswith("context_block_adaLN_modulation_1"):
+        return {}, torch.zeros(())
+    blocks = numbers(seed, len(weight) // 4, 4, 4)
+    skew = blocks - blocks.mT
+    limit = 0.01 * len(weight)
+    assert skew.norm() > limit, "the limit has an effect"
+    skew *= limit / skew.norm()
+    one = torch.eye(4)
+    rotations = [(one + q) @ torch.linalg.inv(one - q) for q in skew]
+    turned = torch.block_diag(*rotations)  # type: ignore[no-untyped-call]
+    parts = {"oft_blocks": blocks, "alpha": torch.tensor(0.01)}
+    return {f"{name}.{part}": tensor for part, tensor in parts.items()}, STRENGTH * (
+        turned.T @ weight - weight
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "prefix"),
     [
-        *((make, "lora_unet_{}") for make in (plain, loha, dora, full)),
+        *((make, "lora_unet_{}") for make in (plain, loha, dora, full, lokr, oft)),
         *((plain, prefix) for prefix in ("diffusion_model.{}", "lycoris_{}")),
     ],
 )
@@ -97,7 +126,8 @@ def test_they_change_what_they_say(
         assert torch.allclose(ours[name], tensor, atol=1e-5), name
     unchanged = dict(before.named_parameters())
     moved = [name for name, tensor in ours.items() if not torch.equal(tensor, unchanged[name])]
-    assert len(moved) == 29 + 2 * 7, "seven of them are three layers in diffusers"
+    untouched = 3 if make is oft else 0
+    assert len(moved) == 29 + 2 * 7 - untouched, "seven of them are three layers in diffusers"
 
 
 def _read_back(folder: Path, state: Mapping[str, Tensor]) -> Any:
@@ -122,7 +152,12 @@ def test_a_layer_that_is_changed_twice_or_has_other_rows_is_refused() -> None:
         lora(odd, {}, "test")
 
 
-def test_kinds_without_rows_keep_their_names() -> None:
-    name = "lora_unet_joint_blocks_0_x_block_attn_qkv"
-    found = lora({f"{name}.lokr_w1": numbers(1, 4, 4), f"{name}.lokr_w2": numbers(1, 8, 8)}, {}, "test")
+@pytest.mark.parametrize(
+    ("layer", "blocks"),
+    [("attn_qkv", (16, 6, 6)), ("attn_qkv", (2, 12, 8, 8)), ("adaLN_modulation_1", (48, 4, 4))],
+    ids=["blocks across layers", "butterfly", "unknown block"],
+)
+def test_rotations_that_cannot_be_split_keep_their_names(layer: str, blocks: tuple[int, ...]) -> None:
+    name = f"lora_unet_joint_blocks_0_context_block_{layer}"
+    found = lora({f"{name}.oft_blocks": numbers(1, *blocks)}, {}, "test")
     assert list(found.adapters) == [name]
