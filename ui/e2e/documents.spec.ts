@@ -141,6 +141,32 @@ test("broken, wrong and huge files leave the document as it is, and say why", as
   expect(uploads).toHaveLength(3);
 });
 
+test("a reload brings the unsaved changes back, and says so until the next change", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  const saved = await prompt(page).inputValue();
+  await prompt(page).fill("a green square");
+  await page.reload();
+  const note = page.getByRole("status").filter({ hasText: "Your unsaved changes are back" });
+  await expect(note).toBeVisible();
+  await expect(prompt(page)).toHaveValue("a green square");
+
+  await note.getByRole("button", { name: "Open the saved version" }).click();
+  await expect(prompt(page)).toHaveValue(saved);
+  await expect(note).toHaveCount(0);
+  const offer = page.getByRole("status").filter({ hasText: "Unsaved changes of" });
+  await offer.getByRole("button", { name: "Open" }).click();
+  await expect(prompt(page)).toHaveValue("a green square");
+  await draftKept(page);
+
+  await page.reload();
+  await expect(note).toBeVisible();
+  await prompt(page).fill("a blue square");
+  await expect(note).toHaveCount(0);
+});
+
 test("the draft of a killed tab is offered, and is the last edit", async ({
   canvas,
   page,

@@ -36,6 +36,26 @@ test("the page starts, and starts again after a reload, without an error @fast",
   expect(found).toEqual([]);
 });
 
+test("a narrow window shows the whole graph beside the panel, and drawers above both", async ({
+  canvas,
+  page,
+}) => {
+  await page.setViewportSize({ width: 600, height: 700 });
+  await canvas.open("text_to_image");
+  const panel = (await page.getByLabel("Panel", { exact: true }).first().boundingBox())!;
+  await expect
+    .poll(async () => {
+      const boxes = await Promise.all((await canvas.nodes.all()).map((node) => node.boundingBox()));
+      return boxes.length === 6 && boxes.every((box) => box && box.x > 50 && box.x + box.width <= panel.x);
+    })
+    .toBe(true);
+  await page.getByRole("button", { name: "Outputs", exact: true }).click();
+  // A click fails where something else lies above.
+  await page.locator(".drawer").getByRole("button", { name: "Close" }).click();
+  await expect(page.locator(".drawer")).toHaveCount(0);
+  await expect(page.locator(".run button").first()).toBeInViewport({ ratio: 1 });
+});
+
 test("the page loads at most 220 kB before it is ready @fast", async ({ canvas, page }) => {
   const answers: Promise<[string, number]>[] = [];
   page.on("response", (response) => {

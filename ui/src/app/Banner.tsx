@@ -3,7 +3,7 @@ import { attempt } from "../panels/attempt";
 import { ago } from "../panels/format";
 import { usePictures } from "../panels/pictures/pictures";
 import { openOverlay } from "../popups/overlays";
-import { discardDraft, openDraft, useDocument } from "../server/documents";
+import { discardDraft, openDraft, reload, useDocument } from "../server/documents";
 import { reconnect, useRuns } from "../server/runStore";
 import { useDocumentState } from "../state/editor";
 import { useView } from "../state/view";
@@ -38,14 +38,35 @@ export function Banner() {
   );
 }
 
-/** Offers the unsaved changes of a tab that was closed, until the user does anything else; Graphs lists them too. */
+/**
+ * Says that a reload has brought the unsaved changes back, or offers those of a tab that was closed, until the user
+ * does anything else; Graphs lists them too.
+ */
 function DraftOffer() {
   const [draft] = useDocument((state) => state.closed);
+  const isResumed = useDocument((state) => state.isResumed);
+  const id = useDocument((state) => state.id);
   const [isPutOff, setPutOff] = useState(false);
   const isWorking = useDocumentState((state) => state.history.past.length > 0);
   const isLarge = usePictures((state) => state.large !== "none");
   const isTraining = useView((view) => view.isTraining);
-  if (draft === undefined || isPutOff || isWorking || isLarge || isTraining) return null;
+  if (isPutOff || isWorking || isLarge || isTraining) return null;
+  if (isResumed) {
+    return (
+      <div className="banner low" role="status">
+        Your unsaved changes are back.
+        {id !== null && (
+          <button type="button" className="button mini" onClick={() => void attempt(reload())}>
+            Open the saved version
+          </button>
+        )}
+        <button type="button" className="button mini quiet" onClick={() => setPutOff(true)}>
+          Close
+        </button>
+      </div>
+    );
+  }
+  if (draft === undefined) return null;
   return (
     <div className="banner low" role="status">
       Unsaved changes of {draft.title}, {ago(draft.saved)}.

@@ -1,9 +1,10 @@
 import { openFile } from "../canvas/add/dropFiles";
+import { attempt } from "../panels/attempt";
 import { closeOverlay, openOverlay } from "../popups/overlays";
-import { openText, save, useDocument } from "../server/documents";
+import { openText, reload, save, useDocument } from "../server/documents";
 import { openGraph } from "../server/openGraph";
-import { problemsOf, sentence } from "../server/problems";
-import { say, sayError } from "../state/status";
+import { useChanges } from "../state/editor";
+import { say } from "../state/status";
 import { toggleDrawer, useView } from "../state/view";
 import { define } from "./commands";
 import { saySaved } from "./saved";
@@ -12,12 +13,9 @@ import { saySaved } from "./saved";
 export async function saveGraph(): Promise<void> {
   const { id, isExample } = useDocument.getState();
   if (id === null || isExample) return openOverlay("saveAs");
-  try {
-    if (await save()) saySaved(id);
-    else openOverlay("conflict");
-  } catch (error) {
-    sayError(sentence(problemsOf(error)[0]?.message ?? "the graph cannot be saved"));
-  }
+  const isSaved = await attempt(save());
+  if (isSaved) saySaved(id);
+  else if (isSaved === false) openOverlay("conflict");
 }
 
 function download(): void {
@@ -59,6 +57,14 @@ define(
     keys: ["Ctrl+O"],
     scope: "page",
     run: () => toggleDrawer("graphs"),
+  },
+  {
+    id: "openSaved",
+    label: "Open the saved version",
+    group: "Graph",
+    scope: "page",
+    isPossible: () => useDocument.getState().id !== null && useChanges.getState().count > 0,
+    run: () => void attempt(reload()),
   },
   { id: "openFile", label: "Open a file or picture", group: "Graph", scope: "page", run: chooseFile },
   {

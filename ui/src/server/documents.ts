@@ -54,6 +54,8 @@ interface DocumentStore {
   isSaving: boolean;
   /** Whether the server has the latest change as a draft. */
   isDraftKept: boolean;
+  /** True after a reload that brought back unsaved changes, until another graph is opened. */
+  isResumed: boolean;
   conflict: Conflict | null;
   /** The drafts of closed tabs. */
   closed: readonly DraftRow[];
@@ -71,6 +73,7 @@ export const useDocument = create<DocumentStore>(() => ({
   draft: newId(),
   isSaving: false,
   isDraftKept: true,
+  isResumed: false,
   conflict: null,
   closed: [],
   files: NO_FILES,
@@ -153,6 +156,7 @@ async function enter(next: Partial<DocumentStore>, text: string, isSaved: boolea
     isExample: false,
     conflict: null,
     isDraftKept: true,
+    isResumed: false,
     problems: [],
     files: NO_FILES,
     ...next,
@@ -199,7 +203,7 @@ function resume(draft: Draft): void {
   show(draft.text, false);
   setHasDraft(true);
   const { id, ...rest } = originOf(draft);
-  useDocument.setState({ draft: draft.id, id, ...rest });
+  useDocument.setState({ draft: draft.id, id, ...rest, isResumed: true });
   void followDocument(draft.id, id).catch(() => undefined);
 }
 
@@ -347,7 +351,7 @@ function savedElsewhere(event: { id: string; revision: string; by: string }): vo
   useDocument.setState({ conflict: { revision: event.revision, isRefused: false } });
 }
 
-/** Load the version of the other tab; the graph of this tab stays as a draft. */
+/** Open the graph as it is saved; the unsaved changes of this tab stay as a draft. */
 export async function reload(): Promise<void> {
   const { id } = useDocument.getState();
   if (id !== null) await openSaved(id);

@@ -20,6 +20,7 @@ const LOCAL = "safelight.draft.";
 const CURRENT = "safelight.draft";
 const KEPT = "safelight.draft.kept";
 const LOCK = "safelight-draft-";
+const CLAIM_MS = 500;
 
 /** A new id: of a draft, or of a request. */
 export function newId(): string {
@@ -54,13 +55,16 @@ export async function claimDraft(id: string): Promise<boolean> {
   release = null;
   const isFree = await new Promise<boolean>((resolve) => {
     if (!("locks" in navigator)) return resolve(true);
-    void navigator.locks.request(LOCK + id, { ifAvailable: true }, (lock) => {
-      resolve(lock !== null);
-      if (lock === null) return undefined;
+    // The page before a reload may hold the lock for a moment longer.
+    const hold = () => {
+      resolve(true);
       return new Promise<void>((end) => {
         release = end;
       });
-    });
+    };
+    navigator.locks
+      .request(LOCK + id, { signal: AbortSignal.timeout(CLAIM_MS) }, hold)
+      .catch(() => resolve(false));
   });
   if (isFree) sessionStorage.setItem(CURRENT, id);
   return isFree;

@@ -1,8 +1,9 @@
 import type { NodeProps } from "@xyflow/react";
-import { type CSSProperties, memo } from "react";
+import { type ComponentProps, type CSSProperties, memo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { subgraphPath } from "../../commands/subgraphs";
 import { setCollapsed, setOff } from "../../document/edit/nodes";
+import type { Graph } from "../../document/graph";
 import type { NodeGeometry } from "../../schema/geometry";
 import type { NodeType } from "../../schema/nodeTypes";
 import { useCheck, useNodeProblems } from "../../server/check";
@@ -18,7 +19,7 @@ import {
 } from "../../state/editor";
 import { useTyped } from "../../state/types";
 import { useView } from "../../state/view";
-import { Icon } from "../../style/Icon";
+import { Icon, IconButton } from "../../style/Icon";
 import { useAddSearch } from "../add/addSearchStore";
 import { useFar } from "../far";
 import type { FlowNode } from "../flow";
@@ -127,34 +128,20 @@ const NearNode = memo(function NearNode({ id, selected }: NearProps) {
         <span className="stripe" />
         <NodeTitle id={id} />
         <TypeName id={id} type={type} />
-        <button
-          type="button"
-          className="head-button nodrag"
-          aria-label={entry.off ? `Switch ${id} on` : `Switch ${id} off`}
+        <HeadButton
+          icon="off"
+          label={`Switch ${id} ${entry.off ? "on" : "off"}`}
           title={entry.off ? "Switch on" : "Switch off"}
           aria-pressed={entry.off}
-          onClick={() =>
-            edit(entry.off ? `Switch ${id} on` : `Switch ${id} off`, (state) =>
-              setOff(state, [id], !entry.off),
-            )
-          }
-        >
-          <Icon name="off" size={14} />
-        </button>
-        <button
-          type="button"
-          className="head-button nodrag"
-          aria-label={isCollapsed ? `Open ${id}` : `Collapse ${id}`}
+          change={(state) => setOff(state, [id], !entry.off)}
+        />
+        <HeadButton
+          icon={isCollapsed ? "right" : "down"}
+          label={`${isCollapsed ? "Open" : "Collapse"} ${id}`}
           title={isCollapsed ? "Open" : "Collapse"}
           aria-expanded={!isCollapsed}
-          onClick={() =>
-            edit(isCollapsed ? `Open ${id}` : `Collapse ${id}`, (state) =>
-              setCollapsed(state, [id], !isCollapsed),
-            )
-          }
-        >
-          <Icon name={isCollapsed ? "right" : "down"} size={14} />
-        </button>
+          change={(state) => setCollapsed(state, [id], !isCollapsed)}
+        />
         {state.icon && <Icon name={state.icon} size={14} />}
       </div>
       {isCollapsed ? (
@@ -188,6 +175,20 @@ const NearNode = memo(function NearNode({ id, selected }: NearProps) {
   );
 });
 
+type HeadButtonProps = ComponentProps<typeof IconButton> & { readonly change: (graph: Graph) => Graph };
+
+/** A button beside the title of a node that changes the graph. */
+function HeadButton({ change, ...props }: HeadButtonProps) {
+  return (
+    <IconButton
+      {...props}
+      className="head-button nodrag"
+      size={14}
+      onClick={() => edit(props.label, change)}
+    />
+  );
+}
+
 function label(title: string, id: string): string {
   return title || id;
 }
@@ -217,33 +218,14 @@ function CollapsedSockets({ id }: { id: string }) {
   );
   return (
     <>
-      {type.outputs.map((output) => (
-        <Socket
-          key={output.name}
-          node={id}
-          name={output.name}
-          type="source"
-          look={typed.types.look(typed.output({ kind: "from", node: id, output: output.name }))}
-          wire={output.wire.name}
-          isWired={false}
-          isResting={false}
-          isOptional={false}
-        />
-      ))}
+      {type.outputs.map(({ name }) => {
+        const wire = typed.output({ kind: "from", node: id, output: name });
+        return <Socket key={name} node={id} name={name} type="source" wire={wire} />;
+      })}
       {type.inputs
         .filter((input) => wired.includes(input.name))
-        .map((input) => (
-          <Socket
-            key={input.name}
-            node={id}
-            name={input.name}
-            type="target"
-            look={typed.types.look(input.wire)}
-            wire={input.wire.name}
-            isWired
-            isResting={false}
-            isOptional={false}
-          />
+        .map(({ name, wire }) => (
+          <Socket key={name} node={id} name={name} type="target" wire={wire} isWired />
         ))}
     </>
   );

@@ -3,7 +3,6 @@ import { outputNames } from "../../document/edit/graphInputs";
 import type { Binding, Entry } from "../../document/graph";
 import { lineCount, type Row } from "../../schema/geometry";
 import type { InputType, NodeType, OutputType } from "../../schema/nodeTypes";
-import { wireName } from "../../schema/wireType";
 import { toggleFold, useGraph } from "../../state/editor";
 import { useTyped } from "../../state/types";
 import { Icon } from "../../style/Icon";
@@ -110,16 +109,7 @@ const OutputRow = memo(function OutputRow({ id, output }: { id: string; output: 
     <div className="node-row out" data-output={output.name}>
       {names !== "" && <Icon name="file" size={11} label={`${names}, one of the outputs of the graph`} />}
       {outputLabel(output, output.wire.variable ? wire : output.wire)}
-      <Socket
-        node={id}
-        name={output.name}
-        type="source"
-        look={typed.types.look(wire)}
-        wire={wireName(wire)}
-        isWired={isWired}
-        isResting={false}
-        isOptional={false}
-      />
+      <Socket node={id} name={output.name} type="source" wire={wire} isWired={isWired} />
     </div>
   );
 });
@@ -133,7 +123,6 @@ interface InputRowProps {
 }
 
 const InputRow = memo(function InputRow({ id, input, binding, isArea, isFailed }: InputRowProps) {
-  const typed = useTyped();
   const isWired = binding?.kind === "from";
   const hasField = input.widget.kind !== "none";
   const socket = (
@@ -141,8 +130,7 @@ const InputRow = memo(function InputRow({ id, input, binding, isArea, isFailed }
       node={id}
       name={input.name}
       type="target"
-      look={typed.types.look(input.wire)}
-      wire={wireName(input.wire)}
+      wire={input.wire}
       isWired={isWired}
       isResting={hasField && !isWired}
       isOptional={!input.required && !hasField}

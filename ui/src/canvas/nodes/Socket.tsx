@@ -2,7 +2,7 @@ import { Handle, type HandleType, Position, useStoreApi } from "@xyflow/react";
 import { XYHandle } from "@xyflow/system";
 import { type MouseEvent, memo } from "react";
 import { fitOf } from "../../schema/connections";
-import type { WireLook } from "../../schema/wireType";
+import { type WireType, wireName } from "../../schema/wireType";
 import { graph } from "../../state/editor";
 import { typed } from "../../state/types";
 import { useWireDrag, wireEnd } from "../wires/wireDrag";
@@ -11,18 +11,17 @@ interface SocketProps {
   readonly node: string;
   readonly name: string;
   readonly type: HandleType;
-  readonly look: WireLook;
-  /** The wire type as it is written. */
-  readonly wire: string;
-  readonly isWired: boolean;
+  readonly wire: WireType;
+  readonly isWired?: boolean;
   /** True for an input that holds its own value; it is drawn small until a wire comes near. */
-  readonly isResting: boolean;
-  readonly isOptional: boolean;
+  readonly isResting?: boolean;
+  readonly isOptional?: boolean;
 }
 
 /** The socket of an input or output. Dragging from a wired input takes the wire off. */
 export const Socket = memo(function Socket(props: SocketProps) {
-  const { node, name, type, look, wire, isWired, isResting, isOptional } = props;
+  const { node, name, type, wire, isWired, isResting, isOptional } = props;
+  const look = typed().types.look(wire);
   const store = useStoreApi();
   const fits = useWireDrag((drag) => {
     if (drag.from === null || drag.from.end.node === node) return null;
@@ -87,7 +86,7 @@ export const Socket = memo(function Socket(props: SocketProps) {
       type={type}
       position={type === "target" ? Position.Left : Position.Right}
       className={classes.filter(Boolean).join(" ")}
-      title={`${name}: ${wire}`}
+      title={`${name}: ${wireName(wire)}`}
       onMouseDownCapture={pullOff}
     />
   );

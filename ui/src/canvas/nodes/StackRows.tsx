@@ -5,10 +5,8 @@ import { type Entry, literal } from "../../document/graph";
 import { isList, isObject, type Json, type JsonObject } from "../../document/json";
 import { useChoiceList } from "../../lists/choices";
 import type { InputType } from "../../schema/nodeTypes";
-import { wireName } from "../../schema/wireType";
 import { USUAL_WEIGHT, useCatalogue, weightFor } from "../../server/catalogue";
 import { edit, graph } from "../../state/editor";
-import { useTyped } from "../../state/types";
 import { Icon } from "../../style/Icon";
 import { listModels } from "../../widgets/FileField";
 import { NumberField } from "../../widgets/NumberField";
@@ -108,7 +106,6 @@ export function StackRow({ id, input, entry, index }: StackProps & { readonly in
 
 /** The button below a stack that adds a LoRA, with the socket for a list of them. */
 export function StackAdd({ id, input, entry }: StackProps) {
-  const typed = useTyped();
   const add = (name: string) => {
     const row = new Map<string, Json>([
       ["lora", name],
@@ -120,16 +117,7 @@ export function StackAdd({ id, input, entry }: StackProps) {
   };
   return (
     <div className="node-row">
-      <Socket
-        node={id}
-        name={input.name}
-        type="target"
-        look={typed.types.look(input.wire)}
-        wire={wireName(input.wire)}
-        isWired={false}
-        isResting
-        isOptional
-      />
+      <Socket node={id} name={input.name} type="target" wire={input.wire} isResting isOptional />
       <button
         type="button"
         className="stack-add nodrag"
