@@ -1,4 +1,4 @@
-"""Problems of packs that cannot be loaded: the file, the line and the fix."""
+"""Makes the problems for packs that cannot be loaded: they name the file, the line and the fix."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ _ENGINE = str(Path(__file__).parents[1]) + os.sep
 
 
 def broken_pack(pack: Pack, error: BaseException) -> Problem:
-    """The problem of a user's pack; it names a place in the user's files, even if a library raised the
-    error."""
+    """Make the problem for a user's pack that cannot be loaded.
+
+    It names a file and line of the pack, even if a library raised the error.
+    """
     file, line = _place(pack, error)
     where = f"{file}, line {line}" if line else str(file)
     missing = names_in(pack)
@@ -38,7 +40,7 @@ def broken_pack(pack: Pack, error: BaseException) -> Problem:
 
 
 def broken_module(place: str, error: BaseException) -> Problem:
-    """The problem of an installed pack; it names the module."""
+    """Make the problem for an installed pack that cannot be loaded; it names the module."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -57,13 +59,13 @@ def broken_module(place: str, error: BaseException) -> Problem:
 
 
 def unreadable(path: Path, error: OSError) -> Problem:
-    """The problem of a pack, or a nodes folder, that cannot be read."""
+    """Make the problem for a pack or a nodes folder that cannot be read."""
     message = f"{path} cannot be read: {error.strerror or error}"
     return Problem("broken_pack", message, hint="check its permissions", severity="warning")
 
 
 def no_node(pack: Pack, module: ModuleType) -> Problem | None:
-    """The problem of a pack whose node classes have no `run`; None for a pack without node classes."""
+    """Make the problem for a pack whose node classes have no `run`; None if the pack has no node classes."""
     for item in vars(module).values():
         if isinstance(item, type) and issubclass(item, Node) and item.__module__ == module.__name__:
             message = f"{place_of(item, pack)}: {item.__name__} has no run(), so it is not a node type"
@@ -73,7 +75,7 @@ def no_node(pack: Pack, module: ModuleType) -> Problem | None:
 
 
 def place_of(cls: type, pack: Pack | None) -> str:
-    """The place where a class is declared: file and line in a user's pack, the module in an installed one."""
+    """Find where a class is declared: the file and line in a user's pack, the module in an installed one."""
     if pack is not None and pack_name(cls.__module__) == pack.name:
         for inside, source in pack.sources.items():
             module = inside.removesuffix(".py").replace("/", ".").removesuffix("__init__").rstrip(".")
@@ -84,15 +86,18 @@ def place_of(cls: type, pack: Pack | None) -> str:
 
 
 def names_in(pack: Pack) -> list[str]:
-    """The names of the node classes in a pack, found in its source without running it.
+    """Find the names of the node classes in a pack's source, without running it.
 
-    They let a graph that uses a node of a broken file report the problem of that file.
+    So a graph with a node of a broken pack reports the problem of that pack.
     """
     return [name.decode() for source in pack.sources.values() for name in _NODE.findall(source)]
 
 
 def line_of(source: bytes, cls: str, field: str | None = None) -> int | None:
-    """The line that declares a class, or one of its fields or methods; None if the source has none."""
+    """Find the line that declares a class, or one of its fields or methods.
+
+    None if the source does not contain the class or cannot be parsed.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):

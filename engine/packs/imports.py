@@ -16,22 +16,22 @@ _DYNAMIC_CALLS = frozenset({"exec", "eval"})
 
 @dataclass(slots=True)
 class Imports:
-    """The imports of Python files, including those inside functions."""
+    """What Python files import, including imports inside functions."""
 
     packs: set[str] = field(default_factory=set)
     """The names of the user's packs that are imported."""
     modules: set[str] = field(default_factory=set)
-    """The top-level names of other modules, without those of Python's own library."""
+    """The top-level names of other imported modules, except those of Python's standard library."""
     dynamic: bool = False
-    """True if a module may be imported by a computed name, so that any pack may be imported."""
+    """True if a module name may be computed at run time, so that any pack may be imported."""
 
 
 def read_imports(sources: Mapping[str, bytes], pack: str, is_folder: bool) -> Imports:
-    """The imports of a pack.
+    """Find what a pack imports.
 
     Args:
-        sources: its Python files, by path inside the pack.
-        pack: its name.
+        sources: the content of its Python files, by path inside the pack.
+        pack: the name of the pack.
         is_folder: True if the pack is a folder; False for a single file.
     """
     found = Imports()

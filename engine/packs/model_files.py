@@ -25,11 +25,11 @@ class ModelFile:
     format: str | None = None
     """The tool that wrote it, or that defined its layout."""
     triggers: tuple[str, ...] = ()
-    """Words that invoke it in a prompt."""
+    """Its trigger words for prompts."""
     vectors: int | None = None
-    """The number of tokens that it takes in a prompt."""
+    """The number of tokens that an embedding takes in a prompt."""
     width: int | tuple[int, ...] | None = None
-    """The width of its vectors; one width for each text encoder if there are several."""
+    """The width of an embedding's vectors, or of a checkpoint's text encoders; a tuple if it has several."""
     base: str | None = None
     """The model family that it is for."""
     bytes: int | None = None
@@ -39,12 +39,12 @@ class ModelFile:
     tag: str | None = None
     """The prompt tag that applies it, such as `<lora:ink:1>`."""
     default_weight: float | None = None
-    """The weight that suits it, from a note beside it."""
+    """The preferred weight of a LoRA, from the notes file beside it."""
     picture: str | None = None
-    """The file that holds a picture for it: one beside it, or the model file itself."""
+    """The path of the file with its preview picture: one beside the model file, or that file itself."""
 
     def as_json(self) -> dict[str, Any]:
-        """The fields as JSON, in a fixed order."""
+        """Return the fields as a JSON object, in a fixed order."""
         return asdict(self)
 
 
@@ -56,7 +56,7 @@ class Conversion(NamedTuple):
     left_out: int
     """Tensors that do not belong to the model, such as training states."""
     pieces: Iterator[bytes]
-    """The new file, in order."""
+    """The content of the safetensors file, piece by piece."""
 
 
 class ModelFiles(Protocol):
@@ -66,9 +66,9 @@ class ModelFiles(Protocol):
         """List the files in the model folders.
 
         Args:
-            files: the folders.
+            files: the user's model folders.
             kind: list only files of this kind; None for all.
-            model: the model to compare widths with; None to compare none.
+            model: mark embeddings that do not fit this model as unusable; None to skip this check.
 
         Raises:
             NodeError: the kind or the model does not exist.
@@ -76,24 +76,24 @@ class ModelFiles(Protocol):
         ...
 
     def picture(self, path: Path) -> bytes | None:
-        """The bytes of the picture that a file of `ModelFile.picture` holds; None if it cannot be read."""
+        """Read the picture in a file that `ModelFile.picture` names; None if it cannot be read."""
         ...
 
     def converted(self, path: Path) -> Conversion:
         """Convert a file to safetensors.
 
         Raises:
-            NodeError: it cannot be read, or its content cannot be stored as safetensors.
+            NodeError: the file cannot be read, or its content cannot be stored as safetensors.
         """
         ...
 
 
 def listed(files: Files, kind: str | None, model: str | None) -> list[ModelFile]:
-    """The model files that the installed packs know; see `ModelFiles.listed`.
+    """List the model files that the installed packs find; see `ModelFiles.listed`.
 
     Raises:
         NodeError: the kind or the model does not exist.
-        GraphError: the code of a pack failed; names the author's file and line.
+        GraphError: the code of a pack failed; the problem names its file and line.
     """
     rows: list[ModelFile] = []
     for offered in _offered():
@@ -103,7 +103,7 @@ def listed(files: Files, kind: str | None, model: str | None) -> list[ModelFile]
 
 
 def picture(path: Path) -> bytes | None:
-    """The picture in a file that a pack has listed as `ModelFile.picture`; see `ModelFiles.picture`.
+    """Read the picture in a file that a pack has listed as `ModelFile.picture`; see `ModelFiles.picture`.
 
     Raises:
         GraphError: the code of a pack failed.
@@ -116,11 +116,12 @@ def picture(path: Path) -> bytes | None:
 
 
 def converted(path: Path) -> Conversion:
-    """A model file converted to safetensors; see `ModelFiles.converted`.
+    """Convert a model file to safetensors; see `ModelFiles.converted`.
 
     Raises:
-        NodeError: it cannot be read, or safetensors cannot hold its content.
-        GraphError: the code of a pack failed, or no pack converts files. So may the iteration of the pieces.
+        NodeError: the file cannot be read, or its content cannot be stored as safetensors.
+        GraphError: the code of a pack failed, or no pack converts files. Iterating over the pieces may raise
+            it, too.
     """
     for offered in _offered():
         with _author_errors(offered):
@@ -136,7 +137,7 @@ def _guarded(offered: ModelFiles, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def _author_errors(offered: ModelFiles) -> Iterator[None]:
-    """Turn what goes wrong in the code of a pack into a problem with the author's file and line."""
+    """Convert an exception in the code of a pack into a problem that names the pack's file and line."""
     try:
         yield
     except (SafelightError, OSError):
@@ -146,7 +147,7 @@ def _author_errors(offered: ModelFiles) -> Iterator[None]:
 
 
 def _offered() -> list[ModelFiles]:
-    """The `model_files` of the installed packs."""
+    """Return the `model_files` attributes of the installed packs."""
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     found = (getattr(point.load(), "model_files", None) for point in points)
     return [item for item in found if item is not None]

@@ -15,7 +15,7 @@ from engine.packs.registry import GROUP
 SUFFIX = ".json"
 
 MOST = 10_000
-"""The most files in the home's `graphs/` that are listed and suggested."""
+"""At most this many files of the home's `graphs/` are listed and suggested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class NamedGraph:
 
 
 def listed(own: Path) -> list[NamedGraph]:
-    """Every graph that has a name, the user's first. A user's graph hides an example of the same name.
+    """List every named graph, the user's first. A user's graph hides an example of the same name.
 
     Args:
         own: the folder of the user's own graphs, which need not exist.
@@ -42,7 +42,7 @@ def listed(own: Path) -> list[NamedGraph]:
 
 
 def in_folder(own: Path) -> list[NamedGraph]:
-    """The user's own graphs; no pack is loaded for this.
+    """List the user's own graphs, without loading packs.
 
     Args:
         own: the folder of the graphs, which need not exist.
@@ -55,7 +55,10 @@ def in_folder(own: Path) -> list[NamedGraph]:
 
 
 def examples() -> list[NamedGraph]:
-    """The example graphs of the installed packs, which are loaded for this. The first of a name counts."""
+    """List the example graphs of the installed packs, which this loads.
+
+    If several examples have the same name, only the first is listed.
+    """
     found: dict[str, NamedGraph] = {}
     for folder in _examples():
         for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -74,7 +77,8 @@ def find(graph: Path, own: Path) -> Path:
         own: the folder of the user's own graphs, which need not exist.
 
     Returns:
-        a file; or `graph` itself if it is a path rather than a name, whether or not it exists.
+        the path of the graph's file; or `graph` itself if it is a path rather than a name, even if no such
+        file exists.
 
     Raises:
         GraphError: there is no file or graph of this name.
@@ -99,7 +103,7 @@ def find(graph: Path, own: Path) -> Path:
 
 
 def _examples() -> Iterator[Path]:
-    """The folders of example graphs: the `examples` attributes of installed packs."""
+    """Yield the folders of example graphs: the `examples` attributes of the installed packs."""
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             folder = getattr(point.load(), "examples", None)

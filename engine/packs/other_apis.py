@@ -1,7 +1,6 @@
-"""The interface by which a pack describes an installation in the terms of another program's API.
+"""The interface by which a pack lists node types, samplers and model files as another program's API does.
 
-A server that answers requests for another program, such as ComfyUI, has to list node types, samplers and
-model files as that program does.
+The server needs these lists if it implements the API of another program, such as ComfyUI.
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ from engine.errors import GraphError, NodeError, Problem, hook_problem
 from engine.files import Files
 
 DescribeFor = Callable[[str, Files], Mapping[str, Any] | None]
-"""A pack's function `describe_for(program, files)`: JSON by name, as the API of the program has it; None
-if the pack does not know the program. `files` are the user's files."""
+"""A pack's function `describe_for(program, files)`: the lists of the program's API as JSON, by name; None if
+the pack does not know the program. `files` are the user's files."""
 
 
 def described_for(describers: Iterable[DescribeFor], program: str, files: Files) -> Mapping[str, Any]:
-    """The lists of a program's API.
+    """Return the lists that another program's API serves, such as its samplers and model files, by name.
 
     Args:
-        describers: the functions of the installed packs; the first that knows the program answers.
+        describers: the functions `describe_for` of the installed packs; the first that knows the program is
+            used.
         program: `comfyui` or `a1111`.
         files: the user's files.
 
@@ -37,4 +37,4 @@ def described_for(describers: Iterable[DescribeFor], program: str, files: Files)
             raise GraphError([hook_problem("describe_for", describe, error)]) from error
         if described is not None:
             return described
-    raise GraphError([Problem("unknown_program", f"no installed pack describes itself for {program}")])
+    raise GraphError([Problem("unknown_program", f"no installed pack supports the API of {program}")])

@@ -1,9 +1,9 @@
-"""Computes digests of the code outside the nodes folder that packs use.
+"""Computes digests of the code that packs use outside the nodes folder.
 
-Modules of installed distributions are not digested: a node names those that matter in its class keyword
-`libraries`. The digested modules are the user's own, such as a file on `PYTHONPATH` or a library installed in
-editable mode. Python imports a module once in a process, so its digest is computed once as well, right after
-the import; it then always matches the running code.
+Only the user's own modules are digested, such as a file on `PYTHONPATH` or a library installed in editable
+mode. Other installed libraries are not: a node names those that matter in its class keyword `libraries`.
+Python imports a module once in a process. So its digest is also computed only once, right after the import,
+and always matches the running code.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from engine.packs.pack_files import all_in
 from engine.values import Json, canonical, sha256
 
 _OWN = frozenset({"engine", "nodes"})
-"""The packages of Safelight itself; their types change by version."""
+"""The packages of Safelight itself; a change of their node types increases the type's version."""
 _NO_PACKS = _OWN | {ROOT, "pydantic"} | sys.stdlib_module_names
 _INSTALLED = tuple(
     Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib", "stdlib", "platstdlib")
 )
 _LARGE = 2**24
-"""Larger data files, in bytes, are identified by size and time, so that no weights are read at start-up."""
+"""Data files of more bytes are identified by size and time, so that no model weights are read at start-up."""
 _digests: dict[str, str | None] = {}
 
 
 def outside_code(modules: Iterable[str]) -> dict[str, str]:
-    """The digests of those given modules that are the user's, and of the user's modules that they import.
+    """Compute the digests of those modules that are the user's, and of the user's modules that they import.
 
     Args:
         modules: top-level names of modules. Modules that are not imported yet are imported here.
@@ -57,10 +57,10 @@ def outside_code(modules: Iterable[str]) -> dict[str, str]:
 
 
 def code_of_distribution(point: EntryPoint) -> str:
-    """The code part of the keys of an installed pack's types; empty for Safelight's own types.
+    """Return the identity of an installed pack's code for keys; empty for Safelight's own packages.
 
-    It is the name and version of the distribution. A pack installed in editable mode may change without a new
-    version, so the digest of its code is added.
+    It is a digest of the distribution's name and version. A pack installed in editable mode may change
+    without a new version, so the digest of its code is included.
     """
     module = point.value.partition(":")[0].partition(".")[0]
     if module in _OWN:
@@ -70,27 +70,28 @@ def code_of_distribution(point: EntryPoint) -> str:
 
 
 def code_of_declarations(classes: Iterable[type], own: str = "") -> dict[str, Json]:
-    """The code identity of the installed packs that declare the given base classes and value classes.
+    """Return the code identity of the installed packs that declare the given base classes and value classes.
 
     Args:
-        classes: the classes. Those of Safelight, of users' packs and of Python's library are left out.
+        classes: the classes. Those of Safelight, of the user's packs and of Python's library are left out.
         own: the top-level name of a module to leave out as well, since its code is already part of the key.
 
     Returns:
-        for each top-level module name, its versions, and the digests of its code if it is the user's.
+        for each top-level module name, its distributions with versions, and the digests of its code if it is
+        the user's.
     """
     names = {top_level(cls) for cls in classes} - _NO_PACKS - {own}
     return {name: list(_declaring(name)) for name in sorted(names)}
 
 
 def top_level(cls: type) -> str:
-    """The top-level name of the module that declares a class."""
+    """Return the top-level name of the module that declares a class."""
     return cls.__module__.partition(".")[0]
 
 
 @cache
 def _declaring(name: str) -> tuple[Json, Json]:
-    """The distributions of a module with versions, and the digests of its code if it is the user's."""
+    """Return the distributions of a module with versions, and the digests of its code if it is the user's."""
     names = packages_distributions().get(name, [])
     return [f"{distribution} {version(distribution)}" for distribution in sorted(set(names))], {
         **outside_code([name])
@@ -98,7 +99,7 @@ def _declaring(name: str) -> tuple[Json, Json]:
 
 
 def _sources(name: str) -> dict[str, bytes]:
-    """The Python files of a module of the user, by path; empty for other modules."""
+    """Read the Python files of a user's module, by path; empty for other modules."""
     try:
         module = sys.modules.get(name) or _imported(name)
         file = getattr(module, "__file__", None)
@@ -116,7 +117,10 @@ def _sources(name: str) -> dict[str, bytes]:
 
 
 def _content(name: str, sources: Mapping[str, bytes]) -> dict[str, Json]:
-    """The digest of each file of a user's module, by path, including data files beside the Python files."""
+    """Return the digest of each file of a user's module by path, including data files in its folder.
+
+    For a large data file, it is the size and time instead.
+    """
     content: dict[str, Json] = {path: sha256(source) for path, source in sources.items()}
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None or Path(file).name != "__init__.py":
@@ -133,7 +137,7 @@ def _content(name: str, sources: Mapping[str, bytes]) -> dict[str, Json]:
 
 
 def _imported(name: str) -> object:
-    """Import a module before a node imports it; returns None if it is not the user's."""
+    """Import a user's module before a node does; None if it is not the user's or cannot be imported."""
     try:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None or _is_installed(Path(spec.origin)):

@@ -1,4 +1,4 @@
-"""A user's pack: a file or folder that is read once, and the module made from the bytes read."""
+"""A user's pack: a file or folder that is read once, and the module that these bytes define."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _loads = itertools.count(1)
 
 @dataclass(eq=False)
 class Pack:
-    """A pack with the content that was read."""
+    """A user's pack, with the content of its files as it was when they were read."""
 
     path: Path
     digests: dict[str, str]
     """The sha256 of each of its files, by path inside the pack."""
     sources: dict[str, bytes] = field(repr=False)
-    """Its Python files."""
+    """The content of its Python files, by path inside the pack."""
     code: str = ""
     """The digest of its files and of the files of the packs that it uses; part of the keys of its types."""
     module: ModuleType | None = field(default=None, repr=False)
@@ -47,18 +47,18 @@ class Pack:
         return read_imports(self.sources, self.name, INIT in self.sources)
 
     def uses(self, names: Collection[str]) -> set[str]:
-        """The packs, of those named, that it may import."""
+        """Return those of the named packs that this pack may import."""
         return {name for name in names if self.imports.dynamic or name in self.imports.packs} - {self.name}
 
     def file(self, inside: str) -> Path:
-        """The path of one of its files."""
+        """Return the full path of one of its files, from the path inside the pack."""
         return self.path / inside if self.path.is_dir() else self.path
 
     def load(self) -> ModuleType:
-        """Run the pack under a new module name.
+        """Import the pack under a new module name.
 
-        Running steps with types of an earlier load keep the modules of that load, also for imports inside
-        functions, so they never run code that is not in their keys.
+        Steps that still run with types of an earlier load keep using the modules of that load, also for
+        imports inside functions. So they never run code that their keys do not contain.
         """
         self.module = None
         name = f"{ROOT}.{self.name}@{next(_loads)}"
@@ -79,10 +79,10 @@ class Pack:
         return module
 
     def retire(self, types: Iterable[object]) -> None:
-        """Remove its modules after the last plan or run that uses its types.
+        """Remove its modules once no plan or run uses its types any more.
 
         Args:
-            types: the `NodeType`s made from it; only plans and runs hold them.
+            types: the `NodeType`s made from it; only plans and runs still refer to them.
         """
         if self.module is None:
             return
@@ -96,13 +96,13 @@ class Pack:
 
 
 class _Retired:
-    """Counts the remaining types of a pack, and removes its modules after the last one."""
+    """Removes the modules of an unloaded pack when the last of its node types is garbage collected."""
 
     def __init__(self, name: str, left: int) -> None:
         self._name, self._left = name, left
 
     def watch(self, types: Sequence[object]) -> None:
-        """Start counting these types."""
+        """Watch these types, and remove the modules when none is left."""
         if not types:
             forget(self._name)
         for item in types:
@@ -115,7 +115,7 @@ class _Retired:
 
 
 def used_packs(pack: Pack, packs: Mapping[str, Pack]) -> list[Pack]:
-    """The pack and all packs that it uses, directly or indirectly; `packs` are all packs by name."""
+    """List a pack and all packs that it uses, directly or indirectly; `packs` are all packs by name."""
     used, ahead = {pack.name: pack}, [pack]
     while ahead:
         for name in ahead.pop().uses(packs.keys()) - used.keys():
@@ -125,13 +125,13 @@ def used_packs(pack: Pack, packs: Mapping[str, Pack]) -> list[Pack]:
 
 
 def code_of(pack: Pack, packs: Mapping[str, Pack]) -> str:
-    """The digest of a pack's files and of the files of the packs that it uses."""
+    """Compute one digest of a pack's files and of the files of the packs that it uses."""
     own, *others = used_packs(pack, packs)
     return sha256(canonical([_content(own), *(_content(other) for other in sorted(others, key=_by_name))]))
 
 
 def in_order(packs: Sequence[Pack]) -> list[Pack]:
-    """Sort packs so that each comes after those that it uses, and otherwise in the given order."""
+    """Sort packs so that each comes after those that it uses; otherwise keep the given order."""
     named = {pack.name: pack for pack in packs}
     ordered: dict[Pack, None] = {}
     begun: set[Pack] = set()

@@ -25,11 +25,11 @@ _IGNORED = (
     ".#*",
     "*~",
 )
-"""Names of files and folders of editors, tools and Python in a pack; they are not part of its code."""
+"""Patterns of files and folders that editors, tools and Python make; they are not part of a pack's code."""
 
 
 def packs_in(folder: Path) -> list[Path]:
-    """The packs of a folder: every Python file, and every folder that is a Python package.
+    """List the packs in a nodes folder: every Python file, and every folder that is a Python package.
 
     Raises:
         OSError: the folder cannot be read.
@@ -45,7 +45,7 @@ def packs_in(folder: Path) -> list[Path]:
 
 
 def folders_of(folders: Iterable[Path]) -> list[str]:
-    """The nodes folders and the sub-folders that are packs or may become packs."""
+    """List the nodes folders and their direct sub-folders, each of which is a pack or may become one."""
     paths = [str(folder) for folder in folders]
     for folder in folders:
         if folder.is_dir():
@@ -54,13 +54,13 @@ def folders_of(folders: Iterable[Path]) -> list[str]:
 
 
 def places_of(pack: Pack) -> list[str]:
-    """The paths of a pack's files and folders; every change of the pack changes one of them."""
+    """List the paths of a pack's files and folders; any change of the pack changes the stamp of one."""
     inside = all_in(pack.path) if pack.path.is_dir() else ()
     return [str(pack.path), *map(str, inside)]
 
 
 def digests_of(path: Path, digests: FileDigests) -> dict[str, str]:
-    """The sha256 of every file of a pack, by path inside the pack. Unchanged files are not read again.
+    """Compute the sha256 of every file of a pack, by path inside it. Unchanged files are not read again.
 
     Raises:
         OSError: a file cannot be read.
@@ -73,7 +73,7 @@ def digests_of(path: Path, digests: FileDigests) -> dict[str, str]:
 
 
 def read(path: Path, digests: FileDigests) -> Pack:
-    """Read a pack.
+    """Read the files of the pack at a path.
 
     Raises:
         OSError: a file cannot be read.
@@ -88,7 +88,7 @@ def read(path: Path, digests: FileDigests) -> Pack:
 
 
 def all_in(folder: Path) -> Iterator[Path]:
-    """Every file and folder of a pack."""
+    """Yield every file and folder in the folder of a pack, except those that are not part of its code."""
     for path in sorted(folder.iterdir()):
         if any(fnmatch(path.name, pattern) for pattern in _IGNORED):
             continue

@@ -18,7 +18,7 @@ INIT = "__init__.py"
 
 
 class Sources(Protocol):
-    """The part of a pack that its modules need."""
+    """What `PackFinder` needs to know of a pack."""
 
     @property
     def path(self) -> Path:
@@ -27,16 +27,16 @@ class Sources(Protocol):
 
     @property
     def sources(self) -> Mapping[str, bytes]:
-        """Its Python files, by path inside the pack."""
+        """The content of its Python files, by path inside the pack."""
         ...
 
     def file(self, inside: str) -> Path:
-        """The path of one of its files."""
+        """Return the full path of one of its files, from the path inside the pack."""
         ...
 
 
 class _ReadLoader(SourceFileLoader):
-    """Runs the bytes that were read, since the file may have changed after that."""
+    """Loads a module from bytes that were read earlier, since its file may have changed since."""
 
     def __init__(self, name: str, path: str, source: bytes) -> None:
         super().__init__(name, path)
@@ -47,14 +47,14 @@ class _ReadLoader(SourceFileLoader):
 
 
 class PackFinder(MetaPathFinder):
-    """Finds the modules of packs in the bytes that were read."""
+    """Finds the modules of packs in the content that was read from their files."""
 
     def __init__(self) -> None:
         self.packs: dict[str, Sources] = {}
-        """The packs, by the name of their module."""
+        """The packs by module name."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """The spec of a pack's module; None for other modules."""
+        """Return the spec of a pack's module; None for other modules."""
         if not fullname.startswith(f"{ROOT}."):
             return None
         name, *inner = fullname.removeprefix(f"{ROOT}.").split(".")
@@ -82,13 +82,13 @@ sys.modules[ROOT] = _ROOT
 
 
 def pack_name(module: str) -> str | None:
-    """The name of the user's pack of a module; None for other modules."""
+    """Return the name of the user's pack that a module belongs to; None for other modules."""
     root, _, rest = module.partition(".")
     return rest.partition(".")[0].partition("@")[0] if root == ROOT and rest else None
 
 
 def forget(name: str) -> None:
-    """Remove the modules of one load of a pack."""
+    """Remove the modules of one load of a pack; `name` is the module name of that load."""
     FINDER.packs.pop(name, None)
     for loaded in [other for other in list(sys.modules) if other == name or other.startswith(f"{name}.")]:
         del sys.modules[loaded]

@@ -1,5 +1,4 @@
-"""Finds built-in node types, installed ones, and those in the user's files, which it reloads when they
-change."""
+"""Finds the node types of installed packs and of the user's packs; reloads the user's when they change."""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ class Registry:
             self.add(cls)
 
     def add(self, cls: type[Node], code: str = "") -> None:
-        """Add one node class; replaces a type of the same name."""
+        """Add one node class; it replaces a type of the same name."""
         kind = replace(cls.node_type, code=code) if code else cls.node_type
         self._installed.types[kind.name] = self.types[kind.name] = kind
 
@@ -74,11 +73,11 @@ class Registry:
         return registry
 
     def refresh(self) -> bool:
-        """Reload changed packs; if nothing changed, this costs one stat for each file.
+        """Reload the user's packs that changed; if none did, this costs one stat for each file.
 
-        A changed pack is reloaded together with the packs that import it, and its types get new keys. While a
-        pack cannot be loaded, its types are missing: a graph that needs one gets a problem with the file and
-        line, instead of results of outdated code. Existing plans and runs keep their types.
+        A changed pack is reloaded together with the packs that import it, and the keys of their types change.
+        While a pack cannot be loaded, its types are missing: a graph that needs one gets a problem with the
+        file and line, instead of results of outdated code. Existing plans and runs keep their types.
 
         Returns:
             True if anything changed.
@@ -109,14 +108,17 @@ class Registry:
             self._tabulate()
 
     def near(self, name: str) -> str | None:
-        """A hint for an unknown type: the problem of its broken pack, or similar names."""
+        """Return a hint for an unknown type: the problem of its broken pack, or similar names, or None."""
         for loaded in self._packs.values():
             if loaded.problem is not None and name in names_in(loaded.pack):
                 return f"correct the pack first: {loaded.problem.message}"
         return near(name, self.types)
 
     def _look(self) -> tuple[dict[Path, Pack], list[Problem]]:
-        """The packs in the folders now; an unchanged pack is the same object as before."""
+        """Read the packs that are in the folders now, by path, and list the problems of unreadable ones.
+
+        An unchanged pack is the same object as before.
+        """
         packs: dict[Path, Pack] = {}
         unread: list[Problem] = []
         for folder in self._folders:
@@ -145,7 +147,7 @@ class Registry:
         return packs, unread
 
     def _load(self, packs: Mapping[Path, Pack]) -> bool:
-        """Load new and changed packs, and unload removed ones; returns True if there were any."""
+        """Load new and changed packs, and unload removed ones; return True if there were any."""
         named = {pack.name: pack for pack in packs.values()}
         codes = {path: code_of(pack, named) for path, pack in packs.items()}
         kept = {
@@ -164,7 +166,7 @@ class Registry:
         return bool(stale or fresh)
 
     def _tabulate(self) -> None:
-        """Build new tables; readers of the old ones keep them."""
+        """Build the tables of types and hooks anew; threads that read the old ones are not disturbed."""
         table = self._installed.copy()
         table.problems += self._unread
         for loaded in self._packs.values():
@@ -181,7 +183,7 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A pack and the result of loading it."""
+    """A user's pack and the result of loading it."""
 
     pack: Pack
     types: list[NodeType]
@@ -209,7 +211,7 @@ def _loaded(pack: Pack, packs: Mapping[str, Pack]) -> _Loaded:
 
 
 def _installed_types(module: ModuleType, point: EntryPoint) -> list[NodeType]:
-    """The node types of an installed pack, with the identity of its code for their keys."""
+    """Return the node types of an installed pack, with the identity of its code for their keys."""
     code = code_of_distribution(point)
     package = module.__name__.partition(".")[0]
     types = [
@@ -221,14 +223,14 @@ def _installed_types(module: ModuleType, point: EntryPoint) -> list[NodeType]:
 
 
 def _with_code(kind: NodeType, code: str) -> NodeType:
-    """A copy of a node type with the code identity of its pack and of the installed packs that this uses."""
+    """Copy a node type, with the code identity of its pack and of the installed packs that its class uses."""
     classes = [*kind.cls.__mro__, *_value_classes(kind)]
     others = code_of_declarations(classes, top_level(kind.cls))
     return replace(kind, code=sha256(canonical([code, others])) if others else code)
 
 
 def _value_classes(kind: NodeType) -> list[type[Value]]:
-    """The value classes on the wires of a node type."""
+    """Return the value classes of the inputs and outputs of a node type."""
     wires = [*(item.wire for item in kind.inputs.values()), *kind.outputs.values()]
     return [Value.types[wire.name] for wire in wires if wire.is_value]
 
@@ -242,7 +244,7 @@ def _note_value_code(types: Iterable[NodeType]) -> None:
 
 
 def _types_in(module: ModuleType, pack: str | None) -> list[NodeType]:
-    """The node types of a module, without those imported from another of the user's packs."""
+    """Return the node types of a module, without those imported from another of the user's packs."""
     types = {
         item.node_type.name: item.node_type
         for item in vars(module).values()

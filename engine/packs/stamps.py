@@ -14,20 +14,23 @@ Stamp = tuple[int, int, int, int] | None
 
 
 class Stamps:
-    """The stamps of paths. A folder's stamp changes when a file in it is added, removed or renamed."""
+    """The recorded stamps of a set of paths.
+
+    A folder's stamp changes when a file in it is added, removed or renamed.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, Stamp] = {}
 
     def take(self, paths: Iterable[str]) -> None:
-        """Record the current stamps, or none if a path changed just now."""
+        """Record the current stamps of these paths; none if one of the paths changed just now."""
         begun = time.time_ns()
         known = {path: _stamp(path) for path in paths}
         newest = max((max(stamp[2:]) for stamp in known.values() if stamp is not None), default=0)
         self._known = known if newest < begun - _SETTLED_SECONDS * 1e9 else {}
 
     def same(self) -> bool:
-        """True if no path changed since `take`; False if no stamps are recorded."""
+        """Return True if no path has changed since `take`; False if one has, or if no stamps are recorded."""
         return bool(self._known) and all(_stamp(path) == stamp for path, stamp in self._known.items())
 
 

@@ -1,4 +1,4 @@
-"""The node types of all packs by name, including types whose names clash."""
+"""The table of all packs' node types by name; it resolves names that two packs declare."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class TypeTable:
     """The node types and hooks of the packs, in the order in which the packs were added."""
 
     types: dict[str, NodeType] = field(default_factory=dict)
-    """The types by name. If two packs declare the same name, it means the first; the second is
-    `PACK/NAME`."""
+    """The types by name. If two packs declare the same name, the name means the type of the first pack, and
+    the type of the second pack is named `PACK/NAME`."""
     problems: list[Problem] = field(default_factory=list)
     annotators: list[Annotate] = field(default_factory=list)
     importers: list[ImportGraph] = field(default_factory=list)
@@ -35,7 +35,7 @@ class TypeTable:
     """The place where each type is declared."""
 
     def copy(self) -> TypeTable:
-        """A copy to which more packs can be added."""
+        """Return a copy to which more packs can be added."""
         hooks = (
             [*self.annotators],
             [*self.importers],
@@ -48,13 +48,15 @@ class TypeTable:
         return TypeTable(dict(self.types), [*self.problems], *hooks, dict(self.origins))
 
     def add(self, types: Iterable[NodeType], module: ModuleType, name: str, pack: Pack | None = None) -> None:
-        """Add a pack: its node types, and those of the functions `annotate`, `import_graph`, `advise`,
-        `describe_for`, `estimate`, `measure` and `warm_up` that it has.
+        """Add the node types of a pack and its hooks.
+
+        Hooks are the module's functions `annotate`, `import_graph`, `advise`, `describe_for`, `estimate`,
+        `measure` and `warm_up`; all are optional.
 
         Args:
             types: its node types.
             module: its module.
-            name: its name, the prefix for types whose name is taken.
+            name: the name of the pack, the prefix for types whose name is taken.
             pack: the pack, if it is the user's.
         """
         for kind in types:

@@ -1,4 +1,4 @@
-"""Reads and writes the texts in PNG, JPEG and WEBP files."""
+"""Reads and writes the text metadata of PNG, JPEG and WEBP files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MEDIA = ("image/png", "image/jpeg", "image/webp")
 
 
 def read_text(picture: bytes) -> dict[str, str] | None:
-    """The texts of a picture file by name; None for a file of another format.
+    """Read the text metadata of a picture file, by name; None if the file has another format.
 
     Raises:
-        ValueError: it is a damaged PNG file. Damaged EXIF is skipped.
+        ValueError: the file is a damaged PNG. Damaged EXIF data is skipped without an error.
     """
     if picture.startswith(png.SIGNATURE):
         return png.read_text(picture)
@@ -27,7 +27,7 @@ def write_text(picture: bytes, texts: Mapping[str, str]) -> bytes:
     """Add texts to a picture file, without re-encoding it; they replace texts of the same names.
 
     Raises:
-        ValueError: it has another format or is damaged, or one of the texts cannot be stored in its format.
+        ValueError: the file has another format or is damaged, or its format cannot store one of the texts.
     """
     if picture.startswith(png.SIGNATURE):
         return png.write_text(picture, texts)

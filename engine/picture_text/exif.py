@@ -55,23 +55,23 @@ def read_text(data: bytes) -> dict[str, str]:
 
 
 def name_of(value: bytes) -> str:
-    """The name of a text such as `workflow:{…}`; empty if the value does not begin with a name."""
+    """Return the name in front of a text such as `workflow:{…}`; empty if there is none."""
     name, colon, _ = _decoded(value).partition(":")
     return name if colon and is_name(name) else ""
 
 
 def is_name(name: str) -> bool:
-    """Whether a name is valid for a text: 1 to 79 letters, digits, `-` and `_`."""
+    """Return True if a text can have this name: 1 to 79 letters, digits, `-` and `_`."""
     return 1 <= len(name) <= 79 and name.replace("_", "").replace("-", "").isalnum()
 
 
 def is_webp(data: bytes) -> bool:
-    """Whether a file begins with the signature of WEBP."""
+    """Return True if a file begins with the signature of WEBP."""
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
 def _blocks(data: bytes) -> Iterator[bytes]:
-    """The first EXIF block of a file."""
+    """Yield the first EXIF block of a file, if it has one."""
     if data.startswith(JPEG):
         at = 2
         while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"\xda", b"\xd9", b""):
@@ -98,14 +98,17 @@ class Tiff:
         self._data = data
         self._little = data[:2] == b"II"
         self.is_valid = data[:4] in (b"II*\0", b"MM\0*") and 8 <= self.number(4, 4) < len(data)
-        """Whether it begins with a valid TIFF header."""
+        """True if it begins with a valid TIFF header."""
 
     def number(self, at: int, size: int) -> int:
-        """The integer at a position; 0 beyond the end."""
+        """Read the integer at a position; 0 beyond the end."""
         return int.from_bytes(self._data[at : at + size], "little" if self._little else "big")
 
     def directory(self, at: int) -> dict[int, tuple[int, int, int]]:
-        """The entries of a directory with bytes or a single number: tag -> (type, position, size)."""
+        """Read the directory at a position: tag -> (type, position, size) of its entries.
+
+        Only entries with bytes or a single number are returned.
+        """
         if self._data[:2] not in (b"II", b"MM") or not 8 <= at < len(self._data):
             return {}
         entries: dict[int, tuple[int, int, int]] = {}
@@ -119,7 +122,7 @@ class Tiff:
 
 
 def _comment(data: bytes) -> str:
-    """A user comment; its first eight bytes name the encoding."""
+    """Decode a user comment, whose first eight bytes name the encoding."""
     code, rest = data[:8], data[8:]
     if code == b"UNICODE\0":
         return _utf16(rest)
@@ -129,7 +132,7 @@ def _comment(data: bytes) -> str:
 
 
 def _utf16(data: bytes) -> str:
-    """Decode UTF-16 of unknown byte order; chooses the order that gives more ASCII characters."""
+    """Decode UTF-16 of unknown byte order, in the order that gives more ASCII characters."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace").rstrip("\0")
     big, little = data.decode("utf-16-be", "replace"), data.decode("utf-16-le", "replace")

@@ -35,17 +35,17 @@ _HAS_EXIF, _HAS_ALPHA = 0x08, 0x10
 
 
 def write_text(picture: bytes, texts: Mapping[str, str]) -> bytes:
-    """Add texts to the EXIF block of a picture; they replace texts of the same names.
+    """Add texts to the EXIF block of a picture file; they replace texts of the same names.
 
-    Other entries of the block stay.
+    Other entries of the block are kept.
 
     Args:
         picture: a whole JPEG or WEBP file.
         texts: the texts by name. A name has 1 to 79 letters, digits, `-` and `_`.
 
     Raises:
-        ValueError: it is another kind of file, is cut off or damaged; or a text cannot be written, because of
-            its name or because it exceeds the 64 KB of a JPEG segment.
+        ValueError: the file is not a JPEG or WEBP file, or is cut off or damaged; or a text cannot be written
+            because its name is invalid or it exceeds the 64 KB of a JPEG segment.
     """
     for name, text in texts.items():
         if not is_name(name) or "\0" in text:
@@ -74,7 +74,7 @@ def _in_jpeg(picture: bytes, texts: Mapping[str, str]) -> bytes:
 
 
 def _segments(picture: bytes) -> Iterator[tuple[int, int, int]]:
-    """The segments before the pixels of a JPEG file: kind, start and end."""
+    """Yield the segments before the pixels of a JPEG file: marker, start and end."""
     if not picture.startswith(JPEG):
         raise ValueError("neither a JPEG nor a WEBP file")
     at = 2
@@ -123,7 +123,7 @@ def _chunks(picture: bytes) -> Iterator[_Chunk]:
 
 
 def _extended(image: _Chunk) -> _Chunk:
-    """The VP8X chunk, which begins a file with more than picture data (RFC 9649, 2.7)."""
+    """Make the VP8X chunk, with which a WEBP file with metadata begins (RFC 9649, 2.7)."""
     if image.kind == b"VP8L" and len(image.data) >= 5:
         bits = int.from_bytes(image.data[1:5], "little")
         width, height = bits & 0x3FFF, bits >> 14 & 0x3FFF
@@ -186,7 +186,7 @@ def _with_texts(block: bytes, texts: Mapping[str, str]) -> bytes:
 
 
 def _entries(block: bytes, tiff: Tiff, at: int) -> dict[int, bytes]:
-    """The twelve bytes of each entry of a directory, by tag."""
+    """Read the twelve bytes of each entry of a directory, by tag."""
     if at < 8:
         return {}
     rows = (at + 2 + 12 * number for number in range(min(tiff.number(at, 2), MAX_ENTRIES)))
@@ -194,6 +194,6 @@ def _entries(block: bytes, tiff: Tiff, at: int) -> dict[int, bytes]:
 
 
 def _following(block: bytes, tiff: Tiff, at: int) -> bytes:
-    """The position of the directory after this one, such as that of a thumbnail."""
+    """Read the bytes that point to the directory after this one, such as that of a thumbnail."""
     end = at + 2 + 12 * tiff.number(at, 2)
     return block[end : end + 4].ljust(4, b"\0") if at >= 8 else bytes(4)

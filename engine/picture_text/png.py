@@ -21,10 +21,10 @@ class Chunk(NamedTuple):
 
 
 def read_text(png: bytes) -> dict[str, str]:
-    """The text chunks (tEXt, zTXt, iTXt) by keyword. Of two chunks with one keyword, the later one counts.
+    """Read the text chunks (tEXt, zTXt, iTXt) by keyword. Of two chunks with one keyword, the later counts.
 
     Raises:
-        ValueError: it is not a PNG file, is cut off or damaged, or holds more than `MAX_TEXT_BYTES` of text.
+        ValueError: the file is not a PNG, is cut off or damaged, or has more than `MAX_TEXT_BYTES` of text.
     """
     texts: dict[str, str] = {}
     left = MAX_TEXT_BYTES
@@ -38,7 +38,7 @@ def read_text(png: bytes) -> dict[str, str]:
 
 
 def write_text(png: bytes, texts: Mapping[str, str]) -> bytes:
-    """The picture with text chunks after its header; they replace chunks with the same keywords.
+    """Add text chunks after the header of a PNG file; they replace chunks with the same keywords.
 
     Text that is Latin-1 becomes a tEXt chunk, unless its bytes would be read as UTF-8. Any other text becomes
     an iTXt chunk of UTF-8.
@@ -48,7 +48,7 @@ def write_text(png: bytes, texts: Mapping[str, str]) -> bytes:
         texts: the texts by keyword; a keyword has 1 to 79 Latin-1 characters.
 
     Raises:
-        ValueError: it is not a PNG file, is cut off or damaged; or a keyword or text cannot be written.
+        ValueError: the file is not a PNG, is cut off or damaged; or a keyword or text cannot be written.
     """
     chunks = _chunks(png)
     header = next(chunks)
@@ -68,7 +68,7 @@ _TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
 
 
 def _chunks(png: bytes) -> Iterator[Chunk]:
-    """Every chunk from IHDR to IEND; each checksum is verified."""
+    """Yield every chunk from IHDR to IEND, and verify its checksum."""
     if not png.startswith(SIGNATURE):
         raise ValueError("not a PNG file")
     view = memoryview(png)
@@ -98,7 +98,7 @@ def _keyword(chunk: Chunk) -> tuple[str, bytes]:
 
 
 def _text(kind: bytes, rest: bytes, left: int) -> tuple[str, int]:
-    """The text after the keyword, and its size in bytes."""
+    """Decode the text after the keyword; return it with its size in bytes."""
     packed = kind == b"zTXt"
     if packed:
         method, rest = rest[:1], rest[1:]
@@ -122,10 +122,12 @@ def _text(kind: bytes, rest: bytes, left: int) -> tuple[str, int]:
 
 
 def _plain(data: bytes) -> str:
-    """The text of a tEXt or zTXt chunk: Latin-1 by the specification, but many tools write UTF-8 into it.
+    """Decode the text of a tEXt or zTXt chunk as UTF-8 if it is valid UTF-8, otherwise as Latin-1.
 
-    Latin-1 text with letters beyond ASCII is hardly ever valid UTF-8.
+    The specification says Latin-1, but many tools write UTF-8. Latin-1 text with letters beyond ASCII is
+    hardly ever valid UTF-8.
     """
+
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -12,9 +12,9 @@ def decide(steps: Sequence[Step], wanted: set[Step], store: Store) -> None:
     """Set the action of each step.
 
     Args:
-        steps: parents first.
-        wanted: the steps whose results are needed; this adds the steps that those need.
-        store: may hold results.
+        steps: the steps of a plan, parents first.
+        wanted: the steps whose results the run needs; the function adds the steps that these depend on.
+        store: the store to look for results in.
     """
     held = store.where(
         [step.key for step in steps if step.key is not None and step.storable and not step.may_return_graph]
@@ -41,7 +41,10 @@ def decide(steps: Sequence[Step], wanted: set[Step], store: Store) -> None:
 
 
 def _parts(step: Step) -> Iterable[Step]:
-    """The steps whose results make up the result of a step, or those that determine which steps they are."""
+    """Return the steps whose results make up the result of an assembled step.
+
+    While the elements of a list are unknown, return the steps that must run to find them instead.
+    """
     if not isinstance(step, Gather):
         return step.parents
     if step.children is not None:
@@ -65,7 +68,7 @@ def _decide_assembled(step: Step, wanted: bool) -> None:
 
 
 def _mark_possible(steps: Sequence[Step]) -> None:
-    """Mark the steps that run only if a node reads them through a lazy input."""
+    """Set the action `may_run` for steps that run only if a node asks for a lazy input."""
     possible: set[Step] = set()
     for step in reversed(steps):
         if step in possible:

@@ -1,7 +1,7 @@
 """Builds the steps of a plan from bound nodes, one node after the other.
 
-The builder makes most steps before the run. During the run it makes, by the same rules, the steps that depend
-on a computed list, choice or graph.
+The builder makes most steps before the run. Steps that depend on a computed list, on the choice of a lazy
+input or on a returned graph are made during the run, by the same rules.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from engine.plan.step import Gather, ListStep, Source, Step
 from engine.store.store import Store
 
 MAX_STEPS = 100_000
-"""The default for the most steps of a plan; the setting `max_steps` changes it."""
+"""The default limit for the number of steps in a plan; the setting `max_steps` changes it."""
 
 
 class PlanBuilder:
@@ -34,10 +34,10 @@ class PlanBuilder:
 
     Args:
         checked: a graph without errors.
-        store: may hold lists that determine the number of elements.
+        store: the store in which to look for computed lists and returned graphs.
         files: the files that nodes may read.
         compute: the compute settings of accelerator nodes, as text.
-        max_steps: the most steps that the plan may have.
+        max_steps: the limit for the number of steps.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class PlanBuilder:
         self._store, self._files = store, files
 
     def add(self, bound: Bound, only_if_asked: bool = False, returned_by: Step | None = None) -> Step:
-        """Make the step of a bound node, after those of its parents.
+        """Make the step of a bound node and add it to the plan; the steps of its parents must exist already.
 
         Args:
             bound: the node.
-            only_if_asked: True if the step is needed only when a node with lazy inputs asks for it.
+            only_if_asked: True if the step is needed only if a node asks for it through a lazy input.
             returned_by: the step whose node returned the graph that this node belongs to.
 
         Raises:
@@ -94,7 +94,7 @@ class PlanBuilder:
         return gather
 
     def _expand_later(self, gather: Gather, unknown_lists: Iterable[Step]) -> None:
-        """Add a step that finds the elements during the run."""
+        """Add a step that determines the elements of the list during the run."""
         list_step = ListStep(
             gather.id, gather.bound, (), (), storable=False, only_if_asked=gather.only_if_asked, gather=gather
         )
@@ -107,7 +107,12 @@ class PlanBuilder:
         )
 
     def choose(self, step: Step, inputs: Mapping[str, object]) -> None:
-        """Keep only those lazy inputs of a step that it will read, given the values of the others."""
+        """Ask the node which lazy inputs it will read, and remove the others from its step.
+
+        Args:
+            step: the step.
+            inputs: the values of its other inputs.
+        """
         step.asked = asked(step.bound.type, inputs)
         unread = step.bound.type.lazy - step.asked
         sources = [source for source in step.sources if source.input not in unread]
@@ -115,10 +120,12 @@ class PlanBuilder:
         step.parents = tuple(dict.fromkeys([source.step for source in sources]))
 
     def set_key(self, step: Step) -> None:
-        """Compute the key of a step if it is known, and find an equal step whose result it can share.
+        """Compute the key of a step; if an earlier step has the same key, share its result.
+
+        The key stays None while it depends on a value that is only known while running.
 
         Raises:
-            NodeError: this step has the key of the node that returned the graph it belongs to.
+            NodeError: the step belongs to a returned graph and has the same key as the node that returned it.
         """
         step.key = self.keys.key(step)
         if step.key is None:
@@ -130,12 +137,13 @@ class PlanBuilder:
             step.action, step.same_as = "share", same_as
 
     def source(self, name: str, link: From, returned_by: Step | None) -> Source:
-        """The origin of an input.
+        """Find the step and output that a wired input comes from.
 
         Args:
             name: the name of the input.
-            link: its wire; `OUTSIDE` stands for the inputs of the node that returned the graph.
-            returned_by: the step of that node.
+            link: its wire. In a returned graph, the node `OUTSIDE` stands for the inputs of the node that
+                returned it.
+            returned_by: the step of the node that returned the graph; None outside returned graphs.
         """
         if returned_by is not None and link.node == OUTSIDE:
             outer = next(source for source in returned_by.sources if source.input == link.output)
@@ -159,7 +167,10 @@ class PlanBuilder:
         del self.order[start:]
 
     def make_step(self, bound: Bound, sources: tuple[Source, ...], only_if_asked: bool, depth: int) -> Step:
-        """Make the step of a node, or of one element of a node, from the origins of its inputs."""
+        """Make a step from the origins of its inputs, and add it to the plan.
+
+        `bound` is a node, or one element of a node that goes through lists.
+        """
         node_type = bound.type
         parents = tuple([source.step for source in sources])
         if len(parents) > 1:
@@ -191,7 +202,7 @@ class PlanBuilder:
         return step
 
     def _expand_if_known(self, step: Step) -> None:
-        """Add the steps of the graph that the node returned in an earlier run, if the store holds it."""
+        """If the store holds the graph that the node returned in an earlier run, add its steps."""
         step.may_return_graph = True
         if step.key is None or not step.storable:
             return
@@ -208,7 +219,7 @@ class PlanBuilder:
             pass
 
     def _choose_if_known(self, step: Step) -> None:
-        """Choose among the lazy inputs now if only literals decide the choice."""
+        """Find out which lazy inputs the node will read, if that depends only on literals."""
         lazy = step.bound.type.lazy
         eager = [source for source in step.sources if source.input not in lazy]
         if not eager:

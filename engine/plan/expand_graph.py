@@ -1,4 +1,4 @@
-"""Expands a node that returned a graph: the steps of that graph take the place of the node."""
+"""Expands a node that returned a graph: the steps of that graph compute the node's outputs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from engine.plan.targets import needed_by
 from engine.types.wires import Wire
 
 MAX_DEPTH = 64
-"""The most levels of returned graphs within returned graphs."""
+"""The most levels of nested returned graphs."""
 
 
 def expand_graph(maker: StepMaker, step: Step, graph: Graph) -> None:
-    """Add the steps of a returned graph to a plan, as far as the outputs of the node may need them.
+    """Add those steps of a returned graph to a plan that the outputs of the node may need.
 
-    A `{"param": "image"}` in the graph stands for the node's own input `image`, so the steps have the keys
-    that they would have if they were wired to the origin of that input.
+    A `{"param": "image"}` in the graph stands for the node's own input `image`. So the steps have the same
+    keys as if they were wired to the origin of that input.
 
     Args:
         maker: makes the steps.
         step: the step whose node returned the graph.
-        graph: its outputs have the names of the node's outputs.
+        graph: the returned graph; its outputs have the names of the node's outputs.
 
     Raises:
-        GraphError: the graph has errors; they name its nodes as `loop/blur`. The plan stays as it was.
-        NodeError: it nests too deep, lacks an output, or has side effects inside a pure node. The plan stays
-            as it was.
+        GraphError: the graph has errors; they name its nodes as `loop/blur`. The plan is unchanged.
+        NodeError: the graph is nested too deep, lacks an output, or has side effects although the node is
+            declared pure. The plan is unchanged.
     """
     if step.depth >= MAX_DEPTH:
         hint = "let the node return values instead of a graph when its work is done"

@@ -18,7 +18,7 @@ UNEVEN = "uneven_lists"
 
 
 class ListsUnknown(Exception):
-    """Raised if the elements of a node depend on lists that have not been computed yet.
+    """Raised if the number of elements of a node depends on lists that have not been computed yet.
 
     Args:
         steps: the steps that compute those lists.
@@ -38,19 +38,19 @@ class _Given:
 
 @dataclass(slots=True)
 class _Wired:
-    """The value of a wired input: an output of a step, or its element at `path`."""
+    """The value of a wired input: an output of a step, or the element at `path` of a list output."""
 
     step: Step
     output: str
     path: tuple[int, ...] = ()
     digest: str = ""
     digests: list[Digests] | None = None
-    """The digests of its elements, if it is a list and they are known."""
+    """The digests of its elements; None if the value is not a list, or not computed yet."""
 
 
 @dataclass(slots=True)
 class _Shape:
-    """The elements of a node along the remaining axes, or the inputs of one element."""
+    """A tree of the elements of a node: each level is one axis, each leaf has the inputs of one element."""
 
     id: str
     at: tuple[int, ...]
@@ -66,7 +66,8 @@ def expand_list(builder: StepMaker, gather: Gather) -> list[Step]:
 
     Raises:
         ListsUnknown: a list has not been computed yet.
-        NodeError: lists of different lengths go side by side, or there are too many elements.
+        NodeError: lists that the node goes through together have different lengths, or there are too many
+            elements.
     """
     expansion = _Expansion(builder, gather)
     shape = expansion.shape()
@@ -76,7 +77,7 @@ def expand_list(builder: StepMaker, gather: Gather) -> list[Step]:
 
 
 class _Expansion:
-    """The expansion of one node."""
+    """The expansion of one node that goes through lists."""
 
     def __init__(self, builder: StepMaker, gather: Gather) -> None:
         assert gather.bound.lift is not None
@@ -86,7 +87,7 @@ class _Expansion:
         self._unknown: dict[Step, None] = {}
 
     def shape(self) -> _Shape:
-        """Determine the elements without making their steps."""
+        """Determine the elements and their inputs, without making steps."""
         inputs: dict[str, _Given | _Wired] = {
             name: _Given(value) for name, value in self._bound.literals.items()
         }
@@ -126,7 +127,7 @@ class _Expansion:
         return _Shape(id, at, inner=inner)
 
     def _elements(self, value: _Given | _Wired) -> list[_Given] | list[_Wired] | None:
-        """The elements of a list; None if they are unknown, after recording the step to wait for."""
+        """Return the elements of a list; None if it is not computed yet: then record the step to wait for."""
         if isinstance(value, _Given):
             if not isinstance(value.value, list):
                 message = f"the node goes through lists, but {short(value.value)} is not a list"

@@ -1,4 +1,4 @@
-"""Computes the fingerprints of nodes, such as the digests of the files that they read, before they run."""
+"""Computes the fingerprints of nodes before they run, such as the digests of the files that they read."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Wired(Exception):
 def fingerprint(
     node_type: NodeType, literals: Mapping[str, Json], wired: Iterable[str], files: Files
 ) -> Json:
-    """The fingerprint of a node, computed from its literal inputs.
+    """Compute the fingerprint of a node from its literal inputs.
 
     Args:
         node_type: the type of the node.
-        literals: the literal inputs, defaults included.
+        literals: the literal inputs, including defaults.
         wired: the names of the other inputs.
         files: the files that nodes may read.
 
     Raises:
         Wired: `Node.fingerprint` reads a wired input.
-        Exception: an exception of `Node.fingerprint`.
+        Exception: whatever `Node.fingerprint` raises.
     """
     wired = list(wired)
     if not wired:
@@ -63,10 +63,10 @@ def fingerprint(
 
 
 def unreadable_files(checked: Checked, files: Files) -> list[Problem]:
-    """The problems of the files that nodes name in literal inputs. Nothing is planned or run.
+    """List the problems of files that nodes name in literal inputs, without planning or running anything.
 
     Args:
-        checked: a graph, which may have errors; only its sound nodes are checked.
+        checked: a graph, which may have errors; only its nodes without errors are examined.
         files: the files that nodes may read.
     """
     problems = Problems()
@@ -82,7 +82,7 @@ def unreadable_files(checked: Checked, files: Files) -> list[Problem]:
 
 
 def problem_of(error: BaseException, bound: Bound, graph: Graph) -> Problem:
-    """The problem of a node whose fingerprint cannot be computed, with its fix if one is certain."""
+    """Make the problem of a node whose fingerprint cannot be computed, with a fix if one is certain."""
     problem = as_node_problem(error, bound.id, bound.type.name)[0]
     if not isinstance(error, NodeError) or error.instead is None:
         return problem

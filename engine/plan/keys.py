@@ -47,17 +47,17 @@ class Keys:
         """A random number in the keys of nodes with side effects."""
 
     def key(self, step: Step) -> str | None:
-        """The key of a step; None while an input or file that it depends on is unknown.
+        """Compute the key of a step; None while an input that it depends on is unknown.
 
-        The caller first sets `step.fingerprint` and, for a node with lazy inputs, `step.asked`.
+        The caller must set `step.fingerprint` first and, for a node with lazy inputs, `step.asked`.
         """
         return self._hash(step, signature(step.bound), ())
 
     def lineage(self, step: Step) -> str | None:
-        """The key without the inputs that the node class names as `extends`.
+        """Compute the key of a step without the inputs that the class keyword `extends` names.
 
-        A training of 2,000 steps has the same lineage as one of 1,000 steps, so it can continue from its
-        state.
+        A training of 2,000 steps has the same lineage as one of 1,000 steps, so it can continue from the
+        state of the shorter one. None while an input is unknown.
         """
         extends = step.bound.type.extends
         if not extends:
@@ -89,7 +89,7 @@ class Keys:
 
 
 def signature(bound: Bound) -> bytes:
-    """The part of the key that depends on the node alone: its type, its code and its literal inputs."""
+    """Compute the part of the key that depends on the node alone: its type, code and literal inputs."""
     if not bound.signature:
         bound.signature = _signature(bound.type, bound.literals)
     return bound.signature
@@ -102,12 +102,12 @@ def _signature(node_type: NodeType, literals: Mapping[str, Json]) -> bytes:
 
 
 def of_input(source: Source) -> str | None:
-    """The part of a step's key that stands for a wired input; None while it is unknown."""
+    """Return the part of a step's key for one wired input; None while it is unknown."""
     return f"={source.digest}" if source.digest else of_output(source.step, source.output)
 
 
 def of_output(step: Step, output: str) -> str | None:
-    """The part that an output adds to the keys of the steps that read it; None while it is unknown."""
+    """Return the part that an output adds to the keys of the steps that read it; None while it is unknown."""
     if step.bound.type.returns_graph:
         step, output = origin(step, output)
     if not isinstance(step, Gather):
@@ -123,7 +123,7 @@ def of_output(step: Step, output: str) -> str | None:
 
 
 def machine(node_type: NodeType, compute: str) -> str:
-    """The part of the key that depends on the machine, as JSON: compute settings and library versions."""
+    """Return the part of the key that depends on the machine, as JSON: compute settings, library versions."""
     return _machine(node_type.libraries, compute if node_type.accelerator else "")
 
 

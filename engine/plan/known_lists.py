@@ -1,4 +1,4 @@
-"""Finds the digests of the elements of computed lists, so that each element gets its own key."""
+"""Finds the digests of the elements of computed lists, so that each element has its own key."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from engine.store.store import Store
 from engine.values import Packed, canonical, sha256
 
 ValueOf = Callable[[Step, str], object]
-"""Returns the value of an output of a finished step; raises KeyError if the run does not hold it."""
+"""Returns the value of an output of a step; raises KeyError if the current run has no such value."""
 
 Digests = str | list["Digests"]
-"""The digest of an element, or of each element if that is a list itself."""
+"""The digest of an element of a list; if that element is a list too, the digests of its elements."""
 
 
 def not_running(step: Step, output: str) -> object:
-    """The `ValueOf` of a plan that is not being run."""
+    """The `ValueOf` before the run: no value is known."""
     raise KeyError(output)
 
 
 class TooLong(Exception):
-    """A list has more elements than the caller can use."""
+    """Raised if a list has more elements than the caller allows."""
 
 
 class KnownLists:
@@ -39,19 +39,19 @@ class KnownLists:
         self._store, self._nonce = store, nonce
 
     def digests(self, step: Step, output: str, path: tuple[int, ...], most: int) -> list[Digests] | None:
-        """Digests of the elements of a list output (nested lists keep their shape).
+        """Return the digests of the elements of a list output (nested lists keep their shape).
 
         Args:
             step: the step that makes the list.
             output: the name of the output.
-            path: the place of the list in the output, if it is an element of another list.
-            most: how many elements it may have.
+            path: the indices of the list in the output; empty if the list is the whole output.
+            most: the most elements that the list may have.
 
         Returns:
-            None if the list has not been computed.
+            the digests; None if the list has not been computed.
 
         Raises:
-            TooLong: it has more elements; none of them has been looked at.
+            TooLong: the list has more than `most` elements; no digest has been computed.
         """
         step, output = origin(step, output)
         depth = step.bound.outputs[output].lists - len(path)
@@ -77,7 +77,7 @@ class KnownLists:
 
 
 def of_element(digests: Digests) -> str:
-    """One digest for an element, which may be a list."""
+    """Return one digest for an element, also if the element is a list."""
     return digests if isinstance(digests, str) else sha256(canonical(digests))
 
 
@@ -101,6 +101,6 @@ def _of_packed(packed: Packed, depth: int) -> list[Digests]:
 
 
 def _identity(packed: Packed) -> str:
-    """The digest of an element with that of its value class's code, which decides how it is unpacked."""
+    """Combine the digest of an element with that of its value class's code, which unpacks it."""
     code = code_of_types(packed)
     return sha256(f"{packed.digest} {code}".encode()) if code else packed.digest

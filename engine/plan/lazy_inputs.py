@@ -10,7 +10,7 @@ from engine.node import NodeType
 
 
 def asked(node_type: NodeType, inputs: Mapping[str, object]) -> frozenset[str]:
-    """The lazy inputs that a node reads, given the values of the others.
+    """Ask a node which of its lazy inputs it will read, given the values of its other inputs.
 
     Raises:
         AuthorError: `asks` returned something other than names of the node's lazy inputs.

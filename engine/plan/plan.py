@@ -1,4 +1,4 @@
-"""Plans a run: which steps the targets need, and which of them must be computed."""
+"""Plans a run: finds the steps that the targets need, and decides which of them must be computed."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ class Plan:
     itself."""
     targets: tuple[str, ...]
     builder: PlanBuilder
-    """Makes further steps during the run."""
+    """Adds further steps during the run."""
     compute: str = ""
     """The compute settings as text, for the keys of accelerator nodes."""
     name: str = ""
     """The name of the graph in the history; empty to leave the history unchanged."""
     announcement: bytes | None = None
-    """The last announcement of the step locks before the plan looked into the store; None if unknown."""
+    """The last announcement of the step locks before the plan queried the store; None if unknown. A different
+    one means that another process has stored results since."""
 
     @property
     def is_large(self) -> bool:
-        """True if its objects are frozen; its run ends with `gc.unfreeze` (see `engine/gc_pause.py`)."""
+        """True if the plan has so many steps that `gc.freeze` was called; its run ends with `gc.unfreeze`."""
         return len(self.steps) >= _MANY_STEPS
 
     @property
@@ -69,12 +70,12 @@ def plan(
 
     Args:
         checked: a graph without errors.
-        store: may hold results.
+        store: the store to look for results in.
         files: the files that nodes may read.
         targets: ids of nodes or subgraphs; see `targets_of` for the default.
         compute: the compute settings of accelerator nodes, as text.
         name: the name of the graph in the history.
-        max_steps: the most steps that the plan may have.
+        max_steps: the limit for the number of steps in the plan.
 
     Raises:
         GraphError: the graph has errors, there is no such target, or a file that a step needs is missing.

@@ -1,7 +1,7 @@
-"""Stores a graph that a node returned as a result.
+"""Converts a graph that a node returned into outputs that the store can hold, and back.
 
-The store keeps the graph itself, not the results of its steps. Each run plans those steps again, because
-their files or code may have changed.
+The result of the node is the graph itself, not the results of the graph's steps. Each run plans those steps
+again, because their files or code may have changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OUTPUT = "^graph"
 
 
 def as_outputs(graph: Graph) -> dict[str, object]:
-    """The outputs of a result that holds a returned graph.
+    """Convert a returned graph into the outputs of a result.
 
     Raises:
         NodeError: a value in the graph is not JSON.
@@ -35,7 +35,7 @@ def as_outputs(graph: Graph) -> dict[str, object]:
 
 
 def from_outputs(outputs: Mapping[str, object]) -> Graph | None:
-    """The graph in the outputs of a result; None if the node returned values.
+    """Read the returned graph from the outputs of a result; None if the node returned values instead.
 
     Raises:
         GraphError: another version of Safelight wrote the graph in a format that this one cannot read.

@@ -21,7 +21,7 @@ class StepMaker(Protocol):
     by_id: dict[str, Step]
 
     def add(self, bound: Bound, only_if_asked: bool = False, returned_by: Step | None = None) -> Step:
-        """Make the step of a bound node, after those of its parents."""
+        """Make the step of a bound node, whose parents must have steps already, and add it to the plan."""
         ...
 
     def remove(self, start: int) -> None:
@@ -29,11 +29,11 @@ class StepMaker(Protocol):
         ...
 
     def source(self, name: str, link: From, returned_by: Step | None) -> Source:
-        """The origin of an input."""
+        """Find the step and output that a wired input comes from."""
         ...
 
     def make_step(self, bound: Bound, sources: tuple[Source, ...], only_if_asked: bool, depth: int) -> Step:
-        """Make the step of a node, or of one element of a node, from the origins of its inputs."""
+        """Make a step from the origins of its inputs, and add it to the plan."""
         ...
 
     def enter(self, step: Step) -> None:

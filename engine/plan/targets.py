@@ -13,12 +13,12 @@ from engine.plan.lazy_inputs import asked
 
 
 def targets_of(checked: Checked, names: Sequence[str]) -> tuple[str, ...]:
-    """The target nodes of a run.
+    """Return the ids of the nodes that a run must compute.
 
     Args:
         checked: the graph.
-        names: ids of nodes or subgraphs. If empty, the targets are the nodes of the declared outputs and the
-            nodes with side effects.
+        names: ids of nodes or subgraphs. If there are none, the targets are the nodes of the declared outputs
+            and the nodes with side effects; without these, the nodes whose outputs no other node reads.
 
     Raises:
         GraphError: there is no such node.
@@ -51,7 +51,7 @@ def _default_targets(checked: Checked) -> tuple[str, ...]:
 
 
 def _optional(checked: Checked) -> set[str]:
-    """The nodes that are read only through lazy inputs, so that they may not be needed."""
+    """Return the nodes that are read only through lazy inputs, so that they may not be needed."""
     wired: set[str] = {link.node for link in checked.outputs.values()}  # needed in every case
     lazily: set[str] = set()
     for node, bound in reversed(checked.steps.items()):
@@ -62,8 +62,10 @@ def _optional(checked: Checked) -> set[str]:
 
 
 def needed_by(checked: Checked, targets: Iterable[str]) -> tuple[set[str], set[str]]:
-    """The nodes that the targets may need, and those needed in every case, whichever lazy inputs are
-    chosen."""
+    """Find the nodes that the targets may need, and those of them that are needed in any case.
+
+    The others are needed only if a node asks for a lazy input.
+    """
     needed = set(targets)
     certain = set(needed)
     chosen: dict[str, frozenset[str] | None] = {}
@@ -91,7 +93,7 @@ def needed_by(checked: Checked, targets: Iterable[str]) -> tuple[set[str], set[s
 
 
 def _chosen(bound: Bound) -> frozenset[str] | None:
-    """The lazy inputs that a node will read, if that is known before anything runs."""
+    """Return the lazy inputs that a node will read; None if that is not known before the run."""
     if bound.lift is not None or any(name not in bound.type.lazy for name in bound.links):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Checks, plans and runs graphs with a home folder: for the command line, scripts, workers and the server."""
+"""Checks, plans and runs graphs in a home folder: for the command line, scripts, workers and the server."""
 
 from engine.session.report import SessionReport
 from engine.session.session import Session

@@ -1,4 +1,4 @@
-"""The runs that a session executes now."""
+"""Keeps track of the runs that a session is executing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CurrentRuns:
 
     @contextmanager
     def cancelled_by(self, flag: Cancel) -> Iterator[None]:
-        """Within the block, `cancel` sets the flag of a run."""
+        """Register the cancellation flag of a run, so that `cancel` sets it within the `with` block."""
         with self._lock:
             self._flags.add(flag)
         try:
@@ -35,7 +35,7 @@ class CurrentRuns:
 
     @contextmanager
     def one(self, id: str, plan: Plan, requests: Requests) -> Iterator[None]:
-        """Within the block, `request` reaches the steps of a run."""
+        """Register a run, so that `request` reaches its steps within the `with` block."""
         self._runs[id] = plan, requests
         try:
             yield
@@ -62,6 +62,6 @@ class CurrentRuns:
             raise GraphError([Problem("unknown_node", message, hint=near(node, plan.steps))])
         if request not in (known := get_args(Request)):
             hint = near(request, known) or f"use {', '.join(known)}"
-            message = f"a running step knows no request {request!r}"
+            message = f"running steps do not support the request {request!r}"
             raise GraphError([Problem("unknown_request", message, hint=hint)])
         requests.ask(node, cast(Request, request))

@@ -1,4 +1,4 @@
-"""Estimates the time and the memory of a run from its plan, before anything runs."""
+"""Estimates the time and the memory of a run from its plan, before it starts."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from engine.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class StepEstimate:
-    """The estimate of one step that may run; None for what is unknown."""
+    """The estimated time and memory of one step; a field is None if it is unknown."""
 
     seconds: float | None
-    """Its time, from the last time that it ran in this graph, in proportion to its work then."""
+    """The time that it took when it last ran in this graph, scaled by its work now and then."""
     models: int | None
     """The bytes of the models that it uses on the device."""
     memory: int | None
-    """The bytes that it takes at once beside its models."""
+    """The peak bytes that it takes in addition to its models."""
 
     def as_json(self) -> dict[str, Any]:
-        """The estimate as JSON."""
+        """Return the estimate as a JSON object."""
         return asdict(self)
 
 
@@ -40,44 +40,46 @@ _UNKNOWN = StepEstimate(None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The estimate of a run."""
+    """The estimated time and memory of a run."""
 
     steps: Mapping[str, StepEstimate]
     """The estimates of the steps that run or may run, by id."""
     seconds: float
     """The sum of the known times."""
     unknown: int
-    """The number of steps that run and whose time is unknown."""
+    """The number of steps that run but whose time is unknown."""
     models: int
-    """The bytes of all models that the run loads onto the device, if all of them stay there."""
+    """The bytes of all models that the run uses on the device together."""
     peak: int
-    """The most bytes on the device at once: loaded models within the budget, and a computation."""
+    """The estimated peak bytes on the device: the loaded models, which the budget limits, and the memory of
+    one step."""
     device: str
     """The device that nodes compute on."""
     total: int | None
-    """The bytes of its memory; None if unknown."""
+    """The bytes of the device's memory; None if unknown."""
     free: int | None
+    """The free bytes of the device's memory; None if unknown."""
 
     def of_step(self, id: str) -> StepEstimate:
-        """The estimate of a step; of one that does not run, nothing is known."""
+        """Return the estimate of a step; all its fields are None for a step that does not run."""
         return self.steps.get(id, _UNKNOWN)
 
     def as_json(self) -> dict[str, Any]:
-        """The estimate of the whole run as JSON, without its steps."""
+        """Return the estimate of the whole run as a JSON object, without those of its steps."""
         tree = asdict(self)
         del tree["steps"]
         return {**tree, "seconds": round(self.seconds, 3)}
 
 
 class Estimator:
-    """Estimates runs.
+    """Estimates the time and memory of runs before they start.
 
     Args:
         hooks: the functions `estimate` of node packs.
         compute: the compute settings.
-        files: where to find files.
-        store: has the times of the steps that ran before.
-        budget: the most bytes of models that stay loaded on the device while no step uses them.
+        files: the user's files.
+        store: the store; its results have the times that their steps took.
+        budget: the most bytes of unused models that stay loaded on the device.
     """
 
     def __init__(
@@ -91,14 +93,14 @@ class Estimator:
         self._hooks, self._compute, self._files = hooks, compute, files
         self._store, self._budget = store, budget
         self.problems: list[Problem] = []
-        """The errors of hooks."""
+        """The problems of hooks that raised an exception."""
 
     def estimate(self, plan: Plan, record: Record | None) -> Estimate:
         """Estimate the run of a plan.
 
         Args:
             plan: the plan.
-            record: the state of the graph in its previous run; None if it is not in the history.
+            record: the nodes of the graph as they were in its previous run; None if the history has none.
         """
         running = [*plan.to_run, *plan.may_run]
         needs = self._needs(
@@ -144,9 +146,10 @@ class Estimator:
     def _times(
         self, plan: Plan, running: Sequence[Step], needs: Mapping[str, StepNeeds], record: Record
     ) -> dict[str, float]:
-        """The seconds of steps, in proportion to their work when they ran before.
+        """Estimate the seconds of steps by id, from their times in the previous run, scaled by their work.
 
-        An element of a list that is new takes the mean of the elements of its node that ran before.
+        A new element of a list gets the mean of the node's elements in the previous run. Steps with unknown
+        times are left out.
         """
         past = _Past(record.nodes, self._store, self._needs, plan.compute)
         seconds = {step.id: past.seconds(step, needs.get(step.id)) for step in running}
@@ -154,7 +157,7 @@ class Estimator:
 
 
 class _Past:
-    """The times of the steps of a graph's previous run."""
+    """The times and needs of the steps in a graph's previous run."""
 
     def __init__(
         self,
@@ -183,13 +186,13 @@ class _Past:
             self._elements.setdefault(place(id), []).append(id)
 
     def seconds(self, step: Step, needs: StepNeeds | None) -> float | None:
-        """The expected seconds of a step; None if neither it nor an element of its node ran before."""
+        """Estimate the seconds of a step; None if neither it nor another element of its node ran before."""
         before = [step.id] if step.id in self._seconds else self._elements.get(place(step.id), [])
         times = [self._scaled(id, needs) for id in before if self._is_alike(id, step)]
         return sum(times) / len(times) if times else None
 
     def _is_alike(self, id: str, step: Step) -> bool:
-        """Whether a step of the previous run was of the same type on the same kind of machine."""
+        """Return True if a step of the previous run had the same type and ran on the same kind of machine."""
         node, kind = self._nodes[id], step.bound.type
         now, before = machine_of(kind, self._compute), node.machine
         same_machine = now == before if now is None or before is None else tuple(now) == tuple(before)

@@ -1,4 +1,4 @@
-"""Runs plans and requests with a home folder: for the command line, scripts and workers."""
+"""Executes plans and run requests in a home folder: for the command line, scripts and workers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from engine.step_requests import Requests
 
 
 class Executor(Planner):
-    """Runs plans and requests with a home folder; the arguments are those of `Home`."""
+    """Executes plans and run requests in a home folder; it takes the arguments of `Home`."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Executor(Planner):
         watch: Watch,
         previews: bool,
     ) -> SessionReport:
-        """Execute a request, from its graph to its output files; see `Session.run`.
+        """Execute a run request: check and plan its graph, run it, write its outputs. See `Session.run`.
 
         Raises:
             GraphError: the graph has errors, a file that it needs is missing, or the output folder cannot be
@@ -159,8 +159,9 @@ class Executor(Planner):
         Args:
             plan: the plan.
             emit, watch, cancel, requests, previews: see `Session.run`.
-            take: receives each declared output when its step is done; without it, the report holds them.
-            files: the files of the run; without them, those of the session.
+            take: receives each declared output as soon as its step is done; if None, the report holds the
+                outputs.
+            files: the files of the run; by default those of the session.
         """
         watch, cancel, requests = watch or Watch(), cancel or Cancel(), requests or Requests()
         reasons = Reasons(plan, self._record(plan))  # read after the run, when the store holds its results
@@ -208,7 +209,7 @@ class Executor(Planner):
         return report
 
     def request(self, run: str, node: str, request: str) -> None:
-        """Send a request to a running step, for example to draw a sample now.
+        """Send a request to a running step, for example to a training to draw a sample now.
 
         Args:
             run: the id of the run, from the event `Planned`.
@@ -221,16 +222,19 @@ class Executor(Planner):
         self._current.request(run, node, request)
 
     def cancel(self) -> None:
-        """Cancel all current runs; they stop between steps, or between denoising steps inside one."""
+        """Cancel all current runs. A run stops before its next step, or inside a step that checks for it."""
         self._current.cancel()
 
     def _checked(self, request: RunRequest, files: Files) -> Checked:
-        """Rename the files of the graph so that a copy in a picture finds them, then check the graph."""
+        """Check the graph of a request, after making its file names portable.
+
+        So a copy of the graph in a picture still finds its files.
+        """
         graph, values = make_portable(request.graph, request.values, self.registry, files)
         return self.check(graph, values)
 
     def _unsaved(self, plan: Plan, report: Report) -> list[str]:
-        """The finished nodes whose results are not on disk."""
+        """List the finished nodes whose results are not on disk."""
         done = {
             node: step.key
             for node, step in plan.steps.items()
@@ -241,14 +245,14 @@ class Executor(Planner):
         return [node for node, key in done.items() if key not in on_disk]
 
     def _unreported(self, problems: Iterable[Problem]) -> list[Problem]:
-        """Filter out the problems that were reported before, and remember the others as reported."""
+        """Return the problems that have not been reported yet, and remember them as reported."""
         fresh = [problem for problem in problems if problem not in self._reported]
         self._reported.update(fresh)
         return fresh
 
 
 class _Once:
-    """Calls a function on its own first call only."""
+    """A function that runs only the first time that it is called; thread-safe."""
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
@@ -263,7 +267,7 @@ class _Once:
 
 
 def _has_values(plan: Plan) -> bool:
-    """True if a declared output that will be computed is not JSON."""
+    """Return True if a declared output that the run computes is not JSON, so that it needs a file."""
     return any(
         plan.steps[link.node].bound.type.outputs[link.output].is_value
         for link in plan.checked.outputs.values()

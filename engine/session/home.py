@@ -1,4 +1,4 @@
-"""An open home folder: its node types, results, files and models, each opened when it is first used."""
+"""An open home folder: its node types, cached results, files and models, each opened on first use."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from engine.store.tiered import Tiered
 
 
 class Home:
-    """An open home folder: node types, stored results, models on the device.
+    """An open home folder: its node types, cached results, files, and the models loaded on the device.
 
     Args:
         settings: the home folder, the device and the budgets.
-        registry: the node types; without it, all installed ones and those in the home's `nodes/`.
+        registry: the node types; by default all installed ones and those in the home's `nodes/`.
         warn: receives warnings that belong to no run.
         local: True if graphs may name any file of this machine; False for graphs from the network.
     """
@@ -75,16 +75,16 @@ class Home:
 
     @cached_property
     def _store_is_writable(self) -> bool:
-        """Whether the home's `store/` can be written or created."""
+        """True if the home's `store/` can be written or created."""
         place = self.settings.store_folder
         while not os.path.lexists(place):
             place = place.parent
         return os.access(place, os.W_OK | os.X_OK)
 
     def _warn_beside_store(self, message: str) -> None:
-        """Forward a warning about the journal, the history or the locks.
+        """Forward a warning about the journal, the history or the locks, which lie in the store's folder.
 
-        If their common folder cannot be written, the store has already warned about it.
+        If that folder cannot be written, warn only once, and not at all if the store warns about it.
         """
         if not self._store_is_writable:
             with self._lock:
@@ -100,7 +100,7 @@ class Home:
 
     @cached_property
     def store(self) -> Tiered:
-        """The results of steps, in memory and in the home's `store/`."""
+        """The cached results of steps, in memory and in the home's `store/`."""
         budget = self.settings.disk_budget
         disk = Disk(self.settings.store_folder, budget, self._warn) if budget else None
         return Tiered(Memory(self.settings.memory_budget), disk)
@@ -112,41 +112,43 @@ class Home:
 
     @cached_property
     def step_locks(self) -> StepLocks:
-        """The locks that keep two runs from computing the same step at once."""
+        """The locks that keep two runs from computing the same step at the same time."""
         folder = self.settings.store_folder if self.settings.disk_budget else None
         return StepLocks(folder, self._warn_beside_store, self.journals.last_written)
 
     @cached_property
     def step_folders(self) -> StepFolders:
-        """The folders of long steps: unfinished work and published files."""
+        """The folders in which long steps such as trainings keep unfinished work and published files."""
         budget = self.settings.disk_budget
         return StepFolders(self.settings.store_folder / "steps" if budget else None, budget, self._warn)
 
     @property
     def warnings_folder(self) -> Path | None:
-        """The folder for the warnings of stored results; None if no results are stored on disk."""
+        """The folder that keeps the warnings of cached results; None if no results are stored on disk."""
         return self.settings.store_folder / "warnings" if self.settings.disk_budget else None
 
     @cached_property
     def read_subgraph(self) -> ReadGraph:
-        """Reads the graphs that graphs name by file, such as `./upscale.json`."""
+        """The function that reads subgraph files that graphs name, such as `./upscale.json`."""
         return subgraph_reader(self.settings.home / "graphs", self._local)
 
     @cached_property
     def digests(self) -> FileDigests:
-        """The digests of files, cached by path, size and time."""
+        """The digests of the user's files, cached by path, size and time."""
         return FileDigests(FileFacts(self.settings.store_folder / "files.sqlite"))
 
     @cached_property
     def files(self) -> Files:
-        """The folders in which graphs find their files."""
+        """The user's files: the folders in which graphs find them, and their digests."""
         return Files(
             self.settings.folders_of, self.digests, self.settings.home / "outputs", local=self._local
         )
 
     def create_folders(self) -> None:
-        """Create the home's folders for graphs, node types and each kind of file that node types read, so
-        that users find where to put files. In a home that cannot be written, nothing happens."""
+        """Create the home's folders for graphs, nodes and each kind of file that node types read.
+
+        So users see where to put their files. If the home cannot be written, no folder is created.
+        """
         own = [self.settings.folders_of(kind)[0] for kind in sorted(kinds(self.registry))]
         with suppress(OSError):
             for folder in (self.settings.home / "graphs", self.settings.home / "nodes", *own):
@@ -154,7 +156,7 @@ class Home:
 
     @cached_property
     def history(self) -> History:
-        """The previous run of each graph, to explain why steps run."""
+        """The record of each graph's previous run, which explains why steps run."""
         return History(self.settings.store_folder / "history", self._warn_beside_store)
 
     @cached_property
@@ -174,9 +176,9 @@ class Home:
         return self.compute.device
 
     def devices_report(self, devices: Iterable[str] = ()) -> DevicesReport:
-        """The devices of this process, the compute settings, and the loaded models.
+        """Describe the devices, the compute settings and the loaded models of this process.
 
         Args:
-            devices: further devices to describe, besides the host and the one that nodes compute on.
+            devices: further devices to describe, in addition to the host and the one that nodes compute on.
         """
         return devices_report(self.compute, self.residency, devices)

@@ -1,4 +1,4 @@
-"""Asks the hooks of node packs about a checked graph: for warnings, and for the lengths of texts."""
+"""Calls the hooks of node packs that give warnings about a checked graph and the lengths of its texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.packs.provenance import Advise, Measure, Provenance, TextLength
 
 
 def advice(advisers: Iterable[Advise], checked: Checked, files: Files) -> list[Problem]:
-    """The warnings of node packs about a graph; see `Planner.advice`."""
+    """Collect the warnings of node packs about a graph; see `Planner.advice`."""
     steps = _provenance(checked)
     found: list[Problem] = []
     for advise in advisers:
@@ -26,7 +26,7 @@ def advice(advisers: Iterable[Advise], checked: Checked, files: Files) -> list[P
 def text_lengths(
     measurers: Iterable[Measure], checked: Checked, files: Files
 ) -> tuple[list[TextLength], list[Problem]]:
-    """The lengths of the texts in a graph, and warnings about what is in them; see `Planner.text_lengths`."""
+    """Measure the texts in a graph; return their lengths and warnings. See `Planner.text_lengths`."""
     steps = _provenance(checked)
     found: list[TextLength] = []
     problems: list[Problem] = []
@@ -44,7 +44,7 @@ def text_lengths(
 
 
 def _provenance(checked: Checked) -> dict[str, Provenance]:
-    """The steps of a checked graph as the hooks get them, without `meta`."""
+    """Convert the nodes of a checked graph to the form that hooks get, by id; `meta` is empty."""
     return {
         node: Provenance(
             bound.type.name, bound.literals, {name: link.node for name, link in bound.links.items()}, {}

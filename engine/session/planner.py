@@ -1,4 +1,4 @@
-"""Checks and plans graphs with a home folder, and explains and estimates a plan before it runs."""
+"""Checks and plans graphs in a home folder, and explains and estimates a plan before it runs."""
 
 from __future__ import annotations
 
@@ -29,43 +29,44 @@ SEEDS = 2**32
 
 
 class Planner(Home):
-    """Checks and plans graphs with a home folder."""
+    """Checks and plans graphs in a home folder."""
 
     def check(self, graph: Graph, values: Values | None = None) -> Checked:
         """Find every problem of a graph; see `check.check`.
 
-        Seeds set to `"random"` are drawn here; the graph of the result has their numbers. Packs whose files
-        have changed are reloaded.
+        Packs whose files have changed are reloaded first. Each seed that is `"random"` is replaced by a
+        number; the result holds the graph with these numbers.
+
         """
         self.registry.refresh()
         drawn = self.draw(graph, values)
         return checking.check(drawn.graph, self.registry, drawn.values, drawn.read)
 
     def draw(self, graph: Graph, values: Values | None = None) -> Drawn:
-        """Replace each random seed of a graph and its values by a number; see `random_seeds.draw`."""
+        """Replace each `"random"` seed in a graph and in `values` by a number; see `random_seeds.draw`."""
         return draw(
             graph, values or {}, self._seed_inputs, self.read_subgraph, lambda: secrets.randbelow(SEEDS)
         )
 
     def advice(self, checked: Checked, files: Files | None = None) -> list[Problem]:
-        """The warnings of node packs about a graph, such as for a canvas that a model was not trained for.
+        """Collect the warnings of node packs about a graph, such as a size that does not suit the model.
 
-        They may read files, so a run does not ask for them: its nodes warn while they run.
+        This may read files and takes time, so runs skip it: in a run, the nodes themselves warn.
 
         Args:
-            checked: what `check` returned.
-            files: where to find files; without it, the files of the session.
+            checked: the result of `check`.
+            files: the files of the run; by default those of the session.
         """
         return pack_hooks.advice(self.registry.advisers, checked, files or self.files)
 
     def text_lengths(
         self, checked: Checked, files: Files | None = None
     ) -> tuple[list[TextLength], list[Problem]]:
-        """The lengths of the texts in a graph in tokens, and warnings about what is in them.
+        """Count the tokens of the texts in a graph; return the lengths, and warnings about the texts.
 
         Args:
-            checked: what `check` returned.
-            files: where to find files; without it, the files of the session.
+            checked: the result of `check`.
+            files: the files of the run; by default those of the session.
         """
         return pack_hooks.text_lengths(self.registry.measurers, checked, files or self.files)
 
@@ -77,8 +78,8 @@ class Planner(Home):
         Args:
             checked: the result of `check`.
             targets: see `plan`.
-            name: see `plan`.
-            files: the files of the run; without them, those of the session.
+            name: see `plan`; by default the title of the graph.
+            files: the files of the run; by default those of the session.
         """
         if not checked.ok:
             raise GraphError([*checked.problems, *self.registry.problems])  # a pack may lack a type
@@ -96,17 +97,17 @@ class Planner(Home):
         return planned
 
     def reasons(self, plan: Plan) -> Reasons:
-        """Returns an object that explains why each step of a plan runs, compared with the graph's previous
-        run."""
+        """Return an object that explains, for each step of a plan, what changed since the previous run."""
         return Reasons(plan, self._record(plan), lambda key: bool(self.store.where([key])))
 
     def estimate(self, plan: Plan, record: Record | None = None, files: Files | None = None) -> Estimate:
-        """Estimate the time and the memory of a run before it begins; nothing is loaded.
+        """Estimate the time and the memory of a run before it starts, without loading models.
 
         Args:
-            plan: its plan.
-            record: the state of the graph in its previous run, as `reasons` has it; None to read it.
-            files: where to find files; without it, the files of the session.
+            plan: the plan of the run.
+            record: the record of the graph's previous run, such as `reasons(plan).record`; by default it is
+                read from the history.
+            files: the files of the run; by default those of the session.
         """
         budget = self.residency.budget(self.device) if self.compute.offload == "none" else 0
         estimator = Estimator(self.registry.estimators, self.compute, files or self.files, self.store, budget)
@@ -119,6 +120,6 @@ class Planner(Home):
         return self.history.record(plan.name) if plan.name else None
 
     def _seed_inputs(self, entry: Entry) -> list[str]:
-        """The inputs of a node that are seeds."""
+        """List the names of a node's inputs that are seeds."""
         node_type = self.registry.types.get(entry.name)
         return [] if node_type is None else [name for name, item in node_type.inputs.items() if item.is_seed]

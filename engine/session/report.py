@@ -1,4 +1,4 @@
-"""The report of a run: states, values, files, warnings and problems."""
+"""The report of a run in a session: states, values, files, warnings and problems."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from engine.values import Json
 
 @dataclass(slots=True)
 class SessionReport(Report):
-    """The result of `Session.run`. `report["image"]` is the value of the declared output `image`."""
+    """The result of `Session.run`; `report["image"]` is the value of the declared output `image`."""
 
     values: Mapping[str, Json] = field(default_factory=dict)
-    """The value of each input of the graph: defaults, drawn seeds, and for a swept input the list."""
+    """The value of each input of the graph, including defaults and random seeds; a list for a swept input."""
     written: Mapping[str, Written] = field(default_factory=dict)
     """The declared outputs with their files, digests and elements."""
     warnings: Mapping[str, list[str]] = field(default_factory=dict)
@@ -28,9 +28,10 @@ class SessionReport(Report):
     problems: list[Problem] = field(default_factory=list)
     """The problems that prevented nodes from running or outputs from being written."""
     remarks: list[Problem] = field(default_factory=list)
-    """The other problems: those of packs, and the warnings of the check."""
+    """The other problems: packs that could not be loaded, and warnings from checking the graph."""
     unsaved: Sequence[str] = ()
-    """If the run is not done: the finished nodes whose results no later run finds, as on a full disk."""
+    """If the run was not completed: the finished nodes whose results are not on disk, for example because it
+    is full, so that later runs cannot reuse them."""
     memory: Mapping[str, StepMemory] = field(default_factory=dict)
     """The peak memory of each node, if it was measured."""
     made_with: Mapping[str, str] = field(default_factory=dict)
@@ -38,11 +39,11 @@ class SessionReport(Report):
 
     @property
     def files(self) -> dict[str, tuple[Path, ...]]:
-        """The files of each declared output."""
+        """The paths of the written files, by declared output."""
         return {name: item.files for name, item in self.written.items()}
 
     def __getitem__(self, output: str) -> object:
-        """The value of a declared output: JSON, a `Value` such as an `Image`, or a list of these.
+        """Return the value of a declared output: JSON, a `Value` such as an `Image`, or a list of these.
 
         Raises:
             KeyError: the graph has no such output, or the run did not produce it.
@@ -51,7 +52,7 @@ class SessionReport(Report):
         return unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
 
     def as_json(self) -> dict[str, Any]:
-        """This report as the object that `safelight run --json` prints."""
+        """Return this report as the JSON object that `safelight run --json` prints."""
         tree: dict[str, Any] = {
             "state": self.state,
             "seconds": round(self.seconds, 6),

@@ -1,4 +1,4 @@
-"""The session: loads, checks, plans and runs graphs with a home folder."""
+"""The session: loads, checks, plans and runs graphs in a home folder."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from engine.step_requests import Requests
 
 
 class Session(Executor):
-    """Loads, checks, plans and runs graphs with a home folder.
+    """Loads, checks, plans and runs graphs in a home folder.
 
-    Several threads may use one session at the same time. Leave it with `with`, or call `close`.
+    Several threads may use one session at the same time. Use it in a `with` statement, or call `close`.
     """
 
     @classmethod
@@ -56,15 +56,15 @@ class Session(Executor):
         return cls(load_settings(None if home is None else Path(home), **fixed), warn=warn)
 
     def load(self, graph: str | Path, data: bytes | None = None) -> Graph:
-        """Read the graph in a file, in a picture that carries one, or in the file of another program.
+        """Read the graph in a file: a Safelight graph, a picture with an embedded one, or a file to import.
 
         Args:
             graph: a path, or the name of a graph in the home's `graphs/` or of an example.
-            data: the content, if it has been read already, as from standard input. `graph` is then only the
-                name in messages.
+            data: the content, if it has been read already, for example from standard input. `graph` is then
+                its name in messages, and relative file names start at the folder of `graph`.
 
         Raises:
-            GraphError: there is no graph, or it cannot be read; lists every problem found.
+            GraphError: there is no such graph, or it cannot be read. The error lists every problem.
         """
         own = self.settings.home / "graphs"
         path = named_graphs.find(Path(graph), own) if data is None else Path(graph)
@@ -99,8 +99,9 @@ class Session(Executor):
 
         Args:
             graph: the graph.
-            values: values for its inputs.
-            targets: the nodes to compute; by default the declared outputs.
+            values: values for its inputs, by input.
+            targets: the nodes to compute; by default those of the declared outputs and those with side
+                effects.
             name: the name of the graph in the history, such as the absolute path of its file; by default its
                 title.
 
@@ -131,18 +132,24 @@ class Session(Executor):
         """Run a graph and return its report.
 
         Args:
-            graph: a graph, the path or name of a graph, or a complete request.
-            values: values for the inputs of the graph, as in `RunRequest`, like the next four arguments.
-            targets: the nodes to compute.
-            name: the name of the graph in the history.
-            title: the name that output files begin with.
+            graph: a graph, the path or name of a graph, or a complete request. With a request, the arguments
+                from `values` to `write` are ignored.
+            values: values for the inputs of the graph, by input.
+            targets: the nodes to compute; by default those of the declared outputs and those with side
+                effects.
+            name: the name of the graph in the history; by default its path or its title.
+            title: the name that output files begin with if the graph has no title; by default the name of its
+                file.
+
             out: the folder that the declared outputs are written to.
-            write: True to write the outputs to the home's `outputs` folder if `out` is not given.
-            emit: receives every event, from any thread, one at a time.
+            write: True to write the outputs; without `out`, to the home's `outputs` folder. By default True
+                if `out` is given.
+            emit: receives every event, one at a time, on any thread.
             warn: receives warnings; by default the `warn` of the session.
-            cancel: stops this run.
-            requests: sends requests to the steps of this run, as `request` does.
-            watch: observes the steps, the store and the loading of models in detail.
+            cancel: the flag that cancels this run.
+            requests: passes requests to the steps of this run, as the method `request` does.
+            watch: traces or measures the steps, the store and the loading of models.
+
             previews: True to include previews among the events.
 
         Raises:

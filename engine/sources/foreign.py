@@ -1,4 +1,4 @@
-"""Files of other programs, and the interface of importers that convert them into graphs."""
+"""The files of other programs, and the interface of importers that convert them into graphs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HINT = "convert it with safelight import"
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A file without a Safelight graph."""
+    """The content of a file of another program, for importers."""
 
     name: str
-    """Its name, without folder and suffix."""
+    """The name of the file, without folder and suffix."""
     text: str | None = None
-    """Its content, if it is text."""
+    """The content of a text file; None for a picture."""
     chunks: Mapping[str, str] = field(default_factory=dict)
-    """The texts in a picture, by keyword; `exif.read_text` reads those of JPEG and WEBP."""
+    """The text metadata of a picture, by keyword, as `picture_text.read_text` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +35,37 @@ class Imported:
 
     graph: Graph
     origin: str
-    """The source in words, such as `A1111's parameters`."""
+    """What the graph was made from, in words, such as `A1111's parameters`."""
     problems: tuple[Problem, ...] = ()
-    """Problems such as parts that were left out, and missing files."""
+    """Problems such as missing files and parts of the workflow that could not be converted."""
     nodes: Mapping[str, str] = field(default_factory=dict)
-    """The id in the file of each node of the graph that was made from one, if nodes have ids there."""
+    """By id of a node of the graph: the id of the node in the file that it was made from. Empty if nodes have
+    no ids in the file."""
     outputs: Mapping[str, str] = field(default_factory=dict)
-    """The id in the file of the node that became each output of the graph, likewise."""
+    """By name of an output of the graph: the id of the node in the file that it was made from."""
 
     @property
     def summary(self) -> str:
-        """One line with the size and the source of the graph."""
+        """One line with the number of nodes, the origin of the graph, and the number of problems."""
         count = len(self.problems)
         notes = f", with {count} note{'s' * (count != 1)}" if count else ""
         return f"a graph of {len(self.graph.nodes):,} nodes, read from {self.origin}{notes}"
 
 
 ImportGraph = Callable[[Foreign, Files], Imported | None]
-"""A pack's function `import_graph(foreign, files)`: the graph of a foreign file, or None if the pack does not
-know the format. `files` are the user's files, to look up names. It raises `GraphError` if the file has its
-format but cannot be read."""
+"""A pack's function `import_graph(foreign, files)`: the graph that it makes of another program's file; None
+if it does not know the file's format. `files` are the user's files, to look up names. It raises `GraphError`
+if it knows the format but cannot read the file."""
 
 
 def parse(text: str) -> Any:
-    """Parse the JSON of another program, with limits on size and depth.
+    """Parse JSON that another program wrote, with limits on size and depth.
 
-    Unlike a Safelight document, it may repeat keys, and may contain numbers that are not finite (these become
-    None) and half surrogate pairs (these become `?`).
+    Unlike a Safelight document, it may repeat keys, and may contain numbers that are not finite (they become
+    None) and invalid Unicode (an unpaired surrogate becomes `?`).
 
     Raises:
-        GraphError: it is not JSON, too large or too deep.
+        GraphError: the text is not JSON, too large, or nested too deep.
     """
     if len(text) > MAX_BYTES or text.count(",") + text.count("[") + text.count("{") > MAX_ITEMS:
         raise _refused("too_large", f"its JSON is too large: at most {MAX_ITEMS:,} values are read")
@@ -110,7 +111,7 @@ CHUNKS = {
 
 
 def recognised(data: bytes | str) -> str | None:
-    """The format of another program's file, such as `a ComfyUI workflow`; None if it is unknown."""
+    """Recognise the format of another program's file, such as `a ComfyUI workflow`; None if it is unknown."""
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     text = text.lstrip("\ufeff \t\r\n")
     if not text.startswith("{"):
@@ -140,5 +141,5 @@ def _is_api_node(item: Any) -> bool:
 
 
 def carried(texts: Mapping[str, str]) -> str | None:
-    """The program whose metadata a picture carries; None if it is unknown."""
+    """Return the name of the program that wrote the text metadata of a picture; None if it is unknown."""
     return next((program for chunk, program in CHUNKS.items() if chunk in texts), None)

@@ -1,5 +1,4 @@
-"""Reads a graph from any file: a graph document, a picture with an embedded graph, or another program's
-file."""
+"""Reads a graph from a file: a document, a picture with an embedded graph, or another program's file."""
 
 from __future__ import annotations
 
@@ -19,14 +18,14 @@ from engine.sources import foreign
 from engine.sources.foreign import Foreign, Imported, ImportGraph
 
 CHUNK = "safelight"
-"""The name of the text in which a picture carries its graph."""
+"""The keyword of the text metadata that contains a picture's graph."""
 
 MAX_BYTES = 256 << 20
 """The largest file in bytes."""
 MAX_LISTED = 2000
 """The most files of a folder that are compared with a mistyped name."""
 OWN = "its own document"
-"""The `origin` of a graph that was saved by Safelight and needed no import."""
+"""The `Imported.origin` of a graph that Safelight saved, so that it needed no conversion."""
 _OURS = re.compile(rb'"safelight"\s{0,9}:')
 
 
@@ -34,13 +33,13 @@ def load(path: Path) -> Graph:
     """Read the Safelight graph in a file. The file's content decides its format, not its suffix.
 
     Raises:
-        GraphError: it cannot be read, or contains no graph; with every problem found.
+        GraphError: the file cannot be read, or contains no valid graph. The error lists every problem.
     """
     return read(path).graph
 
 
 def subgraph_reader(root: Path, local: bool) -> ReadGraph:
-    """Returns a function that reads the graph files that other graphs name, such as `./upscale.json`.
+    """Return a function that reads the graph files that other graphs name, such as `./upscale.json`.
 
     Args:
         root: the base folder for a graph without a folder, such as one sent over the network.
@@ -52,7 +51,7 @@ def subgraph_reader(root: Path, local: bool) -> ReadGraph:
         path = (base / name).resolve()
         if not local and not path.is_relative_to(root.resolve()):
             raise _refused(
-                "forbidden", f"{name} leads out of the graphs folder", f"use a file in {root} or below"
+                "forbidden", f"{name} is outside the graphs folder", f"use a file in {root} or below"
             )
         if not path.is_file():
             beside = name.rpartition("/")[0]
@@ -65,7 +64,7 @@ def subgraph_reader(root: Path, local: bool) -> ReadGraph:
 
 
 def no_folders() -> Files:
-    """A `Files` without folders, which finds no files."""
+    """Return a `Files` that has no folders and finds no files."""
     return Files(lambda kind: (), FileDigests(), Path())
 
 
@@ -83,11 +82,11 @@ def read(
             contains no Safelight graph.
         files: returns the folders in which importers look up the names of models and pictures. It is called
             only together with `importers`.
-        data: the content, if it has been read already, for example from standard input; `path` is then its
-            name in messages, and its folder is searched for files.
+        data: the content, if it has been read already, for example from standard input. Messages then name
+            it by `path`, and the graph's relative file names start at the folder of `path`.
 
     Raises:
-        GraphError: the file cannot be read, or contains no graph that can be used; with every problem found.
+        GraphError: the file cannot be read, or contains no valid graph. The error lists every problem.
     """
     data = _checked(_bytes(path) if data is None else data, path)
     document, other = _opened(data, path)
@@ -109,11 +108,11 @@ def read(
     if refusal is not None:
         raise refusal
     if program := foreign.carried(other.chunks):
-        message = f"the picture {path} carries no Safelight graph, only metadata of {program}"
-        hint = "the metadata has too little information for a graph" if tried else foreign.HINT
+        message = f"the picture {path} contains no Safelight graph, only metadata of {program}"
+        hint = "the metadata does not contain enough to make a graph" if tried else foreign.HINT
         raise _refused("other_program", message, hint)
-    hint = "use the file that Safelight wrote: many programs remove the metadata of a picture"
-    raise _refused("no_graph", f"the picture {path} carries no Safelight graph", hint)
+    hint = "use the file as Safelight wrote it: many programs remove the metadata of a picture"
+    raise _refused("no_graph", f"the picture {path} contains no Safelight graph", hint)
 
 
 def _bytes(path: Path) -> bytes:
@@ -134,9 +133,9 @@ def _checked(data: bytes, path: Path) -> bytes:
 
 
 def _opened(data: bytes, path: Path) -> tuple[bytes | str | None, Foreign | None]:
-    """The bytes to read as a Safelight graph, and the content to read as another program's file.
+    """Return the content to parse as a Safelight graph, and the content to import as another program's file.
 
-    Either may be None.
+    Either is None if it is ruled out.
     """
     try:
         texts = picture_text.read_text(data)
@@ -171,7 +170,7 @@ def _imported(importer: ImportGraph, other: Foreign, files: Files, path: Path) -
 
 
 def _parsed(data: bytes | str, path: Path) -> Graph:
-    """Parse a document. Problems without a node get the file's name."""
+    """Parse a document. The messages of problems that belong to no node begin with the path of the file."""
     try:
         return dataclasses.replace(reader.parse(data), folder=path.resolve().parent)
     except GraphError as error:

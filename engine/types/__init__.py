@@ -1,1 +1,1 @@
-"""Reads the inputs and outputs of a node class, and decides which wires fit which inputs."""
+"""Reads the inputs and outputs of a node class, and decides which outputs may be wired to which inputs."""

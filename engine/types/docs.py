@@ -9,7 +9,7 @@ from itertools import pairwise
 
 
 def docs_under_fields(cls: type) -> dict[str, str]:
-    """The docstring under each field of a class, by field; empty if the source is not available."""
+    """Read the docstring under each field of a class, by field; empty if the source is not available."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError, SyntaxError):

@@ -34,13 +34,13 @@ class Input:
 
     @cached_property
     def is_seed(self) -> bool:
-        """True if it is a `Seed`, or a list of them; such an input may be set to "random"."""
+        """True if its type is `Seed` or a list of seeds; such an input may be set to "random"."""
         metadata = (*self.info.metadata, *_inner(self.info.annotation))
         return any(isinstance(extra, SeedField) for extra in metadata)
 
     @cached_property
     def is_json(self) -> bool:
-        """True if it takes any JSON value, but not a `Value`."""
+        """True if it takes any JSON value, but no `Value` such as an image."""
         return bare(self.info.annotation) is Json
 
     @cached_property
@@ -50,18 +50,18 @@ class Input:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        """Validates one literal for this input, strictly."""
+        """The pydantic adapter that validates one literal for this input, strictly."""
         return TypeAdapter(self._annotation, config=_STRICT)
 
     @cached_property
     def list_adapter(self) -> TypeAdapter[Any]:
-        """Validates a list of literals for this input at once, which takes a tenth of the time."""
+        """The pydantic adapter that validates a list of literals at once, in a tenth of the time."""
         annotation = self._annotation
         return TypeAdapter(list[annotation], config=_STRICT)  # type: ignore[valid-type]
 
     @property
     def _annotation(self) -> Any:
-        """The annotation of one value, with all that restricts it."""
+        """The type of one value for this input, with its constraints such as a minimum; without `Lazy`."""
         annotation: Any = self.info.annotation
         if self.lazy:
             annotation = get_args(bare(annotation))[0]
@@ -71,7 +71,7 @@ class Input:
 
 
 def read_inputs(cls: type[BaseModel]) -> dict[str, Input]:
-    """The inputs of a node class, by name.
+    """Read the inputs of a node class, by name.
 
     Raises:
         BadNode: a field cannot be an input, or its default is not JSON.
@@ -104,10 +104,10 @@ def read_inputs(cls: type[BaseModel]) -> dict[str, Input]:
 
 
 def _check_widgets(cls: str, name: str, info: FieldInfo) -> None:
-    """Check that the widgets of an input can be described to a canvas.
+    """Check that the `describe` of each widget of an input returns a JSON object for the canvas.
 
     Raises:
-        BadNode: one of them cannot.
+        BadNode: it does not, for one of the widgets.
     """
     for widget in info.metadata:
         if isinstance(widget, Widget):
@@ -142,21 +142,21 @@ def check_defaults(cls: type[BaseModel]) -> None:
 
 
 def has_lazy(annotation: object) -> bool:
-    """True if `Lazy` occurs anywhere in an annotation."""
+    """Return True if `Lazy` occurs anywhere in an annotation."""
     annotation = bare(annotation)
     return get_origin(annotation) is Lazy or any(map(has_lazy, get_args(annotation)))
 
 
 def _inner(annotation: object) -> Iterator[object]:
-    """The metadata of the parts of an annotation, such as that of the elements of a list."""
+    """Yield the `Annotated` metadata inside an annotation, such as that of the elements of a list."""
     for part in get_args(annotation):
         yield from getattr(part, "__metadata__", ())
         yield from _inner(part)
 
 
 def _unresolved(annotation: object) -> str | None:
-    """The message for an annotation with an undefined name; None for other annotations."""
+    """Return the message for an annotation with an undefined name; None for other annotations."""
     if not isinstance(annotation, ForwardRef):
         return None
     name = annotation.__forward_arg__
-    return f"its annotation {name!r} is not defined here; import it, and not under TYPE_CHECKING"
+    return f"its annotation {name!r} is not defined in this module; import it, outside `if TYPE_CHECKING`"

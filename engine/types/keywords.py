@@ -32,11 +32,11 @@ class Keywords:
 
 
 def read_keywords(cls: str, given: Mapping[str, object]) -> Keywords:
-    """The class keywords of a node class.
+    """Read and check the class keywords of a node class.
 
     Args:
         cls: the name of the class.
-        given: the keywords in the class line.
+        given: the keywords in its `class` line, with their values.
 
     Raises:
         BadNode: a keyword is unknown or its value is of the wrong type.
@@ -69,7 +69,7 @@ _NAMES = [item.name for item in fields(Keywords)]
 
 
 def unknown_keyword(cls: str, words: list[str]) -> BadNode:
-    """The error for unknown class keywords."""
+    """Make the error for unknown class keywords."""
     known = f"{', '.join(_NAMES[:-1])} and {_NAMES[-1]}"
     return BadNode(cls, f"unknown class keyword {', '.join(words)}; the keywords are {known}")
 
@@ -77,10 +77,12 @@ def unknown_keyword(cls: str, words: list[str]) -> BadNode:
 def converted_input(
     cls: str, converts: bool | str, inputs: Mapping[str, Input], outputs: Mapping[str, Wire]
 ) -> str | None:
-    """The input that a conversion node converts, from the class keyword `converts`; None for other nodes.
+    """Return the name of the input that a conversion node converts; None if the node is no conversion.
+
+    The class keyword `converts` names it, or is True if the node has one required input.
 
     Raises:
-        BadNode: the keyword names no single required input, or there are several outputs.
+        BadNode: the keyword does not determine one required input, or the node does not have one output.
     """
     if converts is False:
         return None
@@ -92,11 +94,11 @@ def converted_input(
     if converts in required:
         return str(converts)
     which = f'; say which one, such as converts="{required[0]}"' if required else ""
-    raise BadNode(cls, f"converts={converts!r} names no single required input{which}")
+    raise BadNode(cls, f"converts={converts!r} does not determine one required input{which}")
 
 
 def check_extends(cls: str, extends: tuple[str, ...], inputs: Mapping[str, Input]) -> None:
-    """Check that the class keyword `extends` names inputs.
+    """Check that the class keyword `extends` names only inputs of the node.
 
     Raises:
         BadNode: there is no input of that name.
@@ -111,7 +113,7 @@ def check_extends(cls: str, extends: tuple[str, ...], inputs: Mapping[str, Input
 def check_passes(
     cls: str, passes: Mapping[str, str], inputs: Mapping[str, Input], outputs: Mapping[str, Wire]
 ) -> None:
-    """Check that each output in `passes` can be replaced by its input.
+    """Check that each output in the class keyword `passes` can be replaced by the given input.
 
     Raises:
         BadNode: a name does not exist, or the types do not fit.

@@ -1,4 +1,4 @@
-"""The metaclass of nodes: reports mistakes in a node class, with the fix."""
+"""The metaclass of node classes, which reports mistakes in their definition together with the fix."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from engine.types.keywords import unknown_keyword
 
 
 class NodeClass(ModelMetaclass):
-    """The metaclass of node classes."""
+    """The metaclass of node classes; it checks the class keywords and the names of inputs."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any) -> type:
-        """Define a node class.
+        """Create a node class.
 
         Raises:
             BadNode: the class is invalid.

@@ -32,29 +32,30 @@ class NodeType:
     reads_world: bool = False
     """True if the result depends on more than the inputs, such as a file: the class has a `fingerprint`."""
     passes: Mapping[str, str] = field(default_factory=dict)
-    """The input that replaces each output when the node is off."""
+    """The input whose value replaces an output when the node is off, by output."""
     converts: str | None = None
-    """The input that a conversion node converts; `check` offers such nodes between two types."""
+    """The input that a conversion node converts; None for other nodes. For a wire between two types that do
+    not fit, `check` offers to insert such a node."""
     extends: tuple[str, ...] = ()
     """The inputs that only decide how long a step continues, such as `steps`; see `Node`."""
     returns_graph: bool = False
     """True if `run` may return a graph instead of values."""
     previews: bool = False
-    """True if a running step sends previews, so a canvas keeps room for a picture."""
+    """True if a running step sends previews, so that a canvas reserves space for a picture."""
     advanced_outputs: tuple[str, ...] = ()
     """The outputs that a canvas hides until they are used or asked for."""
     aliases: tuple[str, ...] = ()
     """Other names for searching, such as the node's name in another tool."""
     deprecated: str = ""
-    """The alternative to a deprecated type; empty for a type that is not deprecated."""
+    """A sentence for users of a deprecated type, such as `use Upscale2`; empty if it is not deprecated."""
     replaced_by: str = ""
-    """The name of the type that replaces it."""
+    """The name of the type that replaces a deprecated one; empty if there is none."""
     code: str = ""
-    """Digest of the code of the pack that contains it; empty for built-in types, which change by version."""
+    """Digest of the code of its pack; empty for built-in types, which get a new version instead."""
 
     @cached_property
     def id(self) -> str:
-        """Name and version in the form of a saved graph: `Denoise@1`."""
+        """Name and version as saved graphs write them, such as `Denoise@1`."""
         return f"{self.name}@{self.version}"
 
     @cached_property
@@ -64,22 +65,22 @@ class NodeType:
 
     @cached_property
     def is_open(self) -> bool:
-        """True if the type of an output depends on what is wired in."""
+        """True if the type of an output is a type variable, so that it depends on the wired inputs."""
         return any(kind.is_open for kind in self.outputs.values())
 
     @cached_property
     def has_open_inputs(self) -> bool:
-        """True if the type of an input is a type variable, which stands for the type that is wired in."""
+        """True if the type of an input is a type variable, which stands for the type of the wired output."""
         return any(item.wire.is_open for item in self.inputs.values())
 
     @cached_property
     def doc(self) -> str:
-        """The class's own docstring; its first line is the tooltip."""
+        """The docstring of the class; its first line is the tooltip."""
         return inspect.cleandoc(self.cls.__dict__.get("__doc__") or "")
 
     @cached_property
     def input_docs(self) -> dict[str, str]:
-        """The docstring under each field, by input."""
+        """The docstrings of the inputs, by input."""
         docs: dict[str, str] = {}
         for owner in reversed(self.cls.__mro__):
             if isinstance(owner, NodeClass):
@@ -87,7 +88,7 @@ class NodeType:
         return docs
 
     def schema(self) -> dict[str, Any]:
-        """This type as JSON, for a canvas, a form or a reference page."""
+        """Return this type as JSON, for a canvas, a form or a reference page."""
         fields = self.cls.model_json_schema()
         properties = fields.get("properties", {})
         wires = [item.wire for item in self.inputs.values()] + [*self.outputs.values()]

@@ -12,10 +12,10 @@ from engine.widgets import Advanced
 
 
 def read_outputs(cls: type[Any]) -> dict[str, Wire]:
-    """The outputs of a node class, by name.
+    """Read the outputs of a node class, by name.
 
     Raises:
-        BadNode: `run` cannot be called by the engine, or returns a type that is not a wire type.
+        BadNode: the engine cannot call `run`, or `run` returns a type that is not a wire type.
     """
     name = cls.__name__
     if not inspect.isfunction(cls.run) or len(inspect.signature(cls.run).parameters) != 2:
@@ -32,7 +32,7 @@ def read_outputs(cls: type[Any]) -> dict[str, Wire]:
 
 
 def read_advanced_outputs(cls: type[Any]) -> tuple[str, ...]:
-    """The outputs that are marked `Advanced`, which a canvas hides until they are used or asked for."""
+    """List the outputs that are marked `Advanced`, which a canvas hides until they are used or asked for."""
     named = _named(cls, _hints(cls.run, cls.__name__))
     return tuple(
         output for output, annotation in named.items() if Advanced in getattr(annotation, "__metadata__", ())
@@ -65,5 +65,5 @@ def _hints(of: Any, cls: str) -> dict[str, Any]:
     try:
         return get_type_hints(of, localns={"Context": object}, include_extras=True)
     except NameError as error:
-        message = f"{error}; import it at the top of the module, and not under TYPE_CHECKING"
+        message = f"{error}; import it at the top of the module, outside `if TYPE_CHECKING`"
         raise BadNode(cls, message, "run") from None

@@ -1,4 +1,4 @@
-"""Describes how a canvas draws the sockets of each wire type, and which other types they connect to."""
+"""Describes how a canvas draws the sockets of a wire type, and which types an output of it connects to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDER = {"int": ["float"]}
 
 
 def look(wire: Wire) -> dict[str, Any]:
-    """The description of a wire type as JSON.
+    """Describe a wire type for a canvas, as JSON.
 
     Returns:
         `family` (one of `values.FAMILIES`, which decides the colour), `shape` (`triangle` for numbers,

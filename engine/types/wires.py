@@ -33,11 +33,11 @@ class Wire:
 
     @property
     def is_open(self) -> bool:
-        """True for a type variable; the first connected wire determines the type."""
+        """True for a type variable, whose type the first connected wire determines."""
         return self.name[0] == "~"
 
     def closed(self, variables: Mapping[str, Wire]) -> Wire:
-        """This wire type with its type variable filled in; `any` if that is unknown."""
+        """Replace a type variable by its type in `variables`, or by `any` if it is unknown there."""
         if not self.is_open:
             return self
         inner = variables.get(self.name, Wire(ANY))
@@ -45,18 +45,18 @@ class Wire:
 
     @property
     def is_value(self) -> bool:
-        """True for a `Value`, which must be connected; False for plain data, which can be typed in."""
+        """True for a `Value` class, which needs a wire; False for plain data, which can also be typed in."""
         return self.name in Value.types
 
     def holds(self, value: object) -> bool:
-        """True if a value is of this type; an int is also a float."""
+        """Return True if a value is of this type; an int is also a float."""
         return _holds(self.name, self.lists, value)
 
     def spelled(self, value: Any) -> Any:
-        """The canonical form of a value: lists for tuples, dicts sorted by key, and 7.0 for 7 as a float.
+        """Return the canonical form of a value: tuples as lists, dicts sorted by key, 7 as 7.0 for a float.
 
-        A value is then the same after it is stored and read again, and a node cannot depend on anything that
-        is not in the key, such as the order of a dict.
+        So a value is the same after it is stored and read again, and a node cannot depend on something that
+        the key does not contain, such as the order of a dict.
 
         Raises:
             TypeError: a key of a dict is not text, which JSON requires.
@@ -65,7 +65,7 @@ class Wire:
         return _floated(plain) if self.name == "float" else plain
 
     def fits(self, into: Wire) -> bool:
-        """True if an output of this type may be connected to an input of the other type."""
+        """Return True if an output of this type may be connected to an input of type `into`."""
         if into.name == ANY or into.is_open:
             return True
         if self.lists != into.lists:
@@ -91,7 +91,7 @@ def _floated(value: Json) -> Json:
 
 
 def wire(annotation: Any) -> Wire:
-    """The wire type of an annotation.
+    """Return the wire type for the annotation of an input or output.
 
     Raises:
         TypeError: the annotation is not a wire type.
@@ -133,7 +133,7 @@ def wire(annotation: Any) -> Wire:
 
 
 def of_value(value: Json) -> Wire:
-    """The type of a plain value; for a list, that of its first element; `any` if undecided."""
+    """Return the wire type of a plain value; the first element of a list decides, `any` if it has none."""
     lists = 0
     while isinstance(value, list):
         value, lists = value[0] if value else None, lists + 1
@@ -141,7 +141,7 @@ def of_value(value: Json) -> Wire:
 
 
 def bare(annotation: Any) -> Any:
-    """An annotation without its `Annotated` wrapping."""
+    """Return an annotation without `Annotated` around it."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     return annotation

@@ -1,1 +1,1 @@
-"""Runs requests in a separate process: takes requests, sends events, and can be cancelled at any time."""
+"""Executes runs in a separate process, which receives requests, sends events and can be killed."""

@@ -9,7 +9,7 @@ from engine.workers.pipes import reserved
 
 
 def start() -> int:
-    """Reserve the two pipes for messages, then serve the owner."""
+    """Reserve standard input and output for messages, then serve the owner; return the exit code."""
     incoming, outgoing = reserved()
 
     from engine.workers.process import main

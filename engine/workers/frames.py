@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 MAX_FRAME_BYTES = 256 << 20
-"""Longer frames are refused; they can only come from a damaged stream."""
+"""The longest frame; a longer one can only come from a damaged stream."""
 
 _LENGTH = struct.Struct(">I")
 
@@ -45,7 +45,7 @@ class FrameWriter:
             self._pipe.flush()
 
     def close(self) -> None:
-        """Close the pipe; the other end then reads the end of the stream, unless its process has ended."""
+        """Close the pipe, so that the process at the other end reads the end of the stream."""
         with self._lock, suppress(BrokenPipeError):  # the process ended before it read what was written
             self._pipe.close()
 
@@ -76,7 +76,7 @@ def frames(pipe: BinaryIO) -> Iterator[dict[str, Any]]:
 
 
 def _read(pipe: BinaryIO, size: int) -> bytes:
-    """Read exactly `size` bytes, or fewer if the stream ends."""
+    """Read exactly `size` bytes; fewer only if the stream ends."""
     data = b""
     while len(data) < size and (more := pipe.read(size - len(data))):
         data += more

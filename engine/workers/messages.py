@@ -3,17 +3,17 @@
 Every message is a JSON object (see `frames`). The owner sends:
 
 - `{"do": "run", "run": ID, "request": {...}}`: execute a `RunRequest`. Runs execute in the order of arrival.
-- `{"do": "cancel", "run": ID}`: stop a run at its next check, or remove it from the queue.
+- `{"do": "cancel", "run": ID}`: cancel a run; if it still waits, it ends as soon as it starts.
 - `{"do": "ask", "run": ID, "node": NODE, "request": REQUEST}`: send a `context.Request` to a running node.
-- `{"do": "report", "id": N}`: describe the devices and the loaded models, also during a run.
-- `{"do": "close"}`: finish the queue, then exit. The end of the stream means: cancel everything, then exit.
+- `{"do": "report", "id": N}`: send a report of the devices and the loaded models, also during a run.
+- `{"do": "close"}`: finish the waiting runs, then exit. The end of the stream means: cancel all, then exit.
 
 The worker sends:
 
 - `{"say": "ready", "pid": N, "device": DEVICE}`: once, when it is ready for runs.
 - `{"say": "event", "run": ID, "event": {...}}`: an event of a run, as `engine.events` writes it.
-- `{"say": "ended", "run": ID, "report": {...}}`: the run has ended; its report as JSON.
-- `{"say": "refused", "run": ID, "problems": [...]}`: the run could not start; every problem found.
+- `{"say": "ended", "run": ID, "report": {...}}`: the run has ended, with its report as JSON.
+- `{"say": "refused", "run": ID, "problems": [...]}`: the run could not start, with a list of its problems.
 - `{"say": "report", "id": N, "report": {...}}`: a `devices.report.DevicesReport` as JSON.
 - `{"say": "warned", "message": TEXT}`: a problem with the worker's home that affects no run.
 
@@ -33,7 +33,7 @@ State = Literal["done", "failed", "cancelled", "refused", "died"]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a run in a worker: its state, report and problems."""
+    """How a run in a worker ended: its final state, report and problems."""
 
     state: State
     report: dict[str, Any] | None = None

@@ -7,10 +7,11 @@ from typing import BinaryIO
 
 
 def reserved() -> tuple[BinaryIO, BinaryIO]:
-    """Take over the two pipes to the owner; returns the one to read and the one to write.
+    """Move the pipes to the owner to other file descriptors; return the pipe to read and the one to write.
 
-    Nodes, libraries and the programs that they start may print. So the pipes are moved to descriptors that
-    child processes do not inherit; printed text goes to standard error. Call this before any other import.
+    Nodes, libraries and the programs that they start may print, which would damage the messages. Child
+    processes do not inherit the new descriptors, and printed text goes to standard error. Call this before
+    any other import.
     """
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)

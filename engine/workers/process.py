@@ -26,11 +26,11 @@ ORPHAN_SECONDS = 10.0
 
 
 class ReceivedRuns:
-    """The runs that the owner has sent, with their cancellation flags."""
+    """The queue of runs that the owner has sent, with their cancellation flags."""
 
     def __init__(self) -> None:
         self.waiting: SimpleQueue[tuple[str, dict[str, Any]] | None] = SimpleQueue()
-        """Runs in the order of arrival; None after the last one."""
+        """The runs (id and request) in the order of arrival; None after the last one."""
         self._cancels: dict[str, Cancel] = {}
         self._requests: dict[str, Requests] = {}
         self._lock = threading.Lock()
@@ -42,19 +42,19 @@ class ReceivedRuns:
         self.waiting.put((run, request))
 
     def controls(self, run: str) -> tuple[Cancel, Requests]:
-        """The cancellation flag of a run, and the requests to its nodes."""
+        """Return the cancellation flag of a run, and the requests to its nodes."""
         with self._lock:
             return self._cancels[run], self._requests[run]
 
     def ask(self, run: str, node: str, request: Request) -> None:
-        """Send a request to a node of a run; ignored if the run has ended."""
+        """Send a request to a node of a run; do nothing if the run has ended."""
         with self._lock:
             requests = self._requests.get(run)
         if requests is not None:
             requests.ask(node, request)
 
     def cancel(self, run: str) -> None:
-        """Cancel a waiting or current run; ignored if the run has ended."""
+        """Cancel a waiting or current run; do nothing if the run has ended."""
         with self._lock:
             cancel = self._cancels.get(run)
         if cancel is not None:
@@ -78,7 +78,7 @@ class Process:
     """Executes the owner's runs, one after the other on the calling thread.
 
     Args:
-        session: the home folder with its store and loaded models; it stays open between runs.
+        session: executes the runs; it stays open between them, with its store and loaded models.
         incoming: the pipe that the owner writes to.
         outgoing: the pipe that the owner reads.
     """
@@ -88,7 +88,7 @@ class Process:
         self._orders = ReceivedRuns()
 
     def serve(self) -> None:
-        """Execute runs until the owner closes the worker or ends."""
+        """Execute runs until the owner closes the worker or exits."""
         threading.Thread(target=self._listen, name="safelight-owner", daemon=True).start()
         _ = self._session.registry  # imports the node packs, so that the first run does not wait for them
         self._outgoing.write({"say": "ready", "pid": os.getpid(), "device": self._session.device})
@@ -99,13 +99,16 @@ class Process:
             self._orders.over(run)
 
     def _next_order(self, steps: Iterator[object]) -> tuple[str, dict[str, Any]] | None:
-        """The next run, or None after the last one. While none waits, prepare for those that come."""
+        """Wait for the next run (id and request); None after the last. Meanwhile advance the preparations."""
         while self._orders.waiting.empty() and next(steps, _DONE) is not _DONE:
             pass
         return self._orders.waiting.get()
 
     def _preparations(self) -> Iterator[object]:
-        """The steps of the packs' functions `warm_up`, on this thread: imports on two at once can fail."""
+        """Advance the packs' functions `warm_up`.
+
+        The thread of the runs must call this, since imports on two threads at the same time can fail.
+        """
         if not self._session.settings.warm_up:
             return
         for warm_up in self._session.registry.warm_ups:
@@ -117,7 +120,7 @@ class Process:
                 )
 
     def _execute(self, run: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Execute one run; returns the message with its outcome."""
+        """Execute one run; return the message with its outcome, without the run's id."""
 
         def emit(event: Event) -> None:
             self._outgoing.write({"say": "event", "run": run, "event": event.as_json()})
@@ -168,11 +171,11 @@ class Process:
 
 
 def main(settings: str, incoming: BinaryIO, outgoing: BinaryIO) -> int:
-    """Open the home and serve its owner; returns the exit code.
+    """Open the home folder and serve the owner; return the exit code.
 
     Args:
-        settings: JSON: `home`; settings that differ from the home's own; and `local`, which is false if
-            graphs come from the network and may name only files in the home's folders.
+        settings: a JSON object: the path `home`; settings that override the home's own; and `local`, which is
+            false if graphs come from the network and may name only files in the home's folders.
         incoming: the pipe that the owner writes to.
         outgoing: the pipe that the owner reads.
     """

@@ -1,5 +1,4 @@
-"""The owner's side of a worker process: starts it, sends it runs, receives their events, and reports its
-death."""
+"""The owner's side of a worker process: starts it, sends runs, receives their events, detects its death."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ class WorkerRun:
 
     Args:
         worker: the process that executes it.
-        id: the id of the run in messages.
+        id: the id of the run in messages between the two processes.
         emit: receives the run's events, on the thread that reads the worker's messages.
     """
 
@@ -42,11 +41,11 @@ class WorkerRun:
         self.id = id
         self._worker, self.emit = worker, emit
         self.ended: Future[Ended] = Future()
-        """Set once, when the run has ended."""
+        """Receives the outcome when the run has ended."""
         self._deadline: threading.Timer | None = None
 
     def result(self, timeout: float | None = None) -> Ended:
-        """Wait for the end of the run.
+        """Wait for the end of the run, and return its outcome.
 
         Raises:
             TimeoutError: it is still running after `timeout` seconds.
@@ -78,15 +77,15 @@ class WorkerRun:
 class Worker:
     """A process that executes runs of one home folder one after the other, and keeps models loaded.
 
-    Every run ends, also if the process dies: then its runs end with the state `died` and a problem with the
-    reason.
+    If the process dies, all its runs end with the state `died` and a problem that gives the reason.
 
     Args:
         home: the home folder.
-        settings: settings that differ from the home's own, such as `{"device": "cuda:1"}`; with `local`
-            false, graphs may name only files in the home's folders.
+        settings: settings that override the home's own, such as `{"device": "cuda:1"}`; with `local` false,
+            graphs may name only files in the home's folders.
         warn: receives warnings about the home.
-        log: an open file for text that nodes print; None for the owner's standard error.
+        log: an open file (or its descriptor) for the text that nodes print; None for the owner's standard
+            error.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class Worker:
         self._count = 0
         self._dead = False
         self.ready: Future[dict[str, Any]] = Future()
-        """Set to the worker's process id and device when it is ready for runs; fails if it cannot start."""
+        """Receives the worker's process id and device when it is ready for runs; fails if it cannot start."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "engine.workers", json.dumps({**(settings or {}), "home": str(home)})],
             stdin=subprocess.PIPE,
@@ -127,7 +126,7 @@ class Worker:
         return not self._dead
 
     def run(self, request: RunRequest, emit: Emit = lambda event: None) -> WorkerRun:
-        """Send the worker a run; it starts after the runs before it."""
+        """Send the worker a run, which starts after all runs that were sent before."""
         with self._lock:
             self._count += 1
             run = WorkerRun(self, str(self._count), emit)
@@ -138,7 +137,7 @@ class Worker:
         return run
 
     def devices(self) -> Future[DevicesReport]:
-        """Ask for the devices and the loaded models; the future fails if the worker dies."""
+        """Ask for a report of the devices and the loaded models; the future fails if the worker dies."""
         future: Future[DevicesReport] = Future()
         with self._lock:
             self._count += 1
@@ -150,7 +149,7 @@ class Worker:
         return future
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message; a dead worker ignores it."""
+        """Send a message; do nothing if the worker is dead."""
         try:
             self._pipe.write(message)
         except (OSError, ValueError):
@@ -241,7 +240,8 @@ class Worker:
 
 
 def _reason(code: int) -> str:
-    """The reason a process ended, as a sentence."""
+    """Describe as a sentence why the process ended, from its exit code."""
+
     if code == -_KILLED:
         return "the worker process was killed; the usual cause is that the machine ran out of memory"
     if code < 0:

@@ -113,7 +113,7 @@ def test_a_picture_without_a_graph_is_refused(call: Call, tmp_path: Path) -> Non
     Image.new("L", (2, 2)).save(tmp_path / "foreign.png")
     answer = call("run", "foreign.png")
     assert answer.code == 2
-    assert "carries no Safelight graph" in answer.err
+    assert "contains no Safelight graph" in answer.err
 
 
 def test_to_goes_only_so_far(call: Call, write: Write) -> None:
@@ -200,7 +200,7 @@ def test_run_reports_all_problems_of_a_graph(call: Call, write: Write) -> None:
     ("content", "says"),
     [
         (b"", "graph.json is empty"),
-        (b"\xff\xd8\xff\xe0JFIF", "carries no Safelight graph"),
+        (b"\xff\xd8\xff\xe0JFIF", "contains no Safelight graph"),
         (b'{"safelight": 1, "nodes": {"a": NaN}}', "not a finite number"),
         (b'{"safelight": 1, "nodes": {}, "nodes": {}}', "written twice"),
         (b"[" * 5000, "nested deeper"),

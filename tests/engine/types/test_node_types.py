@@ -123,7 +123,7 @@ def test_a_class_that_cannot_work_says_so_with_the_fix(body: str, said: str) -> 
         ("category=None", 'category is None; write text, such as "image"'),
         ("passes='out'", """passes is 'out'; write a dict, such as {"out": "image"}"""),
         ("passes={'out': 'b'}", "passes has 'out': 'b'; write an output (out) and the input"),
-        ("converts=True", "converts=True names no single required input"),
+        ("converts=True", "converts=True does not determine one required input"),
         ("deprecated=True", 'deprecated and replaced_by are text, such as deprecated="use Upscale2"'),
     ],
 )
