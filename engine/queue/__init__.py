@@ -1,4 +1,4 @@
-"""A durable queue of runs: stores them, gives them to worker processes, and reports what happens in them."""
+"""A durable queue of runs: stores them, sends them to worker processes, and publishes their events."""
 
 from engine.queue.limits import QueueLimits
 from engine.queue.run_queue import QueueFull, RunQueue

@@ -1,4 +1,4 @@
-"""Opens the SQLite database of the queue: one writer, checked when it is opened, never reset."""
+"""Opens the SQLite database of the queue, and checks it. A damaged database is never replaced."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class Database:
-    """An SQLite database that survives a power cut after each synced transaction.
+    """An SQLite database whose synced transactions survive a power cut.
 
-    One connection writes and another one reads; threads share both. A synced transaction is on the disk
-    (write-ahead log, `synchronous=FULL`).
+    They are on the disk when they end (write-ahead log, `synchronous=FULL`). One connection writes and
+    another one reads; threads share both.
 
     Args:
         path: the file; it is created if it does not exist.
-        migrations: SQL scripts; number `n` brings a database of version `n` to version `n + 1`.
+        migrations: SQL scripts; script `n` converts a database of version `n` to version `n + 1`.
         wait: the seconds to wait for another process that has locked the database.
 
     Raises:
         GraphError: the database is damaged (`queue_damaged`), was made by a newer version (`queue_newer`), is
-            locked (`queue_locked`), or cannot be opened (`unwritable`). The file is left as it is.
+            locked (`queue_locked`), or cannot be opened (`unwritable`). The file is not changed.
     """
 
     def __init__(self, path: Path, migrations: Sequence[str], *, wait: float = LOCK_SECONDS) -> None:
@@ -53,11 +53,12 @@ class Database:
 
     @contextmanager
     def write(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
-        """A transaction. It is committed and on the disk after the block, or undone if the block raises.
+        """Run a `with` block as one transaction: commit it at the end, or undo it if the block raises.
 
         Args:
-            synced: False for what may be lost in a power cut, such as the progress of a run; it survives the
-                end of this process, and is on the disk after the next synced transaction.
+            synced: True to wait until the transaction is on the disk. False for data that may be lost in a
+                power cut, such as the progress of a run; it survives the end of this process, and is on the
+                disk after the next synced transaction.
 
         Raises:
             GraphError: the disk is full (`disk_full`), or the database cannot be written.
@@ -86,7 +87,7 @@ class Database:
             raise
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """The rows of a query, from the committed state.
+        """Return the rows of a query. It sees only committed transactions.
 
         Raises:
             GraphError: the database cannot be read.
@@ -135,7 +136,7 @@ class Database:
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
-        """Turn the errors of SQLite into problems."""
+        """Convert the errors of SQLite and the file system into problems."""
         try:
             yield
         except sqlite3.Error as error:
@@ -144,7 +145,7 @@ class Database:
                 raise _damaged(self.path, str(error)) from None
             if code in _FULL:
                 message = f"the disk of {self.path.parent} is full"
-                raise GraphError([Problem("disk_full", message, hint="free some room")]) from None
+                raise GraphError([Problem("disk_full", message, hint="free some disk space")]) from None
             if code in _LOCKED:
                 message = f"another program has locked the queue {self.path}"
                 raise GraphError([Problem("queue_locked", message, hint="close it and try again")]) from None
@@ -156,7 +157,7 @@ class Database:
 
 
 def _unusable(path: Path, reason: str) -> GraphError:
-    hint = "check the disk and the rights of the folder"
+    hint = "check the disk and the permissions of the folder"
     return GraphError([Problem("unwritable", f"the queue {path} cannot be used: {reason}", hint=hint)])
 
 

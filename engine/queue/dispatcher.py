@@ -1,4 +1,4 @@
-"""Executes waiting runs on one device: keeps a worker process, and replaces it when it dies."""
+"""Executes the waiting runs on one device, in a worker process that it replaces if it dies."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from engine.workers.messages import Ended
 from engine.workers.worker import Worker
 
 TICK_SECONDS = 0.1
-"""The seconds between two looks at a running run."""
+"""The seconds between two checks whether a run has ended or hangs."""
 SAVE_SECONDS = 0.5
-"""The seconds between two writes of the states of steps."""
+"""The seconds between two writes of the states of steps to the database."""
 
 
 class StartWorker(Protocol):
-    """Starts a worker; the class `Worker` is one."""
+    """A function that starts a worker process, such as the class `Worker`."""
 
     def __call__(
         self,
@@ -41,18 +41,18 @@ class StartWorker(Protocol):
 
 
 class Dispatcher:
-    """Executes the waiting runs on one device, one after the other, on a thread of its own.
+    """Executes the waiting runs on one device, one after the other; a thread of its own controls the worker.
 
     The worker process stays alive between runs and keeps models loaded. If it dies, the run starts again in a
-    new worker, up to `QueueLimits.worker_retries` times; then it fails with the reason.
+    new worker, up to `QueueLimits.worker_retries` times; after that, the run fails with the reason.
 
     Args:
         state: the queue.
         home: the home folder.
-        settings: settings of the worker that differ from the home's own.
-        device: the device, such as `cuda:1`; `auto` for the home's own.
-        limits: the limits.
-        log: an open file for text that nodes print; None for the standard error of this process.
+        settings: settings of the worker that override the home's own.
+        device: the device, such as `cuda:1`; `auto` to let the worker choose.
+        limits: the limits of the queue.
+        log: an open file for the text that nodes print; None for the standard error of this process.
         worker: starts a worker.
     """
 
@@ -80,7 +80,7 @@ class Dispatcher:
         self._thread.start()
 
     def status(self) -> DeviceStatus:
-        """The worker's process and its run."""
+        """Return the worker's device, its process id and the id of its run."""
         worker, running = self._worker, self._running
         return DeviceStatus(
             _device_of(worker) or self.device,
@@ -89,7 +89,10 @@ class Dispatcher:
         )
 
     def devices(self, seconds: float) -> DevicesReport | None:
-        """The devices and loaded models of the worker; None if no worker answers in time."""
+        """Ask the worker for its devices and loaded models.
+
+        None if there is no worker, or if it does not answer within `seconds`.
+        """
         worker = self._worker
         if worker is None or not worker.alive:
             return None
@@ -99,11 +102,11 @@ class Dispatcher:
             return None
 
     def close(self, deadline: float) -> None:
-        """Wait for the current run, stop it when time runs out, and end the worker.
+        """Wait for the current run, cancel it if it takes too long, and end the worker.
 
         Args:
-            deadline: when the worker must have ended, by `time.monotonic`. Two thirds of the time until then
-                are for the run to finish or to save its state.
+            deadline: the time by which the worker must have ended, by `time.monotonic`. During two thirds of
+                the time until then, the run may finish or save its state.
         """
         if (running := self._running) is not None:
             for path, node in running.progress.nodes().items():
@@ -158,7 +161,7 @@ class Dispatcher:
         self._finish(running, ended, is_hung)
 
     def _attempt(self, running: RunningRun, request: RunRequest) -> tuple[Ended, bool]:
-        """Execute a run in the worker; returns its end, and True if it was killed because it hung."""
+        """Execute a run in the worker; return how it ended, and True if the worker was killed as it hung."""
         worker = self._worker
         if worker is None or not worker.alive:
             worker = self._start_worker()
@@ -214,7 +217,7 @@ class Dispatcher:
 
 
 def _device_of(worker: Worker | None) -> str | None:
-    """The device that a worker computes on, such as `cpu` for `auto`; None before it is ready."""
+    """Return the device that a worker computes on, such as `cpu` for `auto`; None if it is not ready."""
     if worker is None or not worker.ready.done() or worker.ready.exception() is not None:
         return None
     device: str = worker.ready.result()["device"]

@@ -1,4 +1,4 @@
-"""One numbered stream of events for all runs, which any number of readers follow and replay."""
+"""One numbered stream of the events of all runs, which any number of readers can follow and replay."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ PREVIEW_BACKLOG = 50
 
 
 class EventLog:
-    """The latest events of all runs, numbered. Publishing never waits for a reader.
+    """Keeps the latest events of all runs under increasing numbers. Publishing never waits for a reader.
 
-    The events are kept once, and each reader has only a position, so that readers cost no memory. An event
-    of progress, a preview or the length of the queue replaces the previous one, also for readers that have
-    not read it. A reader
-    that falls behind the oldest kept event receives a `Hello` with `missed`, and goes on from there.
+    All readers share the events, and each has only a position, so that readers cost no memory. An event of
+    progress, of a preview or of the queue's length replaces the previous one of its kind, also for readers
+    that have not read it. A reader that falls behind the oldest kept event receives a `Hello` with `missed`,
+    and continues with that event.
 
     Args:
-        limits: how many events and previews are kept.
+        limits: the limits for kept events and previews.
     """
 
     def __init__(self, limits: QueueLimits | None = None) -> None:
         self._limits = limits or QueueLimits()
         self.server_id = secrets.token_hex(8)
-        """Identifies the numbering; another one after each start."""
+        """A random id of this object. Event numbers start anew with each id, so readers compare ids first."""
         self.changed = Condition()
         """Notified after each event."""
         self._events: list[StreamEvent] = []
@@ -53,13 +53,13 @@ class EventLog:
 
     @property
     def oldest(self) -> int:
-        """The number from which on events can be replayed."""
+        """The number of the oldest event that can be replayed."""
         return self._oldest
 
     def publish(
         self, data: EventData, *, run: str | None = None, document: str | None = None, node: str | None = None
     ) -> StreamEvent:
-        """Append an event; the class of `data` decides its type. Any thread may call this."""
+        """Append an event and notify the readers; the class of `data` decides its type. Thread-safe."""
         with self.changed:
             self._seq += 1
             event = made(self._seq, time.time(), data, run, document, node)
@@ -72,7 +72,7 @@ class EventLog:
         return event
 
     def add_preview(self, picture: Picture) -> str:
-        """Keep a preview picture in memory; returns its id."""
+        """Keep a preview picture in memory; return the id for `preview`."""
         id = secrets.token_hex(12)
         with self.changed:
             self._previews[id] = picture
@@ -83,21 +83,21 @@ class EventLog:
         return id
 
     def preview(self, id: str) -> Picture | None:
-        """A preview picture by the id in `NodePreview`; None if newer ones have replaced it."""
+        """Return a preview picture by the id in `NodePreview`; None if it was dropped for newer ones."""
         with self.changed:
             return self._previews.get(id)
 
     def subscribe(self, since: int | None = None, server_id: str | None = None) -> Subscription:
-        """Follow the events.
+        """Return a `Subscription` with which a reader follows the events.
 
         Args:
-            since: the number of the last event that the reader has; None begins with the next event.
-            server_id: the `server_id` that the number belongs to; None for this one.
+            since: the number of the last event that the reader has received; None to begin with the next one.
+            server_id: the `server_id` that the number belongs to; None for that of this object.
         """
         return Subscription(self, since, server_id)
 
     def after(self, seq: int, limit: int) -> tuple[list[StreamEvent], int]:
-        """Up to `limit` kept events after a number, and the number of later ones."""
+        """Return up to `limit` kept events after event number `seq`, and how many more follow."""
         with self.changed:
             start = bisect_right(self._events, seq, key=lambda event: event.seq)
             found: list[StreamEvent] = []
@@ -109,9 +109,9 @@ class EventLog:
             return found, len(self._events) - place
 
     def listen(self, notify: Callable[[], None]) -> Callable[[], None]:
-        """Call a function after each event, on the thread that publishes; returns a function that ends this.
+        """Call `notify` after each event, on the thread that publishes; return a function that ends this.
 
-        The function must return at once, such as `loop.call_soon_threadsafe` does.
+        `notify` must return at once, as `loop.call_soon_threadsafe` does.
         """
         with self.changed:
             self._listeners.add(notify)
@@ -159,15 +159,15 @@ class EventLog:
 
 
 class Subscription:
-    """The position of one reader in an `EventLog`.
+    """One reader's position in an `EventLog`.
 
-    The first event is a `Hello`. Use `take` from an event loop that `EventLog.listen` wakes up, or iterate
-    over `follow` on a thread.
+    The first event that it receives is a `Hello`. Call `take` in an event loop that `EventLog.listen` wakes
+    up, or iterate over `follow` on a thread.
 
     Args:
         log: the events.
-        since: the number of the last event that the reader has; None begins with the next event.
-        server_id: the `server_id` that the number belongs to; None for the one of `log`.
+        since: the number of the last event that the reader has received; None to begin with the next one.
+        server_id: the `server_id` that the number belongs to; None for that of `log`.
     """
 
     def __init__(self, log: EventLog, since: int | None, server_id: str | None) -> None:
@@ -178,7 +178,7 @@ class Subscription:
         self._missed = since is not None and (foreign or since > log.seq)
 
     def take(self, limit: int = 100) -> list[StreamEvent]:
-        """The next events, at most `limit`; empty if there are none yet. It never waits."""
+        """Return the next events, at most `limit`, without waiting; empty if there are none yet."""
         with self._log.changed:
             first: list[StreamEvent] = []
             if self._seq + 1 < self._log.oldest:
@@ -194,7 +194,7 @@ class Subscription:
         return first + events
 
     def follow(self, timeout: float | None = None) -> Iterator[StreamEvent]:
-        """Yield the events as they come; ends after `timeout` seconds without any, None never ends."""
+        """Yield events as they are published; end after `timeout` seconds without one, or never if None."""
         while True:
             if events := self.take():
                 yield from events
@@ -204,7 +204,7 @@ class Subscription:
                     return
 
     def _hello(self) -> StreamEvent:
-        """The greeting. Its number is that of the last event before the ones that follow."""
+        """Make the `Hello` event. It has the number of the event before the one that follows it."""
         self._greeted = True
         missed, self._missed = self._missed, False
         data = Hello(self._log.server_id, self._log.seq, self._log.oldest, missed)

@@ -1,4 +1,4 @@
-"""Allows one server for each home folder."""
+"""Allows only one server for each home folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ except ImportError:  # Windows
 class HomeLock:
     """The lock that a server holds on its home folder while it runs.
 
-    The system releases it when the process ends, however it ends. Commands such as `safelight run` do not
-    take it, so they work beside a server.
+    The operating system releases it when the process ends, also after a crash. Commands such as `safelight
+    run` do not take the lock, so they can be used while a server runs.
 
     Args:
         home: the home folder; it is created if it does not exist.
@@ -76,7 +76,7 @@ class HomeLock:
         return True
 
     def _owner(self) -> int | None:
-        """The process id in the lock file."""
+        """Read the owner's process id from the lock file; None if there is none."""
         try:
             return int(os.read(self._file, 20).decode("ascii"))
         except (OSError, ValueError):

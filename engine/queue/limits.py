@@ -15,26 +15,26 @@ class QueueLimits:
     """The limits of a run queue, and its rules for crashes."""
 
     max_queued: int = 10_000
-    """The most runs that wait; further ones are refused with `QueueFull`."""
+    """The most runs that may wait; `QueueFull` is raised for further ones."""
     max_request_bytes: int = 16 * MIB
     """The most bytes of a request as JSON."""
     cancel_grace: float = 10.0
     """The seconds that a cancelled run may take to stop before its worker is killed."""
     worker_retries: int = 1
-    """How often a run is started again after its worker has died, before it fails."""
+    """The number of times that a run is started again after its worker has died, before the run fails."""
     hang_timeout: float | None = None
-    """The seconds without any event after which a run is regarded as hung: its worker is killed, and the run
-    fails. None waits forever, because nodes may be silent for long."""
+    """The seconds without any event after which a run counts as hung: its worker is killed, and the run
+    fails. None to wait forever, because some nodes send no event for a long time."""
     after_restart: Literal["interrupt", "requeue"] = "interrupt"
-    """What happens to a run that was running when the server stopped or was killed: `interrupt` gives it
-    the state `interrupted`, `requeue` puts it back to the front of the queue."""
+    """What to do with a run that was running when the server stopped or was killed: `interrupt` gives it the
+    state `interrupted`, `requeue` puts it back to the front of the queue."""
     max_attempts: int = 3
-    """A run that a worker has begun this often is not put back after a restart."""
+    """A run that workers have started this many times is not put back into the queue any more."""
     detailed_runs: int = 2000
-    """The states of steps and the metrics are kept for this many runs, those that ended last; the runs
+    """The states of steps and the metrics are kept for the runs that ended last, up to this number; the runs
     themselves and their outputs are kept without limit."""
     min_free_bytes: int = 64 * MIB
-    """While the home's disk has less room than this, no run starts."""
+    """No run starts while the home's disk has less free space than this."""
     kept_events: int = 10_000
     """The most events that can be replayed."""
     kept_event_bytes: int = 32 * MIB
@@ -44,7 +44,7 @@ class QueueLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The limits that the settings of a home name; the others have their defaults."""
+        """Make the limits from the settings of a home; those that are no settings have their defaults."""
         return cls(
             max_queued=settings.max_queued,
             worker_retries=settings.worker_retries,

@@ -1,4 +1,7 @@
-"""The numbers that long steps report, such as losses, as one curve for each step."""
+"""Stores the metrics that long steps report, such as losses, as rows for each step.
+
+A long step is one execution of a node such as a training. The `step` in a row is a training step.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from engine.queue.database import Database
 
 RESUMED = "resumed"
-"""The number that marks the step at which a long step continues from a checkpoint."""
+"""The name that marks the row at which a training continues from a checkpoint."""
 
 Row = dict[str, float | None]
+"""Metrics by name, such as `{"step": 100, "loss": 0.12}`."""
 
 
 class MetricTable:
-    """The reported numbers in the database.
+    """The table of reported metrics in the database.
 
     Args:
         database: holds the tables of `tables.MIGRATIONS`.
@@ -25,14 +29,14 @@ class MetricTable:
         self._database = database
 
     def add(self, connection: sqlite3.Connection, run: str, rows: Iterable[tuple[str, Row]]) -> None:
-        """Record numbers with the paths of their steps."""
+        """Record rows of metrics, each with the id of the step that reported it."""
         connection.executemany(
             "INSERT INTO metrics (run, path, row) VALUES (?, ?, ?)",
             [(run, path, json.dumps(row)) for path, row in rows],
         )
 
     def of(self, run: str, most: int) -> dict[str, list[Row]]:
-        """The numbers of a run by step, at most `most` rows of each number."""
+        """Return the rows of a run's metrics by the id of the step, thinned to `most` rows of each metric."""
         found: dict[str, list[Row]] = {}
         query = "SELECT path, row FROM metrics WHERE run = ? ORDER BY number"
         for row in self._database.read(query, (run,)):
@@ -41,10 +45,10 @@ class MetricTable:
 
 
 def merged(rows: Iterable[Mapping[str, float | None]]) -> list[Row]:
-    """Rows by their `step`, in order; of equal steps, later numbers replace earlier ones.
+    """Sort rows by their `step`, and merge rows of the same `step`: later values replace earlier ones.
 
-    A row with `resumed` discards the steps after its own, which are computed again. Rows without a `step`
-    come first.
+    A row with `resumed` discards the rows after its own `step`, because the training computes these again.
+    Rows without a `step` come first.
     """
     loose: list[Row] = []
     by_step: dict[float, Row] = {}
@@ -60,7 +64,10 @@ def merged(rows: Iterable[Mapping[str, float | None]]) -> list[Row]:
 
 
 def thinned(rows: list[Row], most: int) -> list[Row]:
-    """Thin the rows of each metric to `most`, evenly spaced, with its last; rarer metrics keep all rows."""
+    """Keep at most `most` rows of each metric, evenly spaced and including its last.
+
+    Metrics that have fewer rows keep all of them.
+    """
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         for name in row:

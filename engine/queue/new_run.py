@@ -1,4 +1,4 @@
-"""A request that is ready to be added to the queue, with the texts that a search looks at."""
+"""Prepares a request for the queue's database, with the texts for the search."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ _SEARCH_CHARS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to be added to the queue."""
+    """A run to be added to the queue, as the database stores it."""
 
     id: str
     key: str | None
+    """The idempotency key of the client; None without one."""
     fingerprint: str
+    """The digest of the submission; a second submission with the same key must have the same digest."""
     request: bytes
     """The request as compressed JSON."""
     title: str
     search: str
+    """The texts that a search for outputs matches."""
     document: str | None
     priority: int
     retry_of: str | None = None
@@ -45,7 +48,7 @@ def new_run(
     document: str | None,
     notes: Mapping[str, Any] | None = None,
 ) -> NewRun:
-    """Prepare a request for the queue."""
+    """Prepare a request for the queue; see `RunQueue.submit` for the arguments."""
     text = canonical(request.to_json())
     title = request.title or request.graph.title
     return NewRun(
@@ -62,23 +65,23 @@ def new_run(
 
 
 def new_id() -> str:
-    """A new id for a run; ids sort by time."""
+    """Make an id for a run; ids sort by the time at which they were made."""
     return f"{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
 
 
 def pack(tree: Mapping[str, Any]) -> bytes:
-    """JSON as compressed bytes."""
+    """Convert a JSON object to compressed bytes."""
     return zlib.compress(json.dumps(tree, separators=(",", ":")).encode(), 1)
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """The JSON in compressed bytes."""
+    """Restore a JSON object from the bytes that `pack` returned."""
     tree: dict[str, Any] = json.loads(zlib.decompress(data))
     return tree
 
 
 def _searched(request: RunRequest) -> str:
-    """The texts of a request that a search looks at: the title, and every text of its values and nodes."""
+    """Collect the texts that a search matches: the title, and every text in the values and nodes."""
     texts = [request.title, request.graph.title]
     for value in request.values.values():
         listed = value.values if isinstance(value, Sweep) else (value,)

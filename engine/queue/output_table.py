@@ -1,4 +1,4 @@
-"""The history of written outputs and samples: files with digests, stars and tags, which can be searched."""
+"""Stores the history of output files, with digests, stars and tags, for searching; and sample pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TAGS, _TAG_CHARS = 50, 100
 
 @dataclass(frozen=True, slots=True)
 class NewOutput:
-    """A written file of a declared output, with its content digest."""
+    """A written file of a declared output, to be recorded; see `OutputRecord` for the fields."""
 
     output: str
     index: tuple[int, ...]
@@ -40,10 +40,10 @@ class NewOutput:
 
 
 def measured(path: Path) -> tuple[str, int]:
-    """The sha256 and the size in bytes of a file.
+    """Compute the sha256 and the size in bytes of a file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -51,13 +51,13 @@ def measured(path: Path) -> tuple[str, int]:
 
 
 def media_of(path: Path) -> str:
-    """The media type of a written file, from its suffix."""
+    """Return the media type of a file, judged by its suffix."""
     known = _MEDIA.get(path.suffix) or mimetypes.guess_type(path.name, strict=True)[0]
     return known or "application/octet-stream"
 
 
 class OutputTable:
-    """The history of outputs in the database.
+    """The tables of output files and sample pictures in the database.
 
     Args:
         database: holds the tables of `tables.MIGRATIONS`.
@@ -67,7 +67,7 @@ class OutputTable:
         self._database = database
 
     def add(self, connection: sqlite3.Connection, run: str, new: NewOutput) -> int:
-        """Record a file; returns its id. A run that starts again records the same file once."""
+        """Record an output file; return its id. If a run starts again, the same file is recorded once."""
         place = json.dumps(list(new.index))
         connection.execute(
             "INSERT INTO outputs (run, output, place, swept, type, path, digest, media, size, made)"
@@ -104,11 +104,11 @@ class OutputTable:
         """Search the outputs, newest first.
 
         Args:
-            run: only those of one run.
-            q: words that all must be in the title, the texts of the graph or the tags; case is ignored.
-            star: only those with a star, or only those without.
-            before: only those with a lower id, for the next page.
-            limit: the most outputs.
+            run: the id of a run, to return only its outputs.
+            q: words that must all occur in the title, the texts of the graph or the tags; case is ignored.
+            star: True for only the outputs with a star, False for only those without; None for all.
+            before: return only outputs with a lower id, for the next page.
+            limit: the most outputs to return.
         """
         conditions, values = ["1"], list[Any]()
         if run is not None:
@@ -131,10 +131,10 @@ class OutputTable:
         return [_record(row) for row in self._database.read(sql, (*values, limit))]
 
     def one(self, id: int) -> OutputRecord:
-        """One output.
+        """Return the output with an id.
 
         Raises:
-            GraphError: there is none with this id (`unknown_output`).
+            GraphError: no output has this id (`unknown_output`).
         """
         sql = f"SELECT {_COLUMNS} FROM outputs JOIN runs ON runs.id = outputs.run WHERE outputs.id = ?"
         rows = self._database.read(sql, (id,))
@@ -143,7 +143,10 @@ class OutputTable:
         return _record(rows[0])
 
     def by_digest(self, digest: str) -> OutputRecord | None:
-        """The latest output whose file had this content; it may have changed since."""
+        """Return the latest output whose file had this digest when it was written; None if there is none.
+
+        The file may have changed since.
+        """
         sql = (
             f"SELECT {_COLUMNS} FROM outputs JOIN runs ON runs.id = outputs.run"
             " WHERE outputs.digest = ? ORDER BY outputs.id DESC LIMIT 1"
@@ -152,7 +155,7 @@ class OutputTable:
         return _record(rows[0]) if rows else None
 
     def mark(self, id: int, *, star: bool | None = None, tags: Sequence[str] | None = None) -> OutputRecord:
-        """Set the star or replace the tags of an output.
+        """Set the star of an output, or replace its tags; None leaves the star or the tags unchanged.
 
         Raises:
             GraphError: there are too many tags, or one is too long (`bad_tags`), or there is no such output
@@ -170,7 +173,7 @@ class OutputTable:
         return self.one(id)
 
     def add_sample(self, connection: sqlite3.Connection, sample: SamplePicture) -> None:
-        """Record a sample of a training; a sample that is there already is kept."""
+        """Record a sample picture of a training, unless it is recorded already."""
         connection.execute(
             "INSERT OR IGNORE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -187,7 +190,7 @@ class OutputTable:
         )
 
     def samples(self, run: str) -> list[SamplePicture]:
-        """The samples of a run, in the order of their steps; without their bytes."""
+        """Return the sample pictures of a run in the order of their training steps; `data` is left empty."""
         columns = "run, path, step, caption, digest, media, width, height, x'' AS data"
         rows = self._database.read(
             f"SELECT {columns} FROM samples WHERE run = ? ORDER BY step, rowid", (run,)
@@ -195,7 +198,7 @@ class OutputTable:
         return [SamplePicture(*row) for row in rows]
 
     def sample(self, digest: str) -> SamplePicture | None:
-        """The sample with this content."""
+        """Return the sample picture with a digest, including its `data`; None if there is none."""
         rows = self._database.read("SELECT * FROM samples WHERE digest = ? LIMIT 1", (digest,))
         return SamplePicture(*rows[0]) if rows else None
 

@@ -1,4 +1,4 @@
-"""The runs that are submitted again after each end, in the database."""
+"""Stores the repetitions: submissions that run again each time their run has ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.queue.new_run import pack, unpack
 
 @dataclass(frozen=True, slots=True)
 class StoredRepeat:
-    """A repetition."""
+    """A submission that is run again and again."""
 
     id: str
     """The id of its first run."""
@@ -25,7 +25,7 @@ class StoredRepeat:
 
 
 class RepeatTable:
-    """The repetitions in the database; they survive a restart.
+    """The table of repetitions in the database; they survive a restart of the server.
 
     Args:
         database: holds the tables of `tables.MIGRATIONS`.
@@ -35,22 +35,22 @@ class RepeatTable:
         self._database = database
 
     def rows(self) -> list[StoredRepeat]:
-        """All repetitions, in the order of their ids."""
+        """Return all repetitions, in the order of their ids."""
         rows = self._database.read("SELECT id, run, count, submission FROM repeats ORDER BY id")
         return [StoredRepeat(row["id"], row["run"], row["count"], unpack(row["submission"])) for row in rows]
 
     def add(self, id: str, submission: Mapping[str, Any]) -> None:
-        """Add a repetition of a run."""
+        """Add a repetition; `id` is the id of its first run."""
         with self._database.write() as connection:
             connection.execute("INSERT INTO repeats VALUES (?, ?, 1, ?)", (id, id, pack(submission)))
 
     def advance(self, id: str, run: str, count: int) -> bool:
-        """Record the next run of a repetition; False if it was stopped meanwhile."""
+        """Record the next run of a repetition; return False if it was removed in the meantime."""
         with self._database.write() as connection:
             sql = "UPDATE repeats SET run = ?, count = ? WHERE id = ?"
             return connection.execute(sql, (run, count, id)).rowcount == 1
 
     def remove(self, id: str) -> bool:
-        """Remove a repetition; False if there is none."""
+        """Remove a repetition; return False if there is none with this id."""
         with self._database.write() as connection:
             return connection.execute("DELETE FROM repeats WHERE id = ?", (id,)).rowcount == 1

@@ -1,4 +1,4 @@
-"""Reads the runs of a queue: their states, requests, outputs, numbers and files."""
+"""Reads the runs of a queue: their states, requests, outputs, metrics and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.queue.stream_events import RunState
 
 
 class RunHistory:
-    """The runs of a queue: those that have ended, those that run, and those that wait.
+    """Reads all runs of a queue: those that have ended, those that are running, and those that wait.
 
     Every method may be called from any thread. Unknown ids raise GraphError with the code `unknown_run` or
     `unknown_output`.
@@ -30,7 +30,7 @@ class RunHistory:
         """The written outputs of all runs."""
 
     def run(self, id: str) -> RunSnapshot:
-        """Everything about one run, up to the event `last_seq`."""
+        """Return the complete state of a run, as it is after the event `last_seq`."""
         with self._state.changed:
             seq = self._state.log.seq
             running = self._state.running.get(id)
@@ -54,13 +54,13 @@ class RunHistory:
         )
 
     def request(self, id: str) -> RunRequest:
-        """The request of a run, as submitted."""
+        """Return the request of a run, as submitted."""
         if (stored := self._state.runs.stored(id)) is None:
             raise unknown_run(id)
         return RunRequest.from_json(stored.request)
 
     def notes(self, id: str) -> dict[str, Any]:
-        """The JSON that `submit` was given to keep with a run, such as the ids that its client uses."""
+        """Return the JSON that `submit` stored with a run for the client, such as ids that it uses."""
         if (notes := self._state.runs.notes(id)) is None:
             raise unknown_run(id)
         return notes
@@ -73,30 +73,34 @@ class RunHistory:
         *,
         has_metrics: bool = False,
     ) -> list[RunSummary]:
-        """The runs, newest first; if only queued ones are asked for, in the order in which they start.
+        """List runs, newest first; queued runs alone are listed in the order in which they will start.
 
         Args:
-            state: only runs in this state, or in one of several.
-            before: only runs that were submitted before the one with this `number`.
-            limit: the most runs.
-            has_metrics: True for only those runs whose steps have reported numbers, such as trainings.
+            state: list only runs in this state, or in one of several; None for all.
+            before: list only runs that were submitted before the one with this `number`.
+            limit: the most runs to return.
+            has_metrics: True to list only runs whose steps have reported metrics, such as trainings.
         """
         states = () if state is None else (state,) if isinstance(state, str) else tuple(state)
         wanted = cast("Sequence[RunState]", states)
         return self._state.runs.summaries(wanted, before, limit, has_metrics=has_metrics)
 
     def metrics(self, id: str, max_points: int = 1000) -> dict[str, list[Row]]:
-        """The numbers that the steps of a run have reported, such as losses, by step; see `metric_table`.
+        """Return the metrics that the steps of a run have reported, such as losses, by the id of the step.
 
         Args:
             id: the run.
-            max_points: the most rows of each number; evenly spaced ones are left out, never the last.
+            max_points: the most rows of each metric; if there are more, evenly spaced ones are returned,
+                including the last.
         """
         self._summary(id)
         return self._state.metrics.of(id, max_points)
 
     def published(self, id: str) -> list[PublishedFile]:
-        """The files that the steps of a run have published, by step and name; some may have been removed."""
+        """List the files that the steps of a run have published, sorted by step and name.
+
+        Some of them may have been removed since.
+        """
         files = {
             (step, file["name"]): PublishedFile(step, file["name"], Path(file["path"]), file["size"])
             for step, node in self.run(id).nodes.items()
@@ -105,8 +109,10 @@ class RunHistory:
         return [file for _, file in sorted(files.items())]
 
     def samples(self, id: str) -> list[SamplePicture]:
-        """The sample pictures of a training, in the order of their steps; `data` is empty, see
-        `OutputTable.sample`."""
+        """List the sample pictures of a training in the order of their training steps.
+
+        Their `data` is empty; `OutputTable.sample` reads it.
+        """
         self._summary(id)
         return self.outputs.samples(id)
 
@@ -117,5 +123,5 @@ class RunHistory:
 
 
 def unknown_run(id: str) -> GraphError:
-    """The error for an id that no run has."""
+    """Make the error for an id that no run has."""
     return GraphError([Problem("unknown_run", f"there is no run {id!r}")])

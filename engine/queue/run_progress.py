@@ -1,4 +1,4 @@
-"""Follows one running run: its events become states of nodes, rows for the database, and stream events."""
+"""Follows one run: turns its events into states of steps, rows for the database, and stream events."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ from engine.queue.stream_events import (
 from engine.values import sha256
 
 PROGRESS_SECONDS = 0.1
-"""The least seconds between two progress events of a step."""
+"""The minimum of seconds between two progress events of a step."""
 PREVIEW_SECONDS = 0.2
-"""The least seconds between two previews of a step."""
+"""The minimum of seconds between two previews of a step."""
 MAX_LINES_A_SECOND = 50
-"""Further printed lines are dropped from the stream; the worker's log has them all."""
+"""The most printed lines that the stream contains for each second; the worker's log has all lines."""
 _TEXT = 4000
+"""The most characters of a text in an event."""
 
 
 class Changes:
-    """The changes of a run that are not in the database yet."""
+    """The changes of a run that have not been written to the database yet."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeSnapshot] = {}
@@ -54,16 +55,16 @@ class Changes:
 
 
 class RunProgress:
-    """The state of one running run.
+    """The live state of one run.
 
     The thread that reads the worker's messages calls `take`; the dispatcher calls `flush` and `changes`;
     requests of clients read `nodes`.
 
     Args:
         run: the id of the run.
-        document: the document that it was submitted from.
+        document: the id of the document that the run was submitted from.
         device: the device of its worker.
-        log: the stream.
+        log: the event stream to publish to.
     """
 
     def __init__(self, run: str, document: str | None, device: str, log: EventLog) -> None:
@@ -78,21 +79,21 @@ class RunProgress:
         self.warnings: list[str] = []
         """Warnings that belong to no node."""
         self.last_message = time.monotonic()
-        """When the last event came."""
+        """The time of the last event, by `time.monotonic`."""
         self.finished = False
-        """True after the last step; the report follows."""
+        """True after the last step has ended; the report follows."""
 
     def on_device(self, device: str | None) -> None:
-        """Name the device that the worker has chosen; None if it could not start."""
+        """Record the device that the worker has chosen; None, if the worker could not start, is ignored."""
         self._device = device or self._device
 
     def nodes(self) -> dict[str, NodeSnapshot]:
-        """A copy of the states of the steps."""
+        """Return a copy of the states of the steps, by id."""
         with self._lock:
             return {path: replace(node) for path, node in self._nodes.items()}
 
     def restart(self) -> None:
-        """Forget the states of the steps, before the run starts again."""
+        """Discard the states of the steps, before the run starts again in a new worker."""
         with self._lock:
             self._nodes.clear()
             self._held.clear()
@@ -100,7 +101,7 @@ class RunProgress:
             self.last_message = time.monotonic()
 
     def changes(self) -> Changes:
-        """Hand over the changes since the last call."""
+        """Return the changes since the last call, and start to collect new ones."""
         with self._lock:
             changes, self._changes = self._changes, Changes()
             changes.nodes = {path: replace(node) for path, node in changes.nodes.items()}
@@ -112,7 +113,7 @@ class RunProgress:
         return bool(self._changes.outputs)
 
     def keep(self, changes: Changes) -> None:
-        """Take changes back that could not be written."""
+        """Take back changes that could not be written to the database, for the next attempt."""
         with self._lock:
             changes.nodes.update(self._changes.nodes)
             changes.metrics += self._changes.metrics
@@ -121,7 +122,7 @@ class RunProgress:
             self._changes = changes
 
     def flush(self) -> None:
-        """Send the progress that was held back and whose time has come."""
+        """Publish the progress of steps that was held back and is due now."""
         now = time.monotonic()
         with self._lock:
             due = [path for path in self._held if self._is_due(NodeProgress, path, now, PROGRESS_SECONDS)]
@@ -129,7 +130,7 @@ class RunProgress:
                 self._publish(self._held.pop(path), path)
 
     def take(self, event: Event) -> None:
-        """Take one event of the run."""
+        """Process one event of the run."""
         self.last_message = now = time.monotonic()
         files = _files(event) if isinstance(event, events.OutputWritten) else []
         with self._lock:
@@ -137,7 +138,7 @@ class RunProgress:
             self._collect(event, files, now)
 
     def _follow_step(self, event: Event, now: float) -> None:
-        """Change the states of steps."""
+        """Update the states of steps from an event, and publish them."""
         match event:
             case events.Planned(_, _, steps):
                 self._plan(steps)
@@ -190,7 +191,7 @@ class RunProgress:
                 self._node(path).state = "planned"
 
     def _collect(self, event: Event, files: list[NewOutput], now: float) -> None:
-        """Keep the events of the run other than the states of its steps, such as metrics and warnings."""
+        """Collect what an event says beyond the states of steps, such as metrics, warnings and outputs."""
         match event:
             case events.Metrics(path, rows):
                 plain = [dict(row) for row in rows]
@@ -223,10 +224,10 @@ class RunProgress:
                 self.finished = True
 
     def end(self, report: dict[str, Any] | None) -> None:
-        """Complete the states of the steps at the end of the run.
+        """Set the final states of the steps after the end of the run. Unfinished steps become cancelled.
 
         Args:
-            report: the report of the run; None if there is none, so that unfinished steps are cancelled.
+            report: the report of the run as JSON; None if the run ended without one.
         """
         with self._lock:
             for path, item in (report or {}).get("nodes", {}).items():
@@ -252,7 +253,7 @@ class RunProgress:
                 node.state = "unneeded"
 
     def _node(self, path: str) -> NodeSnapshot:
-        """The state of a step, to be changed."""
+        """Return the state of a step for changing it, and mark it as changed."""
         node = self._nodes.get(path)
         if node is None:
             node = self._nodes[path] = NodeSnapshot(path)
@@ -283,12 +284,12 @@ class RunProgress:
 
 
 def node_of(path: str) -> str:
-    """The node of the document that a step belongs to: `denoise` for `denoise[2]` and `denoise/scale`."""
+    """Return the node of the document that a step belongs to: `denoise` for `denoise[2]`, `denoise/scale`."""
     return re.split(r"[\[/]", path, maxsplit=1)[0]
 
 
 def _files(event: events.OutputWritten) -> list[NewOutput]:
-    """The files of a written output, with the digests of their content."""
+    """Compute the digests and sizes of the files of a written output, for the history."""
     made = []
     for name in event.files:
         path = Path(name)

@@ -1,4 +1,4 @@
-"""The durable queue of runs: what a server does for its clients."""
+"""The durable queue of runs: the operations that a server offers to its clients."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ CLOSE_SECONDS = 10.0
 
 
 class QueueFull(GraphError):
-    """Raised for a run that is refused because too many runs wait (code `queue_full`)."""
+    """Raised if a run is refused because too many runs are waiting (code `queue_full`)."""
 
 
 class RunQueue(RunHistory):
-    """A queue of runs that survives crashes, with the worker processes that execute them.
+    """A queue of runs that survives crashes, with the worker processes that execute the runs.
 
-    A run that `submit` returned is on the disk: after a crash of the server or the machine, the next
-    `RunQueue` of the home goes on with it. Every method may be called from any thread; none waits for a
-    run. Unknown ids raise GraphError with the code `unknown_run` or `unknown_output`.
+    A run is on the disk when `submit` returns: after a crash of the server or the machine, the next
+    `RunQueue` of the home still has it. Every method may be called from any thread; only `close` waits for
+    runs. Unknown ids raise GraphError with the code `unknown_run` or `unknown_output`.
 
     Args:
-        home: the home folder; one queue at a time may be open on it.
-        settings: settings of the workers that differ from the home's own; see `settings.Settings`. Also
+        home: the home folder; only one queue may be open on it at a time.
+        settings: settings of the workers that override the home's own; see `settings.Settings`. Also
             `local`: False if graphs may name only files inside the folders of the home.
-        limits: the limits, and the rules for crashes.
-        devices: one worker process is started for each, such as `("cuda:0", "cuda:1")`.
-        log: an open file for text that nodes print; None for the standard error of this process.
+        limits: the limits of the queue, and its rules for crashes.
+        devices: the devices, such as `("cuda:0", "cuda:1")`; a worker process is started for each.
+        log: an open file for the text that nodes print; None for the standard error of this process.
         start: False to accept runs without executing them.
         worker: starts a worker for a device; the default starts a process on this machine.
 
@@ -70,13 +70,13 @@ class RunQueue(RunHistory):
         self.home = home
         self.limits = limits or QueueLimits()
         self.events = EventLog(self.limits)
-        """The stream of events of all runs."""
+        """The numbered stream of the events of all runs."""
         self._lock = HomeLock(home)
         try:
             database = Database(home / "queue.sqlite", MIGRATIONS)
             super().__init__(QueueState(home, database, self.events, self.limits))
             self.repeats = RepeatTable(database)
-            """The runs that are submitted again after each end; the server follows them."""
+            """The submissions to repeat; the server submits them again each time their run has ended."""
             self._state.recover()
             self._dispatchers = [
                 Dispatcher(self._state, home, settings or {}, device, self.limits, log, worker)
@@ -117,16 +117,17 @@ class RunQueue(RunHistory):
         Args:
             request: the run.
             key: an idempotency key. A second submission with the same key returns the first run.
-            fingerprint: a digest of the submission, compared under the same key; by default of `request`.
-                Give the digest of the client's own words if `request` has drawn seeds.
+            fingerprint: a digest of the submission; submissions with the same key must have the same digest.
+                By default that of `request`. If random seeds in `request` were replaced by numbers, give the
+                digest of what the client sent.
             priority: runs of a higher priority start first.
-            document: the document that the run was submitted from; its events name it.
+            document: the id of the document that the run was submitted from; its events name it.
             front: True to place the run before all others of its priority.
-            notes: JSON to keep with the run; see `notes`.
+            notes: JSON to store with the run for the client; the method `notes` returns it.
 
         Raises:
-            QueueFull: too many runs wait.
-            GraphError: another submission used the key (`key_reused`), the request is too large
+            QueueFull: too many runs are waiting.
+            GraphError: a different submission used the key (`key_reused`), the request is too large
                 (`too_large`), or the disk is full (`disk_full`).
         """
         new = new_run(
@@ -135,14 +136,14 @@ class RunQueue(RunHistory):
         return self._add(new, front=front)
 
     def keyed(self, key: str, fingerprint: str | None = None) -> QueuedRun | None:
-        """The run of an earlier submission with an idempotency key.
+        """Return the run that an earlier submission with an idempotency key made; None if there is none.
 
         Args:
             key: the key.
-            fingerprint: the digest that was given with it.
+            fingerprint: the digest of the new submission; None to skip the comparison.
 
         Raises:
-            GraphError: the earlier submission had another fingerprint (`key_reused`).
+            GraphError: the earlier submission had a different fingerprint (`key_reused`).
         """
         known = self._state.runs.keyed(key)
         if known is None:
@@ -155,11 +156,11 @@ class RunQueue(RunHistory):
         return QueuedRun(id, summary.state, summary.position, is_new=False)
 
     def cancel(self, id: str) -> RunSummary:
-        """Cancel a run in any state; returns its state afterwards.
+        """Cancel a run; return its summary afterwards.
 
-        A queued run ends at once. A running one is asked to stop, which takes up to a step; if it has not
-        stopped after `QueueLimits.cancel_grace` seconds, its worker is killed and replaced. A run that has
-        ended stays as it is.
+        A queued run ends at once. A running one stops at its next check, between steps or inside one; if it
+        has not stopped after `QueueLimits.cancel_grace` seconds, its worker is killed and replaced. A run
+        that has ended does not change.
         """
         with self._state.changed:
             running = self._state.running.get(id)
@@ -182,7 +183,7 @@ class RunQueue(RunHistory):
         """Move a queued run before another one; without `before`, to the front of the whole queue.
 
         Raises:
-            GraphError: one of the two does not wait (`not_queued`).
+            GraphError: one of the two runs is not waiting (`not_queued`).
         """
         with self._state.changed:
             before_move = self._summary(id)
@@ -203,14 +204,14 @@ class RunQueue(RunHistory):
         """Submit the request of a run again, as a new run.
 
         Raises:
-            QueueFull: too many runs wait.
+            QueueFull: too many runs are waiting.
         """
         if (new := self._state.runs.again(id)) is None:
             raise unknown_run(id)
         return self._add(new, front=front)
 
     def ask(self, id: str, node: str, request: str) -> None:
-        """Send a request to a running step, for example to draw a sample now.
+        """Send a request to a running step, for example to a training to draw a sample now.
 
         Args:
             id: the run.
@@ -219,18 +220,17 @@ class RunQueue(RunHistory):
 
         Raises:
             GraphError: the run is not running (`not_running`), it has no such node or step (`unknown_node`),
-                or steps know no such request (`unknown_request`).
+                or there is no such request (`unknown_request`).
         """
         if request not in (known := get_args(Request)):
             hint = near(request, known) or f"use {', '.join(known)}"
-            raise GraphError(
-                [Problem("unknown_request", f"a running step knows no request {request!r}", hint=hint)]
-            )
+            message = f"running steps do not support the request {request!r}"
+            raise GraphError([Problem("unknown_request", message, hint=hint)])
         running = self._state.running.get(id)
         if running is None:
             self._summary(id)
             raise GraphError(
-                [Problem("not_running", "the run is not running, so no step can receive the request")]
+                [Problem("not_running", "the run is not running, so its steps cannot receive requests")]
             )
         nodes = running.progress.nodes()
         if node not in nodes:
@@ -239,7 +239,7 @@ class RunQueue(RunHistory):
         running.ask(node, cast(Request, request))
 
     def pause(self, reason: str = "paused by the user") -> None:
-        """Start no more runs, also after a restart; the current ones go on."""
+        """Start no more runs, also after a restart of the server; current runs continue."""
         self._state.pause(reason)
 
     def resume(self) -> None:
@@ -247,25 +247,25 @@ class RunQueue(RunHistory):
         self._state.pause(None)
 
     def status(self) -> QueueStatus:
-        """The length of the queue and its workers."""
+        """Return the numbers of running and waiting runs, the reason for a pause, and the workers."""
         devices = tuple(dispatcher.status() for dispatcher in self._dispatchers)
         with self._state.changed:
             running, pending = len(self._state.running), self._state.waiting.total()
         return QueueStatus(running, pending, self._state.paused, devices)
 
     def devices(self, seconds: float = 5.0) -> list[DevicesReport]:
-        """The devices and loaded models of each worker process that answers in time."""
+        """Ask each worker for its devices and loaded models; leave out those that take over `seconds`."""
         found = [dispatcher.devices(seconds) for dispatcher in self._dispatchers]
         return [report for report in found if report is not None]
 
     def close(self, grace: float = CLOSE_SECONDS) -> None:
-        """Stop: start no more runs, let the current ones finish or save their state, and end the workers.
+        """Start no more runs, let the current ones finish or save their state, and end the workers.
 
         Queued runs stay in the queue. Runs that are unfinished after two thirds of the time are cancelled,
-        and become `interrupted` or go back to the front of the queue, as `QueueLimits.after_restart` says.
+        and become `interrupted` or go back to the front of the queue; `QueueLimits.after_restart` decides.
 
         Args:
-            grace: the most seconds that this may take.
+            grace: the most seconds that closing may take.
         """
         if self._closed:
             return
@@ -290,7 +290,9 @@ class RunQueue(RunHistory):
                 return known
             if self._state.waiting.total() >= self.limits.max_queued:
                 message = f"{self.limits.max_queued:,} runs are waiting already"
-                raise QueueFull([Problem("queue_full", message, hint="try again when some have ended")])
+                raise QueueFull(
+                    [Problem("queue_full", message, hint="try again when some of them have ended")]
+                )
             try:
                 with self._state.database.write() as connection:
                     self._state.runs.add(connection, new, front=front)

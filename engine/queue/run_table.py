@@ -1,4 +1,4 @@
-"""The runs in the database: their requests, states and order."""
+"""Stores the runs in the database: their requests, states and order."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _SUMMARY = (
     "retry_of"
 )
 _WAITING = "runs INDEXED BY waiting WHERE state = 'queued'"
-"""The waiting runs; SQLite would choose an index that does not sort them."""
+"""Selects the waiting runs. Without the hint, SQLite would choose an index that does not sort them."""
 _FORGOTTEN = 20
+"""The most runs whose details are removed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakenRun:
-    """A run that a worker is to execute."""
+    """A run that has just been taken from the queue for a worker."""
 
     id: str
     request: bytes
@@ -36,16 +37,16 @@ class TakenRun:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A run as it was submitted, and its end."""
+    """A run with its request and, if it has ended, its outcome."""
 
     summary: RunSummary
     request: dict[str, Any]
     ending: dict[str, Any]
-    """`report`, `problems` and `warnings`; empty before the end."""
+    """`problems`, `warnings` and `values` (JSON outputs) of a run that has ended; otherwise empty."""
 
 
 class RunTable:
-    """The runs in the database. Methods that change it take the connection of a transaction.
+    """The table of runs in the database. Methods that change it need the connection of a transaction.
 
     Args:
         database: holds the tables of `tables.MIGRATIONS`.
@@ -55,7 +56,7 @@ class RunTable:
         self._database = database
 
     def add(self, connection: sqlite3.Connection, run: NewRun, *, front: bool) -> None:
-        """Add a run at the end or the front of the waiting runs of its priority."""
+        """Add a run at the end of the waiting runs of its priority, or at their front."""
         edge = connection.execute(
             f"SELECT place FROM {_WAITING} AND priority = ? ORDER BY place {'' if front else 'DESC'} LIMIT 1",
             (run.priority,),
@@ -80,12 +81,12 @@ class RunTable:
         connection.execute(f"INSERT INTO runs ({', '.join(values)}) VALUES ({marks})", (*values.values(),))
 
     def keyed(self, key: str) -> tuple[str, str] | None:
-        """The id and the fingerprint of the run with an idempotency key."""
+        """Return the id and the fingerprint of the run with an idempotency key; None if there is none."""
         rows = self._database.read("SELECT id, fingerprint FROM runs WHERE key = ?", (key,))
         return (rows[0]["id"], rows[0]["fingerprint"]) if rows else None
 
     def take(self, connection: sqlite3.Connection, device: str) -> TakenRun | None:
-        """Mark the next waiting run as running; None if no run waits."""
+        """Mark the next waiting run as running, and return it; None if no run is waiting."""
         row = connection.execute(
             f"SELECT id, request, document, attempts, priority FROM {_WAITING}"
             " ORDER BY priority DESC, place LIMIT 1"
@@ -102,7 +103,7 @@ class RunTable:
     def finish(
         self, connection: sqlite3.Connection, id: str, state: EndState, ending: Mapping[str, Any]
     ) -> bool:
-        """Record the end of a run; False if it had ended already."""
+        """Record the end of a run; return False if it had ended already."""
         done = connection.execute(
             "UPDATE runs SET state = ?, finished = ?, ending = ?"
             " WHERE id = ? AND state IN ('queued', 'running')",
@@ -111,7 +112,7 @@ class RunTable:
         return done.rowcount == 1
 
     def put_back(self, connection: sqlite3.Connection, id: str) -> int:
-        """Put a running run back to the front of the waiting runs of its priority; returns the priority."""
+        """Put a running run back to the front of the waiting runs of its priority; return the priority."""
         priority = connection.execute("SELECT priority FROM runs WHERE id = ?", (id,)).fetchone()["priority"]
         connection.execute(
             "UPDATE runs SET state = 'queued', place ="
@@ -121,14 +122,14 @@ class RunTable:
         return int(priority)
 
     def running(self) -> list[str]:
-        """The ids of the runs that are marked as running, the latest submission first."""
+        """List the ids of the runs that are marked as running, the latest submission first."""
         rows = self._database.read("SELECT id FROM runs WHERE state = 'running' ORDER BY number DESC")
         return [row["id"] for row in rows]
 
     def move(self, connection: sqlite3.Connection, id: str, before: str | None) -> bool:
-        """Move a waiting run before another one, or to the front of all; False if one does not wait.
+        """Move a waiting run before another one, or to the front of all if `before` is None.
 
-        The run takes the priority of the run that it is placed before.
+        It takes the priority of the run that it is placed before. False if one of the two is not waiting.
         """
         waiting = f"SELECT id, priority, place FROM {_WAITING}"
         moved = connection.execute(f"{waiting} AND id = ?", (id,)).fetchone()
@@ -159,25 +160,25 @@ class RunTable:
         return True
 
     def waiting(self) -> dict[int, int]:
-        """The number of waiting runs of each priority."""
+        """Count the waiting runs of each priority."""
         rows = self._database.read(f"SELECT priority, count(*) AS many FROM {_WAITING} GROUP BY priority")
         return {row["priority"]: row["many"] for row in rows}
 
     def summary(self, id: str) -> RunSummary | None:
-        """One run without its graph."""
+        """Read the summary of a run, without its graph; None if there is no such run."""
         rows = self._database.read(f"SELECT {_SUMMARY} FROM runs WHERE id = ?", (id,))
         return self._summary(rows[0]) if rows else None
 
     def summaries(
         self, states: Sequence[RunState], before: int | None, limit: int, *, has_metrics: bool = False
     ) -> list[RunSummary]:
-        """The runs in some states (in all, if empty), newest first; waiting runs alone come in their order.
+        """List runs, newest first; queued runs alone are listed in the order in which they will start.
 
         Args:
-            states: the states.
-            before: only runs that were submitted before the one with this number.
-            limit: the most runs.
-            has_metrics: True for only those runs whose steps have reported numbers.
+            states: list only runs in these states; empty for all.
+            before: list only runs that were submitted before the one with this number.
+            limit: the most runs to return.
+            has_metrics: True to list only runs whose steps have reported metrics.
         """
         conditions, values = ["1"], list[Any]()
         if states:
@@ -193,7 +194,7 @@ class RunTable:
         return [self._summary(row) for row in self._database.read(sql, (*values, limit))]
 
     def stored(self, id: str) -> Stored | None:
-        """One run with its request and its end."""
+        """Read a run with its request and outcome; None if there is no such run."""
         rows = self._database.read(f"SELECT {_SUMMARY}, request, ending FROM runs WHERE id = ?", (id,))
         if not rows:
             return None
@@ -201,31 +202,31 @@ class RunTable:
         return Stored(self._summary(rows[0]), unpack(rows[0]["request"]), ending)
 
     def again(self, id: str) -> NewRun | None:
-        """The request of a run as a new run; None if there is no such run."""
+        """Make a new run with the request of an earlier one; None if there is no such run."""
         columns = "request, fingerprint, title, search, document, priority, notes"
         rows = self._database.read(f"SELECT {columns} FROM runs WHERE id = ?", (id,))
         return NewRun(new_id(), key=None, retry_of=id, **rows[0]) if rows else None
 
     def notes(self, id: str) -> dict[str, Any] | None:
-        """The notes of a run; None if there is no such run."""
+        """Read the notes of a run, which may be empty; None if there is no such run."""
         rows = self._database.read("SELECT notes FROM runs WHERE id = ?", (id,))
         return (unpack(rows[0]["notes"]) if rows[0]["notes"] is not None else {}) if rows else None
 
     def save_nodes(self, connection: sqlite3.Connection, id: str, nodes: Sequence[NodeSnapshot]) -> None:
-        """Store the states of steps; each replaces the stored one."""
+        """Store the states of steps of a run; each replaces the stored state of that step."""
         connection.executemany(
             "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)",
             [(id, node.path, json.dumps(plain(node), separators=(",", ":"))) for node in nodes],
         )
 
     def forget_nodes(self, connection: sqlite3.Connection, id: str) -> None:
-        """Remove the states of the steps of a run, before it starts again."""
+        """Remove the states of a run's steps, before it starts again."""
         connection.execute("DELETE FROM nodes WHERE run = ?", (id,))
 
     def forget_details(self, connection: sqlite3.Connection, kept: int) -> None:
-        """Remove the states of steps and the metrics of all but the runs that ended last.
+        """Remove the states of steps and the metrics of old runs, but keep the `kept` runs that ended last.
 
-        A few runs at a time are looked at, so that it costs little at the end of each run.
+        One call removes those of a few runs only, so that it is fast enough for the end of each run.
         """
         old = (
             "SELECT id FROM runs WHERE finished IS NOT NULL"
@@ -235,7 +236,7 @@ class RunTable:
             connection.execute(f"DELETE FROM {table} WHERE run IN ({old})", (_FORGOTTEN, kept))
 
     def nodes(self, id: str) -> dict[str, NodeSnapshot]:
-        """The stored states of the steps of a run."""
+        """Read the stored states of the steps of a run, by id."""
         rows = self._database.read("SELECT path, state FROM nodes WHERE run = ?", (id,))
         return {row["path"]: NodeSnapshot(**json.loads(row["state"])) for row in rows}
 
@@ -266,7 +267,7 @@ class RunTable:
 
     @staticmethod
     def _spread(connection: sqlite3.Connection) -> None:
-        """Number the places of the waiting runs anew, so that there is room between any two."""
+        """Give the waiting runs whole numbers as places, so that a run can be moved between any two."""
         rows = connection.execute(f"SELECT id FROM {_WAITING} ORDER BY priority DESC, place")
         connection.executemany(
             "UPDATE runs SET place = ? WHERE id = ?", [(float(n), row["id"]) for n, row in enumerate(rows)]

@@ -1,4 +1,4 @@
-"""The state of a run, its nodes and its outputs as plain data, for the pages and programs that show them."""
+"""The state of a run, its steps and its outputs as plain data, for clients that show it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NodeRunState = Literal["planned", "running", "done", "cached", "failed", "skippe
 
 @dataclass(slots=True)
 class NodeSnapshot:
-    """The state of one step of a run; a node that goes through a list has one for each element."""
+    """The state of one step of a run; a node that goes through a list has a step for each element."""
 
     path: str
     """The id of the step, such as `denoise` or `denoise[2]`."""
@@ -23,24 +23,24 @@ class NodeSnapshot:
     """The node type with its version."""
     state: NodeRunState = "planned"
     reason: str | None = None
-    """Why the step ran, or why its result was reused."""
+    """The reason that the step ran, or that its result was reused."""
     value: int | None = None
-    """The progress: `value` of `max` units."""
+    """The progress: `value` of `max` units are done."""
     max: int | None = None
     ms: float | None = None
     cache: str | None = None
     """Where the result came from: `none` (computed), `memory` or `disk`."""
     because: str | None = None
-    """For `skipped`: the step that has no result."""
+    """For `skipped`: the id of the step whose result is missing."""
     problem: dict[str, str | None] | None = None
     """For `failed`: the fields of `errors.Problem`."""
     trace: str | None = None
-    """For `failed`: the traceback."""
+    """For `failed`: the Python traceback."""
     warnings: list[str] = field(default_factory=list)
     preview: str | None = None
     """The id of the latest preview picture; see `EventLog.preview`."""
     memory: dict[str, Any] | None = None
-    """The peak memory, if it was measured."""
+    """The peak memory; None if it was not measured."""
     published: list[dict[str, Any]] | None = None
     """The files that the step has published: name, path and size."""
 
@@ -53,13 +53,13 @@ class OutputRecord:
     run: str
     output: str
     index: tuple[int, ...]
-    """The place of the element in a list; empty for a single value."""
+    """The indices of the element in a list output; empty for a single value."""
     values: Mapping[str, Json]
-    """The values of the swept inputs for this element."""
+    """The values of the swept inputs for this element, by input."""
     type: str
     """The wire type, such as `Image`."""
     path: Path
-    """The file; a client never sees or names it."""
+    """The file; clients never see or give its path."""
     digest: str
     """The sha256 of the file when it was written."""
     media: str
@@ -74,13 +74,13 @@ class OutputRecord:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """A file that a step has published while it ran, such as a checkpoint of a training."""
+    """A file that a step published while it ran, such as a checkpoint of a training."""
 
     step: str
     name: str
-    """Its name within the step, which may have sub-folders."""
+    """The name of the file within the step; it may contain sub-folders."""
     path: Path
-    """The file; a client never sees or names it."""
+    """The file; clients never see or give its path."""
     size: int
 
 
@@ -90,7 +90,9 @@ class SamplePicture:
 
     run: str
     path: str
+    """The id of the step, such as `train`."""
     step: int
+    """The training step at which it was drawn."""
     caption: str
     digest: str
     """The sha256 of `data`."""
@@ -102,43 +104,43 @@ class SamplePicture:
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """The answer to a submission."""
+    """The result of a submission."""
 
     id: str
     state: RunState
     position: int | None
-    """The number of runs before it; None if it no longer waits."""
+    """The number of runs before it in the queue; None if it is not waiting."""
     is_new: bool
     """False if an earlier submission with the same idempotency key made this run."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run in a list."""
+    """One run as it is listed, without its graph."""
 
     id: str
     number: int
-    """The order of submission; `RunQueue.runs` takes it as `before`."""
+    """Its number in the order of submission; the argument `before` of `RunQueue.runs`."""
     title: str
     document: str | None
     state: RunState
     priority: int
     position: int | None
-    """For a queued run: the number of runs before it."""
+    """For a queued run: the number of runs before it; otherwise None."""
     submitted: float
     """Seconds since the epoch, like `started` and `finished`."""
     started: float | None
     finished: float | None
     attempts: int
-    """How often a worker has begun with the run."""
+    """The number of times that a worker has started the run."""
     device: str | None
     retry_of: str | None
-    """The run that this one repeats."""
+    """The id of the run that this one repeats; None if it repeats none."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
-    """Everything about one run."""
+    """The complete state of one run."""
 
     summary: RunSummary
     graph: dict[str, Any]
@@ -149,26 +151,26 @@ class RunSnapshot:
     """The lists of values of the swept inputs."""
     targets: tuple[str, ...]
     nodes: dict[str, NodeSnapshot]
-    """The steps by id."""
+    """The states of the steps, by id."""
     outputs: list[OutputRecord]
     problems: list[dict[str, Any]]
     """The reasons that the run failed or was refused; fields of `errors.Problem`."""
     warnings: list[dict[str, Any]]
     values: dict[str, Any] = field(default_factory=dict)
-    """After the end: the JSON values of the declared outputs."""
+    """The JSON values of the declared outputs, after the end of the run."""
     last_seq: int = 0
-    """Events up to this number are contained; follow the stream from here."""
+    """The number of the last event that is included; the events that follow are in the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """One worker process."""
+    """The state of one worker process."""
 
     device: str
     pid: int | None
-    """None while no process runs."""
+    """The process id; None while no process is running."""
     run: str | None
-    """The run that it executes."""
+    """The id of the run that it executes; None while it is idle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,37 +24,37 @@ from engine.step_requests import Request
 from engine.workers.worker import WorkerRun
 
 DISK_SECONDS = 1.0
-"""The seconds between two looks at a full disk."""
+"""The seconds between two checks whether a full disk has free space again."""
 _INTERRUPTED = Problem(
     "interrupted", "the server stopped during this run", hint="run it again; finished steps are reused"
 )
 
 
 class RunningRun:
-    """A run that a dispatcher executes.
+    """A run that a dispatcher is executing.
 
     Args:
         taken: the run.
         device: the device of the dispatcher.
-        log: the stream for its events.
+        log: the event stream to publish to.
     """
 
     def __init__(self, taken: TakenRun, device: str, log: EventLog) -> None:
         self.id, self.document, self.request = taken.id, taken.document, taken.request
         self.attempt = taken.attempt
         self.output_nodes: dict[str, str] = {}
-        """The node that makes each declared output; set when the request has been read."""
+        """The id of the node that makes each declared output, by output; empty until the request is read."""
         self.began = time.monotonic()
-        """When the run was taken, by `time.monotonic`."""
+        """The time at which the run was taken from the queue, by `time.monotonic`."""
         self.progress = RunProgress(taken.id, taken.document, device, log)
         self.cancelled = False
         """True after a client has cancelled the run."""
         self.worker_run: WorkerRun | None = None
-        """The run in the worker; None before it was sent there."""
+        """The handle of the run in the worker; None before the run was sent there."""
         self._lock = Lock()
 
     def sent(self, run: WorkerRun, grace: float) -> None:
-        """Set the run in the worker, and cancel it if a client has cancelled it already."""
+        """Record that the run was sent to a worker; cancel it there if a client has cancelled it already."""
         with self._lock:
             self.worker_run = run
             cancelled = self.cancelled
@@ -62,7 +62,7 @@ class RunningRun:
             run.cancel(grace)
 
     def cancel(self, grace: float) -> None:
-        """Ask the run to stop; kill its worker if it has not stopped after `grace` seconds."""
+        """Cancel the run, and kill its worker if it has not stopped after `grace` seconds."""
         with self._lock:
             self.cancelled = True
             run = self.worker_run
@@ -70,7 +70,7 @@ class RunningRun:
             run.cancel(grace)
 
     def ask(self, node: str, request: Request) -> None:
-        """Send a request to a running node."""
+        """Send a request to a node of the run; do nothing if the run has not been sent to a worker yet."""
         if self.worker_run is not None:
             self.worker_run.ask(node, request)
 
@@ -81,8 +81,8 @@ class QueueState:
     Args:
         home: the home folder.
         database: holds the tables of `tables.MIGRATIONS`.
-        log: the stream.
-        limits: the limits.
+        log: the event stream.
+        limits: the limits of the queue.
     """
 
     def __init__(self, home: Path, database: Database, log: EventLog, limits: QueueLimits) -> None:
@@ -91,24 +91,24 @@ class QueueState:
         self.runs, self.outputs = RunTable(database), OutputTable(database)
         self.metrics = MetricTable(database)
         self.changed = Condition()
-        """Guards this object and the order of transactions; notified when a dispatcher may find work."""
+        """Guards this object and the order of transactions. Notified if a dispatcher may find work."""
         self.running: dict[str, RunningRun] = {}
-        """The runs in workers, by id."""
+        """The runs that dispatchers are executing, by id."""
         self.waiting = Counter(self.runs.waiting())
         """The number of waiting runs of each priority."""
         self.closing = False
-        """True after `close`: no more runs start."""
+        """True after `RunQueue.close` was called, so that no more runs start."""
         rows = database.read("SELECT value FROM facts WHERE name = 'paused'")
         self._pause: str | None = rows[0]["value"] if rows else None
         self._disk_pause: str | None = None
 
     @property
     def paused(self) -> str | None:
-        """The reason why no run starts; None if runs start."""
+        """The reason that no run starts; None if runs start."""
         return self._pause or self._disk_pause
 
     def pause(self, reason: str | None) -> None:
-        """Start no more runs, for a reason; None to start them again. It holds after a restart too."""
+        """Start no more runs, for a reason; None to start them again. The pause survives a restart."""
         with self.changed:
             with self.database.write() as connection:
                 connection.execute("DELETE FROM facts WHERE name = 'paused'")
@@ -119,7 +119,7 @@ class QueueState:
         self.announce()
 
     def take(self, device: str) -> RunningRun | None:
-        """Wait for the next run and mark it as running; None when the queue closes."""
+        """Wait for the next run, mark it as running and return it; None when the queue closes."""
         while True:
             with self.changed:
                 if self.closing:
@@ -132,7 +132,10 @@ class QueueState:
             return running
 
     def save(self, running: RunningRun) -> bool:
-        """Write the news of a running run to the database; False if the disk is full."""
+        """Write the changes of a running run to the database; return False if that failed.
+
+        The queue then pauses, and the next call writes these changes too.
+        """
         changes = running.progress.changes()
         if not changes:
             return True
@@ -149,7 +152,7 @@ class QueueState:
     def finish(
         self, running: RunningRun, state: EndState, report: dict[str, Any] | None, problems: Iterable[Problem]
     ) -> None:
-        """Record the end of a run. Waits while the disk is full, unless the queue closes."""
+        """Record the end of a run. While the disk is full, wait for free space, unless the queue closes."""
         running.progress.end(report)
         listed = [*(report or {}).get("problems", ()), *(problem.as_json() for problem in problems)]
         warnings = [
@@ -194,7 +197,8 @@ class QueueState:
         """Put a run that failed because the disk is full back to the front of the queue.
 
         Returns:
-            False if the disk has room, or if workers have begun with the run too often.
+            False if the disk has free space, so that the run failed for another reason, or if workers have
+            started the run too often.
         """
         if self.has_room() or running.attempt >= self._limits.max_attempts:
             return False
@@ -212,7 +216,7 @@ class QueueState:
         return True
 
     def leave(self, running: RunningRun) -> None:
-        """Stop a run because the server stops: it is interrupted or goes back to the front of the queue."""
+        """Give up a run because the server stops: mark it as interrupted, or put it back into the queue."""
         self.save(running)
         with self.changed:
             self.running.pop(running.id, None)
@@ -225,7 +229,7 @@ class QueueState:
             self.log.publish(done, run=running.id, document=running.document)
 
     def hold(self, error: GraphError) -> None:
-        """Pause the queue because the database cannot be written; it resumes when the disk has room."""
+        """Pause the queue because the database cannot be written; it resumes when the disk has free space."""
         with self.changed:
             if self._disk_pause is None:
                 self._disk_pause = error.problems[0].message
@@ -233,17 +237,20 @@ class QueueState:
                 self.changed.notify_all()
 
     def announce(self) -> None:
-        """Publish the length of the queue."""
+        """Publish the numbers of running and waiting runs, and the reason for a pause."""
         with self.changed:
             self.log.publish(QueueChanged(len(self.running), self.waiting.total(), self.paused))
 
     def recover(self) -> None:
-        """Deal with the runs that were running when the previous server ended."""
+        """Set the runs aside that were running when the previous server ended; see `set_aside`."""
         for id in self.runs.running():
             self.set_aside(id)
 
     def set_aside(self, id: str) -> RunState:
-        """Mark a run that the server leaves unfinished as interrupted, or put it back, as the limits say."""
+        """Mark an unfinished run as interrupted, or put it back into the queue; return its new state.
+
+        `QueueLimits.after_restart` and `max_attempts` decide.
+        """
         summary = self.runs.summary(id)
         assert summary is not None
         again = self._limits.after_restart == "requeue" and summary.attempts < self._limits.max_attempts
@@ -279,7 +286,7 @@ class QueueState:
         return running
 
     def _write(self, connection: sqlite3.Connection, run: str, changes: Changes) -> list[int]:
-        """Write changes in a transaction; returns the ids of the outputs."""
+        """Write the changes of a run within a transaction; return the ids of its new outputs."""
         self.runs.save_nodes(connection, run, [*changes.nodes.values()])
         self.metrics.add(connection, run, changes.metrics)
         for sample in changes.samples:
@@ -295,7 +302,7 @@ class QueueState:
             self.log.publish(event, run=running.id, document=running.document, node=node)
 
     def has_room(self) -> bool:
-        """Whether the disk has room for the results of another run; pauses or resumes the queue."""
+        """Return True if the disk has free space for another run; pause or resume the queue accordingly."""
         try:
             free = shutil.disk_usage(self._home).free
         except OSError:
@@ -306,7 +313,6 @@ class QueueState:
                 self._disk_pause = None
                 self.announce()
             return True
-        self.hold(
-            GraphError([Problem("disk_full", f"the disk of {self._home} has only {free >> 20} MiB left")])
-        )
+        message = f"the disk of {self._home} has only {free >> 20} MiB of free space"
+        self.hold(GraphError([Problem("disk_full", message)]))
         return False

@@ -1,4 +1,4 @@
-"""The events of the server's stream: one envelope, and one class of data for each type of event.
+"""The events of the server's stream: a common envelope, and a class of data for each type of event.
 
 Clients read them at `GET /api/v1/events`. Every event has the envelope of `StreamEvent`; its `type` decides
 the class of its `data`, see `EVENTS`. All fields are JSON.
@@ -14,21 +14,22 @@ from typing import Any, Literal
 from engine.values import Json
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled", "interrupted", "refused"]
-"""The state of a run. `interrupted`: the server was killed while it ran. `refused`: its graph has errors that
-the worker found."""
+"""The state of a run. `interrupted`: the server stopped or was killed during the run. `refused`: the worker
+found errors in its graph."""
 EndState = Literal["done", "failed", "cancelled", "interrupted", "refused"]
+"""The state of a run that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first event that a reader receives, and the next one after events that it has missed.
+    """The first event that a reader receives; sent again after the reader has missed events.
 
-    If `server_id` is new, or `oldest` is greater than the number after the last event received, events were
-    missed: take new snapshots of the runs.
+    The reader has missed events if `server_id` is new, or if `oldest` is greater than the number after its
+    last event. It then has to read the state of the runs again.
     """
 
     server_id: str
-    """Another one after each start of the server; numbers of events compare only within one."""
+    """A random id, new after each start of the server; the numbers of events start anew with each id."""
     seq: int
     """The number of the latest event."""
     oldest: int
@@ -39,12 +40,13 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class QueueChanged:
-    """The number of runs, or the reason for a pause, has changed."""
+    """The number of running or waiting runs, or the reason for a pause, has changed."""
 
     running: int
     pending: int
+    """The number of waiting runs."""
     paused: str | None
-    """The reason why no run starts; None if runs start."""
+    """The reason that no run starts; None if runs start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ class RunQueued:
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """The action of a plan for one node."""
+    """The action that the plan has chosen for one node."""
 
     action: str
-    """`run`, `may_run` (decided during the run), `reuse`, `share` (with an equal node) or `unneeded`."""
+    """`run`, `may_run` (decided during the run), `reuse` (from the cache), `share` (the result of an equal
+    node) or `unneeded`."""
     type: str
     tier: str | None
-    """For `reuse`: `memory` or `disk`."""
+    """For `reuse`: where the result is, `memory` or `disk`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +74,23 @@ class RunPlan:
     """The run is planned."""
 
     nodes: Mapping[str, PlannedNode]
-    """By node; elements of lists are left out."""
+    """The actions by node; elements of lists are left out."""
     to_run: int
     """The number of steps to compute."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A worker has begun with the run."""
+    """A worker has started the run."""
 
     device: str
     attempt: int
-    """1, or more after the death of a worker or a server."""
+    """1 for the first time; more after the run was put back into the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRetried:
-    """The worker of the run has died; the run starts again."""
+    """The worker of the run has died, and the run starts again in a new one."""
 
     code: str
     message: str
@@ -101,9 +104,9 @@ class RunOutput:
     """The id of the output in the history."""
     output: str
     index: tuple[int, ...]
-    """The place of the element in a list; empty for a single value."""
+    """The indices of the element in a list output; empty for a single value."""
     values: Mapping[str, Json]
-    """The values of the swept inputs for this element."""
+    """The values of the swept inputs for this element, by input."""
     type: str
     digest: str
     """The sha256 of the file."""
@@ -119,11 +122,11 @@ class RunFinished:
     state: EndState
     ms: float
     ran: int
-    """The number of nodes that were computed."""
+    """The number of steps that were computed."""
     reused: int
-    """The number of nodes whose results were in the store."""
+    """The number of steps whose results were reused from the cache."""
     code: str | None = None
-    """The code of the first problem."""
+    """The code of the first problem; None without problems."""
     message: str | None = None
 
 
@@ -146,7 +149,7 @@ class NodeProgress:
     rate: float | None
     """Units per second."""
     eta_ms: float | None
-    """The milliseconds until the end, if they can be estimated."""
+    """The estimated milliseconds until the step ends; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +187,20 @@ class NodeFailed:
 
 @dataclass(frozen=True, slots=True)
 class NodeSkipped:
-    """A step cannot run because another one has no result."""
+    """A step cannot run because the result of another step is missing."""
 
     path: str
     because: str
+    """The id of the other step."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainMetrics:
-    """Numbers of a training; several steps in one event."""
+    """Metrics of a training, such as losses; one event may contain several training steps."""
 
     path: str
     rows: tuple[Mapping[str, float | None], ...]
-    """One mapping for each step, such as `{"step": 100, "loss": 0.12}`."""
+    """A row for each training step, such as `{"step": 100, "loss": 0.12}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,7 @@ class TrainSample:
     step: int
     caption: str
     digest: str
-    """The sha256 of the picture; see `RunQueue.sample`."""
+    """The sha256 of the picture; see `OutputTable.sample`."""
     width: int
     height: int
     media: str
@@ -215,7 +219,7 @@ class TrainSample:
 
 @dataclass(frozen=True, slots=True)
 class TrainCheckpoint:
-    """A training has saved its state."""
+    """A training has saved a checkpoint of its state."""
 
     path: str
     step: int
@@ -224,7 +228,7 @@ class TrainCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class TypesChanged:
-    """Node packs have changed; fetch the node types again."""
+    """Node packs have changed; the client has to fetch the node types again."""
 
     etag: str
 
@@ -254,7 +258,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class ServerClosing:
-    """The server stops."""
+    """The server is stopping."""
 
     reason: str
 
@@ -313,7 +317,7 @@ TYPE_OF: Mapping[type, str] = {cls: name for name, cls in EVENTS.items()}
 
 
 def replaces(run: str | None, data: EventData) -> tuple[str, str | None, str] | None:
-    """The key of an event that replaces the previous event with this key; None if it replaces none."""
+    """Return a key if the event replaces the previous event that has the same key; None for other events."""
     if isinstance(data, NodeProgress | NodePreview):
         return TYPE_OF[type(data)], run, data.path
     return ("queue.changed", None, "") if isinstance(data, QueueChanged) else None
@@ -324,22 +328,22 @@ class StreamEvent:
     """One event of the stream, with its envelope."""
 
     seq: int
-    """Numbers increase; a number is missing where a newer event has replaced an older one."""
+    """The number of the event. Numbers increase; gaps remain where newer events have replaced older ones."""
     ts: float
     """Seconds since the epoch."""
     type: str
     """A key of `EVENTS`."""
     run: str | None
     document: str | None
-    """The document that the run was submitted from."""
+    """The id of the document that the run was submitted from."""
     node: str | None
-    """The node of the document; a step inside it has its own id in `data.path`."""
+    """The node of the document; the id of its step is in `data.path`."""
     data: EventData
     text: str
     """The event as JSON, as clients receive it."""
 
     def as_json(self) -> dict[str, Json]:
-        """The envelope and the data as JSON."""
+        """Return the envelope and the data as a JSON object."""
         tree: dict[str, Json] = json.loads(self.text)
         return tree
 
@@ -352,7 +356,7 @@ def made(
     document: str | None = None,
     node: str | None = None,
 ) -> StreamEvent:
-    """An event with its JSON text."""
+    """Make an event with its JSON text."""
     ts, type = round(ts, 3), TYPE_OF[data.__class__]
     head = {"seq": seq, "ts": ts, "type": type, "run": run, "document": document, "node": node}
     text = json.dumps({**head, "data": plain(data)}, separators=(",", ":"), default=plain)
@@ -360,5 +364,5 @@ def made(
 
 
 def plain(data: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name; quicker than `dataclasses.asdict`, which copies them deeply."""
+    """Return the fields of a dataclass by name, without copying the values as `dataclasses.asdict` does."""
     return {name: getattr(data, name) for name in data.__dataclass_fields__}

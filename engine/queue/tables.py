@@ -86,5 +86,5 @@ MIGRATIONS = (
     );
     """,
 )
-"""SQL scripts; number `n` brings a database of version `n` to version `n + 1`. Never change one that was
-released: add another."""
+"""SQL scripts; script `n` converts a database of version `n` to version `n + 1`. Never change a released
+script; add another one."""

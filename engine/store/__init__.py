@@ -1,8 +1,8 @@
-"""Results under their keys, in memory and on disk.
+"""The cache of results: stores them under their keys, in memory and on disk.
 
 A run uses a `Tiered` store: `Memory` holds live values for this process, `Disk` holds packed values for later
-processes. `result_eviction` decides which results go when a tier is full; `store` has the base class of all
-stores. `shared_folder` holds the parts of the disk tier, and explains how several processes share one folder.
+processes. `result_eviction` decides which results a full tier removes first; `store` has the base class of
+all stores. `shared_folder` has the parts of the disk tier, and explains how several processes share a folder.
 
-`engine.run.step_locks` decides which process computes a step that several processes need at once.
+`engine.run.step_locks` decides which process computes a step that several processes need at the same time.
 """

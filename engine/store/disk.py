@@ -1,4 +1,4 @@
-"""The disk tier of the store: results as bytes in a folder of limited size, for later processes."""
+"""The disk tier of the store: keeps results as bytes in a folder of limited size, for later processes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class Usage(NamedTuple):
-    """Statistics of a store."""
+    """Statistics of the results on disk."""
 
     by_type: Mapping[str, tuple[int, int]]
-    """Node type -> (entries, bytes), largest first; a part shared by two entries counts for both."""
+    """Node type -> (results, bytes), largest first; a part that two results share counts for both."""
     uses: Mapping[str, tuple[int, int]]
     """Node type -> (results that runs found in the store, results that were computed)."""
     bytes: int
@@ -37,31 +37,32 @@ class Usage(NamedTuple):
 
 
 class Disk(Store):
-    """A folder of results: an SQLite index, and long parts as files that are named by their sha256.
+    """A store in a folder: an SQLite index, and long parts as files that are named by their sha256.
 
-    Every read is verified. A damaged entry is deleted with a warning and treated as a miss. A result that
-    cannot be written is not kept; one warning says so. New results are written in batches within 50 ms: this
-    process finds them at once, other processes after the write or after `flush`. A read-only folder is still
-    read. Several processes may use one folder; `engine.store.shared_folder` explains the protocol.
+    Every read is verified. A damaged entry is deleted with a warning and counts as missing. A result that
+    cannot be written is not kept, and the first one causes a warning. New results are written in batches
+    within 50 ms: this process finds them at once, other processes after the write or after `flush`. Results
+    in a read-only folder can still be read. Several processes may use one folder;
+    `engine.store.shared_folder` explains the protocol.
 
     Args:
-        folder: the folder, made if it does not exist.
+        folder: the folder; it is created if it does not exist.
         budget_bytes: the most bytes that the folder may hold, including the index (about 0.1 MB when empty),
             its log, and all other files in the folder.
-        warn: receives one message for each kind of problem.
+        warn: receives a message for the first problem of each kind, and for each damaged result.
     """
 
     def __init__(self, folder: Path, budget_bytes: int, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self.budget = budget_bytes
         self.problem = ""
-        """The latest problem with the folder, as a sentence; empty if there was none."""
+        """The latest warning about the folder, as a sentence; empty if there was none."""
         self._warn = warn
         self._warned: set[str] = set()
         self._lock = RLock()
         self._index_replaced = False
         self._source: WriteBuffer | _ReadOnly | None = None
-        """The source of results; None if the folder is unusable or closed."""
+        """The object that reads results; None if the folder is unusable or closed."""
         self._buffer: WriteBuffer | None = None
         """The buffer for new results; None if the folder cannot be written."""
         self._open()
@@ -69,21 +70,21 @@ class Disk(Store):
 
     @property
     def readable(self) -> bool:
-        """Whether results can be read."""
+        """True if results can be read."""
         return self._source is not None
 
     @property
     def writable(self) -> bool:
-        """Whether results can be written and deleted."""
+        """True if results can be written and deleted."""
         return self._buffer is not None
 
     def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
-        """Look up which of the keys are stored."""
+        """Return the tier and times of those keys that are stored, by key."""
         source = self._source
         return {} if source is None else self._try(source, {}, source.where, keys)
 
     def load(self, key: str) -> Result | None:
-        """The result under a key; None if there is none, it is damaged, or its values cannot be unpacked."""
+        """Read the result under a key; None if it is missing or damaged, or its values cannot be unpacked."""
         found = self._read(key)
         if found is None:
             return None
@@ -103,17 +104,17 @@ class Disk(Store):
         return Result(outputs, entry.seconds, entry.made, entry.node_type)
 
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, or None."""
+        """Read one output of a result as bytes; None if it is missing or damaged."""
         found = self._read(key, output)
         return None if found is None else found.outputs.get(output)
 
     def touch(self, key: str) -> None:
-        """Record the use of a result that was read from another tier."""
+        """Record that a result was used, although it was read from another tier."""
         if (buffer := self._buffer) is not None:
             buffer.touch(key)
 
     def count(self, hits: Mapping[str, int]) -> None:
-        """Count the results of each node type that a run found in either tier."""
+        """Add to the counts of results that runs have reused, by node type."""
         if hits:
             self._write(WriteBuffer.count, None, hits)
             self._writer.start()
@@ -137,11 +138,11 @@ class Disk(Store):
             self._writer.start()
 
     def flush(self) -> None:
-        """Write all waiting results, so that other processes find them."""
+        """Write all waiting results to the folder, so that other processes find them."""
         self._write(WriteBuffer.commit, None)
 
     def close(self) -> None:
-        """Flush, and close all files."""
+        """Write all waiting results, and close all files."""
         self._writer.close()
         self.flush()
         with self._lock:
@@ -150,7 +151,7 @@ class Disk(Store):
             source.close()
 
     def usage(self) -> Usage:
-        """The statistics of the store."""
+        """Return statistics of the results."""
         self.flush()
         source = self._source
         nothing = Usage({}, {}, 0, self.budget)
@@ -163,7 +164,7 @@ class Disk(Store):
         return self._try(source, nothing, usage)
 
     def clear(self, node_type: str | None = None, older_than: float | None = None) -> tuple[int, int]:
-        """Delete results; returns the numbers of deleted entries and bytes.
+        """Delete results; return the numbers of deleted results and bytes.
 
         Args:
             node_type: delete only results of this node type, such as `Denoise@1`, or `Denoise` for all its
@@ -175,7 +176,7 @@ class Disk(Store):
         return self._write(WriteBuffer.clear, (0, 0), node_type, unused_since)
 
     def free_disk(self, place: Path, size: int, last: Sequence[str] = ()) -> bool:
-        """Delete results to free room on a full disk; see `Store.free_disk`."""
+        """Delete results to free space on a full disk; see `Store.free_disk`."""
         try:
             if os.stat(place).st_dev != os.stat(self.folder).st_dev:
                 return False
@@ -184,8 +185,7 @@ class Disk(Store):
         return self._write(WriteBuffer.free_disk, False, size, last)
 
     def verify(self) -> list[Damage]:
-        """Read and verify all entries; returns the damaged ones, and deletes them if the folder is
-        writable."""
+        """Read and verify all results; return the damaged ones, and delete them if the folder is writable."""
         self.flush()
         source = self._source
         damages: list[Damage] = []
@@ -237,7 +237,7 @@ class Disk(Store):
         *args: P.args,
         **named: P.kwargs,
     ) -> T:
-        """Use the folder; if it fails, warn and return `otherwise`."""
+        """Call `use`, which accesses the folder; if it fails, warn and return `otherwise`."""
         try:
             return use(*args, **named)
         except (OSError, sqlite3.Error) as error:
@@ -272,7 +272,7 @@ class Disk(Store):
             self._source = self._buffer = WriteBuffer(opened)
 
     def _replace_index(self, source: WriteBuffer | _ReadOnly, damage: str) -> None:
-        """Replace a damaged index by a new one; only once, since repeated damage suggests a failing disk."""
+        """Replace a damaged index by a new one, but only once: a second damage suggests a failing disk."""
         with self._lock:
             if source is not self._source:
                 return
@@ -305,11 +305,11 @@ class _ReadOnly:
         self.reader = reader
 
     def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
-        """Look up which of the keys are stored."""
+        """Return the tier and times of those keys that are stored, by key."""
         return {key: StoredResult("disk", seconds, made) for key, seconds, made in self.reader.times(keys)}
 
     def read(self, key: str, output: str | None = None) -> Read | Damage | None:
-        """Read an entry and its outputs, or one output, as bytes."""
+        """Read an entry and its outputs as bytes, or only one output. None if there is no such entry."""
         entry = self.reader.entry(key)
         if entry is None:
             return None
@@ -319,7 +319,7 @@ class _ReadOnly:
             return Damage(key, entry.node_type, str(damage))
 
     def size(self) -> int:
-        """The approximate size of the entries in bytes."""
+        """Return the approximate size of the entries in bytes."""
         return sum(size for _, size in self.reader.by_type().values())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The memory tier of the store: results as live values, within a budget of bytes."""
+"""The memory tier of the store: keeps results as live values, within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _OBJECT_BYTES = 64
 """The approximate overhead of a Python object, in bytes."""
 
 _PLAIN = frozenset({bool, int, float, str, type(None)})
-"""Types of values that hold no arrays. Most steps of a large graph make such values."""
+"""The types of values that hold no arrays. Most steps of a large graph return such values."""
 
 
 class Memory(Store):
     """A store of live values, which evicts the least valuable results when it is full.
 
-    Tensors on a device are copied to the host, so that results leave the device memory to models. The run
-    itself holds tensors on the device while pending steps use them.
+    Tensors on a device are copied to the host, so that results take no device memory from models. The run
+    itself keeps the tensors on the device while further steps need them.
 
     The size of a result is that of `engine.values.nbytes`. An array shared by several results, such as an
     input that a step passes through, counts once.
@@ -41,7 +41,7 @@ class Memory(Store):
         self._lock = Lock()
 
     def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
-        """Look up which of the keys are stored."""
+        """Return the tier and times of those keys that are stored, by key."""
         results = self._results
         held = {}
         for key in keys:
@@ -53,7 +53,7 @@ class Memory(Store):
         return held
 
     def load(self, key: str) -> Result | None:
-        """The result under a key, or None. Its values are the live objects, not copies."""
+        """Return the result under a key, with the live values and no copies; None if it is missing."""
         with self._lock:
             kept = self._results.get(key)
             if kept is None:
@@ -62,7 +62,7 @@ class Memory(Store):
             return kept.result
 
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, or None.
+        """Pack one output of a result into bytes; None if it is missing.
 
         Raises:
             TypeError: the value has no `pack`.
@@ -72,13 +72,13 @@ class Memory(Store):
         return None if result is None or output not in result.outputs else pack(result.outputs[output])
 
     def packed_plain(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, if it is a plain value, which takes no encoding; else None."""
+        """Pack one output into bytes if it is a plain value, which takes no time; otherwise return None."""
         result = self.load(key)
         plain = result is not None and type(result.outputs.get(output, result)) in _PLAIN
         return self.packed(key, output) if plain else None
 
     def save(self, key: str, result: Result) -> None:
-        """Save a result, evicting others if the tier is full."""
+        """Save a result, and evict others if the tier is full."""
         kept = _Kept(_on_host(result))
         arrays = kept.arrays
         if kept.own_bytes + (sum(arrays.values()) if arrays else 0) > self.budget:
@@ -125,7 +125,7 @@ class Memory(Store):
 
 
 def _on_host(result: Result) -> Result:
-    """Copy the tensors of a result to the host; returns the same object if they are on the host already."""
+    """Copy the tensors of a result to the host; return the same object if all are on the host already."""
     outputs = result.outputs
     if _PLAIN.issuperset(map(type, outputs.values())):
         return result
@@ -136,7 +136,7 @@ def _on_host(result: Result) -> Result:
 
 
 class _Kept:
-    """A result in memory with its sizes and its rank for eviction."""
+    """A result in memory, with its size and its rank for eviction."""
 
     __slots__ = ("arrays", "held", "last_use", "own_bytes", "rank", "result", "worth")
 

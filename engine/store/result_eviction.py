@@ -1,9 +1,9 @@
 """Decides which results a full store evicts first: those that save the least time per byte.
 
-A store ranks a result at `floor + worth` whenever it is saved or used, evicts the lowest rank first, and sets
-`floor` to each rank that it evicts. An unused result therefore falls behind results of equal worth, and
-eventually behind cheaper ones, without a clock. (GreedyDual-Size, Cao and Irani 1997, "Cost-Aware WWW Proxy
-Caching Algorithms".)
+Whenever a result is saved or used, its rank becomes `floor + worth`. The store evicts the lowest rank first,
+and sets `floor` to the rank that it evicts. So, without a clock, an unused result falls behind results of
+equal worth that were used later, and eventually behind results of less worth. (GreedyDual-Size, Cao and Irani
+1997, "Cost-Aware WWW Proxy Caching Algorithms".)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _AT_ONCE = 1000
 
 
 def worth(seconds: float, size: int) -> float:
-    """The time that a result saves per byte, in seconds."""
+    """Compute the seconds that a stored result saves per byte."""
     return ((seconds if seconds > 0.0 else 0.0) + _LOOKUP_SECONDS) / (size if size > 1 else 1)
 
 
@@ -34,7 +34,7 @@ class EvictionQueue:
     """The order in which the memory tier evicts its results. Not thread-safe.
 
     Args:
-        results: the results in memory by key; the queue reads it and does not change it.
+        results: the results in memory by key; the queue only reads them.
     """
 
     def __init__(self, results: Mapping[str, Ranked]) -> None:
@@ -56,7 +56,7 @@ class EvictionQueue:
             heapq.heappush(self._heap, (result.rank, result.last_use, key))
 
     def lowest(self) -> str:
-        """Pop the key of the result to evict next; the caller removes the result."""
+        """Remove and return the key of the result to evict next; the caller deletes the result."""
         if self._heap is None:
             self._heap = [(result.rank, result.last_use, key) for key, result in self._results.items()]
             heapq.heapify(self._heap)
@@ -69,16 +69,16 @@ class EvictionQueue:
             heapq.heappush(self._heap, (result.rank, result.last_use, key))  # used since it was queued
 
     def clear(self) -> None:
-        """Clear the queue after results were removed in another way."""
+        """Discard the order, because results were removed other than by `lowest`."""
         self._heap = None
 
 
 def lowest_rows(index: sqlite3.Connection, excess: int) -> tuple[list[int], float]:
-    """The rows of a disk index to evict next, and the floor to raise to.
+    """Return the ids of the rows of a disk index to evict next, and the new floor.
 
     Args:
         index: an open index, inside a transaction.
-        excess: the number of bytes to evict; at most 1,000 rows are returned at once.
+        excess: the number of bytes to evict. At most 1,000 rows are returned, so more may be necessary.
     """
     ids: list[int] = []
     floor = 0.0

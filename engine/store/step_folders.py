@@ -1,4 +1,4 @@
-"""Folders for long steps: unfinished work for the next attempt, and files published while they run."""
+"""The folders of long steps, for unfinished work that a later run continues, and for published files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHARE = 2
 
 
 class PublishedFile(NamedTuple):
-    """A file that a step published."""
+    """A file that a step published while it ran, such as a checkpoint."""
 
     name: str
     """Its name in the folder of the step, with `/` for sub-folders."""
@@ -36,13 +36,13 @@ class PublishedFile(NamedTuple):
 
 
 class StepFolder:
-    """The folder of one running step, which has exclusive use of it until `close`.
+    """The folder of one running step, which no other step uses until `close`.
 
     Args:
-        folders: the collection that it belongs to.
+        folders: the collection that this folder belongs to.
         path: the path of the folder.
         lock: the descriptor of the open lock file.
-        lineage: the lineage of the step, if it has one.
+        lineage: the lineage of the step (see `Keys.lineage`), if it has one.
     """
 
     def __init__(self, folders: StepFolders, path: Path, lock: int, lineage: str | None) -> None:
@@ -51,21 +51,21 @@ class StepFolder:
 
     @property
     def scratch(self) -> Path:
-        """The folder for unfinished work. It survives cancellation, failure and kill, and the next attempt
-        finds it."""
+        """The sub-folder for unfinished work. It remains if the step is cancelled, fails or is killed, and
+        the next run of the step finds it."""
         scratch = self.path / "scratch"
         scratch.mkdir(exist_ok=True)
         return scratch
 
     def publish(self, name: str, data: bytes | Path) -> PublishedFile:
-        """Store a file beside the result of the step; replaces an earlier one of the same name.
+        """Store a file beside the result of the step; it replaces an earlier file of the same name.
 
         Args:
             name: a file name, which may have sub-folders.
-            data: the content, or a file to copy.
+            data: the content, or the path of a file to copy.
 
         Raises:
-            NodeError: the name leads out of the folder.
+            NodeError: the name is not a relative path inside the folder.
             OSError: the file cannot be written.
         """
         inner = PurePosixPath(name.replace("\\", "/"))
@@ -81,23 +81,22 @@ class StepFolder:
         return PublishedFile(str(inner), path, path.stat().st_size)
 
     def related(self) -> list[PublishedFile]:
-        """The files that steps of the same lineage have published, newest first."""
+        """List the files that steps of the same lineage have published, newest first."""
         return [] if self._lineage is None else self._folders.of_lineage(self._lineage)
 
     def published(self) -> list[PublishedFile]:
-        """The files that this step has published, by name."""
+        """List the files that this step has published, sorted by name."""
         return published_in(self.path)
 
     def keep_within_budget(self) -> None:
-        """Remove the folders of other steps if all of them have become too large."""
+        """Remove the least recently used folders of other steps if all folders exceed the budget."""
         self._folders.trim()
 
     def close(self, stored: bool) -> None:
         """Unlock the folder.
 
         Args:
-            stored: True if the result of the step is in the store, so that its unfinished work is no longer
-                needed.
+            stored: True if the result of the step is in the store; its unfinished work is then removed.
         """
         if stored or self.path.name.startswith(_UNNAMED):
             shutil.rmtree(self.path / "scratch", ignore_errors=True)
@@ -105,14 +104,14 @@ class StepFolder:
 
 
 class StepFolders:
-    """The folders of steps, one for each key, in the folder of results.
+    """The folders of long steps, one for each key, beside the results on disk.
 
     They count towards the disk budget. If they exceed half of it, the least recently used folders are
-    removed; those of running steps stay.
+    removed, except those of running steps.
 
     Args:
-        root: the folder that holds them. If it is None, or cannot be written, a temporary folder is used.
-            `close` removes it, but not the files that steps have published in place of `root`.
+        root: the folder that contains them. If it is None or cannot be written, a temporary folder is used,
+            which `close` removes. Published files are kept there if `root` cannot be written.
         budget: the disk budget in bytes.
         warn: receives a warning if `root` cannot be used.
     """
@@ -130,7 +129,7 @@ class StepFolders:
         Args:
             key: the key of the step. If it is None, or another process uses the folder of that key, the step
                 gets a folder that later runs do not find.
-            lineage: the key without the inputs that decide how long the step continues.
+            lineage: the lineage of the step (see `Keys.lineage`); None if it has none.
 
         Raises:
             OSError: the folder cannot be created.
@@ -146,11 +145,11 @@ class StepFolders:
         return self._open_in(self._temporary_root(), key, lineage)
 
     def folders(self) -> dict[str, Path]:
-        """The folders of all steps, by the key of the step."""
+        """Return the folders of all steps, by the key of the step."""
         return {path.name: path for path in self._all()}
 
     def of_lineage(self, lineage: str) -> list[PublishedFile]:
-        """The files that steps of a lineage have published, newest first."""
+        """List the files that steps of a lineage have published, newest first."""
         files: list[tuple[float, PublishedFile]] = []
         for path in self._all():
             with suppress(OSError):
@@ -159,15 +158,15 @@ class StepFolders:
         return [file for _, file in sorted(files, key=lambda item: item[0], reverse=True)]
 
     def usage(self) -> tuple[int, int]:
-        """How many folders are kept, and how many bytes they hold."""
+        """Return the number of folders on disk, and their bytes."""
         folders = _inside(self._root)
         return len(folders), sum(map(_size, folders))
 
     def clear(self, older_than: float | None = None) -> tuple[int, int]:
-        """Remove the folders that no running step uses; returns how many, and how many bytes they held.
+        """Remove the folders that no running step uses; return the numbers of removed folders and bytes.
 
         Args:
-            older_than: only those that no step used for so many seconds.
+            older_than: remove only folders that no step has used for this many seconds; None for all.
         """
         count, freed = 0, 0
         for path in _inside(self._root):
@@ -192,7 +191,7 @@ class StepFolders:
                 excess -= size
 
     def close(self) -> None:
-        """Remove the temporary folder, if there is one; files published in place of `root` stay."""
+        """Remove the temporary folder, if there is one; keep files that `root` could not take."""
         if self._temporary is None:
             return
         for folder in _inside(self._temporary):
@@ -222,7 +221,7 @@ class StepFolders:
         return StepFolder(self, path, lock, lineage)
 
     def _remove(self, path: Path) -> bool:
-        """Remove a folder; False if a step uses it."""
+        """Remove a folder; return False if a step is using it."""
         lock = self._lock(path)
         if lock is None:
             return False
@@ -231,7 +230,10 @@ class StepFolders:
         return True
 
     def _lock(self, path: Path) -> int | None:
-        """Create a folder if necessary and lock it; None if it is in use."""
+        """Create a folder if necessary, and lock it; return the descriptor of the lock file.
+
+        None if the folder is in use.
+        """
         with self._mutex:
             if path in self._open:
                 return None
@@ -271,7 +273,7 @@ class StepFolders:
 
 
 def _inside(root: Path | None) -> list[Path]:
-    """The sub-folders of a folder; none if it does not exist."""
+    """List the sub-folders of a folder; empty if it does not exist or is None."""
     if root is None:
         return []
     try:
@@ -282,7 +284,7 @@ def _inside(root: Path | None) -> list[Path]:
 
 
 def published_in(folder: Path) -> list[PublishedFile]:
-    """The published files of one step, by name."""
+    """List the published files in the folder of a step, sorted by name."""
     root = folder / "published"
     files = []
     for path in sorted(root.rglob("*")):
@@ -293,7 +295,7 @@ def published_in(folder: Path) -> list[PublishedFile]:
 
 
 def _size(folder: Path) -> int:
-    """The bytes of all files in a folder."""
+    """Return the bytes of all files in a folder."""
     size = 0
     for path in folder.rglob("*"):
         with suppress(OSError):

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from engine.values import Packed
 
 Tier = Literal["memory", "disk"]
-"""Where a result is: in this process, or in the store that later processes read."""
+"""The place of a result: in the memory of this process, or on the disk, where later processes find it."""
 
 
 class Result(NamedTuple):
@@ -18,16 +18,15 @@ class Result(NamedTuple):
 
     outputs: Mapping[str, object]
     seconds: float
-    """Wall-clock seconds that the step took."""
+    """The wall-clock seconds that the step took."""
     made: float
-    """When the step ended, in seconds since the epoch."""
+    """The time at which the step ended, in seconds since the epoch."""
     node_type: str = ""
-    """The node type of the step, such as `Denoise@1`: shown to people and used in statistics; not part of the
-    result's identity."""
+    """The node type of the step, such as `Denoise@1`, for messages and statistics."""
 
 
 class StoredResult(NamedTuple):
-    """The tier and times of a stored result, without its values."""
+    """The tier and the times of a stored result, without its values; see `Result` for the times."""
 
     tier: Tier
     seconds: float
@@ -37,24 +36,24 @@ class StoredResult(NamedTuple):
 class Store(ABC):
     """Stores results under keys. Every method may be called from any thread.
 
-    A new store implements `where`, `load`, `packed` and `save`. The other methods do nothing here; a store
-    implements those that mean something for it.
+    A subclass implements `where`, `load`, `packed` and `save`. The other methods do nothing here; a subclass
+    overrides those that it needs.
 
-    A store only saves work, so its own errors are not raised: a damaged or missing result is a miss, a result
-    that cannot be written is not kept, and both are reported as warnings.
+    A store only saves time, so its own errors are not raised: a damaged result counts as missing, a result
+    that cannot be written is not kept, and both cause a warning.
     """
 
     @abstractmethod
     def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
-        """Look up which of the keys are stored, and in which tier. Reads no values."""
+        """Return the tier and times of those keys that are stored, by key, without reading values."""
 
     @abstractmethod
     def load(self, key: str) -> Result | None:
-        """The result under a key, verified against its checksums; None if it is missing or damaged."""
+        """Read the result under a key, and verify its checksums; None if it is missing or damaged."""
 
     @abstractmethod
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, verified and ready to be written to files. Unpacks nothing.
+        """Read one output as bytes, verified and ready to be written to files; None if it is missing.
 
         Raises:
             TypeError: the value is in memory only and has no `pack`.
@@ -63,19 +62,19 @@ class Store(ABC):
 
     @abstractmethod
     def save(self, key: str, result: Result) -> None:
-        """Save a result. An existing result under the key stays."""
+        """Save a result. If the key is stored already, keep the existing result."""
 
     def drop_live(self, key: str) -> None:
         """Drop the live values of a result, because a node may have written into them."""
 
     def touch(self, key: str) -> None:
-        """Record the use of a result that was read from another tier, for a store that evicts by use."""
+        """Record that a result was used, although it was read from another tier."""
 
     def count(self, hits: Mapping[str, int]) -> None:
-        """Count the results of each node type that a run found in any tier, for statistics."""
+        """Add to the counts of results that runs have reused, by node type, for statistics."""
 
     def free_disk(self, place: Path, size: int, last: Sequence[str] = ()) -> bool:
-        """Delete results to free room on a full disk.
+        """Delete results to free space on a full disk.
 
         Args:
             place: a folder on the full disk. Nothing is deleted if the results are on another disk.
@@ -88,7 +87,7 @@ class Store(ABC):
         return False
 
     def flush(self) -> None:
-        """Write all saved results, so that the next process finds them."""
+        """Write all saved results to disk, so that the next process finds them."""
 
     def close(self) -> None:
-        """Flush, and release files and values."""
+        """Write all saved results, and release files and values."""

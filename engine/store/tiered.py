@@ -1,4 +1,4 @@
-"""The store that runs use: a memory tier in front of a persistent tier."""
+"""The store that runs use: a memory tier, and usually a persistent tier behind it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Tiered(Store):
 
     Args:
         memory: the fast tier.
-        disk: the persistent tier, `Disk` or any other store; None to keep results only for the life of this
-            process.
+        disk: the persistent tier, `Disk` or any other store; None to keep results only until this process
+            ends.
     """
 
     def __init__(self, memory: Memory, disk: Store | None = None) -> None:
@@ -24,14 +24,14 @@ class Tiered(Store):
         self.disk = disk
 
     def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
-        """Look up which of the keys are stored; the tier is `memory` if both tiers hold a result."""
+        """Return the tier and times of those keys that are stored; `memory` if both tiers have a result."""
         held = self.memory.where(keys)
         if self.disk is not None and len(held) < len(keys):
             held |= self.disk.where([key for key in keys if key not in held])
         return held
 
     def load(self, key: str) -> Result | None:
-        """The result under a key. A result that is read from disk is then kept in memory too."""
+        """Read the result under a key; keep a result that is read from disk in memory, too."""
         result = self.memory.load(key)
         if self.disk is None:
             return result
@@ -44,8 +44,7 @@ class Tiered(Store):
         return result
 
     def packed(self, key: str, output: str) -> Packed | None:
-        """One output as bytes, from disk or packed from the live value; a plain value in memory is not read
-        from disk.
+        """Return one output as bytes: read from disk, or packed if it is a plain value or only in memory.
 
         Raises:
             TypeError: the value is in memory only and has no `pack`.
@@ -67,16 +66,16 @@ class Tiered(Store):
             self.disk.save(key, result)
 
     def count(self, hits: Mapping[str, int]) -> None:
-        """Count the results of each node type that a run found in either tier."""
+        """Add to the counts of results that runs have reused, by node type."""
         if self.disk is not None:
             self.disk.count(hits)
 
     def free_disk(self, place: Path, size: int, last: Sequence[str] = ()) -> bool:
-        """Delete results to free room on a full disk; see `Store.free_disk`."""
+        """Delete results to free space on a full disk; see `Store.free_disk`."""
         return self.disk is not None and self.disk.free_disk(place, size, last)
 
     def on_disk(self, keys: Sequence[str]) -> set[str]:
-        """Which of the keys a later process will find."""
+        """Return those of the keys that are on disk, where a later process finds them."""
         if self.disk is None:
             return set()
         self.disk.flush()
@@ -92,7 +91,8 @@ class Tiered(Store):
             self.disk.flush()
 
     def close(self) -> None:
-        """Flush, and release files and values."""
+        """Write all saved results to disk, and release files and values."""
+
         if self.disk is not None:
             self.disk.close()
         self.memory.close()

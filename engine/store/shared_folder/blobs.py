@@ -14,10 +14,10 @@ from engine.values import sha256
 
 
 class Blobs:
-    """The files `blobs/ab/cdef...`. The name is the digest of the content, so no file is ever changed.
+    """The files `blobs/ab/cdef...`, named by the digest of their content, so that no file is ever changed.
 
     A file is written in a temporary folder and then renamed, without fsync. After a power cut its content may
-    be incomplete; reading it then fails the digest check.
+    be incomplete; `read` then raises `Damaged`.
 
     Args:
         folder: the folder of results.
@@ -30,18 +30,18 @@ class Blobs:
         self._numbers = itertools.count()
 
     def make_folder(self) -> None:
-        """Create the folder of the files."""
+        """Create the folder for the files."""
         os.makedirs(self._root, exist_ok=True)
 
     def path(self, digest: str) -> str:
-        """The path of the file with this digest."""
+        """Return the path of the file with this digest."""
         return f"{self._root}/{digest[:2]}/{digest[2:]}"
 
     def put(self, digest: str, data: bytes) -> bool:
-        """Write a file unless it exists; returns True if it was written.
+        """Write a file unless it exists; return True if it was written.
 
         Raises:
-            OSError: it cannot be written; no half-written file is left.
+            OSError: the file cannot be written; no half-written file is left.
         """
         path = self.path(digest)
         with suppress(OSError):
@@ -67,11 +67,11 @@ class Blobs:
         return True
 
     def read(self, digest: str) -> bytes:
-        """The bytes of a file, verified against its name.
+        """Read a file, and verify its content against its name.
 
         Raises:
-            Damaged: the file is missing, or its bytes do not match its name.
-            OSError: it cannot be read.
+            Damaged: the file is missing, or its content does not match its name.
+            OSError: the file cannot be read.
         """
         try:
             with open(self.path(digest), "rb", buffering=0) as file:
@@ -83,7 +83,7 @@ class Blobs:
         return data
 
     def has(self, digest: str) -> bool:
-        """Whether the file exists; its content is not verified."""
+        """Return True if the file exists; its content is not verified."""
         try:
             os.stat(self.path(digest))
         except FileNotFoundError:
@@ -97,7 +97,7 @@ class Blobs:
             os.unlink(self.path(digest))
 
     def all(self) -> Iterator[str]:
-        """The digests of all files."""
+        """Yield the digests of all files."""
         for start in os.listdir(self._root):
             for rest in os.listdir(f"{self._root}/{start}"):
                 yield start + rest

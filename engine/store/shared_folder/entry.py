@@ -28,7 +28,7 @@ class Damaged(Exception):
 
     Args:
         message: how the damage was detected.
-        digest: the part that is damaged; None if the row is.
+        digest: the digest of the damaged part; None if the row itself is damaged.
     """
 
     def __init__(self, message: str, digest: str | None = None) -> None:
@@ -37,7 +37,7 @@ class Damaged(Exception):
 
 
 class PartRow(NamedTuple):
-    """A part of an output, without its bytes."""
+    """The description of a part of an output, without its bytes."""
 
     name: str
     media: str
@@ -46,7 +46,7 @@ class PartRow(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A row of the index."""
+    """A row of the index: one result."""
 
     key: str
     outputs: str
@@ -58,11 +58,11 @@ class Entry(NamedTuple):
     """The checksum of all other columns, including the key."""
 
     def packed(self, read: Callable[[PartRow], bytes], output: str | None = None) -> dict[str, Packed]:
-        """Read the outputs as bytes.
+        """Read the outputs as bytes, by name.
 
         Args:
-            read: fetches and verifies the bytes of a part.
-            output: the only output to return; None for all.
+            read: reads and verifies the bytes of a part.
+            output: the only output to read; None for all.
 
         Raises:
             Damaged: the row differs from what was saved.
@@ -81,7 +81,7 @@ class Entry(NamedTuple):
 
 
 class NewEntry:
-    """An entry that is not in the index yet, with its parts.
+    """An entry that has not been inserted into the index yet, with its parts.
 
     Args:
         key: the key of the result.
@@ -116,11 +116,11 @@ class NewEntry:
         self.sizes: dict[str, int] = _NONE
         """The bytes of each part, by digest."""
         self.short: dict[str, bytes] = _NONE
-        """The parts to store in the index."""
+        """The parts to store in the index, by digest."""
         self.files: dict[str, bytes] = _NONE
-        """The parts to store as files; their bytes are released after writing."""
+        """The parts to store as files, by digest; their bytes are released after writing."""
         self.written: tuple[str, ...] = ()
-        """The files that did not exist before."""
+        """The digests of the files that did not exist before, so that this entry created them."""
         self.file_bytes = 0
         self.row_bytes = len(text) + _ROW_BYTES
         if parts:
@@ -145,8 +145,8 @@ _SPELL: Mapping[type, Callable[[Any], str | None]] = {
     float: _float,
     str: _quoted,
 }
-"""Writes plain values as JSON without the overhead of an encoder; most steps of a large graph return such
-values."""
+"""Functions that write plain values as JSON, by type. They save the overhead of an encoder, since most steps
+of a large graph return plain values."""
 
 
 def _checksum(key: str, outputs: str, node_type: str, seconds: float, made: float) -> bytes:

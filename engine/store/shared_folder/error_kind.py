@@ -1,4 +1,4 @@
-"""Classifies errors of a folder of results, and holds the message to the user for each kind."""
+"""Classifies the errors of a folder of results, and has the message to the user for each kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Unusable(Exception):
-    """Raised if a folder of results cannot be used; the message says why, and what to do."""
+    """Raised if a folder of results cannot be used; the message tells the user why, and what to do."""
 
 
 class ErrorKind(Enum):
@@ -29,16 +29,16 @@ class ErrorKind(Enum):
         "released; end that process if it hangs."
     )
     FULL = (
-        "No room for cached results in {folder} ({reason}). The run goes on, but results are evicted early "
-        "or not cached. Free some space on the disk, or set a smaller disk_budget."
+        "There is no space for cached results in {folder} ({reason}). The run continues, but results are "
+        "evicted early or not cached. Free some disk space, or set a smaller disk_budget."
     )
     FORBIDDEN = (
         "The cache in {folder} cannot be written. Cached results are used, but new ones are not cached on "
         "disk. Make the folder writable, or choose another home."
     )
     OTHER = (
-        "Results cannot be cached in {folder} ({reason}). The run goes on, but the next one may compute them "
-        "again. Check the disk, or choose another home."
+        "Results cannot be cached in {folder} ({reason}). The run continues, but the next one may compute "
+        "them again. Check the disk, or choose another home."
     )
 
     @classmethod
@@ -57,17 +57,17 @@ class ErrorKind(Enum):
         return cls.OTHER
 
     def sentence(self, folder: Path, reason: str, holder: int | None = None) -> str:
-        """The message for the user.
+        """Return the message for the user.
 
         Args:
             folder: the folder of results.
             reason: the error text of the operating system or SQLite.
-            holder: the id of the process that locks the index; None if unknown.
+            holder: the id of the process that has locked the index; None if unknown.
         """
         by = f"process {holder}" if holder is not None else "another process"
         return self.value.format(folder=folder, reason=reason, holder=by)
 
 
 def reason_of(error: Exception) -> str:
-    """The error text of the operating system or SQLite, without number and path."""
+    """Return the error text of the operating system or SQLite, without number and path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

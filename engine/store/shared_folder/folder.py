@@ -19,22 +19,22 @@ DAMAGED_INDEX = "index-damaged-*.sqlite"
 """The names of damaged indexes that were moved aside."""
 
 OWN_NAMES = frozenset({"blobs", "tmp", "lock", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm"})
-"""The names in the folder that belong to this store; it counts their bytes itself."""
+"""The names in the folder that belong to this store. The index has their sizes, so they are not measured."""
 
 
 class Folder:
-    """Writes entries and their files; writes a file before its entry and deletes it after its entry.
+    """Writes and deletes entries with their files: a file is written before its entry, and deleted after it.
 
-    A crash in between leaves a surplus file, never an entry without its file. A process leases room before
-    it writes a file, so that all processes together stay within the limit; inserting the entry counts the
-    file and reduces the lease. Every method may raise OSError and sqlite3.Error.
+    A crash in between leaves a file without an entry, never an entry without its file. A process leases bytes
+    before it writes a file, so that all processes together stay within the limit; when the entry is inserted,
+    the file counts as a result and the lease is reduced. Every method may raise OSError and sqlite3.Error.
 
     Args:
         path: the folder.
         index: its index.
         reader: reads the same index and files.
         blobs: its files.
-        processes: the processes that use it; this one is registered.
+        processes: the processes that use the folder; this process is registered.
         room: computes how many bytes all results may take.
         short_of_disk: called when results are evicted or refused because the disk is nearly full.
     """
@@ -53,17 +53,17 @@ class Folder:
         self._path, self._blobs, self._processes, self._room = path, blobs, processes, room
         self._short_of_disk = short_of_disk
         self.budget = room.budget
-        """The upper limit for the bytes of entries and files."""
+        """The most bytes that entries and files may take."""
         self._lease = 0
         self._spare_lease = min(
             room.limit(index.on_disk()).bytes // 64, 16 << 20
         )  # so that not every save needs a new lease
 
     def begin(self, alone: bool) -> None:
-        """Reserve some room now, for small results saved while another process has the index locked.
+        """Lease some bytes in advance, for small results saved while another process locks the index.
 
         Args:
-            alone: no other process uses the folder, so all other leases are those of dead processes.
+            alone: True if no other process uses the folder, so that all leases belong to dead processes.
         """
         with self.index.writing():
             if alone:
@@ -72,11 +72,11 @@ class Folder:
         self._lease = self._spare_lease
 
     def lease(self, size: int) -> bool:
-        """Lease room for this process's files of `size` bytes in all; False if there is not enough."""
+        """Lease `size` bytes in total for the files of this process; return False if there is no room."""
         return size <= self._lease or self._take(size + self._spare_lease) or self._take(size)
 
     def make_room(self, size: int) -> bool:
-        """Lease room as `lease` does, and evict results if there is not enough."""
+        """Lease bytes as `lease` does; if there is no room, evict results first."""
         for _ in range(3):  # another process may lease the freed room first
             with self.index.writing():
                 limit, disk_is_short = self._room.limit(self.index.on_disk())
@@ -101,7 +101,7 @@ class Folder:
         return True
 
     def write(self, files: Mapping[str, bytes]) -> list[str]:
-        """Write all files or none; returns the digests of those that did not exist before."""
+        """Write all files or none; return the digests of those that did not exist before."""
         written = []
         try:
             for digest, data in files.items():
@@ -113,7 +113,7 @@ class Folder:
         return written
 
     def discard(self, files: Sequence[str]) -> None:
-        """Delete files whose entries were not inserted, unless another entry holds them."""
+        """Delete files whose entries were not inserted, unless another entry uses them."""
         if files:
             with suppress(OSError, sqlite3.Error), self.index.writing():
                 for digest in files:
@@ -127,12 +127,12 @@ class Folder:
         hits: Mapping[str, int],
         file_bytes: int,
     ) -> bool:
-        """Add entries and times of use in one transaction; returns whether there are files to delete.
+        """Insert entries, times of use and counts in one transaction; return True if results were evicted.
 
         Args:
-            waiting: the entries, whose files are written.
+            waiting: the entries; their files have been written already.
             used: key -> time of last use.
-            hits: node type -> number of results that were found in the store.
+            hits: node type -> number of results that runs have reused.
             file_bytes: the bytes of all files of this process whose entries are not in the index yet,
                 including these.
         """
@@ -159,9 +159,9 @@ class Folder:
         return evicted
 
     def remove_doomed(self) -> None:
-        """Delete the files of evicted entries, after the transaction that deleted the entries.
+        """Delete the files of evicted entries, after the transaction that deleted these entries.
 
-        Files that cannot be deleted stay on the list until the next call, or until the folder is next opened.
+        Files that cannot be deleted stay listed until the next call, or until the folder is opened again.
         """
         with self.index.writing():
             for digest in self.index.doomed():
@@ -175,7 +175,7 @@ class Folder:
         An entry without its file is a miss.
 
         Args:
-            size: how many bytes are needed.
+            size: the number of bytes needed.
             last: keys of results that are deleted only if all others do not suffice.
 
         Returns:
@@ -193,7 +193,7 @@ class Folder:
         return freed >= size
 
     def drop(self, entry: Entry, damage: Damaged) -> bool:
-        """Delete a damaged entry, and all others with the same damaged part.
+        """Delete a damaged entry, and all other entries that use the same damaged part.
 
         Returns:
             False if another process has evicted or replaced the entry in the meantime.
@@ -208,12 +208,12 @@ class Folder:
             return True
 
     def clear(self, node_type: str | None, unused_since: float | None, spare: set[str]) -> tuple[int, int]:
-        """Delete results; returns the numbers of deleted entries and bytes.
+        """Delete results; return the numbers of deleted entries and bytes.
 
         Args:
             node_type: as in `Reader.keys`.
             unused_since: as in `Reader.keys`.
-            spare: files to keep although no entry holds them yet.
+            spare: the digests of files to keep, although the index has no entry for them yet.
         """
         before = self.index.size()
         keys = self.reader.keys(node_type, unused_since)
@@ -231,10 +231,10 @@ class Folder:
         return len(keys), max(before - self.index.size(), 0)
 
     def sweep(self, spare: set[str]) -> None:
-        """Delete files without an entry; call only while no other process can be adding the entry.
+        """Delete files without an entry. Call this only while no other process can be writing such files.
 
         Args:
-            spare: files to keep although no entry holds them yet.
+            spare: the digests of files to keep, although the index has no entry for them yet.
         """
         with self.index.writing():
             known = self.index.blobs() | spare

@@ -25,17 +25,17 @@ _LOCKED_SECONDS = 30.0  # after a failed wait for a lock, later attempts fail at
 class Index:
     """The SQLite tables of results, short parts and file sizes.
 
-    The tables: `entries` holds the results, `inlined` the short parts, `blobs` the sizes of the files,
-    `parts` which entry holds which part, `doomed` the files to delete because no entry holds them any more,
-    `leases` the room that each process has reserved for files whose rows are not inserted yet, and `uses` how
-    many results of each node type were reused and computed.
+    The tables: `entries` has the results, `inlined` the short parts, `blobs` the sizes of the files, `parts`
+    says which entry uses which part, `doomed` lists the files to delete because no entry uses them any more,
+    `leases` has the bytes that each process has reserved for files whose rows are not inserted yet, and
+    `uses` counts how many results of each node type were reused and computed.
 
-    Every method may raise sqlite3.Error. Methods that write belong inside `writing`. Two processes must not
+    Every method may raise sqlite3.Error. Call methods that write inside `writing`. Two processes must not
     create an `Index` at the same time, because switching to a write-ahead log does not wait for locks.
 
     Args:
-        path: the file, made if it does not exist.
-        log_bytes: the length at which the write-ahead log is copied into the file and restarted.
+        path: the file; it is created if it does not exist.
+        log_bytes: the length in bytes at which the write-ahead log is copied into the file and restarted.
 
     Raises:
         Newer: a newer version of this program created the file, which is left unchanged.
@@ -57,7 +57,7 @@ class Index:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Run the block as one transaction, during which no other thread or process writes."""
+        """Run a `with` block as one transaction, during which no other thread or process writes."""
         with self._lock:
             self._wait_for_log()
             with self._patience(), transaction(self._writer):
@@ -69,7 +69,7 @@ class Index:
 
     @contextmanager
     def _patience(self) -> Iterator[None]:
-        """Wait for a locked index. After a failed wait, do not wait at all for `_LOCKED_SECONDS`."""
+        """Let a `with` block wait for a locked index, but not for `_LOCKED_SECONDS` after a failed wait."""
         hurried = time.monotonic() < self._locked_until
         if hurried:
             self._writer.execute("PRAGMA busy_timeout = 0")
@@ -85,18 +85,18 @@ class Index:
                 self._set_timeout(schema.BUSY_SECONDS)
 
     def kept(self) -> int:
-        """The size of the index and its files after this transaction, in bytes."""
+        """Return the bytes that the index and the files of its entries take after this transaction."""
         with self._lock:
             pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
             return pages * PAGE + self._number("SELECT value FROM numbers WHERE name = 'blob_bytes'")
 
     def size(self) -> int:
-        """The size of the index, its files and the files to delete, in bytes."""
+        """Return the bytes of the index, of the files of its entries, and of the files to delete."""
         with self._lock:
             return self.kept() + self._number("SELECT value FROM numbers WHERE name = 'doomed_bytes'")
 
     def on_disk(self) -> int:
-        """The bytes that the index, its log and all result files use on the disk now."""
+        """Return the bytes that the index, its log and all files of results take on the disk now."""
         with self._lock:
             files = self._number(
                 "SELECT total(value) FROM numbers WHERE name IN ('blob_bytes', 'doomed_bytes')"
@@ -104,12 +104,12 @@ class Index:
         return files + _size(self._path) + _size(self._log)
 
     def leased(self) -> int:
-        """The total bytes leased by all processes."""
+        """Return the total bytes that all processes have leased."""
         with self._lock:
             return self._number("SELECT total(bytes) FROM leases")
 
     def lease(self, process: str, size: int) -> None:
-        """Set the lease of a process."""
+        """Set the lease of a process to `size` bytes."""
         self._writer.execute("INSERT OR REPLACE INTO leases VALUES (?, ?)", (process, size))
 
     def end_lease(self, process: str) -> None:
@@ -117,16 +117,16 @@ class Index:
         self._writer.execute("DELETE FROM leases WHERE who = ?", (process,))
 
     def end_leases(self) -> None:
-        """Remove all leases; only while no other process uses the folder."""
+        """Remove all leases. Call this only while no other process uses the folder."""
         self._writer.execute("DELETE FROM leases")
 
     def blobs(self) -> set[str]:
-        """The digests of all files that entries hold."""
+        """Return the digests of all files that entries use."""
         with self._lock:
             return {row[0] for row in self._writer.execute("SELECT digest FROM blobs")}
 
     def knows(self, digest: str) -> bool:
-        """Whether an entry holds this file."""
+        """Return True if an entry uses this file."""
         return bool(self._writer.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone())
 
     def insert(self, waiting: Sequence[NewEntry]) -> list[NewEntry]:
@@ -164,7 +164,7 @@ class Index:
         return left_out
 
     def touch(self, used: Mapping[str, float]) -> None:
-        """Record when entries were last used, by key, and rank them anew for eviction."""
+        """Record when entries were last used, by key, and update their ranks for eviction."""
         floor = self._floor()
         rows = [
             (used[row.key], floor + worth(row.seconds, row.bytes), row.id) for row in self._rows(list(used))
@@ -172,7 +172,7 @@ class Index:
         self._writer.executemany("UPDATE entries SET used = max(used, ?), rank = ? WHERE id = ?", rows)
 
     def count(self, hits: Mapping[str, int], made: Mapping[str, int]) -> None:
-        """Add to the counts of reused and computed results of each node type."""
+        """Add to the counts of reused (`hits`) and computed (`made`) results, by node type."""
         rows = [(name, hits.get(name, 0), made.get(name, 0)) for name in {*hits, *made}]
         self._writer.executemany(
             "INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT (node_type) "
@@ -185,11 +185,11 @@ class Index:
         self._writer.execute("DELETE FROM uses")
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete entries, and mark files that no other entry holds for deletion."""
+        """Delete entries, and list files that no other entry uses in `doomed`."""
         self._delete([row.id for row in self._rows(keys)])
 
     def delete_holders(self, digest: str) -> None:
-        """Delete all entries that hold a part."""
+        """Delete all entries that use a part."""
         rows = self._writer.execute("SELECT entry FROM parts WHERE digest = ?", (digest,))
         self._delete([row[0] for row in rows.fetchall()])
 
@@ -213,7 +213,7 @@ class Index:
                     self._grow("doomed_bytes", file[0])
 
     def shrink(self, limit: int) -> int:
-        """Evict entries until the rest fits into `limit` bytes; returns the number of evicted entries."""
+        """Evict entries until the rest fits into `limit` bytes; return the number of evicted entries."""
         count = 0
         while (excess := self.kept() - limit) > 0:
             failpoint("index.evict")
@@ -226,7 +226,7 @@ class Index:
         return count
 
     def files_by_rank(self, last: Sequence[str] = ()) -> list[tuple[str, int]]:
-        """The digests and sizes of all files, in the order in which their entries would be evicted.
+        """Return the digests and sizes of all files, in the order in which their entries would be evicted.
 
         Args:
             last: keys of entries whose files come after all others.
@@ -242,7 +242,7 @@ class Index:
         return sorted(files, key=lambda file: file[0] in held)  # else in the same order
 
     def doomed(self) -> list[str]:
-        """The files to delete; call `undoom` in the transaction that deletes them."""
+        """Return the digests of the files to delete; call `undoom` in the transaction that deletes them."""
         statement = "SELECT digest FROM doomed WHERE digest NOT IN (SELECT digest FROM blobs)"
         return [row[0] for row in self._writer.execute(statement)]
 
@@ -252,7 +252,7 @@ class Index:
         self._writer.execute("UPDATE numbers SET value = 0 WHERE name = 'doomed_bytes'")
 
     def compact(self) -> None:
-        """Copy the log into the file, which releases unused pages. Do not call inside `writing`."""
+        """Copy the log into the file, which releases unused pages. Do not call this inside `writing`."""
         with self._lock:
             failpoint("index.checkpoint")
             self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -264,7 +264,7 @@ class Index:
             self._writer.close()
 
     def _wait_for_log(self) -> None:
-        """Raise an error while the log is far too long and other processes keep it from being shortened."""
+        """Shorten a log that is far too long; raise an error if other processes prevent it for too long."""
         deadline = time.monotonic() + schema.BUSY_SECONDS
         while _size(self._log) > _MOST_LOGS * self.log_bytes and not self._shorten_log():
             if time.monotonic() > deadline:
@@ -272,10 +272,10 @@ class Index:
             time.sleep(0.002)
 
     def _shorten_log(self) -> bool:
-        """Copy the log into the file and restart the log; False if readers prevented it.
+        """Copy the log into the file and restart the log; return False if readers prevent it.
 
-        SQLite alone would restart the log only while no process reads or writes, which may never happen with
-        several busy processes.
+        SQLite alone would restart the log only while no process reads or writes, which may never happen if
+        several processes are busy.
         """
         with suppress(sqlite3.Error):  # a long log is not an error
             self._set_timeout(_CHECKPOINT_SECONDS)

@@ -35,12 +35,12 @@ def open_folder(
     Args:
         path: the folder.
         budget: the most bytes that the folder may take.
-        warn: receives a message about an index that was moved aside, or a folder that cannot be written.
+        warn: receives a message if an index was moved aside, or if the folder cannot be written.
         short_of_disk: called when results are evicted or refused because the disk is nearly full.
-        damage: the known damage of the index; None if none is known.
+        damage: the damage of the index that the caller has found; None without.
 
     Returns:
-        the folder, or a reader if the folder is read-only.
+        a `Folder`, or a `Reader` if the folder is read-only.
 
     Raises:
         Unusable: the folder can be neither written nor read.
@@ -57,19 +57,19 @@ def open_folder(
             return reader
         if kind is ErrorKind.FORBIDDEN:
             raise Unusable(
-                f"The cache in {path} cannot be written. The run goes on, but nothing is cached on disk. "
+                f"The cache in {path} cannot be written. The run continues, but nothing is cached on disk. "
                 "Make the folder writable, or choose another home."
             ) from error
         if kind in (ErrorKind.LOCKED, ErrorKind.FULL):
             raise Unusable(kind.sentence(path, reason_of(error), index_holder(path))) from error
         raise Unusable(
-            f"The cache in {path} cannot be used: {reason_of(error)}. The run goes on, but nothing is cached "
-            "on disk. Choose another home, or set disk_budget to 0."
+            f"The cache in {path} cannot be used: {reason_of(error)}. The run continues, but nothing is "
+            "cached on disk. Choose another home, or set disk_budget to 0."
         ) from error
 
 
 def index_holder(folder: Path) -> int | None:
-    """The id of the process that is writing to the index; None if unknown."""
+    """Return the id of the process that is writing to the index; None if unknown."""
     return lock_holder(folder / f"{INDEX}-shm", _WRITE_LOCK)
 
 
@@ -81,10 +81,10 @@ def _newer(path: Path) -> Unusable:
 
 
 def _read_only(path: Path) -> Reader:
-    """A reader of a read-only folder.
+    """Open a reader for a folder that cannot be written.
 
     Raises:
-        Unusable: it cannot be read either.
+        Unusable: the folder cannot be read either.
     """
     for options in ("mode=ro", "mode=ro&immutable=1"):  # the second option works without a log file
         try:
@@ -136,7 +136,7 @@ def _open(
 def _index(
     path: Path, log_bytes: int, warn: Callable[[str], None], damage: str | None, in_use: bool
 ) -> Index:
-    """Open the index at a path, or replace a damaged one by a new one."""
+    """Open the index at a path; if it is damaged, move it aside and create a new one."""
     if damage is None:
         try:
             return Index(path, log_bytes)

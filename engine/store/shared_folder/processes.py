@@ -17,10 +17,10 @@ _OPENING_SECONDS = 10.0
 
 
 class Processes:
-    """The processes that use a folder, each registered by a locked file in a sub-folder of its own.
+    """The processes that use a folder. Each one registers with a locked file in a sub-folder of its own.
 
-    The operating system releases the lock however a process ends, so other processes can recognise the
-    sub-folder of a dead process. The sub-folders hold half-written files.
+    The operating system releases the lock when a process ends, also after a crash, so other processes can
+    recognise the sub-folder of a dead process. The sub-folders also contain half-written files.
 
     Args:
         folder: the folder that the processes share.
@@ -37,10 +37,10 @@ class Processes:
 
     @contextmanager
     def opening_lock(self) -> Iterator[None]:
-        """Hold the lock under which one process at a time opens, repairs or cleans up the folder.
+        """Hold the lock that lets only one process at a time open, repair or clean up the folder.
 
         Raises:
-            TimeoutError: another process has held it for ten seconds.
+            TimeoutError: another process has held the lock for ten seconds.
         """
         handle = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o644)
         try:
@@ -70,7 +70,7 @@ class Processes:
             self._lock_file = None
 
     def other_processes(self) -> tuple[int, int]:
-        """The numbers of other processes that use the folder, and of dead ones that did not unregister."""
+        """Count the other processes that use the folder, and the dead ones that did not unregister."""
         alive = [_is_alive(place) for place in self._all.iterdir() if place != self.temporary]
         return sum(alive), len(alive) - sum(alive)
 
@@ -81,7 +81,7 @@ class Processes:
                 _remove(place)
 
     def living_pids(self) -> list[int]:
-        """The known process ids of the other users of the folder."""
+        """Return the process ids of the other processes that use the folder."""
         try:
             names = [
                 place.name for place in self._all.iterdir() if place != self.temporary and _is_alive(place)
@@ -97,7 +97,7 @@ class Processes:
 
 
 def lock_holder(path: Path, first: int) -> int | None:
-    """The id of the process that locks a range of a file starting at byte `first`; None if unknown."""
+    """Return the id of the process that has locked a file from byte `first` on; None if unknown."""
     try:
         stat = os.stat(path)
         lines = Path("/proc/locks").read_text("ascii").splitlines()  # Linux only
@@ -113,7 +113,7 @@ def lock_holder(path: Path, first: int) -> int | None:
 
 
 def _is_alive(place: Path) -> bool:
-    """Whether the process that created a sub-folder still holds its lock."""
+    """Return True if the process that created a sub-folder still holds its lock."""
     try:
         handle = os.open(place / "alive", os.O_RDWR)
     except (FileNotFoundError, NotADirectoryError):
@@ -133,7 +133,7 @@ def _remove(place: Path) -> None:
 
 
 def _lock(handle: int) -> bool:
-    """Lock an open file until it is closed; False if another process has locked it."""
+    """Lock an open file until it is closed; return False if another process has locked it."""
     if fcntl:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,12 +27,12 @@ class Reader:
         self._connection.execute("PRAGMA query_only = 1")
 
     def times(self, keys: Sequence[str]) -> list[tuple[str, float, float]]:
-        """For each of the keys that exists: key, seconds and time of computation."""
+        """Return the key, the seconds and the time of computation of those keys that are stored."""
         with self._lock:
             return list(select_keys(self._connection, "CAST(seconds AS REAL), CAST(made AS REAL)", keys))
 
     def entry(self, key: str) -> Entry | None:
-        """The entry under a key."""
+        """Read the entry under a key; None if there is none."""
         statement = (
             "SELECT key, outputs, node_type, seconds, made, proof FROM entries WHERE hash = ? AND key = ?"
         )
@@ -41,7 +41,7 @@ class Reader:
         return None if row is None else Entry(*row)
 
     def part(self, part: PartRow) -> bytes:
-        """The bytes of a part, verified.
+        """Read the bytes of a part, and verify them.
 
         Raises:
             Damaged: the bytes are missing, or do not match their digest.
@@ -58,11 +58,12 @@ class Reader:
         return data
 
     def keys(self, node_type: str | None = None, unused_since: float | None = None) -> list[str]:
-        """The keys of all entries.
+        """Return the keys of entries.
 
         Args:
-            node_type: only keys of this node type, such as `Denoise@1`, or `Denoise` for all its versions.
-            unused_since: only keys last used before this time.
+            node_type: only entries of this node type, such as `Denoise@1`, or `Denoise` for all its versions;
+                None for all.
+            unused_since: only entries last used before this time, in seconds since the epoch; None for all.
         """
         statement = (
             "SELECT key FROM entries WHERE (?1 IS NULL OR node_type = ?1 OR "
@@ -72,19 +73,19 @@ class Reader:
             return [row[0] for row in self._connection.execute(statement, (node_type, unused_since))]
 
     def by_type(self) -> dict[str, tuple[int, int]]:
-        """Node type -> (entries, bytes), largest first."""
+        """Return the number and the bytes of the entries of each node type, largest first."""
         statement = "SELECT node_type, count(*), sum(bytes) FROM entries GROUP BY 1 ORDER BY 3 DESC, 1"
         with self._lock:
             return {name: (count, size) for name, count, size in self._connection.execute(statement)}
 
     def uses(self) -> dict[str, tuple[int, int]]:
-        """Node type -> (results that runs found in the store, results that were computed)."""
+        """Return the numbers of reused and of computed results of each node type."""
         with self._lock:
             rows = self._connection.execute("SELECT node_type, hits, made FROM uses ORDER BY 1")
             return {name: (hits, made) for name, hits, made in rows}
 
     def check(self) -> list[str]:
-        """Read the whole index; returns the errors that SQLite finds in it."""
+        """Read the whole index, and return the errors that SQLite finds in it."""
         with self._lock:
             rows = self._connection.execute("PRAGMA quick_check(10)").fetchall()
         return [row[0] for row in rows if row[0] != "ok"]

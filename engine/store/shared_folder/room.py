@@ -1,4 +1,4 @@
-"""Computes how many bytes results may take: within the budget, leaving some free space on the disk."""
+"""Computes how many bytes results may take, within the budget and with some disk space left free."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Limit(NamedTuple):
 class Room:
     """Computes the limit for the results in a folder.
 
-    The budget covers the whole folder: journals, history and scratch files count, though only results are
-    evicted. Some space stays free on the disk, so that cached results never crowd out the outputs of a run.
+    The budget is for the whole folder: journals, history and scratch files count too, although only results
+    are evicted. Some disk space is left free, so that cached results never leave no space for outputs.
 
     Args:
         folder: the folder of results.
         budget: the most bytes that the folder may hold.
-        own: the names in it that belong to results and their index, which are counted separately.
+        own: the names in the folder that belong to the results and their index, which the index counts.
 
     Raises:
         OSError: the folder does not exist.
@@ -52,10 +52,10 @@ class Room:
         self._measured = float("-inf")
 
     def limit(self, on_disk: int) -> Limit:
-        """The most bytes that rows and files may take.
+        """Compute the most bytes that rows and files may take now.
 
         Args:
-            on_disk: the bytes that these and the log of the index use on the disk now.
+            on_disk: the bytes that rows, files and the log of the index take on the disk now.
         """
         now = time.monotonic()
         if now - self._measured > _MEASURED_AGAIN_SECONDS:
@@ -68,7 +68,7 @@ class Room:
 
 
 def _bytes_beside(folder: Path, own: frozenset[str]) -> int:
-    """The bytes of all files in a folder except those under the names `own`."""
+    """Return the bytes of all files in a folder and its sub-folders, except those named in `own`."""
     size = 0
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""The tables of the index file and their version; opens connections to it."""
+"""Defines the tables of the index file and their version, and opens connections to the file."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def connect(path: Path, *, options: str = "") -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection, log_bytes: int) -> bool:
-    """Set up a connection for writing, and create missing tables; returns True for a new file.
+    """Set up a connection for writing, and create missing tables; return True for a new file.
 
     Raises:
         Newer: a newer version of this program created the file, which is left unchanged.
@@ -99,7 +99,7 @@ def prepare(connection: sqlite3.Connection, log_bytes: int) -> bool:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Run the block as one transaction. No other process writes during it; an exception rolls it back."""
+    """Run a `with` block as one transaction, during which no other process writes; undo it if it raises."""
     failpoint("index.begin")
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -113,17 +113,17 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """The version of the tables in a file; 0 if there are none."""
+    """Return the version of the tables in a file; 0 if there are none."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def hash_of(key: str) -> int:
-    """The hash of a key, by which its row is found."""
+    """Return the short hash of a key, by which the index finds its row."""
     return crc32(key.encode("utf-8", "surrogatepass"))
 
 
 def select_keys(connection: sqlite3.Connection, columns: str, keys: Sequence[str]) -> Iterator[Any]:
-    """Select the key and the given columns of the entries with these keys."""
+    """Yield the key and the given columns of the entries with these keys."""
     wanted = set(keys)
     hashes = list(set(map(hash_of, wanted)))
     for start in range(0, len(hashes), BATCH):

@@ -1,4 +1,4 @@
-"""Collects new results and writes them to the folder in batches, in the background."""
+"""Collects new results, and writes them to the folder in batches, in the background."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from engine.store.store import StoredResult
 from engine.values import Packed
 
 ROWS = 2048
-"""The most entries that wait."""
+"""The number of waiting entries at which they are written."""
 SECONDS = 0.05
-"""The longest time that an entry waits, in seconds. If its process is killed meanwhile, the entry is lost."""
+"""The most seconds that an entry waits. If the process is killed in this time, the entry is lost."""
 _FILE_SHARE = 16
-"""The part of the budget that waiting files may lease; more would evict results of every process for them."""
+"""The files of waiting entries may take 1/_FILE_SHARE of the budget before the entries are written."""
 _MOST_ROWS = 4 * ROWS  # the most entries that wait while another process locks the index
 _IDLE_ROUNDS = 20
 
 
 class Damage(NamedTuple):
-    """A damaged entry."""
+    """A damaged entry that was found."""
 
     key: str
     """The key; empty if the index itself is damaged."""
     node_type: str
     what: str
+    """The damage in words."""
 
 
 class Read(NamedTuple):
-    """An entry, and its outputs as bytes."""
+    """An entry with its outputs as bytes."""
 
     entry: Entry
     outputs: dict[str, Packed]
@@ -51,7 +52,7 @@ class WriteBuffer:
     waiting entries. Every method may raise OSError and sqlite3.Error; the buffer stays usable after that.
 
     Args:
-        folder: the folder that they are written to.
+        folder: the folder that entries are written to.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -69,7 +70,7 @@ class WriteBuffer:
         self._lock = RLock()
 
     def where(self, keys: Sequence[str]) -> dict[str, StoredResult]:
-        """Look up which of the keys are stored."""
+        """Return the tier and times of those keys that are stored or waiting, by key."""
         self.commit_when_due()
         held = {}
         if waiting := self._waiting:
@@ -81,7 +82,10 @@ class WriteBuffer:
         return held
 
     def read(self, key: str, output: str | None = None) -> Read | Damage | None:
-        """Read an entry and its outputs, or one output, as bytes. A damaged entry is deleted."""
+        """Read an entry and its outputs as bytes, or only one output; None if there is no such entry.
+
+        A damaged entry is deleted.
+        """
         self.commit_when_due()
         new = self._waiting.get(key)
         entry = new.entry if new is not None else self.reader.entry(key)
@@ -113,11 +117,11 @@ class WriteBuffer:
             self._hits.update(hits)
 
     def accepts(self, key: str) -> bool:
-        """False if a result under this key would be rejected, as far as is known before packing it."""
+        """Return False if `save` would reject an entry with this key, so that it need not be packed."""
         return key not in self._waiting and len(self._waiting) < _MOST_ROWS
 
     def save(self, new: NewEntry) -> None:
-        """Add an entry, unless there is no room for it."""
+        """Add an entry, unless the budget has no room for it."""
         if new.row_bytes + new.file_bytes > self.folder.budget:
             return
         if new.files:
@@ -148,8 +152,8 @@ class WriteBuffer:
     def commit(self) -> None:
         """Write the waiting entries, times of use and counts in one transaction.
 
-        On failure there are three cases: if the index is locked, all entries wait; if there is no room, half
-        of them are dropped; after any other error, all are dropped.
+        If that fails because the index is locked, all entries go on waiting. If it fails because the disk is
+        full, half of the entries are dropped; after any other error, all of them are dropped.
         """
         with self._lock:
             waiting = self._waiting
@@ -176,7 +180,11 @@ class WriteBuffer:
                 self.folder.remove_doomed()
 
     def commit_when_due(self) -> float | None:
-        """Commit entries that have waited long enough; returns the seconds until the rest is due, or None."""
+        """Commit the waiting entries if the oldest is due.
+
+        Returns:
+            the seconds until the oldest is due; None if nothing is waiting any more.
+        """
         if not (self._waiting or self._hits):
             return None
         due = self._due()
@@ -188,24 +196,24 @@ class WriteBuffer:
         return None
 
     def _due(self) -> float:
-        """The seconds until the oldest waiting entry is due."""
+        """Return the seconds until the oldest waiting entry is due."""
         return max(self._since + SECONDS, self._not_before) - time.monotonic()
 
     def clear(self, node_type: str | None, unused_since: float | None) -> tuple[int, int]:
-        """Delete results as `Folder.clear` does; waiting entries stay."""
+        """Delete results as `Folder.clear` does; keep waiting entries."""
         with self._lock:
             waiting = {digest for new in self._waiting.values() for digest in new.files}
             return self.folder.clear(node_type, unused_since, waiting)
 
     def free_disk(self, size: int, last: Sequence[str]) -> bool:
-        """Free room on a full disk as `Folder.free_disk` does; writes waiting entries first, if possible."""
+        """Free space on a full disk as `Folder.free_disk` does; write waiting entries first, if possible."""
         with self._lock:
             with suppress(OSError, sqlite3.Error):
                 self.commit()
             return self.folder.free_disk(size, last)
 
     def size(self) -> int:
-        """The bytes of the index and the files."""
+        """Return the bytes of the index and the files."""
         return self.folder.index.size()
 
     def close(self) -> None:
@@ -217,7 +225,7 @@ class WriteBuffer:
             self._since = time.monotonic()
 
     def _reserve(self, size: int) -> bool:
-        """Lease room for files, evicting results if necessary; False if there is not enough."""
+        """Lease bytes for files, and evict results if necessary; return False if there is no room."""
         with self._lock:
             if not self.folder.lease(self._file_bytes + size):
                 self.commit()  # waiting entries cannot be evicted
@@ -239,7 +247,7 @@ class WriteBuffer:
             self._discard(new)
 
     def _discard(self, new: NewEntry) -> None:
-        """Delete the files that were written for an entry, unless another waiting entry holds them."""
+        """Delete the files that were written for an entry, unless another waiting entry uses them."""
         held = {digest for other in self._waiting.values() for digest in other.files}
         self.folder.discard([digest for digest in new.written if digest not in held])
 
@@ -248,8 +256,8 @@ class Writer:
     """A background thread that writes waiting entries, and ends after a second without work.
 
     Args:
-        work: writes due entries; returns the seconds until the next is due, None if none waits.
-        seconds: the interval between calls of `work` while no entry waits.
+        work: writes due entries; returns the seconds until the next is due, or None if none is waiting.
+        seconds: the seconds between calls of `work` while no entry is waiting.
     """
 
     def __init__(self, work: Callable[[], float | None], seconds: float) -> None:
@@ -273,7 +281,7 @@ class Writer:
                 self._work()
 
     def close(self) -> None:
-        """End the thread; the caller writes what is left."""
+        """End the thread; the caller then writes the waiting entries."""
         self._closed.set()
 
     def _run(self) -> None:

@@ -1100,7 +1100,7 @@ export interface components {
         };
         /**
          * DeviceStatus
-         * @description One worker process.
+         * @description The state of one worker process.
          */
         DeviceStatus: {
             /** Device */
@@ -1393,10 +1393,10 @@ export interface components {
         };
         /**
          * Hello
-         * @description The first event that a reader receives, and the next one after events that it has missed.
+         * @description The first event that a reader receives; sent again after the reader has missed events.
          *
-         *     If `server_id` is new, or `oldest` is greater than the number after the last event received, events were
-         *     missed: take new snapshots of the runs.
+         *     The reader has missed events if `server_id` is new, or if `oldest` is greater than the number after its
+         *     last event. It then has to read the state of the runs again.
          */
         Hello: {
             /** Missed */
@@ -1410,10 +1410,10 @@ export interface components {
         };
         /**
          * HelloEvent
-         * @description The first event that a reader receives, and the next one after events that it has missed.
+         * @description The first event that a reader receives; sent again after the reader has missed events.
          *
-         *     If `server_id` is new, or `oldest` is greater than the number after the last event received, events were
-         *     missed: take new snapshots of the runs.
+         *     The reader has missed events if `server_id` is new, or if `oldest` is greater than the number after its
+         *     last event. It then has to read the state of the runs again.
          */
         HelloEvent: {
             data: components["schemas"]["Hello"];
@@ -1871,7 +1871,7 @@ export interface components {
         };
         /**
          * NodeSkipped
-         * @description A step cannot run because another one has no result.
+         * @description A step cannot run because the result of another step is missing.
          */
         NodeSkipped: {
             /** Because */
@@ -1881,7 +1881,7 @@ export interface components {
         };
         /**
          * NodeSkippedEvent
-         * @description A step cannot run because another one has no result.
+         * @description A step cannot run because the result of another step is missing.
          */
         NodeSkippedEvent: {
             data: components["schemas"]["NodeSkipped"];
@@ -1903,7 +1903,7 @@ export interface components {
         };
         /**
          * NodeSnapshot
-         * @description The state of one step of a run; a node that goes through a list has one for each element.
+         * @description The state of one step of a run; a node that goes through a list has a step for each element.
          */
         NodeSnapshot: {
             /** Because */
@@ -2160,7 +2160,7 @@ export interface components {
         };
         /**
          * PlannedNode
-         * @description The action of a plan for one node.
+         * @description The action that the plan has chosen for one node.
          */
         PlannedNode: {
             /** Action */
@@ -2239,7 +2239,7 @@ export interface components {
         };
         /**
          * QueueChanged
-         * @description The number of runs, or the reason for a pause, has changed.
+         * @description The number of running or waiting runs, or the reason for a pause, has changed.
          */
         QueueChanged: {
             /** Paused */
@@ -2251,7 +2251,7 @@ export interface components {
         };
         /**
          * QueueChangedEvent
-         * @description The number of runs, or the reason for a pause, has changed.
+         * @description The number of running or waiting runs, or the reason for a pause, has changed.
          */
         QueueChangedEvent: {
             data: components["schemas"]["QueueChanged"];
@@ -2624,7 +2624,7 @@ export interface components {
         };
         /**
          * RunRetried
-         * @description The worker of the run has died; the run starts again.
+         * @description The worker of the run has died, and the run starts again in a new one.
          */
         RunRetried: {
             /** Code */
@@ -2634,7 +2634,7 @@ export interface components {
         };
         /**
          * RunRetriedEvent
-         * @description The worker of the run has died; the run starts again.
+         * @description The worker of the run has died, and the run starts again in a new one.
          */
         RunRetriedEvent: {
             data: components["schemas"]["RunRetried"];
@@ -2656,7 +2656,7 @@ export interface components {
         };
         /**
          * RunStarted
-         * @description A worker has begun with the run.
+         * @description A worker has started the run.
          */
         RunStarted: {
             /** Attempt */
@@ -2666,7 +2666,7 @@ export interface components {
         };
         /**
          * RunStartedEvent
-         * @description A worker has begun with the run.
+         * @description A worker has started the run.
          */
         RunStartedEvent: {
             data: components["schemas"]["RunStarted"];
@@ -2688,7 +2688,7 @@ export interface components {
         };
         /**
          * RunSummary
-         * @description One run in a list.
+         * @description One run as it is listed, without its graph.
          */
         RunSummary: {
             /** Attempts */
@@ -2783,7 +2783,7 @@ export interface components {
         };
         /**
          * ServerClosing
-         * @description The server stops.
+         * @description The server is stopping.
          */
         ServerClosing: {
             /** Reason */
@@ -2791,7 +2791,7 @@ export interface components {
         };
         /**
          * ServerClosingEvent
-         * @description The server stops.
+         * @description The server is stopping.
          */
         ServerClosingEvent: {
             data: components["schemas"]["ServerClosing"];
@@ -2940,7 +2940,7 @@ export interface components {
         };
         /**
          * TrainCheckpoint
-         * @description A training has saved its state.
+         * @description A training has saved a checkpoint of its state.
          */
         TrainCheckpoint: {
             /** Name */
@@ -2952,7 +2952,7 @@ export interface components {
         };
         /**
          * TrainCheckpointEvent
-         * @description A training has saved its state.
+         * @description A training has saved a checkpoint of its state.
          */
         TrainCheckpointEvent: {
             data: components["schemas"]["TrainCheckpoint"];
@@ -2974,7 +2974,7 @@ export interface components {
         };
         /**
          * TrainMetrics
-         * @description Numbers of a training; several steps in one event.
+         * @description Metrics of a training, such as losses; one event may contain several training steps.
          */
         TrainMetrics: {
             /** Path */
@@ -2986,7 +2986,7 @@ export interface components {
         };
         /**
          * TrainMetricsEvent
-         * @description Numbers of a training; several steps in one event.
+         * @description Metrics of a training, such as losses; one event may contain several training steps.
          */
         TrainMetricsEvent: {
             data: components["schemas"]["TrainMetrics"];
@@ -3050,7 +3050,7 @@ export interface components {
         };
         /**
          * TypesChanged
-         * @description Node packs have changed; fetch the node types again.
+         * @description Node packs have changed; the client has to fetch the node types again.
          */
         TypesChanged: {
             /** Etag */
@@ -3058,7 +3058,7 @@ export interface components {
         };
         /**
          * TypesChangedEvent
-         * @description Node packs have changed; fetch the node types again.
+         * @description Node packs have changed; the client has to fetch the node types again.
          */
         TypesChangedEvent: {
             data: components["schemas"]["TypesChanged"];
