@@ -1,1 +1,1 @@
-"""Runs a plan: worker threads, step locks and lifecycles."""
+"""Runs a plan: starts worker threads, locks steps against other processes, and calls lifecycles."""

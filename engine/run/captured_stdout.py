@@ -1,4 +1,4 @@
-"""Keeps standard output for the answer: what nodes and their programs write to it becomes printed lines."""
+"""Keeps standard output free for the result of a command: text that nodes write to it is captured."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import TextIO
 from engine.run.printed_lines import PRINTING
 
 _JOIN_SECONDS = 1.0
-"""How long the end of the output is waited for: a program that a node left running may never close it."""
+"""The seconds to wait for the end of the captured output. A program that a node started may keep it open."""
 
 
 class AnswerLost(Exception):
-    """The answer cannot be written to standard output.
+    """Raised if the result of a command cannot be written to standard output.
 
     Args:
-        cause: the error of the system.
+        cause: the error of the operating system.
     """
 
     def __init__(self, cause: OSError) -> None:
@@ -31,13 +31,13 @@ class AnswerLost(Exception):
 
 @contextmanager
 def reserved_stdout() -> Iterator[TextIO]:
-    """Redirect standard output to standard error inside the block, also for subprocesses.
+    """Redirect standard output to standard error within a `with` block, also for subprocesses.
 
     Yields:
-        the real standard output, for lines that belong to the answer.
+        the real standard output, for the result of the command.
 
     Raises:
-        AnswerLost: the answer cannot be written.
+        AnswerLost: the result cannot be written.
     """
     stdout = sys.stdout
     stdout.flush()
@@ -67,10 +67,10 @@ def reserved_stdout() -> Iterator[TextIO]:
 
 @contextmanager
 def captured_stdout(number: int = 1) -> Iterator[None]:
-    """Within this, what is written to the descriptor of standard output is taken in by `PRINTING`.
+    """Within a `with` block, pass what is written to the descriptor of standard output to `PRINTING`.
 
     Args:
-        number: the descriptor.
+        number: the file descriptor.
     """
     real = os.dup(number)
     capture = _Capture(number) if hasattr(select, "poll") else None
@@ -96,7 +96,7 @@ def _reserved() -> Iterator[None]:
 
 
 class _Capture:
-    """A pipe in the place of a descriptor. A thread reads it, and each step that ends reads what is there."""
+    """Replaces a file descriptor by a pipe. A thread reads the pipe, and so does each step when it ends."""
 
     def __init__(self, number: int) -> None:
         self._pipe, write = os.pipe()
@@ -110,7 +110,7 @@ class _Capture:
         self._reader.start()
 
     def end(self) -> None:
-        """Take in the rest, once the descriptor is the real one again."""
+        """Wait until the rest is read; call this after the real descriptor was restored."""
         PRINTING.drain = self._before
         self._reader.join(_JOIN_SECONDS)
 
@@ -129,10 +129,10 @@ class _Capture:
             self._take(whole_lines=False)
 
     def _take(self, whole_lines: bool) -> bool:
-        """Read the content of the pipe and pass its lines on; False at its end.
+        """Read the content of the pipe and pass its lines to `PRINTING`; return False at its end.
 
         Args:
-            whole_lines: True to wait for the end of a line that is not complete.
+            whole_lines: True to keep an incomplete last line until the rest of it arrives.
         """
         at_end = False
         while True:

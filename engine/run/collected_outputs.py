@@ -1,4 +1,4 @@
-"""Collects the declared outputs of a run and assembles lists from their elements."""
+"""Collects the declared outputs of a run in memory, and puts the elements of list outputs together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.values import Packed
 
 
 class CollectedOutputs:
-    """Keeps the declared outputs of a run in memory, as bytes.
+    """Keeps the declared outputs of a run in memory, packed into bytes.
 
     Args:
         plan: the plan of the run.
@@ -23,14 +23,14 @@ class CollectedOutputs:
         self._values: dict[str, dict[Step, Packed]] = {}
 
     def take(self, output: str, step: Step, packed: Packed) -> None:
-        """Store an output, or one element of it; see `deliveries.Take`."""
+        """Keep an output, or one element of a list output; see `deliveries.Take`."""
         self._values.setdefault(output, {})[step] = packed
 
     def outputs(self, *, whole: bool) -> dict[str, Packed]:
-        """The complete outputs, or the incomplete ones.
+        """Return the complete outputs by name, or the incomplete ones.
 
         Args:
-            whole: True for the complete outputs, False for those with missing elements.
+            whole: True for the complete outputs; False for lists with missing elements (see `assembled`).
         """
         found = {}
         for name, link in self._plan.checked.outputs.items():
@@ -44,11 +44,14 @@ class CollectedOutputs:
 
 
 def assembled(step: Step, read: Callable[[Step], Packed | None]) -> tuple[Packed, bool]:
-    """Assemble an output; returns it and whether it is complete, with `HOLE` for each missing element.
+    """Put an output together from the values of its steps.
 
     Args:
-        step: the step that made it, or the list of steps.
+        step: the step that made the output; a `Gather` for a list.
         read: returns the value of a step; None if it is missing.
+
+    Returns:
+        the output, with `HOLE` for each missing element; and True if it is complete.
     """
     if not isinstance(step, Gather):
         packed = read(step)

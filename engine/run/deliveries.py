@@ -21,36 +21,37 @@ from engine.values import Packed
 _PENDING = ("waiting", "ready", "running")
 
 Take = Callable[[str, Step, Packed], Event | None]
-"""Receives a declared output, or one element of it: `(output, step, packed)`. Returns an event to send, or
-None."""
+"""Receives `(output, step, packed)`: the name of a declared output, the step that made the value, and the
+value, which is the output or one element of a list output. Returns an event to send, or None."""
 
 
 @dataclass(slots=True)
 class _Queue:
-    """The steps of a declared output whose values are not delivered yet, in the order of the list."""
+    """The steps of a declared output whose values have not been delivered yet, in list order."""
 
     output: str
     """The name of the declared output."""
     source: str
-    """The name of the output of the node."""
+    """The name of the node's output that it comes from."""
     steps: deque[Step]
 
 
 class Deliveries:
     """Passes the values of the declared outputs to `take`, one at a time.
 
-    Elements are delivered in list order, so that file numbers match element numbers. A result is held in
-    memory until it is delivered, or until no step needs it any more.
+    Elements are delivered in list order, so that file numbers match element numbers. A result stays in memory
+    until it is delivered.
 
     Args:
         plan: the plan.
         schedule: the states of the steps.
         lock: guards the schedule.
-        inputs: the values of finished steps.
+        inputs: reads the values of finished steps.
         take: receives the values.
         fail: reports a step whose value cannot be packed.
         listener: receives the events.
-        cancel: after cancellation, only results that this run has computed are delivered.
+        cancel: the cancellation flag. After cancellation, only results that this run has computed are
+            delivered.
     """
 
     def __init__(
@@ -76,19 +77,19 @@ class Deliveries:
         self._turn = threading.Lock()  # held by the delivering thread
         self._lost = False
         self.due = False
-        """True if a job with a value to deliver was settled since the last `advance`."""
+        """True if a job with a value to deliver has ended since the last call of `advance`."""
         self.cut_short = False
         """True if values were not delivered because the run was cancelled."""
 
     def begin(self) -> None:
-        """Hold the results of all known steps of the outputs; call with the lock held."""
+        """Make the schedule keep the results of all known steps of the outputs; call with the lock held."""
         for queue in self._queues:
             (root,) = queue.steps
             queue.steps.clear()
             self._add(queue, root)
 
     def extend(self, gather: Gather) -> None:
-        """Hold the results of newly made element steps of a list; call with the lock held."""
+        """Make the schedule keep the results of a list's new element steps; call with the lock held."""
         for queue in self._queues:
             if gather in queue.steps:
                 before = list(queue.steps)
@@ -100,20 +101,23 @@ class Deliveries:
                         queue.steps.append(step)
 
     def settled(self, job: Job) -> None:
-        """Mark deliveries as due if one waits for this job; call with the lock held."""
+        """Set `due` if a delivery waits for this job, which has ended; call with the lock held."""
         if job in self._awaited:
             self.due = True
 
     def advance(self) -> None:
         """Deliver the values that are ready; call without the lock.
 
-        If another thread is delivering, this waits for it, so that steps do not run ahead of slow writing.
+        If another thread is delivering values, wait for it, so that steps do not run ahead of slow writing.
         """
         self._work(last=False)
 
     def finish(self) -> bool:
-        """Deliver the remaining values after all steps; returns True if a lost result must be recomputed
-        first."""
+        """Deliver the remaining values after all steps have ended.
+
+        Returns:
+            True if the store has lost a result, so that it must be recomputed first.
+        """
         self._lost = False
         self._work(last=True)
         return self._lost
@@ -135,7 +139,7 @@ class Deliveries:
             self._awaited[job] += 1
 
     def _next(self, last: bool) -> tuple[_Queue, Step] | None:
-        """The next value to deliver; None if none is ready."""
+        """Find the next value to deliver; None if none is ready."""
         with self._lock:
             self.due = False
             for queue in self._queues:

@@ -1,4 +1,4 @@
-"""Passes the events of a run to its listener."""
+"""Passes the events of a run to its listener, one at a time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from engine.run.printed_lines import PRINTING
 
 
 class EventRelay:
-    """Passes events to the listener, one at a time, from any thread.
+    """Passes events from any thread to the listener, one at a time.
 
-    After an exception, the listener receives no further events; the run continues and raises `fault` at its
-    end. Ctrl-C inside the listener also cancels the run.
+    If the listener raises, it receives no further events; the run continues, and raises that exception
+    (`fault`) when it ends. Ctrl-C inside the listener also cancels the run.
 
     Args:
         emit: receives the events; None for no listener.
-        cancel: cancels the run.
+        cancel: the cancellation flag of the run.
     """
 
     def __init__(self, emit: Emit | None, cancel: Cancel) -> None:
@@ -26,10 +26,10 @@ class EventRelay:
         """False if there is no listener, so that callers need not create events."""
         self._lock = threading.RLock()
         self.fault: BaseException | None = None
-        """The exception that the listener raised."""
+        """The exception that the listener has raised; None if it has raised none."""
 
     def from_step(self, event: Event) -> None:
-        """Pass on an event that a node sends while it runs; what a listener prints then is not the node's."""
+        """Pass on an event that a running node sends; text that the listener prints is not the node's."""
         with PRINTING.suspended():
             self(event)
 

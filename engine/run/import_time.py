@@ -1,7 +1,7 @@
-"""Keeps the time that importing libraries takes out of the times of steps, and makes it shorter.
+"""Keeps the time for importing libraries out of the times of steps, and makes imports faster.
 
-torch and diffusers take seconds to import, once in a process. A step that happens to import them first is no
-slower for that: the time of a step decides how long the store keeps its result, and users see it.
+torch and diffusers take seconds to import, once in a process. This must not count as the time of the step
+that happens to import them first: users see that time, and the store keeps the results of slow steps longer.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from engine.gc_pause import gc_paused
 from engine.plan.step import Step
 
 _MANY = 20_000
-"""The number of new objects from which a library counts as large."""
+"""A library counts as large if importing it makes more than this many objects."""
 
 
 def import_libraries(steps: Iterable[Step]) -> None:
-    """Import the libraries that several node types name, before any of their steps begins.
+    """Import the libraries that several node types name, before their steps start.
 
-    So no step waits while another one imports them. A library that only one type names is left to its nodes,
-    which may not need it. So is one that cannot be imported: the node fails with a message of its own.
+    So no step waits while another step imports them. A library that only one node type names is left to its
+    nodes, which may not need it. An import that fails is ignored: the node fails with a message of its own.
 
     Args:
-        steps: the steps of a plan. Those that do not run for certain are left out.
+        steps: the steps of a plan; only those that certainly run are considered.
     """
     types = {id(step.bound.type): step.bound.type for step in steps if step.action == "run"}
     named = [library for node_type in types.values() for library in node_type.libraries]
@@ -46,12 +46,12 @@ def import_libraries(steps: Iterable[Step]) -> None:
 
 
 class ImportTime(MetaPathFinder):
-    """Measures the imports inside steps, for each thread.
+    """Measures the time that each thread spends on imports.
 
-    It stands before the other finders and lets them find each module; then it measures how long the module
-    runs. Imports that the module makes in turn are part of that. Python's garbage collector pauses meanwhile:
-    importing makes hardly any garbage, and searching for it takes an eighth of the time. The objects of a
-    large library are then left out of later searches.
+    It is the first finder in `sys.meta_path`, asks the other finders for each module, and measures how long
+    the module runs, including the imports that the module makes itself. Python's garbage collector is paused
+    during that: importing makes hardly any garbage, and searching for it takes an eighth of the time. The
+    objects of a large library are excluded from later searches.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class ImportTime(MetaPathFinder):
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Within this, imports are measured."""
+        """Measure the imports within a `with` block."""
         with self._lock:
             self._users += 1
             if self._users == 1:
@@ -76,13 +76,13 @@ class ImportTime(MetaPathFinder):
                     sys.meta_path.remove(self)
 
     def clock(self) -> float:
-        """The time of this thread in seconds, without the time that it has spent on imports."""
+        """Return the clock of this thread in seconds, without the time that it has spent on imports."""
         return time.perf_counter() - self._seconds.get(threading.get_ident(), 0.0)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module, with a loader that measures how long the module runs."""
+        """Find the spec of a module, and make its loader measure how long the module runs."""
         if threading.get_ident() in self._importing:
             return None
         for finder in sys.meta_path:

@@ -1,4 +1,4 @@
-"""Completes steps whose key, list elements or returned graph become known only during the run."""
+"""Completes steps whose key, list elements or returned graph are known only during the run."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from engine.store.store import Store
 
 
 class LateSteps:
-    """Extends a plan during the run.
+    """Completes the steps of a plan, and adds further steps, during the run.
 
     Args:
         plan: the plan.
-        store: may hold results.
+        store: the store to look for results in.
         files: the files that nodes may read.
         schedule: the states of the steps.
         lock: guards the schedule.
-        inputs: the values of finished steps.
-        reports: receives the report of a step whose result the store turns out to hold.
+        inputs: reads the values of finished steps.
+        reports: receives the report of a step whose result is found in the store.
         listener: receives the events.
     """
 
@@ -56,10 +56,12 @@ class LateSteps:
         self._extending = threading.RLock()  # guards every change of the plan
 
     def complete(self, job: Job) -> Outcome | None:
-        """Determine the lazy inputs, key and stored result of a step whose key the plan could not compute.
+        """Determine the lazy inputs and the key of a step whose key the plan could not compute.
+
+        If the store has a result under the key, reuse it.
 
         Returns:
-            None if the step can run now; its key stays unknown if an ancestor has side effects.
+            the outcome; None if the step can run now, also if its key remains unknown.
 
         Raises:
             LostResult: the store has lost a result that the step needs.
@@ -95,7 +97,7 @@ class LateSteps:
         return Needs(missing) if missing else None
 
     def _share(self, step: Step, same_as: Step) -> Outcome:
-        """Share the result of an equal step."""
+        """Use the result of another step with the same key."""
         with self._lock:
             job = self._schedule.existing_job(same_as)
         if job is None or self._unfinished([same_as]):
@@ -110,18 +112,21 @@ class LateSteps:
         return Computed(result)
 
     def _unfinished(self, steps: Iterable[Step]) -> list[Step]:
-        """The steps that have no result yet."""
+        """Return those of the steps that have no result yet."""
         with self._lock:
             jobs = [(step, self._schedule.existing_job(step)) for step in steps]
         return [step for step, job in jobs if job is None or job.state not in ("reused", "done")]
 
     def assemble(self, step: Step) -> Outcome:
-        """Complete an assembled step after its parts are done."""
+        """Complete an assembled step, whose result consists of the results of its parts.
+
+        The outcome is `Needs` if some parts are not done yet.
+        """
         missing = self._unfinished(step.parts)
         return Needs(missing) if missing else Computed()
 
     def expand_list(self, step: ListStep) -> Outcome:
-        """Make the steps of the elements of a node that goes through lists."""
+        """Make the steps for the elements of a node that goes through lists."""
         with self._extending:
             try:
                 added = expand_list(self._plan.builder, step.gather)
@@ -139,7 +144,7 @@ class LateSteps:
         return Computed()
 
     def expand_graph(self, step: Step, graph: Graph) -> Outcome:
-        """Make the steps of a graph that a node returned."""
+        """Make the steps for a graph that a node returned; the step then waits for those of its outputs."""
         builder = self._plan.builder
         with self._extending:
             before = len(builder.order)

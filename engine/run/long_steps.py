@@ -1,4 +1,4 @@
-"""Opens a folder for each step that requests one, for unfinished work and published files."""
+"""Opens a folder for each step that asks for one, for unfinished work and published files."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from engine.store.store import Result
 
 
 class LongSteps(Lifecycle):
-    """A lifecycle that closes the folder of a step when the step ends.
+    """A lifecycle that opens the folder of a step on demand, and closes it when the step ends.
 
-    It wraps the lifecycle that stores results, so that unfinished work is removed only after the result is on
-    disk.
+    It must come before the lifecycle that stores results, so that unfinished work is removed only after the
+    result is on disk.
 
     Args:
         folders: the folders of all steps.
-        lineage: the lineage of a step.
-        is_stored: returns True if a later process will find the result of a key.
+        lineage: returns the lineage of a step; see `Keys.lineage`.
+        is_stored: returns True if the result of a key is on disk, where a later process finds it.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class LongSteps(Lifecycle):
         self._published: dict[str, list[PublishedFile]] = {}
 
     def folder(self, step: Step) -> StepFolder:
-        """The folder of a running step; repeated calls return the same one."""
+        """Return the folder of a running step; the first call opens it."""
         folder = self._open.get(step.id)
         if folder is None:
             kept = step.storable and step.key is not None
@@ -42,7 +42,7 @@ class LongSteps(Lifecycle):
         return folder
 
     def finish(self, step: Step, result: Result | None) -> None:
-        """Close the folder; unfinished work is removed if the result is stored, and kept otherwise."""
+        """Close the folder. Unfinished work is removed if the result is stored; otherwise it is kept."""
         folder = self._open.pop(step.id, None)
         if folder is not None:
             stored = result is not None and step.key is not None and self._is_stored(step.key)
@@ -50,9 +50,9 @@ class LongSteps(Lifecycle):
             folder.close(stored)
 
     def published(self, steps: Mapping[str, Step]) -> dict[str, tuple[PublishedFile, ...]]:
-        """The published files by node; call at the end of the run.
+        """Return the published files by node; call this at the end of the run.
 
-        For a reused result, these are the files of the run that computed it, unless they have been evicted.
+        For a reused result, these are the files from the run that computed it, if they still exist.
         """
         found: dict[str, tuple[PublishedFile, ...]] = {}
         folders = self._folders.folders()

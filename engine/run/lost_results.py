@@ -6,7 +6,7 @@ from engine.run.schedule import BROKEN, Job, Schedule
 
 
 class LostResult(Exception):
-    """Raised if the store has lost the result of a parent that a step needs.
+    """Raised if the store no longer has the result of a parent that a step needs.
 
     Args:
         job: the job of the parent.
@@ -18,10 +18,10 @@ class LostResult(Exception):
 
 
 def recompute_parent(schedule: Schedule, job: Job, parent: Job) -> bool:
-    """Recompute a lost parent, and then the running job that needs it.
+    """Schedule a parent whose result was lost, and then the running job that needs it again.
 
     Returns:
-        True if this call starts the computation; False if another job has started it before.
+        True if this call started the recomputation; False if it was started before for another job.
     """
     schedule.leave_accelerator(job)
     job.state = "waiting"
@@ -40,10 +40,10 @@ def recompute_parent(schedule: Schedule, job: Job, parent: Job) -> bool:
 
 
 def recompute(schedule: Schedule, job: Job) -> bool:
-    """Recompute a result that the plan intended to reuse, or that the run no longer holds.
+    """Schedule the recomputation of a result that the plan wanted to reuse, or that the run has released.
 
     Returns:
-        False if the result is being computed, or has been computed since then.
+        True if this call started it; False if the result is being computed or has been computed already.
     """
     starts = job.state in ("idle", "reused") or (job.state == "done" and job.result is None)
     if starts:

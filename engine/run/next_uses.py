@@ -14,9 +14,10 @@ _PENDING = ("waiting", "ready", "running")
 
 
 class NextUses:
-    """Computes how many accelerator steps a run executes before one uses a given model.
+    """Computes how many accelerator steps the run will execute before one uses a given model.
 
-    A step uses the recipes among its inputs. Recipes that earlier steps have not returned yet are unknown.
+    A step uses the models whose recipes are among its inputs. Recipes that earlier steps have not returned
+    yet are unknown.
 
     Args:
         steps: the steps of the plan, parents first; the list grows during the run.
@@ -27,7 +28,7 @@ class NextUses:
         self._steps, self._schedule = steps, schedule
 
     def __call__(self, identity: Hashable) -> float:
-        """The number of steps before the next use; infinity if there is none."""
+        """Return the number of steps before the next use of a model; infinity if no step will use it."""
         distance = 0
         for step in tuple(self._steps):
             if not step.bound.type.accelerator:
@@ -41,8 +42,7 @@ class NextUses:
         return math.inf
 
     def _identities(self, step: Step) -> Iterator[Hashable]:
-        """The identities of the recipes among the inputs of a step, with the recipes that each is based on or
-        contains."""
+        """Yield the identities of the recipes among the inputs of a step, and of the recipes inside them."""
         for source in step.sources:
             job = self._schedule.existing_job(source.step)
             result = None if job is None else job.result

@@ -9,7 +9,7 @@ from engine.plan.step import Step
 
 
 def planned_steps(steps: Iterable[Step]) -> tuple[PlannedStep, ...]:
-    """The summaries of steps, in the same order."""
+    """Summarise steps, in the same order."""
     return tuple(
         [
             PlannedStep(

@@ -1,8 +1,8 @@
-"""The output that running steps print: lines on standard error, and an event `Printed` for each line.
+"""Captures what running steps print: each line goes to standard error and becomes an event `Printed`.
 
-`print` is attributed to the step that runs on the calling thread. A program that a step starts, code in C
-and the threads of a library write to the standard output that all steps share: such a line is attributed to a
-step only if that step runs alone, else the event names no node.
+A `print` belongs to the step that runs on the calling thread. Programs that a step starts, C code and the
+threads of libraries write to the standard output that all steps share: such a line belongs to a step only if
+no other step is running; otherwise its event names no node.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from engine.events import Emit, Printed
 from engine.secret_values import hidden
 
 MOST_LINES, LONGEST_LINE = 1000, 10_000
-"""How many lines of one step become events, and how many characters of each; standard error gets all."""
+"""The most lines of a step that become events, and the most characters of each; standard error gets all."""
 _NO_MORE = "further lines of this step are only on standard error"
 
 
 class _Step:
-    """A running step, and the line that it has not finished."""
+    """A running step, with the start of a line whose end it has not printed yet."""
 
     __slots__ = ("emit", "lines", "node", "text")
 
@@ -34,28 +34,28 @@ class _Step:
 
 
 class Printing:
-    """The steps that run in this process, by thread."""
+    """Attributes the text that is printed in this process to the running steps."""
 
     def __init__(self) -> None:
         self.drain: Callable[[], None] | None = None
-        """Takes in what waits on a captured standard output; None if that is not captured."""
+        """Reads the text that waits in a captured standard output; None if it is not captured."""
         self.reserved = False
-        """True if nothing in this process prints to standard output but the answer of a command."""
+        """True if standard output is reserved for the result of a command."""
         self._steps: dict[int, _Step] = {}
-        self._aside: set[int] = set()  # the threads that a listener is called on
+        self._aside: set[int] = set()  # the threads that are calling a listener
         self._streams = 0
         self._stream: _Divided | None = None
         self._lock = threading.Lock()
 
     def begin(self, node: str, emit: Emit) -> _Step | None:
-        """Attribute what this thread prints to a step; returns the value that `end` takes."""
+        """Attribute what this thread prints to a step from now on; return the value to give to `end`."""
         thread = threading.get_ident()
         around = self._steps.get(thread)
         self._steps[thread] = _Step(node, emit)
         return around
 
     def end(self, around: _Step | None) -> None:
-        """Stop attributing what this thread prints to its step.
+        """End the step of this thread, and attribute what the thread prints as before `begin`.
 
         Args:
             around: the value that `begin` returned.
@@ -70,13 +70,13 @@ class Printing:
             self._steps[thread] = around
 
     def forget(self) -> None:
-        """Forget all steps: this is the fork of a process, and the steps run in that process."""
+        """Discard all steps in a forked process, because they run in the original process."""
         self.drain, self.reserved = None, False
         self._steps.clear()
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Within this, what this thread prints belongs to no step, as while a step calls a listener."""
+        """Within a `with` block, attribute what this thread prints to no step, as in a call of a listener."""
         thread = threading.get_ident()
         self._aside.add(thread)
         try:
@@ -86,7 +86,7 @@ class Printing:
 
     @contextmanager
     def divided(self) -> Iterator[None]:
-        """Replace `sys.stdout` inside the block: the text of steps is captured, other text is passed on."""
+        """Replace `sys.stdout` within a `with` block: capture the text of steps, and pass on other text."""
         with self._lock:
             self._streams += 1
             if self._streams == 1:
@@ -102,7 +102,8 @@ class Printing:
                     self._stream = None
 
     def takes(self, text: str) -> bool:
-        """Capture text that this thread prints; False if it belongs to no step."""
+        """Capture text that this thread prints; return False if it belongs to no step and is not captured."""
+
         thread = threading.get_ident()
         if thread in self._aside:
             return False
@@ -120,7 +121,7 @@ class Printing:
         return True
 
     def line(self, text: str) -> None:
-        """Capture a line of an unknown thread: it belongs to the running step if only one runs."""
+        """Capture a line from an unknown thread. It belongs to the running step if there is only one."""
         text = hidden(text)
         step = self._alone()
         if step is not None:
@@ -132,7 +133,7 @@ class Printing:
                 emit(Printed(text[:LONGEST_LINE]))
 
     def _alone(self) -> _Step | None:
-        """The running step, if only one runs."""
+        """Return the running step if there is exactly one; otherwise None."""
         steps = list(self._steps.values())
         return steps[0] if len(steps) == 1 else None
 
@@ -154,7 +155,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
 
 
 class _Divided(io.TextIOBase):
-    """Stands for `sys.stdout` while runs are under way."""
+    """Replaces `sys.stdout` during runs; passes text that belongs to no step to the real one (`beside`)."""
 
     def __init__(self, beside: TextIO, printing: Printing) -> None:
         self.beside, self._printing = beside, printing

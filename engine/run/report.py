@@ -21,7 +21,7 @@ _WORST = ("failed", "cancelled", "skipped", "done", "cached")
 
 @dataclass(slots=True)
 class NodeReport:
-    """The result of one node."""
+    """The outcome of one node: its state, time, and problem."""
 
     state: State
     cache: str = "none"
@@ -35,7 +35,7 @@ class NodeReport:
 
     @property
     def reason(self) -> str:
-        """The reason for the state, in words."""
+        """The reason that the node ran, was reused or was skipped, in words."""
         if self.message or self.step is None or self.reasons is None:
             return self.message
         return self.reasons.why(self.step)
@@ -43,7 +43,7 @@ class NodeReport:
 
 @dataclass(slots=True)
 class Report:
-    """The result of a run."""
+    """The outcome of a run: its state, the reports of its nodes, and the declared outputs."""
 
     state: State
     seconds: float
@@ -53,12 +53,12 @@ class Report:
     partial: Mapping[str, Packed] = field(default_factory=dict)
     """The declared outputs that are incomplete lists, with `HOLE` for each missing element."""
     published: dict[str, tuple[PublishedFile, ...]] = field(default_factory=dict)
-    """The files that each node has published. For a reused result, the files of the run that computed it, if
-    they still exist."""
+    """The files that each node has published. For a reused result, these are the files from the run that
+    computed it, if they still exist."""
 
     @property
     def unfinished(self) -> dict[str, State]:
-        """The states of the nodes without a result."""
+        """The states of the nodes without a result, by node; empty if the run is done."""
         if self.state == "done":
             return {}
         return {node: item.state for node, item in self.nodes.items() if item.state not in ("done", "cached")}
@@ -70,7 +70,7 @@ class Reports:
     Args:
         schedule: the states of the steps.
         reasons: explains the steps.
-        listener: receives an event for each step that is done.
+        listener: receives the event `Done` for each step that is done.
     """
 
     def __init__(self, schedule: Schedule, reasons: Reasons, listener: EventRelay) -> None:
@@ -82,14 +82,14 @@ class Reports:
         self._reports[step] = report
 
     def succeeded(self, step: Step, seconds: float, cache: str) -> None:
-        """Set the report of a step that is done, and send the event."""
+        """Set the report of a step that is done, and send its event `Done`."""
         state = "done" if cache == "none" else "cached"
         self._reports[step] = NodeReport(state, cache, seconds, step=step, reasons=self._reasons)
         if self._listener.listens:
             self._listener(Done(step.id, seconds, cache, step.key if step.storable else None))
 
     def of(self, step: Step) -> NodeReport:
-        """The report of a step; call at the end of the run."""
+        """Return the report of a step; call this at the end of the run."""
         if isinstance(step, Gather):
             return self._of_list(step)
         same_as = step.same_as or step
@@ -108,7 +108,7 @@ class Reports:
         return NodeReport("cached", step.tier or "none", step=step, reasons=self._reasons)
 
     def _of_list(self, gather: Gather) -> NodeReport:
-        """The report of a node that goes through lists, combined from those of its elements."""
+        """Combine the reports of the elements into the report of a node that goes through lists."""
         if gather.list_step is not None and (report := self._reports.get(gather.list_step)) is not None:
             return report
         elements = [self.of(step) for step in gather.elements()]
@@ -119,7 +119,7 @@ class Reports:
         return self._assembled(gather, elements)
 
     def _assembled(self, step: Step, parts: Sequence[NodeReport]) -> NodeReport:
-        """The report of an assembled step; its state is the worst state of its parts."""
+        """Combine the reports of parts into the report of an assembled step; the worst state counts."""
         states = {report.state for report in parts}
         worst = next((state for state in _WORST if state in states), "cached")
         caches = {report.cache for report in parts if report.state == "cached"}

@@ -1,7 +1,8 @@
-"""The states of the steps of one run, from demanded to settled, and the order in which they become ready.
+"""Keeps the states of the steps of one run, and decides in which order they run.
 
-The run demands its targets, and these demand the steps that they need. The schedule knows nothing of threads,
-stores and nodes; callers guard it with a lock.
+The run *demands* its targets (the steps that it must compute), and these demand the steps that they need. A
+demanded step is *settled* when it is done, failed, skipped or cancelled. The schedule knows nothing of
+threads, stores and nodes; callers guard it with a lock.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ BROKEN = ("failed", "skipped", "cancelled")
 
 
 GROUP = 8
-"""Elements of a list run in groups of this size; all nodes finish one group before the next starts.
+"""Elements of a list run in groups of this size; all nodes finish one group before the next group starts.
 
 So a long list needs the memory of one group only, and a model is loaded once for each group, not for each
-element.
-Steps that do not use the device finish one element after the other, so each worker needs the memory of one.
+element. Within a group, the steps that do not use the device finish one element after the other, so that each
+worker needs the memory of only one element.
 """
 
 _Rank = tuple[tuple[int, ...], int, int]
 
 
 def _rank(step: Step) -> _Rank:
-    """The place of a step among those that use the device, or among those that do not.
+    """Return the rank by which steps that use the device, and steps that do not, are each sorted.
 
-    It is made of the group, the element in the group (0 for all that use the device), and the place in the
-    plan.
+    It consists of the group, the element within the group (0 for steps that use the device), and the place in
+    the plan.
     """
     at = step.element_index
     if not at:
@@ -43,7 +44,7 @@ def _rank(step: Step) -> _Rank:
 
 
 def _before(one: _Rank, other: _Rank) -> bool:
-    """Whether a step comes before another, where only one of the two uses the device: by group and plan."""
+    """Return True if a step comes before another by group and plan, if only one of them uses the device."""
     return (one[0], one[2]) < (other[0], other[2])
 
 
@@ -54,63 +55,64 @@ class Job:
     step: Step
     state: JobState = "idle"
     parents: tuple[Job, ...] = ()
-    """The jobs whose results it takes, without duplicates; set when the job is demanded."""
+    """The jobs whose results it needs, without duplicates; set when the job is demanded."""
     possible_parents: tuple[Job, ...] = ()
-    """Further jobs whose results it may take, through lazy inputs; results that arrive are kept until it is
-    settled."""
+    """Further jobs whose results it may need through lazy inputs. If they are computed, their results are
+    kept until this job is settled."""
     waits: int = 0
-    """The number of its parents that are not done yet."""
+    """The number of parents that it still waits for."""
     consumers: list[Job] = field(default_factory=list)
-    """The jobs that wait for it."""
+    """The jobs that wait for this job."""
     users: int = 0
     """The number of demanded jobs and outputs that still need its result; at zero, the result is released."""
     wanted_whole: bool = False
-    """True if a job or an output takes its assembled result as one value."""
+    """True if a job or an output needs its result as one value, for example a whole list."""
     result: Result | None = None
+    """The result, while the run keeps it in memory."""
     because: str = ""
-    """The reason why it was skipped."""
+    """The reason that it was skipped."""
     recomputed: bool = False
-    """True if the store has lost its result; the store is then not queried again."""
+    """True if the store has lost its result, so that the store is not queried again."""
     saving: bool = False
-    """True while its result is being saved, although the steps that need it may run."""
+    """True while its result is being saved; the steps that need the result may run already."""
     expand_seconds: float = 0.0
     """The seconds that its node took to return a graph in this run."""
 
     @property
     def keeps_parents(self) -> bool:
-        """True if the results of its parents are kept for it.
+        """True if the results of its parents are kept in memory for this job.
 
-        For an assembled step, that is so only if a job takes its result as one value.
+        For an assembled step, this is True only if a job or an output needs its result as one value.
         """
         return self.wanted_whole or not self.step.assembled
 
 
 class Computed(NamedTuple):
-    """The step is done."""
+    """Outcome: the step is done."""
 
     result: Result | None = None
-    """None if the store holds the result, or if the step is assembled."""
+    """The result; None if the store has it, or if the step is assembled."""
     save: Callable[[], None] | None = None
-    """Saves the result, after the steps that need it have become ready; None if it is saved already."""
+    """Saves the result; to be called after the steps that need it have become ready. None if it is saved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The step needs the results of further steps before it can run."""
+    """Outcome: the step needs the results of these further steps before it can run."""
 
     steps: Sequence[Step]
 
 
 @dataclass(frozen=True, slots=True)
 class NeedsAgain:
-    """The step needs the result of a parent that the store has lost."""
+    """Outcome: the step needs the result of a parent again, because the store has lost it."""
 
     parent: Job
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The step has no result."""
+    """Outcome: the step has failed or was cancelled, and has no result."""
 
     state: Literal["failed", "cancelled"]
 
@@ -120,24 +122,26 @@ Outcome = Computed | Needs | NeedsAgain | Stopped
 
 
 class Schedule:
-    """The demanded steps of a plan, ordered by the plan and by groups of list elements.
+    """The jobs of the demanded steps of a plan. They become ready when their parents are done.
 
-    Accelerator jobs run one at a time.
+    Ready jobs run in the order of the plan and of the groups of list elements (see `GROUP`). Only one
+    accelerator job runs at a time.
     """
 
     def __init__(self) -> None:
         self.unsettled = 0
         """The number of demanded jobs that are not settled yet."""
         self.skipped: list[Job] = []
-        """Jobs that were skipped or cancelled because of another job; the caller reports and removes them."""
+        """Jobs that were skipped or cancelled because of another job. The caller reports them, and removes
+        them from this list."""
         self._jobs: dict[Step, Job] = {}
         self._host_queue: list[tuple[_Rank, Job]] = []
         self._accelerator_queue: list[tuple[_Rank, Job]] = []
         self._on_accelerator: Job | None = None
-        """The accelerator job that is running; no other one starts meanwhile."""
+        """The accelerator job that is running, so that no other one starts; None if there is none."""
 
     def job(self, step: Step) -> Job:
-        """The job of a step; equal steps share one job."""
+        """Return the job of a step, and create it if necessary; steps with the same key share one job."""
         job = self._jobs.get(step)
         if job is None:
             step = step.same_as or step
@@ -148,20 +152,20 @@ class Schedule:
 
     @property
     def jobs(self) -> Iterable[Job]:
-        """All jobs."""
+        """All existing jobs."""
         return self._jobs.values()
 
     def existing_job(self, step: Step) -> Job | None:
-        """The job of a step; None if it was never demanded."""
+        """Return the job of a step; None if it does not exist yet."""
         return self._jobs.get(step) or (self._jobs.get(step.same_as) if step.same_as is not None else None)
 
     @property
     def has_ready(self) -> bool:
-        """True if a job can be taken now."""
+        """True if `take` would return a job."""
         return bool(self._host_queue) or (bool(self._accelerator_queue) and self._on_accelerator is None)
 
     def demand(self, target: Job) -> None:
-        """Schedule a job, and first the jobs that it needs."""
+        """Schedule a job and all jobs that it needs."""
         stack = [target]
         while stack:
             job = stack.pop()
@@ -203,7 +207,7 @@ class Schedule:
                 self.make_ready(job)
 
     def use(self, parent: Job) -> None:
-        """Keep the result of a job for another job or for an output."""
+        """Keep the result of a job for one more job or output; `release` ends this."""
         parent.users += 1
         if not parent.wanted_whole:
             parent.wanted_whole = True
@@ -254,9 +258,10 @@ class Schedule:
             self.make_ready(job)
 
     def cycle(self) -> Job | None:
-        """Find a job that waits for itself through others; call when no job is ready or running.
+        """Find a job that waits for itself through other jobs; None if there is none.
 
-        Nodes cause this by returning graphs that need one another's results.
+        Call this when no job is ready or running. Nodes cause such cycles by returning graphs that need each
+        other's results.
         """
         job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
         seen: dict[Job, None] = {}
@@ -269,8 +274,10 @@ class Schedule:
         return next((job for job in cycle if job.step.assembled), job)
 
     def done(self, job: Job, result: Result | None) -> None:
-        """Settle a running job. If `result` is None, its consumers use the store or the elements of the
-        list."""
+        """Settle a running job as done, and make the jobs ready that waited only for it.
+
+        If `result` is None, these read the store, or the results of the parts of an assembled step.
+        """
         job.result = result
         self._settle(job, "done")
         for consumer in job.consumers:
@@ -281,29 +288,29 @@ class Schedule:
         job.consumers.clear()
 
     def begin_saving(self, job: Job) -> None:
-        """Keep the result of a job while it is being saved; call before `done`."""
+        """Keep the result of a job while it is being saved; call this before `done`."""
         job.saving = True
         job.users += 1
 
     def saved(self, job: Job) -> None:
-        """Release the result of a job that has been saved."""
+        """End what `begin_saving` began: the result of the job has been saved."""
         job.saving = False
         self.release([job])
 
     def settle_failed(self, job: Job, state: Literal["failed", "cancelled"]) -> None:
-        """Settle a running job that has failed or was cancelled, and skip all jobs that need it."""
+        """Settle a running job as failed or cancelled, and skip all jobs that need it."""
         self._settle(job, state)
         consumers = job.consumers[:]
         job.consumers.clear()
         self.skip(job, consumers)
 
     def leave_accelerator(self, job: Job) -> None:
-        """Let the next accelerator job run, if this running job is one."""
+        """Let the next accelerator job start, if this running job is an accelerator job."""
         if self._on_accelerator is job:
             self._on_accelerator = None
 
     def make_ready(self, job: Job) -> None:
-        """Mark a job as ready."""
+        """Mark a job as ready to run, and queue it."""
         job.state = "ready"
         queue = self._accelerator_queue if job.step.needs_device else self._host_queue
         heappush(queue, (_rank(job.step), job))
@@ -328,7 +335,7 @@ class Schedule:
         self.release(parents)
 
     def release(self, jobs: Iterable[Job]) -> None:
-        """Release the results of jobs that another job or an output has taken."""
+        """Record that one job or output no longer needs the results of these jobs; drop unneeded results."""
         for job in jobs:
             job.users -= 1
             if not job.users:
@@ -337,7 +344,10 @@ class Schedule:
                     self._release_parents(job)
 
     def skip(self, root: Job, stack: list[Job]) -> None:
-        """Settle waiting jobs, and all jobs that need them, because `root` has no result."""
+        """Skip (or cancel) those jobs of `stack` that wait, and all jobs that need them.
+
+        The reason is that `root` has no result.
+        """
         state: JobState = "cancelled" if root.state == "cancelled" else "skipped"
         because = root.because if root.state == "skipped" else f"{root.step.id} {root.state}"
         while stack:

@@ -28,17 +28,17 @@ class StepContexts:
     """The files that nodes may read."""
     residency: Residency
     compute: ComputeSettings
-    """How accelerator nodes compute. All other nodes compute on the host."""
+    """The compute settings of accelerator nodes. All other nodes compute on the host."""
     previews: bool
     """True to encode and send the previews of steps."""
     folder: Callable[[Step], StepFolder] | None
     """Opens the folder of a running step."""
     lineage: Callable[[Step], str | None]
-    """The lineage of a step; see `Context.lineage`."""
+    """Returns the lineage of a step; see `Context.lineage`."""
     requests: Requests | None
 
     def context(self, step: Step) -> Context:
-        """A context for a step that runs now."""
+        """Make the context for a step that is about to run."""
         node_type = step.bound.type
         return Context(
             step.id,
@@ -55,10 +55,10 @@ class StepContexts:
         )
 
     def retried(self, run: Callable[[], object], context: Context) -> object:
-        """Call a function; if the memory of the device runs out, make room and call it again.
+        """Call a function; if the device runs out of memory, free some memory and call it again.
 
         Args:
-            run: computes the step.
+            run: the function, which computes the step.
             context: the context of the step.
         """
         return self.residency.retried(

@@ -1,4 +1,4 @@
-"""Looks up the input values of steps, among the results of this run or in the store."""
+"""Reads the input values of steps from the results that this run holds in memory, or from the store."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from engine.store.store import Store
 from engine.values import Packed, arrays
 
 HOLE = Packed("json", None)
-"""Stands for a missing element of an incomplete list; no packed value equals it."""
+"""The placeholder for a missing element of an incomplete list: JSON null."""
 
 
 class StepInputs:
-    """Returns the results of finished steps as inputs of other steps.
+    """Reads the results of finished steps, as inputs of other steps.
 
     Args:
         schedule: the states of the steps, with the results that the run holds.
         lock: guards the schedule.
-        store: holds the results that the run does not.
+        store: the store for the results that the run does not hold.
     """
 
     def __init__(self, schedule: Schedule, lock: Lock, store: Store) -> None:
         self._schedule, self._lock, self._store = schedule, lock, store
 
     def inputs(self, step: Step) -> dict[str, object]:
-        """The input values of a step, without lazy inputs that its node has not chosen yet.
+        """Return the input values of a step, by name.
+
+        If the node has not chosen among its lazy inputs yet, these are left out.
 
         Raises:
-            LostResult: the store has lost one of them.
+            LostResult: the store has lost the result for one of the inputs.
         """
         inputs: dict[str, object] = dict(step.bound.literals)
         lazy = step.bound.type.lazy
@@ -48,9 +50,9 @@ class StepInputs:
         return inputs
 
     def arguments(self, step: Step, inputs: Mapping[str, object] | None = None) -> dict[str, object]:
-        """The arguments of a node class: the inputs, with a `Lazy` for each lazy one.
+        """Return the arguments for creating the node: its inputs, with a `Lazy` for each lazy input.
 
-        A lazy input that the node did not choose is an empty `Lazy`.
+        The `Lazy` of an input that the node did not choose is empty.
         """
         if inputs is None:
             inputs = self.inputs(step)
@@ -65,10 +67,15 @@ class StepInputs:
         return arguments | {name: Lazy() for name in lazy - asked}
 
     def value(self, step: Step, output: str, path: tuple[int, ...] = ()) -> Any:
-        """One output of a step; for a node that goes through lists, the list of its elements' outputs.
+        """Return one output of a step; for a node that goes through lists, the list of its elements' outputs.
+
+        Args:
+            step: the step.
+            output: the name of the output.
+            path: the indices of an element of the output, to return only that element.
 
         Raises:
-            LostResult: the store has lost it.
+            LostResult: the store has lost the result.
         """
         step, output = origin(step, output)
         if isinstance(step, Gather):
@@ -87,10 +94,10 @@ class StepInputs:
         return _element(result.outputs[output], path)
 
     def drop_live_results(self) -> None:
-        """Drop all live values of this run that hold tensors, after a node has written into one of them.
+        """Drop all results in memory that hold tensors, after a node has written into one of them.
 
-        They are then read from the disk or recomputed. Results of steps with side effects stay, since those
-        steps may run only once.
+        They are then read from the disk or recomputed. Results of steps with side effects are kept, because
+        these steps may run only once.
         """
         with self._lock:
             for job in self._schedule.jobs:
@@ -102,10 +109,10 @@ class StepInputs:
                     self._store.drop_live(step.key)
 
     def value_in_memory(self, step: Step, output: str) -> object:
-        """One output of a step that the run holds; see `known_lists.ValueOf`.
+        """Return one output of a step from the memory of the run; see `known_lists.ValueOf`.
 
         Raises:
-            KeyError: the run does not hold it.
+            KeyError: the run does not hold the result in memory.
         """
         job = self._schedule.existing_job(step)
         result = None if job is None else job.result
@@ -114,12 +121,12 @@ class StepInputs:
         return result.outputs[output]
 
     def packed(self, step: Step, output: str, holes: bool = False) -> Packed | None:
-        """One output as bytes; None if the step has no result.
+        """Return one output as bytes; None if the step, or an element of a list, has no result.
 
         Args:
             step: the step.
             output: the name of the output.
-            holes: True to return an incomplete list with `HOLE` for each missing element.
+            holes: True to return an incomplete list, with `HOLE` for each missing element, instead of None.
 
         Raises:
             LostResult: the store has lost the result.

@@ -1,4 +1,4 @@
-"""Locks the keys of steps, so that two threads or processes do not compute the same step at once."""
+"""Locks the keys of steps, so that two threads or processes do not compute the same step at the same time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILE = "step_locks"
 """The name of the lock file in the folder of the store."""
 
 STALLED_SECONDS = 10.0
-"""After this time without progress, a warning names the process that holds a lock."""
+"""If a process holds a lock for this many seconds without progress, a warning names it."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02  # seconds between two attempts to lock a key
 _ANNOUNCEMENT = 8  # bytes before the lock bytes
@@ -36,18 +36,19 @@ class StepLocks:
     """Locks on the keys of one store.
 
     Between the threads of a process, a lock is an entry of a dict. Between processes, it is a lock on one
-    byte of a file, which the operating system releases however the process ends. Two keys may map to the same
-    byte; then one process waits unnecessarily.
+    byte of a file, which the operating system releases when the process ends, also after a crash. Two keys
+    may have the same byte; then one process may wait unnecessarily.
 
-    The locks only save work: where the file cannot be locked, two processes may compute the same step. A
-    thread holds at most one lock, and does not wait for other threads while it holds one.
+    The locks only save work: if the file cannot be locked, two processes may compute the same step. A thread
+    holds at most one lock, and does not wait for other threads while it holds one.
 
     Args:
-        folder: holds the file, and is created if it does not exist. None if no other process can use the
-            results of this one.
+        folder: the folder for the lock file; it is created if it does not exist. None if no other process can
+            use the results of this one.
         warn: receives a warning if the file cannot be locked, or if another process holds a lock without
             making progress.
-        last_progress: takes a process id; returns when it last reported progress, in seconds since the epoch.
+        last_progress: takes a process id, and returns the time of that process's last progress, in seconds
+            since the epoch.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class StepLocks:
                 self._warn_alone(error)
 
     def take(self, key: str, check: Callable[[], None], step: str = "") -> bool:
-        """Wait until no other thread or process holds a key, and lock it; returns whether it had to wait.
+        """Lock a key, after waiting for other threads and processes; return True if it had to wait.
 
         Args:
             key: the key.
-            check: called while waiting. An exception that it raises ends the wait.
+            check: called while waiting. If it raises, the wait ends with that exception.
             step: the id of the step, for the warning about a process without progress.
         """
         held, me = self._shared.held, object()
@@ -99,23 +100,23 @@ class StepLocks:
         del self._shared.held[key]
 
     def last_announcement(self) -> bytes:
-        """A value that changes with every announcement of any process."""
+        """Return a value that changes with every announcement of any process."""
         try:
             return self._shared.last_announcement()
         except OSError:  # like a new announcement: the caller queries the store
             return os.urandom(_ANNOUNCEMENT)
 
     def announce(self, seen: bytes | None) -> bytes | None:
-        """Announce that the store has a new result that took long to compute.
+        """Announce to other runs that the store has a new result that took long to compute.
 
-        Other runs query the store again only if the announcement has changed: comparing takes 1 µs for each
-        step, a query 20 µs.
+        Before a step, another run queries the store only if the announcement has changed since its plan: to
+        compare the announcement takes 1 µs, a query 20 µs.
 
         Args:
-            seen: the last announcement when the caller queried the store.
+            seen: the announcement that the caller compares with.
 
         Returns:
-            the value to compare later announcements with, so that the caller ignores its own.
+            the announcement to compare with from now on, so that the caller ignores its own announcement.
         """
         fresh = os.urandom(_ANNOUNCEMENT)
         try:
@@ -130,7 +131,7 @@ class StepLocks:
         shared.leave()
 
     def _lock(self, key: str) -> bool:
-        """Lock the byte of a key; False if another process holds it."""
+        """Lock the byte of a key; return False if another process has locked it."""
         file = self._shared.file
         if file is None:
             return True
@@ -145,7 +146,7 @@ class StepLocks:
         return True
 
     def _warn_stalled(self, key: str, step: str) -> bool:
-        """Warn about the process that holds a lock, unless it makes progress; returns whether it warned."""
+        """Warn about the process that holds a lock, unless it makes progress; return True after a warning."""
         assert self._folder is not None
         pid = lock_holder(self._folder / FILE, _place(key))
         if pid is not None and time.time() - self._last_progress(pid) < STALLED_SECONDS:
@@ -160,16 +161,16 @@ class StepLocks:
     def _warn_alone(self, error: OSError) -> None:
         self._warn(
             f"A file in {self._folder} cannot be locked: {error_text(error)}. Two processes may "
-            "compute the same step at once."
+            "compute the same step at the same time."
         )
 
 
 class _Stalled:
-    """Calls `check`, and every 10 s also `warn`, until `warn` returns True.
+    """A function that calls `check` and, every 10 s until it returns True, also `warn`.
 
     Args:
-        warn: warns about the process that holds the lock, if it makes no progress.
-        check: called every time.
+        warn: warns about the process that holds the lock, and returns True if that makes no progress.
+        check: called each time.
     """
 
     def __init__(self, warn: Callable[[], bool], check: Callable[[], None]) -> None:
@@ -183,9 +184,9 @@ class _Stalled:
 
 
 class _Shared:
-    """The state shared by all `StepLocks` of this process on one folder.
+    """The state that all `StepLocks` of this process on one folder share.
 
-    It owns the only descriptor of the file, because closing another one would release all locks.
+    It has the only descriptor of the lock file, because closing a second one would release all locks.
     """
 
     _all: ClassVar[dict[tuple[int, int], _Shared]] = {}  # by device and inode
@@ -200,7 +201,7 @@ class _Shared:
 
     @classmethod
     def of(cls, path: Path) -> _Shared:
-        """The state for a file; creates the file if it does not exist."""
+        """Return the state for a lock file, which is created if it does not exist."""
         with cls._opening:
             try:
                 found = os.stat(path)
@@ -217,7 +218,7 @@ class _Shared:
             return shared
 
     def leave(self) -> None:
-        """Decrease the number of users, and close the file after the last one."""
+        """Decrease the number of users, and close the file if there are none left."""
         with self._opening:
             self._users -= 1
             for name, shared in list(self._all.items()):
@@ -227,12 +228,12 @@ class _Shared:
                         os.close(self._file)
 
     def last_announcement(self) -> bytes:
-        """The last announcement."""
+        """Read the last announcement."""
         file = self.file
         return self._own if file is None else os.pread(file, _ANNOUNCEMENT, 0)
 
     def announce(self, fresh: bytes) -> bytes:
-        """Write an announcement; returns the previous one."""
+        """Write an announcement; return the previous one."""
         with self._changing:
             file = self.file  # read once, because another thread sets it to None when it cannot lock the file
             if file is None:

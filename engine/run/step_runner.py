@@ -1,4 +1,4 @@
-"""Runs single steps: collects their inputs, calls their nodes, and checks the returned values."""
+"""Runs single steps: reads their inputs, calls their nodes, and checks the returned values."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ from engine.values import wire_of
 
 
 class StepRunner:
-    """Runs one step at a time in each thread that calls it.
+    """Runs single steps; several threads may call `run`, each for another step.
 
     Args:
-        contexts: makes the context of each step; its `files` are those that nodes may read, and its `cancel`
-            is checked before each step.
-        lifecycles: wrap each step, the outermost first.
-        inputs: the values of finished steps.
-        late: completes steps that the plan left incomplete.
+        contexts: makes the context of each step. Its `cancel` is checked before each step.
+        lifecycles: the lifecycles of each step, the outermost first.
+        inputs: reads the values of finished steps.
+        late: completes steps whose key, list elements or returned graph the plan could not know.
         reports: receives the report of each step.
         listener: receives the events.
     """
@@ -59,7 +58,7 @@ class StepRunner:
         self._has_approximate = False  # True if a result of this run, and all made from it, is not stored
 
     def run(self, job: Job) -> Outcome:
-        """Run a step, or return which results it needs first."""
+        """Run a step and return the outcome, such as its result or the steps whose results it needs first."""
         step = job.step
         start = IMPORT_TIME.clock()
         try:
@@ -85,7 +84,7 @@ class StepRunner:
             return self.fail(step, error, IMPORT_TIME.clock() - start)
 
     def fail(self, step: Step, error: BaseException, seconds: float = 0.0) -> Outcome:
-        """Report that a step has failed."""
+        """Report that a step has failed, and return that outcome."""
         if is_write(error):
             error = WroteInput(step)
         problem, trace = as_node_problem(error, step.id, step.bound.type.name)
@@ -145,7 +144,7 @@ class StepRunner:
         return Computed(result)
 
     def _finish(self, step: Step, entered: int, result: Result | None) -> BaseException | None:
-        """Finish the lifecycles that a step has entered; returns the first fault."""
+        """Call `finish` of the lifecycles that a step has entered; return the first exception, or None."""
         fault: BaseException | None = None
         for lifecycle in reversed(self._lifecycles[:entered]):
             try:
@@ -157,7 +156,7 @@ class StepRunner:
     def _save(self, step: Step, entered: int, result: Result, seconds: float) -> None:
         """Save the result of a step that used the device, and report the step.
 
-        Steps that take the result may be running already; they go on even if it cannot be saved.
+        Steps that need the result may be running already; they continue even if it cannot be saved.
         """
         fault = self._finish(step, entered, result)
         if fault is None:
@@ -168,7 +167,7 @@ class StepRunner:
             self.fail(step, fault, seconds)
 
     def _assemble(self, job: Job) -> Outcome:
-        """Complete an assembled step."""
+        """Complete an assembled step, and report it if its node has returned a graph."""
         step = job.step
         outcome = self._late.assemble(step)
         if job.expand_seconds and isinstance(outcome, Computed):  # its node has run, and returned a graph
@@ -176,7 +175,7 @@ class StepRunner:
         return outcome
 
     def _call(self, step: Step, inputs: dict[str, object]) -> Mapping[str, object]:
-        """Call the node of a step; returns its outputs by name."""
+        """Call the node of a step; check its outputs, and return them by name."""
         if self._listener.listens:
             self._listener(Started(step.id))
         node_type = step.bound.type
@@ -209,7 +208,7 @@ class StepRunner:
         return spelled
 
     def _run_node(self, step: Step, node: Node, context: Context) -> object:
-        """Run a node, and fail if the files that it reads differ from those in the step's key."""
+        """Run a node; raise NodeError if a file that it reads is not the one in the step's key."""
         if not (step.storable and step.bound.type.reads_world):
             return node.run(context)
         with self._files.unchanged():
@@ -227,6 +226,6 @@ class StepRunner:
 
 
 def _is_storable(step: Step) -> bool:
-    """Whether the store may keep results that are computed from the result of a step."""
+    """Return True if the store may keep results that are computed from the result of a step."""
     step = step.same_as or step
     return all(map(_is_storable, step.parts)) if step.assembled else step.storable

@@ -16,15 +16,16 @@ _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 class WriteGuard(Lifecycle):
-    """A lifecycle that compares the tensors among the inputs of a step before and after it.
+    """A lifecycle that compares the tensors in the inputs of a step before and after the step.
 
-    A tensor counts the writes into it (`_version`), so the comparison costs almost nothing. Lists, dicts and
-    numpy arrays are read-only and need no comparison; see `engine.read_only`. If two steps that share an
+    torch counts the writes into a tensor (`_version`), so the comparison takes almost no time. Lists, dicts
+    and numpy arrays are read-only and need no comparison; see `engine.read_only`. If two steps that share an
     input run at the same time and one of them writes into it, both fail.
 
     Args:
-        contents: True to compare also the contents of tensors on the CPU, since a write through a numpy view
-            of a tensor is not counted; and those of other objects that hold memory. This is the checked mode.
+        contents: True to compare the contents, too: those of tensors on the CPU, since torch does not count
+            writes through a numpy view, and those of other objects that hold memory. This is the checked
+            mode.
     """
 
     def __init__(self, contents: bool = False) -> None:
@@ -32,16 +33,16 @@ class WriteGuard(Lifecycle):
         self._marks: dict[Step, dict[str, list[object]]] = {}
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
-        """Remember the state of the inputs."""
+        """Record the state of the inputs."""
         if marks := self._state(inputs):
             self._marks[step] = marks
         return None
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
-        """Compare the inputs.
+        """Compare the inputs with their recorded state.
 
         Raises:
-            NodeError: the step wrote into one of them.
+            NodeError: the step wrote into one of the inputs.
         """
         marks = self._marks.pop(step, None)
         if marks is None:
@@ -52,7 +53,7 @@ class WriteGuard(Lifecycle):
                 raise WroteInput(step, name)
 
     def _state(self, inputs: Mapping[str, object]) -> dict[str, list[object]]:
-        """The state of each input that may hold tensors."""
+        """Compute the state of each input that holds tensors or other writable memory."""
         state: dict[str, list[object]] = {}
         for name, value in inputs.items():
             if type(value) not in _PLAIN:
@@ -63,7 +64,7 @@ class WriteGuard(Lifecycle):
 
 
 class WroteInput(NodeError):
-    """A node wrote into an input.
+    """Raised if a node wrote into an input.
 
     Args:
         step: the step of the node.
@@ -81,22 +82,25 @@ class WroteInput(NodeError):
 
 
 def is_safe_to_share(result: Result) -> bool:
-    """True if a result holds arrays and no node can write into them, as into pictures; tensors are writable.
+    """Return True if a result holds arrays and all of them are read-only, such as pictures.
 
-    Other steps may use such a result while its bytes are still being written.
+    Other steps may use such a result while it is still being saved. Tensors are writable.
     """
     held = list(arrays(list(result.outputs.values())))
     return bool(held) and all(_is_read_only(array) for array in held)
 
 
 def is_write(error: BaseException) -> bool:
-    """True for the exception that a read-only value raises when a node writes into it."""
+    """Return True for the exception that a read-only value raises when a node writes into it."""
     # numpy says "assignment destination is read-only" or "output array is read-only".
     return isinstance(error, ReadOnlyError) or (isinstance(error, ValueError) and "read-only" in str(error))
 
 
 def _mark(array: Any, contents: bool) -> object:
-    """A value that changes when an array or tensor is written to; None if it is read-only."""
+    """Compute a value that changes when an array or tensor is written to; None if that cannot be known.
+
+    It is also None for a read-only array, which needs no comparison.
+    """
     if _is_read_only(array):
         return None
     try:
@@ -114,7 +118,8 @@ def _is_read_only(array: Any) -> bool:
 
 
 def _content(tensor: Any) -> str:
-    """The digest of a tensor on the CPU; empty for a tensor on another device."""
+    """Compute the digest of a tensor on the CPU; empty for a tensor on another device."""
+
     if str(getattr(tensor, "device", "")) != "cpu":
         return ""
     import torch

@@ -35,7 +35,8 @@ class Planner(Home):
         """Find every problem of a graph; see `check.check`.
 
         Packs whose files have changed are reloaded first. Each seed that is `"random"` is replaced by a
-        number; the result holds the graph with these numbers.
+        number; the result has the graph with these numbers.
+
 
         """
         self.registry.refresh()
