@@ -127,7 +127,7 @@ def converted(path: Path) -> Conversion:
         with _author_errors(offered):
             conversion = offered.converted(path)
         return conversion._replace(pieces=_guarded(offered, conversion.pieces))
-    raise GraphError([Problem("no_pack", "no installed pack can convert files")])
+    raise GraphError([Problem("no_pack", "no installed node pack can convert model files")])
 
 
 def _guarded(offered: ModelFiles, pieces: Iterator[bytes]) -> Iterator[bytes]:

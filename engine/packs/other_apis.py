@@ -37,4 +37,4 @@ def described_for(describers: Iterable[DescribeFor], program: str, files: Files)
             raise GraphError([hook_problem("describe_for", describe, error)]) from error
         if described is not None:
             return described
-    raise GraphError([Problem("unknown_program", f"no installed pack supports the API of {program}")])
+    raise GraphError([Problem("unknown_program", f"no installed node pack supports the API of {program}")])

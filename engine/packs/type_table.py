@@ -83,8 +83,9 @@ class TypeTable:
 
     def _add_second(self, kind: NodeType, pack: str, origin: str) -> None:
         full = f"{pack}/{kind.name}"
-        message = f"{origin} declares {kind.name}, which {self.origins[kind.name]} declares as well"
-        hint = f'"{kind.name}" means the second of them; write "{full}" for the first, or rename one class'
+        first = self.origins[kind.name]
+        message = f"{origin} declares {kind.name}, but {first} declares a node of that name already"
+        hint = f'"{kind.name}" means the one in {first}; write "{full}" for the other, or rename one class'
         self.problems.append(Problem("name_taken", message, hint=hint, severity="warning"))
         if full not in self.types:
             self.types[full] = replace(kind, name=full)

@@ -50,7 +50,7 @@ def write_text(picture: bytes, texts: Mapping[str, str]) -> bytes:
     for name, text in texts.items():
         if not is_name(name) or "\0" in text:
             raise ValueError(
-                f"{name[:80]!r}: a text needs a name of letters, digits, - and _, and no NUL character"
+                f"{name[:80]!r}: a name has only letters, digits, - and _, and a text no NUL character"
             )
     return _in_webp(picture, texts) if is_webp(picture) else _in_jpeg(picture, texts)
 
@@ -175,7 +175,7 @@ def _with_texts(block: bytes, texts: Mapping[str, str]) -> bytes:
         own = next((tag for tag in names if names[tag] == name), None)
         tag = own or next((tag for tag in _PLACES if tag not in first), None)
         if tag is None:
-            raise ValueError(f"{name!r}: there is no room for another text")
+            raise ValueError(f"{name!r}: the EXIF data of the picture has no free tag for another text")
         names[tag] = name
         first[tag] = entry(tag, ASCII, f"{name}:{text}".encode() + b"\0")
     if exif:

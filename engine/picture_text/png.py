@@ -141,7 +141,7 @@ def _text_chunk(keyword: str, text: str) -> bytes:
         head = b""
     if not 2 <= len(head) <= 80 or "\0" in keyword + text:
         raise ValueError(
-            f"{keyword[:80]!r}: a PNG text needs a keyword of 1 to 79 Latin-1 characters, and no NUL"
+            f"{keyword[:80]!r}: a keyword needs 1 to 79 Latin-1 characters, and its text no NUL character"
         )
     plain = text.encode("latin-1", "ignore")
     if _plain(plain) == text:  # not so where letters were ignored

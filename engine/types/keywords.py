@@ -47,7 +47,7 @@ def read_keywords(cls: str, given: Mapping[str, object]) -> Keywords:
     keywords = Keywords(**given)  # type: ignore[arg-type]
     version = keywords.version
     if type(version) is not int or not 1 <= version <= MAX_VERSION:
-        raise BadNode(cls, f"version is {version!r}; use a whole number from 1")
+        raise BadNode(cls, f"version is {version!r}; use a whole number of at least 1")
     for word, example in (
         ("libraries", '("torch",)'),
         ("aliases", '("KSampler",)'),
@@ -106,7 +106,7 @@ def check_extends(cls: str, extends: tuple[str, ...], inputs: Mapping[str, Input
     unknown = [name for name in extends if name not in inputs]
     if unknown:
         raise BadNode(
-            cls, f"extends names {unknown[0]!r}, which is no input; the inputs are {', '.join(inputs)}"
+            cls, f"extends names {unknown[0]!r}, which is not an input; the inputs are {', '.join(inputs)}"
         )
 
 

@@ -46,7 +46,7 @@ def _check_keywords(cls: str, keywords: dict[str, Any]) -> None:
 
 def _check_names(cls: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
     if not cls.isascii():
-        raise BadNode(cls, "name the class with the letters a to z, as graphs write it")
+        raise BadNode(cls, "use only ASCII characters in the name of a node class, since graphs contain it")
     if "__init__" in namespace:
         message = "a node has no __init__: inputs are fields, and run() computes everything else"
         raise BadNode(cls, message, "__init__")
@@ -57,7 +57,7 @@ def _check_names(cls: str, bases: tuple[type, ...], namespace: dict[str, Any]) -
             message = f"the name of an input begins with a letter; a constant is `{name}: ClassVar[...]`"
             raise BadNode(cls, message, name)
         if annotation is Lazy or annotation == "Lazy":
-            raise BadNode(cls, "say which type is lazy, such as Lazy[float]", name)
+            raise BadNode(cls, "write the type inside Lazy, such as Lazy[float]", name)
         if name == "node_type" or any(hasattr(base, name) for base in bases):
             message = f"every node has an attribute {name}; give the input another name"
             raise BadNode(cls, message, name)

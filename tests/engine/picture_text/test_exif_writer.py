@@ -101,7 +101,7 @@ def test_a_graph_too_large_for_jpeg_is_refused_and_webp_takes_it() -> None:
 
 @pytest.mark.parametrize(
     ("texts", "says"),
-    [({"a:b": "c"}, "needs a name"), ({"": "c"}, "needs a name"), ({"a": "b\0c"}, "NUL")],
+    [({"a:b": "c"}, "a name has only"), ({"": "c"}, "a name has only"), ({"a": "b\0c"}, "NUL")],
 )
 def test_a_text_that_could_not_be_read_back_is_refused(texts: dict[str, str], says: str) -> None:
     with pytest.raises(ValueError, match=says):
@@ -112,7 +112,7 @@ def test_too_many_exif_texts_are_refused() -> None:
     texts = {f"text{number}": "a" for number in range(6)}
     data = exif_writer.write_text(PICTURES["webp"], texts)
     assert exif.read_text(data) == texts
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="no free tag"):
         exif_writer.write_text(data, {"another": "a"})
 
 

@@ -88,7 +88,7 @@ RUN = "def run(self, ctx: Context) -> int: return 1"
         (f"a: 'list[int'\n{RUN}", "X: an annotation is not valid Python"),
         (f"a: int = '1'\n{RUN}", "X.a: its default is not valid"),
         (f"def __init__(self, a): pass\n{RUN}", "X.__init__: a node has no __init__"),
-        (f"a: Lazy\n{RUN}", "X.a: say which type is lazy"),
+        (f"a: Lazy\n{RUN}", "X.a: write the type inside Lazy"),
         (f"a: Lazy[int] | None = None\n{RUN}", "X.a: put Lazy around the whole type"),
         (f"a: list[Lazy[int]]\n{RUN}", "X.a: put Lazy around the whole type"),
         (
@@ -113,9 +113,9 @@ def test_a_class_that_cannot_work_says_so_with_the_fix(body: str, said: str) -> 
     ("words", "said"),
     [
         ("verson=2", "unknown class keyword verson"),
-        ("version=0", "use a whole number from 1"),
-        ("version=True", "use a whole number from 1"),
-        ("version='1'", "use a whole number from 1"),
+        ("version=0", "use a whole number of at least 1"),
+        ("version=True", "use a whole number of at least 1"),
+        ("version='1'", "use a whole number of at least 1"),
         ("libraries='torch'", "libraries is 'torch'; write a tuple"),
         ("title='x'", "unknown class keyword title"),
         ("aliases='x'", "aliases is 'x'; write a tuple"),
@@ -132,7 +132,7 @@ def test_a_class_keyword_that_cannot_work_says_so(words: str, said: str) -> None
 
 
 def test_a_name_that_no_graph_could_write_is_refused() -> None:
-    assert "letters a to z" in broken(RUN, "class Größe(Node):")
+    assert "only ASCII characters" in broken(RUN, "class Größe(Node):")
 
 
 def test_an_input_of_a_base_may_be_given_another_default() -> None:
