@@ -219,7 +219,7 @@ class PlanBuilder:
             pass
 
     def _choose_if_known(self, step: Step) -> None:
-        """Find out which lazy inputs the node will read, if that depends only on literals."""
+        """Ask the node which lazy inputs it will read, if only literals decide that."""
         lazy = step.bound.type.lazy
         eager = [source for source in step.sources if source.input not in lazy]
         if not eager:

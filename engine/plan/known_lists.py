@@ -18,7 +18,7 @@ Digests = str | list["Digests"]
 
 
 def not_running(step: Step, output: str) -> object:
-    """The `ValueOf` before the run: no value is known."""
+    """Raise KeyError: outside a run, no value is known. This is the default `ValueOf`."""
     raise KeyError(output)
 
 
@@ -30,7 +30,7 @@ class KnownLists:
     """Looks up the digests of list elements, in the current run or in the store.
 
     Args:
-        store: may hold the lists.
+        store: the store to look for the lists in.
         nonce: a random number that replaces the digest of an element that cannot be packed.
     """
 

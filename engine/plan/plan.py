@@ -23,7 +23,8 @@ _MANY_STEPS = 500
 
 @dataclass(slots=True)
 class Plan:
-    """The steps of a run, parents first, and which of them are the targets."""
+    """The steps of a run, parents first, and the targets among them."""
+
 
     checked: Checked
     steps: dict[str, Step]

@@ -387,7 +387,7 @@ def test_a_full_disk(small_place: Path) -> None:
         disk.save(key(n), result_of(n))
     disk.flush()
     assert len(warnings) == 1
-    assert "No room" in warnings[0]
+    assert "no space" in warnings[0]
     assert shutil.disk_usage(small_place).free > 100_000, "the last space is left to outputs"
     assert wrong(disk, 200) == []
     kept = held(disk, 200)
