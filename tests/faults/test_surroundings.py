@@ -38,7 +38,7 @@ def test_a_full_disk_stops_nothing_and_leaves_nothing_half_done(
         ballast.write_bytes(b"b" * ((3 << 20) - 16384 - free))
         (full,) = forks.run(Job(str(home), 1, SIZE))
         assert_right(full)
-        words = ("No room", "No space left", "cannot be used")
+        words = ("no space", "No space left", "cannot be used")
         assert full.report["warnings"]
         assert all(any(word in line for word in words) for line in full.report["warnings"]), full.report[
             "warnings"
