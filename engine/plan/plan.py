@@ -25,7 +25,6 @@ _MANY_STEPS = 500
 class Plan:
     """The steps of a run, parents first, and the targets among them."""
 
-
     checked: Checked
     steps: dict[str, Step]
     """The steps by id. The elements of a node that goes through lists (`denoise[2]`) come before the node
