@@ -20,8 +20,8 @@ _DIGITS = 4
 class AugmentDataset(Node, category="dataset"):
     """Add randomly rotated, enlarged and recoloured copies of the pictures of a dataset.
 
-    All changes are off at first. Connect it behind SplitDataset, to the pictures to train on only. Pictures
-    keep their size, and no corner becomes empty. Each copy depends on its file and the seed only; the preview
+    All changes are off at first. Connect it after SplitDataset, only to the pictures to train on. Pictures
+    keep their size, and no corner becomes empty. Each copy depends only on its file and the seed; the preview
     of the dataset lists the changes.
     """
 
@@ -62,7 +62,11 @@ class AugmentDataset(Node, category="dataset"):
         return replace(self.dataset, pictures=tuple(pictures))
 
     def _changes(self, picture: DatasetPicture, number: int) -> tuple[Edit, ...]:
-        """The edits of one copy. Each number is drawn even if it is not used, so that the others stay."""
+        """Draw the edits of one copy of a picture.
+
+        Every random number is drawn even if its setting is off, so that changing one setting does not change
+        the numbers of the others.
+        """
         rng = random.Random(f"{self.seed} {number} {picture.key.decode()}")
 
         def drawn(middle: float, strength: float) -> float:

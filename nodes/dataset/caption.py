@@ -29,18 +29,18 @@ class LoadCaptioner(Node, category="dataset"):
     prompt: str = ""
     """The beginning of each caption, such as `a photo of`. Empty: the model chooses."""
     beams: Annotated[int, Range(1, 16)] = 1
-    """How many captions the model follows at once (beam search). More give better captions and take
-    longer."""
+    """How many candidate captions the model follows at once (beam search). More give better captions and
+    take longer."""
     shortest: Annotated[int, Range(0, 200)] = 24
     """The least length of a caption in tokens. A large number makes the model tell more, and invent more."""
     longest: Annotated[int, Range(2, 500)] = 48
     """The greatest length of a caption in tokens."""
 
     def fingerprint(self, files: Files) -> Json:
-        """The digests of the files, so that changed files give a new result.
+        """Return the digests of the model's files, so that changed files give a new result.
 
         Raises:
-            NodeError: there is no such folder, or a file is missing in it.
+            NodeError: the folder does not exist, or a file is missing from it.
         """
         return [list(file) for file in blip_files(files, self.captioner)]
 
@@ -83,7 +83,7 @@ class Caption(
         """Write the captions.
 
         Raises:
-            NodeError: the model cannot be loaded, or a file is missing or has changed.
+            NodeError: the model cannot be loaded, or the file of a picture is missing or has changed.
         """
         if len(self.dataset) > 1:
             return ctx.expand(for_each_picture(self))  # type: ignore[no-any-return]

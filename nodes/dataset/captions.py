@@ -89,21 +89,21 @@ class EditCaptions(Node, category="dataset"):
 
 
 class SetCaptions(Node, category="dataset"):
-    """Give the pictures of a dataset other captions: by their names, or those of a captioner in order.
+    """Set the captions of a dataset, by the names of the pictures or by a list in their order.
 
     The canvas writes captions that are edited in the view of a dataset into `by_name`; no file is changed.
     """
 
     dataset: Dataset
     captions: list[str] | None = None
-    """One caption for each picture, in order."""
+    """One caption for each picture, in order, such as those of a captioner."""
     by_name: Annotated[dict[str, str], Advanced] = Field(default_factory=dict)
-    """The captions of single pictures by name, such as `{"cats/1.png": "a cat on a sofa"}`. They count before
-    `captions`, and do not shift when pictures are added to the folder."""
+    """The captions of single pictures by name, such as `{"cats/1.png": "a cat on a sofa"}`. They take
+    precedence over `captions`, and do not shift when pictures are added to the folder."""
     existing: Existing = "replace"
-    """What happens to a caption that a picture has from a text file, a JSONL file or a node: it is replaced
-    by the new one, kept instead of it, or the new one is written before or after it. The words of a file name
-    are always replaced."""
+    """What happens to a caption that a picture has from a text file, a JSONL file or a node: the new caption
+    replaces it (`replace`), is ignored (`keep`), or is written before (`prepend`) or after it (`append`). A
+    caption that was made from the file name is always replaced."""
 
     def run(self, ctx: Context) -> Dataset:
         """Set the captions.
@@ -123,16 +123,16 @@ class SetCaptions(Node, category="dataset"):
         return replace(self.dataset, pictures=tuple(pictures))
 
     def _warn(self, ctx: Context) -> None:
-        """Warn of names that no picture has, and of names that different files have."""
+        """Warn about names in `by_name` that no picture has, and about names that several files share."""
         files: dict[str, set[str]] = {}
         for picture in self.dataset.pictures:
             files.setdefault(picture.printable_name, set()).add(picture.file.digest)
         unknown = [name for name in self.by_name if name not in files]
         if unknown:
-            ctx.warn(f"`by_name` has captions for pictures that the dataset lacks: {_listed(unknown)}")
+            ctx.warn(f"`by_name` has captions for pictures that are not in the dataset: {_listed(unknown)}")
         shared = [name for name in self.by_name if len(files.get(name, ())) > 1]
         if shared:
-            message = f"`by_name` gives one caption to different pictures of the same name: {_listed(shared)}"
+            message = f"`by_name` gives the same caption to several pictures named {_listed(shared)}"
             ctx.warn(f"{message}; connect SetCaptions before JoinDatasets to tell them apart")
 
 

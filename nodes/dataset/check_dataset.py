@@ -28,24 +28,24 @@ _NOUNS = {
     "near_duplicate": ("near duplicate", "near duplicates"),
     "mirrored_copy": ("mirrored copy", "mirrored copies"),
 }
-"""The kinds of problems in words, for one and for several pictures."""
+"""The kinds of problems in words, in the singular and the plural."""
 
 
 class CheckedDataset(NamedTuple):
-    """A dataset without the pictures that were excluded."""
+    """The outputs of CheckDataset: the pictures that are kept, those that are excluded, and the problems."""
 
     dataset: Dataset
     excluded: Dataset
     """The pictures that are excluded; their files stay."""
     sheet: Image
-    """A contact sheet with the problems; red are excluded pictures, yellow those with a remark."""
+    """A contact sheet with the problems: excluded pictures are red, kept ones with a problem yellow."""
     report: dict[str, Any]
     """`pictures`, `kept`, `problems` (their number by kind), and `files`: a row with `file`, `width`,
     `height`, `kept` and `problems` for each file with a problem."""
 
 
 class Problem(NamedTuple):
-    """A problem of a picture."""
+    """A problem of a picture: its kind, the text on the sheet, and whether it excludes the picture."""
 
     kind: str
     text: str
@@ -56,8 +56,8 @@ class CheckDataset(Node, category="dataset", libraries=("numpy", "pillow")):
     """Find damaged, duplicate and small pictures and missing captions, and exclude pictures from a dataset.
 
     No file is deleted. Of several duplicates, the largest picture is kept. Connect it to LoadDataset: it
-    looks at the files, not at what Preprocess makes of them. All that Preprocess made of one file is kept or
-    excluded together.
+    looks at the files, without the edits of Preprocess. All pictures that Preprocess made of one file are
+    kept or excluded together.
     """
 
     dataset: Dataset
@@ -108,7 +108,7 @@ class CheckDataset(Node, category="dataset", libraries=("numpy", "pillow")):
     def _own_problems(
         self, picture: DatasetPicture, looks: dict[str, Looks | NodeError]
     ) -> Iterator[Problem]:
-        """The problems of a picture by itself."""
+        """Find the problems of a picture that can be seen without comparing it with others."""
         own = looks[picture.file.digest]
         if isinstance(own, NodeError):
             yield Problem("unreadable", own.message, True)
@@ -124,7 +124,10 @@ class CheckDataset(Node, category="dataset", libraries=("numpy", "pillow")):
     def _duplicates(
         self, ctx: Context, files: dict[DatasetFile, DatasetPicture], looks: dict[str, Looks | NodeError]
     ) -> Iterator[tuple[DatasetFile, Problem]]:
-        """The files that repeat another one. The largest comes first; of equal ones, the captioned one."""
+        """Find the files that are duplicates, near duplicates or mirrored copies of another file.
+
+        Of a group of duplicates, the largest file has no problem; of equally large ones, one with a caption.
+        """
         readable = [(file, own) for file in files if not isinstance(own := looks[file.digest], NodeError)]
         readable.sort(key=lambda pair: (-pair[1].width * pair[1].height, not files[pair[0]].caption))
         by_pixels: dict[str, DatasetFile] = {}
@@ -147,7 +150,11 @@ class CheckDataset(Node, category="dataset", libraries=("numpy", "pillow")):
                 originals.add(place)
 
     def _near(self, twins: Sequence[tuple[bool, DatasetFile]]) -> Problem | None:
-        """The problem of a picture that looks like others, which may be mirrored; None if there is none."""
+        """Return the problem of a picture, given the files that it resembles; None if that is no problem.
+
+        Args:
+            twins: the files, each after True if the picture resembles it only when mirrored.
+        """
         for mirrored, kind, text, action in (
             (False, "near_duplicate", "nearly the same as", self.near_duplicates),
             (True, "mirrored_copy", "mirrored:", self.mirrored_copies),
@@ -195,7 +202,7 @@ class CheckDataset(Node, category="dataset", libraries=("numpy", "pillow")):
         looks: dict[str, Looks | NodeError],
         report: dict[str, Any],
     ) -> Image:
-        """Draw the sheet: left out files, excluded pictures, those with remarks, and the others."""
+        """Draw the sheet: files that are left out, excluded pictures, kept ones with problems, others."""
         order = sorted(files, key=lambda file: _rank(problems[file]))
         cells = [_left_out(file) for file in self.dataset.left_out]
         for file in order[: max(0, self.most_shown - len(cells))]:
@@ -219,13 +226,13 @@ class CheckDataset(Node, category="dataset", libraries=("numpy", "pillow")):
 
 
 def _counted(kind: str, count: int) -> str:
-    """The number of problems of a kind, such as `2 near duplicates`."""
+    """Write the number of problems of a kind, such as `2 near duplicates`."""
     one, many = _NOUNS[kind]
     return f"{count} {one if count == 1 else many}"
 
 
 def _rank(problems: list[Problem]) -> int:
-    """0 for an excluded picture, 1 for one with a remark, 2 for one without problems."""
+    """Return 0 for an excluded picture, 1 for a kept one with problems, 2 for one without problems."""
     return 0 if any(problem.excludes for problem in problems) else 1 if problems else 2
 
 

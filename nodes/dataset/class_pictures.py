@@ -16,7 +16,7 @@ class DrawClassPictures(Node, category="dataset", returns_graph=True):
     """Draw pictures of a class with the model itself, for prior preservation (Dreambooth).
 
     Connect it to `class_images` of TrainLoRA or TrainModel, with the same prompt as `class_prompt`. Each
-    picture is cached: with a larger `count`, only the new ones are drawn.
+    picture is cached: with a larger `count`, only the additional ones are drawn.
     """
 
     model: Model

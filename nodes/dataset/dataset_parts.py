@@ -14,8 +14,8 @@ from nodes.values import Dataset
 class EachPicture(Node, category="dataset"):
     """Split a dataset into a list of datasets of one picture each; the nodes after it run once per picture.
 
-    Each picture is then cached on its own: when one changes, only its steps run again. GatherPictures puts
-    the pictures together again.
+    Each picture is then cached on its own: when one changes, only its steps run again. GatherPictures joins
+    the pictures to one dataset again.
     """
 
     dataset: Dataset
@@ -25,7 +25,7 @@ class EachPicture(Node, category="dataset"):
 
 
 class GatherPictures(Node, category="dataset"):
-    """Put a list of datasets together to one, such as those that EachPicture made."""
+    """Join a list of datasets to one, such as those that EachPicture made."""
 
     datasets: list[Dataset]
 
@@ -44,9 +44,9 @@ class JoinDatasets(Node, category="dataset"):
 
 
 def for_each_picture(node: Node) -> Graph:
-    """A graph that runs a node once for each picture of its input `dataset`, and joins the results.
+    """Make a graph that runs a node once for each picture of its input `dataset`, and joins the results.
 
-    The node returns a dataset; its other inputs are passed on.
+    The node must return a dataset. Its other inputs are the same for each picture.
     """
     name = type(node).node_type.name
     others: Mapping[str, Param] = {field: Param(field) for field in type(node).node_type.inputs}
@@ -59,7 +59,10 @@ def for_each_picture(node: Node) -> Graph:
 
 
 def without(ctx: Context, dataset: Dataset, reason: str) -> Dataset:
-    """An empty dataset in place of one with a single picture that cannot be used, with a warning."""
+    """Remove the only picture of a dataset, because it cannot be used, and warn with the reason.
+
+    The empty dataset that is returned lists the picture among those that are left out.
+    """
     (picture,) = dataset.pictures
     ctx.warn(f"{picture.name} is left out: {reason}")
     return Dataset((), (*dataset.left_out, LeftOut(picture.name, reason)))

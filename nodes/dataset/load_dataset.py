@@ -38,12 +38,12 @@ class LoadDataset(Node, category="dataset", version=2):
     """The text between the words that `word_regex` finds (A1111: filename join string)."""
 
     def fingerprint(self, files: Files) -> Json:
-        """A digest of the names and contents of the files, so that each change gives a new dataset.
+        """Compute a digest of the names and contents of the files, so that each change gives a new dataset.
 
-        It includes the files that are left out, since the dataset tells their names.
+        It includes the names of the files that are left out, since the dataset lists them.
 
         Raises:
-            NodeError: there is no such folder, or a file in it cannot be read.
+            NodeError: the folder does not exist, or a file in it cannot be read.
         """
         found = find_files(files, self.folder, subfolders=self.subfolders)
         used: list[Json] = [[name, files.digest(found.root / name)] for name in found.all()]
@@ -51,7 +51,7 @@ class LoadDataset(Node, category="dataset", version=2):
         return sha256(canonical([used, left_out]))
 
     def run(self, ctx: Context) -> Dataset:
-        """Read the captions and list the files.
+        """List the pictures of the folder and read their captions.
 
         Raises:
             NodeError: the folder has no pictures, or a caption cannot be read.

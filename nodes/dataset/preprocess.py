@@ -24,8 +24,8 @@ class Preprocess(Node, category="dataset", returns_graph=True, libraries=("numpy
     """Resize, crop, split and mirror the pictures of a dataset for a training.
 
     The files are not changed: the dataset holds the edits, which are applied when a picture is read. Masks
-    are edited in the same way; the transparency of a picture is its mask. SaveDataset writes the results to a
-    folder. A file that cannot be read is left out with a warning.
+    are edited in the same way; a picture without a mask has its transparency as mask. SaveDataset writes the
+    results to a folder. A file that cannot be read is left out with a warning.
     """
 
     dataset: Dataset
@@ -95,7 +95,7 @@ class Preprocess(Node, category="dataset", returns_graph=True, libraries=("numpy
         )
 
     def _variants(self, picture: Picture) -> list[tuple[Edit, ...]]:
-        """The edits of each picture that is made from one: pieces, each followed by its mirrored copies."""
+        """List the edits of each picture to make from one: pieces, each followed by its mirrored copies."""
         target = self.width, self.height
         pieces = []
         if self.split:
@@ -113,7 +113,7 @@ class Preprocess(Node, category="dataset", returns_graph=True, libraries=("numpy
         return [(*piece, *copy) for piece in pieces for copy in copies]
 
     def _fitted(self, picture: Picture) -> tuple[Edit, ...] | None:
-        """The edits that give a picture its size; None if no size fits."""
+        """Return the edits that fit a picture to the size to train at; None if no size suits it."""
         from nodes.pixels.colors import rgb
 
         size, target = picture.size, (self.width, self.height)
@@ -159,7 +159,7 @@ class Preprocess(Node, category="dataset", returns_graph=True, libraries=("numpy
 
 
 def _needed(size: Size, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
-    """The edits without those that leave a picture of this size as it is."""
+    """Drop the edits that would leave a picture of this size unchanged."""
     needed = []
     for edit in edits:
         if not (isinstance(edit, Resize | Crop | Pad) and edit.size(size) == size):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MANIFEST = ".safelight-dataset.json"
 """A hidden file that lists the files of a written folder, so that the next run can use it again."""
 _LONGEST = 150
-"""The most bytes that the name of a picture or its caption takes in the name of a file."""
+"""The most bytes of a file name that the name of the picture, or its caption, may take."""
 
 
 class SaveDataset(Node, category="dataset", pure=False, libraries=("pillow",)):
@@ -57,7 +57,7 @@ class SaveDataset(Node, category="dataset", pure=False, libraries=("pillow",)):
     """The quality of `jpg` and `webp`, 1 to 100."""
 
     def run(self, ctx: Context) -> str:
-        """Write the folder; returns its path.
+        """Write the folder, and return its path.
 
         Raises:
             NodeError: the dataset is empty, the folder lies in a folder of its pictures or cannot be written,
@@ -92,7 +92,7 @@ class SaveDataset(Node, category="dataset", pure=False, libraries=("pillow",)):
         raise AssertionError("the numbers do not end")
 
     def _target(self, files: Files) -> Path:
-        """The folder to write.
+        """Return the path of the folder to write.
 
         Raises:
             NodeError: the name leads out of the outputs folder, or into a folder of the dataset.
@@ -114,7 +114,7 @@ class SaveDataset(Node, category="dataset", pure=False, libraries=("pillow",)):
         return {name: cast(Json, value) for name, value in self if name not in ("dataset", "folder")}
 
     def _write(self, ctx: Context, folder: Path, recipe: str) -> None:
-        """Write all files into a folder.
+        """Write all files into a folder, which must exist.
 
         Raises:
             OSError: a file cannot be written.
@@ -144,9 +144,9 @@ class SaveDataset(Node, category="dataset", pure=False, libraries=("pillow",)):
         whole_file.replace(folder / _MANIFEST, canonical({"recipe": recipe, "files": digests}))
 
     def _named(self) -> Iterator[tuple[str, DatasetPicture]]:
-        """The pictures with the names of their files, as A1111 writes them: 00003-1-a cat.
+        """Name the pictures as A1111 names files: `00003-1-a cat`. Yields each name, then its picture.
 
-        The first number counts files, and the second one the pictures that were made from one.
+        The first number counts the source files, the second one the pictures that were made from one file.
         """
         numbers: dict[tuple[str, str], int] = {}
         made: dict[int, int] = {}
@@ -165,14 +165,20 @@ class SaveDataset(Node, category="dataset", pure=False, libraries=("pillow",)):
 
 
 def _numbered(target: Path) -> Iterator[Path]:
-    """The names to try for a folder: `dataset`, `dataset_0002`, `dataset_0003` and so on."""
+    """Yield the paths to try for a folder: `dataset`, `dataset_0002`, `dataset_0003` and so on."""
     yield target
     for number in itertools.count(2):
         yield target.with_name(f"{target.name}_{number:04}")
 
 
 def _holds(files: Files, folder: Path, recipe: str) -> bool:
-    """Whether a folder was written by this recipe and has not been changed since."""
+    """Check whether a folder was written by this recipe and has not been changed since.
+
+    Args:
+        files: computes the digests of the files.
+        folder: a folder with a manifest; without one, the result is False.
+        recipe: the digest of the dataset and the settings.
+    """
     try:
         manifest: Any = strict_json.parse((folder / _MANIFEST).read_text("utf-8"))
         return manifest["recipe"] == recipe and all(
@@ -189,6 +195,6 @@ def _png(picture: Picture) -> bytes:
 
 
 def _as_name(text: str) -> str:
-    """A text as a part of a file name, without characters that a file system does not allow."""
+    """Convert a text to a part of a file name, without characters that a file system does not allow."""
     plain = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]+', "_", text.encode("utf-8", "replace").decode())
     return plain.encode()[:_LONGEST].decode("utf-8", "ignore").strip(" .") or "picture"

@@ -27,8 +27,8 @@ class SplitParts(NamedTuple):
 class SplitDataset(Node, category="dataset", libraries=("numpy", "pillow")):
     """Split a dataset into pictures to train on, to validate with during the training, and to test with.
 
-    The part of a picture depends only on the name of its file and on the seed, so that it stays when pictures
-    are added or changed. All that Preprocess made of one file is in one part.
+    The part of a picture depends only on the name of its file and on the seed, so it stays the same when
+    other pictures are added or changed. All pictures that Preprocess made of one file are in the same part.
     """
 
     dataset: Dataset
@@ -54,10 +54,10 @@ class SplitDataset(Node, category="dataset", libraries=("numpy", "pillow")):
             raise NodeError(message, hint=hint, input="validation", code="bad_shares")
         found = partition(self._groups(ctx), validation=self.validation, test=self.test, seed=self.seed)
         for name, part in found.moved:
-            ctx.warn(f"{part} would be empty, so {name} is put into it; choose another seed or larger shares")
+            ctx.warn(f"{part} would be empty, so {name} is used for it; choose another seed or larger shares")
         for part, share in (("validation", self.validation), ("test", self.test)):
             if share > 0 and part not in found.parts.values():
-                ctx.warn(f"there are too few pictures for {part}, which is empty")
+                ctx.warn(f"{part} is empty, because the dataset has too few pictures")
 
         def of(part: Part) -> Dataset:
             pictures = (one for one in self.dataset.pictures if found.parts[one.name] == part)
@@ -66,7 +66,7 @@ class SplitDataset(Node, category="dataset", libraries=("numpy", "pillow")):
         return SplitParts(of("train"), of("validation"), of("test"))
 
     def _groups(self, ctx: Context) -> list[Sequence[str]]:
-        """The names of files that stay together."""
+        """Group the names of the files; the files of a group come into the same part."""
         by_name: dict[str, DatasetFile] = {picture.name: picture.file for picture in self.dataset.pictures}
         groups = Groups(by_name)
         by_digest: dict[str, str] = {}

@@ -1,1 +1,1 @@
-"""Training inside a step: encodes pictures, saves checkpoints, draws samples, and records losses."""
+"""The training nodes: they encode pictures, train, save checkpoints, draw samples, and record losses."""

@@ -22,10 +22,10 @@ def require_captions(dataset: Dataset, hint: str) -> None:
 
     Args:
         dataset: the pictures.
-        hint: what to do if some have none.
+        hint: the hint of the error.
 
     Raises:
-        NodeError: some have none; the message names the first of them.
+        NodeError: some pictures have no caption; the message names the first of them.
     """
     missing = [picture.name for picture in dataset.pictures if not picture.caption.strip()]
     if missing:
@@ -39,10 +39,10 @@ def require_captions(dataset: Dataset, hint: str) -> None:
 
 
 def require_constant_prompts(node: TrainingProcess, prompts: Prompts) -> None:
-    """Check that the prompts of all pictures and samples can be read and do not change from step to step.
+    """Check that the prompts of all pictures and samples can be parsed and do not change from step to step.
 
     Raises:
-        NodeError: one cannot be used; the message names the picture or the prompt.
+        NodeError: a prompt cannot be used; the message names the picture or the prompt.
     """
     from nodes.sd.fine_tuning.prompt_encoders import constant
     from nodes.sd.prompts import dialects
@@ -65,10 +65,10 @@ def require_constant_prompts(node: TrainingProcess, prompts: Prompts) -> None:
 
 
 def require_no_hypernetworks(model: Model) -> None:
-    """Check that a model has no hypernetworks, under which its layers have other names.
+    """Check that no hypernetwork is applied to a model; one would change the names of its layers.
 
     Raises:
-        NodeError: it has some.
+        NodeError: the model has a hypernetwork.
     """
     if any(patch.source.kind == HYPERNETWORKS for patch in model.patches):
         hint = "connect the model before ApplyHypernetwork"
@@ -81,29 +81,29 @@ def require_unet(model: Model, purpose: str) -> None:
 
     Args:
         model: the model.
-        purpose: the feature that only UNets have, such as `hypernetworks`.
+        purpose: the feature that needs a UNet, for the message, such as `hypernetworks`.
 
     Raises:
-        NodeError: it is a transformer.
+        NodeError: the model is a transformer.
     """
     checkpoint = model.checkpoint
     network = family_named(checkpoint.family).network
     if not network.is_unet:
-        hint = "train on a model of SD 1, SD 2 or SDXL; TrainLoRA trains on this one"
-        message = f"{checkpoint.name} is a {network.noun}, and {purpose} are for UNets"
+        hint = "choose a model of SD 1, SD 2 or SDXL, or train this one with TrainLoRA"
+        message = f"{checkpoint.name} is a {network.noun}, and {purpose} need a UNet"
         raise NodeError(message, hint=hint, input="model", code="not_a_unet")
 
 
 def require_trainable(node: TrainingData) -> None:
-    """Check that a model can be trained on, and that the text encoder and the VAE fit it.
+    """Check that a model can be trained, and that the text encoder and the VAE fit it.
 
     Raises:
-        NodeError: it is an inpainting model, or a part is of another kind of model.
+        NodeError: it is an inpainting model, or the text encoder or the VAE is of another model family.
     """
     checkpoint, encoder, vae = node.model.checkpoint, node.encoder.checkpoint, node.vae.checkpoint
     if checkpoint.unet_channels != checkpoint.latent_channels:
-        hint = "train on the model that it was made from; the result works with both"
-        message = f"{checkpoint.name} is an inpainting model, which cannot be trained on"
+        hint = "train the model that it was made from; the result works with both"
+        message = f"{checkpoint.name} is an inpainting model, which cannot be trained"
         raise NodeError(message, hint=hint, input="model", code="inpainting_model")
     family, latents = family_named(checkpoint.family), family_named(vae.family)
     if encoder.context_width != checkpoint.context_width:
@@ -116,7 +116,7 @@ def require_trainable(node: TrainingData) -> None:
         )
     if latents.latents != family.latents or vae.latent_channels != checkpoint.latent_channels:
         raise NodeError(
-            f"the VAE of {vae.name} is of {latents.title}, but {checkpoint.name} is of {family.title}",
+            f"the VAE of {vae.name} is for {latents.title}, but {checkpoint.name} is of {family.title}",
             hint="use the VAE of this model; connect `model` of LoadVae, if you use it",
             input="vae",
             code="wrong_family",

@@ -57,29 +57,33 @@ class EmbeddingJob(TrainingJob):
         self._advise()
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The vectors."""
+        """Return the module of the vectors, as `embedding`."""
         return {"embedding": self._word.module}
 
     def module_rates(self) -> Mapping[str, Rate]:
-        """None: there is one module."""
+        """Return an empty dict: the only module is trained at `rate`."""
         return {}
 
     def started(self, training: Training) -> None:
-        """Continue with the optimizer's state of the embedding, if AdamW made it and continues it."""
+        """Restore Adam's state from the embedding, if it has one and the optimizer is Adam or AdamW."""
         states = {} if self._inputs.embedding is None else self._inputs.embedding.optimizer or {}
         if self._node.optimizer in ("adam", "adamw") and states:
             for name, rows in self._word.vectors.items():
                 training.optimizer.state[rows] = states[name].as_torch(rows)
 
     def problem(self, step: int) -> str | None:
-        """A message if the vectors have become unusably long; otherwise None."""
+        """Return a message if the vectors have become unusably long; otherwise None."""
         if (problem := self._word.problem()) is not None:
             return problem
         self._good = step, on_host(self._word.vectors)
         return None
 
     def copies(self, step: int) -> Iterable[MadeFile]:
-        """The vectors after a step as an embedding file, and hidden in the last sample as A1111 does."""
+        """Yield an embedding file of the vectors after a step, and the last sample with them hidden in it.
+
+        The picture is that of A1111. It is left out before the first sample, for several text encoders, and
+        if it is less than 64 pixels high.
+        """
         vectors = on_host(self._word.vectors)
         yield self._as_file(step, vectors)
         if self._sample is not None and len(vectors) == 1 and self._size[1] >= 64:
@@ -90,17 +94,17 @@ class EmbeddingJob(TrainingJob):
             yield MadeFile(name, as_png(embedding, self._sample.pixels[0]))
 
     def last_good(self) -> Iterable[MadeFile]:
-        """The last usable vectors."""
+        """Return an embedding file of the last usable vectors; empty if there are none."""
         return [] if self._good is None else [self._as_file(*self._good)]
 
     def after_step(self) -> None:
-        """Give the vectors their length back, in place, if the user wants it."""
+        """Scale the vectors to the length that `keep_length` chooses, in place; do nothing if it is off."""
         for name, length in self._lengths.items():
             rows = self._word.vectors[name]
             rows.mul_(length / rows.norm(dim=1, keepdim=True).clamp(min=1e-12))
 
     def result(self, run: TrainingRun) -> TrainedEmbedding:
-        """The embedding with its metadata, the curve and the report."""
+        """Return the trained embedding with its metadata, the loss curve and the report."""
         report = self.report(run)
         embedding = self._word.embedding(report["steps"], self.notes())
         state = None if run.keeps_best else self._optimizer_state(run.training)
@@ -109,7 +113,7 @@ class EmbeddingJob(TrainingJob):
         )
 
     def _optimizer_state(self, training: Training) -> dict[str, AdamState] | None:
-        """The state of Adam; None for other optimizers, and if the vectors are averages."""
+        """Return Adam's state for each text encoder; None for other optimizers and for averaged vectors."""
         from nodes.sd.embeddings.adam_state import AdamState
 
         if self._node.optimizer not in ("adam", "adamw") or training.average is not None:
@@ -118,7 +122,7 @@ class EmbeddingJob(TrainingJob):
         return {name: AdamState.from_torch(state) for name, state in states.items() if state} or None
 
     def _prompts(self) -> Prompts:
-        """Check that all lines of the template contain the embedding, and return it."""
+        """Read the template, and check that each of its lines contains the embedding."""
         from nodes.sd.fine_tuning.prompts import Prompts
         from nodes.sd.fine_tuning.templates import TEMPLATES, CaptionChanges, template_lines
 
@@ -133,7 +137,7 @@ class EmbeddingJob(TrainingJob):
         return Prompts(node.name, lines, changes, node.template_once, node.seed)
 
     def _kept_lengths(self, encoders: Sequence[LoadedEncoder]) -> dict[str, torch.Tensor]:
-        """The length to give back to the vectors of each text encoder; empty if they may change it."""
+        """Return the length to keep of the vectors, by text encoder; empty if `keep_length` is off."""
         keep = self._inputs.keep_length
         if keep == "off":
             return {}
@@ -147,14 +151,16 @@ class EmbeddingJob(TrainingJob):
         return lengths
 
     def _advise(self) -> None:
-        """Warn about settings that rarely work."""
+        """Warn about settings that rarely give a good embedding."""
         pictures, vectors = len(self._pictures), self._word.count
         if pictures == 1:
             self._ctx.warn("the dataset has one picture; the embedding will also learn its background")
         elif pictures < 2 * vectors:
-            self._ctx.warn(f"{vectors} vectors are many for {pictures} pictures; fewer may learn better")
+            self._ctx.warn(
+                f"{vectors} vectors are many for {pictures} pictures; fewer vectors may learn better"
+            )
         if self._node.steps and not self.steps:
-            self._ctx.warn(f"there is nothing to train: the embedding has had {self.start} steps already")
+            self._ctx.warn(f"there is nothing to train: the embedding already has {self.start} steps")
 
     def _as_file(self, step: int, vectors: Mapping[str, torch.Tensor]) -> MadeFile:
         from nodes.sd.embeddings.saved import as_safetensors

@@ -10,7 +10,7 @@ from nodes.values import Dataset
 
 
 class EmbeddingStart(WordStart):
-    """The inputs for the embedding before the training, and its prompts."""
+    """The inputs that describe the embedding before the training, and the prompts to train it with."""
 
     dataset: Dataset
     """The pictures to learn from; 5 to 30 are usual."""

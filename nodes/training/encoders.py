@@ -1,4 +1,4 @@
-"""The encoders of a training's prompts."""
+"""Makes the encoders of a training's prompts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def prompt_encoders(
     triggers: Triggers,
     trained: str | None = None,
 ) -> PromptEncoders:
-    """The encoders of a training's prompts, which encode as EncodePrompt does.
+    """Make the encoders of a training's prompts, which encode as EncodePrompt does.
 
     Args:
         node: the inputs.
-        ctx: receives the warning that T5 does not read the whole of a prompt.
-        encoders: the loaded text encoders, with what is trained.
-        triggers: the embeddings, the trained one among them.
+        ctx: receives the warning that a prompt is too long for T5.
+        encoders: the loaded text encoders, with the adapters in training, if there are any.
+        triggers: the embeddings, including the trained one.
         trained: the id of the trained embedding in `triggers`; None if no embedding is trained.
     """
     from nodes.sd.fine_tuning.prompt_encoders import PromptEncoders

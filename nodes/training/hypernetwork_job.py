@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LARGEST = 1e4
 """Weights beyond this are unusable; those of useful hypernetworks are below 10."""
 _GOOD_EVERY = 25
-"""The steps between two copies of the weights, in case that they become unusable."""
+"""The steps between two copies of the weights, which are kept in case later weights are unusable."""
 
 
 class TrainedHypernetwork(NamedTuple):
@@ -73,7 +73,7 @@ class HypernetworkJob(TrainingJob):
         self._prepare(trained, lambda texts: encoder.encode(texts, {}), prompts, fixed_text=True)
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The networks."""
+        """Return one module with all networks, as `hypernetwork`."""
         from torch import nn
 
         return {
@@ -83,34 +83,34 @@ class HypernetworkJob(TrainingJob):
         }
 
     def module_rates(self) -> Mapping[str, Rate]:
-        """None: there is one module."""
+        """Return an empty dict: the only module is trained at `rate`."""
         return {}
 
     def loss(self, draws: RandomSources, place: Batch) -> Tensor:
-        """The loss of a batch, with dropout."""
+        """Compute the loss of a batch, with dropout."""
         with self._dropout.drawing_from(draws.torch):
             return super().loss(draws, place)
 
     def problem(self, step: int) -> str | None:
-        """A message if the weights have become unusable; otherwise None."""
+        """Return a message if the weights have become unusable; otherwise None."""
         from nodes.sd.fine_tuning.usable import usable
 
         if not usable(self._tensors.values(), LARGEST):
-            return f"numbers of the hypernetwork became larger than {LARGEST:g}"
+            return f"weights of the hypernetwork became larger than {LARGEST:g}"
         if step % _GOOD_EVERY == 0:
             self._good = step, on_host(self._tensors)
         return None
 
     def copies(self, step: int) -> Iterable[MadeFile]:
-        """The hypernetwork after a step, as A1111 writes it."""
+        """Yield the hypernetwork after a step as a file in A1111's format."""
         yield self._as_file(step, on_host(self._tensors))
 
     def last_good(self) -> Iterable[MadeFile]:
-        """The last usable weights that were kept."""
+        """Return a file of the last usable weights that were kept; empty if there are none."""
         return [] if self._good is None else [self._as_file(*self._good)]
 
     def result(self, run: TrainingRun) -> TrainedHypernetwork:
-        """The hypernetwork, the curve and the report."""
+        """Return the trained hypernetwork, the loss curve and the report."""
         report = self.report(run)
         made = self._made(report["steps"], on_host(self._tensors))
         more = {"widths": made.widths, "megabytes": round(len(made.data) / 1e6, 3)}
@@ -118,7 +118,7 @@ class HypernetworkJob(TrainingJob):
 
     @property
     def _tensors(self) -> dict[str, Tensor]:
-        """The tensors as they are now; they share the memory of the trained ones."""
+        """The current tensors by A1111's names; they share the memory of the trained parameters."""
         return dict(
             sorted(
                 (f"{width}.{side}.linear.{name}", tensor)
@@ -142,10 +142,11 @@ class HypernetworkJob(TrainingJob):
         return Prompts(node.name, lines, changes, dropout=node.drop_captions)
 
     def _new_networks(self, unet: nn.Module) -> dict[int, tuple[nn.Sequential, nn.Sequential]]:
-        """The networks before the training, for each width that the attention of the model reads.
+        """Make the untrained networks for keys and values, by the width of their input.
 
         Raises:
-            NodeError: the widths are no numbers, or the model has none of them, or they are too large.
+            NodeError: `widths` is not a list of widths of the model's attention, or the layers would be too
+                large.
         """
         import torch
 
@@ -161,8 +162,8 @@ class HypernetworkJob(TrainingJob):
             wanted = []
         if not set(wanted) <= set(present) or not wanted:
             raise NodeError(
-                f"the widths are {node.widths!r}; those of the model are {', '.join(map(str, present))}",
-                hint="write some of these numbers, separated by commas; leave it empty for all",
+                f"{node.widths!r} are not widths of the model, which has {', '.join(map(str, present))}",
+                hint="write some of these numbers, separated by commas, or leave this input empty for all",
                 input="widths",
                 code="no_targets",
             )
@@ -194,10 +195,10 @@ class HypernetworkJob(TrainingJob):
 
 
 def _layout(node: HypernetworkTraining) -> Layout:
-    """The layers that a node describes.
+    """Return the layers that the inputs describe.
 
     Raises:
-        NodeError: the structure is no list of numbers with 1 at both ends.
+        NodeError: the structure is not a list of numbers with 1 at both ends, or has no layer for dropout.
     """
     from nodes.sd.hypernetworks.layout import Layout, fits
 
@@ -215,7 +216,7 @@ def _layout(node: HypernetworkTraining) -> Layout:
     hidden = len(structure) - 2
     if node.dropout and hidden < 2:
         raise NodeError(
-            f"the structure {node.layer_structure!r} has no place for dropout",
+            f"the layer structure {node.layer_structure!r} has no layer for dropout",
             hint="use a structure such as 1, 2, 2, 1, or set dropout to 0",
             input="dropout",
             code="no_dropout",

@@ -10,7 +10,7 @@ from nodes.values import Dataset
 
 
 class HypernetworkStart(TrainingData):
-    """The inputs for the hypernetwork before the training, and its prompts."""
+    """The inputs that describe the hypernetwork before the training, and the prompts to train it with."""
 
     dataset: Dataset
     """The pictures to learn from, with captions; 20 to 100 are usual."""

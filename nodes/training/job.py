@@ -1,4 +1,7 @@
-"""One training on pictures: its pictures, prompts, samples and losses. Subclasses add what is trained."""
+"""The base class of trainings on pictures: pictures, prompts, samples and losses.
+
+Subclasses add the weights that are trained.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,12 @@ if TYPE_CHECKING:
 class TrainingJob(ABC):
     """A training on pictures, with the interface that `TrainingRun` needs.
 
-    The constructor of a subclass calls `_prepare` after it has made what it trains.
+    The constructor of a subclass makes the weights to train and then calls `_prepare`.
 
     Args:
         node: the inputs.
         ctx: the context of the step.
-        start: the number of steps that the weights were trained before.
+        start: the number of steps of earlier trainings of the same weights.
     """
 
     task: TrainingTask
@@ -66,9 +69,9 @@ class TrainingJob(ABC):
                 raise NodeError(str(error), hint=hint, input="tensorboard", code="not_installed") from None
         self.rates = parsed_rates(node.rate, "rate")
         self.start = start
-        """The number of steps that the weights were trained before."""
+        """The number of steps of earlier trainings of the same weights."""
         self.steps = max(0, min(node.steps, self.rates.end or node.steps) - start)
-        """The steps to train."""
+        """The number of steps to train."""
         self._warn_without_validation()
         self._optimizer = self._made_optimizer()
         self._size = node.width or checkpoint.width, node.height or checkpoint.height
@@ -76,43 +79,49 @@ class TrainingJob(ABC):
 
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
-        """The modules that are trained, by name."""
+        """Return the modules to train, by name."""
 
     @abstractmethod
     def module_rates(self) -> Mapping[str, Rate]:
-        """The learning rate of each module that has another one than `rate`, counted as `rate`."""
+        """Return the learning rates of modules that are not trained at `rate`, by module.
+
+        Each is a function of the step, which is counted as in `rate`.
+        """
 
     @abstractmethod
     def problem(self, step: int) -> str | None:
-        """A message if the weights have become unusable; otherwise None."""
+        """Return a message if the weights have become unusable; otherwise None."""
 
     @abstractmethod
     def copies(self, step: int) -> Iterable[MadeFile]:
-        """The weights after a step as files."""
+        """Return the weights after a step as files."""
 
     @abstractmethod
     def last_good(self) -> Iterable[MadeFile]:
-        """The last usable weights as files."""
+        """Return the last usable weights as files."""
 
     def loss(self, draws: RandomSources, place: Batch) -> torch.Tensor:
-        """The loss of a batch of the training, and of one of class pictures; a scalar with a gradient."""
+        """Compute the loss of a batch, plus that of a batch of class pictures if there are any.
+
+        The loss is a scalar with a gradient.
+        """
         loss = self.task.loss(draws, place)
         return loss if self._prior is None else loss + self._prior.loss(draws, place)
 
     def after_step(self) -> None:
-        """Change the weights after each step of the optimizer, in place; by default not at all."""
+        """Called after each step of the optimizer; a subclass may change the weights in place."""
         return
 
     def started(self, training: Training) -> None:
-        """Called before the first step of a training that does not continue another one."""
+        """Called before the first step, unless the training continues from a checkpoint."""
         return
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step of this training, counted from 0."""
+        """Return the learning rate of a step of this training, counted from 0."""
         return self.rates.at(self.start + step)
 
     def run(self) -> TrainingRun:
-        """Train, and publish the tables of losses; a training that was interrupted continues.
+        """Train, and publish the tables of losses. An interrupted training continues from its checkpoint.
 
         Raises:
             Cancelled: the user has requested a stop.
@@ -159,7 +168,10 @@ class TrainingJob(ABC):
         return run
 
     def samples(self) -> Iterator[tuple[object, str]]:
-        """A picture for each sample prompt; the VAE is loaded again for it."""
+        """Draw a picture for each sample prompt, and yield it with its prompt.
+
+        The VAE is on the device only while it decodes.
+        """
         from nodes.sd.fine_tuning.samples import SampleSettings, draw_latent
         from nodes.sd.models.vae import decode
 
@@ -189,11 +201,11 @@ class TrainingJob(ABC):
             yield picture, prompt
 
     def validation_loss(self) -> float | None:
-        """The loss of the pictures that are held out."""
+        """Compute the loss of the pictures of `validation`; None without that input."""
         return self._loss_of(self._held_out)
 
     def report(self, run: TrainingRun) -> dict[str, Any]:
-        """The figures of the training: steps, epochs, pictures and losses."""
+        """Return the figures of the training as a dict: steps, epochs, pictures and losses."""
         history = run.history
         held_out, recent = self._loss_of(self._held_out), [row.loss for row in history[-100:]]
         same = self._loss_of(self._pictures) if held_out is not None else None
@@ -210,11 +222,11 @@ class TrainingJob(ABC):
         }
 
     def curve(self, run: TrainingRun) -> Image:
-        """The losses as a picture."""
+        """Draw the losses as a picture."""
         return _image(draw_curve(run.history, run.validations))
 
     def notes(self) -> dict[str, str]:
-        """The settings of the training for the metadata of the result, without empty ones."""
+        """Return the settings of the training for the metadata of the result; empty ones are left out."""
         node, checkpoint = self._node, self._node.model.checkpoint
         notes = {
             "safelight.files": str(len({picture.file for picture in node.dataset.pictures})),
@@ -234,7 +246,7 @@ class TrainingJob(ABC):
         return {key: value for key, value in notes.items() if value}
 
     def _networks(self) -> tuple[LoadedTextEncoder, Any]:
-        """The text encoders and the UNet or transformer, on the device in the precision of the training."""
+        """Load the text encoders and the UNet or transformer to the device, in the training's precision."""
         node = self._node
         encoder: Recipe[LoadedTextEncoder] = node.encoder
         model: Recipe[Any] = node.model
@@ -243,7 +255,7 @@ class TrainingJob(ABC):
         return self._ctx.use(encoder), self._ctx.use(model, whole=True)
 
     def _encode_pictures(self) -> None:
-        """Encode the pictures with the VAE, which leaves the device afterwards."""
+        """Encode all pictures to latents, then release the VAE from the device."""
         node = self._node
         vae = self._ctx.use(node.vae)
         self._pictures = self._encoded(vae, node.dataset, "dataset")
@@ -262,15 +274,15 @@ class TrainingJob(ABC):
         fixed_text: bool = False,
         autocast: torch.dtype | None = None,
     ) -> None:
-        """Make the task.
+        """Make the training task, `self.task`.
 
         Args:
-            unet: the UNet or transformer, with what is trained.
-            encode: encodes prompts, with what is trained.
-            prompts: how the prompts of pictures are made.
-            fixed_text: True if no part of the text encoder is trained.
-            autocast: the precision in which the networks compute with `precision` auto; None for that of
-                their weights.
+            unet: the UNet or transformer, including the weights in training.
+            encode: encodes prompts, with the weights or vectors in training, if there are any.
+            prompts: makes the prompts of pictures.
+            fixed_text: True if neither a text encoder nor an embedding is trained.
+            autocast: the precision in which the networks compute if `precision` is `auto`; None for the
+                precision of their weights.
         """
         import torch
 
@@ -290,7 +302,9 @@ class TrainingJob(ABC):
         order = DataOrder(shapes, node.batch, node.seed)
         self._batch = order.largest
         if self._batch < node.batch:
-            self._ctx.warn(f"a batch holds pictures of one size: here {self._batch} at most")
+            self._ctx.warn(
+                f"batches have at most {self._batch} pictures, because all pictures of a batch need one size"
+            )
         self._accumulate = min(node.accumulate, order.per_epoch)
         self._steps_per_epoch = max(1, order.per_epoch // self._accumulate)
         noise = NoiseSettings(
@@ -373,7 +387,7 @@ class TrainingJob(ABC):
             raise NodeError(str(error), hint=hint, input="optimizer", code="not_installed") from None
 
     def _publish_history(self, run: TrainingRun) -> None:
-        """Publish the losses as CSV and JSONL, and for TensorBoard if the user wants it."""
+        """Publish the losses as CSV and JSONL, and as an event file if `tensorboard` is on."""
         history, validations = run.history, run.validations
         files = {
             "losses.csv": as_csv(history, self._steps_per_epoch).encode(),
@@ -385,10 +399,10 @@ class TrainingJob(ABC):
 
 
 def parsed_rates(text: str, input: str) -> RateSchedule:
-    """Read a learning rate schedule.
+    """Parse a learning rate schedule.
 
     Raises:
-        NodeError: it cannot be read; `input` is the input that has it.
+        NodeError: the text is not a schedule; the error is reported at `input`.
     """
     from nodes.sd.training_loop.rate_schedule import parse_rates
 
@@ -397,13 +411,13 @@ def parsed_rates(text: str, input: str) -> RateSchedule:
 
 
 def file_name(name: str) -> str:
-    """A name without the characters that are not allowed in file names."""
+    """Remove the characters that are not allowed in file names from a name; `result` if none are left."""
     kept = "".join(letter for letter in name if letter.isalnum() or letter in "._- ")
     return kept.strip(" .")[:100] or "result"
 
 
 def on_host(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies of weights on the CPU."""
+    """Copy weights to the CPU."""
     return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
 
 

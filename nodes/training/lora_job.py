@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from nodes.sd.training_loop.random_sources import RandomSources
 
 LARGEST = 1e4
-"""Numbers of a LoRA beyond this are unusable; those of useful ones are below 100."""
+"""Weights beyond this are unusable; those of useful LoRAs are below 100."""
 _GOOD_EVERY = 25
-"""The steps between two copies of the weights, in case that they become unusable."""
+"""The steps between two copies of the weights, which are kept in case later weights are unusable."""
 _FEWEST = 20
-"""With fewer pictures, a LoRA learns them by heart."""
+"""With fewer pictures than this, a LoRA overfits."""
 
 
 class TrainedLora(NamedTuple):
@@ -90,7 +90,7 @@ class LoraJob(TrainingJob):
         )
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The adapters of the UNet or transformer and, if they are trained, those of the text encoders."""
+        """Return the adapters of the UNet or transformer, and as `text` those of trained text encoders."""
         from nodes.sd.fine_tuning.adapters import as_module
 
         network = self._network.component
@@ -99,35 +99,35 @@ class LoraJob(TrainingJob):
         return found | ({"text": as_module(text)} if text and self._trains_text else {})
 
     def module_rates(self) -> Mapping[str, Rate]:
-        """The rate of the text encoder."""
+        """Return the rate of the text encoders, as `text`."""
         return {"text": self._text_rates.at}
 
     def loss(self, draws: RandomSources, place: Batch) -> Tensor:
-        """The loss of a batch, with dropout."""
+        """Compute the loss of a batch, with dropout."""
         with self._dropout.drawing_from(draws.torch):
             return super().loss(draws, place)
 
     def problem(self, step: int) -> str | None:
-        """A message if the weights have become unusable; otherwise None."""
+        """Return a message if the weights have become unusable; otherwise None."""
         from nodes.sd.fine_tuning.usable import usable
 
         tensors = [tensor for one in self._adapters.values() for tensor in one.tensors.values()]
         if not usable(tensors, LARGEST):
-            return f"numbers of the LoRA became larger than {LARGEST:g}"
+            return f"weights of the LoRA became larger than {LARGEST:g}"
         if step % _GOOD_EVERY == 0:
             self._good = step, self._lora(step)
         return None
 
     def copies(self, step: int) -> Iterable[MadeFile]:
-        """The LoRA after a step, as kohya's sd-scripts write it."""
+        """Yield the LoRA after a step as a file in the format of kohya's sd-scripts."""
         yield self._as_file(step, self._lora(step))
 
     def last_good(self) -> Iterable[MadeFile]:
-        """The last usable weights that were kept."""
+        """Return a file of the last usable weights that were kept; empty if there are none."""
         return [] if self._good is None else [self._as_file(*self._good)]
 
     def result(self, run: TrainingRun) -> TrainedLora:
-        """The LoRA with its metadata, the curve and the report."""
+        """Return the trained LoRA with its metadata, the loss curve and the report."""
         report = self.report(run)
         lora = self._lora(report["steps"])
         size = {"layers": len(self._adapters), "megabytes": round(len(lora.data) / 1e6, 3)}
@@ -135,37 +135,41 @@ class LoraJob(TrainingJob):
 
     @property
     def _trains_text(self) -> bool:
-        """Whether the text encoders are trained: their rate is not always 0."""
+        """Whether the text encoders are trained, which means that `text_rate` is not always 0."""
         return any(part.rate for part in self._text_rates.parts)
 
     @property
     def _trains_word(self) -> bool:
-        """Whether an embedding is trained, too."""
+        """Whether an embedding is trained together with the LoRA."""
         return False
 
     @property
     def _trigger(self) -> str:
-        """The words that call up the LoRA; empty for none."""
+        """The trigger words, which come before each caption; empty for none."""
         assert isinstance(self._inputs, PlainLoraTraining)
         return self._inputs.trigger
 
     def _encode(self, encoders: Sequence[LoadedEncoder], adapted: Sequence[LoadedEncoder]) -> Encode:
-        """How prompts are encoded.
+        """Make the function that encodes the prompts of the training.
 
         Args:
-            encoders: the text encoders as they are.
-            adapted: the same with the adapters.
+            encoders: the text encoders without the adapters.
+            adapted: the text encoders with the adapters.
         """
         node = self._inputs
         encoder = prompt_encoders(node, self._ctx, adapted, node.encoder.triggers(self._ctx.files))
         return lambda texts: encoder.encode(texts, {})
 
     def _part(self, part: Part) -> dict[str, Adapter]:
-        """The adapters of one network, by layer."""
+        """Return the adapters of one network, by layer."""
         return {target.module: one for target, one in self._adapters.items() if target.part == part}
 
     def _check_rates(self) -> None:
-        """Prodigy needs equal rates, or 0 for the text encoder, because it finds one rate for all weights."""
+        """Check that the rates suit Prodigy, which finds one rate for all weights.
+
+        Raises:
+            NodeError: the optimizer is Prodigy, and `text_rate` is neither 0 nor equal to `rate`.
+        """
         if self._node.optimizer != "prodigy" or not self._trains_text:
             return
         if self._text_rates != self.rates:
@@ -177,10 +181,10 @@ class LoraJob(TrainingJob):
             )
 
     def _check_captions(self) -> None:
-        """Check that every picture has a caption, and warn about captions that teach nothing.
+        """Check that every picture has a caption; warn if all are equal, or if there are few pictures.
 
         Raises:
-            NodeError: some have none.
+            NodeError: some pictures have no caption.
         """
         pictures = self._node.dataset.pictures
         hint = "write NAME.txt beside each picture, or connect a node that makes captions"
@@ -200,7 +204,7 @@ class LoraJob(TrainingJob):
         return Prompts(self._trigger, [line], changes, dropout=node.drop_captions)
 
     def _made_adapters(self, unet: nn.Module, encoders: Iterable[LoadedEncoder]) -> dict[Target, Adapter]:
-        """The adapters before the training, as parameters.
+        """Make the adapters to train, as parameters: new ones, or those of the file of `initial`.
 
         Raises:
             NodeError: no layer is chosen, the rank is too large, or the file of `initial` cannot be trained.
@@ -237,7 +241,7 @@ class LoraJob(TrainingJob):
         if not made:
             raise NodeError(
                 f"no layer of the model matches {self._inputs.patterns or 'the settings'}",
-                hint="`*.attn2.*` matches the layers that read the prompt; give `rate` or `text_rate`",
+                hint="`*.attn2.*` matches the layers that read the prompt; set `rate` or `text_rate` above 0",
                 input="patterns" if self._inputs.patterns else "targets",
                 code="no_targets",
             )
@@ -247,14 +251,14 @@ class LoraJob(TrainingJob):
 
     @property
     def _patterns(self) -> list[str]:
-        """The patterns of the user's choice."""
+        """The patterns of the input `patterns`; empty if it is empty."""
         return [pattern.strip() for pattern in self._inputs.patterns.split(",") if pattern.strip()]
 
     def _warn_of_unused_patterns(self, made: Iterable[Target]) -> None:
         names = [target.module for target in made]
         for pattern in self._patterns:
             if not any(fnmatchcase(name, pattern) for name in names):
-                self._ctx.warn(f"`patterns`: no trained layer matches {pattern}")
+                self._ctx.warn(f"`patterns`: {pattern} matches no trained layer")
 
     def _layers(self, network: nn.Module) -> dict[str, nn.Module]:
         from nodes.sd.fine_tuning.adapters import PATTERNS, layers_to_train
@@ -268,7 +272,10 @@ class LoraJob(TrainingJob):
         return AdapterSettings(node.kind, node.rank, node.alpha, node.dora, node.lokr_factor)
 
     def _names_in_kohya(self, unet: nn.Module) -> dict[str, str]:
-        """The names of the UNet's layers in Stability's code, if kohya uses them for the family."""
+        """Map the UNet's trained layers to their names in Stability's code.
+
+        The result is empty if kohya does not use these names for the model's family.
+        """
         from nodes.sd.lora.keys import original_names
 
         if not family_named(self._node.model.checkpoint.family).original_lora_names:
@@ -277,10 +284,11 @@ class LoraJob(TrainingJob):
         return {name: names[name] for name in self._part(self._network.component) if name in names}
 
     def _opened(self, networks: Mapping[Part, nn.Module]) -> dict[Target, Adapter]:
-        """The adapters of the file of `initial`.
+        """Read the adapters of the file of `initial`.
 
         Raises:
-            NodeError: there is no such file, or it does not fit the model, or has kinds that are not trained.
+            NodeError: the file does not exist, does not fit the model, or has adapters of kinds that cannot
+                be trained.
         """
         from nodes.sd.fine_tuning.adapters import TRAINED_KINDS
         from nodes.sd.formats.json_file import ModelError
@@ -307,7 +315,9 @@ class LoraJob(TrainingJob):
             if one.kind not in TRAINED_KINDS or not one.tensors.keys() <= PARTS.keys()
         }
         if kinds or not matched.targets:
-            reason = "has tensors that are not trained" if kinds else "has no layer of this model"
+            reason = (
+                "has adapters of a kind that cannot be trained" if kinds else "matches no layer of this model"
+            )
             raise NodeError(f"{name} {reason}", input="initial", code="bad_lora")
         return dict(matched.targets)
 
@@ -318,7 +328,7 @@ class LoraJob(TrainingJob):
         return LoRA(self._inputs.name, tensors, self._metadata(step), self._original_names)
 
     def _metadata(self, step: int) -> dict[str, str]:
-        """The metadata of the file: that of every LoRA, and the settings and tags of this training."""
+        """Make the metadata of the file: that of every LoRA, and the settings and tags of this training."""
         node = self._inputs
         tags = Counter(
             tag

@@ -7,14 +7,14 @@ from nodes.sd.families.known import family_named
 
 
 def lora_metadata(name: str, checkpoint: Checkpoint, module: str, rank: int, alpha: float) -> dict[str, str]:
-    """The metadata that LoRAs of all kinds have in common.
+    """Make the metadata that LoRA files of all kinds have.
 
     Args:
-        name: its name.
-        checkpoint: the model that it was made for.
-        module: kohya's name for the program that reads it, such as `networks.lora`.
+        name: the name of the LoRA.
+        checkpoint: the model that the LoRA was made for.
+        module: the Python module of kohya or LyCORIS that reads the file, such as `networks.lora`.
         rank: the rank of its layers.
-        alpha: their alpha.
+        alpha: the alpha of its layers.
     """
     architecture, base = family_named(checkpoint.family).lora_names
     predictions = {"epsilon": "epsilon", "v_prediction": "v"}

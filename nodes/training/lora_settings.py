@@ -13,7 +13,7 @@ from nodes.values import Dataset
 
 
 class LoraLayers(TrainingData):
-    """The start of the LoRA before the training."""
+    """The inputs that describe the LoRA before the training."""
 
     dataset: Dataset
     """The pictures to learn from, each with a caption; 20 to 100 are usual."""
@@ -37,7 +37,7 @@ class LoraLayers(TrainingData):
 
 
 class LoraTraining(TrainingProcess, PriorPreservation, LoraLayers):
-    """The inputs that all trainings of a LoRA have."""
+    """The inputs that TrainLoRA and TrainPivotal share."""
 
     rate: str = "1e-4"
     """The learning rate of the UNet or transformer, or a schedule such as `1e-4:1000, 1e-5`; 5e-5 to 5e-4 is

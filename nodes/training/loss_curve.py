@@ -1,4 +1,4 @@
-"""Shows the history of a training: a picture of the losses, and the tables CSV and JSONL."""
+"""Writes the history of a training: as a picture of the losses, and as CSV and JSONL tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRAINED, SMOOTH, HELD_OUT = (176, 196, 222), (38, 84, 160), (200, 80, 30)
 
 
 def smoothed(losses: Sequence[float], decay: float = 0.98) -> list[float]:
-    """The exponential moving average of some losses; its first values are not drawn towards zero."""
+    """Compute the exponential moving average of losses; its first values are not drawn towards zero."""
     result, mean, weight = [], 0.0, 0.0
     for loss in losses:
         mean = decay * mean + (1 - decay) * loss
@@ -28,7 +28,7 @@ def smoothed(losses: Sequence[float], decay: float = 0.98) -> list[float]:
 
 
 def as_csv(history: Sequence[Row], steps_per_epoch: int) -> str:
-    """The history in A1111's columns: step, epoch, epoch_step, loss, learn_rate."""
+    """Write the history as CSV with A1111's columns: step, epoch, epoch_step, loss, learn_rate."""
     lines = ["step,epoch,epoch_step,loss,learn_rate"]
     for row in history:
         epoch, step = divmod(row.step - 1, steps_per_epoch)
@@ -37,14 +37,14 @@ def as_csv(history: Sequence[Row], steps_per_epoch: int) -> str:
 
 
 def as_jsonl(history: Sequence[Row], validations: Sequence[tuple[int, float]]) -> str:
-    """The history as one JSON object per line, the validation losses after it."""
+    """Write one JSON object per line: first the rows of the history, then the validation losses."""
     rows = [dict(row._asdict()) for row in history]
     rows += [{"step": step, "validation_loss": loss} for step, loss in validations]
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def draw_curve(history: Sequence[Row], validations: Sequence[tuple[int, float]]) -> Picture:
-    """A picture of the losses by step: each loss pale, their average dark, the validation losses orange."""
+    """Draw the losses by step: each loss pale, their average dark, the validation losses orange."""
     from PIL import Image, ImageDraw, ImageFont
 
     picture = Image.new("RGB", (WIDTH, HEIGHT), PAPER)

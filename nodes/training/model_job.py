@@ -1,4 +1,4 @@
-"""The training of a whole model: its UNet or transformer, as a change of the model that it began with."""
+"""The training of a whole UNet or transformer; the result is stored as a patch of the original model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LARGEST = 1e4
 """Weights beyond this are unusable; those of models are below 100."""
 _GOOD_EVERY = 100
-"""The steps between two copies of the weights, in case that they become unusable."""
+"""The steps between two copies of the weights, which are kept in case later weights are unusable."""
 
 
 class TrainedModel(NamedTuple):
@@ -43,7 +43,7 @@ class TrainedModel(NamedTuple):
 
 
 class ModelJob(TrainingJob):
-    """Trains all weights of a UNet or transformer, in float32. The text encoder stays as it is.
+    """Trains all weights of a UNet or transformer, in float32. The text encoder is not trained.
 
     Args:
         node: the inputs.
@@ -76,15 +76,15 @@ class ModelJob(TrainingJob):
         )
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The UNet or transformer."""
+        """Return the UNet or transformer, by its name in the diffusers layout."""
         return {self._network.component: self._trained}
 
     def module_rates(self) -> Mapping[str, Rate]:
-        """None: there is one module."""
+        """Return an empty dict: the only module is trained at `rate`."""
         return {}
 
     def problem(self, step: int) -> str | None:
-        """A message if the weights have become unusable; otherwise None."""
+        """Return a message if the weights have become unusable; otherwise None."""
         from nodes.sd.fine_tuning.usable import usable
 
         if not usable(self._trained.parameters(), LARGEST):
@@ -94,15 +94,15 @@ class ModelJob(TrainingJob):
         return None
 
     def copies(self, step: int) -> Iterable[MadeFile]:
-        """The changes of the model after a step."""
+        """Yield a file with the changes of the weights after a step."""
         yield self._as_file(step, self._changes(step))
 
     def last_good(self) -> Iterable[MadeFile]:
-        """The file of the last usable changes; empty if there are none."""
+        """Return a file of the last usable changes that were kept; empty if there are none."""
         return [] if self._good is None else [self._as_file(*self._good)]
 
     def result(self, run: TrainingRun) -> TrainedModel:
-        """The model with its changes as a patch, the curve and the report."""
+        """Return the model with its changes as a patch, the loss curve and the report."""
         report = self.report(run)
         changes = self._changes(report["steps"])
         model = self._inputs.model
@@ -124,7 +124,7 @@ class ModelJob(TrainingJob):
         return Prompts(node.trigger, lines, changes, dropout=node.drop_captions)
 
     def _changes(self, step: int) -> LoRA:
-        """The change of each weight and bias by the training."""
+        """Compute the change of each weight and bias by the training."""
         from nodes.sd.lora.extraction import differences, whole_adapters
         from nodes.sd.lora.keys import Target
         from nodes.sd.lora.written import named_tensors

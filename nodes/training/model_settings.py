@@ -10,7 +10,7 @@ from nodes.values import Dataset
 
 
 class ModelStart(TrainingData):
-    """The prompts of a model's training."""
+    """The inputs for the trained model's name, its pictures and its prompts."""
 
     dataset: Dataset
     """The pictures to learn from: 5 to 30 of a subject, hundreds or more of a style."""

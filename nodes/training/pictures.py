@@ -34,13 +34,13 @@ class Sizes(NamedTuple):
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, files: Files) -> Self:
-        """The sizes for a model."""
+        """Return the sizes that a model can be trained on."""
         network, scale = family_named(checkpoint.family).network, checkpoint.vae_scale
         most = network.most_cells(checkpoint.files(files).configs[network.component])
         return cls(network.patch * scale, None if most is None else most * scale)
 
     def include(self, size: tuple[int, int]) -> bool:
-        """Whether a width and height are such sizes."""
+        """Return whether the model can be trained on pictures of this width and height."""
         return not any(side % self.step for side in size) and (self.most is None or max(size) <= self.most)
 
     def __str__(self) -> str:
@@ -60,22 +60,24 @@ def encoded_pictures(
     sizes: Sizes,
     seed: int,
 ) -> list[CaptionedPicture]:
-    """The pictures of a dataset as latents, with their captions. A warning names pictures without any detail.
+    """Encode the pictures of a dataset to latents, and keep their captions.
+
+    Warns about pictures that are too small to have detail.
 
     Args:
-        ctx: finds the files and shows the warning; the run may be cancelled between two pictures.
+        ctx: finds the files, shows the warning, and allows the run to be cancelled between two pictures.
         vae: the autoencoder, on the device.
         dataset: the pictures.
         size: the width and height to resize to, in pixels.
-        resize: how; `none` ignores `size`.
-        sampling: how latents are drawn.
-        masks: True to weight the loss by the mask of a picture, or else by its transparency.
+        resize: how to resize; `none` ignores `size`.
+        sampling: how latents are drawn from the distribution that the VAE gives.
+        masks: True to weight the loss by the mask of a picture or, without one, by its transparency.
         sizes: the sizes that the model can be trained on.
-        seed: of the samples of `once`.
+        seed: the seed of the latents if `sampling` is `once`.
 
     Raises:
-        NodeError: a picture is missing, has changed or cannot be read; the model cannot be trained on its
-            size; its mask is black.
+        NodeError: a picture is missing, has changed or cannot be read; or the model cannot be trained on the
+            size of a picture; or a mask is entirely black.
     """
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
 
@@ -108,10 +110,10 @@ def encoded_images(
     sizes: Sizes,
     seed: int,
 ) -> list[CaptionedPicture]:
-    """Class pictures as latents, without captions; the arguments are those of `encoded_pictures`.
+    """Encode class pictures to latents, without captions; the arguments are those of `encoded_pictures`.
 
     Raises:
-        NodeError: the model cannot be trained on their size.
+        NodeError: the model cannot be trained on the size of a picture.
     """
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
 
@@ -128,10 +130,10 @@ def encoded_images(
 def _encoded(
     vae: Any, pixels: Picture, name: str, input: str, sampling: Sampling, sizes: Sizes, seed: int
 ) -> CachedPicture:
-    """The latents of one picture; `name` is its name in messages.
+    """Encode one picture; `name` is its name in messages.
 
     Raises:
-        NodeError: the model cannot be trained on its size.
+        NodeError: the model cannot be trained on the size of the picture.
     """
     import numpy as np
 
@@ -141,7 +143,7 @@ def _encoded(
     if not sizes.include(pixels.size):
         raise NodeError(
             f"{name} is {pixels.width} x {pixels.height}; sides must be {sizes}",
-            hint="set `resize` to crop, and `width` and `height` to such sides",
+            hint="set `resize` to crop, and `width` and `height` to sides that the model allows",
             input="resize",
             code="bad_size",
         )
@@ -168,10 +170,12 @@ def _weights(
     resize: Resize,
     latent: Tensor,
 ) -> Tensor | None:
-    """The mask of a picture at the size of its latent, with the mean 1; None if it has none.
+    """Resize the mask of a picture to the size of its latent, and scale it to a mean of 1.
+
+    Returns None if the picture has no mask.
 
     Raises:
-        NodeError: the mask is black everywhere.
+        NodeError: the mask is entirely black.
     """
     import numpy as np
     import torch
@@ -184,7 +188,7 @@ def _weights(
     weights = F.interpolate(levels[None, None], latent.shape[-2:], mode="area")[0]
     if not weights.any():
         raise NodeError(
-            f"the mask of {picture.name} is black everywhere, so the picture would have no effect",
+            f"the mask of {picture.name} is entirely black, so the picture would have no effect",
             hint="paint the areas to train on white, or remove the picture from the dataset",
             input="dataset",
             code="empty_mask",

@@ -52,15 +52,15 @@ class PivotalJob(LoraJob):
         super().__init__(node, ctx)
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The adapters and the vectors."""
+        """Return the modules of the LoRA, and the vectors as `embedding`."""
         return {**super().modules(), "embedding": self._word.module}
 
     def module_rates(self) -> Mapping[str, Rate]:
-        """The rates of the text encoder and of the vectors."""
+        """Return the rates of the text encoders, as `text`, and of the vectors, as `embedding`."""
         return {**super().module_rates(), "embedding": self._word_rates.at}
 
     def problem(self, step: int) -> str | None:
-        """A message if the weights or the vectors have become unusable; otherwise None."""
+        """Return a message if the weights or the vectors have become unusable; otherwise None."""
         if (problem := self._word.problem()) is not None:
             return problem
         before = self._good
@@ -70,34 +70,38 @@ class PivotalJob(LoraJob):
         return problem
 
     def copies(self, step: int) -> Iterable[MadeFile]:
-        """The LoRA and the embedding after a step."""
+        """Yield a LoRA file and an embedding file of the state after a step."""
         yield from super().copies(step)
         yield _as_file(step, self._word.embedding(step, self.notes()))
 
     def last_good(self) -> Iterable[MadeFile]:
-        """The last usable LoRA and embedding that were kept."""
+        """Yield files of the last usable LoRA and embedding that were kept; nothing if there are none."""
         yield from super().last_good()
         if self._good is not None and self._good_embedding is not None:
             yield _as_file(self._good[0], self._good_embedding)
 
     def pivotal_result(self, run: TrainingRun) -> TrainedPivotal:
-        """The LoRA and the embedding, the curve and the report."""
+        """Return the trained LoRA and embedding, the loss curve and the report."""
         lora, curve, report = self.result(run)
         embedding = self._word.embedding(report["steps"], self.notes())
         return TrainedPivotal(lora, embedding, curve, {**report, "vectors": self._word.count})
 
     @property
     def _trains_word(self) -> bool:
-        """True."""
+        """True: an embedding is trained together with the LoRA."""
         return True
 
     @property
     def _trigger(self) -> str:
-        """The name."""
+        """The name of the LoRA, which is also the trigger of the embedding."""
         return self._inputs.name
 
     def _check_rates(self) -> None:
-        """Prodigy needs equal rates, because it finds one rate for all weights."""
+        """Check that the rates suit Prodigy, which finds one rate for all weights.
+
+        Raises:
+            NodeError: the optimizer is Prodigy, and `embedding_rate` differs from `rate`; or as in `LoraJob`.
+        """
         if self._node.optimizer == "prodigy" and self._word_rates != self.rates:
             raise NodeError(
                 "prodigy needs the same rate for the LoRA and the embedding",
@@ -108,7 +112,7 @@ class PivotalJob(LoraJob):
         super()._check_rates()
 
     def _encode(self, encoders: Sequence[LoadedEncoder], adapted: Sequence[LoadedEncoder]) -> Encode:
-        """Prompts are encoded with the adapters and the vectors."""
+        """Make the function that encodes prompts with the adapters and the vectors; see `LoraJob._encode`."""
         self._word = TrainedWord(self._word_inputs, self._ctx, encoders, adapted)
         return self._word.encode
 

@@ -1,4 +1,4 @@
-"""Prior preservation: class pictures beside the dataset, so that the model keeps what it knows of them."""
+"""Prior preservation: trains on class pictures beside the dataset, so that the model keeps that class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Prior:
     """Prior preservation: the loss of class pictures, which is added to the loss of the dataset.
 
     Args:
-        task: the task of the training, whose networks and loss it shares.
+        task: the training task of the dataset; its networks and loss are used for the class pictures, too.
         pictures: the class pictures.
         node: the inputs.
     """
@@ -38,7 +38,7 @@ class Prior:
         self._weight: float = node.prior_weight
 
     def loss(self, draws: RandomSources, place: Batch) -> Tensor:
-        """The weighted loss of a batch of class pictures, a scalar with a gradient."""
+        """Compute the weighted loss of a batch of class pictures, a scalar with a gradient."""
         loss: Tensor = self._task.loss(draws, place)
         return loss * self._weight
 
@@ -46,24 +46,24 @@ class Prior:
 def class_pictures(
     ctx: Context, vae: Any, node: TrainingProcess, size: tuple[int, int]
 ) -> list[CaptionedPicture]:
-    """The class pictures as latents; empty if the user gives none.
+    """Encode the class pictures to latents; empty if the node has none.
 
     Args:
-        ctx: the run may be cancelled between two pictures.
+        ctx: finds the model's config, and allows the run to be cancelled between two pictures.
         vae: the autoencoder, on the device.
         node: the inputs.
         size: the width and height to train at, in pixels.
 
     Raises:
-        NodeError: the prompt or the pictures are missing, or a picture has a size that cannot be encoded.
+        NodeError: only one of the prompt and the pictures is given, or a picture has an unusable size.
     """
     if not isinstance(node, PriorPreservation):
         return []
     if bool(node.class_images) != bool(node.class_prompt.strip()):
         missing = "class_prompt" if node.class_images else "class_images"
         raise NodeError(
-            f"prior preservation needs `class_images` and `class_prompt`; `{missing}` is empty",
-            hint="connect DrawClassPictures and write its prompt, such as `a dog`; leave both empty for none",
+            f"prior preservation needs both `class_images` and `class_prompt`, but `{missing}` is empty",
+            hint="connect DrawClassPictures and enter its prompt, such as `a dog`, or leave both empty",
             input=missing,
             code=f"missing_{missing}",
         )

@@ -1,4 +1,4 @@
-"""Runs a training inside a step: checkpoints, metrics, samples, validation, and user requests."""
+"""Runs a training inside a step of a graph: checkpoints, metrics, samples, validation, user requests."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from nodes.sd.training_loop.loop import Loss, TrainedStep, Training
 
 CHECKPOINT_SECONDS = 60.0
-"""A checkpoint is saved when the last one is as old as this, or after the given number of steps."""
+"""A checkpoint is saved when the last one is this old, or after `Intervals.checkpoint` steps."""
 MOST_REPORTED = 2000
-"""The most steps before a resume that are reported again."""
+"""The most earlier steps that a resumed training reports again."""
 _STATE = re.compile(r"state-(\d+)\.pt")
 
 
@@ -34,31 +34,31 @@ class MadeFile(NamedTuple):
 class Trained(Protocol):
     """The interface of a training job for `TrainingRun`.
 
-    While files, samples and validation losses are made, the weights are those that the training would return,
-    such as averaged ones.
+    `TrainingRun` calls `copies`, `samples` and `validation_loss` while the weights are those that the
+    training would return, such as averaged ones.
     """
 
     def problem(self, step: int) -> str | None:
-        """The reason the weights are unusable, such as their size; None if they are usable.
+        """Return why the weights are unusable, such as their size; None if they are usable.
 
         Called after each step.
         """
         ...
 
     def copies(self, step: int) -> Iterable[MadeFile]:
-        """The weights as files for other programs, named by the number of steps that are done."""
+        """Return the weights as files for other programs, with the number of steps done in their names."""
         ...
 
     def last_good(self) -> Iterable[MadeFile]:
-        """The weights of the last step at which `problem` was None, as files."""
+        """Return files of the last usable weights that were kept; empty if there are none."""
         ...
 
     def samples(self) -> Iterable[tuple[object, str]]:
-        """Sample pictures with their captions."""
+        """Draw sample pictures; yields each with its caption."""
         ...
 
     def validation_loss(self) -> float | None:
-        """The loss of the pictures that are held out; None if there are none."""
+        """Compute the loss of the held-out pictures; None if there are none."""
         ...
 
 
@@ -71,13 +71,13 @@ class Intervals:
     sample: int = 0
     validate: int = 0
     patience: int = 0
-    """The number of validations without a better loss after which training ends; 0 for any number."""
+    """The number of validations without a better loss after which training ends; 0 for no limit."""
     keep_best: bool = False
     """True to return the weights with the best validation loss instead of the last ones."""
 
 
 class Row(NamedTuple):
-    """A step of the training in the history."""
+    """One step of the training in its history: number, loss, learning rate and gradient norm."""
 
     step: int
     loss: float
@@ -93,7 +93,7 @@ class TrainingRun:
 
     Args:
         ctx: the context of the step.
-        training: the training, which may have been resumed.
+        training: the training loop, which may continue from a checkpoint.
         trained: the training job.
         intervals: the intervals between actions.
     """
@@ -105,21 +105,21 @@ class TrainingRun:
         self.training = training
         kept = training.kept
         self.history = [Row(int(row[0]), *row[1:]) for row in kept.get("history", torch.zeros(0, 4)).tolist()]
-        """Each step that is done."""
+        """The steps that are done."""
         self.validations: list[tuple[int, float]] = [
             (int(n), loss) for n, loss in kept.get("validations", [])
         ]
-        """The validation losses by step."""
+        """The steps at which the validation loss was measured, each with the loss."""
         self.best: int | None = kept.get("best")
         """The step of the best validation loss."""
         self.stopped_early: bool = kept.get("stopped", False)
-        """Whether training ended because the validation loss did not improve."""
+        """Whether the training ended early because the validation loss did not improve."""
         self._saved_step, self._saved_time = training.done, time.monotonic()
         self._copied = 0
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the result is not the weights of the last step, but those of the best validation loss."""
+        """Whether the result has the weights with the best validation loss instead of the last ones."""
         return self._intervals.keep_best and self.best is not None
 
     def run(self, loss: Loss) -> None:
@@ -158,7 +158,7 @@ class TrainingRun:
             training.finish()
 
     def _report_history(self) -> None:
-        """Report the steps before this run, at most `MOST_REPORTED`, and the place at which it continues."""
+        """Report at most `MOST_REPORTED` of the earlier steps, and the step at which training continues."""
         apart = -(-len(self.history) // MOST_REPORTED)
         for row in self.history[::-1][::apart][::-1] if apart else []:
             self._ctx.metrics(step=row.step, loss=row.loss, rate=row.rate, gradient=row.gradient)
@@ -167,7 +167,7 @@ class TrainingRun:
         self._ctx.metrics(step=self.training.done, resumed=1)
 
     def _publish_state(self) -> None:
-        """Publish the state at the end, from which a training of more steps continues."""
+        """Publish the final state, from which a longer training can continue."""
         if self.training.done:
             self._keep()
             self.publish([MadeFile(f"state-{self.training.done:06}.pt", self.training.state())])
@@ -196,7 +196,7 @@ class TrainingRun:
             self._save()
 
     def _publish_copies(self) -> None:
-        """Publish the weights as files, unless those of this step are published."""
+        """Publish the weights as files, unless those of this step are published already."""
         number = self.training.done
         if number == self._copied:
             return
@@ -205,7 +205,7 @@ class TrainingRun:
         self._copied = number
 
     def _validate(self) -> None:
-        """Measure the validation loss, and keep the best weights."""
+        """Measure the validation loss, keep the best weights, and decide whether training ends early."""
         if not self._intervals.validate:
             return
         with self.training.evaluation():
@@ -224,7 +224,7 @@ class TrainingRun:
             self.stopped_early = since >= self._intervals.patience
 
     def _keep(self) -> None:
-        """Add the history, the validations and the best weights to the checkpoint."""
+        """Add the history, the validations and their best step to the values kept in the checkpoint."""
         import torch
 
         kept = self.training.kept
@@ -233,7 +233,7 @@ class TrainingRun:
         kept["best"], kept["stopped"] = self.best, self.stopped_early
 
     def _save(self) -> None:
-        """Save a checkpoint. If that fails, the previous one stays and the training continues."""
+        """Save a checkpoint. If that fails, warn, keep the previous one, and continue the training."""
         self._saved_time = time.monotonic()
         self._keep()
         try:
@@ -241,14 +241,14 @@ class TrainingRun:
         except OSError as error:
             self._ctx.warn(
                 f"the checkpoint at step {self.training.done} cannot be saved: {error.strerror or error};"
-                f" the last one is that of step {self._saved_step}"
+                f" the last saved one is of step {self._saved_step}"
             )
             return
         self._saved_step = self.training.done
         self._ctx.checkpoint(self.training.done)
 
     def publish(self, files: Iterable[MadeFile]) -> None:
-        """Publish files. One that cannot be written is a warning."""
+        """Publish files; warn about each one that cannot be written."""
         for file in files:
             try:
                 self._ctx.publish(file.name, file.data)
@@ -263,11 +263,11 @@ class TrainingRun:
 
 
 def continue_from_shorter(ctx: Context, file: Path, steps: int) -> None:
-    """Continue from the state of a finished shorter training, if there is no checkpoint yet.
+    """Copy the state of a finished shorter training to the checkpoint file, unless that file exists.
 
     Args:
-        ctx: the context of the step.
-        file: the checkpoint.
+        ctx: the context of the step, which knows the files of shorter trainings.
+        file: the checkpoint file of this training.
         steps: the number of steps of this training.
     """
     if file.exists():

@@ -20,26 +20,26 @@ _FOR_DIFFUSION = {
     "adaptive_noise_offset": "is for diffusion models, which are never trained on pure noise",
     "multires_noise": "is for diffusion models, which are never trained on pure noise",
 }
-"""The settings that have no meaning for a flow, and the purpose of each."""
+"""The settings that do not apply to a flow model, with their purpose."""
 _FOR_FLOW = ("noise_levels", "logit_mean", "logit_std", "mode_scale")
-"""The settings that only a flow has."""
+"""The settings that apply only to a flow model."""
 _NEEDS = {"logit_mean": "logit_normal", "logit_std": "logit_normal", "mode_scale": "mode"}
-"""The value of `noise_levels` that a setting belongs to."""
+"""The settings that need a certain value of `noise_levels`, with that value."""
 
 
 def require_settings_for(checkpoint: Checkpoint, node: TrainingProcess, ctx: Context) -> None:
     """Check that the settings of a training suit the noise schedule of its model.
 
-    Warns about a setting of a distribution of noise levels that is not the chosen one.
+    Warns about each changed setting that has no effect with the chosen `noise_levels`.
 
     Raises:
-        NodeError: a setting does not suit it; the message names the setting.
+        NodeError: a changed setting does not suit the noise schedule; the message names the setting.
     """
     if not isinstance(checkpoint.noise, Flow):
         for name in _FOR_FLOW:
             if _is_changed(node, name):
                 raise NodeError(
-                    f"`{name}` is for models that learned a flow; {checkpoint.name} is a diffusion model",
+                    f"`{name}` is for flow models (SD 3); {checkpoint.name} is a diffusion model",
                     hint=f"set `{name}` to its default",
                     input=name,
                     code="not_a_flow",
@@ -48,14 +48,14 @@ def require_settings_for(checkpoint: Checkpoint, node: TrainingProcess, ctx: Con
     for name, effect in _FOR_DIFFUSION.items():
         if _is_changed(node, name):
             raise NodeError(
-                f"{checkpoint.name} learned a flow; `{name}` {effect}",
-                hint=f"set `{name}` to its default; `noise_levels` weighs the noise levels of a flow",
+                f"{checkpoint.name} is a flow model; `{name}` {effect}",
+                hint=f"set `{name}` to its default; use `noise_levels` to weight the noise levels",
                 input=name,
                 code="flow_model",
             )
     if node.loss in ("huber", "smooth_l1") and node.huber_schedule == "snr":
         raise NodeError(
-            f"{checkpoint.name} learned a flow, which has no signal-to-noise ratio",
+            f"{checkpoint.name} is a flow model, for which the huber schedule `snr` is not defined",
             hint="set `huber_schedule` to exponential or constant",
             input="huber_schedule",
             code="flow_model",
@@ -66,5 +66,5 @@ def require_settings_for(checkpoint: Checkpoint, node: TrainingProcess, ctx: Con
 
 
 def _is_changed(node: TrainingProcess, name: str) -> bool:
-    """Whether an input differs from its default."""
+    """Return whether an input differs from its default."""
     return bool(getattr(node, name) != type(node).model_fields[name].default)

@@ -17,7 +17,7 @@ class MissingTensorBoardError(ImportError):
 
 
 def require_tensorboard() -> None:
-    """Check that event files can be written.
+    """Check that the package that writes event files is installed.
 
     Raises:
         MissingTensorBoardError: the package tensorboard is not installed.
@@ -30,7 +30,7 @@ def require_tensorboard() -> None:
 
 
 def as_events(history: Sequence[Row], validations: Sequence[tuple[int, float]]) -> bytes:
-    """The losses, rates and gradient norms by step, as the content of an event file.
+    """Write the losses, learning rates and gradient norms by step as an event file, and return its bytes.
 
     Raises:
         MissingTensorBoardError: the package tensorboard is not installed.

@@ -27,10 +27,10 @@ class TrainLoRA(
     """
 
     def fingerprint(self, files: Files) -> Json:
-        """The digest of the file of `initial`.
+        """Return the digest of the file of `initial`; None if that input is empty.
 
         Raises:
-            NodeError: there is no such file, or it is not a usable LoRA.
+            NodeError: the file does not exist, or is not a usable LoRA.
         """
         return lora_digest(files, self.initial, input="initial") if self.initial else None
 

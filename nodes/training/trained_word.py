@@ -32,8 +32,8 @@ class TrainedWord:
     Args:
         node: the inputs.
         ctx: the context of the step.
-        encoders: the text encoders, from whose vocabulary the first vectors come.
-        used: the text encoders that encode prompts, such as those with a LoRA; None for the same.
+        encoders: the text encoders, from whose vocabularies the initial vectors come.
+        used: the text encoders that encode prompts, such as those with a LoRA; None for `encoders`.
 
     Raises:
         NodeError: the name, the initial text or the embedding to continue cannot be used.
@@ -66,7 +66,7 @@ class TrainedWord:
 
     @property
     def vectors(self) -> dict[str, torch.Tensor]:
-        """The vectors as they are now, for each text encoder; they share the memory of the trained ones."""
+        """The current vectors by text encoder; they share the memory of the trained parameters."""
         return {name: self.module[name] for name in self._names}
 
     @property
@@ -75,7 +75,7 @@ class TrainedWord:
         return max(map(len, self.vectors.values()))
 
     def encode(self, texts: Sequence[str]) -> EncodedBatch:
-        """Encode a batch of prompts with the vectors as they are now."""
+        """Encode a batch of prompts with the current vectors."""
         return self._prompts.encode(texts, self.vectors)
 
     def require_in(self, lines: Iterable[str], input: str) -> None:
@@ -83,10 +83,10 @@ class TrainedWord:
 
         Args:
             lines: the lines.
-            input: the input that has them, for messages.
+            input: the input of the node that holds the template, for messages.
 
         Raises:
-            NodeError: one does not, or cannot be read.
+            NodeError: a line does not contain the word, or cannot be parsed.
         """
         name = self._node.name
         for line in lines:
@@ -98,7 +98,7 @@ class TrainedWord:
                 raise NodeError(message, hint=hint, input="name", code="unreadable_name")
 
     def problem(self) -> str | None:
-        """A message if the vectors have become unusably long; otherwise None."""
+        """Return a message if the vectors have become unusably long; otherwise None."""
         for name, rows in self.vectors.items():
             if not float(rows.detach().norm(dim=1).max()) <= self._limits[name]:  # also for NaN
                 return f"the vectors became more than {LARGEST_GROWTH:g} times as long as those of words"
@@ -107,12 +107,12 @@ class TrainedWord:
     def embedding(
         self, step: int, notes: Mapping[str, str], vectors: Mapping[str, torch.Tensor] | None = None
     ) -> Embedding:
-        """The embedding at a step of the training.
+        """Make an embedding of the vectors at a step of the training.
 
         Args:
             step: the number of steps done.
-            notes: the settings of the training.
-            vectors: its vectors; None for the current ones.
+            notes: the settings of the training, for the metadata.
+            vectors: the vectors by text encoder; None for the current ones.
         """
         node, checkpoint = self._node, self._node.model.checkpoint
         own = {**notes, "safelight.vectors": str(self.count)}
@@ -147,7 +147,7 @@ class TrainedWord:
     def _prompt_encoders(
         self, ctx: Context, encoders: Sequence[LoadedEncoder], vectors: Mapping[str, torch.Tensor]
     ) -> PromptEncoders:
-        """The encoders of prompts that know this embedding, and those of the text encoder."""
+        """Make encoders of prompts that know this embedding, and those loaded into the text encoder."""
         node = self._node
         own = Embeddings(made=(Embedding(node.name, vectors),))
         known = replace(node.encoder, embeddings=own + node.encoder.embeddings)

@@ -10,7 +10,7 @@ from nodes.values import Dataset, Image, Model, TextEncoder, Vae
 
 
 class TrainingData(Node):
-    """The model to train on, and the pictures."""
+    """The inputs for the model to train, and for the pictures."""
 
     model: Model
     """The model to train on, which stays as it is. It may have LoRAs."""
@@ -30,10 +30,10 @@ class TrainingData(Node):
 
 
 class TrainingProcess(TrainingData):
-    """How long and how fast to train, and what to report."""
+    """The inputs for the course of the training: steps, rates, noise, loss, and reports."""
 
     steps: Annotated[int, Range(0, 1_000_000)] = 1000
-    """How many steps in total. With more steps than before, a finished training continues where it ended."""
+    """The total number of steps. If you raise it, a finished training continues where it ended."""
     rate: str = "1e-4"
     """The learning rate, or a schedule such as `1e-4:1000, 1e-5`."""
     batch: Annotated[int, Range(1, 256)] = 1
@@ -158,7 +158,7 @@ class TrainingProcess(TrainingData):
 
 
 class PriorPreservation(TrainingData):
-    """Pictures of what the model is to keep (prior preservation of Dreambooth, arXiv:2208.12242)."""
+    """The inputs of prior preservation: pictures of a class to keep (Dreambooth, arXiv:2208.12242)."""
 
     class_images: Annotated[list[Image], Advanced] = []  # noqa: RUF012  # pydantic copies defaults
     """Pictures of the class that a subject belongs to, such as dogs for a certain dog. They are trained on

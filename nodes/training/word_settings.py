@@ -10,7 +10,7 @@ from nodes.training.training_settings import TrainingData, TrainingProcess
 
 
 class WordStart(TrainingData):
-    """The inputs for the word, and its meaning before the training."""
+    """The inputs for the new word: its name, and its vectors before the training."""
 
     name: str
     """The name of the embedding, which is its trigger in prompts. Choose a word without another meaning."""
