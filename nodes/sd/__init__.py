@@ -1,4 +1,4 @@
-"""Stable Diffusion without node classes: model files, prompts, sampling and training."""
+"""The Stable Diffusion library behind the nodes: model files, prompts, sampling and training."""
 
 from nodes.sd import lean_diffusers
 

@@ -29,7 +29,7 @@ PACKAGES = frozenset(
 
 
 class _Later:
-    """A name in a library that is not imported yet."""
+    """A placeholder for a name in a library that is not imported yet."""
 
     def __init__(self, module: str, name: str) -> None:
         self._place = module, name
@@ -66,7 +66,7 @@ class _Later:
 
 
 class _LaterModule(ModuleType):
-    """A module in a library that is not imported yet."""
+    """A placeholder for a module in a library that is not imported yet."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -86,7 +86,7 @@ compiles; and for classes that it need not trace."""
 
 
 class _Placeholders(MetaPathFinder, Loader):
-    """Imports the packages with placeholders in place of the libraries."""
+    """An import hook that replaces the libraries by placeholders while the networks are imported."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -95,7 +95,7 @@ class _Placeholders(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a package, or of a placeholder while one is imported."""
+        """Return the spec of a package, or of a placeholder while a package is imported; else None."""
         if self._depth and isinstance(sys.modules.get(_library(fullname)), _LaterModule):
             return ModuleSpec(fullname, self, is_package=True)
         if fullname not in PACKAGES or (spec := PathFinder.find_spec(fullname, path, target)) is None:
@@ -111,11 +111,11 @@ class _Placeholders(MetaPathFinder, Loader):
         return spec
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """A placeholder."""
+        """Make a placeholder for a module."""
         return _LaterModule(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: a placeholder has no code."""
+        """Do nothing: a placeholder has no code."""
 
     @contextmanager
     def _in_place(self) -> Iterator[None]:
@@ -140,7 +140,7 @@ def _library(module: str) -> str:
 
 
 def _is_imported(module: str) -> bool:
-    """Whether a library is there; before that, nothing is an instance of its classes."""
+    """Return whether a library is imported; before that, no object can be an instance of its classes."""
     return type(sys.modules.get(_library(module), _ABSENT)) is not _LaterModule
 
 
@@ -156,5 +156,5 @@ def _remove(library: str) -> None:
 
 
 def install() -> None:
-    """Let all later imports of the packages be lean."""
+    """Install the import hook, which affects all later imports of the networks."""
     sys.meta_path.insert(0, _Placeholders())

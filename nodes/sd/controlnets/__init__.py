@@ -1,1 +1,1 @@
-"""ControlNets (arXiv:2302.05543): recognised by their tensors, and read from files of every layout."""
+"""ControlNets (arXiv:2302.05543): recognises them by their tensors, and reads files of every layout."""

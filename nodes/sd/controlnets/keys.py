@@ -1,4 +1,4 @@
-"""The names of a ControlNet's tensors in files."""
+"""Maps the tensor names of a ControlNet in diffusers to those of the original code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nodes.sd.families import key_tables
 from nodes.sd.families.key_tables import Stored, Ways
 
 PREFIX = "control_model."
-"""Files of the original code may put it before every name, and hold a whole checkpoint beside them."""
+"""The prefix of every name in some files of the original code, which may also contain a checkpoint."""
 _OUTSIDE = {
     "controlnet_cond_embedding.conv_in": "input_hint_block.0",
     "controlnet_cond_embedding.conv_out": "input_hint_block.14",
@@ -19,9 +19,9 @@ _NUMBERED = re.compile(r"(controlnet_down_blocks|controlnet_cond_embedding\.bloc
 
 
 def in_original_code(names: Iterable[str]) -> Ways:
-    """The tensors under the names of the original code (github.com/lllyasviel/ControlNet).
+    """Map diffusers' names of tensors to those of the original code (github.com/lllyasviel/ControlNet).
 
-    The copy of the UNet's first half has the names that it has in Stability's code.
+    A ControlNet contains a copy of the UNet's first half; its tensors have the names of Stability's code.
     """
     own: Ways = {}
     shared = []
@@ -36,7 +36,7 @@ def in_original_code(names: Iterable[str]) -> Ways:
 
 
 def _original(module: str) -> str | None:
-    """The original name of a module that only a ControlNet has."""
+    """Return the original name of a module; None if a UNet has the module, too."""
     if (found := _NUMBERED.fullmatch(module)) is None:
         return _OUTSIDE.get(module)
     number = int(found[2])

@@ -45,11 +45,14 @@ _RELATIVES = {
     "a ControlNet of Flux or SD 3": r"(controlnet_)?(transformer_blocks|double_blocks|joint_blocks)\.",
     "a ControlNet for videos": r".*motion_modules\.",
 }
-"""Networks that also make a picture follow another, with the names that only they have."""
+"""Unsupported networks with the same purpose as ControlNets, each with a regex for its tensor names."""
 
 
 def relative(names: list[str]) -> str | None:
-    """The kind of network, with its article, if it is a relative of ControlNets that Safelight lacks."""
+    """Recognise an unsupported relative of ControlNets by its tensor names.
+
+    Returns its kind with an article, such as `a T2I-Adapter`; None for any other network.
+    """
     bare = [name.removeprefix(PREFIX) for name in names]
     return next(
         (noun for noun, mark in _RELATIVES.items() if any(re.match(mark, name) for name in bare)), None
@@ -57,17 +60,20 @@ def relative(names: list[str]) -> str | None:
 
 
 def is_controlnet(names: list[str]) -> bool:
-    """Whether a file has the layers that only ControlNets have: those that read the picture."""
+    """Return whether tensors of these names include the layers that read the hint picture.
+
+    Only ControlNets have these layers.
+    """
     return any(name.removeprefix(PREFIX) in _HINT_BLOCKS for name in names)
 
 
 def config_of(tensors: Tensors) -> dict[str, Any]:
-    """The config of a ControlNet in a file without one, in the form of diffusers' `config.json`.
+    """Derive the config of a ControlNet from its tensors, in the form of diffusers' `config.json`.
 
-    The family is recognised by the widths of the text embeddings and vectors that it reads.
+    The model family is recognised by the widths of the text embeddings and vectors that the ControlNet reads.
 
     Raises:
-        ModelError: no family has such a ControlNet.
+        ModelError: no known family has a UNet with these widths.
     """
     shapes = {name: entry.shape for name, entry in tensors.entries.items()}
     context = _columns(shapes, "attn2.to_k.weight")
@@ -89,7 +95,10 @@ def config_of(tensors: Tensors) -> dict[str, Any]:
 
 
 def _columns(shapes: Shapes, ending: str) -> int | None:
-    """The second side of the first matrix of a ControlNet with this ending."""
+    """Return the number of columns of the first matrix whose name has this ending; None if there is none.
+
+    Tensors of a checkpoint in the same file are skipped.
+    """
     widths = (
         shape[1]
         for name, shape in shapes.items()
@@ -99,7 +108,7 @@ def _columns(shapes: Shapes, ending: str) -> int | None:
 
 
 def block_count(config: Mapping[str, Any]) -> int:
-    """The number of UNet outputs that a ControlNet adds to: 13 for SD 1 and SD 2, 10 for SDXL.
+    """Return the number of UNet outputs that a ControlNet adds to: 13 for SD 1 and SD 2, 10 for SDXL.
 
     These are the outputs of the UNet's first half, and the output of its middle block.
     """
@@ -108,15 +117,15 @@ def block_count(config: Mapping[str, Any]) -> int:
 
 
 def read_controlnet(path: Path, config: Mapping[str, Any], dtype: torch.dtype) -> ControlNetModel:
-    """A ControlNet, in eval mode, frozen, on the CPU.
+    """Load a ControlNet to the CPU, in eval mode, frozen.
 
     Args:
         path: a file in the layout of diffusers or of the original code; no code in it is executed.
-        config: its config, of diffusers.
+        config: the config in the form of diffusers.
         dtype: the precision.
 
     Raises:
-        ModelError: the config describes no ControlNet, or the file is damaged, or does not fit the config.
+        ModelError: the config does not describe a ControlNet, or the file is damaged or does not fit it.
     """
     import torch
     from diffusers.models.controlnets.controlnet import ControlNetModel

@@ -20,22 +20,22 @@ SUFFIX = ".optim"
 
 @dataclass(frozen=True, eq=False)
 class AdamState:
-    """The moving averages of the gradient of some vectors."""
+    """Adam's state for the vectors of one text encoder: the moving averages of their gradient."""
 
     steps: int
     mean: Tensor
     """The average of the gradient, float32 [n, width]."""
     square: Tensor
-    """The average of its square."""
+    """The average of the squared gradient, float32 [n, width]."""
 
     @classmethod
     def from_torch(cls, state: dict[str, Any]) -> Self:
-        """From the state of a weight in `torch.optim.AdamW`."""
+        """Convert the state that `torch.optim.AdamW` has for a weight."""
         mean, square = (state[name].detach().float().cpu().clone() for name in ("exp_avg", "exp_avg_sq"))
         return cls(int(state["step"]), mean, square)
 
     def as_torch(self, like: Tensor) -> dict[str, Tensor]:
-        """As the state of a weight in `torch.optim.AdamW`, on the device of the weight."""
+        """Convert to the state that `torch.optim.AdamW` has for the weight `like`, on its device."""
         return {
             "step": torch.tensor(float(self.steps)),
             "exp_avg": self.mean.to(like.device, copy=True),
@@ -44,7 +44,7 @@ class AdamState:
 
 
 def checksum(vectors: Tensor) -> str:
-    """A1111's checksum of vectors, 4 hex digits: the `hash` in an `.optim` file."""
+    """Compute A1111's checksum of vectors, 4 hex digits: the `hash` in an `.optim` file."""
     result = 0
     for number in (vectors.detach().cpu().float().reshape(-1) * 100).tolist():
         result = (result * 281 ^ int(number) * 997) & 0xFFFFFFFF
@@ -52,12 +52,12 @@ def checksum(vectors: Tensor) -> str:
 
 
 def as_optim(vectors: Tensor, state: AdamState, rate: float = 0.005) -> bytes:
-    """The content of an `.optim` file.
+    """Write an `.optim` file, and return its bytes.
 
     Args:
         vectors: the vectors in the embedding file beside it, [n, width].
-        state: the state that belongs to them.
-        rate: the learning rate of the group; A1111 replaces it by its own schedule.
+        state: Adam's state for these vectors.
+        rate: the learning rate to store; A1111 replaces it by its own schedule.
     """
     weight = torch.nn.Parameter(vectors.detach().clone())
     optimizer = torch.optim.AdamW([weight], lr=rate, weight_decay=0.0)
@@ -68,7 +68,7 @@ def as_optim(vectors: Tensor, state: AdamState, rate: float = 0.005) -> bytes:
 
 
 def read_optim(path: Path, vectors: Tensor) -> AdamState | None:
-    """The state in an `.optim` file; None if it belongs to other vectors.
+    """Read the state in an `.optim` file; None if the state belongs to other vectors.
 
     No code from the file is executed.
 
@@ -77,7 +77,7 @@ def read_optim(path: Path, vectors: Tensor) -> AdamState | None:
         vectors: the vectors in the embedding file beside it, [n, width].
 
     Raises:
-        BadFileError: the file is damaged or not of this kind.
+        BadFileError: the file is damaged or is not an `.optim` file.
     """
     tensors = read_tensors(path)
     tree = tensors.tree

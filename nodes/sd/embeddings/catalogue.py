@@ -1,4 +1,4 @@
-"""The catalogue of loaded embeddings: finds triggers in a prompt, and returns their vectors."""
+"""The catalogue of loaded embeddings: finds their triggers in a prompt, and returns their vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Read = Callable[[], Mapping[str, "Tensor"]]
 """Reads the tensors of a file, by name."""
 
 _END = ""
-"""The key, in a tree node, of the triggers that end there; a piece of text is never empty."""
+"""The key, in a node of the tree, of the triggers that end there. No piece of text is empty."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Source:
     """An embedding file, or an embedding that was made in the graph."""
 
     file: str
-    """The file's path inside its folder, with `/`; messages show it."""
+    """The path inside the embedding folder, with `/`, or the name of an embedding without a file."""
     facts: Facts
     read: Read
     digest: str
@@ -38,7 +38,7 @@ class Source:
 
     @property
     def path(self) -> str:
-        """The path from which its triggers are derived; empty without a file."""
+        """The path from which the triggers are derived; empty for an embedding without a file."""
         return self.file if self.on_disk else ""
 
 
@@ -50,24 +50,24 @@ class CatalogueEntry:
     file: str
     digests: tuple[str, ...]
     vectors: dict[str, tuple[Source, Vectors]]
-    """The file and the vectors for each text encoder, or for `ONLY`."""
+    """The source and the description of the vectors, by text encoder or under `ONLY`."""
     problem: str | None = None
     base: tuple[str | None, str | None] = (None, None)
     """The hash and the name of the model that it was trained on."""
     sources: set[int] = field(default_factory=set)
-    """The numbers of its sources."""
+    """The numbers of its sources, counted from 0 in the order of the catalogue."""
     clashes: list[tuple[str, str]] = field(default_factory=list)
-    """Triggers that another embedding has too: the trigger, and the id of the other."""
+    """The triggers that another embedding has, too, each with the id of that embedding."""
 
 
 class Catalogue:
-    """Embeddings by trigger, the text that invokes an embedding in a prompt.
+    """The loaded embeddings by trigger, which is the text that invokes an embedding in a prompt.
 
     Args:
-        sources: the files. If two have the same trigger, it means the earlier one.
-        widths: the width of the vectors for each text encoder of the model, such as {"clip_l": 768}.
-        model: the name and the digest of the model, to compare with the model that an embedding was trained
-            on.
+        sources: the embeddings. If several have the same trigger, the trigger invokes the earliest usable
+            one.
+        widths: the width of the vectors that each text encoder of the model reads, such as {"clip_l": 768}.
+        model: the name and the digest of the model, to warn about embeddings of other models.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class Catalogue:
             self._assign(text, [self._entries[id] for _, id in claimed])
 
     def match(self, text: str, at: int) -> tuple[str, int] | None:
-        r"""Find the longest trigger at a position; returns the embedding's id and the trigger's length.
+        r"""Find the longest trigger at a position; return the embedding's id and the trigger's length.
 
         Case is ignored, unless two triggers differ only in case; `/` and `\` are equal. Returns None if no
-        trigger begins there, or only inside a word.
+        trigger begins there, or if the position is inside a word.
         """
         if inside_word(text, at):
             return None
@@ -119,11 +119,15 @@ class Catalogue:
         return spellings.get(written, next(iter(spellings.values()))), end - at
 
     def vectors(self, trigger: str, encoder: str) -> Tensor:
-        """The vectors of a trigger for a text encoder, float32 [n, width].
+        """Read the vectors of an embedding for a text encoder, float32 [n, width].
+
+        Args:
+            trigger: the id that `match` returned.
+            encoder: the name of the text encoder, such as `clip_l`.
 
         Raises:
-            ValueError: the embedding has none for that encoder, or its file cannot be used. The message names
-                the file and both widths.
+            ValueError: the embedding has no vectors for that encoder, or its file cannot be used. The message
+                names the file.
         """
         import torch
 
@@ -133,7 +137,7 @@ class Catalogue:
         return torch.cat(rows)
 
     def count(self, trigger: str, encoder: str) -> int:
-        """The number of vectors of a trigger for a text encoder.
+        """Return the number of vectors of an embedding for a text encoder.
 
         Raises:
             ValueError: as `vectors`.
@@ -161,11 +165,11 @@ class Catalogue:
         return source, vectors
 
     def names(self) -> Sequence[str]:
-        """Every trigger."""
+        """List all triggers."""
         return list(self._owners)
 
     def triggers_by_source(self) -> dict[int, list[str]]:
-        """The triggers of each source, by the source's number."""
+        """List the triggers of each source, by the source's number."""
         triggers: dict[int, list[str]] = defaultdict(list)
         for text, id in self._owners.items():
             for number in self._entries[id].sources:
@@ -173,34 +177,34 @@ class Catalogue:
         return triggers
 
     def sources_of(self, trigger: str, written: str) -> set[int]:
-        """The numbers of the sources that a trigger may refer to.
+        """Return the numbers of all sources that have a trigger.
 
         Args:
-            trigger: the id that `match` gave.
-            written: the trigger as written; other embeddings with the same trigger are included.
+            trigger: the id that `match` returned.
+            written: the trigger as written in the prompt; other embeddings with it are included.
         """
         entry = self._entries[trigger]
         others = [other for name, other in entry.clashes if folded(name) == folded(written)]
         return entry.sources.union(*(self._entries[other].sources for other in others))
 
     def sources_named(self, text: str) -> set[int]:
-        """The numbers of the sources of a trigger from `names`."""
+        """Return the numbers of the sources of the embedding that a trigger from `names` invokes."""
         return self._entries[self._owners[text]].sources
 
     def digests(self, trigger: str) -> tuple[str, ...]:
-        """The sha256 of each file that an embedding consists of."""
+        """Return the sha256 of each file of an embedding, given the id that `match` returned."""
         return self._entries[trigger].digests
 
     def file(self, trigger: str) -> str:
-        """The file of an embedding."""
+        """Return the path of an embedding in its folder, given the id that `match` returned."""
         return self._entries[trigger].file
 
     def warnings(self, trigger: str, written: str) -> list[str]:
-        """The warnings for using a trigger: other files with it, and training on another model.
+        """Return warnings about an embedding: others have the same trigger, or it is for another model.
 
         Args:
-            trigger: the id that `match` gave.
-            written: the trigger as written.
+            trigger: the id that `match` returned.
+            written: the trigger as written in the prompt.
         """
         entry = self._entries[trigger]
         messages = []
@@ -208,9 +212,9 @@ class Catalogue:
             if folded(name) != folded(written):
                 continue
             way = self._trigger_like(written, other)
-            rest = f"; write {way!r} for that one" if way else ", which no trigger reaches; rename it"
+            rest = f"; write {way!r} for that one" if way else " and has no other trigger; rename it"
             messages.append(
-                f"{name!r} means {entry.file}. {self._entries[other].file} has this name too{rest}"
+                f"{name!r} means {entry.file}. {self._entries[other].file} has the same trigger{rest}"
             )
         base_hash, base_name = entry.base
         if self._model and (base_hash or base_name) and entry.problem is None:
@@ -222,8 +226,10 @@ class Catalogue:
         return messages
 
     def _trigger_like(self, written: str, id: str) -> str | None:
-        """A trigger of an embedding, if possible in the same form as `written`: bare, `<…>` or
-        `embedding:`."""
+        """Return a trigger of an embedding, if possible in the form of `written`; None if it has none.
+
+        The forms are a bare name, `<…>` and `embedding:…`.
+        """
         triggers = [text for text, owner in self._owners.items() if owner == id]
         return next(
             (text for text in triggers if mark_of(text) == mark_of(written)), next(iter(triggers), None)
@@ -254,7 +260,10 @@ class Catalogue:
         return entry
 
     def _first_half(self, source: Source, term: Term) -> CatalogueEntry | None:
-        """The entry of `x` for a file `x_2`; diffusers writes such pairs for SDXL's two text encoders."""
+        """Return the entry of the file `x` for a file `x_2`; None if it is not such a pair.
+
+        diffusers writes such pairs of files for SDXL's two text encoders.
+        """
         path = PurePosixPath(source.file)
         if not path.stem.endswith("_2") or source.facts.format != "diffusers":
             return None
@@ -268,7 +277,7 @@ class Catalogue:
         return None
 
     def _assign(self, text: str, claimants: list[CatalogueEntry]) -> None:
-        """Assign a trigger to the first usable embedding that has it, and record the others as clashes."""
+        """Assign a trigger to the first usable embedding of several, and record the others as clashes."""
         first = next((entry for entry in claimants if entry.problem is None), claimants[0])
         for other in claimants:
             clash = (text, other.id)

@@ -35,12 +35,12 @@ class Embedding(Value, family="models", lossless=True):
     """The state of AdamW for the vectors of each text encoder, to continue the training with."""
 
     def summary(self) -> str:
-        """The name, and the number and width of the vectors."""
+        """Return the name, and the number and width of the vectors, for display."""
         shapes = ", ".join(f"{vectors.shape[0]} of {vectors.shape[1]}" for vectors in self.vectors.values())
         return f"{self.name}: {shapes}"
 
     def pack(self) -> Packed:
-        """The vectors as safetensors, the rest as JSON."""
+        """Convert the embedding for the cache: the vectors to safetensors, the rest to JSON."""
         from safetensors.torch import save
 
         meta: dict[str, Any] = {

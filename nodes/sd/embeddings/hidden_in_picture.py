@@ -24,15 +24,19 @@ _LEAST_HEIGHT = 64
 
 
 def hidden(picture: Pixels, content: dict[str, Any], vectors: Tensor, caption: str) -> bytes:
-    """A PNG with an embedding, which A1111 and Safelight load from the text chunk, or from the pixels alone.
+    """Hide an embedding in a picture: in a text chunk of the PNG, and in blocks of pixels beside the picture.
 
-    The pixels survive programs that remove text chunks, but not lossy formats.
+    A1111 and Safelight load it from either place. The pixels survive programs that remove text chunks, but
+    not lossy formats.
 
     Args:
         picture: uint8 [height, width, 3].
-        content: what A1111's `.pt` of the embedding holds, with the tensor as nested lists.
-        vectors: float32 [n, width]; the blocks beside the picture are decorated with the first of them.
-        caption: a line for the lower edge of the picture.
+        content: the content of A1111's `.pt` file of the embedding, with the tensor as nested lists.
+        vectors: float32 [n, width]; the first one is the pattern of the blocks.
+        caption: a line of text for the lower edge of the picture.
+
+    Returns:
+        the bytes of the PNG.
 
     Raises:
         ValueError: the picture is less than 64 pixels high.
@@ -55,7 +59,7 @@ def hidden(picture: Pixels, content: dict[str, Any], vectors: Tensor, caption: s
 
 
 def _block(nibbles: Pixels, height: int, shades: Pixels) -> Pixels:
-    """Half bytes as a block of a height, in the low bits of its pixels: uint8 [height, columns, 3]."""
+    """Make a block of pixels that has half bytes in its low bits: uint8 [height, columns, 3]."""
     count = len(nibbles) + height - len(nibbles) % height
     count += 3 * height - count % (3 * height)
     filled = np.resize(nibbles, count)
@@ -64,7 +68,10 @@ def _block(nibbles: Pixels, height: int, shades: Pixels) -> Pixels:
 
 
 def _decoration(width: int, height: int, shades: Pixels) -> Pixels:
-    """Squares of 8 pixels in the high bits, at least 16, so that no pixel of a block is black."""
+    """Draw squares of 8 x 8 pixels, uint8 [height, width], with zeros in the low bits.
+
+    Each number is at least 16, so that no pixel of a block is black.
+    """
     rows, columns = np.arange(height) // 8, np.arange(width) // 8
     place = rows[:, None] + columns[None, :] * (height // 8 + 1)
     high: Pixels = shades[place % len(shades)] & np.uint8(0xF0)
@@ -72,14 +79,14 @@ def _decoration(width: int, height: int, shades: Pixels) -> Pixels:
 
 
 def _shades(vectors: Tensor) -> Pixels:
-    """The sizes of the numbers of the first vector, as shades of grey."""
+    """Convert the absolute values of the first vector to shades of grey, 0 to 255."""
     sizes = np.abs(vectors[0].float().cpu().numpy()[:1024])
     shades: Pixels = (sizes / max(float(sizes.max()), 1e-12) * 255).astype(np.uint8)
     return shades
 
 
 def _captioned(picture: Pixels, caption: str) -> Pixels:
-    """The picture with a line of text on a dark strip at its lower edge."""
+    """Draw a line of text on a dark strip at the lower edge of a picture."""
     image = Image.fromarray(picture)
     size = max(9, image.height // 24)
     pen = ImageDraw.Draw(image, "RGBA")

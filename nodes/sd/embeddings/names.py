@@ -26,7 +26,7 @@ class Trigger(NamedTuple):
 
 
 def triggers_of(file: str, term: Term, *, alone: bool, folder: str = "", bare: bool = True) -> list[Trigger]:
-    """Every trigger of a term of a file, simplest first.
+    """List the triggers of a term (one embedding of a file), the simplest first.
 
     These are the file's stem (A1111), the name in the file (A1111's pictures, InvokeAI), the key in the file
     (diffusers), `<stem>` (InvokeAI) and `embedding:stem` (ComfyUI); and the same with the sub-folders of the
@@ -36,8 +36,9 @@ def triggers_of(file: str, term: Term, *, alone: bool, folder: str = "", bare: b
         file: the file's path inside its embedding folder, with `/`; empty if there is no file.
         term: one of the file's terms.
         alone: True if it is the file's only term. If there are several, each has only its own name.
-        folder: the name of the embedding folder, unless it is the first: further triggers begin with it.
-        bare: False for only the triggers with `<…>` or `embedding:`.
+        folder: the name of the embedding folder, for further triggers that begin with it; empty for the
+            first folder.
+        bare: False to list only the triggers with `<…>` or `embedding:`.
     """
     path = PurePosixPath(file)
     stem, inside = path.stem, path.parent.parts
@@ -90,17 +91,17 @@ def pieces(text: str, at: int = 0) -> Iterator[tuple[str, int]]:
 
 
 def folded(text: str) -> str:
-    """Normalise a text as `pieces` does, so that spellings of the same trigger are equal."""
+    """Normalise a text as `pieces` does, so that all spellings of a trigger become equal."""
     return "".join(piece for piece, _ in pieces(text))
 
 
 def mark_of(trigger: str) -> str:
-    """The form of a trigger: `<`, `embedding:`, or empty for a bare name."""
+    """Return the prefix that marks a trigger: `<`, `embedding:`, or empty for a bare name."""
     return next((mark for mark in ("<", "embedding:") if trigger.startswith(mark)), "")
 
 
 def inside_word(text: str, at: int) -> bool:
-    """Whether a position is inside a word."""
+    """Return whether a position in a text is inside a word."""
     return 0 < at < len(text) and _in_word(text[at - 1]) and _in_word(text[at])
 
 

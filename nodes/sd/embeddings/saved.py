@@ -32,7 +32,7 @@ def read_embedding(path: Path) -> Tensors:
     """Read the tensors of an embedding file, which may be a picture.
 
     Raises:
-        BadFileError: it cannot be read, or is a picture without an embedding.
+        BadFileError: the file cannot be read, or is a picture without an embedding.
     """
     if recognised(path) != "picture":
         return read_tensors(path)
@@ -43,10 +43,10 @@ def read_embedding(path: Path) -> Tensors:
 
 
 def open_embedding(path: Path) -> dict[str, Any]:
-    """Read the embedding in a file; returns the fields of an `Embedding`.
+    """Read the embedding in a file; return the fields of an `Embedding`.
 
     Raises:
-        BadFileError: it cannot be read, or contains several embeddings.
+        BadFileError: the file cannot be read, or contains several embeddings.
     """
     tensors = read_embedding(path)
     described = describe_embedding(tensors)
@@ -117,10 +117,8 @@ def as_pt(embedding: Embedding) -> bytes:
 def as_bin(embedding: Embedding) -> bytes:
     """Convert an embedding to diffusers' `learned_embeds.bin`: a pickle with the vectors under the name.
 
-    It has no place for notes.
-
-    With several text encoders it is as in `as_pt`; diffusers' scripts for SDXL read the vectors from it by
-    the names of the encoders.
+    The format has no place for notes. With several text encoders, the content is that of `as_pt`; diffusers'
+    scripts for SDXL read the vectors by the names of the encoders.
 
     Raises:
         ValueError: as `as_pt`.
@@ -132,14 +130,15 @@ def as_bin(embedding: Embedding) -> bytes:
 
 
 def as_png(embedding: Embedding, picture: NDArray[numpy.uint8]) -> bytes:
-    """Embed an embedding in a picture, as A1111 does; see `hidden`.
+    """Hide an embedding in a picture, as A1111 does; return the bytes of the PNG. See `hidden`.
 
     Args:
         embedding: the embedding.
         picture: uint8 [height, width, 3].
 
     Raises:
-        ValueError: it has vectors for several text encoders, as `as_pt`, or the picture is too small.
+        ValueError: the embedding has vectors for several text encoders or cannot be written (see `as_pt`), or
+            the picture is too small.
     """
     from nodes.sd.embeddings.hidden_in_picture import hidden
 
@@ -151,7 +150,7 @@ def as_png(embedding: Embedding, picture: NDArray[numpy.uint8]) -> bytes:
 
 
 def _a1111(embedding: Embedding, vectors: object) -> dict[str, Any]:
-    """The content of A1111's embedding files, with the notes, which A1111 ignores."""
+    """Make the dict that A1111's embedding files contain; A1111 ignores the notes in it."""
     notes = {str(key): str(value) for key, value in sorted((embedding.notes or {}).items())}
     return {
         "string_to_token": {"*": 265},
@@ -165,19 +164,23 @@ def _a1111(embedding: Embedding, vectors: object) -> dict[str, Any]:
 
 
 def _named(vectors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The vectors of several text encoders by their names in files."""
+    """Rename the text encoders of vectors to their names in files."""
     return {_IN_FILES.get(name, name): rows for name, rows in vectors.items()}
 
 
 def _only(embedding: Embedding) -> torch.Tensor:
-    """The vectors of an embedding for one text encoder.
+    """Return the vectors of an embedding that has vectors for one text encoder.
 
     Raises:
-        ValueError: it has vectors for several text encoders, or none, or they are not finite.
+        ValueError: the embedding has vectors for several text encoders or no vectors, or contains NaN or
+            infinity.
     """
     vectors = _checked(embedding)
     if len(vectors) != 1:
-        raise ValueError(f"{embedding.name!r} is for several text encoders; pictures hold only one")
+        raise ValueError(
+            f"the embedding {embedding.name!r} is for several text encoders; a picture can hold those of only"
+            " one"
+        )
     return next(iter(vectors.values()))
 
 
@@ -186,5 +189,5 @@ def _checked(embedding: Embedding) -> dict[str, torch.Tensor]:
     if not vectors or not all(tensor.dim() == 2 and tensor.numel() for tensor in vectors.values()):
         raise ValueError(f"the embedding {embedding.name!r} has no vectors")
     if not all(torch.isfinite(tensor).all() for tensor in vectors.values()):
-        raise ValueError(f"the embedding {embedding.name!r} contains NaN or infinity: its training failed")
+        raise ValueError(f"the embedding {embedding.name!r} contains NaN or infinity; its training failed")
     return vectors

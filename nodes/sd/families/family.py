@@ -84,7 +84,7 @@ class EncoderRole:
     """True if the model reads this encoder's pooled vector."""
 
     def layer(self, clip_skip: int) -> int:
-        """The layer whose output is used, counted from the last existing layer, which is 1."""
+        """Return the layer whose output is used for a CLIP skip, counted from the last layer, which is 1."""
         return max(clip_skip, self.least_skip) - self.missing_layers
 
 
@@ -114,33 +114,34 @@ class DenoisingNetwork:
     module: str
     """The module of diffusers that its class is in."""
     kind: str
-    """Its class."""
+    """The name of its class in diffusers."""
     noun: str
-    """Its name in messages."""
+    """Its name in messages: `UNet` or `transformer`."""
     context: str
-    """The key of its config for the width of the text embeddings that it reads."""
+    """The key in its config of the width of the text embeddings that it reads."""
     vectors: str
-    """The key of its config for the width of the vectors that it reads beside them."""
+    """The key in its config of the width of the vectors that it reads beside the text embeddings."""
     limits: Mapping[str, int]
     """The largest allowed values of its config, so that no config can cause hours of work."""
     mismatch: Callable[[Configs, tuple[EncoderRole, ...]], str | None]
     """Checks its config against those of the text encoders and the VAE; returns the problem, or None."""
     sized: Callable[[Shapes], Mapping[str, Any]]
-    """The entries of its config that differ between models of a family, from the shapes of its tensors by
-    their names in single files, without prefix, or in diffusers."""
+    """Determines the entries of its config that differ between models of the family, from the shapes of its
+    tensors. Their names are those of single files, without prefix, or those of diffusers."""
     widths: Callable[[Shapes], tuple[int | None, int | None]]
-    """The widths of the text embeddings and of the vectors that a network in a file reads, from the shapes of
-    its tensors; None for what it does not have."""
+    """Determines the widths of the text embeddings and of the vectors that a network in a file reads, from
+    the shapes of its tensors; None for a width that cannot be determined."""
     anchor: str
     """A tensor, by its name in diffusers, whose stored name shows the layout of a file."""
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """The arguments of its call for the pooled vector (`text_embeds`) and the size numbers (`time_ids`)."""
+    """Makes the arguments of its call from the pooled vector (`text_embeds`) and the size numbers
+    (`time_ids`)."""
     reads_pooled: bool = False
     """True if it reads a pooled vector also in a family without size conditioning."""
     patch: int = 1
     """The height and width of a latent must be multiples of this number of cells."""
     most_cells: Callable[[Mapping[str, Any]], int | None] = lambda config: None
-    """The largest height and width of a latent in cells, from its config; None for no limit."""
+    """Returns the largest height and width of a latent in cells, from its config; None for no limit."""
     is_unet: bool = False
     """True for a UNet, for which there are ControlNets, hypernetworks and block weights."""
 
@@ -157,7 +158,8 @@ class FileLayout:
     prefixes: Mapping[Component, str]
     """The prefix of each network's tensors."""
     tables: Mapping[Component, KeyTable]
-    """Maps the names of diffusers and transformers to those in single files, without the prefix."""
+    """For each network, maps the names of diffusers and transformers to those in single files, without the
+    prefix."""
     recognise: Callable[[Shapes], str | None]
     """Recognises the family by names and shapes: returns the reason, to follow `it has`, or None."""
     unused: tuple[str, ...] = ()
@@ -224,18 +226,18 @@ class ModelClues(NamedTuple):
     """The data from which the prediction type of a single-file model is determined."""
 
     shapes: Shapes
-    """By the names in the file."""
+    """The shapes of the tensors, by their names in the file."""
     deviation: Callable[[str], float]
     """Reads a tensor and returns its standard deviation."""
 
 
 def epsilon(clues: ModelClues) -> Prediction:
-    """Always `epsilon`, for families whose models predict the noise by default."""
+    """Return `epsilon`, for families whose models predict the noise by default."""
     return "epsilon"
 
 
 def columns(shapes: Shapes, endings: tuple[str, ...]) -> int | None:
-    """The second side of the first matrix whose name has one of some endings."""
+    """Return the number of columns of the first matrix whose name has one of the endings, or None."""
     return next(
         (shape[1] for name, shape in shapes.items() if name.endswith(endings) and len(shape) == 2), None
     )

@@ -1,7 +1,7 @@
-"""The names of a network's tensors in files: one table for each network and layout, for reading and writing.
+"""Maps the tensor names of a network to those in files, for each network and each layout of files.
 
-A table is derived from the network's tensor names in diffusers or transformers. Names in a file are only
-looked up in it.
+A table is derived from the network's tensor names in diffusers or transformers, and is used for reading and
+writing. Names in a file are only looked up in the table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Stored(NamedTuple):
 
     name: str
     third: int | None = None
-    """The third of the stored rows that it takes, if queries, keys and values are stored in one tensor."""
+    """Which third of the stored rows it is (0 to 2), if queries, keys and values are stored as one tensor."""
     transposed: bool = False
     kernel: bool = False
     """True if a matrix is stored as the kernel of a 1x1 convolution."""
@@ -29,7 +29,7 @@ class Stored(NamedTuple):
     """True if the two halves of its rows are stored in reverse order."""
 
     def shape_of(self, stored: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the network's tensor, from the stored shape."""
+        """Return the shape of the network's tensor, given the shape of the stored tensor."""
         if self.kernel and len(stored) == 4 and stored[2:] == (1, 1):
             return stored[:2]
         if self.third is not None and stored and stored[0] % 3 == 0:
@@ -37,7 +37,7 @@ class Stored(NamedTuple):
         return stored[::-1] if self.transposed else stored
 
     def taken_from(self, stored: Tensor) -> Tensor:
-        """The network's tensor, from the stored one."""
+        """Convert the stored tensor to the network's tensor."""
         if self.third is not None:
             return stored.chunk(3)[self.third]
         if self.kernel:
@@ -48,7 +48,7 @@ class Stored(NamedTuple):
 
 
 def halves_swapped(tensor: Tensor) -> Tensor:
-    """A tensor with the two halves of its rows in reverse order."""
+    """Exchange the two halves of a tensor's rows."""
     import torch
 
     return torch.cat(tensor.chunk(2)[::-1])
@@ -61,7 +61,7 @@ KeyTable = Callable[[Iterable[str]], Ways]
 
 
 def written(table: KeyTable, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a network under their names in a file."""
+    """Convert the tensors of a network to those of a file, by their names in the file."""
     import torch
 
     thirds: dict[str, dict[int, Tensor]] = {}
@@ -80,7 +80,7 @@ def written(table: KeyTable, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def own_names(names: Iterable[str]) -> Ways:
-    """Tensors that are stored under their names in diffusers."""
+    """Map each name to itself, for tensors that are stored under their names in diffusers."""
     return {name: (Stored(name),) for name in names}
 
 
@@ -89,7 +89,7 @@ _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "
 
 
 def vae_in_diffusers(names: Iterable[str]) -> Ways:
-    """The tensors of a VAE in the layout of diffusers, of today and of its early releases."""
+    """Map the tensor names of a VAE to those in files of diffusers, including its early releases."""
     return {name: (Stored(name), *_early(name)) for name in names}
 
 
@@ -101,12 +101,12 @@ def _early(name: str) -> Iterable[Stored]:
 
 
 def clip_in_transformers(names: Iterable[str]) -> Ways:
-    """The tensors of a CLIP text encoder in the layout of transformers, with and without `text_model`."""
+    """Map the tensor names of a CLIP text encoder to those of transformers, with and without `text_model`."""
     return {name: tuple(Stored(spelling) for spelling in _clip_spellings(name)) for name in names}
 
 
 def clip(names: Iterable[str]) -> Ways:
-    """The tensors of OpenAI's CLIP in a single file of Stability, which wraps the model of transformers."""
+    """Map the tensor names of OpenAI's CLIP to those in single files of Stability (`transformer.…`)."""
     return {
         name: tuple(Stored(f"transformer.{spelling}") for spelling in _clip_spellings(name)) for name in names
     }
@@ -118,7 +118,7 @@ def _clip_spellings(name: str) -> tuple[str, ...]:
 
 
 def t5_in_transformers(names: Iterable[str]) -> Ways:
-    """The tensors of a T5 encoder in the layout of transformers; `shared` holds the token vectors."""
+    """Map the tensor names of a T5 encoder to those of transformers, where `shared` has the token vectors."""
     return {
         name: (Stored("shared.weight"),) if name == "encoder.embed_tokens.weight" else (Stored(name),)
         for name in names
@@ -144,7 +144,7 @@ _CLIP_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
 
 
 def open_clip(names: Iterable[str]) -> Ways:
-    """The tensors of a text encoder in the layout of OpenCLIP (github.com/mlfoundations/open_clip)."""
+    """Map the tensor names of a text encoder to those of OpenCLIP (github.com/mlfoundations/open_clip)."""
     table: Ways = {}
     for name in names:
         bare = name.removeprefix("text_model.")
@@ -161,7 +161,7 @@ def open_clip(names: Iterable[str]) -> Ways:
 
 
 def unet(names: Iterable[str]) -> Ways:
-    """The tensors of a UNet under the names of Stability's code."""
+    """Map the tensor names of a UNet to those of Stability's code."""
     modules = {name: name.rpartition(".") for name in names}
     original = original_names(dict.fromkeys(module for module, _, _ in modules.values()))
     return {
@@ -179,7 +179,7 @@ _VAE_SIDE = re.compile(
 
 
 def vae(names: Iterable[str]) -> Ways:
-    """The tensors of a VAE under the names of Stability's code; its attention is made of 1x1 convolutions."""
+    """Map the tensor names of a VAE to those of Stability's code, whose attention uses 1x1 convolutions."""
     given = list(names)
     blocks = 1 + max((int(found[3]) for name in given if (found := _VAE_SIDE.match(name))), default=0)
     table: Ways = {}

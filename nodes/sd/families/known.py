@@ -12,16 +12,16 @@ from nodes.sd.families.family import Family
 
 @cache
 def families() -> tuple[Family, ...]:
-    """Every family. A package in this folder declares its families in `FAMILIES`."""
+    """Collect the families of all packages in this folder, which declare them in `FAMILIES`."""
     names = [module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg]
     modules = [import_module(f"{package.__name__}.{name}") for name in sorted(names)]
     return tuple(family for module in modules for family in module.FAMILIES)
 
 
 def family_named(name: str) -> Family:
-    """The family with a name.
+    """Return the family with a name.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such family.
     """
     return {family.name: family for family in families()}[name]

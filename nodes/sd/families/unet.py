@@ -43,7 +43,7 @@ def _mismatch(configs: Configs, roles: tuple[EncoderRole, ...]) -> str | None:
 
 
 def _sized(shapes: Shapes) -> dict[str, Any]:
-    """The input channels, which identify an inpainting model."""
+    """Determine the number of input channels, which is larger in inpainting models."""
     first = next((shapes[name] for name in _FIRST_KERNELS if name in shapes), ())
     return {"in_channels": first[1]} if len(first) == 4 else {}
 

@@ -1,4 +1,4 @@
-"""Training Stable Diffusion on pictures: latents, prompts, losses, samples, and the weights that are trained.
+"""Trains Stable Diffusion on pictures: latents, prompts, losses, samples, and the weights in training.
 
-`nodes.sd.training_loop` takes the steps; the nodes and their jobs are in `nodes.training`.
+The training loop is in `nodes.sd.training_loop`; the nodes and their jobs are in `nodes.training`.
 """

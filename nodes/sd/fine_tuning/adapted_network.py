@@ -1,4 +1,4 @@
-"""A network with adapters in training; everything else is shared with the network that it is made from."""
+"""Adds adapters in training to a copy of a network; all other tensors are shared with the original."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def adapted(network: N, adapters: Mapping[str, Adapter], dropout: Dropout) -> N:
-    """A copy of a network with an adapter at some of its layers; the given network is not changed.
+    """Return a copy of a network with adapters at some of its layers; the given network is not changed.
 
     Args:
-        network: the network, whose tensors the copy shares.
-        adapters: the adapters by the names of the layers.
-        dropout: for the inputs of all adapters.
+        network: the network; the copy shares its tensors.
+        adapters: the adapters by the names of their layers.
+        dropout: the dropout of the inputs of all adapters.
     """
     result = shared_copy(network, adapters)
     for name, adapter in adapters.items():

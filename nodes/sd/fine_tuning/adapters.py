@@ -1,4 +1,4 @@
-"""The adapters that a LoRA training trains: new weights for some layers of a network."""
+"""The adapters that a LoRA training trains: additional weights for some layers of a network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class AdapterSettings:
 
 
 def layers_to_train(network: nn.Module, patterns: Iterable[str]) -> dict[str, nn.Module]:
-    """The linear layers and convolutions whose name matches one of some patterns (`*` and `?`)."""
+    """Return the linear layers and convolutions whose names match one of the patterns (`*` and `?`)."""
     wanted = list(patterns)
     return {
         name: module
@@ -65,14 +65,14 @@ def layers_to_train(network: nn.Module, patterns: Iterable[str]) -> dict[str, nn
 def new_adapters(
     layers: Mapping[str, nn.Module], settings: AdapterSettings, generator: torch.Generator
 ) -> dict[str, Adapter]:
-    """Adapters with which every layer is as it was.
+    """Make adapters that do not yet change their layers.
 
-    The initial numbers follow kohya (LoRA) and LyCORIS (LoHa, LoKr).
+    They are initialised as in kohya's sd-scripts (LoRA) and LyCORIS (LoHa, LoKr).
 
     Args:
         layers: the layers by name.
-        settings: their kind and size.
-        generator: a generator of the CPU.
+        settings: the kind and the size of the adapters.
+        generator: a random generator on the CPU.
 
     Raises:
         UnfitRankError: a layer is smaller than the rank.
@@ -96,7 +96,7 @@ def _new_adapter(
         return torch.randn(shape, generator=generator) * deviation
 
     def uniform(*shape: int) -> Tensor:
-        """As `nn.Linear` begins: within 1 / sqrt(inputs)."""
+        """Draw uniform numbers within ±1 / sqrt(inputs), as `nn.Linear` is initialised."""
         limit = 1 / math.sqrt(math.prod(shape[1:]))
         return (torch.rand(shape, generator=generator) * 2 - 1) * limit
 
@@ -147,7 +147,7 @@ class AdaptedLayer(nn.Module):
     Args:
         base: a linear layer or a convolution, whose weight is not changed.
         adapter: its adapter, whose tensors are trained.
-        dropout: for the input of the adapter.
+        dropout: the dropout of the adapter's input.
     """
 
     def __init__(self, base: nn.Module, adapter: Adapter, dropout: Dropout) -> None:
@@ -157,7 +157,7 @@ class AdaptedLayer(nn.Module):
         self._is_branch = adapter.kind == "lora" and "dora_scale" not in adapter.tensors
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output of the layer with the adapter at strength 1."""
+        """Compute the output of the layer with the adapter at strength 1."""
         if self._is_branch:
             inner = self._layer(self._dropout(x), self._adapter.tensors["down"], None)
             up = self._adapter.tensors["up"].to(inner)
@@ -174,7 +174,7 @@ class AdaptedLayer(nn.Module):
         return self._layer(x, weight + delta, bias)
 
     def _layer(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Apply another weight in the way of the base layer."""
+        """Apply the operation of the base layer with another weight and bias."""
         if isinstance(self.base, nn.Conv2d):
             base = self.base
             stride, padding, dilation = base.stride, base.padding, base.dilation
@@ -183,7 +183,7 @@ class AdaptedLayer(nn.Module):
 
 
 def parameters(adapters: Mapping[str, Adapter], device: torch.device) -> dict[str, Adapter]:
-    """The adapters with float32 parameters on a device in place of their tensors."""
+    """Copy adapters to a device, with float32 parameters to train in place of their tensors."""
     return {
         name: Adapter(
             adapter.kind,
@@ -196,7 +196,7 @@ def parameters(adapters: Mapping[str, Adapter], device: torch.device) -> dict[st
 
 
 def as_module(adapters: Mapping[str, Adapter]) -> nn.ParameterDict:
-    """The parameters of adapters as one module; the names are those of the layers with `/` for `.`."""
+    """Collect the parameters of adapters in one module, named by layer and part, with `/` instead of `.`."""
     found = nn.ParameterDict()
     for name, adapter in adapters.items():
         for part, tensor in adapter.tensors.items():

@@ -15,16 +15,16 @@ _MOST_SCALES = 10
 
 @dataclass(frozen=True)
 class NoiseSettings:
-    """The settings of the noise, by the rules of kohya's sd-scripts."""
+    """The settings of the noise, which have the meaning of those of kohya's sd-scripts."""
 
     offset: float = 0.0
-    """Noise that is the same for a whole channel of a latent, which lets a model learn dark and bright
-    pictures (noise offset)."""
+    """The strength of noise that is constant over each channel of a latent, which lets a model learn dark and
+    bright pictures (noise offset)."""
     adaptive_offset: float = 0.0
     """How much the offset grows with the absolute mean of a channel."""
     multires: float = 0.0
-    """The weight of coarser noise (multi-resolution noise), smaller by this factor at each scale; 0 for
-    none."""
+    """The weight of coarser noise (multi-resolution noise), which is multiplied by this once more at each
+    larger scale; 0 for none."""
     perturbation: float = 0.0
     """Noise that is added to the input of the network only, not to its target (arXiv:2301.11706)."""
     first_timestep: int = 0
@@ -38,7 +38,7 @@ class Noise(NamedTuple):
     target: Tensor
     """The noise that the network is to predict, of the latents' shape, dtype and device."""
     added: Tensor
-    """The noise in its input."""
+    """The noise to add to the latents."""
     timesteps: Tensor
     """int64 [batch] on the CPU."""
 
@@ -50,20 +50,20 @@ class TimestepRange(NamedTuple):
     last: int
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw timesteps, each equally often: int64 [count]."""
+        """Draw timesteps with equal probability: int64 [count]."""
         return torch.randint(self.first, self.last + 1, (count,), generator=generator)
 
     def spread(self, count: int) -> Tensor:
-        """Timesteps spread evenly over the range, int64 [count]."""
+        """Return timesteps that are spread evenly over the range, int64 [count]."""
         places = (torch.arange(count) + 0.5) / count
         return self.first + (places * (self.last + 1 - self.first)).long()
 
 
 def timestep_range(settings: NoiseSettings, count: int) -> TimestepRange:
-    """The timesteps that a training on a model with `count` timesteps uses.
+    """Return the range of timesteps to train at, for a model with `count` timesteps.
 
     Raises:
-        ValueError: there are none.
+        ValueError: the range is empty.
     """
     last = count - 1 if settings.last_timestep is None else min(settings.last_timestep, count - 1)
     if not 0 <= settings.first_timestep <= last:
@@ -82,8 +82,8 @@ def draw_noise(
     Args:
         settings: the kinds of noise.
         latents: [batch, channels, height, width].
-        draw_timesteps: draws a number of timesteps.
-        generator: a generator of the CPU, so that all devices get the same numbers.
+        draw_timesteps: draws as many timesteps as its first argument says.
+        generator: a random generator on the CPU, so that all devices get the same numbers.
     """
     noise = torch.randn(latents.shape, generator=generator)
     if settings.offset or settings.adaptive_offset:
@@ -101,7 +101,7 @@ def draw_noise(
 
 
 def _with_coarser(noise: Tensor, discount: float, generator: torch.Generator) -> Tensor:
-    """Add noise of ever fewer cells, and scale the sum to a deviation of 1."""
+    """Add noise of ever lower resolution, and scale the sum to a standard deviation of 1."""
     height, width = noise.shape[2:]
     for scale in range(1, _MOST_SCALES + 1):
         factor = float(torch.rand((), generator=generator)) * 2 + 2

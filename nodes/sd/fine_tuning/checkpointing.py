@@ -1,4 +1,4 @@
-"""Gradient checkpointing: inner values of a UNet are computed again for the gradient, not kept."""
+"""Gradient checkpointing: computes the activations of a network again for the gradient, not keeping them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nodes.sd.fine_tuning.dropout import Dropout
 
 @contextmanager
 def checkpointed(network: nn.Module, dropout: Dropout) -> Iterator[None]:
-    """Keep only the inputs of the blocks of a network of diffusers inside a `with` block.
+    """Use gradient checkpointing for the blocks of a diffusers network inside a `with` block.
 
-    The gradients have the same bits as without it (arXiv:1604.06174).
+    Only the inputs of the blocks are kept. The gradients have the same bits as without it (arXiv:1604.06174).
 
     Args:
-        network: the network; blocks that it shares with others are as before at the end.
-        dropout: the dropout in it, which drops the same numbers when a block is computed again.
+        network: the network; its blocks are restored at the end, since other networks may share them.
+        dropout: the dropout in the network, which drops the same numbers when a block is computed again.
     """
 
     def computed(block: nn.Module, *inputs: Any) -> Any:

@@ -17,23 +17,23 @@ Prediction = Literal["epsilon", "v_prediction", "sample"]
 """The prediction types."""
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""The network: takes noisy latents [batch, channels, height, width] and timesteps [batch]; returns its
+"""Calls the network with noisy latents [batch, channels, height, width] and timesteps [batch]; returns its
 prediction."""
 
 _MOST_SNR = 1000.0
-"""The largest signal-to-noise ratio in the weights of kohya, which is infinite without noise."""
+"""The largest signal-to-noise ratio that kohya's weights use; without noise the ratio is infinite."""
 
 
 @dataclass(frozen=True)
 class LossSettings(ErrorSettings):
-    """How errors become a loss, and the weights of noise levels, by the rules of kohya's sd-scripts."""
+    """How errors become a loss, and how noise levels are weighted; the options of kohya's sd-scripts."""
 
     min_snr: float = 0.0
     """The gamma of min-SNR weighting (arXiv:2303.09556); 0 gives all noise levels the weight 1."""
     debiased: bool = False
-    """Weigh noise levels by debiased estimation (arXiv:2310.08442)."""
+    """True to weight noise levels by debiased estimation (arXiv:2310.08442)."""
     velocity_as_noise: bool = False
-    """Weigh a loss of velocities as if it were one of noise (`scale_v_pred_loss_like_noise_pred`)."""
+    """True to weight the loss of a velocity as that of noise (`scale_v_pred_loss_like_noise_pred`)."""
 
     @property
     def is_plain(self) -> bool:
@@ -42,14 +42,14 @@ class LossSettings(ErrorSettings):
 
 
 class DiffusionLoss:
-    """Adds noise to latents and compares the prediction of a network with it.
+    """The loss of a network that predicts the noise in latents, or the velocity, or the clean latents.
 
-    Computed in the order of diffusers' training scripts, in float32 or a wider dtype of the prediction, so
-    that equal noise gives equal losses.
+    The order of computation is that of diffusers' training scripts, in float32 or a wider dtype of the
+    prediction, so that equal noise gives equal losses.
 
     Args:
         alphas: the cumulative product of 1 - beta for each timestep (alphas_cumprod), float32 [timesteps].
-        prediction: what the network predicts.
+        prediction: the prediction type of the network.
         noise: the settings of the noise.
         settings: the settings of the loss.
 
@@ -74,19 +74,19 @@ class DiffusionLoss:
         return draw_noise(self.noise, latents, self._range.draw, generator)
 
     def spread_timesteps(self, count: int) -> Tensor:
-        """Timesteps spread evenly over the range, int64 [count], for losses that are compared."""
+        """Return timesteps that are spread evenly over the range, int64 [count], for comparable losses."""
         return self._range.spread(count)
 
     def __call__(
         self, predict: Predict, latents: Tensor, noise: Noise, weights: Tensor | None = None
     ) -> Tensor:
-        """The loss of a batch, a scalar.
+        """Compute the loss of a batch, a scalar.
 
         Args:
-            predict: the network.
+            predict: calls the network.
             latents: clean latents, [batch, channels, height, width].
             noise: the noise to add, and its timesteps.
-            weights: the weight of each cell of the latents, [batch, 1, height, width].
+            weights: the weight of each cell of the latents, [batch, 1, height, width]; None for 1.
         """
         timesteps = noise.timesteps
         alphas = self._alphas[timesteps].to(latents)
@@ -109,7 +109,7 @@ class DiffusionLoss:
         return each.mean() if self.settings.is_plain else (each * self._weights(alphas)).mean()
 
     def _threshold(self, alphas: Tensor, timesteps: Tensor) -> Tensor | None:
-        """The error at which the loss turns from a square to a line, [batch]; None without one."""
+        """Return the error above which the loss is linear, not square: [batch]; None for `l2` and `l1`."""
         least = self.settings.huber_threshold
         if not self.settings.has_threshold:
             return None
@@ -121,7 +121,7 @@ class DiffusionLoss:
         return (1 - least) / (1 + sigmas) ** 2 + least
 
     def _weights(self, alphas: Tensor) -> Tensor:
-        """The weight of the noise level of each latent, [batch]."""
+        """Return the weight of the noise level of each latent, [batch]."""
         snr = alphas / (1 - alphas)
         limited = snr.clamp(max=_MOST_SNR)
         weights = torch.ones_like(alphas)
@@ -135,7 +135,10 @@ class DiffusionLoss:
         return weights
 
     def _min_snr(self, snr: Tensor) -> Tensor:
-        """min(snr, gamma) / snr for epsilon, / (snr + 1) for v; the paper's weight for the clean latent."""
+        """Return the weight by min-SNR for the prediction type.
+
+        It is min(snr, gamma) for the clean latent, divided by snr for epsilon and by snr + 1 for v.
+        """
         clamped = snr.clamp(max=self.settings.min_snr)
         if self._prediction == "epsilon":
             return clamped / snr

@@ -1,4 +1,4 @@
-"""Dropout with the random numbers of a training, so that a resumed training draws the same ones."""
+"""Dropout with the random generator of a training, so that a resumed training draws the same numbers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 
 
 class Dropout:
-    """Sets random numbers to zero during a training step.
+    """Sets randomly chosen numbers of a tensor to zero during a training step.
 
     Args:
-        share: the probability, from 0 to less than 1.
+        share: the probability of each number to be set to zero, from 0 to less than 1.
     """
 
     def __init__(self, share: float = 0.0) -> None:
         self._share = share
         self.generator: torch.Generator | None = None
-        """The source of random numbers during a training step; None outside of steps: nothing is dropped."""
+        """The random generator during a training step; None outside of steps, when nothing is dropped."""
 
     @contextmanager
     def drawing_from(self, generator: torch.Generator) -> Iterator[None]:
-        """Drop numbers inside a `with` block."""
+        """Drop numbers inside a `with` block, with random numbers from a generator."""
         self.generator = generator
         try:
             yield
@@ -31,7 +31,7 @@ class Dropout:
             self.generator = None
 
     def repeated(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """Two contexts: numbers that are drawn in the first one are drawn again in the second one."""
+        """Return two contexts, of which the second one drops the same numbers as the first one."""
         generator = self.generator
         if generator is None:
             return nullcontext(), nullcontext()
@@ -40,7 +40,7 @@ class Dropout:
 
     @contextmanager
     def _drawing_again(self, generator: torch.Generator, state: Tensor) -> Iterator[None]:
-        """Drop as from an earlier state of the generator, which afterwards is as before."""
+        """Drop numbers from an earlier state of the generator in a `with` block, then restore its state."""
         own = generator.get_state()
         generator.set_state(state)
         try:
@@ -51,11 +51,11 @@ class Dropout:
 
     @property
     def is_on(self) -> bool:
-        """Whether numbers are dropped now."""
+        """Whether numbers are currently dropped."""
         return self._share > 0 and self.generator is not None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """A tensor with some numbers set to zero, and the others larger, so that the mean stays the same."""
+        """Set random numbers of a tensor to zero, and enlarge the others so that the mean stays the same."""
         if not self.is_on:
             return x
         kept = torch.rand(x.shape, generator=self.generator) >= self._share

@@ -1,4 +1,4 @@
-"""The loss of a flow-matching model: how well it predicts the way from a picture to noise."""
+"""The loss of a flow-matching model: how well it predicts the direction from a picture to noise."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nodes.sd.fine_tuning.diffusion_loss import Predict
 from nodes.sd.fine_tuning.prediction_error import ErrorSettings
 
 Weighting = Literal["logit_normal", "uniform", "mode", "sigma_sqrt", "cosmap"]
-"""The weighting schemes of the noise levels (arXiv:2403.03206, section 3.1). The first three say how often
-each level is drawn; with the others it is drawn uniformly and the loss is weighed."""
+"""The weighting schemes of the noise levels (arXiv:2403.03206, section 3.1). The first three determine how
+often each level is drawn; the others draw levels uniformly and weight the loss."""
 
 
 @dataclass(frozen=True)
 class LevelSettings:
-    """How often noise levels are drawn and how their losses are weighed, as diffusers does for SD 3."""
+    """How often noise levels are drawn, and how their losses are weighted, as diffusers does for SD 3."""
 
     weighting: Weighting = "logit_normal"
     logit_mean: float = 0.0
@@ -31,7 +31,7 @@ class LevelSettings:
     """How strongly `mode` prefers levels in the middle; 0 is uniform."""
 
     def places(self, count: int, generator: torch.Generator) -> Tensor:
-        """Places in the schedule, from 0 for the highest noise to 1: float32 [count].
+        """Draw places in the schedule, from 0 for the highest noise to 1 for the lowest: float32 [count].
 
         As `compute_density_for_timestep_sampling` of diffusers.
         """
@@ -44,7 +44,7 @@ class LevelSettings:
         return 1 - even - self.mode_scale * (torch.cos(math.pi * even / 2) ** 2 - 1 + even)
 
     def weights(self, sigmas: Tensor) -> Tensor | None:
-        """The weight of the loss at some noise levels; None for 1.
+        """Return the weights of the loss at some noise levels; None if all are 1.
 
         As `compute_loss_weighting_for_sd3` of diffusers.
         """
@@ -56,10 +56,11 @@ class LevelSettings:
 
 
 class FlowLoss:
-    """Mixes latents with noise and compares the prediction of a network with noise minus latents.
+    """The loss of a network that predicts noise minus latents from a mixture of both.
 
-    Computed in the order of diffusers' train_dreambooth_sd3.py (without its `precondition_outputs`), in
-    float32 or a wider dtype of the prediction, so that equal noise gives equal losses.
+    The order of computation is that of diffusers' train_dreambooth_sd3.py (without its
+    `precondition_outputs`), in float32 or a wider dtype of the prediction, so that equal noise gives equal
+    losses.
 
     Args:
         sigmas: the share of noise at each timestep, rising to 1, float32 [timesteps]. The network is called
@@ -69,7 +70,7 @@ class FlowLoss:
         levels: how often noise levels are drawn, and their weights.
 
     Raises:
-        ValueError: the range of timesteps is empty, or the threshold of errors needs a diffusion model.
+        ValueError: the range of timesteps is empty, or `huber_schedule` is `snr`, which a flow does not have.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class FlowLoss:
         self.noise, self.errors = noise or NoiseSettings(), errors or ErrorSettings()
         self.levels = levels or LevelSettings()
         if self.errors.has_threshold and self.errors.huber_schedule == "snr":
-            raise ValueError("A flow has no signal-to-noise ratio. Use the schedule exponential or constant.")
+            raise ValueError(
+                "The huber schedule snr is not defined for a flow model. Use exponential or constant."
+            )
         self._sigmas = sigmas
         self._range = timestep_range(self.noise, len(sigmas))
 
@@ -91,13 +94,13 @@ class FlowLoss:
         return draw_noise(self.noise, latents, self._draw_timesteps, generator)
 
     def spread_timesteps(self, count: int) -> Tensor:
-        """Timesteps spread evenly over the range, int64 [count], for losses that are compared."""
+        """Return timesteps that are spread evenly over the range, int64 [count], for comparable losses."""
         return self._range.spread(count)
 
     def __call__(
         self, predict: Predict, latents: Tensor, noise: Noise, weights: Tensor | None = None
     ) -> Tensor:
-        """The loss of a batch, a scalar. Arguments are those of `DiffusionLoss`."""
+        """Compute the loss of a batch, a scalar. The arguments are those of `DiffusionLoss.__call__`."""
         levels = self._sigmas[noise.timesteps]
         sigmas = levels.to(latents)[:, None, None, None]
         noisy = (1.0 - sigmas) * latents + sigmas * noise.added
@@ -112,13 +115,13 @@ class FlowLoss:
         return error.mean((1, 2, 3)).mean()
 
     def _draw_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Timesteps from the range; diffusers counts them from the highest noise."""
+        """Draw timesteps from the range, int64 [count]; diffusers counts them from the highest noise."""
         first, last = self._range
         size = last + 1 - first
         return last - (self.levels.places(count, generator) * size).long().clamp(0, size - 1)
 
     def _threshold(self, levels: Tensor) -> Tensor | None:
-        """The error at which the loss turns from a square to a line, [batch]; None without one."""
+        """Return the error above which the loss is linear, not square: [batch]; None for `l2` and `l1`."""
         if not self.errors.has_threshold:
             return None
         if self.errors.huber_schedule == "constant":

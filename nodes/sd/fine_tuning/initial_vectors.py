@@ -1,4 +1,4 @@
-"""The initial vectors of a training, from a text, by A1111's rule."""
+"""Makes the initial vectors of an embedding from a text, by A1111's rule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nodes.sd.models.tokenizer import ClipTokenizer
 
 
 def initial_vectors(tokenizer: ClipTokenizer, encoder: Any, text: str, count: int) -> Tensor:
-    """Take vectors from the input embedding of a text encoder: float32 [count, width] on its device.
+    """Take the vectors of a text's tokens from a text encoder: float32 [count, width] on its device.
 
     Of the T tokens of the text, vector i is token floor(i * T / count), so that 2 tokens in 4 vectors give
     a, a, b, b. A longer text is cut to `count` tokens. An empty text gives zeros.
@@ -27,7 +27,7 @@ def initial_vectors(tokenizer: ClipTokenizer, encoder: Any, text: str, count: in
     """
     ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
     if count == 0 and not 1 <= len(ids) <= 75:
-        raise ValueError(f"The initial text has {len(ids)} tokens. Give the number of vectors, 1 to 75.")
+        raise ValueError(f"The initial text has {len(ids)} tokens. Set the number of vectors to 1 to 75.")
     count = count or len(ids)
     rows = encoder.get_input_embeddings().weight
     if not ids:

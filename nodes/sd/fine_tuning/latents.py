@@ -15,23 +15,23 @@ Sampling = Literal["once", "deterministic", "random"]
 
 
 class CachedPicture(NamedTuple):
-    """The latents of a training picture, on the host."""
+    """The latents of a training picture, on the CPU."""
 
     mean: Tensor
-    """float32 [channels, height, width]"""
+    """The mean of the latents, or the sample that was drawn: float32 [channels, height, width]."""
     deviation: Tensor | None
-    """The deviation of its latents, for `random`; None if the latents are always the mean."""
+    """The standard deviation of the latents, for `random`; None to use `mean` each time."""
     weights: Tensor | None = None
     """The weight of each cell, float32 [1, height, width] with the mean 1; None for 1 everywhere."""
 
 
 def cached(posterior: Posterior, sampling: Sampling, seed: int) -> tuple[Tensor, Tensor | None]:
-    """The mean and the deviation to keep of one picture; see `CachedPicture`.
+    """Return the mean and the deviation to keep for one picture; see `CachedPicture`.
 
     Args:
-        posterior: of one picture.
-        sampling: `once` draws the sample here, from the seed.
-        seed: of this picture.
+        posterior: the VAE's distribution of the latents of one picture.
+        sampling: how latents are drawn; `once` draws the sample here.
+        seed: the seed of that sample.
     """
     mean, deviation = posterior.mean[0].cpu(), posterior.deviation[0].cpu()
     if sampling == "once":
@@ -41,7 +41,10 @@ def cached(posterior: Posterior, sampling: Sampling, seed: int) -> tuple[Tensor,
 
 
 def drawn(pictures: Sequence[CachedPicture], generator: torch.Generator) -> Tensor:
-    """The latents of a batch, float32 [batch, channels, height, width]; draws noise only if they need it."""
+    """Draw the latents of a batch, float32 [batch, channels, height, width].
+
+    Only pictures with a deviation draw noise.
+    """
     return torch.stack(
         [
             picture.mean
@@ -53,7 +56,7 @@ def drawn(pictures: Sequence[CachedPicture], generator: torch.Generator) -> Tens
 
 
 def batch_weights(pictures: Sequence[CachedPicture]) -> Tensor | None:
-    """The weights of a batch, float32 [batch, 1, height, width]; None if no picture has any."""
+    """Stack the weights of a batch, float32 [batch, 1, height, width]; None if no picture has weights."""
     if all(picture.weights is None for picture in pictures):
         return None
     return torch.stack(

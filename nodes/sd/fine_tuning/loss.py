@@ -1,4 +1,4 @@
-"""The loss of a training, for the noise schedule that its model learned."""
+"""Chooses the loss of a training by the noise schedule that its model learned."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def loss_for(
     settings: LossSettings,
     levels: LevelSettings,
 ) -> PictureLoss:
-    """The loss for a noise schedule.
+    """Make the loss for a noise schedule.
 
     Args:
         schedule: the schedule that the model learned.
-        prediction: what it predicts.
+        prediction: the prediction type of the model.
         noise: the settings of the noise.
-        settings: those of the loss; for a flow only how errors become a loss.
-        levels: those of the noise levels of a flow; not used for a diffusion model.
+        settings: the settings of the loss; a flow model uses only those of `ErrorSettings`.
+        levels: how a flow model draws and weights noise levels; not used for a diffusion model.
 
     Raises:
-        ValueError: the range of timesteps is empty, or a setting is not for this schedule.
+        ValueError: the range of timesteps is empty, or a setting does not suit this schedule.
     """
     if isinstance(schedule, Flow):
         return FlowLoss(torch.from_numpy(FlowTable(schedule).sigmas), noise, settings, levels)
     if prediction == "flow":
-        raise ValueError("A model with a diffusion schedule cannot predict a flow.")
+        raise ValueError("The model has a diffusion schedule, but the prediction type flow.")
     return DiffusionLoss(NoiseTable(schedule).alphas, prediction, noise, settings)

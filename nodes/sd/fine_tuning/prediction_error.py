@@ -1,4 +1,4 @@
-"""How the errors of a prediction become a loss: by their square, their size, or in between."""
+"""Turns the errors of a prediction into a loss: their square, their absolute value, or in between."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Distance = Literal["l2", "l1", "huber", "smooth_l1"]
 """How an error of the prediction becomes a loss: its square, its absolute value, or in between."""
 
 HuberSchedule = Literal["snr", "exponential", "constant"]
-"""How the error at which `huber` and `smooth_l1` turn from a square to a line depends on the noise level."""
+"""How the threshold of `huber` and `smooth_l1` depends on the noise level."""
 
 
 @dataclass(frozen=True)
 class ErrorSettings:
-    """How errors become a loss, by the rules of kohya's sd-scripts."""
+    """How errors become a loss; the options of kohya's sd-scripts."""
 
     distance: Distance = "l2"
     huber_schedule: HuberSchedule = "snr"
     huber_threshold: float = 0.1
-    """The smallest error at which `huber` and `smooth_l1` turn from a square to a line; with `constant`, the
-    only one."""
+    """The smallest threshold, which is the error above which `huber` and `smooth_l1` are linear; with
+    `constant`, the only one."""
 
     @property
     def has_threshold(self) -> bool:
@@ -32,12 +32,12 @@ class ErrorSettings:
         return self.distance in ("huber", "smooth_l1")
 
     def loss(self, predicted: Tensor, target: Tensor, threshold: Tensor | None) -> Tensor:
-        """The loss of each number.
+        """Compute the loss of each number of a prediction.
 
         Args:
-            predicted: [batch, channels, height, width].
-            target: the same.
-            threshold: the error at which the loss turns from a square to a line, [batch]; None without one.
+            predicted: the prediction, [batch, channels, height, width].
+            target: the tensor to predict, of the same shape.
+            threshold: the error above which the loss is linear, [batch]; None for `l2` and `l1`.
         """
         if threshold is None:
             error = predicted - target
@@ -47,5 +47,5 @@ class ErrorSettings:
         return wide * found if self.distance == "huber" else found
 
     def exponential_threshold(self, share: Tensor) -> Tensor:
-        """The threshold of the schedule `exponential`, for shares of the training steps, 0 to 1."""
+        """Compute the thresholds of the schedule `exponential`, for shares of the timesteps, 0 to 1."""
         return torch.exp(share * math.log(self.huber_threshold))

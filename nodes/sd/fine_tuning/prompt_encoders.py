@@ -1,4 +1,4 @@
-"""Encodes prompts with the vectors in training, so that gradients reach them."""
+"""Encodes the prompts of a training, so that gradients reach the vectors of the trained embedding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nodes.sd.prompts.triggers import Triggers
 
 @dataclass(frozen=True)
 class ReadPrompt:
-    """A prompt in tokens. Each chunk of 75 tokens is one window of CLIP; T5 has one window for a prompt."""
+    """A prompt as tokens, in windows: CLIP has one for each chunk of 75 tokens, T5 one for the prompt."""
 
     ids: Tensor
     """int64 [chunks, window]"""
@@ -32,34 +32,34 @@ class ReadPrompt:
     trained: tuple[tuple[int, int], ...]
     """The places of the trained embedding: the chunk, and the place of its first vector in the window."""
     others: tuple[tuple[int, int, Tensor], ...]
-    """The places of other embeddings, with their vectors."""
+    """The places of other embeddings, in the same form, each with its vectors."""
 
 
 class EncodedBatch(NamedTuple):
     """A batch of prompts, encoded for a UNet or a transformer."""
 
     rows: Tensor
-    """[batch, 77 * chunks + tail, width]"""
+    """The text embeddings, [batch, 77 * chunks + tail, width]."""
     pooled: Tensor | None
-    """[batch, width]: each prompt as one vector, of the first chunk; None if the network reads none."""
+    """The pooled vector of each prompt's first chunk, [batch, width]; None if the network reads none."""
     tail: int = 0
-    """The number of rows behind those of the chunks: of T5, or zeros in its place."""
+    """The number of rows after those of the chunks: T5's output, or zeros in its place."""
 
 
 class ChangingPromptError(ValueError):
-    """Raised for a prompt that changes from step to step, which a training cannot encode once."""
+    """Raised for a prompt that changes from step to step, which trainings do not support."""
 
     code = "changing_prompt"
 
 
 def constant(prompt: str, dialect: Dialect) -> list[Segment | Break]:
-    """The pieces of a prompt for a training.
+    """Parse a prompt of a training into segments and breaks.
 
     As in A1111's training, AND and a number at the end are words.
 
     Raises:
-        ChangingPromptError: it changes from step to step, as `[a:b:0.5]` and `[a|b]` do.
-        PromptError: it cannot be read.
+        ChangingPromptError: the prompt changes from step to step, as `[a:b:0.5]` and `[a|b]` do.
+        PromptError: the prompt cannot be parsed.
     """
     (part,) = dialects.read(prompt, dialect, negative=True).parts
     if len(part.texts) != 1:
@@ -74,12 +74,12 @@ class PromptEncoders:
 
     Args:
         encoders: the loaded text encoders, whose own weights are not trained.
-        triggers: the embeddings, the trained one among them.
+        triggers: the embeddings, including the trained one.
         trained: the id of the trained embedding in `triggers`; None if no embedding is trained.
-        dialect: the syntax of the prompts, except `compel`.
+        dialect: the syntax of the prompts; `compel` is not supported.
         clip_skip: the layer whose output is used, counted from the last, which is 1.
         shape: the shape of the text embeddings; see `context_shape`.
-        warn: called with a message about the first prompt of which T5 does not read the whole.
+        warn: called once, with a message about the first prompt that is too long for T5.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class PromptEncoders:
         self._shape = shape
 
     def check(self, prompt: str) -> bool:
-        """Whether a prompt contains the trained embedding.
+        """Return whether a prompt contains the trained embedding.
 
         Raises:
-            ValueError: it cannot be read, or changes from step to step.
+            ValueError: the prompt cannot be parsed, or changes from step to step.
         """
         read = [encoder.read(prompt) for encoder in self._chunked]
         read += [encoder.read(prompt) for encoder in self._whole]
@@ -117,8 +117,8 @@ class PromptEncoders:
             vectors: the trained vectors for each text encoder, [n, width]; empty if no embedding is trained.
 
         Returns:
-            the outputs of the encoders, joined along the width, and those of T5 behind them, as EncodePrompt
-            joins them; in their dtype and on their device.
+            the outputs of the CLIP encoders, joined along the width, followed by that of T5, joined along the
+            tokens, as in EncodePrompt; in the encoders' dtype and on their device.
         """
         found = [encoder.encode(prompts, vectors.get(encoder.name)) for encoder in self._chunked]
         shortest = min(one.rows.shape[1] for one in found)
@@ -152,7 +152,7 @@ class _ChunkEncoder:
         """Tokenise a prompt; recent prompts are cached.
 
         Raises:
-            ValueError: it cannot be read, or changes from step to step.
+            ValueError: the prompt cannot be parsed, or changes from step to step.
         """
         if prompt not in self._read:
             if len(self._read) >= _REMEMBERED:
@@ -161,7 +161,7 @@ class _ChunkEncoder:
         return self._read[prompt]
 
     def encode(self, prompts: Sequence[str], vectors: Tensor | None) -> EncodedBatch:
-        """Encode a batch of prompts with the trained vectors, [n, width], if there are any."""
+        """Encode a batch of prompts with the trained vectors, [n, width]; None if none are trained."""
         read = [self.read(prompt) for prompt in prompts]
         longest = max(len(prompt.ids) for prompt in read)
         ids, placed, weights = [], [], []
@@ -194,11 +194,11 @@ class _ChunkEncoder:
 
 
 class _WholeEncoder:
-    """Encodes prompts with T5, which reads a prompt at once and drops what is too long, as EncodePrompt does.
+    """Encodes prompts with T5, in one window that cuts off longer prompts, as EncodePrompt does.
 
     Args:
         loaded: T5.
-        triggers: the embeddings, the trained one among them.
+        triggers: the embeddings, including the trained one.
         trained: the id of the trained embedding; None if no embedding is trained.
         dialect: the syntax of the prompts.
         warn: called with a message about the first prompt that is too long.
@@ -220,7 +220,7 @@ class _WholeEncoder:
         self._read: dict[str, ReadPrompt] = {}
 
     def read(self, prompt: str) -> ReadPrompt:
-        """Tokenise a prompt; recent prompts are cached. Errors are those of CLIP's."""
+        """Tokenise a prompt; recent prompts are cached. The errors are those of `_ChunkEncoder.read`."""
         if prompt not in self._read:
             if len(self._read) >= _REMEMBERED:
                 self._read.clear()
@@ -228,14 +228,16 @@ class _WholeEncoder:
             if len(tokens) >= self._length and not self._warned:
                 self._warned = True
                 size = f"{self._length - 1} of the {len(tokens)} tokens"
-                self._warn(f"T5 reads only {size} of the prompt {prompt[:80]!r}; shorten it if they matter")
+                self._warn(
+                    f"T5 reads only {size} of the prompt {prompt[:80]!r}; shorten it to use the others"
+                )
             ids = t5.window(tokens, self._length)
             kept = tokens[: self._length - 1]
             self._read[prompt] = _in_windows(ids, [kept], 0, self._speller, self._trained)
         return self._read[prompt]
 
     def encode(self, prompts: Sequence[str], vectors: Tensor | None) -> Tensor:
-        """Encode a batch of prompts with the trained vectors: [batch, length, width]."""
+        """Encode a batch of prompts with the trained vectors, if there are any: [batch, length, width]."""
         read = [self.read(prompt) for prompt in prompts]
         placed = []
         for number, prompt in enumerate(read):
@@ -256,13 +258,13 @@ _REMEMBERED = 4096
 def _in_windows(
     ids: Tensor, found: Sequence[Chunk], start: int, speller: Speller, own: str | None
 ) -> ReadPrompt:
-    """A prompt in tokens.
+    """Find the weights and the embeddings in the windows of a prompt.
 
     Args:
-        ids: int64 [chunks, window].
-        found: the tokens of each window.
-        start: the place of their first token in the window.
-        speller: it has made the tokens.
+        ids: the windows, int64 [chunks, window].
+        found: the tokens of each window, without its start and end tokens.
+        start: the place of the first of these tokens in a window.
+        speller: the speller that made the tokens; it has the vectors of the embeddings.
         own: the id of the trained embedding; None if no embedding is trained.
     """
     trained: list[tuple[int, int]] = []

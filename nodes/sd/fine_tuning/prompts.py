@@ -1,4 +1,4 @@
-"""The prompts of training pictures: a line of a template, filled in with the caption."""
+"""Makes the prompts of training pictures: a line of a template, filled in with the caption."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nodes.sd.fine_tuning.templates import CaptionChanges, filled
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """A picture with the texts for its prompts."""
+    """The latents of a picture, with the texts for its prompts."""
 
     latents: CachedPicture
     caption: str = ""
@@ -37,7 +37,7 @@ class Prompts:
     """The probability of an empty prompt."""
 
     def of(self, picture: CaptionedPicture, number: int, rng: random.Random) -> str:
-        """A prompt for a picture, which has this number in the dataset."""
+        """Make a prompt for a picture; `number` is its number in the dataset."""
         if self.dropout and rng.random() < self.dropout:
             return ""
         line = (
@@ -46,10 +46,10 @@ class Prompts:
         return filled(line, self.name, self.changes.applied(picture.caption, rng), picture.columns)
 
     def fullest(self, caption: str, columns: Mapping[str, Any]) -> str:
-        """A prompt with the whole caption, if a line of the template contains it."""
+        """Make a prompt with the whole caption, from a line with `[filewords]` if the template has one."""
         line = max(self.lines, key=lambda line: "[filewords]" in line)
         return filled(line, self.name, caption, columns)
 
     def first(self, picture: CaptionedPicture) -> str:
-        """The prompt of a picture with the first line of the template and the whole caption."""
+        """Make the prompt of a picture from the first line of the template and the whole caption."""
         return filled(self.lines[0], self.name, picture.caption, picture.columns)

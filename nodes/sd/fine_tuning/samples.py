@@ -26,8 +26,8 @@ from nodes.sd.sampling.tables import table_of
 class SampleSettings:
     """The settings of samples.
 
-    They use DPM++ 2M with the Karras schedule, and for models that learned a flow Euler with the schedule
-    `normal`, as diffusers' pipeline of SD 3 does.
+    The sampler is DPM++ 2M with the Karras schedule; for flow models it is Euler with the schedule `normal`,
+    as in diffusers' pipeline of SD 3.
     """
 
     noise: NoiseSchedule
@@ -40,7 +40,7 @@ class SampleSettings:
     """Pixels per latent cell, along each side."""
     negative: str = ""
     seed: int = 0
-    """Equal in all samples of a training, so that only the trained weights change them."""
+    """The seed of all samples of a training, so that only the trained weights change the samples."""
     steps: int = 20
     guidance: float = 7.0
     network: DenoisingNetwork = UNET
@@ -49,7 +49,7 @@ class SampleSettings:
 
 @torch.no_grad()
 def draw_latent(unet: Any, encode: Encode, prompt: str, settings: SampleSettings) -> Tensor:
-    """A latent for a prompt, float32 [1, channels, height, width].
+    """Sample a latent for a prompt, float32 [1, channels, height, width].
 
     Raises:
         ValueError: the prompt has parts joined by AND, or changes from step to step.
@@ -78,6 +78,6 @@ def draw_latent(unet: Any, encode: Encode, prompt: str, settings: SampleSettings
 
 
 def _part(batch: EncodedBatch) -> PromptPart:
-    """Convert an encoded prompt for the denoiser."""
+    """Convert an encoded prompt to the form that the denoiser reads."""
     pooled = () if batch.pooled is None else (batch.pooled.float(),)
     return PromptPart((batch.rows.float(),), pooled=pooled)

@@ -1,4 +1,4 @@
-"""The task of a training on pictures: the loss of a batch, and that of held-out pictures."""
+"""The training task on pictures: computes the loss of a batch, and that of held-out pictures."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ from nodes.sd.training_loop.loop import Batch
 from nodes.sd.training_loop.random_sources import RandomSources
 
 Encode = Callable[[Sequence[str]], EncodedBatch]
-"""Encodes a batch of prompts with the text encoders as they are now."""
+"""Encodes a batch of prompts with the current weights and vectors."""
 
 _REMEMBERED = 256
 """The most prompts whose encodings are kept when the text encoders do not change."""
 
 
 class TrainingTask:
-    """The loss of a batch of pictures; it does not know which weights are trained.
+    """Computes the loss of batches of pictures; it does not know which weights are trained.
 
     Args:
         encode: encodes prompts.
         unet: the UNet or transformer that makes the prediction.
-        size_numbers: what the UNet reads beside the pooled vector (`time_ids` of SDXL); empty for others.
-        loss: adds noise and compares.
+        size_numbers: the numbers that SDXL's UNet reads beside the pooled vector (`time_ids`); empty for
+            other families.
+        loss: adds noise to latents, and computes the loss of the prediction.
         pictures: the pictures to train on.
-        prompts: how their prompts are made.
-        order: which pictures are in each batch.
+        prompts: makes the prompts of the pictures.
+        order: selects the pictures of each batch.
         autocast: a precision in which the networks compute; None for that of their weights.
         fixed_text: True if the encoding of a prompt never changes, so that each prompt is encoded once.
         network: how the UNet or transformer is called.
@@ -66,7 +67,7 @@ class TrainingTask:
         self._autocast = autocast
         self._encode_now = encode
         self.encode: Encode = self._remembered if fixed_text else encode
-        """Encodes prompts with the weights as they are now."""
+        """Encodes prompts with the current weights; cached if the encoding never changes."""
         self._encodings: OrderedDict[str, EncodedBatch] = OrderedDict()
         like = next(unet.parameters())
         self._device, self._dtype = like.device, like.dtype
@@ -74,19 +75,19 @@ class TrainingTask:
     def with_pictures(
         self, pictures: Sequence[CaptionedPicture], prompts: Prompts, order: DataOrder
     ) -> TrainingTask:
-        """A task for other pictures with the same networks, loss and encoded prompts."""
+        """Return a task for other pictures, with the same networks, loss and cached encodings."""
         other = copy.copy(self)
         other._pictures, other._prompts, other._order = pictures, prompts, order
         return other
 
     @property
     def loss_scale(self) -> float:
-        """The first loss scale of the training: large in float16, whose smallest numbers are not small."""
+        """The initial loss scale of the training: large in float16, where small gradients become 0."""
         half = torch.float16 in (self._dtype, self._autocast)
         return 65_536.0 if half else 1.0
 
     def loss(self, draws: RandomSources, place: Batch) -> Tensor:
-        """The loss of a batch of the training, a scalar with a gradient."""
+        """Compute the loss of a batch of the training, a scalar with a gradient."""
         numbers = self._order.batch(place.number)
         pictures = [self._pictures[number] for number in numbers]
         prompts = [
@@ -102,14 +103,14 @@ class TrainingTask:
 
     @torch.no_grad()
     def held_out_loss(self, pictures: Sequence[CaptionedPicture], seed: int, repeats: int = 8) -> float:
-        """The mean loss of held-out pictures.
+        """Compute the mean loss of held-out pictures.
 
         Each picture gets the same noise and timesteps each time, so that only the trained weights change the
         loss. Its prompt is the first line of the template with the whole caption.
 
         Args:
             pictures: the pictures.
-            seed: of the noise.
+            seed: the seed of the noise.
             repeats: the number of noise samples for each picture; their timesteps are spread evenly.
         """
         losses = []
@@ -171,6 +172,6 @@ class TrainingTask:
 
 
 def _repeated(batch: EncodedBatch, count: int) -> EncodedBatch:
-    """One encoded prompt for each picture of a batch."""
+    """Repeat an encoded prompt for `count` pictures; the tensors are not copied."""
     pooled = None if batch.pooled is None else batch.pooled.expand(count, -1)
     return EncodedBatch(batch.rows.expand(count, -1, -1), pooled)

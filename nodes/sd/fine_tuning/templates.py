@@ -67,7 +67,10 @@ class CaptionChanges:
     """The number of tags at the beginning that stay in place."""
 
     def applied(self, caption: str, rng: random.Random) -> str:
-        """The caption with some of its tags left out, in another order. Draws nothing if nothing changes."""
+        """Drop random tags of a caption, and shuffle the others, as the settings say.
+
+        No random numbers are drawn if both are off.
+        """
         if not self.shuffle and not self.drop:
             return caption
         tags = caption.split(",")
@@ -80,11 +83,11 @@ class CaptionChanges:
 
 
 def template_lines(text: str, required: str = "[name]") -> list[str]:
-    """The lines of a template. Blank lines are ignored.
+    """Split a template into its lines. Blank lines are ignored.
 
     Args:
-        text: the lines.
-        required: the tag that every line must contain.
+        text: the template.
+        required: the tag that every line must contain; empty for none.
 
     Raises:
         ValueError: there are no lines, or a line lacks the required tag.
@@ -99,7 +102,12 @@ def template_lines(text: str, required: str = "[name]") -> list[str]:
 
 
 def unknown_tags(lines: Sequence[str], columns: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The tags of a template that are neither `[name]`, `[filewords]` nor a column of every picture."""
+    """Return the tags of a template that are neither `name` nor `filewords` nor a column of any picture.
+
+    Args:
+        lines: the lines of the template.
+        columns: the columns of each picture.
+    """
     tags = dict.fromkeys(tag for line in lines for tag in _TAG.findall(line))
     known = {"name", "filewords"}.union(set[str]().union(*columns) if columns else set())
     return [tag for tag in tags if tag not in known]

@@ -1,4 +1,4 @@
-"""Whether weights in training are still usable."""
+"""Checks whether weights in training are still usable."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from torch import Tensor
 
 
 def usable(weights: Iterable[Tensor], largest: float) -> bool:
-    """Whether all numbers of weights are finite and at most this large."""
+    """Return whether all numbers of the weights are finite and at most `largest` in absolute value."""
     norms = torch._foreach_norm([weight.detach() for weight in weights], float("inf"))
     return bool(torch.stack(norms).max() <= largest)  # also false for NaN

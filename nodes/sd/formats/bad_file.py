@@ -1,4 +1,4 @@
-"""The error for model files that cannot be read."""
+"""The exception for model files that cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognises the embedding files of every tool, and describes them: terms and their vectors."""
+"""Recognises the embedding files of every tool, and describes their terms (words) and vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nodes.sd.formats.kinds import kind_of
 from nodes.sd.formats.tensors import Entry, Named, Tensors
 
 ONLY = "only"
-"""The key for vectors without a named text encoder; they are for the encoder with the same width."""
+"""The key for vectors whose file names no text encoder; they are for the encoder of the same width."""
 
 ENCODERS = {"clip_l": "clip_l", "clip_g": "clip_g", "t5": "t5", "t5xxl": "t5"}
 """The text encoders by the names that files give them; `clip_l` is the only one of SD 1. OneTrainer and
@@ -21,7 +21,7 @@ MOST_VECTORS = 75
 """The number of tokens in a chunk of a prompt, and so the largest number of vectors."""
 
 NOTES = "metadata"
-"""The key of the notes in Safelight's files of A1111's format, which has no place of its own for them."""
+"""The key under which Safelight adds notes to files in A1111's format, which has no place for them."""
 
 _WIDTHS = {768: "SD 1", 1024: "SD 2", 1280: "SDXL", 4096: "SD 3 or Flux"}
 _MOST_WIDTH = 16_384
@@ -41,7 +41,7 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Term:
-    """One word that an embedding file adds to the vocabulary."""
+    """One word (embedding) that an embedding file adds to the vocabulary."""
 
     name: str | None
     """The name in the file, or the key of the tensor; None if the file has neither."""
@@ -50,25 +50,25 @@ class Term:
 
     @property
     def count(self) -> int:
-        """The number of tokens that it takes in a prompt."""
+        """The number of tokens that the term takes in a prompt."""
         return max(vectors.count for vectors in self.vectors.values())
 
 
 @dataclass(frozen=True)
 class Described:
-    """The description of an embedding file, without the vectors themselves."""
+    """The description of an embedding file; it does not contain the vectors themselves."""
 
     format: str
     terms: tuple[Term, ...]
     step: int | None = None
     """The number of training steps; None if the file does not have it."""
     base_hash: str | None = None
-    """The first digits of the hash of the model that it was trained on."""
+    """The first digits of the hash of the model that the embedding was trained on; None if unknown."""
     base_name: str | None = None
 
     @property
     def family(self) -> str | None:
-        """The model family, by the widths of the vectors; None if no known model has them."""
+        """The model family, such as `SD 1`, by the widths of the vectors; None if no known model has them."""
         widths = {vectors.width for term in self.terms for vectors in term.vectors.values()}
         known = [_WIDTHS[width] for width in sorted(widths) if width in _WIDTHS]
         return known[-1] if known else None
@@ -82,7 +82,8 @@ def describe_embedding(tensors: Tensors) -> Described:
     `t5xxl`), diffusers (a tensor for each token), and lists of these.
 
     Raises:
-        BadFileError: it is not an embedding, or cannot be used. The message names the file and the tensor.
+        BadFileError: the file is not an embedding, or cannot be used. The message names the file and the
+            tensor.
     """
     tree = tensors.tree
     if isinstance(tree, list):
@@ -93,8 +94,10 @@ def describe_embedding(tensors: Tensors) -> Described:
 
 
 def notes_of(tensors: Tensors) -> dict[str, str]:
-    """The notes in an embedding file, such as its licence: the metadata of safetensors, or those of A1111's
-    format that Safelight wrote. Other programs write none there."""
+    """Return the notes in an embedding file, such as its licence.
+
+    They are the metadata of a safetensors file, or the notes that Safelight adds to A1111's format.
+    """
     if tensors.metadata or not isinstance(tensors.tree, dict):
         return dict(tensors.metadata)
     found = tensors.tree.get(NOTES)
@@ -190,7 +193,7 @@ def _pieces(found: list[Described]) -> Iterator[Vectors]:
 
 
 def _vectors(tensors: Tensors, value: object, called: str) -> Vectors:
-    """Describe the vectors of a tensor, after checking that they are usable."""
+    """Check that a tensor has usable vectors, and describe them; `called` is its name in messages."""
     label = repr(called) if len(called) <= 60 else repr(called[:60] + "…")
     if not isinstance(value, Named):
         raise _bad(tensors, "bad_embedding", f"has no tensor under {label}")
@@ -209,7 +212,7 @@ def _vectors(tensors: Tensors, value: object, called: str) -> Vectors:
             f"has vectors of width {width:,} under {label}; no known model has this width",
         )
     if not tensors.finite(value.name):
-        raise _bad(tensors, "not_finite", f"contains NaN or infinity under {label}: its training failed")
+        raise _bad(tensors, "not_finite", f"contains NaN or infinity under {label}; its training failed")
     return Vectors((value.name,), count, width)
 
 
@@ -224,12 +227,12 @@ def _step(tree: Mapping[Any, Any]) -> int | None:
 
 
 def _own(tensors: Tensors, key: str) -> str | None:
-    """A field of the metadata that Safelight writes."""
+    """Return the field `safelight.KEY` of the metadata; None if it is missing or empty."""
     return _text(tensors.metadata.get(f"safelight.{key}"))
 
 
 def _trained(tensors: Tensors, tree: Mapping[Any, Any]) -> tuple[int | None, str | None, str | None]:
-    """The training step, and the hash and name of the base model, from the metadata."""
+    """Return the training step, and the hash and name of the base model; None for unknown ones."""
     step = _own(tensors, "step")
     number = int(step) if step and step.isdecimal() and len(step) < 16 else _step(tree)
     return number, _own(tensors, "base_hash"), _own(tensors, "base_name")

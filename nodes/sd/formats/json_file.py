@@ -1,4 +1,4 @@
-"""Reads the JSON files of models strictly: of bounded size, without repeated keys or infinite numbers."""
+"""Reads the JSON files of models strictly: limits their size, refuses repeated keys and infinite numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ModelError(ValueError):
 
 
 def regular_size(path: Path) -> int:
-    """The size of a regular file in bytes. Links are followed; devices and pipes are refused.
+    """Return the size of a regular file in bytes. Links are followed; devices and pipes are refused.
 
     Raises:
         ModelError: the file is missing, unreadable, sparse or not a regular file.
@@ -39,7 +39,7 @@ def regular_size(path: Path) -> int:
 
 
 def read_text(path: Path, limit: int) -> str:
-    """The text of a UTF-8 file of at most `limit` bytes.
+    """Read a UTF-8 file of at most `limit` bytes.
 
     Raises:
         ModelError: as `regular_size`, or the file is larger than `limit`, or is not UTF-8.
@@ -57,7 +57,7 @@ def read_text(path: Path, limit: int) -> str:
 
 
 def read_object(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Read the JSON object in a file.
 
     Raises:
         ModelError: as `read_text`, or the text is not one strict JSON object.
@@ -66,7 +66,7 @@ def read_object(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
 
 
 def parsed_object(text: str, place: str) -> dict[str, Any]:
-    """The JSON object in a text that comes from `place`.
+    """Parse a JSON object; messages name `place` as its origin.
 
     Raises:
         ModelError: the text is not one strict JSON object.

@@ -1,4 +1,4 @@
-"""Recognises the kind of a file of tensors by the names in it."""
+"""Recognises the kind of a model file by the names of its tensors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TOKENS = 64
 
 
 def kind_of(tensors: Tensors) -> Kind:
-    """Recognise the kind of a file of tensors."""
+    """Recognise the kind of a model file, such as `lora`, by the names of its tensors."""
     names = list(tensors)
     tree = tensors.tree
     if isinstance(tree, dict):

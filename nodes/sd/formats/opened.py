@@ -1,4 +1,4 @@
-"""Opens files for reading: only regular files, and the same file each time."""
+"""Opens regular files for reading, and checks that a file is still the same one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nodes.sd.formats.bad_file import BadFileError
 
 
 class Identity(NamedTuple):
-    """The properties that identify a file, for detecting changes."""
+    """The properties of a file that change when the file is replaced or written."""
 
     device: int
     inode: int
@@ -28,7 +28,7 @@ def opened(path: Path, expected: Identity | None = None) -> tuple[io.FileIO, Ide
         expected: the identity that the file must have; None for any.
 
     Raises:
-        BadFileError: it is missing, unreadable, not a regular file, or not the expected one.
+        BadFileError: the file is missing, unreadable, not a regular file, or not the expected one.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device may have effects

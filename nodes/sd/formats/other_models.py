@@ -1,4 +1,4 @@
-"""Recognises models that Safelight does not run by the names of their tensors, for refusals."""
+"""Recognises unsupported models by the names of their tensors, so that messages can say what they are."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _OTHERS: dict[str, str] = {
     "an IP-Adapter": r"ip_adapter\.|image_proj\.",
     "a CLIP vision model": r"vision_model\.|visual_projection\.",
 }
-"""A model in words, and a pattern for the beginning of a name that only its files have, in the code of its
-authors or in diffusers. The first match counts."""
+"""The models in words, each with a regex for the beginning of a tensor name that only its files have, in the
+code of its authors or in diffusers. The first match is used."""
 
 _PATTERNS = {noun: re.compile(_PREFIX + f"(?:{pattern})") for noun, pattern in _OTHERS.items()}
 
 
 def other_model(names: Iterable[str]) -> str | None:
-    """The kind of model that has tensors of these names, such as `a FLUX model`; None if it is unknown."""
+    """Name the unsupported model that has tensors of these names, such as `a FLUX model`; None if unknown."""
     listed = list(names)
     return next((noun for noun, is_its in _PATTERNS.items() if any(map(is_its.match, listed))), None)

@@ -18,19 +18,19 @@ from nodes.sd.formats.tensors import DTYPES, Entry, Named, Run, Tensors, weights
 _FOLDER = Path(__file__).parent
 _START = "import sys; sys.path.append(sys.argv[1]); from pickles.child import main; main(sys.argv[2:])"
 _SECONDS = 60
-"""The greatest wall-clock time; the process limits its own CPU time to a few seconds."""
+"""The longest time to wait for the process; it also limits its own CPU time to a few seconds."""
 _AT_ONCE = 32
 """The number of files per process, since starting a process takes longer than reading a small file."""
 _SHARED = 4
-"""The greatest ratio of tensor bytes to file bytes; models share a few of their weights."""
+"""The greatest ratio of tensor bytes to file bytes, which is above 1 if tensors share their bytes."""
 
 
 def read_pickled(path: Path) -> Tensors:
-    """The tensors of a file that `torch.save` wrote.
+    """Read the tensors of a file that `torch.save` wrote.
 
     Raises:
-        BadFileError: it cannot be read, or contains something other than tensors. The message names it and
-            the place.
+        BadFileError: the file cannot be read, or contains something other than tensors and plain data. The
+            message names the file and the place in it.
     """
     (read,) = read_all_pickled([path])
     if isinstance(read, BadFileError):
@@ -39,7 +39,7 @@ def read_pickled(path: Path) -> Tensors:
 
 
 def read_all_pickled(paths: Sequence[Path]) -> list[Tensors | BadFileError]:
-    """Read several files; each gives its tensors or an error."""
+    """Read several files; return the tensors or the error of each, in the same order."""
     answers: list[Tensors | BadFileError] = []
     for start in range(0, len(paths), _AT_ONCE):
         answers += _group(paths[start : start + _AT_ONCE])
@@ -74,7 +74,7 @@ def _group(paths: Sequence[Path]) -> list[Tensors | BadFileError]:
 
 
 def _answers(handles: list[int]) -> list[bytes]:
-    """Run the process on open files. Returns a line for each file, or fewer if the process ended early."""
+    """Run the process on open files; return one line of JSON for each, or fewer if it ended early."""
     if not handles:
         return []
     command = [sys.executable, "-I", "-S", "-B", "-c", _START, str(_FOLDER), *map(str, handles)]
@@ -96,7 +96,7 @@ def _answers(handles: list[int]) -> list[bytes]:
 
 
 def _read(path: Path, identity: Identity, line: bytes) -> Tensors | BadFileError:
-    """Check one answer of the process. It is not trusted, because the file determines it."""
+    """Check and convert one line from the process, which is not trusted because the file determines it."""
     try:
         answer = strict_json.parse(line)
         if "message" in answer:
@@ -110,16 +110,16 @@ def _read(path: Path, identity: Identity, line: bytes) -> Tensors | BadFileError
         if sum(entry.nbytes for entry in entries.values()) > _SHARED * max(
             1 << 20, sum(run.size for run in runs)
         ):
-            return _bad(path, "bad_pickle", "contains the same numbers many times")
+            return _bad(path, "bad_pickle", "has too many tensors that share the same bytes")
         return Tensors(path, identity, answer["format"], entries, {}, tree)
     except (GraphError, KeyError, TypeError, ValueError, IndexError):
-        return _bad(path, "bad_pickle", "cannot be understood")
+        return _bad(path, "bad_pickle", "cannot be read; its pickle is malformed")
     except _TwiceError as error:
-        return _bad(path, "bad_pickle", f"has two tensors of the name {str(error)[:80]!r}")
+        return _bad(path, "bad_pickle", f"has two tensors named {str(error)[:80]!r}")
 
 
 class _TwiceError(Exception):
-    """Raised if two tensors of a tree have the same path, such as `a.b`, and `b` in `a`."""
+    """Raised if two tensors get the same name, such as one with the key `a.b`, and `b` inside `a`."""
 
 
 def _run(size: int, start: int, deflated: int, whole: int) -> Run:
@@ -145,7 +145,10 @@ def _entry(runs: list[Run], run: int, dtype: str, first: int, shape: list[int], 
 
 
 def _tree(item: Any, laid: list[Entry], entries: dict[str, Entry], name: str) -> Any:
-    """The tree with its tensors named by their paths: `string_to_param.*`, `768.0.linear.0.weight`."""
+    """Convert the content of a pickle to dicts and lists, with a `Named` in place of each tensor.
+
+    Each tensor is added to `entries` under its path, such as `768.0.linear.0.weight`.
+    """
     if isinstance(item, list):
         return [_tree(inner, laid, entries, _joined(name, n)) for n, inner in enumerate(item)]
     if not isinstance(item, dict):

@@ -29,7 +29,7 @@ _DEPTH = 8
 
 
 class PictureTensors(Tensors):
-    """The tensors of a picture. They are small and stay in memory."""
+    """The tensors hidden in a picture, which are small and stay in memory."""
 
     def __init__(
         self, path: Path, identity: Identity, data: dict[str, bytes], entries: dict[str, Entry], tree: Any
@@ -43,7 +43,7 @@ class PictureTensors(Tensors):
 
 
 def read_picture(path: Path) -> Tensors | None:
-    """The tensors hidden in a PNG or WEBP picture; None if there are none, as in most pictures.
+    """Read the tensors hidden in a PNG or WEBP picture; None if there are none.
 
     Raises:
         BadFileError: the hidden data is damaged or too large, or the picture cannot be read.
@@ -59,7 +59,7 @@ def read_picture(path: Path) -> Tensors | None:
             text = _from_pixels(data)
     except _TooLargeError:
         size = _TEXT_LIMIT >> 20
-        raise BadFileError("too_large", f"{path} hides more than {size} MB of data in its pixels.") from None
+        raise BadFileError("too_large", f"{path} has more than {size} MB of data in its pixels.") from None
     except Exception as error:  # Pillow may raise any exception for a damaged picture
         raise BadFileError("bad_picture", f"{path} cannot be read: {error}.") from None
     if text is None:
@@ -69,7 +69,7 @@ def read_picture(path: Path) -> Tensors | None:
     try:
         tree = _tree(json.loads(text), numbers, entries, "", 0)
     except (ValueError, TypeError, RecursionError, OverflowError):
-        raise BadFileError("bad_picture", f"{path} hides an embedding that is damaged.") from None
+        raise BadFileError("bad_picture", f"{path} contains a damaged embedding.") from None
     return PictureTensors(path, identity, numbers, entries, tree)
 
 
@@ -90,10 +90,11 @@ def _from_chunk(data: bytes) -> bytes | None:
 
 
 def _from_pixels(data: bytes) -> bytes | None:
-    """The data in the low four bits of the pixels to the left and right of the picture itself.
+    """Extract the data from the low four bits of the pixels to the left and right of the picture itself.
 
     Two columns with only zeros in these bits mark the end of the left block and the start of the right one.
     Each block has one half of every byte, combined with the numbers of a linear congruential generator.
+    Returns None if the picture has no such blocks.
     """
     import io
 
@@ -134,13 +135,13 @@ def _from_pixels(data: bytes) -> bytes | None:
 
 
 def _joined(low: NDArray[numpy.uint8], high: NDArray[numpy.uint8]) -> bytes:
-    """The bytes of both halves, with the generator's numbers removed."""
+    """Remove the generator's numbers from both halves, and join them to bytes."""
     key = key_stream(low.size)
     return bytes((high ^ key) << 4 | (low ^ key))
 
 
 def key_stream(count: int) -> NDArray[numpy.uint8]:
-    """Low four bits of `s mod 255`, where s = 1664525 s + 1013904223 mod 2^32, from s = 0."""
+    """Compute the low four bits of `s mod 255` for s = 1664525 s + 1013904223 mod 2^32, from s = 0."""
     import numpy
 
     step, shift, mask = 1664525, 1013904223, 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Reads files of tensors. The format is recognised by the content, not by the name."""
+"""Reads model files. The format is recognised by the content, not by the file name."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Kind = Literal["safetensors", "pickle", "picture"]
 
 
 def read_tensors(path: Path) -> Tensors:
-    """The tensors of a safetensors file, or of one that `torch.save` wrote.
+    """Open the tensors of a safetensors file, or of a file that `torch.save` wrote.
 
     No code from the file is executed. A pickle that contains anything other than tensors and plain data is
     rejected.
 
     Raises:
-        BadFileError: it cannot be read, or is of another format. The message names the file and the fault.
+        BadFileError: the file cannot be read, or has another format. The message names file and fault.
     """
     kind = recognised(path)
     if kind == "pickle":
@@ -37,10 +37,10 @@ def read_tensors(path: Path) -> Tensors:
 
 
 def recognised(path: Path) -> Kind:
-    """The format of a file, by its first bytes.
+    """Recognise the format of a file by its first bytes.
 
     Raises:
-        BadFileError: it cannot be read, or is of an unknown format.
+        BadFileError: the file cannot be read, or has an unknown format.
     """
     file, identity = opened(path)
     with file:

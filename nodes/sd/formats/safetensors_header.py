@@ -61,7 +61,7 @@ def read_header(path: Path) -> Header:
 
 
 def tensor_sizes(path: Path) -> dict[str, Entry]:
-    """The dtype, shape, count and bytes of each tensor in a safetensors file, from its header alone.
+    """Read the dtype, shape and place of each tensor from the header of a safetensors file.
 
     Raises:
         BadFileError: as `read_header`.

@@ -1,4 +1,4 @@
-"""Puts metadata into the header of a safetensors file, in an order that is always the same."""
+"""Writes metadata into the header of a safetensors file, always in the same order."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from nodes.sd.formats.safetensors_header import LENGTH
 
 
 def with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file with other metadata, sorted by name.
+    """Replace the metadata of a safetensors file, and sort it by name.
 
-    The common library writes metadata in an order that changes from process to process.
+    The safetensors library writes metadata in an order that changes from process to process.
     """
     length = int.from_bytes(data[:LENGTH], "little")
     header = json.loads(data[LENGTH : LENGTH + length])

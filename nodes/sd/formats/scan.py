@@ -31,7 +31,8 @@ class Seen(NamedTuple):
     model_folder: bool
     """True for a folder with a model in the diffusers layout."""
     problem: tuple[str, str] | None
-    """The reason it cannot be used: a code, and words to follow the name; None if it may be usable."""
+    """The reason the file cannot be used: a code, and a message to follow its name; None if it may be
+    usable."""
 
 
 def scan(folder: Path, *, pictures: bool = False) -> Iterator[Seen]:
@@ -42,7 +43,7 @@ def scan(folder: Path, *, pictures: bool = False) -> Iterator[Seen]:
 
     Args:
         folder: the folder; if it does not exist, the list is empty.
-        pictures: True to list PNG and WEBP pictures too, which may contain an embedding.
+        pictures: True to list PNG and WEBP pictures, too, since they may contain an embedding.
     """
     left = _MOST
     for seen in _scan(folder, "", pictures, set(), 0):

@@ -1,4 +1,4 @@
-"""Recognises sparse files, which take little space on disk, such as an unfinished download."""
+"""Recognises sparse files, which take less space on disk than their size, such as unfinished downloads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SHARE = 8
 
 
 def is_sparse(info: os.stat_result) -> bool:
-    """Whether a file of 1 GiB or more takes less than an eighth of its size on disk.
+    """Return whether a file of 1 GiB or more takes less than an eighth of its size on disk.
 
     Reading such a file takes as long as a real one and gives mostly zeros. Returns False on file systems that
     do not report the space on disk."""
@@ -18,8 +18,8 @@ def is_sparse(info: os.stat_result) -> bool:
 
 
 def sparse_message(info: os.stat_result) -> str:
-    """The message about a sparse file, to follow its name."""
+    """Return the message about a sparse file, to follow its name."""
     return (
-        f"claims {info.st_size / 1e9:,.1f} GB and takes {info.st_blocks * 512 / 1e9:,.1f} GB on disk:"
+        f"has a size of {info.st_size / 1e9:,.1f} GB but takes {info.st_blocks * 512 / 1e9:,.1f} GB on disk:"
         " an unfinished download"
     )

@@ -1,4 +1,4 @@
-"""The tensors of one file: names and shapes are known at once, numbers are read when needed."""
+"""The tensors of one file: names and shapes are known at once, the data is read when needed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Entry:
     offset: int
     """The number of bytes from the start of the run to the first number."""
     strides: tuple[int, ...] | None = None
-    """The strides in numbers, by dimension; None if the tensor is contiguous."""
+    """The stride of each dimension, in elements; None if the tensor is contiguous."""
 
     @property
     def count(self) -> int:
@@ -77,7 +77,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Named:
-    """A reference to a tensor by its name, in the tree of a file."""
+    """A placeholder for a tensor, by its name, in the tree of a file."""
 
     name: str
 
@@ -104,8 +104,8 @@ def weights_at(tree: Any) -> tuple[str, ...]:
 class Tensors(Mapping[str, "Tensor"]):
     """The tensors of one file, each read when it is requested.
 
-    The file is opened for each request and not kept open. Tensors are copies: later changes of the file do
-    not affect them. A file that has been replaced since then is rejected.
+    The file is opened for each request and not kept open. Tensors are copies, so later changes of the file do
+    not affect them. If the file has been replaced or changed, requests fail.
 
     Args:
         path: the file.
@@ -113,7 +113,7 @@ class Tensors(Mapping[str, "Tensor"]):
         format: `safetensors`, `torch zip` or `torch stream`.
         entries: the description of each tensor, by name.
         metadata: the metadata of a safetensors file.
-        tree: the content of a pickle: dicts, lists and plain values, with `Named` instead of tensors.
+        tree: the content of the file: dicts, lists and plain values, with a `Named` in place of each tensor.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Tensors(Mapping[str, "Tensor"]):
         return name in self.entries
 
     def __getitem__(self, name: str) -> Tensor:
-        """A tensor on the CPU, in the file's own number format.
+        """Read a tensor to the CPU, in the file's own number format.
 
         Raises:
             KeyError: there is no tensor of this name.
@@ -169,7 +169,7 @@ class Tensors(Mapping[str, "Tensor"]):
         return found
 
     def raw(self, name: str) -> bytearray:
-        """The bytes of a tensor, contiguous, as safetensors stores them.
+        """Read the bytes of a tensor, contiguous, as safetensors stores them.
 
         Raises:
             KeyError: there is no tensor of this name.
@@ -191,7 +191,7 @@ class Tensors(Mapping[str, "Tensor"]):
         return bytearray(laid.tobytes())
 
     def finite(self, name: str) -> bool:
-        """Whether a tensor has neither NaN nor infinity; computed without torch.
+        """Read a tensor without torch; return True if it has neither NaN nor infinity.
 
         Raises:
             KeyError: there is no tensor of this name.
@@ -214,7 +214,7 @@ class Tensors(Mapping[str, "Tensor"]):
         return bool(numpy.isfinite(numpy.frombuffer(data, f"<f{DTYPES[entry.dtype][1]}")).all())
 
     def _read(self, file: io.FileIO, entry: Entry) -> bytearray:
-        """The bytes from the first number of a tensor to the last."""
+        """Read the bytes from the first element of a tensor to the last one."""
         if not entry.count:
             return bytearray()
         item = DTYPES[entry.dtype][1]

@@ -1,6 +1,6 @@
-"""The names of tensors in upscale models: BasicSR's current names, and those of older tools.
+"""Maps the tensor names of upscale models: BasicSR's current names, and those of older tools.
 
-torch is not needed here.
+torch is not imported here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 _WRAPPERS = ("params_ema.", "params-ema.", "params.", "model_state_dict.", "state_dict.")
-"""Prefixes that trainers add to the tensors; the averaged weights (EMA) come first."""
+"""Prefixes that trainers add to the tensors; those of averaged weights (EMA) come first."""
 
 _BLOCK = re.compile(r"(?:model\.1\.sub|RRDB_trunk)\.(\d+)\.RDB(\d)\.conv(\d)(?:\.0)?\.(weight|bias)")
 _BODY_END = re.compile(r"(?:model\.1\.sub\.(\d+)|trunk_conv)\.(weight|bias)")
@@ -18,7 +18,7 @@ _NAMED = re.compile(r"(upconv(\d)|HRconv)\.(weight|bias)")
 
 
 def is_upscaler(names: Iterable[str]) -> bool:
-    """Whether tensors of these names belong to an upscale model, even with an unknown network."""
+    """Return whether tensors of these names belong to an upscale model, even one of an unknown network."""
     plain = unwrapped(names)
     return (
         "conv_first.weight" in plain

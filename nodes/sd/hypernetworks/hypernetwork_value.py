@@ -44,18 +44,21 @@ class Hypernetwork(Value, family="models", lossless=True):
 
     @cached_property
     def data(self) -> bytes:
-        """The tensors as safetensors."""
+        """The tensors as the bytes of a safetensors file."""
         from safetensors.torch import save
 
         return save({name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()})
 
     @cached_property
     def digest(self) -> str:
-        """Equal digests, equal weights and layers."""
+        """The sha256 of weights and layers; it does not depend on the name or the notes."""
         return sha256(canonical([sha256(self.data), cast(Json, asdict(self.layout))]))
 
     def states(self, width: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """The tensors of the networks for keys and values of a width, by A1111's names."""
+        """Return the tensors of the networks for the keys, then for the values, of one input width.
+
+        They are named as in A1111's files.
+        """
         first, second = (
             {
                 name.removeprefix(f"{width}.{side}."): tensor
@@ -67,7 +70,7 @@ class Hypernetwork(Value, family="models", lossless=True):
         return first, second
 
     def opened(self) -> LoadedHypernetwork:
-        """The networks, as from a file."""
+        """Build the networks, as reading a file does."""
         from nodes.sd.hypernetworks.layout import loaded
         from nodes.sd.hypernetworks.network import LoadedHypernetwork
 
@@ -78,11 +81,11 @@ class Hypernetwork(Value, family="models", lossless=True):
         return LoadedHypernetwork(pairs, self.name)
 
     def summary(self) -> str:
-        """The name, the widths and the size."""
+        """Return the name, the widths and the size in MB, for display."""
         return f"{self.name}: widths {', '.join(map(str, self.widths))}, {len(self.data) / 1e6:.1f} MB"
 
     def pack(self) -> Packed:
-        """The tensors as safetensors, the rest as JSON."""
+        """Convert the hypernetwork for the cache: the tensors to safetensors, the rest to JSON."""
         rest = ("name", "weight_init", "step", "base_hash", "base_name")
         meta: dict[str, Json] = {field: getattr(self, field) for field in rest}
         meta["layout"] = cast(Json, asdict(self.layout))

@@ -41,7 +41,12 @@ class Layout:
 
 
 def fits(structure: Sequence[object], width: int) -> bool:
-    """Whether a structure begins and ends with 1 and has numbers between that are not too large."""
+    """Return whether a structure begins and ends with 1, and no layer is too narrow or wide.
+
+    Args:
+        structure: the widths of the layers, as multiples of `width`.
+        width: the width of the input.
+    """
     return (
         2 <= len(structure) <= _DEEPEST
         and all(isinstance(size, int | float) and 1 <= size * width <= _WIDEST for size in structure)
@@ -52,12 +57,12 @@ def fits(structure: Sequence[object], width: int) -> bool:
 def layers(
     layout: Layout, width: int, dropout: Callable[[float], nn.Module] = lambda share: nn.Identity()
 ) -> nn.Sequential:
-    """One network of a hypernetwork; the places of its layers are the numbers in A1111's names.
+    """Build one network of a hypernetwork; the places of its layers are the numbers in A1111's names.
 
     Args:
         layout: the layers.
         width: the width of the input.
-        dropout: makes a dropout layer of a probability; by default it has no effect.
+        dropout: makes a dropout layer for a probability; by default such a layer has no effect.
     """
     made: list[nn.Module] = []
     last = len(layout.structure) - 2
@@ -73,11 +78,11 @@ def layers(
 
 
 def loaded(place: str, layout: Layout, width: int, state: Mapping[str, Tensor]) -> nn.Sequential:
-    """A network with given tensors, frozen, in eval mode.
+    """Build a network with given tensors, frozen, in eval mode.
 
     Args:
-        place: its origin in messages.
-        layout: its layers.
+        place: the origin of the tensors, for messages.
+        layout: the layers of the network.
         width: the width of the input.
         state: the tensors by A1111's names, such as `linear.0.weight`.
 

@@ -25,14 +25,14 @@ _LARGEST = 1e6
 
 
 class Branch(nn.Module):
-    """The change x + f(x) of the input of the keys or values."""
+    """A network f before the keys or values: changes their input x to x + strength * f(x)."""
 
     def __init__(self, inner: nn.Sequential, strength: float = 1.0) -> None:
         super().__init__()
         self.inner, self.strength = inner, strength
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input plus `strength` times the change, in the input's dtype."""
+        """Compute x + strength * f(x), in the dtype of x."""
         like = next(self.inner.parameters())
         change: Tensor = self.inner(x.to(like.dtype))
         return x + change.to(x.dtype) * self.strength
@@ -47,7 +47,7 @@ class LoadedHypernetwork:
 
     @property
     def nbytes(self) -> int:
-        """The number of bytes of the weights."""
+        """The size of the weights in bytes."""
         return sum(
             tensor.nbytes for pair in self.pairs.values() for one in pair for tensor in one.parameters()
         )
@@ -57,7 +57,7 @@ def read(path: Path) -> LoadedHypernetwork:
     """Read a hypernetwork from a file.
 
     Raises:
-        ModelError: it is not a hypernetwork, is damaged, or contains NaN or infinity.
+        ModelError: the file is not a hypernetwork, is damaged, or contains NaN, infinity or huge numbers.
     """
     tensors = read_tensors(path)
     tree = tensors.tree
@@ -80,7 +80,7 @@ def apply(unet: N, stack: Sequence[tuple[float, LoadedHypernetwork]]) -> tuple[N
 
     Args:
         unet: the UNet; the copy shares all its tensors.
-        stack: strengths and hypernetworks, in order of application.
+        stack: the hypernetworks in order of application, each after its strength.
 
     Returns:
         the copy, and the additional bytes on the UNet's device.
@@ -107,33 +107,33 @@ def apply(unet: N, stack: Sequence[tuple[float, LoadedHypernetwork]]) -> tuple[N
 
 
 def attention_widths(unet: nn.Module) -> list[int]:
-    """The widths that the keys and values of a UNet's attention read, in rising order."""
+    """Return the input widths of the keys and values of a UNet's attention, in rising order."""
     attentions = [unet.get_submodule(name) for name in _attentions(unet)]
     return sorted({_width(one.get_submodule(side)) for one in attentions for side in ("to_k", "to_v")})
 
 
 def _attentions(unet: nn.Module) -> list[str]:
-    """The names of the attention modules."""
+    """Return the names of the attention modules of a UNet."""
     return [
         name for name, module in unet.named_modules() if hasattr(module, "to_k") and hasattr(module, "to_v")
     ]
 
 
 def _width(projection: nn.Module) -> int:
-    """The width that a projection of keys or values reads; it may have hypernetworks before it."""
+    """Return the input width of a projection of keys or values, which may have hypernetworks before it."""
     linear = projection[-1] if isinstance(projection, nn.Sequential) else projection
     return int(linear.get_parameter("weight").shape[1])
 
 
 def added_bytes(unet: nn.Module, stack: Sequence[tuple[float, LoadedHypernetwork]]) -> int:
-    """The additional bytes that `apply` takes on the UNet's device."""
+    """Return the additional bytes that `apply` takes on the UNet's device; 0 on the CPU."""
     if next(unet.parameters()).device.type == "cpu":
         return 0
     return sum(hypernetwork.nbytes for _, hypernetwork in stack)
 
 
 def _on(hypernetwork: LoadedHypernetwork, device: torch.device) -> LoadedHypernetwork:
-    """Copy a hypernetwork to a device; returns the same object if it is there."""
+    """Copy a hypernetwork to a device; return the same object if it is there already."""
     if all(
         weight.device == device for pair in hypernetwork.pairs.values() for weight in pair[0].parameters()
     ):
@@ -143,14 +143,18 @@ def _on(hypernetwork: LoadedHypernetwork, device: torch.device) -> LoadedHyperne
 
 
 def _states(path: Path, tensors: Tensors, width: int, state: Any) -> dict[str, Tensor]:
-    """The tensors of one network of a file, by name."""
+    """Read the tensors of one network of a file, by name.
+
+    Raises:
+        ModelError: the network is not a dict of tensors, or contains NaN, infinity or huge numbers.
+    """
     place = f"{path}, width {width}"
     if not isinstance(state, dict):
-        raise ModelError(f"{place}: its network is not a table of tensors.")
+        raise ModelError(f"{place}: its network is not a dict of tensors.")
     given: dict[str, Tensor] = {}
     for name, held in state.items():
         if not (isinstance(name, str) and isinstance(held, Named)):
-            raise ModelError(f"{place}: its network is not a table of tensors.")
+            raise ModelError(f"{place}: its network is not a dict of tensors.")
         head, _, rest = name.partition(".")
         tensor = tensors[held.name].float()
         if tensor.numel() and not tensor.abs().max() <= _LARGEST:  # also false for NaN
@@ -160,7 +164,11 @@ def _states(path: Path, tensors: Tensors, width: int, state: Any) -> dict[str, T
 
 
 def _layout(place: str, tree: dict[Any, Any], width: int) -> Layout:
-    """The layers that a file describes."""
+    """Return the layers that a file describes.
+
+    Raises:
+        ModelError: the structure or the activation is unknown.
+    """
     structure = tree.get("layer_structure") or [1, 2, 1]
     if not (isinstance(structure, list) and fits(structure, width)):
         raise ModelError(

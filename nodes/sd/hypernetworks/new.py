@@ -1,4 +1,4 @@
-"""New hypernetworks, with the first weights of A1111's methods."""
+"""Makes new hypernetworks to train, initialised by A1111's methods."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def new_network(
     generator: torch.Generator,
     dropout: Callable[[Tensor], Tensor],
 ) -> nn.Sequential:
-    """One network of a new hypernetwork, in float32 on the CPU, with parameters to train.
+    """Make one network of a new hypernetwork, in float32 on the CPU, with parameters to train.
 
     Args:
-        layout: its layers.
-        width: the number of its inputs.
-        weight_init: how its weights are drawn; those of norms are always drawn as by `Normal`.
-        generator: a generator of the CPU.
-        dropout: its dropout layers.
+        layout: the layers.
+        width: the width of the input.
+        weight_init: how the weights are drawn; those of LayerNorms are always drawn as by `Normal`.
+        generator: a random generator on the CPU.
+        dropout: the function of the dropout layers.
     """
     network = layers(layout, width, lambda share: _Applied(dropout))
     for layer in network:
@@ -40,7 +40,7 @@ def new_network(
 
 
 class _Applied(nn.Module):
-    """A function as a layer."""
+    """A layer that applies a function."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

@@ -11,7 +11,10 @@ from nodes.sd.hypernetworks.hypernetwork_value import Hypernetwork
 
 
 def as_pt(hypernetwork: Hypernetwork) -> bytes:
-    """The file as A1111 writes it: a pickle of dicts, numbers, texts and tensors, without other objects."""
+    """Write a hypernetwork as A1111 does, and return the bytes of the file.
+
+    It is a pickle of dicts, numbers, texts and tensors, without other objects.
+    """
     layout = hypernetwork.layout
     dropout = list(layout.dropout) or None
     tree: dict[Any, Any] = {width: hypernetwork.states(width) for width in hypernetwork.widths}

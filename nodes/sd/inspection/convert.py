@@ -1,4 +1,4 @@
-"""Converts files of tensors to safetensors, piece by piece so that large files need little memory."""
+"""Converts model files to safetensors, piece by piece, so that large files need little memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Converted(NamedTuple):
 
 
 def convert(path: Path) -> Converted:
-    """Convert a file of tensors, a pickle or a picture with an embedding to safetensors.
+    """Convert a model file, or a picture with an embedding, to safetensors.
 
     Embeddings get the layout of A1111, ComfyUI, kohya and InvokeAI. Of checkpoints, only the weights are
     kept. The numbers do not change.
@@ -51,12 +51,16 @@ def convert(path: Path) -> Converted:
     else:
         names = {name: name for name in _weights(hidden)}
         if not names:
-            raise BadFileError("not_convertible", f"{path} contains no weights with names.")
+            raise BadFileError("not_convertible", f"{path} contains no named weights.")
     return Converted(kind, len(names), len(hidden) - len(names), _pieces(hidden, names, metadata))
 
 
 def _embedding_names(path: Path, described: Described) -> dict[str, str]:
-    """The tensors of an embedding, by their names in the new file."""
+    """Map the tensor names of an embedding in the new file to those in the old file.
+
+    Raises:
+        BadFileError: the file is a list of embeddings.
+    """
     names: dict[str, str] = {}
     for term in described.terms:
         for encoder, vectors in term.vectors.items():
@@ -81,7 +85,7 @@ def _about(described: Described) -> dict[str, str]:
 
 
 def _weights(tensors: Tensors) -> list[str]:
-    """The names of a model's tensors: those of its state dict if it has one, otherwise all."""
+    """Return the names of a model's weights: those of its state dict if it has one, otherwise all."""
     kept = tensors.tree
     for key in weights_at(kept):
         kept = kept[key]

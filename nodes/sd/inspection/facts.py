@@ -1,4 +1,4 @@
-"""The facts of a model file, found without loading it: kind, format, terms, base model, or its problem."""
+"""Finds facts about model files without loading them: kind, format, terms, base model, or the problem."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LARGEST_EMBEDDING = 16 << 20
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of a file. They depend on its content only, so they can be stored by its digest."""
+    """The facts about a model file. They depend only on its content, so they can be cached by its digest."""
 
     kind: str
     """One of `kinds.Kind`, or `picture` for a picture without an embedding in it."""
@@ -53,12 +53,12 @@ class Facts:
     has_picture: bool = False
     """True if its metadata holds a picture."""
     code: str | None = None
-    """The problem as a stable identifier; None if there is none."""
+    """The code of the problem, a stable identifier; None if there is no problem."""
     message: str | None = None
-    """The problem in words that follow the file's name."""
+    """The message about the problem, to follow the file's name; None if there is no problem."""
 
     def to_json(self) -> str:
-        """The facts as JSON text."""
+        """Convert the facts to JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -76,7 +76,7 @@ def _vectors(plain: Mapping[str, Any]) -> dict[str, Vectors]:
 
 
 def facts_of(paths: Sequence[Path]) -> list[Facts]:
-    """The facts of several files, in their order. A file with a problem does not stop the others."""
+    """Find the facts about several files, in their order. A problem with one does not stop the others."""
     found: dict[int, Facts] = {}
     pickles = []
     for n, path in enumerate(paths):

@@ -1,4 +1,4 @@
-"""The rectangle of a picture around a mask, as in A1111 (`modules/masking.py`) for "only masked"."""
+"""Finds the rectangle of a picture around a mask, as A1111 does for "only masked" (`modules/masking.py`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels; `right` and `bottom` are the first ones outside."""
+    """A rectangle in pixels; `right` and `bottom` are the first column and row outside."""
 
     left: int
     top: int
@@ -18,16 +18,16 @@ class Box(NamedTuple):
 
 
 def around(levels: NDArray[np.float32], padding: int, width: int, height: int) -> Box | None:
-    """The rectangle around the masked area of some masks, widened to the proportions of a size.
+    """Find the rectangle around the masked area, and widen it to the proportions of a size.
 
     Args:
-        levels: the masks, [masks, height, width].
+        levels: the masks, [masks, height, width]; every pixel above 0 belongs to the area.
         padding: pixels added on each side, as far as the picture reaches.
-        width: of the size whose proportions the rectangle gets.
-        height: of that size.
+        width: the width of the size.
+        height: the height of the size.
 
     Returns:
-        the rectangle inside the picture; None if all masks are off.
+        the rectangle inside the picture; None if all masks are empty.
     """
     rows, columns = np.nonzero(levels.max(0) > 0)
     if not len(rows):
@@ -43,7 +43,10 @@ def around(levels: NDArray[np.float32], padding: int, width: int, height: int) -
 
 
 def _widened(start: int, end: int, length: int, most: int) -> tuple[int, int]:
-    """A stretch of another length around the same middle, moved into 0 to `most` and cut to it."""
+    """Widen the stretch from `start` to `end` to a length, and keep it within 0 and `most`.
+
+    It grows equally on both sides, and is moved and then cut if it does not fit.
+    """
     missing = max(length - (end - start), 0)
     start, end = start - missing // 2, end + missing - missing // 2
     if end > most:

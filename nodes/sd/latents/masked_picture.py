@@ -1,4 +1,4 @@
-"""Hides the masked part of pictures, for inpainting. A mask is on where its level is above one half."""
+"""Hides the masked part of pictures, for inpainting. A pixel is masked if its level is above one half."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def scaled(levels: Levels, height: int, width: int) -> Levels:
 
 
 def grown(levels: Levels, pixels: int) -> Levels:
-    """Grow masks by a square of the given pixels, which makes them hard; 0 leaves them unchanged.
+    """Grow masks by a square of `pixels` x `pixels`, as ComfyUI's VAEEncodeForInpaint does.
 
-    As in ComfyUI's VAEEncodeForInpaint.
+    The levels of the result are 0 or 1. With 0 pixels, the masks are returned unchanged.
     """
     if pixels == 0:
         return levels.copy()

@@ -180,7 +180,7 @@ def test_a_clash_is_told_of_the_name_that_was_written_and_of_no_other(
     encoder, _ = taught(session)
     assert encoded(session, encoder, "a <ruby> and an opal")[1] == []
     (told,) = encoded(session, encoder, "a <opal>, a gem, the same gem")[1]
-    assert told.startswith("'gem' means opal.pt. ruby.pt has this name too; write 'ruby'")
+    assert told.startswith("'gem' means opal.pt. ruby.pt has the same trigger; write 'ruby'")
 
 
 def test_an_unknown_trigger_is_not_silent(session: Session, folder: Path, red: Tensor) -> None:

@@ -39,9 +39,10 @@ def _in_file(shapes: Shapes) -> str | None:
 
 
 def _prediction(clues: ModelClues) -> Prediction:
-    """Velocity, if the biases of the last attention's norm have a large deviation; ComfyUI's rule.
+    """Determine the prediction type from the weights, by the rule of ComfyUI's comfy/supported_models.py.
 
-    In comfy/supported_models.py: a standard deviation above 0.09, except in inpainting models.
+    The model predicts velocity if the biases of the last attention's norm have a standard deviation above
+    0.09. Inpainting models always predict the noise.
     """
     inpainting = any(clues.shapes[name][1] != 4 for name in _FIRST_KERNEL if name in clues.shapes)
     biases = [name for name in _LAST_ATTENTION if name in clues.shapes]

@@ -38,7 +38,10 @@ def _mismatch(configs: Configs, roles: tuple[EncoderRole, ...]) -> str | None:
 
 
 def _sized(shapes: Shapes) -> dict[str, Any]:
-    """The depth and the widths, which differ between SD 3 medium, SD 3.5 medium and SD 3.5 large."""
+    """Determine the depth and the widths, which differ between SD 3 medium, SD 3.5 medium and SD 3.5 large.
+
+    The result is empty if the tensors for the picture or its positions are missing.
+    """
     kernel = shapes.get("x_embedder.proj.weight") or shapes.get("pos_embed.proj.weight")
     positions = shapes.get("pos_embed") or shapes.get("pos_embed.pos_embed")
     if kernel is None or positions is None:
@@ -67,7 +70,7 @@ def _arguments(vectors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _most_cells(config: Mapping[str, Any]) -> int:
-    """The table of positions covers this many cells in height and width."""
+    """Return how many cells in height and width the table of positions covers."""
     cells: int = config["pos_embed_max_size"] * config["patch_size"]
     return cells
 
@@ -145,10 +148,10 @@ _BLOCK = re.compile(r"transformer_blocks\.(\d+)\.(.+)")
 
 
 def stored_names(names: Iterable[str]) -> Ways:
-    """The tensors of the transformer under the names of Stability's code (MMDiT).
+    """Map the tensor names of the transformer to those of Stability's code (MMDiT).
 
-    In the output and in the last block's norm of the text, the halves for scale and shift are stored in the
-    reverse order.
+    In the output layer and in the last block's norm of the text, scale and shift are the two halves of a
+    tensor; files store them in the opposite order.
     """
     given = list(names)
     last = max((int(found[1]) for name in given if (found := _BLOCK.match(name))), default=-1)

@@ -67,12 +67,18 @@ def _refiner_in_file(shapes: Shapes) -> str | None:
 
 
 def _base_numbers(hints: SizeHints, size: tuple[int, int], negative: bool) -> tuple[float, ...]:
-    """Original size, top left corner of the crop, and target size, each as height and width."""
+    """Return the base model's six numbers: original size, top left corner of the crop, and target size.
+
+    Each is height (or top) first, then width (or left).
+    """
     return _original_and_crop(hints, size) + _turned(hints.target or size)
 
 
 def _refiner_numbers(hints: SizeHints, size: tuple[int, int], negative: bool) -> tuple[float, ...]:
-    """Original size and top left corner of the crop, each as height and width, and the aesthetic score."""
+    """Return the refiner's five numbers: original size, top left corner of the crop, aesthetic score.
+
+    The first two are height (or top) first, then width (or left).
+    """
     usual = _NEGATIVE_AESTHETIC_SCORE if negative else _AESTHETIC_SCORE
     score = usual if hints.aesthetic_score is None else hints.aesthetic_score
     return (*_original_and_crop(hints, size), score)

@@ -1,5 +1,5 @@
-"""Describes pickles of torch without executing them; this package runs in a separate process.
+"""Describes pickles of torch without executing them. This package runs in a separate process.
 
-It imports nothing but the standard library, and its own modules by relative names: the process that reads a
-stranger's file starts without any path to other packages.
+It imports only the standard library, and its own modules by relative names, because the process that reads an
+untrusted file has no other packages on its path.
 """

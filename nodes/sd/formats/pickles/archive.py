@@ -37,14 +37,15 @@ class Member:
 
 
 def members(file: io.FileIO, size: int) -> dict[str, Member]:
-    """The members of a zip file by the name after their common folder: `data.pkl`, `data/0`, `version`.
+    """List the members of a zip file, by their names in their common folder: `data.pkl`, `data/0`, `version`.
 
     Args:
         file: the zip file.
-        size: its bytes.
+        size: its size in bytes.
 
     Raises:
-        RefusedError: it is damaged or contradicts itself, or contains something that torch does not write.
+        RefusedError: the file is damaged or contradicts itself, or contains something that torch does not
+            write.
     """
     count, start, length = _directory(file, size)
     if count > _MEMBERS or length > _DIRECTORY_LIMIT:
@@ -58,7 +59,7 @@ def members(file: io.FileIO, size: int) -> dict[str, Member]:
             raise RefusedError("encrypted", f"is a zip file whose member {shown(name)} is encrypted")
         if method not in (0, 8) or (method == 0 and stored != whole):
             raise RefusedError(
-                "bad_zip", f"is a zip file whose member {shown(name)} is packed in an unknown way"
+                "bad_zip", f"is a zip file whose member {shown(name)} has an unknown compression"
             )
         if header + _LOCAL.size > start:
             raise RefusedError("bad_zip", f"is a zip file whose member {shown(name)} lies outside of it")
@@ -90,10 +91,10 @@ def members(file: io.FileIO, size: int) -> dict[str, Member]:
 
 
 def content(file: io.FileIO, member: Member, limit: int) -> bytes:
-    """The bytes of a member.
+    """Read and unpack a member.
 
     Raises:
-        RefusedError: it is larger than `limit`, or does not match the directory.
+        RefusedError: the member is larger than `limit` bytes, or does not match the directory.
     """
     if max(member.size, member.stored) > limit:
         raise RefusedError("too_large", f"contains a member of {member.size:,} bytes; the limit is {limit:,}")
@@ -109,7 +110,7 @@ def content(file: io.FileIO, member: Member, limit: int) -> bytes:
 
 
 def _directory(file: io.FileIO, size: int) -> tuple[int, int, int]:
-    """The number of members in the directory, and the directory's place and length."""
+    """Find the directory of a zip file; return the number of its members, its place and its length."""
     tail_start = max(0, size - 65_557)
     tail = _read(file, tail_start, size - tail_start)
     at = len(tail)
@@ -119,7 +120,7 @@ def _directory(file: io.FileIO, size: int) -> tuple[int, int, int]:
             if at + _END.size + comment == len(tail):
                 break
     else:
-        raise RefusedError("truncated", "begins like a zip file but does not end like one: it was cut short")
+        raise RefusedError("truncated", "is a zip file without its end: it was cut short")
     end = tail_start + at
     if at >= _LOCATOR.size and tail[at - _LOCATOR.size : at - _LOCATOR.size + 4] == b"PK\6\7":
         where = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[2]
@@ -132,12 +133,12 @@ def _directory(file: io.FileIO, size: int) -> tuple[int, int, int]:
         if mark != b"PK\6\6":
             raise RefusedError("bad_zip", "is a zip file without a directory")
     if disk or first or here != count or start + length != end:
-        raise RefusedError("bad_zip", "is a zip file whose directory does not fit it")
+        raise RefusedError("bad_zip", "is a zip file whose directory does not match its content")
     return count, start, length
 
 
 def _entries(directory: bytes, count: int) -> list[tuple[str, int, int, int, int, int]]:
-    """For each member: name, flags, method, stored size, size, and the place of its own header."""
+    """Parse the directory: for each member its name, flags, method, stored size, size, and header's place."""
     entries = []
     at = 0
     try:
@@ -161,7 +162,7 @@ def _entries(directory: bytes, count: int) -> list[tuple[str, int, int, int, int
 
 
 def _wide(extra: bytes, whole: int, stored: int, header: int) -> tuple[int, int, int]:
-    """The stored size, size and place; from the 64-bit field if they do not fit into the 32-bit fields."""
+    """Return a member's stored size, size and header's place, from the zip64 field where that is needed."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)

@@ -25,7 +25,7 @@ _DEPTH = 12
 
 
 def main(handles: list[str]) -> None:
-    """Describe the files of given file descriptors, each in one line of JSON."""
+    """Describe the files of the given file descriptors, and print one line of JSON for each."""
     _give_up_rights(len(handles))
     for handle in handles:
         file = io.FileIO(int(handle), closefd=False)
@@ -87,7 +87,7 @@ def _zip(file: io.FileIO, size: int) -> dict[str, Any]:
 
 
 def _plan(kind: str, value: object, places: dict[str, tuple[Storage, int, int]]) -> dict[str, Any]:
-    """The content as JSON: runs of bytes, the tensors in them, and the tree that contains the tensors."""
+    """Describe the content as JSON: runs of bytes, the tensors in them, and the tree of the pickle."""
     numbers = {key: n for n, key in enumerate(places)}
     tensors: list[list[Any]] = []
     slots: dict[int, int] = {}

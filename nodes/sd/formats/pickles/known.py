@@ -44,19 +44,19 @@ _DIMENSIONS = 16
 
 @dataclass(frozen=True)
 class Known:
-    """A permitted name on the unpickler's stack."""
+    """A permitted name, such as a function of torch, on the unpickler's stack."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A torch storage: where the numbers of one or more tensors lie in the file, and under which key."""
+    """A torch storage, or a view of one: a run of numbers in the file that one or more tensors use."""
 
     key: str
     dtype: str
     first: int
-    """The index of the storage's first number in the run."""
+    """The index of the storage's first number in the run; 0 unless it is a view."""
     count: int
     whole: int
     """The number of elements in the run."""
@@ -74,7 +74,7 @@ class Laid:
 
 @dataclass
 class Stand:
-    """A placeholder for an object that is not created: the name of its class, and its state."""
+    """A placeholder for an object that is not created: the name of its class, its arguments and state."""
 
     name: str
     args: tuple[object, ...] = ()
@@ -111,7 +111,7 @@ def _parameter(data: object, *rest: object) -> object:
 
 
 def _typed(rebuild: object, kind: object, args: object, *rest: object) -> object:
-    """A tensor with further attributes, which are ignored."""
+    """Return a tensor; further attributes of it are ignored."""
     if not isinstance(rebuild, Known) or not isinstance(args, tuple) or not isinstance(kind, Known):
         raise RefusedError("bad_pickle", "contains an invalid tensor")
     return called(rebuild, args)
@@ -136,7 +136,7 @@ def _set(*args: object) -> set[object]:
 
 
 def _encode(*args: object) -> bytes:
-    """`_codecs.encode(text, "latin1")`, by which protocol 2 writes bytes."""
+    """Replace `_codecs.encode(text, "latin1")`, by which protocol 2 writes bytes."""
     if len(args) != 2 or not isinstance(args[0], str) or args[1] not in ("latin1", "latin-1"):
         raise RefusedError("bad_pickle", "contains bytes in an unknown encoding")
     try:
@@ -149,7 +149,7 @@ _SCALARS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i
 
 
 def _scalar(*args: object) -> object:
-    """A numpy number as a Python number."""
+    """Convert a numpy number to a Python number."""
     if len(args) == 2 and isinstance(args[0], Stand) and args[0].name == "numpy.dtype" and args[0].args:
         form = _SCALARS.get(str(args[0].args[0]).strip("<=|"))
         if form and isinstance(args[1], bytes) and struct.calcsize(form) == len(args[1]):
@@ -189,14 +189,14 @@ _NAMED = {
     # A class that training frameworks use as a key of a dict in their checkpoints.
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
 }
-"""Exact names, never prefixes: `torch.save` and `numpy.save` write files."""
+"""The permitted names. They are exact, never prefixes, since `torch.save` and `numpy.save` write files."""
 
 
 def named(module: str, name: str, place: str) -> Known:
-    """The replacement of a permitted name.
+    """Look up a name that a pickle uses; `place` is where, for the message.
 
     Raises:
-        RefusedError: the name is not permitted; the message says which, and where the file uses it.
+        RefusedError: the name is not permitted; the message contains the name and the place.
     """
     whole = f"{module}.{name}"
     if whole not in _NAMED:
@@ -207,34 +207,34 @@ def named(module: str, name: str, place: str) -> Known:
 
 
 def called(what: object, args: object) -> object:
-    """The result of calling a permitted name.
+    """Call the harmless replacement of a permitted name, and return its result.
 
     Raises:
-        RefusedError: the object cannot be called, or its arguments are not those of a file of tensors.
+        RefusedError: the object cannot be called, or the arguments are not those of a file of tensors.
     """
     rebuilt = _REBUILT.get(what.name) if isinstance(what, Known) else None
     if rebuilt is None or not isinstance(args, tuple):
-        raise RefusedError("bad_pickle", f"calls {shown(getattr(what, 'name', 'what is no name'))[1:-1]}")
+        raise RefusedError("bad_pickle", f"calls {shown(getattr(what, 'name', 'an object'))[1:-1]}")
     try:
         return rebuilt(*args)
     except TypeError:  # the wrong number of arguments
-        raise RefusedError("bad_pickle", f"calls {what.name} in an unknown way") from None  # type: ignore[attr-defined]
+        raise RefusedError("bad_pickle", f"calls {what.name} with wrong arguments") from None  # type: ignore[attr-defined]
 
 
 def built(thing: object, state: object) -> None:
-    """Give an inert object its state; attributes of dicts and tensors are ignored.
+    """Set the state of an inert object; the state of a dict or a tensor is ignored.
 
     Raises:
-        RefusedError: the object has no state.
+        RefusedError: the object cannot have a state.
     """
     if isinstance(thing, Stand):
         thing.state = state if isinstance(state, dict) else {}
     elif not isinstance(thing, dict | Laid):
-        raise RefusedError("bad_pickle", "sets the state of an object without one")
+        raise RefusedError("bad_pickle", "sets the state of an object that has none")
 
 
 def stored(pid: object) -> Storage:
-    """The storage that a persistent id of torch names.
+    """Convert a persistent id of torch to the storage that it names.
 
     Raises:
         RefusedError: the id does not name a storage.
@@ -253,10 +253,12 @@ def stored(pid: object) -> Storage:
 
 
 def key(value: object) -> object:
-    """A key of a dict or an item of a set: text or a number, so that nothing takes long to compare.
+    """Check that a value may be a key of a dict or an item of a set, and return it.
+
+    Only text, numbers and None may be, which are fast to compare; a permitted name becomes text.
 
     Raises:
-        RefusedError: it is something else.
+        RefusedError: the value is something else.
     """
     if isinstance(value, Known):
         return value.name

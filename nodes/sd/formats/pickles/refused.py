@@ -1,4 +1,4 @@
-"""The error for pickles that are refused."""
+"""The exception for pickles that are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class RefusedError(Exception):
 
     Args:
         code: a stable identifier for programs.
-        message: one sentence that follows the file's name, such as `asks for posix.system at byte 12`.
+        message: the end of a sentence that begins with the file's name, such as `asks for posix.system`.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Finds the numbers in the streams that `torch.save` wrote before version 1.6."""
+"""Reads files that `torch.save` wrote before version 1.6: pickles, followed by the numbers of tensors."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ _PROTOCOL = 1001
 
 
 def read_stream(file: io.FileIO, size: int, limit: int) -> tuple[Any, dict[str, tuple[Storage, int]]]:
-    """Read the value of a stream, and each of its storages with its first byte.
+    """Read the pickled value of a file, and find its storages.
 
     Args:
-        file: the stream.
-        size: its bytes.
-        limit: how many bytes its pickles may take; numbers follow after them.
+        file: the file.
+        size: its size in bytes.
+        limit: the most bytes that the pickles before the numbers may take.
+
+    Returns:
+        the value, and by key each storage with the place of its first byte in the file.
 
     Raises:
-        RefusedError: it is damaged or unsafe.
+        RefusedError: the file is damaged or unsafe.
     """
     file.seek(0)
     reader = Unpickler(file.read(min(size, limit)), "the pickle")

@@ -1,4 +1,4 @@
-"""An unpickler that cannot call, import or build anything except the inert objects of `known`."""
+"""An unpickler that imports and calls nothing; it can only make plain data and the objects of `known`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _INT_BYTES = 32
 
 
 class Unpickler:
-    """Reads one pickle after another from bytes.
+    """Reads the pickles in `data`, one after another.
 
     Args:
-        data: the bytes.
-        place: the name of the bytes in messages, such as `data.pkl`.
+        data: the bytes of the pickles.
+        place: their name in messages, such as `data.pkl`.
     """
 
     def __init__(self, data: bytes, place: str) -> None:
@@ -33,8 +33,8 @@ class Unpickler:
         """Read the next value, which consists of plain data and the inert objects of `known`.
 
         Raises:
-            RefusedError: the pickle is damaged, too long, or uses something that is not permitted; says
-                where.
+            RefusedError: the pickle is damaged, too long, or uses something that is not permitted; the
+                message names the place.
         """
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
