@@ -1,4 +1,4 @@
-"""The errors for results that contain NaN or infinity; torch is not imported here."""
+"""The exceptions for results that contain NaN or infinity; torch is not imported here."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class NotFinite(ValueError):
 
 
 class Overflow(NotFinite):
-    """Raised if a network makes NaN or infinity of finite numbers; a precision of larger range may help."""
+    """Raised if a network computes NaN or infinity from finite numbers; a wider precision may help."""

@@ -1,4 +1,4 @@
-"""An adapter: the tensors of a LoRA for one module; computes the change of the module's weight."""
+"""An adapter: the tensors of a LoRA for one module, from which the change of its weight is computed."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Adapter:
 
     @property
     def is_added(self) -> bool:
-        """Whether the change does not depend on the weight, so that the order of several does not matter."""
+        """Whether the change is independent of the weight, so that the order of LoRAs has no effect."""
         return self.kind in _ADDED and not self._has_length
 
     @property
     def has_weight(self) -> bool:
-        """Whether it changes the weight, not only the bias."""
+        """Whether the adapter changes the weight, and not only the bias."""
         return self.kind not in ("full", "norm") or bool(self.tensors.keys() & {"diff", "w_norm"})
 
     @property
     def rank(self) -> int | None:
-        """The rank; None for kinds without one."""
+        """The rank of the adapter; None for kinds without a rank."""
         if self.kind == "glora":
             return min(self.tensors["a1"].shape[:2])  # in the older order, it is the first of the two
         part = _INNER.get(self.kind) or next((p for p in ("kw2_b", "kw1_b") if p in self.tensors), None)
@@ -59,7 +59,7 @@ class Adapter:
 
     @property
     def factor(self) -> float:
-        """The factor of the change: alpha / rank."""
+        """The factor of the change: alpha / rank, or 1 if the kind or the file has none."""
         if self.scale is not None:
             return self.scale
         whole = self.kind == "lokr" and {"kw1", "kw2"} <= self.tensors.keys()
@@ -68,11 +68,14 @@ class Adapter:
         return self.alpha / self.rank
 
     def to(self, device: torch.device | str) -> Self:
-        """The adapter on another device."""
+        """Copy the adapter to a device."""
         return replace(self, tensors={name: tensor.to(device) for name, tensor in self.tensors.items()})
 
     def cut(self, ranks: int | None) -> Self:
-        """The adapter with only its first `ranks` ranks, if it is a plain LoRA. The factor stays the same."""
+        """Reduce a plain LoRA to its first `ranks` ranks; other kinds are returned unchanged.
+
+        The factor stays the same. None keeps all ranks.
+        """
         if ranks is None or self.kind != "lora" or ranks >= (self.rank or 0) or "mid" in self.tensors:
             return self
         up, down = self.tensors["up"][:, :ranks], self.tensors["down"][:ranks]
@@ -98,7 +101,7 @@ class Adapter:
             raise Misfit(f"it changes a bias of {change.numel():,} numbers, but the module has {has}")
 
     def added(self, W: Tensor, strength: float, out: Tensor) -> Tensor:
-        """The weight W plus `strength` times the change, written into `out`, which may be W itself."""
+        """Compute W plus `strength` times the change of the weight, into `out`, which may be W itself."""
         if self._is_plain:
             up, down = (self._of(part, W).flatten(1) for part in ("up", "down"))
             torch.addmm(W.flatten(1), up, down, alpha=strength * self.factor, out=out.view(len(W), -1))
@@ -106,7 +109,7 @@ class Adapter:
         return torch.add(W, self.delta(W), alpha=strength, out=out)
 
     def delta(self, W: Tensor) -> Tensor:
-        """The change of a weight at strength 1, in the weight's dtype and shape.
+        """Compute the change of the weight W at strength 1, in the dtype and shape of W.
 
         Raises:
             Misfit: the tensors are for a module of another shape.
@@ -127,7 +130,7 @@ class Adapter:
         return algorithms.dora(W, change, magnitude, per_column)
 
     def bias_delta(self) -> Tensor | None:
-        """The change of the bias at strength 1, in float32; None if there is none."""
+        """Return the change of the bias at strength 1, in float32; None if the bias is not changed."""
         for part in ("diff_b", "b_norm"):
             if part in self.tensors:
                 return self.tensors[part].float().flatten()

@@ -26,8 +26,8 @@ def loha(first: Tensor, second: Tensor) -> Tensor:
 
 
 def loha_core(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """One factor of a LoHa weight that has a core; returns [o, r, kh, kw] from core [i, j, kh, kw], a [i, o],
-    b [j, r]."""
+    """One of the two factors of a LoHa weight with a core, [o, r, kh, kw], from core [i, j, kh, kw], a [i, o]
+    and b [j, r]."""
     return torch.einsum("ijkl,jr,ip->prkl", core, b, a)
 
 
@@ -38,7 +38,7 @@ def lokr(first: Tensor, second: Tensor) -> Tensor:
 
 
 def lokr_core(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """The second factor of a LoKr weight that has a core: core [i, j, kh, kw], a [i, o2], b [j, i2]."""
+    """The second factor of a LoKr weight with a core, from core [i, j, kh, kw], a [i, o2] and b [j, i2]."""
     return torch.einsum("ijkl,ip,jr->prkl", core, a, b)
 
 
@@ -59,7 +59,7 @@ def dora(W: Tensor, delta: Tensor, magnitude: Tensor, per_column: bool) -> Tenso
 
     Args:
         W: the weight.
-        delta: the change of the underlying LoRA, with the factor alpha / rank.
+        delta: the change of the LoRA inside it, including the factor alpha / rank.
         magnitude: the length of each output row, or of each input column.
         per_column: True for columns. Files of kohya and LyCORIS have either, those of peft only rows.
     """

@@ -1,20 +1,20 @@
-"""Amounts by block, in the notation of A1111's "Merge Block Weighted"; torch is not needed here."""
+"""Parses merge amounts by block, in the notation of A1111's "Merge Block Weighted", without torch."""
 
 from __future__ import annotations
 
 import math
 
 _WHOLE = {25: 26, 26: 26, 19: 20, 20: 20}
-"""By the length of a list: that with an entry for the rest of the network in front."""
+"""The allowed lengths of a list, each with its length including the entry for the rest of the network."""
 _MOST = 16.0
 
 
 def amounts(text: str, rest: float) -> tuple[float, ...]:
-    """Read the amount in each block: the rest of the network first, then IN00 …, M00, OUT00 ….
+    """Parse the amount of each block: first that of the rest of the network, then IN00 …, M00, OUT00 ….
 
     Args:
         text: 25 or 26 numbers for SD 1 and 2, 19 or 20 for SDXL, separated by commas; empty for none.
-        rest: the amount outside of the blocks, if the list does not have it.
+        rest: the amount outside of the blocks, for a list of 25 or 19 numbers, which does not have it.
 
     Raises:
         ValueError: an entry is not a number, or the list has another length.
@@ -23,7 +23,7 @@ def amounts(text: str, rest: float) -> tuple[float, ...]:
         return ()
     entries = text.split(",")
     if len(entries) not in _WHOLE:
-        raise ValueError(f"there are {len(entries)} amounts; give 25 or 26 for SD 1 and 2, 19 or 20 for SDXL")
+        raise ValueError(f"there are {len(entries)} amounts; SD 1 and 2 need 25 or 26, SDXL needs 19 or 20")
     numbers = [_number(place, entry) for place, entry in enumerate(entries, 1)]
     return tuple(numbers if len(numbers) in _WHOLE.values() else [rest, *numbers])
 

@@ -1,4 +1,4 @@
-"""Block weights: the strength of a LoRA in each block of the UNet, in the notation of A1111's extension."""
+"""Block weights: the strength of a LoRA in each block of the UNet, as in A1111's "LoRA Block Weight"."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _SIDE = {"input_blocks": "IN", "middle_block": "M", "output_blocks": "OUT"}
 
 
 def parse(text: str) -> tuple[float, ...]:
-    """Read block weights from text: a preset such as `OUTD`, or numbers separated by commas.
+    """Parse block weights: a preset such as `OUTD`, or numbers separated by commas.
 
     The lists are those of "LoRA Block Weight" for A1111: 17 or 26 numbers for SD 1 and 2, 12 or 20 for SDXL.
-    Empty text gives an empty tuple, which means 1 in every block.
+    An empty text gives an empty tuple, which means 1 in every block.
 
     Raises:
         ValueError: an entry is not a number, the list has another length, or there is no such preset.
@@ -67,18 +67,18 @@ def parse(text: str) -> tuple[float, ...]:
         weights.append(float(entry))
     if len(weights) not in LISTS:
         raise ValueError(
-            f"there are {len(weights)} block weights; give 17 or 26 for SD 1 and 2, 12 or 20 for SDXL"
+            f"there are {len(weights)} block weights; SD 1 and 2 need 17 or 26, SDXL needs 12 or 20"
         )
     return tuple(weights)
 
 
 def base(weights: tuple[float, ...]) -> float:
-    """The weight outside of the blocks: in the text encoder and in the time embedding."""
+    """Return the weight outside of the blocks, such as in the text encoder and in the time embedding."""
     return weights[0] if weights else 1.0
 
 
 def in_unet(weights: tuple[float, ...], modules: list[str]) -> dict[str, float]:
-    """The block weight of each module of a UNet, by module path."""
+    """Return the block weight of each module of a UNet, by the path of the module."""
     if not weights:
         return dict.fromkeys(modules, 1.0)
     by_block = dict(zip(LISTS[len(weights)], weights, strict=True))

@@ -42,9 +42,9 @@ def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str])
     Returns:
         `name`: the name from the metadata, or ""; `base`: `sd1`, `sd2`, `sdxl`, `sd3`, `flux` or "", by the
         shapes or else by the metadata; `kinds`: such as ["lora", "loha"]; `modules`: the number of modules;
-        `ranks`: such as [8, 16]; `parts`: of `unet` and `text_encoder`; `triggers`: the trigger words;
-        `tags`: the most frequent training tags with their counts; `embeddings`: the names of embeddings in
-        the file; `unknown`: the number of unknown keys.
+        `ranks`: such as [8, 16]; `parts`: the networks that are changed, `unet` or `text_encoder` or both;
+        `triggers`: the trigger words; `tags`: the most frequent training tags with their counts;
+        `embeddings`: the names of embeddings in the file; `unknown`: the number of unknown keys.
     """
     found = grouped(shapes)
     kinds = {prefix: kind_of(parts) or "" for prefix, parts in found.modules.items()}
@@ -88,7 +88,7 @@ def _base(
 
 
 def base_of_width(width: int | None) -> str:
-    """The base model by the width of the text embeddings that the cross attention reads; "" if unknown."""
+    """Return the base model by the width of the text embeddings that it reads; "" if it is unknown."""
     return "" if width is None else _BASES.get(width, "")
 
 
@@ -104,7 +104,7 @@ def _triggers(metadata: Mapping[str, str]) -> list[str]:
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, int]:
-    """The tags of `ss_tag_frequency`, summed over its folders, the most frequent first."""
+    """Sum the counts of the tags in `ss_tag_frequency` over its folders, the most frequent tags first."""
     folders = _object(metadata.get("ss_tag_frequency", ""))
     counts: dict[str, int] = {}
     for words in folders.values():
@@ -126,24 +126,24 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def one_line(text: str | None) -> str:
-    """Text from a file as one short line, without control characters."""
+    """Shorten a text from a file to one line without control characters."""
     line = "".join(char if char.isprintable() else " " for char in (text or "").strip())
     return line[:_LONGEST]
 
 
 def alias_of(metadata: Mapping[str, str]) -> str:
-    """The name in the metadata by which a prompt may name a LoRA (`ss_output_name`, A1111), or ""."""
+    """Return the name by which prompts may refer to a LoRA (`ss_output_name`, as in A1111), or ""."""
     name = one_line(metadata.get("ss_output_name"))
     return "" if name.lower() == "none" else name
 
 
 def shapes_of(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shapes of tensors, or of their descriptions, for `describe`."""
+    """Return the shapes of tensors, or of `Entry` objects, for `describe`."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def names_of(prefixes: Iterable[str], most: int = 3) -> str:
-    """The first few names, for a message."""
+    """List the first few names for a message, such as `a, b, c, …`."""
     names = list(prefixes)
     shown = ", ".join(one_line(name) for name in names[:most])
     return shown + (", …" if len(names) > most else "")

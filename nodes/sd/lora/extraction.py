@@ -1,4 +1,4 @@
-"""The difference of two networks as adapters: whole, or as a LoRA by singular value decomposition."""
+"""Converts the difference of two networks to adapters: whole, or as a LoRA (singular value decomposition)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nodes.sd.lora.adapter import Adapter
 
 
 class UnlikeNetworksError(ValueError):
-    """Raised if two networks have other layers or shapes."""
+    """Raised if two networks differ in layers or shapes, or have tensors that LoRA files cannot hold."""
 
 
 def differences(tuned: nn.Module, base: nn.Module) -> dict[str, Tensor]:
-    """The difference of each tensor from that of `base`, in float32; equal tensors are left out.
+    """Subtract the tensors of `base` from those of `tuned`, in float32; equal tensors are left out.
 
     Raises:
-        UnlikeNetworksError: the networks have other tensors or shapes.
+        UnlikeNetworksError: the networks differ in their tensors or shapes.
     """
     first, second = dict(tuned.named_parameters()), dict(base.named_parameters())
     for name in first.keys() | second.keys():
@@ -32,16 +32,17 @@ def differences(tuned: nn.Module, base: nn.Module) -> dict[str, Tensor]:
 
 
 def extracted(changes: Mapping[str, Tensor], rank: int) -> Iterator[tuple[str, Adapter, float]]:
-    """The best LoRA of a rank for each change of a weight (Eckart and Young, 1936).
+    """Compute the best LoRA of a rank for each change of a weight (Eckart and Young, 1936).
 
-    The singular values are shared by both sides, so that both keep their precision in float16.
+    Both matrices are scaled by the roots of the singular values, so that both keep their precision in
+    float16.
 
     Args:
         changes: the changes of the weights of linear layers and convolutions, by layer.
         rank: the rank; that of a layer is at most its smaller side.
 
     Yields:
-        the layer, its adapter, and the sum of the squares of the change that the adapter makes.
+        the name of the layer, its adapter, and the sum of the squares of the adapter's change.
     """
     for name, change in changes.items():
         U, S, V = torch.linalg.svd(change.flatten(1), full_matrices=False)
@@ -54,7 +55,7 @@ def extracted(changes: Mapping[str, Tensor], rank: int) -> Iterator[tuple[str, A
 
 
 def whole_adapters(changes: Mapping[str, Tensor], network: nn.Module) -> dict[str, Adapter]:
-    """Changes of weights and biases as adapters of LyCORIS' kind `full`, and `norm` for norms, by layer.
+    """Convert changes of weights and biases to adapters of LyCORIS' kinds `full` and `norm`, by layer.
 
     Raises:
         UnlikeNetworksError: a tensor is neither a weight nor a bias.

@@ -1,4 +1,4 @@
-"""Reads LoRA files: an adapter for each module, embeddings in the file, and unknown keys."""
+"""Reads LoRA files: the adapter of each module, embeddings in the file, and unknown keys."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Lora:
 
     @property
     def nbytes(self) -> int:
-        """The number of bytes of the adapters' tensors."""
+        """The size of the adapters' tensors in bytes."""
         return sum(t.nbytes for adapter in self.adapters.values() for t in adapter.tensors.values())
 
 
 class Shape(NamedTuple):
-    """The shape of a module: that of its weight, and whether it has a bias."""
+    """The shape of a module's weight, and whether the module has a bias."""
 
     weight: tuple[int, ...]
     biased: bool
@@ -62,7 +62,7 @@ def read(path: Path) -> Lora:
     """Read a LoRA from a safetensors file or a pickle, whose code is not executed.
 
     Raises:
-        ModelError: it is not a LoRA, is damaged, or contains NaN, infinity or huge numbers.
+        ModelError: the file is not a LoRA, is damaged, or contains NaN, infinity or huge numbers.
     """
     tensors = read_tensors(path)
     return lora(tensors.some(tensors), tensors.metadata, str(path))
@@ -156,8 +156,10 @@ def _number(tensor: Tensor, place: str) -> float:
 
 
 def _peft(metadata: Mapping[str, str]) -> Callable[[str, int], float | None]:
-    """Returns a function for the factor of a module, from peft's metadata; it returns None without
-    metadata."""
+    """Make a function that returns the factor alpha / rank of a module, from peft's metadata.
+
+    The function takes the prefix and the rank of the module; it returns None if the metadata has no alpha.
+    """
     try:
         config = json.loads(metadata.get("lora_adapter_metadata", "{}"))
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Groups the keys of a LoRA file: the tensors of each module, by their roles."""
+"""Groups the keys of a LoRA file by module, and by the role of each tensor in its adapter."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Grouped:
 
 
 def grouped(keys: Iterable[str]) -> Grouped:
-    """Group the keys of a file by their names."""
+    """Group the keys of a LoRA file by their names."""
     found = Grouped()
     for key in keys:
         if key.startswith(_BUNDLE):
@@ -63,7 +63,7 @@ def grouped(keys: Iterable[str]) -> Grouped:
 
 
 def kind_of(parts: Iterable[str]) -> str | None:
-    """The kind of adapter that parts belong to; None if parts are missing. BOFT counts as `oft`."""
+    """Return the kind of adapter that has these parts; None if parts are missing. BOFT counts as `oft`."""
     have = set(parts)
     if have >= {"up", "down"}:
         return "lora"

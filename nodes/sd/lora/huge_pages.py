@@ -1,4 +1,4 @@
-"""Allocates many tensors at once in huge pages, since page faults would take longer than computing them."""
+"""Allocates many tensors at once in huge pages, since page faults would take longer than the computation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _spare: list[mmap.mmap] = []
 
 
 def empty_like(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """New uninitialised tensors with the shapes, dtypes and devices of given ones, contiguous.
+    """Allocate uninitialised tensors with the shapes, dtypes and devices of given ones, contiguous.
 
     Tensors on the CPU share one block of memory, which is freed with the last of them.
     """
@@ -46,7 +46,7 @@ def empty_like(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _huge(size: int) -> Tensor | None:
-    """A block of bytes in huge pages; None if the system does not offer them.
+    """Allocate a block of bytes in huge pages; None if the system does not offer them.
 
     It reuses the block that was freed last, if that is large enough: clearing new pages takes about as long
     as copying weights into them.
@@ -72,6 +72,6 @@ def _huge(size: int) -> Tensor | None:
 
 
 def _free(pages: mmap.mmap) -> None:
-    """Let the system take the pages of a block, and keep the block as the spare one."""
+    """Allow the system to reclaim the pages of a block, and keep the block for the next `_huge`."""
     pages.madvise(mmap.MADV_FREE)
     _spare[:] = [pages]

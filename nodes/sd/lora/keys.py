@@ -49,7 +49,7 @@ _PROJECTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj":
 
 
 def original_names(modules: Iterable[str]) -> dict[str, str]:
-    """The names of a UNet's modules in Stability's code, by their names in diffusers.
+    """Map the names of a UNet's modules in diffusers to those in Stability's code.
 
     Single-file checkpoints and kohya's LoRAs for SDXL use these names, such as `input_blocks.4.1.proj_in`.
     """
@@ -86,11 +86,11 @@ def _place(side: str, block: int, kind: str, number: int, layers: int, with_atte
 
 
 def key_map(modules: Mapping[Part, Iterable[str]]) -> dict[str, Target]:
-    """Map every prefix that a tool may write for a module to the module.
+    """Map every key prefix that a tool may write to the module that it refers to.
 
     Args:
-        modules: the paths of the modules with weights, by part. In a model with one text encoder, the prefix
-            `lora_te1_` means that one.
+        modules: the paths of the modules with weights, by part. If the model has one text encoder, the prefix
+            `lora_te1_` refers to it.
     """
     table: dict[str, Target] = {}
     for part, given in modules.items():

@@ -32,29 +32,29 @@ class LoRA(Value, family="models", lossless=True):
 
     @cached_property
     def data(self) -> bytes:
-        """The tensors as safetensors, without the metadata."""
+        """The tensors as the bytes of a safetensors file, without the metadata."""
         from safetensors.torch import save
 
         return save({name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()})
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of `data`: equal digests, equal weights."""
+        """The sha256 of `data`, which is equal for equal weights."""
         return sha256(self.data)
 
     def opened(self) -> Lora:
-        """The adapters, as from a file."""
+        """Convert the LoRA to adapters, as reading its file would."""
         from nodes.sd.lora.file import lora
 
         return lora(self.tensors, {}, self.name)
 
     def summary(self) -> str:
-        """The name, the number of layers and the size."""
+        """Return the name, the number of layers and the size, for display."""
         layers = sum(1 for name in self.tensors if name.endswith(".alpha"))
         return f"{self.name}: {layers} layers, {len(self.data) / 1e6:.1f} MB"
 
     def pack(self) -> Packed:
-        """The tensors as safetensors, the rest as JSON."""
+        """Convert the LoRA for the cache: the tensors to safetensors, the rest to JSON."""
         meta: dict[str, Json] = {
             "name": self.name,
             "metadata": cast(Json, dict(self.metadata)),

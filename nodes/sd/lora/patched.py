@@ -23,13 +23,13 @@ class Layer:
     """One LoRA that is applied to a network."""
 
     name: str
-    """Its name in messages."""
+    """The name of the LoRA in messages."""
     digest: str
-    """The sha256 of its file."""
+    """The sha256 of the file."""
     adapters: Mapping[str, Adapter]
     """The adapters by module."""
     strengths: Mapping[str, float]
-    """The strength by module; 0 for a module that is missing."""
+    """The strength by module; a missing module has the strength 0."""
 
 
 @torch.no_grad()
@@ -47,7 +47,7 @@ def patched(network: N, layers: Sequence[Layer]) -> tuple[N, int]:
         the patched network, and the bytes that it does not share with the given one.
 
     Raises:
-        ModelError: a weight is no longer finite.
+        ModelError: a changed weight is not finite.
     """
     touched = _touched(layers)
     result = shared_copy(network, touched)
@@ -73,7 +73,7 @@ def patched(network: N, layers: Sequence[Layer]) -> tuple[N, int]:
 
 
 def changed_bytes(network: nn.Module, layers: Sequence[Layer]) -> int:
-    """The bytes of the tensors that `patched` creates, computed without creating them."""
+    """Compute how many bytes the tensors that `patched` creates take, without creating them."""
     size = 0
     for name, acting in _touched(layers).items():
         module = network.get_submodule(name)
@@ -90,7 +90,7 @@ Acting = list[tuple[Layer, Adapter, float]]
 
 
 def _touched(layers: Sequence[Layer]) -> dict[str, Acting]:
-    """The modules that any layer changes, with the changes of each."""
+    """Collect the modules that any of the LoRAs changes, with the changes of each module."""
     return {
         name: acting
         for name in dict.fromkeys(chain.from_iterable(layer.adapters for layer in layers))
@@ -128,7 +128,7 @@ def _changed(before: Tensor, acting: Acting, fresh: Tensor) -> Tensor:
 def shared_copy(network: N, paths: Iterable[str]) -> N:
     """Copy a network so that its modules at `paths` can be changed; all tensors are shared.
 
-    Only these modules and the modules around them are new objects; all others belong to both networks.
+    Only these modules and the modules that contain them are new objects; all others belong to both networks.
     """
     result = shallow_copy(network)
     fresh = {id(result)}
@@ -156,6 +156,6 @@ def shallow_copy(module: N) -> N:
 def _put(module: nn.Module, kind: str, tensor: Tensor, name: str) -> int:
     # In float32 nothing overflows, since `file` limits every number that is read.
     if tensor.dtype != torch.float32 and not torch.isfinite(tensor.sum(dtype=torch.float32)):
-        raise ModelError(f"{name} makes a weight infinite in {tensor.dtype}. Give it a smaller weight.")
+        raise ModelError(f"{name} makes a weight infinite in {tensor.dtype}. Use a smaller strength.")
     module._parameters[kind] = nn.Parameter(tensor, requires_grad=False)
     return tensor.nbytes

@@ -1,4 +1,4 @@
-"""A stack of LoRAs on one network: files matched to its modules, strengths and block weights applied."""
+"""Applies several LoRAs to one network: matches their keys to its modules, and computes the strengths."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ class WeightedLora(NamedTuple):
 
 
 def apply(network: N, part: Part, stack: Sequence[WeightedLora]) -> tuple[N, int]:
-    """Apply LoRAs to a network; returns the copy and the bytes that it does not share; see `patched`.
+    """Apply LoRAs to a copy of a network; return it and the bytes that it does not share (see `patched`).
 
     Raises:
-        ModelError: a LoRA does not fit it, or makes a weight infinite.
+        ModelError: a LoRA does not fit the network, or makes a weight infinite.
     """
     return patched(network, _layers(network, part, stack))
 
 
 def added_bytes(network: nn.Module, part: Part, stack: Sequence[WeightedLora]) -> int:
-    """The additional bytes that `apply` takes.
+    """Compute the additional bytes that `apply` takes.
 
     Raises:
-        ModelError: a LoRA does not fit it.
+        ModelError: a LoRA does not fit the network.
     """
     return changed_bytes(network, _layers(network, part, stack))
 
 
 def module_shapes(tensors: Mapping[str, tuple[int, ...]]) -> dict[str, Shape]:
-    """The modules with a weight, from the names and shapes of a network's tensors."""
+    """Return the modules that have a weight, from the names and shapes of a network's tensors."""
     return {
         name.removesuffix(".weight"): Shape(shape, name.removesuffix("weight") + "bias" in tensors)
         for name, shape in tensors.items()

@@ -29,7 +29,7 @@ PARTS = {
 
 
 def named_tensors(adapters: Mapping[Target, Adapter]) -> dict[str, Tensor]:
-    """The tensors of adapters, named by network and layer with kohya's parts."""
+    """Copy the tensors of adapters to the CPU, in float32, named as NETWORK.LAYER.PART with kohya's parts."""
     tensors = {}
     for target, adapter in adapters.items():
         prefix = f"{target.part}.{target.module}"
@@ -41,12 +41,11 @@ def named_tensors(adapters: Mapping[Target, Adapter]) -> dict[str, Tensor]:
 
 
 def as_kohya(lora: LoRA, dtype: torch.dtype = torch.float32) -> bytes:
-    """The file as kohya's sd-scripts and LyCORIS write it, for A1111, ComfyUI and InvokeAI.
+    """Write a LoRA file as kohya's sd-scripts and LyCORIS do, for A1111, ComfyUI and InvokeAI.
 
-    The layers of a transformer have the names of OneTrainer, which ComfyUI reads, too: kohya's are those of a
-    model whose queries, keys and values are one layer.
-
-    The metadata gets `sshs_model_hash`, the sha256 of the weights, by which A1111 finds the file.
+    The layers of a transformer have OneTrainer's names, which ComfyUI reads, too; kohya's names are for a
+    model whose queries, keys and values are one layer. The metadata gets `sshs_model_hash`, the sha256 of the
+    weights, by which A1111 finds the file.
     """
     several = any(name.startswith(("text_encoder_2.", "transformer.")) for name in lora.tensors)
     first = "lora_te1_" if lora.original_names or several else "lora_te_"
@@ -65,10 +64,10 @@ def as_kohya(lora: LoRA, dtype: torch.dtype = torch.float32) -> bytes:
 
 
 def as_peft(lora: LoRA, dtype: torch.dtype = torch.float32) -> bytes:
-    """The file as diffusers' `save_lora_weights` writes it; its metadata has the ranks and alphas.
+    """Write a LoRA file as diffusers' `save_lora_weights` does; the metadata has the ranks and alphas.
 
     Raises:
-        ValueError: it is neither a LoRA nor a DoRA.
+        ValueError: the adapters are neither LoRA nor DoRA.
     """
     named, config = {}, dict[str, Any]()
     for prefix, keys in grouped(lora.tensors).modules.items():
@@ -89,7 +88,7 @@ def as_peft(lora: LoRA, dtype: torch.dtype = torch.float32) -> bytes:
 
 
 def _add_to_config(config: dict[str, Any], part: str, module: str, own: Mapping[str, Tensor]) -> None:
-    """Add a layer to peft's configuration of its network."""
+    """Add a layer to the peft config of its network."""
     rank, alpha = own["down"].shape[0], float(own["alpha"])
     number = int(alpha) if alpha.is_integer() else alpha
     if f"{part}.r" not in config:
@@ -104,7 +103,7 @@ def _add_to_config(config: dict[str, Any], part: str, module: str, own: Mapping[
 
 
 def _path(part: str, module: str) -> str:
-    """The name of a layer in files: CLIP's have the level `text_model`, which transformers 5 dropped."""
+    """Return the name of a layer in files, where CLIP has the level `text_model` (gone in transformers 5)."""
     return f"text_model.{module.removeprefix('text_model.')}" if part in _CLIPS else module
 
 
@@ -112,7 +111,7 @@ _CLIPS = ("text_encoder", "text_encoder_2")
 
 
 def split(name: str) -> tuple[str, str, str]:
-    """A tensor's name as network, layer and part: `unet`, `conv_in`, `lora_up.weight`."""
+    """Split a tensor's name into network, layer and part: `unet`, `conv_in`, `lora_up.weight`."""
     end = next(end for end in PARTS.values() if name.endswith(f".{end}"))
     part, _, module = name.removesuffix(f".{end}").partition(".")
     return part, module, end

@@ -11,7 +11,7 @@ usual."""
 
 
 def far_larger(trained: Canvas, canvas: Canvas, attention: str = "sdpa") -> str | None:
-    """A warning with an estimate of time and memory; None for usual sizes.
+    """Return a warning with an estimate of time and memory; None for a usual size.
 
     Args:
         trained: width and height that the model was trained on, in pixels.

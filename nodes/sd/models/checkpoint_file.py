@@ -55,7 +55,7 @@ def describe_file(path: Path, t5: Path | None = None) -> ModelFiles:
 
     Args:
         path: the file.
-        t5: the folder of T5's vocabulary, which files do not contain. Without it, T5 is left out.
+        t5: the folder of T5's vocabulary, which model files do not contain. Without it, T5 is left out.
 
     Raises:
         ModelError: the file is damaged, or is not a whole model of a known family.
@@ -99,21 +99,21 @@ def describe_file(path: Path, t5: Path | None = None) -> ModelFiles:
 
 
 def vocabularies(roles: Iterable[EncoderRole], t5: Path | None) -> dict[str, Path]:
-    """The folder of each tokenizer, by its name in the diffusers layout.
+    """Return the folder of each tokenizer's vocabulary, by the tokenizer's name in the diffusers layout.
 
     Args:
         roles: the text encoders.
-        t5: the folder of T5's vocabulary; not None if T5 is among them.
+        t5: the folder of T5's vocabulary; without it, the result has no tokenizer for T5.
     """
     found = {role.tokenizer: t5 if role.name == "t5" else VOCABULARY for role in roles}
     return {name: folder for name, folder in found.items() if folder is not None}
 
 
 def recognised(path: Path, shapes: Shapes) -> tuple[Family, str]:
-    """Recognise the family of a model in a file; returns it and the reason.
+    """Recognise the family of a model in a file; return it and the reason, to follow `it has`.
 
     Raises:
-        ModelError: it is of an unknown family.
+        ModelError: the model is of an unknown family.
     """
     for family in families():
         if (reason := family.layout.recognise(shapes)) is not None:
@@ -122,9 +122,12 @@ def recognised(path: Path, shapes: Shapes) -> tuple[Family, str]:
 
 
 def _present(path: Path, family: Family, shapes: Shapes, *, has_vocabulary: bool) -> list[Component]:
-    """The networks in the file. Checks that it has those that its family needs, and a known noise schedule.
+    """List the networks in the file, after checking that none is missing and the noise schedule is known.
 
-    T5, which is optional, is left out without its vocabulary.
+    T5, which is optional, is left out if `has_vocabulary` is False.
+
+    Raises:
+        ModelError: a network that the family needs is missing, or the noise schedule is unknown.
     """
     nouns = {family.network.component: family.network.noun, "vae": "VAE"}
     for part in family.needed:
@@ -148,7 +151,11 @@ def _present(path: Path, family: Family, shapes: Shapes, *, has_vocabulary: bool
 def _own_configs(
     path: Path, parts: Iterable[Component], metadata: Mapping[str, str]
 ) -> dict[Any, dict[str, Any]]:
-    """The configs in the metadata of a file that Safelight wrote; empty for other files."""
+    """Read the configs in the metadata of a file that Safelight wrote; empty for other files.
+
+    Raises:
+        ModelError: the metadata is malformed.
+    """
     if CONFIGS not in metadata:
         return {}
     configs = parsed_object(metadata[CONFIGS], f"the metadata {CONFIGS} of {path}")
@@ -159,11 +166,11 @@ def _own_configs(
 
 
 def usual_config(family: Family, part: Component, shapes: Shapes) -> dict[str, Any]:
-    """The config of a network at its true size.
+    """Return the usual config of a network, for a UNet or transformer adapted to the shapes of its tensors.
 
     Args:
-        family: its family.
-        part: which network it is.
+        family: the model family.
+        part: which network of the family.
         shapes: the shapes of the tensors of the UNet or transformer, by their names without prefix; empty if
             unknown.
     """
@@ -172,27 +179,30 @@ def usual_config(family: Family, part: Component, shapes: Shapes) -> dict[str, A
 
 
 def usual_noise(family: Family, names: Container[str]) -> NoiseSchedule:
-    """The noise schedule of a family; ComfyUI's mark in a file says that it ends at zero signal."""
+    """Return the noise schedule of a family; it ends at zero signal if ComfyUI's mark is among the names."""
     noise = family.noise
     return noise._replace(zero_snr=True) if isinstance(noise, Betas) and "ztsnr" in names else noise
 
 
 def without_prefix(shapes: Shapes, prefix: str) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors whose names begin with a prefix, by the rest of their names."""
+    """Return the shapes of the tensors whose names begin with a prefix, by the rest of their names."""
     return {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
 
 
 def predicted(family: Family, tensors: Tensors, shapes: Shapes) -> Prediction:
-    """Determine the prediction type of a model: by the metadata, by trainers' marks, or by its weights.
+    """Determine the prediction type of a model by its metadata, by the marks of trainers, or by its weights.
 
-    A family with only one prediction type needs none of them.
+    If the family has only one prediction type, that is the answer.
+
+    Raises:
+        ModelError: the metadata names an unknown prediction type.
     """
     if len(family.sizes) == 1:
         return next(iter(family.sizes))
     said = tensors.metadata.get("modelspec.prediction_type")
     if said is not None:
         if said not in _PREDICTIONS:
-            raise ModelError(f"{tensors.path}: its metadata names the prediction {shown(said)}, unknown.")
+            raise ModelError(f"{tensors.path}: the prediction type {shown(said)} in its metadata is unknown.")
         return _PREDICTIONS[said]
     if (parameterized := tensors.metadata.get("ss_v_parameterization")) is not None:
         return "v_prediction" if parameterized == "True" else "epsilon"
@@ -202,7 +212,7 @@ def predicted(family: Family, tensors: Tensors, shapes: Shapes) -> Prediction:
 
 
 def _deviation(tensors: Tensors, name: str) -> float:
-    """The standard deviation of a small tensor."""
+    """Compute the standard deviation of a small tensor, without torch."""
     entry = tensors.entries[name]
     data = bytes(tensors.raw(name))
     if entry.dtype == "BF16":  # the upper half of a float32
@@ -211,6 +221,6 @@ def _deviation(tensors: Tensors, name: str) -> float:
     elif entry.dtype in _FORMATS:
         numbers = struct.unpack(f"<{entry.count}{_FORMATS[entry.dtype]}", data)
     else:
-        raise BadFileError("bad_dtype", f"{tensors.path}: {name!r} holds {entry.dtype}.")
+        raise BadFileError("bad_dtype", f"{tensors.path}: {name!r} has the unsupported type {entry.dtype}.")
     mean = math.fsum(numbers) / len(numbers)
     return math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / len(numbers))

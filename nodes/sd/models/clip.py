@@ -1,6 +1,6 @@
-"""CLIP's text encoder, bit for bit that of transformers and with its names, in torch alone.
+"""CLIP's text encoder in torch alone, with the same bits and names as that of transformers.
 
-Importing the class of transformers takes longer than a small model needs for a picture.
+Importing the class of transformers takes longer than a small model needs to draw a picture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """The sizes of a text encoder, by the names and with the defaults of transformers."""
+    """The config of a CLIP text encoder, with the names and the defaults of transformers."""
 
     vocab_size: int = 49408
     hidden_size: int = 512
@@ -39,15 +39,15 @@ class ClipConfig:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
-        """The known entries of a config. Others are ignored, because some of them would load code.
+        """Read the known entries of a config. Others are ignored, because some of them would load code.
 
         Raises:
-            ValueError: it does not describe a CLIP text encoder.
+            ValueError: the config does not describe a CLIP text encoder.
         """
         names = [field.name for field in fields(cls)]
         found = cls(**{name: config[name] for name in names if name in config})
         if found.hidden_act not in _ACTIVATIONS:
-            raise ValueError(f"hidden_act is {found.hidden_act!r}; CLIP has {' or '.join(_ACTIVATIONS)}")
+            raise ValueError(f"hidden_act is {found.hidden_act!r}; CLIP uses {' or '.join(_ACTIVATIONS)}")
         if found.hidden_size % found.num_attention_heads:
             raise ValueError("hidden_size is not a multiple of num_attention_heads")
         if type(found.eos_token_id) is not int:
@@ -69,7 +69,10 @@ class ClipOutput(NamedTuple):
 
 
 def _embedding(count: int, width: int) -> nn.Embedding:
-    """A table of vectors. torch fills one by `normal_`, which imports torch._dynamo on the meta device."""
+    """Make a table of vectors without initialising it.
+
+    torch would fill it by `normal_`, which imports torch._dynamo on the meta device.
+    """
     return nn.Embedding(count, width, _weight=torch.empty(count, width).uniform_(-0.03, 0.03))
 
 
@@ -170,7 +173,7 @@ class ClipTextModel(nn.Module):
     def forward(
         self, ids: Tensor, attention_mask: Tensor | None = None, output_hidden_states: bool = False
     ) -> ClipOutput:
-        """Encode tokens; each attends to itself and those before it.
+        """Encode tokens; each token attends to itself and those before it.
 
         Args:
             ids: int64 [batch, tokens].

@@ -1,4 +1,4 @@
-"""Checks the configs of networks: allowed classes only, sensible sizes, parts that fit together."""
+"""Checks the configs of networks: their classes, their sizes, and whether they fit together."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _LIMITS: dict[str, dict[str, int]] = {
 
 
 def network_class(family: Family, component: Component) -> str:
-    """The only class that a network of a family may have, in diffusers or transformers."""
+    """Return the only class, of diffusers or transformers, that a network of a family may have."""
     classes: dict[Component, str] = {role.component: role.network for role in family.roles}
     classes |= {family.network.component: family.network.kind, "vae": "AutoencoderKL"}
     return classes[component]
 
 
 def text_width(config: Mapping[str, Any]) -> int:
-    """The width of the token vectors of a text encoder, CLIP or T5."""
+    """Return the width of the token vectors of a text encoder, CLIP or T5, from its config."""
     width: int = config["d_model"] if "d_model" in config else config["hidden_size"]
     return width
 
@@ -85,8 +85,8 @@ def check_match(family: Family, configs: Configs, place: str) -> None:
     """Check that the networks match each other.
 
     Raises:
-        ModelError: they do not match, or the UNet or transformer is of an unknown kind. The message begins
-            with `place`, which is that of its config.
+        ModelError: the networks do not match, or the UNet or transformer is of an unknown kind. The message
+            begins with `place`, the path of its config.
     """
     roles = tuple(role for role in family.roles if role.component in configs)
     if (problem := family.network.mismatch(configs, roles)) is not None:
@@ -97,7 +97,7 @@ def check_count(place: object, key: str, value: object, most: int) -> None:
     """Check that a value of a config is a whole number from 1 to `most`, or a short list of such numbers.
 
     Raises:
-        ModelError: it is not.
+        ModelError: the value is something else.
     """
     several = key == "block_out_channels"
     counts = value if isinstance(value, list) and several and 1 <= len(value) <= 8 else [value]
@@ -106,10 +106,10 @@ def check_count(place: object, key: str, value: object, most: int) -> None:
 
 
 def noise_of(config: Mapping[str, Any], place: str) -> tuple[Prediction, NoiseSchedule]:
-    """The prediction and the noise schedule in the config of a scheduler.
+    """Read the prediction type and the noise schedule from the config of a scheduler.
 
     Raises:
-        ModelError: one of them is unknown.
+        ModelError: the prediction type or the noise schedule is unknown.
     """
     if str(config.get("_class_name")).startswith("FlowMatch"):
         return "flow", _flow_of(config, place)
@@ -132,7 +132,7 @@ def noise_of(config: Mapping[str, Any], place: str) -> tuple[Prediction, NoiseSc
 
 
 def _flow_of(config: Mapping[str, Any], place: str) -> Flow:
-    """The noise schedule in the config of a flow-matching scheduler of diffusers."""
+    """Read the noise schedule from the config of a flow-matching scheduler of diffusers."""
     shift, steps = config.get("shift", 1.0), config.get("num_train_timesteps", 1000)
     if config.get("use_dynamic_shifting") or config.get("shift_terminal") or config.get("invert_sigmas"):
         raise ModelError(
@@ -146,7 +146,7 @@ def _flow_of(config: Mapping[str, Any], place: str) -> Flow:
 
 
 def training_side(family: Family, prediction: Prediction, place: str) -> int:
-    """The training resolution in pixels of a family's models with a prediction type.
+    """Return the training resolution in pixels of a family's models with a prediction type.
 
     Raises:
         ModelError: the family has no models with this prediction type.
@@ -161,7 +161,7 @@ def training_side(family: Family, prediction: Prediction, place: str) -> int:
 
 
 def titles(among: Iterable[Family] | None = None) -> str:
-    """The titles of families as words: those of all families, if none are given."""
+    """List the titles of families for a message; those of all families if none are given."""
     names = list(dict.fromkeys(family.title for family in among or families()))
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 

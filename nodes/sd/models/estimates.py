@@ -41,7 +41,7 @@ _HEADS, _SCORE_BYTES = 8, 4
 def decoding_bytes(
     canvas: Canvas, pictures: int = 1, itemsize: int = 4, tile: int | None = None, sliced: bool = False
 ) -> int:
-    """The bytes that decoding or encoding takes at once, beside the VAE.
+    """Estimate the bytes that decoding or encoding takes at once, without the weights of the VAE.
 
     Args:
         canvas: width and height in pixels.
@@ -63,15 +63,14 @@ def sampling_bytes(
     config: Mapping[str, Any] | None = None,
     scale: int = 8,
 ) -> int:
-    """The bytes that a sampling step takes at once, beside the model.
+    """Estimate the bytes that a sampling step takes at once, without the weights of the model.
 
     Args:
         canvas: width and height in pixels.
-        rows: the rows that the UNet computes at once: the pictures of the batch, twice with guidance.
+        rows: the rows that the UNet computes at once: the pictures of the batch, twice as many with guidance.
         itemsize: the bytes of a number in the precision of the UNet.
         attention: the implementation of attention: `sdpa`, `sliced` or `plain`.
-        config: the config of the UNet or transformer, which tells its width; without it, that of the UNet of
-            Stable Diffusion.
+        config: the config of the UNet or transformer, for its width; None for the UNet of Stable Diffusion.
         scale: pixels per latent cell, along each side.
     """
     cells = (canvas[0] // scale) * (canvas[1] // scale)
@@ -86,7 +85,7 @@ def sampling_bytes(
 
 
 def scores_bytes(canvas: Canvas, attention: str, rows: int = 2) -> int:
-    """Bytes of the attention scores of the largest layer: a number for each pair of cells in each head.
+    """Estimate the bytes of the attention scores in the largest layer: a number per pair of cells and head.
 
     `sliced` computes one head of one row at a time, `sdpa` never keeps the scores.
     """
@@ -97,5 +96,5 @@ def scores_bytes(canvas: Canvas, attention: str, rows: int = 2) -> int:
 
 
 def slower(ratio: float) -> float:
-    """The factor by which a step is slower at `ratio` times the trained area."""
+    """Estimate how many times longer a step takes at `ratio` times the trained area."""
     return (1 - ATTENTION_SHARE) * ratio + ATTENTION_SHARE * ratio**2

@@ -1,4 +1,4 @@
-"""The description of a model's files: its family, its noise schedule, and the places of its networks."""
+"""The description of a model's files: model family, noise schedule, and the files of each network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StoredNetwork(NamedTuple):
     """Prefixes of tensors that the network does not have and that can be ignored."""
 
     def ignored(self, name: str) -> bool:
-        """Whether a tensor that the network does not have can be ignored."""
+        """Return whether a tensor in the file that the network does not have can be ignored."""
         return name.startswith(self.unused) or _UNUSED.fullmatch(name.removeprefix(self.prefix)) is not None
 
 
@@ -96,5 +96,5 @@ class ModelFiles(NamedTuple):
 
 
 def vae_scale(configs: Configs) -> int:
-    """Pixels per latent cell, along each side."""
+    """Return the pixels per latent cell, along each side, from the configs of a model's networks."""
     return 1 << (len(configs["vae"]["block_out_channels"]) - 1)

@@ -1,4 +1,4 @@
-"""Describes a model folder by its config files, without weights and torch, so that planning is fast."""
+"""Describes a model folder by its config files; reads no weights and needs no torch, so planning is fast."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _zeros_for_empty_negative(root: Path) -> bool | None:
 
 
 def tokenizer_files(folder: Path, role: EncoderRole) -> tuple[str, ...]:
-    """The files of the tokenizer of a text encoder, relative to its folder.
+    """List the files of a text encoder's tokenizer, relative to the tokenizer's folder.
 
     Raises:
         ModelError: there is neither tokenizer.json nor, for CLIP, the pair vocab.json and merges.txt.
@@ -146,7 +146,11 @@ def tokenizer_files(folder: Path, role: EncoderRole) -> tuple[str, ...]:
 
 
 def _candidates(root: Path) -> tuple[list[Family], set[str]]:
-    """The families that match the pipeline and networks in the index of a folder, and its parts."""
+    """Read the index of a folder: return the families that match it, and the names of its parts.
+
+    Raises:
+        ModelError: the pipeline, or a part, is not one that Safelight runs.
+    """
     place = root / "model_index.json"
     index = read_object(place)
     pipeline = index.get("_class_name")
@@ -176,7 +180,7 @@ def _candidates(root: Path) -> tuple[list[Family], set[str]]:
 
 
 def _parts(family: Family) -> dict[str, tuple[str, ...]]:
-    """The classes of the parts that the index of a model names, by part."""
+    """Return the allowed classes of each part that the index of a model may name."""
     parts: dict[str, tuple[str, ...]] = {part: (network_class(family, part),) for part in family.components}
     return parts | {role.tokenizer: _tokenizer_classes(role) for role in family.roles}
 
@@ -187,7 +191,7 @@ def _tokenizer_classes(role: EncoderRole) -> tuple[str, str]:
 
 
 def _needed(family: Family) -> set[str]:
-    """The parts that no model of a family may lack."""
+    """Return the parts that every model of a family has."""
     return {*family.needed, *(role.tokenizer for role in family.roles if not role.optional)}
 
 
@@ -208,7 +212,7 @@ def _config(root: Path, family: Family, part: Component) -> dict[str, Any]:
 
 
 def _weights_files(root: Path, part: Component) -> tuple[str, ...]:
-    """The files of a network's weights; of weights in several files, the index, too."""
+    """List the files of a network's weights, with the index if the weights are in several files."""
     folder = root / part
     for name in _WEIGHTS:
         if (folder / name).exists():
@@ -221,16 +225,16 @@ def _weights_files(root: Path, part: Component) -> tuple[str, ...]:
 
 
 def _index(name: str) -> str:
-    """The index of weights that are split into several files: `model.safetensors.index.fp16.json`."""
+    """Return the name of the index of split weights, such as `model.safetensors.index.fp16.json`."""
     full = name.replace(".fp16.", ".")
     return f"{full}.index.json" if name == full else f"{full}.index.fp16.json"
 
 
 def _shards(index: Path) -> list[str]:
-    """The files that the index of a network in several files names.
+    """Read the names of the files from the index of split weights.
 
     Raises:
-        ModelError: it names no files, too many, or files elsewhere.
+        ModelError: the index names no files, too many files, or files outside of its folder.
     """
     table = read_object(index, 1 << 24).get("weight_map")
     names = sorted({str(name) for name in table.values()}) if isinstance(table, dict) else []

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def latent_preview(samples: torch.Tensor, colours: Colours | None, scale: int) -> pillow.Image | None:
-    """A rough picture of the first latent of a batch; None if the colours of its model are unknown.
+    """Convert the first latent of a batch to a rough picture; None if its model's colours are unknown.
 
     Args:
         samples: the latents, [pictures, channels, height, width], scaled for the UNet.
-        colours: red, green and blue of each channel, and of zeros.
+        colours: red, green and blue for each channel; the last row is the colour of zeros.
         scale: pixels per latent cell, along each side.
     """
     import torch

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LoadedEncoder(NamedTuple):
-    """A tokenizer and its text encoder."""
+    """A loaded text encoder with its tokenizer and its role in the model family."""
 
     role: EncoderRole
     """The role of the encoder, which defines how its output is used."""

@@ -13,22 +13,23 @@ from nodes.sd.lora import blocks as block_weights
 N = TypeVar("N", bound=nn.Module)
 
 Weight = tuple[float, tuple[float, ...]]
-"""The weight of a network, and in each block of a UNet; the blocks may be empty."""
+"""The weight of a network, and its weight in each block of a UNet; empty for the same in all blocks."""
 
 
 @torch.no_grad()
 def weighted_sum(networks: Sequence[N], weights: Sequence[Weight]) -> N:
-    """The sum of networks in float32, tensor by tensor: `w1 * A + w2 * B + …`, as A1111 computes it.
+    """Add networks in float32, tensor by tensor: `w1 * A + w2 * B + …`, as A1111 does.
 
-    Where the first network reads more channels than another (an inpainting model, merged with an ordinary
-    one), the further channels stay as they are in the first.
+    If the first network reads more channels than another one (an inpainting model merged with an ordinary
+    one), the additional channels keep their weights.
 
     Args:
         networks: float32, on the CPU. The first one is changed and returned; the others stay as they are.
         weights: the weight of each network.
 
     Raises:
-        ValueError: a tensor has another shape than in the first network, or is missing, or a sum is infinite.
+        ValueError: a tensor of the first network is missing in another one or has another shape there, or a
+            sum is infinite.
     """
     first, *others = networks
     by_name = [_by_tensor(network, *weight) for network, weight in zip(networks, weights, strict=True)]
@@ -52,14 +53,14 @@ def _added(name: str, total: Tensor, first: Tensor, other: Tensor, weight: float
     channels = other.shape[1] if other.ndim == 4 else 0
     if not channels or channels > total.shape[1] or total[:, :channels].shape != other.shape:
         shapes = f"{list(total.shape)} and {list(other.shape)}"
-        raise ValueError(f"the models cannot be merged: {name} has the shapes {shapes}")
+        raise ValueError(f"the models cannot be merged: {name} has different shapes, {shapes}")
     total[:, :channels] += other * weight
     total[:, channels:] = first[:, channels:]
     return total
 
 
 def _by_tensor(network: nn.Module, weight: float, blocks: tuple[float, ...]) -> dict[str, float]:
-    """The weight of each tensor of a network, by name."""
+    """Return the weight of each tensor of a network, by name."""
     names = [name for name, _ in network.named_parameters()]
     if not blocks:
         return dict.fromkeys(names, weight)

@@ -91,7 +91,7 @@ def text_encoder_family(
 
 
 def vae_family(path: Path) -> Family | None:
-    """Recognise the family of a VAE by its metadata or its name; None if unknown.
+    """Recognise the family of a VAE by its metadata or its file name; None if unknown.
 
     The networks of all families are alike; only the scale of their latents differs.
 
@@ -112,10 +112,10 @@ def describe_parts(family: Family, paths: Mapping[Component, Path], t5: Path | N
     Args:
         family: the family.
         paths: the file of each network.
-        t5: the folder of T5's vocabulary; needed if T5 is among them.
+        t5: the folder of T5's vocabulary; needed if `paths` has T5.
 
     Raises:
-        ModelError: a file is damaged, or its names are in no known layout.
+        ModelError: a file is damaged, or its tensor names have no known layout.
     """
     tensors = {part: read_tensors(path) for part, path in paths.items()}
     place = f"the architecture of {family.title}"
@@ -145,14 +145,18 @@ def describe_parts(family: Family, paths: Mapping[Component, Path], t5: Path | N
 
 
 def _layout(family: Family, part: Component, tensors: Tensors) -> tuple[str, KeyTable]:
-    """The prefix and the table of names of a network in a file."""
+    """Determine the layout of a network in a file: the prefix and the table of its tensor names.
+
+    Raises:
+        ModelError: the layout is unknown.
+    """
     table, prefix = family.layout.tables[part], family.layout.prefixes[part]
     anchor = family.network.anchor if part == family.network.component else _ANCHORS[part]
     for beginning, names in ((prefix, table), ("", table), ("", NAMES[part])):
         ways = names([anchor])[anchor]
         if any(beginning + way.name in tensors.entries for way in ways):
             return beginning, names
-    raise ModelError(f"{tensors.path} holds no {part} of {family.title} in a known layout.")
+    raise ModelError(f"{tensors.path} contains no {part} of {family.title} in a known layout.")
 
 
 def _shapes(tensors: Tensors) -> dict[str, tuple[int, ...]]:

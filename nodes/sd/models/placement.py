@@ -1,7 +1,7 @@
 """Places copies of networks on the device: in one piece, block by block, or with weights of 8 bits.
 
-diffusers' group offloading and layerwise casting change modules in place. So they act on modules of their
-own, and the master, of which patched copies are made, stays as it is.
+diffusers' group offloading and layerwise casting change modules in place. Therefore they are applied to a
+copy, and the original (master), from which patched copies are made, is not changed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _COMPUTES_IN = "_safelight_computes_in"
 
 
 def placed(network: N, compute: ComputeSettings) -> tuple[N, int]:
-    """Return a copy of a network on the host that computes on the device.
+    """Return a copy of a network that computes on the device.
 
     Args:
-        network: on the host, in the precision that it computes in; it is not changed.
+        network: the network on the CPU, in the precision that it computes in; it is not changed.
         compute: the device, the precision of the weights, and what is offloaded.
 
     Returns:
-        the copy, and its bytes, without tensors that it shares with `network`. With `offload` at `blocks`
-        they are on the host.
+        the copy, and the bytes that it does not share with `network`. They are on the device, or on the CPU
+        if `offload` is `blocks`.
     """
     master = like(network)
     made = _own_tensors(network)
@@ -59,7 +59,7 @@ def placed(network: N, compute: ComputeSettings) -> tuple[N, int]:
 
 
 def like(network: nn.Module) -> Tensor:
-    """An empty tensor in the precision and on the device that a network computes in.
+    """Return an empty tensor with the dtype and the device that a network computes in.
 
     The weights of a placed network may be elsewhere, or in another precision.
     """
@@ -70,7 +70,7 @@ def like(network: nn.Module) -> Tensor:
 
 
 def nbytes(network: nn.Module) -> int:
-    """The bytes of a network's tensors."""
+    """Return the bytes of a network's tensors."""
     return sum(tensor.nbytes for tensor in chain(network.parameters(), network.buffers()))
 
 
@@ -88,7 +88,7 @@ def _own_tensors(network: N) -> N:
 
 
 def _unshare(network: nn.Module, master: nn.Module) -> None:
-    """Copy the tensors that a network still shares with its master, so that their bytes are its own."""
+    """Copy the tensors whose memory a network still shares with its master."""
     held = {tensor.data_ptr() for tensor in chain(master.parameters(), master.buffers())}
     for tensor in chain(network.parameters(), network.buffers()):
         if tensor.data_ptr() in held:

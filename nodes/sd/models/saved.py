@@ -1,4 +1,4 @@
-"""Writes a model to files that other tools load."""
+"""Writes models to files that other tools load."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from nodes.sd.models.folder import tokenizer_files
 from nodes.sd.sampling.names import Prediction
 
 _PREDICTIONS: dict[Prediction, str] = {"epsilon": "epsilon", "v_prediction": "v", "sample": "sample"}
-"""The predictions as kohya's scripts write them; they write none for models that learned a flow."""
+"""The prediction types as kohya's scripts write them; they write none for flow models."""
 
 Precision = Literal["float16", "bfloat16", "float32"]
 
 
 def state(network: nn.Module, precision: Precision) -> dict[str, Tensor]:
-    """The tensors of a network in the precision to write.
+    """Convert the tensors of a network to the precision to write.
 
     Raises:
         ValueError: a number is too large for the precision.
@@ -112,7 +112,7 @@ def save_single(
         target: the file to write.
         sources: the model of each network, for its config and the noise schedule.
         states: the tensors of each network.
-        metadata: more texts for the header; the configs and the prediction are written in any case.
+        metadata: further metadata for the header; configs and prediction type are written in any case.
         overwrite: True to replace an existing file.
 
     Raises:
@@ -140,12 +140,12 @@ def save_single(
 
 
 def _model(sources: Mapping[Component, ModelFiles]) -> ModelFiles:
-    """The model whose UNet or transformer is saved."""
+    """Return the model whose UNet or transformer is saved."""
     return next(model for part, model in sources.items() if part == model.family.network.component)
 
 
 def in_single_file(family: Family, states: Mapping[Component, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors of a model under their names in a single file of its family."""
+    """Rename the tensors of a model to their names in a single file of its family."""
     layout = family.layout
     tensors = {
         layout.prefixes[part] + name: tensor
@@ -202,7 +202,7 @@ def _write_json(place: Path, content: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _draft(target: Path) -> Iterator[Path]:
-    """A temporary path beside the target; removed at the end unless it was renamed to the target."""
+    """Provide a temporary path beside the target inside a `with` block; remove it at the end if it exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.parent / f".{uuid.uuid4().hex}.part"
     try:
@@ -234,5 +234,5 @@ def _place(draft: Path, target: Path, overwrite: bool) -> None:
 
 
 def merged_from(patches: Any) -> str:
-    """The digest and weight of each merged file as JSON, for the metadata."""
+    """List the digest and the weight of each merged file as JSON, for the metadata."""
     return json.dumps([{"sha256": patch.source.digest, "weight": patch.strength} for patch in patches])

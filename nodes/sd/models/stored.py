@@ -29,7 +29,7 @@ is loaded again need not be looked at number by number."""
 
 
 class _Found(NamedTuple):
-    """The place of a tensor of the network."""
+    """Where a tensor of the network is stored."""
 
     file: Tensors
     stored: Stored
@@ -38,12 +38,12 @@ class _Found(NamedTuple):
 def read_network(
     network: StoredNetwork, shapes: Shapes, part: str, dtype: torch.dtype
 ) -> Iterator[tuple[str, Tensor]]:
-    """Read the tensors of a network on the CPU, by the network's own names.
+    """Read the tensors of a network to the CPU; yields each name in the network with its tensor.
 
     Args:
-        network: its files, and the names in them.
-        shapes: the shapes that it must have.
-        part: its name in messages.
+        network: the files of the network, and the tensor names in them.
+        shapes: the shapes that the tensors must have, by name.
+        part: the name of the network in messages.
         dtype: the precision.
 
     Raises:
@@ -59,7 +59,11 @@ def read_network(
 
 
 def _places(network: StoredNetwork, files: list[Tensors], shapes: Shapes, part: str) -> dict[str, _Found]:
-    """Find the place of each tensor of the network; checks all headers."""
+    """Find the place of each tensor of the network, and check the names and shapes of all.
+
+    Raises:
+        ModelError: a tensor is missing, unexpected, or of another shape.
+    """
     here = {name: file for file in files for name in file.entries if name.startswith(network.prefix)}
     places: dict[str, _Found] = {}
     used: set[str] = set()
@@ -99,7 +103,7 @@ def _check(path: Path, stored: Stored, entry: Entry, wanted: tuple[int, ...], co
 
 
 def _read(found: Mapping[str, _Found], shapes: Shapes, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of one file. Those of a safetensors file are mapped, and copied only to convert them."""
+    """Read the tensors of one file. Those of safetensors are memory-mapped, and copied only if converted."""
     file = next(iter(found.values())).file
     ways: dict[str, list[str]] = defaultdict(list)
     for name, place in found.items():
@@ -120,10 +124,10 @@ def _read(found: Mapping[str, _Found], shapes: Shapes, dtype: torch.dtype) -> It
 
 
 def is_finite(numbers: Tensor) -> bool:
-    """Whether no number is NaN or infinite.
+    """Return whether no number is NaN or infinite.
 
-    NaN and infinity make a sum NaN or infinite, and adding up takes an eighth of the time of looking at each
-    number. The sum of finite numbers may be infinite, too, so then each is looked at.
+    NaN and infinity make a sum NaN or infinite, and adding up takes an eighth of the time of checking each
+    number. The sum of finite numbers may be infinite, too; in that case each number is checked.
     """
     total = numbers.sum(dtype=torch.float32)
     return bool(torch.isfinite(total)) or bool(torch.isfinite(numbers).all())

@@ -70,7 +70,7 @@ class EncoderOutput(NamedTuple):
 
 
 def encode(encoder: ClipTextModel, ids: Tensor, clip_skip: int = 1) -> Tensor:
-    """Encode tokens; the rows of `read`."""
+    """Encode tokens; return only the rows of `read`."""
     return read(encoder, ids, clip_skip).rows
 
 
@@ -86,16 +86,16 @@ def read(
     """Encode tokens with a text encoder.
 
     Args:
-        encoder: the model's own, or its second with a projection (SDXL).
+        encoder: a CLIP text encoder, with or without a projection.
         ids: int64 [batch, 77].
         clip_skip: the layer whose output is used, counted from the last, which is 1 (as in A1111; the number
             in diffusers is smaller by 1). The pooled vector is always that of the last layer.
         vectors: vectors that replace tokens; the tokens at their places are ignored.
         mask: int64 [batch, 77], 0 for the tokens that are hidden from attention; None for 1 everywhere.
-        norm: whether the final layer norm is applied to an earlier layer, too: yes in SD 1, no in SDXL.
+        norm: True to apply the final layer norm to an earlier layer, too: True in SD 1, False in SDXL.
 
     Returns:
-        Rows and pooled vector in the encoder's dtype, on its device.
+        rows and pooled vector in the encoder's dtype, on its device.
 
     Raises:
         ValueError: the encoder has no such layer, a vector has another width, or the result is not finite.
@@ -103,7 +103,7 @@ def read(
     layers = encoder.config.num_hidden_layers
     if not 1 <= clip_skip <= layers:
         raise ValueError(
-            f"clip_skip is {clip_skip}; this text encoder has {layers} layers, so 1 to {layers}."
+            f"clip_skip is {clip_skip}; this text encoder has {layers} layers, so choose 1 to {layers}."
         )
     with placed(token_embedding(encoder), vectors):
         answer = encoder(ids.to(encoder.device), attention_mask=mask, output_hidden_states=clip_skip > 1)
@@ -122,7 +122,7 @@ def read(
 
 
 def token_embedding(encoder: Any) -> Any:
-    """The module that converts tokens to vectors when a text encoder runs.
+    """Return the module that converts tokens to vectors when a text encoder runs.
 
     T5 runs the one of its stack, which shares only the weight with `get_input_embeddings()`.
     """
@@ -132,7 +132,7 @@ def token_embedding(encoder: Any) -> Any:
 
 @contextmanager
 def placed(embedding: Any, vectors: Sequence[Vectors]) -> Iterator[None]:
-    """Let a text encoder read vectors in place of some tokens.
+    """Make a text encoder read vectors in place of some tokens inside a `with` block.
 
     Raises:
         ValueError: a vector has another width than the encoder's.

@@ -1,8 +1,8 @@
 """Loads the networks of Stable Diffusion and moves them to the device in one piece.
 
 It applies the precision, the attention and the compilation of the settings. With `offload` or a storage
-dtype, `placement.py` places copies instead. ControlNets, upscale models and BLIP move themselves in the
-`load` of their recipes; hypernetworks follow their UNet. `engine/devices/residency.py` decides when.
+dtype, `placement.py` places copies instead. The recipes of ControlNets, upscale models and BLIP move these
+models in their `load`; hypernetworks are moved with their UNet. `engine/devices/residency.py` decides when.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def load_to_device(
     """Load a network and move it to the device.
 
     Args:
-        load: reads the network of a model, in a precision, on the CPU.
+        load: loads a network of the model to the CPU, in a precision.
         files: the files of the model.
         compute: the device, the precision and the attention.
         dtype: the precision, if it differs from that of `compute`.
@@ -68,8 +68,7 @@ def load_to_device(
 
 
 def prepared(network: N, compute: ComputeSettings) -> N:
-    """Return a UNet or transformer, ready for its first use: in the order of memory and with the compilation
-    of the settings."""
+    """Apply the memory format and the compilation of the settings to a UNet or transformer."""
     network = _channels_last(network, compute)
     if compute.compile == "whole":
         network.compile()

@@ -1,4 +1,4 @@
-"""Loads the tokenizers of a model. torch is not imported here, so that a prompt is counted without it."""
+"""Loads the tokenizers of a model. torch is not imported, so that the tokens of prompts are counted fast."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _WORDS = rf"{re.escape(_START)}|{re.escape(_END)}|'(?:s|t|re|ve|m|ll|d)|\p{{L}}+
 
 
 class Spelled(NamedTuple):
-    """The tokens of a text, in the form of transformers."""
+    """The tokens of one text, in the form that transformers returns."""
 
     input_ids: list[int]
 
 
 class SpelledTexts(NamedTuple):
-    """The tokens of texts, in the form of transformers."""
+    """The tokens of several texts, in the form that transformers returns."""
 
     input_ids: list[list[int]]
 
 
 class ClipTokenizer:
-    """CLIP's tokenizer, equal to that of transformers, whose import takes seconds.
+    """CLIP's tokenizer. It gives the same tokens as that of transformers, whose import takes seconds.
 
     Args:
-        vocabulary: the tokens by text.
+        vocabulary: the number of each token, by its text.
         merges: the pairs of byte-pair encoding, in order.
     """
 
@@ -82,7 +82,7 @@ class ClipTokenizer:
     def __call__(
         self, words: str | list[str], *, add_special_tokens: bool = True, verbose: bool = True
     ) -> Spelled | SpelledTexts:
-        """The tokens of a text, or of each of several, by default between the start and end tokens."""
+        """Tokenise one text or several, by default with the start and end tokens."""
         texts = [words] if isinstance(words, str) else words
         rows = [found.ids for found in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
         if add_special_tokens:
@@ -90,26 +90,26 @@ class ClipTokenizer:
         return Spelled(rows[0]) if isinstance(words, str) else SpelledTexts(rows)
 
     def add_tokens(self, token: str) -> None:
-        """Add a token after the others."""
+        """Add a token at the end of the vocabulary."""
         self._tokenizer.add_tokens([token])
 
     def decode(self, ids: list[int]) -> str:
-        """The text of tokens, with a space after each word."""
+        """Convert tokens to their text, with a space after each word."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=False)
         return text.replace("</w>", " ").strip()
 
     def convert_tokens_to_ids(self, token: str) -> int:
-        """The number of a token; that of the end token if there is no such token."""
+        """Return the number of a token; that of the end token if there is no such token."""
         number: int | None = self._tokenizer.token_to_id(token)
         return self.eos_token_id if number is None else number
 
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
-        """The tokens of numbers."""
+        """Return the texts of tokens, given their numbers."""
         return [self._tokenizer.id_to_token(number) or _END for number in ids]
 
 
 def load_tokenizer(files: ModelFiles, role: EncoderRole | None = None) -> Any:
-    """A CLIP or T5 tokenizer, built from its vocabulary. No code and no pattern is read from its folder.
+    """Build a CLIP or T5 tokenizer from its vocabulary. No code and no regex is read from its folder.
 
     Args:
         files: the model.
@@ -157,7 +157,7 @@ def _check_vocabulary(place: Path, tokens: int, known: int) -> None:
 
 
 def _t5_tokenizer(place: Path, known: int) -> Any:
-    """A T5 tokenizer from the pieces, scores and table of characters in its `tokenizer.json`."""
+    """Build a T5 tokenizer from the pieces, scores and table of characters in its `tokenizer.json`."""
     from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
     whole = json.loads(read_text(place, _VOCABULARY_LIMIT))

@@ -20,7 +20,7 @@ Pictures = NDArray[np.uint8]
 
 
 class Posterior(NamedTuple):
-    """The VAE's normal distribution of latents for pictures, scaled as the model expects."""
+    """The normal distribution of latents that the VAE predicts for pictures, scaled as the model expects."""
 
     mean: Tensor
     """float32 [batch, channels, height / 8, width / 8], on the VAE's device."""
@@ -49,7 +49,7 @@ def encode(
 
     Raises:
         ValueError: the pictures are of another shape or kind.
-        Overflow: the result is not finite.
+        Overflow: the result contains NaN or infinity.
     """
     posterior = encode_posterior(vae, pictures, tiled)
     return posterior.mean if noise is None else posterior.sample(noise.like(posterior.mean))
@@ -95,7 +95,8 @@ def decode(vae: AutoencoderKL, latents: Tensor, tiled: bool = False) -> Pictures
 
     Raises:
         ValueError: the latents are of another shape.
-        NotFinite: the latents hold NaN or infinity, or the pictures do (`Overflow`).
+        NotFinite: the latents contain NaN or infinity.
+        Overflow: the pictures contain NaN or infinity.
     """
     channels = vae.config.latent_channels
     if latents.ndim != 4 or latents.shape[1] != channels:

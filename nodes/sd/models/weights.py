@@ -1,4 +1,4 @@
-"""Loads the networks of a model: allowed classes only, checked against the headers of its files."""
+"""Loads the networks of a model. Only known classes are built, and files are checked before they are read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _T5_CONFIG = (
 
 
 def load_unet(files: ModelFiles, dtype: torch.dtype = torch.float32) -> Any:
-    """The network that removes noise, in eval mode, frozen, on the CPU: a UNet, or a transformer.
+    """Load the UNet or transformer to the CPU, in eval mode, frozen.
 
     Raises:
         ModelError: the weights are damaged, do not fit the config, or contain NaN or infinity.
@@ -57,7 +57,7 @@ def load_unet(files: ModelFiles, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def load_vae(files: ModelFiles, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
-    """The VAE, in eval mode, frozen, on the CPU.
+    """Load the VAE to the CPU, in eval mode, frozen.
 
     Raises:
         ModelError: as `load_unet`.
@@ -68,7 +68,7 @@ def load_vae(files: ModelFiles, dtype: torch.dtype = torch.float32) -> Autoencod
 def load_text_encoder(
     files: ModelFiles, dtype: torch.dtype = torch.float32, component: Component = "text_encoder"
 ) -> Any:
-    """A text encoder (CLIP or T5), in eval mode, frozen, on the CPU.
+    """Load a text encoder (CLIP or T5) to the CPU, in eval mode, frozen.
 
     Raises:
         ModelError: as `load_unet`.
@@ -82,18 +82,20 @@ def patched_unet(
     loras: Sequence[WeightedLora],
     hypernetworks: Sequence[tuple[float, LoadedHypernetwork]],
 ) -> tuple[nn.Module, int]:
-    """Apply LoRAs and hypernetworks to a UNet or transformer; returns the copy and the bytes that it does not
-    share.
+    """Apply LoRAs and hypernetworks to a copy of a UNet or transformer.
 
     Args:
         unet: the network, which is not changed.
         part: its name in the diffusers layout.
         loras: the LoRAs, in order of application.
-        hypernetworks: with their strengths. They come after the LoRAs, whatever order a graph has, since they
-            stand before layers that LoRAs may change.
+        hypernetworks: the hypernetworks with their strengths. They are always applied after the LoRAs, since
+            they are inserted before layers that LoRAs may change.
+
+    Returns:
+        the copy, and the bytes that it does not share with the given network.
 
     Raises:
-        ModelError: a LoRA does not fit it.
+        ModelError: a LoRA does not fit the network.
     """
     result, changed = stack.apply(unet, part, loras)
     result, added = network.apply(result, hypernetworks)
@@ -106,16 +108,16 @@ def patched_unet_size(
     loras: Sequence[WeightedLora],
     hypernetworks: Sequence[tuple[float, LoadedHypernetwork]],
 ) -> int:
-    """The bytes that `patched_unet` takes beside those of the given UNet.
+    """Compute the bytes that `patched_unet` takes in addition to the given network.
 
     Raises:
-        ModelError: a LoRA does not fit it.
+        ModelError: a LoRA does not fit the network.
     """
     return stack.added_bytes(unet, part, loras) + network.added_bytes(unet, hypernetworks)
 
 
 def loaded_size(files: ModelFiles, part: Component, dtype: torch.dtype) -> int:
-    """The bytes of a network's weights in a precision, computed from its config.
+    """Compute the bytes of a network's weights in a precision, from its config.
 
     Raises:
         ModelError: the config does not describe a network.
@@ -124,7 +126,7 @@ def loaded_size(files: ModelFiles, part: Component, dtype: torch.dtype) -> int:
 
 
 def tensor_shapes(files: ModelFiles, part: Component) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors of a network, by their names in diffusers; no weights are read.
+    """Compute the shapes of a network's tensors, by their names in diffusers; no weights are read.
 
     Raises:
         ModelError: the config does not describe a network.
@@ -139,8 +141,9 @@ def _load(files: ModelFiles, part: Component, dtype: torch.dtype) -> Any:
 
 
 def _filled(empty: nn.Module, tensors: Mapping[str, Tensor], prefix: str, made: dict[int, Any]) -> Any:
-    """A copy of a network with tensors in place of its empty ones. `load_state_dict` needs a deep copy, which
-    takes as long as reading the weights of a large network.
+    """Copy a network, with tensors in place of its empty ones.
+
+    `load_state_dict` would need a deep copy, which takes as long as reading the weights of a large network.
 
     Args:
         empty: the network, or a module inside it; it is not changed.
@@ -168,7 +171,10 @@ def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _empty(files: ModelFiles, part: Component) -> nn.Module:
-    """A network on the meta device: its tensors have shapes only. It is shared, so it must not be changed."""
+    """Return a network on the meta device, whose tensors have only shapes.
+
+    It is cached and shared, so it must not be changed.
+    """
     try:
         return _built(_builder(files.family, part), json.dumps(files.configs[part]))
     except Exception as error:  # a constructor may raise anything for a strange config
@@ -198,7 +204,7 @@ def _builder(family: Family, part: Component) -> _Builder:
 
 @cache
 def _diffusers(module: str, kind: str) -> _Builder:
-    """The builder of a network of diffusers from the config keys that its class knows."""
+    """Return a function that builds a network of diffusers from the config keys that its class knows."""
     network: type[nn.Module] = getattr(import_module(module), kind)
     parameters = inspect.signature(network.__init__).parameters
     return lambda config: network(**{key: value for key, value in config.items() if key in parameters})
