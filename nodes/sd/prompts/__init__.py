@@ -1,1 +1,1 @@
-"""Reads prompts in the syntax of four tools and encodes them with a text encoder."""
+"""Parses prompts in the syntax of four tools, and encodes them with the text encoders."""

@@ -17,7 +17,8 @@ _NUMBER = re.compile(r"\s*+([+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?)\s*+",
 _OPENS = {")": "(", "]": "["}
 
 MOST = 256
-"""The greatest number of readings of a prompt; each of them is encoded."""
+"""The greatest number of readings of a prompt. A reading is the text that holds at some steps; each is
+encoded."""
 
 _CHARACTERS = 200_000
 
@@ -40,7 +41,7 @@ class Turn:
     """The switch; None for options that alternate at each step."""
 
     def pick(self, passed: frozenset[Switch], step: int) -> Content:
-        """The option at a step, counted from 0, after the given switches."""
+        """Return the option at a step, counted from 0, given the switches that are passed."""
         if self.switch is None:
             return self.options[step % len(self.options)]
         return self.options[self.switch in passed]
@@ -58,15 +59,16 @@ class _Open:
     place: int
     """Its index in the content."""
     signs: list[tuple[str, int, int]] = field(default_factory=list)
-    """Each `:` and `|` directly inside: the sign, its place in the text, its index in the content."""
+    """Each `:` and `|` directly inside the bracket: the sign, its place in the text, its index in the
+    content."""
 
 
 class Alternatives:
-    """A prompt as a function of the step.
+    """A parsed prompt whose text may change from step to step.
 
     `[from:to:when]` and `[to:when]` switch after a fraction of the steps if `when` contains a point, else
-    after a number of steps; `[a|b|c]` alternates. They nest. Brackets, `:` and `|` that are not part of one
-    are text. As in A1111, a `|` outside of `[ ]` turns the whole prompt into text.
+    after a number of steps; `[a|b|c]` alternates. They may be nested. All other brackets, `:` and `|` are
+    text. As in A1111, a `|` outside of `[ ]` turns the whole prompt into text.
 
     Args:
         prompt: the prompt.
@@ -98,7 +100,7 @@ class Alternatives:
         return fractions, steps, math.lcm(*{len(turn.options) for turn in self._turns if not turn.switch})
 
     def texts(self) -> tuple[Timeline, list[Excerpt]]:
-        """The timeline that selects a text for each step, and the different texts, the first one first.
+        """List the different texts of the prompt, and the timeline that selects one of them for each step.
 
         Raises:
             PromptError: there are more than 256 readings.
@@ -155,7 +157,10 @@ class Alternatives:
         return content
 
     def _turn(self, bracket: _Open, signs: str, content: Content, end: int) -> bool:
-        """Replace the pieces of a complete `[ ]` by a `Turn`, if it is one. Returns whether it is."""
+        """Replace the pieces of a complete `[ ]` by a `Turn` or its only option.
+
+        Returns False, and replaces nothing, if the `[ ]` is neither a switch nor alternates.
+        """
         cuts = [bracket.place, *(place for _, _, place in bracket.signs), len(content)]
         options = [content[cuts[i] + 1 : cuts[i + 1]] for i in range(len(cuts) - 1)]
         if ":" not in signs:
@@ -178,24 +183,24 @@ class Alternatives:
         return True
 
     def _give_up(self, opened: list[_Open]) -> None:
-        """Treat all open brackets as text, because they are not closed properly."""
+        """Treat all open brackets as text, because they are not closed correctly."""
         for bracket in opened:
             self.stray = next((at for sign, at, _ in bracket.signs if sign == "|"), self.stray)
         opened.clear()
 
 
 def bounded(prompts: Sequence[Alternatives]) -> None:
-    """Reject prompts with too many or too long readings.
+    """Refuse prompts with too many or too long readings.
 
     Raises:
         PromptError: there are more than 256 readings, or they have more than 200,000 characters in all.
     """
     if sum(prompt.ways for prompt in prompts) > MOST:
         raise PromptError(
-            f"This prompt has more than {MOST} readings. Use fewer of [a:b:0.5], [a|b] and AND."
+            f"This prompt changes to more than {MOST} different texts. Use fewer of [a:b:0.5], [a|b] and AND."
         )
     if sum(prompt.ways * len(prompt.prompt.text) for prompt in prompts if prompt.ways > 1) > _CHARACTERS:
         raise PromptError(
-            f"The readings of this prompt have more than {_CHARACTERS:,} characters in all."
+            f"The texts that this prompt changes to have more than {_CHARACTERS:,} characters in all."
             " Shorten it, or use fewer of [a:b:0.5] and [a|b]."
         )

@@ -1,4 +1,4 @@
-"""Weights in A1111's syntax: `(words)`, `[words]`, `(words:1.3)`, escapes and BREAK."""
+"""Parses weights in A1111's syntax: `(words)`, `[words]`, `(words:1.3)`, escapes and BREAK."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UP = 1.1
 
 
 class Segment(NamedTuple):
-    """A part of a prompt with one weight."""
+    """A part of a prompt whose words have the same weight."""
 
     words: Excerpt
     weight: float
@@ -84,7 +84,10 @@ def read(prompt: Excerpt) -> tuple[list[Segment | Break], list[PromptWarning]]:
 
 
 def _paired(pieces: list[re.Match[str]], prompt: Excerpt) -> dict[int, tuple[str, float | None]]:
-    """The pieces that are brackets, by number: the kind, and the factor if it opens or None if it closes."""
+    """Find the pieces that are brackets, by their number.
+
+    Each is its kind, `(` or `[`, with the factor of the weight if it opens, or None if it closes.
+    """
     factors: dict[int, tuple[str, float | None]] = {}
     opened: dict[str, list[int]] = {"(": [], "[": []}
     for number, piece in enumerate(pieces):

@@ -19,13 +19,13 @@ _WORD = 8
 
 
 def at_commas(segments: Iterable[list[Group] | None], comma: int, backtrack: int = 20) -> list[Chunk]:
-    """Split as A1111 does.
+    """Split groups of tokens into chunks as A1111 does.
 
     Args:
-        segments: groups of tokens; None ends a chunk, as BREAK does.
+        segments: the groups of tokens of each segment; None ends a chunk, as BREAK does.
         comma: the token of a comma.
         backtrack: if a full chunk has a comma among this many last tokens, the tokens after the comma move to
-            the next chunk; 0 moves none.
+            the next chunk; with 0, no tokens move.
 
     Raises:
         PromptError: there are more than 64 chunks.
@@ -52,7 +52,9 @@ def at_commas(segments: Iterable[list[Group] | None], comma: int, backtrack: int
 
 
 def at_segments(segments: Iterable[list[Group]]) -> list[Chunk]:
-    """Split as ComfyUI does: a segment of less than 8 tokens moves to the next chunk, a longer one is split.
+    """Split groups of tokens into chunks as ComfyUI does.
+
+    A segment that does not fit moves to the next chunk if it has less than 8 tokens; a longer one is split.
 
     An embedding is never split; ComfyUI splits embeddings of 8 vectors and more.
 

@@ -1,4 +1,4 @@
-"""Weights in ComfyUI's syntax: `(words)`, and `(words:1.3)`, whose number replaces outer weights."""
+"""Parses weights in ComfyUI's syntax: `(words)`, and `(words:1.3)`, whose number replaces outer weights."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read(prompt: Excerpt) -> list[Segment]:
 
 
 def _pairs(pieces: list[str]) -> tuple[dict[int, int], int | None]:
-    """The closing bracket of each opening one, as ComfyUI matches them, and the first that stays open.
+    """Find the closing bracket of each opening one, as ComfyUI does, and the first that stays open, or None.
 
     From the first bracket that is never closed, the rest of the prompt is text. Exception: closing brackets
     at the very end of the prompt close the first open bracket instead of the last. After a surplus closing
@@ -93,7 +93,10 @@ def _pairs(pieces: list[str]) -> tuple[dict[int, int], int | None]:
 
 
 def _number(pieces: list[re.Match[str]], opens: int, closes: int) -> tuple[float, int] | None:
-    """The weight at the end of a bracket and the length of its last piece without it; None without one."""
+    """Parse the weight at the end of a bracket; None if there is no weight.
+
+    Returns the weight, and the length of the bracket's last piece without it.
+    """
     last = pieces[closes - 1][0]
     text, colon, number = last.rpartition(":")
     if not colon or (not text and closes - opens == 2) or closes - opens < 2:

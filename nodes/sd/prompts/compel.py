@@ -1,4 +1,4 @@
-"""InvokeAI's prompt syntax, parsed and encoded by the compel package with our text encoder."""
+"""Encodes prompts in InvokeAI's syntax, with the compel package and the model's text encoder."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _parsed(prompt: str) -> Any:
 
 
 def _chunks(conjunction: Any, ours: Compel, spelling: _Spelling) -> list[list[Place]]:
-    """The tokens of all chunks with compel's weights; for a blend, those of its first prompt."""
+    """List the tokens of all chunks with compel's weights; for a blend, those of its first prompt."""
     chunks = []
     for written in conjunction.prompts:
         flat = written.prompts[0] if isinstance(written, Blend) else written
@@ -145,18 +145,18 @@ class _Spelling:
         return {"input_ids": [[self.bos_token_id, *row, self.eos_token_id] for row in rows]}
 
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
-        """The texts of tokens. An embedding counts as one word, so that compel does not split it."""
+        """Return the texts of tokens, where an embedding is one word, so that compel does not split it."""
         plain: list[str] = self._tokenizer.convert_ids_to_tokens([min(id, self.first - 1) for id in ids])
         return [self._written(id) if id >= self.first else text for id, text in zip(ids, plain, strict=True)]
 
     def place(self, token: int, weight: float) -> Place:
-        """The token or vector that a token number stands for."""
+        """Return the token of CLIP, or the vector of an embedding, that a token number stands for."""
         if token < self.first:
             return Place(token, weight)
         return self._places[token - self.first]._replace(weight=weight)
 
     def vectors(self, ids: list[int]) -> list[texts.Vectors]:
-        """The vectors that replace tokens, with their places."""
+        """Return the vectors that replace tokens, with their places."""
         found = [(at, self._places[id - self.first]) for at, id in enumerate(ids) if id >= self.first]
         return [
             texts.Vectors(at, self._speller.vectors[place.trigger][place.vector :][:1]) for at, place in found

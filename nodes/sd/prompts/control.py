@@ -30,7 +30,7 @@ class Control(NamedTuple):
     """Whether it also acts on a negative prompt that has no ControlNet itself."""
 
     def as_json(self) -> Json:
-        """The control as JSON, without its picture."""
+        """Convert the control to JSON, without its picture."""
         return {
             "digest": self.digest,
             "config": self.config,
@@ -43,5 +43,5 @@ class Control(NamedTuple):
 
     @classmethod
     def from_json(cls, plain: Any, hint: Tensor) -> Self:
-        """The control that `as_json` converted, with its picture."""
+        """Restore a control from the JSON of `as_json` and from its picture."""
         return cls(**{**plain, "hint": hint, "span": Span(*plain["span"]), "blocks": tuple(plain["blocks"])})

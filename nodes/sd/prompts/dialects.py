@@ -1,4 +1,4 @@
-"""The prompt syntaxes (dialects): splits a prompt into parts, readings and segments."""
+"""Parses prompts in each syntax (dialect) into parts, readings and segments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST = 40_000
 
 
 class WrittenPart(NamedTuple):
-    """A prompt, or one of the parts that AND joins, with its readings in the order of its timeline."""
+    """A prompt, or one of the parts that AND joins: its readings, and the timeline that selects them."""
 
     texts: list[list[Segment | Break]]
     timeline: Timeline = Timeline()
@@ -38,16 +38,16 @@ class Written(NamedTuple):
 def read(
     prompt: str, dialect: Dialect = "a1111", *, negative: bool = False, comments: bool = False
 ) -> Written:
-    """Read a prompt, in time proportional to its length.
+    """Parse a prompt, in time proportional to its length.
 
     Args:
         prompt: the prompt as typed.
         dialect: `a1111`, `comfy` or `plain`; for `compel` see `nodes.sd.prompts.compel`.
-        negative: whether AND and a weight at the end are words, as in A1111's negative prompt.
-        comments: whether `#` begins a comment in the dialect `a1111`.
+        negative: True to read AND and a weight at the end as words, as in A1111's negative prompt.
+        comments: True if `#` begins a comment in the dialect `a1111`.
 
     Raises:
-        PromptError: the prompt cannot be read; the message names the place.
+        PromptError: the prompt cannot be parsed; the message names the place.
     """
     if len(prompt) > LONGEST:
         raise PromptError(f"This prompt has {len(prompt):,} characters; at most {LONGEST:,} are allowed.")
@@ -118,7 +118,7 @@ _FOREIGN = {
 
 
 def foreign(prompt: str, dialect: Dialect) -> Iterator[PromptWarning]:
-    """Warnings for syntax of other dialects, which this dialect reads as words."""
+    """Warn about syntax of other dialects, which this dialect reads as words."""
     for pattern, what in _FOREIGN[dialect]:
         if (found := pattern.search(prompt)) is not None:
             yield PromptWarning(

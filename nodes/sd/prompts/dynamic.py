@@ -1,4 +1,4 @@
-r"""Dynamic prompts: `{red|green}` and `__colour__`, replaced by random choices of a seed.
+r"""Replaces the choices of dynamic prompts, such as `{red|green}` and `__colour__`, at random by a seed.
 
 The syntax is that of the "Dynamic Prompts" extension of A1111, of which ComfyUI reads the plain `{a|b}`:
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from nodes.sd.prompts.excerpt import PromptError
 
 Lines = Callable[[str], Sequence[str]]
-"""The lines of the wildcard files that a name matches; raises an error if there are none."""
+"""Returns the lines of the wildcard files that a name matches; raises an error if there are none."""
 
 MAX_DEPTH = 20
 """The greatest number of choices and wildcards inside one another."""
@@ -38,7 +38,7 @@ _WEIGHT = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?|\.\d{1,9})::")
 
 @dataclass
 class _Choice:
-    """A pair of braces: the number of options to choose, and the options with their weights."""
+    """A pair of braces: its options with their weights, and how many to choose."""
 
     options: list[tuple[float, list[_Part]]]
     least: int = 1
@@ -60,7 +60,7 @@ def choose(prompt: str, seed: int, lines: Lines) -> str:
     Args:
         prompt: the prompt with its choices.
         seed: the seed of the random choices.
-        lines: reads wildcard files.
+        lines: reads the wildcard files that a name matches.
 
     Raises:
         PromptError: the prompt or its result is too long, nests too deeply or has too many choices.
@@ -110,7 +110,7 @@ class _Chooser:
         return part.separator.join(texts)
 
     def _pick(self, weights: Sequence[float]) -> int:
-        """A random index. Only `random()` is used, whose numbers are the same in every Python version."""
+        """Draw a random index by weight, only with `random()`, which is the same in all Python versions."""
         at = self._draws.random() * sum(weights)
         for index, weight in enumerate(weights):
             at -= weight
@@ -120,7 +120,7 @@ class _Chooser:
 
 
 def _parse(prompt: str) -> list[_Part]:
-    """The text of a prompt with its choices as a tree."""
+    """Parse a dynamic prompt such as `a {red|blue} car` into text, choices and wildcards."""
     pieces = [match[0] for match in _PIECE.finditer(prompt)]
     closes = _pairs(pieces)
     opened: list[tuple[int, list[list[_Part]]]] = []
@@ -144,7 +144,7 @@ def _parse(prompt: str) -> list[_Part]:
 
 
 def _pairs(pieces: Sequence[str]) -> dict[int, int]:
-    """The number of the closing brace for each opening one that has one."""
+    """Map the number of each opening brace to that of its closing brace; unpaired braces are left out."""
     opened: list[int] = []
     pairs: dict[int, int] = {}
     for number, piece in enumerate(pieces):
@@ -163,7 +163,7 @@ def _append(parts: list[_Part], text: str) -> None:
 
 
 def _choice(options: list[list[_Part]]) -> _Choice:
-    """A pair of braces, with the count, the separator and the weights taken out of its text."""
+    """Make a choice from its options, and remove count, separator and weights from their texts."""
     choice = _Choice([])
     first = options[0]
     if first and isinstance(first[0], str) and (count := _COUNT.match(first[0])) is not None:

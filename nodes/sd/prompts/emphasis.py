@@ -1,4 +1,4 @@
-"""Applies the weights of words to the output of the text encoder."""
+"""Applies the weights of tokens to the output of the text encoder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def scaled(rows: Tensor, weights: Tensor, emphasis: Emphasis = "original") -> Te
     Args:
         rows: the output for one chunk, [1, 77, width].
         weights: the weight of each token, [77].
-        emphasis: `original` then scales the chunk to its original mean, `no_norm` does not; `ignore` ignores
-            the weights.
+        emphasis: `original` also scales the chunk back to its original mean, `no_norm` does not; `ignore`
+            ignores the weights.
     """
     if emphasis == "ignore" or bool((weights == 1).all()):
         return rows

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings for reading prompts."""
+    """The settings for parsing and encoding prompts."""
 
     dialect: Dialect = "a1111"
     emphasis: Emphasis = "original"
@@ -32,17 +32,17 @@ class Settings:
     backtrack: int = 20
     """How many tokens before the end of a full chunk `a1111` looks for a comma."""
     negative: bool = False
-    """Whether AND and a weight at the end are words, as in A1111's negative prompt."""
+    """True to read AND and a weight at the end as words, as in A1111's negative prompt."""
     comments: bool = False
-    """Whether `#` begins a comment in the dialect `a1111`."""
+    """True if `#` begins a comment in the dialect `a1111`."""
     bare: bool = True
-    """Whether the bare name of an embedding is a trigger."""
+    """True if the bare name of an embedding is a trigger."""
     triggers: Triggers = field(default_factory=NoTriggers)
     encoder: EncoderName = "clip_l"
     norm: bool = True
-    """Whether the final layer norm is applied to an earlier layer, too: yes in SD 1, no in SDXL."""
+    """True to apply the final layer norm to an earlier layer, too: True in SD 1, False in SDXL."""
     whole: int | None = None
-    """For a text encoder that reads a prompt at once and not in chunks (T5): the number of its tokens."""
+    """The number of tokens that T5 reads; None for CLIP, which reads a prompt in chunks."""
     zeros: bool = False
     """True to encode an empty prompt as zeros, as for a negative prompt in SDXL."""
 
@@ -67,7 +67,7 @@ class Encoded(NamedTuple):
 def token_table(
     found: list[Chunk], tokenizer: ClipTokenizer, part: int = 0, reading: int = 0
 ) -> list[dict[str, Any]]:
-    """The tokens of all chunks as JSON, in order; see `Encoded.tokens`."""
+    """List the tokens of all chunks as JSON, in order; see `Encoded.tokens`."""
     return [
         {
             "text": place.typed or tokenizer.decode([place.id]),

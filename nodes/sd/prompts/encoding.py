@@ -1,4 +1,4 @@
-"""Encodes a prompt: from the typed text to the tensors that the UNet reads at each step."""
+"""Encodes a prompt: converts the typed text to the tensors that the UNet reads at each step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nodes.sd.prompts.tokens import check_characters, speller_for, tokenized
 
 
 class ContextShape(NamedTuple):
-    """The shape of the text embeddings of a family whose text encoders are joined along the tokens, too."""
+    """The shape of the text embeddings of a family that also joins outputs along the tokens (SD 3)."""
 
     width: int
     """The width that the model reads; narrower outputs are padded with zeros."""
@@ -32,12 +32,12 @@ class ContextShape(NamedTuple):
 
 
 def context_shape(family: Family, present: Iterable[EncoderName], width: int) -> ContextShape | None:
-    """The shape of the text embeddings of a model; None if its encoders are joined along the width only.
+    """Return the shape of a model's text embeddings; None if its outputs are joined only along the width.
 
     Args:
-        family: its family.
-        present: the text encoders that it has.
-        width: the width of the text embeddings that it reads.
+        family: the model family.
+        present: the text encoders that the model has.
+        width: the width of the text embeddings that the model reads.
     """
     known = set(present)
     others = [role for role in family.roles if role.along == "tokens"]
@@ -57,8 +57,8 @@ def encode_with_all(
     Args:
         prompt: the prompt.
         encoders: the text encoders, in the order of the family.
-        settings: how the prompt is read.
-        shape: see `context_shape`.
+        settings: the settings for parsing and encoding.
+        shape: the shape of the text embeddings; see `context_shape`.
 
     Raises:
         PromptError, ValueError, ModuleNotFoundError: as `encode`.
@@ -87,9 +87,9 @@ def encode_with_all(
 
 
 def _extended(encoded: Encoded, outputs: Sequence[Encoded], shape: ContextShape) -> Encoded:
-    """Pad the rows to the width of the context, and append those of further encoders and of missing ones.
+    """Pad the rows of CLIP to the context width, and append those of T5, or zeros if it is missing.
 
-    As StableDiffusion3Pipeline of diffusers.
+    As in StableDiffusion3Pipeline of diffusers.
     """
     parts = []
     for number, part in enumerate(encoded.parts):
@@ -121,7 +121,7 @@ def joined(outputs: Sequence[Encoded]) -> Encoded:
     """Join the outputs of several text encoders for one prompt along the width.
 
     If an embedding has vectors for one encoder only, the longer output is cut to the shorter, as in ComfyUI.
-    The pooled vectors of the encoders that make one are joined, too.
+    Pooled vectors are joined, too; not every encoder has one.
     """
     first, *others = outputs
     if not others:
@@ -144,7 +144,7 @@ def encode(prompt: str, tokenizer: Any, encoder: Any, settings: Settings | None 
     """Encode a prompt with a text encoder, CLIP or T5, and its tokenizer.
 
     Raises:
-        PromptError: the prompt cannot be read.
+        PromptError: the prompt cannot be parsed.
         ValueError: the text encoder cannot encode it; see `nodes.sd.models.text_encoder.read`.
         ModuleNotFoundError: the dialect is `compel`, and compel is not installed.
     """
@@ -186,7 +186,7 @@ class _Reader:
         self._known: dict[tuple[tuple[int, str, int], ...], texts.EncoderOutput] = {}
 
     def read(self, chunk: Chunk) -> texts.EncoderOutput:
-        """The output for a chunk without its weights: float32 rows, and the pooled vector."""
+        """Encode a chunk without its weights; return float32 rows and the pooled vector."""
         key = tuple((place.id, place.trigger, place.vector) for place in chunk)
         if key not in self._known:
             vectors = [
@@ -200,7 +200,7 @@ class _Reader:
         return self._known[key]
 
     def weighted(self, chunk: Chunk) -> Tensor:
-        """The output for a chunk with its weights applied: float32 [1, 77, width], on the CPU."""
+        """Encode a chunk and apply its weights: float32 [1, 77, width], on the CPU."""
         rows = self.read(chunk).rows
         weights = torch.ones(texts.WINDOW, device=rows.device)
         weights[1 : 1 + len(chunk)] = torch.tensor([place.weight for place in chunk], device=rows.device)

@@ -1,4 +1,4 @@
-"""Parts of a prompt that know their places in it, so that messages can name a character."""
+"""Excerpts of a prompt that know their places in it, so that messages can name a character."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple, Self
 
 
 class PromptError(ValueError):
-    """A prompt cannot be read; the message names the place."""
+    """Raised if a prompt cannot be parsed; the message names the place."""
 
 
 class PromptWarning(NamedTuple):
-    """A warning about a prompt that can be read."""
+    """A warning about a prompt that can be parsed, with the place of its cause."""
 
     message: str
     at: int
@@ -37,12 +37,12 @@ class Excerpt:
         self._origins = origins or [0]
 
     def origin(self, at: int) -> int:
-        """The place in the prompt of a character of this text, counted from 0."""
+        """Return the place in the prompt of the character `at` of this text, counted from 0."""
         piece = bisect_right(self._starts, at) - 1
         return self._origins[piece] + at - self._starts[piece]
 
     def keep(self, spans: Iterable[tuple[int, int]]) -> Self:
-        """The given spans of this text, joined. A span goes from its start up to its end."""
+        """Join the given spans of this text. A span includes its start, but not its end."""
         texts, starts, origins, length = [], [], [], 0
         for start, end in spans:
             first = bisect_right(self._starts, start) - 1

@@ -1,4 +1,4 @@
-"""Prompts that are combined with AND: `a cat AND a dog :0.5` (A1111)."""
+"""Splits prompts that are combined with AND: `a cat AND a dog :0.5` (A1111)."""
 
 from __future__ import annotations
 

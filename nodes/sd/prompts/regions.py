@@ -1,4 +1,4 @@
-"""The area, strength and noise levels in which a prompt acts, as in ComfyUI."""
+"""The part of the picture and the noise levels in which a prompt acts, as in ComfyUI."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Area(NamedTuple):
     """True if the numbers are fractions of the sides, 0 to 1."""
 
     def cells(self, height: int, width: int) -> Cells:
-        """The rectangle in a latent of a size, clipped to it."""
+        """Convert to cells of a latent with this height and width, and clip the rectangle to it."""
         if self.relative:
             tall, wide = max(1, round(self.height * height)), max(1, round(self.width * width))
             top, left = round(self.top * height), round(self.left * width)
@@ -33,7 +33,7 @@ class Area(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """A rectangle of latent cells; `bottom` and `right` are the first ones outside."""
+    """A rectangle of latent cells; `bottom` and `right` are the first row and column outside."""
 
     top: int
     bottom: int
@@ -46,16 +46,16 @@ class Cells(NamedTuple):
         return (self.bottom - self.top) * (self.right - self.left)
 
     def scaled(self, factor: int) -> Cells:
-        """The same rectangle where each cell is a square of several, such as pixels."""
+        """Return the same rectangle in units `factor` times smaller, such as pixels."""
         return Cells(*[side * factor for side in self])
 
     def contains(self, other: Cells) -> bool:
-        """Whether another rectangle lies in this one."""
+        """Return whether another rectangle lies inside this one."""
         tall = self.top <= other.top and other.bottom <= self.bottom
         return tall and self.left <= other.left and other.right <= self.right
 
     def of(self, x: Tensor) -> Tensor:
-        """This part of a tensor [..., height, width]."""
+        """Return this part of a tensor [..., height, width]."""
         return x[..., self.top : self.bottom, self.left : self.right]
 
 
@@ -74,7 +74,7 @@ class Region(NamedTuple):
     """True if the model sees only the rectangle around the mask."""
 
     def as_json(self) -> Json:
-        """The region as JSON, without the mask."""
+        """Convert the region to JSON, without the mask."""
         area: Json = None if self.area is None else list(self.area)
         return {
             "area": area,

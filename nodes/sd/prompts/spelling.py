@@ -1,4 +1,4 @@
-"""Converts words to tokens, and triggers to the vectors of their embeddings."""
+"""Converts the words of prompts to tokens, and triggers to the vectors of their embeddings."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Speller:
     """Converts the segments of a prompt to tokens.
 
     Args:
-        tokenizer: CLIP's.
+        tokenizer: the tokenizer of the text encoder.
         triggers: the loaded embeddings.
-        encoder: the text encoder; an embedding may have vectors for several.
-        bare: False if only `<name>` and `embedding:name` are triggers, and not a name alone.
+        encoder: the name of the text encoder, whose vectors of each embedding are used.
+        bare: False if only `<name>` and `embedding:name` are triggers, and not a bare name.
         drop: True to leave out an unknown `embedding:name` and an embedding that does not fit, as ComfyUI
             does; False to read them as words.
     """
@@ -126,7 +126,11 @@ class Speller:
         return sorted(kept)
 
     def _usable(self, trigger: Found, segment: Segment) -> bool:
-        """Whether an embedding fits this text encoder; if so, its vectors are added to `vectors`."""
+        """Load the vectors of an embedding; return False, with a warning, if it does not fit the encoder.
+
+        Raises:
+            PromptError: the embedding has more vectors than a chunk has tokens.
+        """
         name = trigger.trigger
         if name in self._refused:
             return False
@@ -151,7 +155,7 @@ class Speller:
         return True
 
     def _warn(self, trigger: Found, text: str, place: int) -> None:
-        """Add the warnings about a trigger as written here, each only once."""
+        """Add the warnings about a trigger as typed, each only once."""
         typed = text[trigger.start : trigger.end]
         for message in self._triggers.warnings(trigger.trigger, typed):
             if message not in self._warned:

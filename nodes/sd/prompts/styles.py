@@ -21,7 +21,7 @@ class Style(NamedTuple):
 
 
 def read_styles(text: str) -> dict[str, Style]:
-    """The styles of a `styles.csv`, by name.
+    """Read the styles of a `styles.csv`, by name.
 
     Files of A1111 before 1.0, which have a `text` column instead of `prompt`, are read, too. Of two styles
     with the same name, the later one is used, as in A1111.

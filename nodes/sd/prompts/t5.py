@@ -23,18 +23,18 @@ _PAD, _END = 0, 1
 
 
 def encode(written: Written, encoder: Any, speller: Speller, settings: Settings, length: int) -> Encoded:
-    """Encode a parsed prompt; each reading gives float32 rows [1, length, width], on the CPU.
+    """Encode a parsed prompt; each of its readings becomes float32 rows [1, length, width], on the CPU.
 
     The padding is encoded, too, as in diffusers. BREAK has no effect. Weights multiply rows as with the
     emphasis `no_norm`, because the mean of T5's rows is close to 0; in the dialect `comfy` they move rows
     away from those of the empty prompt.
 
     Args:
-        written: the prompt.
+        written: the parsed prompt.
         encoder: a T5EncoderModel of transformers.
-        speller: makes tokens of words.
-        settings: how the prompt is read.
-        length: the number of tokens that are encoded, with the end token and padding.
+        speller: converts words to tokens.
+        settings: the settings for encoding.
+        length: the number of tokens that are encoded, including the end token and padding.
 
     Raises:
         NotFinite: the output contains NaN or infinity.
@@ -56,22 +56,22 @@ def encode(written: Written, encoder: Any, speller: Speller, settings: Settings,
 
 
 def tokens_of(pieces: Sequence[Segment | Break], speller: Speller) -> list[Place]:
-    """The tokens of a prompt, without the end token."""
+    """Convert a prompt to tokens, without the end token."""
     groups = speller.spell([piece for piece in pieces if isinstance(piece, Segment)])
     return [place for segment in groups for group in segment for place in group]
 
 
 def window(tokens: Sequence[Place], length: int) -> Tensor:
-    """As many tokens as fit before the end token, padded: int64 [1, length]."""
+    """Cut tokens to fit before the end token, add it, and pad them: int64 [1, length]."""
     ids = [*(place.id for place in tokens[: length - 1]), _END]
     return torch.tensor([ids + [_PAD] * (length - len(ids))])
 
 
 def read(encoder: Any, ids: Tensor, vectors: Sequence[Vectors]) -> Tensor:
-    """The output for windows of tokens, [batch, length, width], in the encoder's dtype and on its device.
+    """Encode windows of tokens: [batch, length, width], in the encoder's dtype and on its device.
 
     Raises:
-        NotFinite: it contains NaN or infinity.
+        NotFinite: the output contains NaN or infinity.
     """
     with placed(token_embedding(encoder), vectors):
         rows: Tensor = encoder(ids.to(encoder.device))[0]
@@ -99,7 +99,7 @@ def _weighted(
 
 
 def _read(tokens: Sequence[Place], encoder: Any, speller: Speller, length: int) -> Tensor:
-    """The output for tokens, without weights: float32 [1, length, width], on the CPU."""
+    """Encode tokens without their weights: float32 [1, length, width], on the CPU."""
     vectors = [
         Vectors(at, speller.vectors[place.trigger][: length - 1 - at])
         for at, place in enumerate(tokens)

@@ -1,4 +1,4 @@
-"""Tags such as `<lora:name:0.8>` (A1111): removed from the prompt before anything else is read."""
+"""Parses tags such as `<lora:name:0.8>` (A1111), and removes them from the prompt before it is parsed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Tag:
     unet: float = 1.0
     """The weight in the UNet."""
     text: float = 1.0
-    """The weight in the text encoder. A hypernetwork has one strength for both."""
+    """The weight in the text encoder. For a hypernetwork, both weights are its strength."""
     rank: int | None = None
-    """The number of first ranks of the LoRA to use; None for all."""
+    """How many of the LoRA's ranks to use, from the first; None for all."""
     blocks: str = ""
     """Block weights as typed: a preset or a list of numbers; empty for 1 in every block."""
 
     def as_json(self) -> dict[str, Any]:
-        """The tag as plain JSON."""
+        """Convert the tag to JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
-        """The tag as a prompt writes it; `cut` reads the same tag from it."""
+        """Write the tag as in a prompt; `cut` parses the same tag from it."""
         arguments = [self.name, _written(self.text)]
         if self.unet != self.text or self.rank is not None:
             arguments.append(_written(self.unet))
@@ -48,7 +48,7 @@ class Tag:
 
 
 def without_effect(tag: Tag) -> str:
-    """The warning about a tag in a prompt that is encoded as it is."""
+    """Return the warning about a tag in a prompt that is encoded without applying its tags."""
     return (
         f"{tag} has no effect here: put an ApplyTags node before this one, or connect `tags` to `more` of"
         " ApplyLoRA"
@@ -95,7 +95,7 @@ def cut(prompt: Excerpt) -> tuple[Excerpt, list[Tag], list[PromptWarning]]:
 
 
 def _tag(kind: Literal["lora", "hypernet"], arguments: str, at: int) -> tuple[Tag, list[str]]:
-    """Parse one tag; also returns messages about fields without effect."""
+    """Parse one tag; return it with messages about fields without effect."""
     plain, named = [], {}
     for argument in arguments.split(":"):
         name, sign, value = argument.partition("=")

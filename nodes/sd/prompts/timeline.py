@@ -1,4 +1,4 @@
-"""Selects the reading of a prompt that is used at each sampling step."""
+"""Selects the reading (text) of a prompt that is used at each sampling step."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Timeline(NamedTuple):
     cycle: int = 1
     """The number of steps after which alternating options repeat."""
     table: tuple[int, ...] = (0,)
-    """The reading for each number of passed `fractions`, number of passed `steps`, and step of the cycle."""
+    """The number of the reading, for each number of passed `fractions`, of passed `steps`, and step of the
+    cycle."""
 
     def at(self, step: int, total: int) -> int:
-        """The reading for a step, counted from 0, of `total` steps.
+        """Return the number of the reading for a step, counted from 0, of `total` steps.
 
         A switch at the fraction f happens after the first int(f * total) steps, as in A1111.
         """
@@ -39,12 +40,15 @@ class Timeline(NamedTuple):
         return self._reading(by_fraction, by_step, step)
 
     def _reading(self, fractions: int, steps: int, step: int) -> int:
-        """The reading after some numbers of passed `fractions` and `steps`."""
+        """Return the reading after these numbers of passed `fractions` and `steps`."""
         row = fractions * (len(self.steps) + 1) + steps
         return self.table[row * self.cycle + step % self.cycle]
 
     def joined(self, other: Timeline) -> tuple[Timeline, list[tuple[int, int]]]:
-        """A timeline that switches where either of two does, and the reading of each for its readings."""
+        """Make a timeline that switches wherever this one or the other does.
+
+        Returns it, and for each of its readings the readings of both timelines.
+        """
         fractions = tuple(sorted({*self.fractions, *other.fractions}))
         steps = tuple(sorted({*self.steps, *other.steps}))
         cycle = math.lcm(self.cycle, other.cycle)
@@ -58,7 +62,7 @@ class Timeline(NamedTuple):
         return Timeline(fractions, steps, cycle, tuple(table)), list(pairs)
 
     def _after(self, fractions: tuple[float, ...], steps: tuple[int, ...], step: int) -> int:
-        """The reading after the switches among those given."""
+        """Return the reading after this timeline's own switches among the given ones."""
         passed = sum(fraction in fractions for fraction in self.fractions)
         return self._reading(passed, sum(switch in steps for switch in self.steps), step)
 
@@ -67,7 +71,7 @@ class PromptPart(NamedTuple):
     """An encoded prompt, or one of the parts that `AND` joins."""
 
     encodings: tuple[Tensor, ...]
-    """Its readings, each float32 [1, 77 * chunks, width]."""
+    """The encodings of its readings, each float32 [1, 77 * chunks, width]."""
     timeline: Timeline = Timeline()
     weight: float = 1.0
     """The weight of this part; it multiplies the guidance."""
@@ -82,18 +86,18 @@ class PromptPart(NamedTuple):
     span: Span = Span()
     """The range in which its prompt acts, equal for all parts of one prompt."""
     controls: tuple[Control, ...] = ()
-    """The ControlNets that act together with it; their effects add up."""
+    """The ControlNets that act together with this part; their effects add up."""
 
     def at(self, step: int, total: int) -> Tensor:
-        """The encoding for a step, counted from 0, of `total` steps: float32 [1, 77 * chunks, width]."""
+        """Return the encoding for a step, counted from 0, of `total`: float32 [1, 77 * chunks, width]."""
         return self.encodings[self.timeline.at(step, total)]
 
     def pooled_at(self, step: int, total: int) -> Tensor:
-        """The pooled vector for a step, float32 [1, width]; the part must have some."""
+        """Return the pooled vector for a step, float32 [1, width]; `pooled` must not be empty."""
         return self.pooled[self.timeline.at(step, total)]
 
     def as_json(self) -> Json:
-        """The part as JSON, with the number of its encodings instead of the encodings."""
+        """Convert the part to JSON, with the number of its encodings instead of the encodings."""
         fractions, steps, cycle, table = self.timeline
         plain: dict[str, Json] = {
             "weight": self.weight,
@@ -110,7 +114,7 @@ class PromptPart(NamedTuple):
         return plain if self.size == NO_HINTS else {**plain, "size": size_as_json(self.size)}
 
     def tensors(self, number: int) -> dict[str, Tensor]:
-        """The tensors of the part by their names, which begin with its number."""
+        """Return the tensors of the part, by names that begin with `number`."""
         named = {f"{number}.{reading}": rows for reading, rows in enumerate(self.encodings)}
         if self.region.mask is not None:
             named[f"{number}.mask"] = self.region.mask
@@ -142,7 +146,7 @@ class PromptPart(NamedTuple):
 
 
 def size_as_json(size: SizeHints) -> Json:
-    """The size hints as JSON."""
+    """Convert size hints to JSON."""
     return [list(pair) if isinstance(pair, tuple) else pair for pair in size]
 
 

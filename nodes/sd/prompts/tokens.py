@@ -1,4 +1,4 @@
-"""Converts a prompt to chunks of tokens, without torch, so that counting them is cheap."""
+"""Converts a prompt to chunks of tokens without torch, so that counting tokens is fast."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nodes.sd.prompts.encoded import Settings
 
 _BROKEN = re.compile("[\ud800-\udfff]")
-"""Surrogates: halves of characters in UTF-16, which tokenizers refuse."""
+"""Unpaired surrogates, which are not valid Unicode, so that tokenizers refuse them."""
 
 
 class Tokens(NamedTuple):
@@ -29,13 +29,13 @@ class Tokens(NamedTuple):
 
     @property
     def longest(self) -> list[Chunk]:
-        """The chunks of the reading with the most tokens; of several, the one with the fullest last chunk."""
+        """The chunks of the reading with the most tokens; among equals, that with the fullest last chunk."""
         readings = [found for part in self.chunks for found in part]
         return max(readings, key=lambda found: (sum(map(len, found)), len(found[-1])))
 
     @property
     def warnings(self) -> list[PromptWarning]:
-        """The warnings about the prompt, each once."""
+        """All warnings about the prompt, each only once."""
         return list(dict.fromkeys([*self.written.warnings, *self.speller.warnings]))
 
 
@@ -43,17 +43,17 @@ def check_characters(prompt: str) -> None:
     """Refuse a prompt that tokenizers cannot read.
 
     Raises:
-        PromptError: it contains half of a character.
+        PromptError: the prompt contains an unpaired surrogate.
     """
     if (broken := _BROKEN.search(prompt)) is not None:
         place = broken.start() + 1
         raise PromptError(
-            f"Character {place} of this prompt is half of a character, such as a cut emoji. Delete it."
+            f"Character {place} of this prompt is invalid Unicode (an unpaired surrogate). Delete it."
         )
 
 
 def speller_for(tokenizer: Any, settings: Settings) -> Speller:
-    """The speller of a text encoder with a tokenizer."""
+    """Make the speller of a text encoder, which converts words to tokens."""
     comfy = settings.dialect == "comfy"
     return Speller(
         tokenizer,
@@ -70,10 +70,10 @@ def tokenized(prompt: str, tokenizer: Any, settings: Settings) -> Tokens:
     Args:
         prompt: the prompt in a dialect other than `compel`.
         tokenizer: CLIP's.
-        settings: how the prompt is read.
+        settings: the settings for parsing.
 
     Raises:
-        PromptError: the prompt cannot be read.
+        PromptError: the prompt cannot be parsed.
     """
     check_characters(prompt)
     written = dialects.read(prompt, settings.dialect, negative=settings.negative, comments=settings.comments)

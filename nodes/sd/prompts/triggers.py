@@ -1,4 +1,4 @@
-"""Triggers: texts in a prompt that invoke the vectors of an embedding."""
+"""Finds triggers, which are texts in a prompt that invoke the vectors of an embedding."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 
 
 class Triggers(Protocol):
-    """The interface of the loaded embeddings for the prompt reader."""
+    """The interface of the loaded embeddings for the prompt parser."""
 
     def match(self, text: str, at: int) -> tuple[str, int] | None:
-        """Find the longest trigger at a position; returns the embedding's id and the trigger's length.
+        """Find the longest trigger at a position; return the embedding's id and the trigger's length.
 
-        None if no trigger begins there, or only inside a word. Called at every place where a word or a sign
-        begins.
+        Returns None if no trigger begins there, or if the position is inside a word. Called at every place
+        where a word or a sign begins.
         """
         ...
 
     def vectors(self, trigger: str, encoder: EncoderName) -> Tensor:
-        """The vectors of an embedding for a text encoder, [n, width].
+        """Read the vectors of an embedding for a text encoder, [n, width].
 
         Raises:
-            ValueError: it has none of that encoder's width. The message, without a full stop, names the file
-                and both widths.
+            ValueError: the embedding has no vectors for that encoder. The message, without a full stop, names
+                the file.
         """
         ...
 
     def warnings(self, trigger: str, written: str) -> Iterable[str]:
-        """The warnings for a trigger as written, such as another file of the same name."""
+        """Return the warnings about a trigger as written, such as about another file of the same name."""
         ...
 
     def names(self) -> Iterable[str]:
-        """Every trigger, for suggesting similar ones."""
+        """List all triggers, for suggesting similar ones."""
         ...
 
 
@@ -78,7 +78,7 @@ MARKED = re.compile(r"<[^\W_](?:[\w., /\\-]{0,98}[^\W_])?>|\bembedding:[\w./\\-]
 
 
 def find(text: str, triggers: Triggers) -> Iterator[Found]:
-    """Every trigger in a text, from left to right; triggers do not overlap."""
+    """Find all triggers in a text, from left to right; triggers do not overlap."""
     end = 0
     for begins in _BEGINS.finditer(text):
         at = begins.start()
@@ -91,7 +91,7 @@ def find(text: str, triggers: Triggers) -> Iterator[Found]:
 
 
 def unknown(text: str, known: Iterable[Found]) -> Iterator[tuple[int, str]]:
-    """Find texts that are marked as triggers but are unknown; returns position and text.
+    """Find texts that are marked as triggers but are unknown; yields the position and the text of each.
 
     Args:
         text: the text that was searched.
@@ -104,7 +104,7 @@ def unknown(text: str, known: Iterable[Found]) -> Iterator[tuple[int, str]]:
 
 
 def near_triggers(written: str, triggers: Triggers) -> list[str]:
-    """Up to three triggers of different embeddings similar to an unknown one, most similar first."""
+    """Find up to three triggers, of different embeddings, that are similar to an unknown one, best first."""
     by_name: dict[str, str] = {}
     for text in triggers.names():
         by_name.setdefault(_bare(text), text)
@@ -117,7 +117,7 @@ def near_triggers(written: str, triggers: Triggers) -> list[str]:
 
 
 def hint_for(written: str, triggers: Triggers) -> str:
-    """A hint for an unknown trigger: similar triggers, or how to load embeddings."""
+    """Write a hint for an unknown trigger: similar triggers, or how to load embeddings."""
     near = near_triggers(written, triggers)
     if not near:
         return "no loaded embedding has this name; load the files with LoadEmbeddings before this node"
