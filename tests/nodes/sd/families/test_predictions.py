@@ -82,5 +82,5 @@ def test_the_mark_of_comfyui_tells_the_velocity(tmp_path: Path, family: str) -> 
 
 
 def test_an_unknown_prediction_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="names the prediction 'flow'"):
+    with pytest.raises(ModelError, match="the prediction type 'flow'"):
         told(tmp_path, "sd1", {"modelspec.prediction_type": "flow"})

@@ -244,8 +244,8 @@ def zips() -> dict[str, tuple[bytes, str]]:
             patched(sound, local, _put(8, "<H", 8)),
             "contradicting entries for its member",
         ),
-        "an unknown method": (patched(sound, central, _put(10, "<H", 12)), "unknown way"),
-        "a size that differs": (patched(sound, central, _put(24, "<I", 1 << 30)), "unknown way"),
+        "an unknown method": (patched(sound, central, _put(10, "<H", 12)), "unknown compression"),
+        "a size that differs": (patched(sound, central, _put(24, "<I", 1 << 30)), "unknown compression"),
         "a member past the end": (patched(sound, central, _put(42, "<I", 0xFFFF0000)), "lies outside"),
         "a name that differs": (patched(sound, b"data/0", _put(0, "<B", ord("D")), last=False), "two names"),
         "a directory past the end": (

@@ -81,7 +81,7 @@ def test_a_sign_that_switches_all_changes_off_is_known_with_its_place() -> None:
 def test_a_prompt_that_changes_too_often_is_refused() -> None:
     many = " ".join(f"[a:b:{step}]" for step in range(1, 300))
     for prompt in (many, "[" + "|" * 300 + "]", "[a|b|c][a|b|c|d|e][||||||][|||||||||||]"):
-        with pytest.raises(PromptError, match="more than 256 readings"):
+        with pytest.raises(PromptError, match="more than 256 different texts"):
             Alternatives(Excerpt(prompt)).texts()
 
 
@@ -89,7 +89,7 @@ def test_a_prompt_that_is_long_in_many_ways_is_refused() -> None:
     with pytest.raises(PromptError, match="more than 200,000 characters"):
         dialects.read(") " * 19_000 + "[" + "a|" * 250 + "]")
     assert len(dialects.read(") " * 19_000).parts) == 1
-    with pytest.raises(PromptError, match="more than 256 readings"):
+    with pytest.raises(PromptError, match="more than 256 different texts"):
         dialects.read("a AND " * 300)
 
 
