@@ -250,7 +250,7 @@ def zips() -> dict[str, tuple[bytes, str]]:
         "a name that differs": (patched(sound, b"data/0", _put(0, "<B", ord("D")), last=False), "two names"),
         "a directory past the end": (
             patched(sound, b"PK\5\6", _put(16, "<I", 1 << 30)),
-            "directory does not fit",
+            "directory does not match",
         ),
         "65,000 members": (
             patched(sound, b"PK\5\6", _put(8, "<I", 0xFDE8FDE8)),
