@@ -14,7 +14,7 @@ _TINY = 1e-300
 
 
 def beta_quantile(shares: Floats, alpha: float, beta: float) -> Floats:
-    """The values below which the given shares of a beta distribution lie, found by bisection."""
+    """Find the values below which the given shares of a beta distribution lie, by bisection."""
     low, high = np.zeros_like(shares), np.ones_like(shares)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -24,7 +24,7 @@ def beta_quantile(shares: Floats, alpha: float, beta: float) -> Floats:
 
 
 def beta_share(values: Floats, alpha: float, beta: float) -> Floats:
-    """The share of a beta distribution below some values: the regularised incomplete beta function.
+    """Compute the share of a beta distribution below some values (the regularised incomplete beta function).
 
     The continued fraction converges fast below the mean; above it, symmetry gives the rest.
     """
@@ -39,7 +39,7 @@ def beta_share(values: Floats, alpha: float, beta: float) -> Floats:
 
 
 def _continued_fraction(x: Floats, a: Floats, b: Floats) -> Floats:
-    """Lentz's evaluation of the fraction (NIST DLMF 8.17.22)."""
+    """Evaluate the continued fraction of NIST DLMF 8.17.22 by Lentz's method."""
     c = np.ones_like(x)
     d = 1 / _not_zero(1 - (a + b) * x / (a + 1))
     result = d.copy()

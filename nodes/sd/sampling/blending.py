@@ -23,7 +23,7 @@ SMALLEST_CROP = 8
 
 
 class Placed(NamedTuple):
-    """A part of a prompt in latents of a known size."""
+    """A part of a prompt, placed in latents of a known size."""
 
     part: PromptPart
     cells: Cells
@@ -55,7 +55,7 @@ def placed(part: PromptPart, x: Tensor) -> Placed:
 
 
 def resized(mask: Tensor, x: Tensor) -> Tensor:
-    """Masks [masks, height, width] in the size of latents: [1 or batch, 1, height, width] on their device.
+    """Resize masks [masks, height, width] to latents: [1 or batch, 1, height, width] on their device.
 
     Raises:
         ValueError: the number of masks is neither 1 nor that of the pictures.
@@ -69,10 +69,10 @@ def resized(mask: Tensor, x: Tensor) -> Tensor:
 
 
 def with_opposites(cond: Sequence[Placed], uncond: Sequence[Placed]) -> tuple[list[Placed], list[Placed]]:
-    """Both prompts, each with a part for every rectangle of the other, so that guidance compares equal crops.
+    """Give each prompt a part for every rectangle of the other, so that guidance compares equal crops.
 
-    As ComfyUI's `create_cond_with_same_area_if_none`: the added part has the place, strength and range of the
-    one it answers, and the words of the prompt with the smallest rectangle around it.
+    As in ComfyUI's `create_cond_with_same_area_if_none`, an added part has the place, strength and range of
+    its counterpart, and the words of the part of its own prompt with the smallest rectangle around it.
     """
     positive, negative = list(cond), list(uncond)
     _add_opposites(negative, positive)
@@ -94,7 +94,7 @@ def _add_opposites(prompts: list[Placed], others: Iterable[Placed]) -> None:
 
 
 def _around(mask: Tensor) -> Area:
-    """The smallest rectangle around the parts that are on in any of the masks [masks, 1, height, width]."""
+    """Find the smallest rectangle around all pixels above 0 in any of the masks [masks, 1, height, width]."""
     rows, columns = (mask.amax(dim=(0, 1)) > 0).nonzero(as_tuple=True)
     if not len(rows):
         return Area(SMALLEST_CROP, SMALLEST_CROP, 0, 0)
@@ -128,22 +128,21 @@ class Blend:
         self._weights = torch.zeros(len(x), 1, *x.shape[-2:], device=x.device, dtype=x.dtype)
 
     def add(self, place: Placed, answer: Tensor, *, counts: bool = True) -> None:
-        """Add a prediction for a rectangle; if `counts` is False, its weight is left out of the sum of
-        weights."""
+        """Add a prediction for a rectangle; if `counts` is False, its weight is not added to the total."""
         place.cells.of(self._sum).add_(answer * place.weights)
         if counts:
             place.cells.of(self._weights).add_(place.weights)
 
     @property
     def covered(self) -> Tensor:
-        """bool [batch, 1, height, width]: where any prediction has a weight."""
+        """True where any prediction has a weight: bool [batch, 1, height, width]."""
         return self._weights != 0
 
     def result(self) -> Tensor:
-        """The average; 0 where no prediction has a weight."""
+        """Compute the weighted average; it is 0 where no prediction has a weight."""
         return torch.where(self.covered, self._sum / torch.where(self.covered, self._weights, 1.0), 0.0)
 
 
 def is_plain(parts: Iterable[PromptPart]) -> bool:
-    """Whether all parts belong to one prompt that acts everywhere and always."""
+    """Return whether all parts belong to one prompt that acts in the whole picture and in all steps."""
     return all(part.group == 0 and part.span == Span() and part.region.is_everywhere for part in parts)

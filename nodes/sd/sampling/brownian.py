@@ -1,4 +1,4 @@
-"""Noise from a Brownian path, which k-diffusion's SDE samplers add between their steps.
+"""Draws noise from a Brownian path, which k-diffusion's SDE samplers add between their steps.
 
 The increment of a path between two noise levels does not depend on the other levels in use, so the noise of a
 seed keeps its shape when the number of steps changes. The numbers are those of torchsde's `BrownianTree`,
@@ -51,11 +51,11 @@ class BrownianPath:
     """A Brownian path over a range of noise levels, as a binary tree of intervals, from a seed.
 
     Args:
-        seed: of the path.
-        shape: of its values.
+        seed: the seed of the path.
+        shape: the shape of the values of the path.
         low: the lowest level.
         high: the highest level.
-        draw: the generator of normal numbers.
+        draw: draws the normal numbers of a seed.
     """
 
     def __init__(self, seed: int, shape: Sequence[int], low: float, high: float, draw: Draw) -> None:
@@ -66,7 +66,7 @@ class BrownianPath:
         self._kept: dict[_Interval, Tensor] = {}
 
     def increment(self, start: float, end: float) -> Tensor:
-        """The change of the path between two levels; its variance is their distance."""
+        """Compute the change of the path between two levels; its variance is their distance."""
         start, end = (
             round(min(max(level, self._root.start), self._root.end), DIGITS) for level in (start, end)
         )
@@ -78,7 +78,7 @@ class BrownianPath:
         return first
 
     def _parts(self, interval: _Interval, start: float, end: float, change: Tensor) -> list[Tensor]:
-        """The changes over the largest intervals of the tree that cover a range, from the left."""
+        """List the changes over the largest intervals of the tree that cover a range, from the left."""
         if (start, end) == (interval.start, interval.end):
             return [change]
         middle = interval.middle

@@ -25,43 +25,44 @@ if TYPE_CHECKING:
 
 
 class Denoiser:
-    """D(x, sigma) of arXiv:2206.00364 out of a UNet or a transformer, with classifier-free guidance
-    (arXiv:2207.12598).
+    """Predicts the clean latent with a UNet or a transformer, with classifier-free guidance.
+
+    It is D(x, sigma) of arXiv:2206.00364, guided as in arXiv:2207.12598.
 
     The order of operations is that of diffusers' StableDiffusionPipeline, so that equal settings give equal
     bits in float32. In half precision only the network runs in half; x and the guidance keep the precision of
     x.
 
-    Prompts may change from step to step, and the positive prompt may have several parts; each then pulls away
-    from the negative prompt with its own weight (A1111's AND). Prompts of unequal lengths are run separately,
-    which gives the same result as ComfyUI's repeating; of parts, the shorter ones repeat their last row, as
-    in A1111. Several prompts that act in parts of the picture, or in some of the steps, are blended by
-    ComfyUI's rule (`blending.py`), except where none of them acts: there the other prompt alone counts,
-    where ComfyUI takes an answer of 0.
+    Prompts may change from step to step, and the positive prompt may have several parts, each of which pulls
+    away from the negative prompt with its own weight (A1111's AND). Prompts of unequal lengths are run
+    separately, with the same result as ComfyUI, which repeats them; shorter parts of one prompt repeat their
+    last row, as in A1111. Several prompts that act in parts of the picture, or in some of the steps, are
+    blended by ComfyUI's rule (`blending.py`). Where no part of one prompt acts, the prediction is that of the
+    other prompt alone; ComfyUI uses a prediction of 0 there.
 
     Args:
         unet: the model (a UNet or a transformer), on the device of x.
         schedule: gives the training step of each sigma, and the number of the step.
         prediction: what the model was trained to predict.
         cond: embeddings of the prompt, [1 or batch, tokens, width], or its parts.
-        uncond: those of the negative prompt, without AND; may be omitted at guidance 1 and weight 1.
+        uncond: those of the negative prompt, without AND; may be None at guidance 1 and weight 1.
         guidance: how far to move away from `uncond`. 1 uses `cond` alone, at half the work.
         guided: the first and last share of the steps, 0 to 1, where guidance acts (arXiv:2404.07724). It is 1
             in all other steps, as with diffusers' `ClassifierFreeGuidance(start, stop)`.
-        rescale: how much of the contrast that guidance adds is taken back, 0 to 1 (arXiv:2305.08891, section
-            3.4); 0.7 suits models trained to zero signal, 0 all others.
-        separate: whether the answer to the negative prompt is needed by itself (`both`).
+        rescale: how much of the contrast that guidance adds is removed again, 0 to 1 (arXiv:2305.08891,
+            section 3.4); 0.7 suits models trained to zero signal, 0 all others.
+        separate: True to make `both` available, which needs the prediction for the negative prompt.
         size_numbers: the numbers that the model reads beside the prompt's pooled vector; None if it reads
             none.
         scale: pixels per latent cell, for these numbers.
         network: how the model is called.
         controlnets: the ControlNets of the prompts' parts, by the digest of their weights.
-        context: what an inpainting model reads beside the latents: [1 or batch, 5, height, width], the mask
-            and the encoded picture without what is masked.
+        context: the further input channels of an inpainting model, [1 or batch, 5, height, width]: the mask,
+            and the encoded picture without its masked part; None for other models.
 
     Raises:
-        ValueError: `uncond` is needed and missing, or has AND, or widths or channels do not match the model,
-            or a pooled vector is missing, or there are ControlNets for a model that takes none.
+        ValueError: `uncond` is needed and missing, or has several parts, or widths or channels do not match
+            the model, or a pooled vector is missing, or there are ControlNets for a model without a UNet.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Denoiser:
             raise ValueError(_wrong_channels(unet.config.in_channels, self._channels, context is not None))
 
     def _needs_uncond(self, guidance: float) -> bool:
-        """Whether the negative prompt affects the result."""
+        """Return whether the negative prompt affects the result at this guidance."""
         groups = [part.group for part in self._cond]
         return any(guidance * part.weight != 1 or groups.count(part.group) > 1 for part in self._cond)
 
@@ -133,8 +134,8 @@ class Denoiser:
         """Predict the clean latent in x.
 
         Args:
-            x: [batch, channels, height, width].
-            sigma: its noise level, a scalar on the CPU.
+            x: the latents with noise, [batch, channels, height, width].
+            sigma: the noise level of x, a scalar on the CPU.
         """
         return self._clean(x, sigma, self._predict(x, sigma).guided)
 
@@ -159,12 +160,12 @@ class Denoiser:
         return predicted
 
     def _step(self, sigma: Tensor) -> int:
-        """The step of a noise level, from 0: the last one that begins at it or above."""
+        """Return the step of a noise level, counted from 0: the last one that begins at it or above."""
         begun = int((self._schedule.sigmas >= sigma).sum())
         return min(max(begun - 1, 0), self._schedule.steps - 1)
 
     def _guidance_at(self, step: int) -> float:
-        """The guidance in a step, counted from 0."""
+        """Return the guidance in a step, counted from 0."""
         begin, end = (int(share * self._schedule.steps) for share in self._guided)
         return self._guidance if begin <= step < end else 1.0
 
@@ -234,7 +235,7 @@ class Denoiser:
         return _Predicted(self._rescaled(guided, asked), base)
 
     def _acting(self, x: Tensor, sigma: float) -> tuple[list[Placed], list[Placed]]:
-        """The active parts of both prompts at a noise level, with their places in x."""
+        """Return the parts of both prompts that act at a noise level, with their places in x."""
         if self._places is None or self._places[0] != x.shape:
             pairs = ([placed(part, x) for part in parts] for parts in (self._cond, self._uncond))
             self._places = (x.shape, *with_opposites(*pairs))
@@ -257,7 +258,7 @@ class Denoiser:
         return self._rescale * tamed + (1 - self._rescale) * guided
 
     def _readings(self, parts: Sequence[PromptPart], step: int, *, negative: bool = False) -> list[Reading]:
-        """The encodings of parts of a prompt at a step; those of one prompt get equal lengths."""
+        """Return the encodings of parts at a step; those of one prompt are brought to equal lengths."""
         total = self._schedule.steps
         rows = [part.at(step, total) for part in parts]
         longest: dict[int, int] = {}
@@ -283,7 +284,7 @@ class Denoiser:
         places: Sequence[Cells],
         sigma: float,
     ) -> list[Tensor]:
-        """Call the UNet for each prompt in its place, with one call for all of equal sizes."""
+        """Call the network for each prompt in its place; prompts of equal sizes share one call."""
         calls: dict[tuple[object, ...], list[int]] = {}
         for number, (read, cells) in enumerate(zip(prompts, places, strict=True)):
             sizes = (read.tokens, cells.bottom - cells.top, cells.right - cells.left)
@@ -316,7 +317,7 @@ class Denoiser:
         cells: Cells,
         sigma: float,
     ) -> dict[str, Any]:
-        """The residuals that the ControlNets of a noise level add inside the UNet, by diffusers' names."""
+        """Compute the residuals that the active ControlNets add inside the UNet, by diffusers' names."""
         table = self._schedule.table
         down: list[Tensor] = []
         middle: Tensor | None = None
@@ -343,7 +344,7 @@ class Denoiser:
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 
     def _hint(self, control: Control, scaled: Tensor) -> Tensor:
-        """The hint of a ControlNet for each picture of the batch, in the size of the latents in pixels."""
+        """Return a ControlNet's hint for each picture of the batch, resized to the pixels of the latents."""
         if id(control) not in self._hints:
             size = tuple(side * self._scale for side in scaled.shape[-2:])
             hint = control.hint
@@ -359,7 +360,7 @@ class Denoiser:
         return self._hints[id(control)]
 
     def _input(self, scaled: Tensor, cells: Cells) -> Tensor:
-        """The latents in a rectangle as input of the UNet, with the context of an inpainting model."""
+        """Return the latents in a rectangle as input of the network, with an inpainting model's context."""
         seen = cells.of(scaled).to(self._dtype)
         if self._context is None:
             return seen
@@ -367,7 +368,7 @@ class Denoiser:
 
 
 def _wrong_channels(channels: int, latent: int, has_context: bool) -> str:
-    """The message for a model with the wrong number of input channels."""
+    """Write the message about a model with the wrong number of input channels."""
     if has_context:
         return (
             f"This is not an inpainting model: it reads {channels} channels. Use EncodeForInpainting"
@@ -382,7 +383,7 @@ def _wrong_channels(channels: int, latent: int, has_context: bool) -> str:
 
 
 class _Predicted(NamedTuple):
-    """The predictions of a UNet."""
+    """The predictions of a UNet or transformer, with guidance and for the negative prompt alone."""
 
     guided: Tensor
     unguided: Tensor | None
@@ -415,9 +416,9 @@ def _on_device(
 
 
 def _with_controls_of(cond: list[PromptPart], uncond: list[PromptPart]) -> list[PromptPart]:
-    """A negative prompt on which the ControlNets of the prompt act that are meant to, as in ComfyUI.
+    """Add to a negative prompt the ControlNets of the prompt that also act on it, as in ComfyUI.
 
-    They act if no part of it has a ControlNet, and only on parts without an area.
+    They are added only if no part of the negative prompt has a ControlNet, and only to parts without an area.
     """
     acting = [
         tuple(control for control in part.controls if control.acts_on_negative)
@@ -431,7 +432,7 @@ def _with_controls_of(cond: list[PromptPart], uncond: list[PromptPart]) -> list[
 
 
 def _sharing_controls(*prompts: list[PromptPart]) -> list[list[PromptPart]]:
-    """Prompts whose equal ControlNets are one object, so that they run together."""
+    """Replace equal ControlNets of prompts by one object, so that their prompts run together."""
     known: list[Control] = []
 
     def shared(control: Control) -> Control:

@@ -51,27 +51,27 @@ class FlowTable:
         return self.sigma_min * self._steps - 1
 
     def even(self, count: int) -> Floats:
-        """Evenly spaced positions from the last to `lowest`."""
+        """Return evenly spaced positions from the last one to `lowest`."""
         return np.linspace(len(self) - 1, self.lowest, count)
 
     def timesteps(self, sigmas: Floats) -> Floats:
-        """The numbers with which the model is called for some sigmas."""
+        """Return the numbers (timesteps) with which the model is called for some sigmas."""
         return (np.asarray(sigmas, np.float32) * np.float32(self._steps)).astype(np.float64)
 
     def timesteps_at(self, positions: Floats) -> Floats:
-        """The numbers with which the model is called at some positions."""
+        """Return the numbers (timesteps) with which the model is called at some positions."""
         return self.timesteps(self.at(positions))
 
     def at(self, positions: Floats) -> Floats:
-        """The sigmas at some positions, which may be fractions."""
+        """Return the sigmas at some positions, which may be fractions."""
         return np.asarray(self._shifted((positions + 1) / self._steps), np.float64)
 
     def linear(self, positions: Floats) -> Floats:
-        """The sigmas at some positions; for a flow they are exact and not interpolated."""
+        """Return the sigmas at some positions; for a flow they are exact and not interpolated."""
         return self.at(positions)
 
     def level_after(self, share: float) -> float:
-        """The noise level at a fraction of the training steps: infinity at 0, 0 at 1.
+        """Return the noise level at a fraction of the training steps: infinity at 0, 0 at 1.
 
         As ComfyUI's `percent_to_sigma`, for the ranges of prompts and ControlNets.
         """
@@ -80,7 +80,7 @@ class FlowTable:
         return 0.0 if share >= 1 else float(self._shifted(np.array(1 - share)))
 
     def noised(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-        """A clean latent with noise of standard deviation 1, at a level."""
+        """Add noise of standard deviation 1 to a clean latent, at a noise level."""
         return clean * (1 - sigma) + noise * sigma
 
     def _shifted(self, times: NDArray[np.floating]) -> NDArray[np.floating]:

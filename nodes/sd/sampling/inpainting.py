@@ -18,11 +18,11 @@ class BothDenoise(Protocol):
 
 
 class MaskedDenoiser:
-    """A denoise model that keeps the given latent where a mask is off.
+    """A denoise model that keeps a given latent where the mask is 0.
 
-    Its predictions are replaced by the given latent there, as in A1111 and ComfyUI. With `noise`, its input
-    is replaced too, by the given latent with noise of the level, as in ComfyUI (`KSamplerX0Inpaint` in
-    comfy/samplers.py) and RePaint (arXiv:2201.09865).
+    There, its predictions are replaced by the given latent, as in A1111 and ComfyUI. With `noise`, its input
+    is replaced, too, by the given latent with noise of the current level, as in ComfyUI (`KSamplerX0Inpaint`
+    in comfy/samplers.py) and RePaint (arXiv:2201.09865).
 
     Args:
         denoise: the model.
@@ -39,7 +39,7 @@ class MaskedDenoiser:
         self._table = table
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Predict the clean latent in x, with the given latent where the mask is off."""
+        """Predict the clean latent in x, with the given latent where the mask is 0."""
         return self.kept(self._denoise(self._before(x, sigma), sigma))
 
     def both(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +48,7 @@ class MaskedDenoiser:
         return self.kept(guided), self.kept(unguided)
 
     def kept(self, clean: Tensor) -> Tensor:
-        """A clean latent with the given latent where the mask is off."""
+        """Replace a clean latent by the given latent where the mask is 0."""
         return clean * self._mask + self._latent * (1 - self._mask)
 
     def _before(self, x: Tensor, sigma: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Generator(Protocol):
     def __init__(self, seed: int) -> None: ...
 
     def randn(self, shape: Sequence[int]) -> Tensor:
-        """The next normal numbers, float32 on the CPU."""
+        """Draw the next normal numbers, float32 on the CPU."""
         ...
 
 
@@ -92,13 +92,13 @@ class NoiseSource:
         self._on_path: Callable[[Tensor], Tensor] = lambda levels: levels
 
     def on_path(self, level: Callable[[Tensor], Tensor]) -> NoiseSource:
-        """This source, with a function that gives the place on the path of each level in `between`."""
+        """Return this source with a function that converts levels to places on the path, for `between`."""
         changed = copy.copy(self)
         changed._on_path = level
         return changed
 
     def draw(self, shape: Sequence[int]) -> Tensor:
-        """The next noise, float32 [count, *shape] on the CPU."""
+        """Draw the next noise, float32 [count, *shape] on the CPU."""
         if self._started:
             return self._drawn(self._later, shape)
         self._started = True
@@ -111,7 +111,7 @@ class NoiseSource:
         )
 
     def like(self, x: Tensor) -> Tensor:
-        """The next noise, with the shape, dtype and device of `x`, one picture a row.
+        """Draw the next noise, with the shape, dtype and device of `x`, which has one picture per row.
 
         Raises:
             ValueError: `x` has a different number of pictures than this source.
@@ -151,7 +151,7 @@ class NoiseSource:
         return self._path_generator(seed).randn(shape)
 
     def _seed_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of the noise that one seed gives."""
+        """Return the shape of the noise that is drawn from one seed."""
         return (self._pictures_per_seed, *shape) if self._pictures_per_seed > 1 else tuple(shape)
 
     def _drawn(self, generators: Sequence[Generator], shape: Sequence[int]) -> Tensor:

@@ -57,11 +57,11 @@ class NoiseTable:
         return 0.0
 
     def even(self, count: int) -> Floats:
-        """Evenly spaced positions from the last to `lowest`, in float32 as in diffusers."""
+        """Return evenly spaced positions from the last one to `lowest`, in float32 as in diffusers."""
         return np.linspace(self.lowest, len(self) - 1, count, dtype=np.float32)[::-1].astype(np.float64)
 
     def timesteps(self, sigmas: Floats) -> Floats:
-        """The training steps of some sigmas: fractions, interpolated linearly in log sigma.
+        """Return the training steps of some sigmas: fractions, interpolated linearly in log sigma.
 
         Sigmas beyond the table get its first or last step. As in k-diffusion and A1111; ComfyUI rounds.
         """
@@ -73,19 +73,19 @@ class NoiseTable:
         return np.asarray((1 - share) * low + share * (low + 1))
 
     def at(self, timesteps: Floats) -> Floats:
-        """The sigmas of some training steps, the inverse of `timesteps`."""
+        """Return the sigmas of some training steps; the inverse of `timesteps`."""
         return np.exp(np.interp(timesteps, np.arange(len(self)), self.log_sigmas.astype(np.float64)))
 
     def timesteps_at(self, positions: Floats) -> Floats:
-        """The training steps with which the model is called at some positions in the table: the same."""
+        """Return the positions, since they are the training steps with which the model is called."""
         return positions
 
     def linear(self, positions: Floats) -> Floats:
-        """The sigmas at some positions, interpolated linearly between the table's, as diffusers does."""
+        """Return the sigmas at some positions, interpolated linearly in the table, as diffusers does."""
         return np.interp(positions, np.arange(len(self)), self.sigmas)
 
     def level_after(self, share: float) -> float:
-        """The noise level at a fraction of the training steps: infinity at 0, 0 at 1.
+        """Return the noise level at a fraction of the training steps: infinity at 0, 0 at 1.
 
         As ComfyUI's `percent_to_sigma`, for the ranges of prompts and ControlNets.
         """
@@ -94,12 +94,12 @@ class NoiseTable:
         return 0.0 if share >= 1 else float(self.at(np.array((1 - share) * (len(self) - 1))))
 
     def noised(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-        """A clean latent with noise of standard deviation 1, at a level."""
+        """Add noise of standard deviation 1 to a clean latent, at a noise level."""
         return clean + noise * sigma
 
 
 def _rescaled_to_zero_snr(betas: Tensor) -> Tensor:
-    """Betas whose last step is pure noise (arXiv:2305.08891, algorithm 1)."""
+    """Rescale betas so that the last step is pure noise (arXiv:2305.08891, algorithm 1)."""
     root = torch.cumprod(1.0 - betas, dim=0).sqrt()
     first, last = root[0].clone(), root[-1].clone()
     alphas = ((root - last) * (first / (first - last))) ** 2

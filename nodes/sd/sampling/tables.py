@@ -10,5 +10,5 @@ Table = NoiseTable | FlowTable
 
 
 def table_of(noise: NoiseSchedule) -> Table:
-    """The table of noise levels for a noise schedule."""
+    """Make the table of noise levels of a noise schedule."""
     return FlowTable(noise) if isinstance(noise, Flow) else NoiseTable(noise)

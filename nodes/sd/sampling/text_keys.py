@@ -18,7 +18,7 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def with_text_keys(network: N) -> N:
-    """A copy of a UNet or ControlNet that computes the keys and values of each text tensor once.
+    """Copy a UNet or ControlNet so that it computes the keys and values of each text tensor only once.
 
     The copy shares all tensors. It keeps the keys and values for as long as the text tensor exists; see
     `PromptInputs`, which decides that. A text tensor must not be changed in place.
@@ -33,7 +33,7 @@ def with_text_keys(network: N) -> N:
 
 
 class _OncePerText(nn.Module):
-    """A layer that remembers its answer for each input tensor."""
+    """A layer that caches its output for each input tensor."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _OncePerText(nn.Module):
         self._answers: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
 
     def forward(self, text: Tensor) -> Tensor:
-        """The layer's answer."""
+        """Return the output of the layer, computed or cached."""
         answer = self._answers.get(text)
         if answer is None:
             answer = self._answers[text] = self.layer(text)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def sent(values: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """A tensor of the host on a device, in a dtype; the same object if it is there already.
+    """Copy a tensor to a device, in a dtype; return the same object if nothing has to change.
 
     A copy from ordinary memory to a CUDA device ends only when all work that was given to the device before
     is done. A copy from pinned memory waits in the device's queue instead, behind that work.

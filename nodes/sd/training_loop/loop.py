@@ -80,16 +80,16 @@ class AveragingOptimizer(Protocol):
     """An optimizer that averages the weights itself, such as schedule-free AdamW (arXiv:2405.15682)."""
 
     def train(self) -> None:
-        """Replace the averaged weights by those to train."""
+        """Switch from the averaged weights to the weights that are trained."""
         ...
 
     def eval(self) -> None:
-        """Replace the weights by their average."""
+        """Switch from the weights that are trained to their average."""
         ...
 
 
 def cosine(rate: float, steps: int, warmup: int = 100) -> Rate:
-    """A learning rate that rises linearly for `warmup` steps and falls to 0 along half a cosine."""
+    """Make a learning rate that rises linearly for `warmup` steps, then falls to 0 along half a cosine."""
 
     def at(step: int) -> float:
         return rate * min(1, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
@@ -192,7 +192,7 @@ class Training:
         self.restore_weights(self.weights_to_use())
 
     def weights_to_use(self) -> list[Tensor]:
-        """A copy of the weights as `finish` would leave them: averaged, if the training averages weights."""
+        """Copy the weights as `finish` would leave them: averaged, if the training averages weights."""
         if self.average is not None:
             return _copies(self.average.mean)
         if not isinstance(self.optimizer, AveragingOptimizer):
@@ -212,7 +212,7 @@ class Training:
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
-        """Use the weights as `finish` would leave them inside a `with` block, such as for a sample."""
+        """Inside a `with` block, use the weights as `finish` would leave them, such as for a sample."""
         own = _copies(self.weights)
         self.restore_weights(self.weights_to_use())
         try:
@@ -240,7 +240,7 @@ class Training:
         whole_file.replace(self.file, self.state())
 
     def state(self) -> bytes:
-        """The content of a checkpoint: all state that the following steps depend on."""
+        """Return the content of a checkpoint: all state that the following steps depend on."""
         state = {
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
             "mean": None if self.average is None else self.average.mean,
@@ -313,10 +313,10 @@ class Training:
         return TrainedStep(self.done, total, rate, gradient)
 
     def _backward(self, loss: Loss) -> tuple[float, float]:
-        """Compute the gradient of a step; returns the loss and the norm of the gradient.
+        """Compute the gradient of a step; return the loss and the norm of the gradient.
 
         Raises:
-            NotFiniteError: one of them is NaN or infinite.
+            NotFiniteError: the loss or the gradient is NaN or infinite.
         """
         total = 0.0
         for part in range(self._accumulate):
@@ -329,10 +329,10 @@ class Training:
         return total, self._limited_gradient()
 
     def _limited_gradient(self) -> float:
-        """Limit the gradient; returns its norm before that.
+        """Limit the gradient; return its norm before the limit was applied.
 
         Raises:
-            NotFiniteError: it is NaN or infinite.
+            NotFiniteError: the gradient is NaN or infinite.
         """
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         if self.loss_scale != 1:

@@ -22,7 +22,7 @@ class MissingPackageError(ImportError):
     """Raised if the package of an optimizer is not installed.
 
     Args:
-        package: its name for pip.
+        package: the name of the package for pip.
     """
 
     def __init__(self, package: str) -> None:
@@ -31,7 +31,7 @@ class MissingPackageError(ImportError):
 
 
 def optimizer(name: OptimizerName, weight_decay: float) -> MakeOptimizer:
-    """How to make an optimizer.
+    """Return a function that makes an optimizer.
 
     Args:
         name: `adamw` (arXiv:1711.05101), `adam`, `sgd` with momentum 0.9, `lion` (arXiv:2302.06675),
@@ -40,7 +40,7 @@ def optimizer(name: OptimizerName, weight_decay: float) -> MakeOptimizer:
         weight_decay: how strongly weights are drawn to zero.
 
     Raises:
-        MissingPackageError: its package is not installed.
+        MissingPackageError: the package of the optimizer is not installed.
     """
     make = _maker(name)
 

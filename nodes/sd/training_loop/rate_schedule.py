@@ -29,7 +29,7 @@ class RateSchedule(NamedTuple):
         return self.parts[-1].until
 
     def at(self, step: int) -> float:
-        """The rate of a step, counted from 0. After the end it is the last rate."""
+        """Return the rate of a step, counted from 0. After the end of the schedule it is the last rate."""
         for part in self.parts:
             if part.until is None or step < part.until:
                 return part.rate
@@ -50,7 +50,7 @@ class RateShape(NamedTuple):
     """The number of steps of the training."""
 
     def factor(self, step: int) -> float:
-        """The factor of a step, counted from 0."""
+        """Return the factor of a step, counted from 0."""
         if step < self.warmup:
             return step / self.warmup
         if self.decay == "none":
@@ -60,14 +60,14 @@ class RateShape(NamedTuple):
 
 
 def parse_rates(text: str) -> RateSchedule:
-    """Read a schedule: parts `rate:step` or `rate`, separated by commas.
+    """Parse a learning rate schedule: parts `rate:step` or `rate`, separated by commas.
 
     `0.005:100, 1e-3:1000, 1e-5` is 0.005 through step 100, 0.001 through step 1000, then 0.00001 to the end.
     A part without a step, or with the step -1, is the last one. As in A1111, training ends with the last step
     of a schedule; unlike there, a part that is never used is an error.
 
     Raises:
-        ValueError: the text is no schedule; the message names the character.
+        ValueError: the text is not a schedule; the message names the place of the first wrong character.
     """
     parts: list[RatePart] = []
     at = 0

@@ -77,10 +77,10 @@ def read(path: Path) -> UpscaleNetwork:
 
 
 def _network(path: Path, shapes: Shapes) -> UpscaleNetwork | None:
-    """The network that tensors of these shapes belong to, on the meta device; None if it is of another kind.
+    """Build the network that tensors of these shapes belong to, on the meta device; None if it is unknown.
 
     Raises:
-        ModelError: it is nearly a known network, but tensors are missing or of other shapes.
+        ModelError: the tensors are those of a known network, but some are missing or have other shapes.
     """
     if "body.0.rdb1.conv1.weight" in shapes and "conv_last.weight" in shapes:
         network = _rrdb(path, shapes)
@@ -130,10 +130,10 @@ def _compact(path: Path, shapes: Shapes) -> UpscaleNetwork:
 
 
 def _sides(path: Path, shapes: Shapes, name: str) -> tuple[int, int]:
-    """The output and input channels of a convolution.
+    """Return the numbers of output and input channels of a convolution.
 
     Raises:
-        ModelError: the tensor is missing, or is not that of a convolution.
+        ModelError: the tensor is missing, or is not the weight of a convolution.
     """
     shape = shapes.get(name, ())
     if len(shape) != 4:
@@ -142,10 +142,10 @@ def _sides(path: Path, shapes: Shapes, name: str) -> tuple[int, int]:
 
 
 def _by_spandrel(path: Path, state: dict[str, Tensor]) -> UpscaleNetwork:
-    """A network of any other kind, built by spandrel from the tensors that were read here.
+    """Build a network of any other kind with spandrel, from tensors that are read already.
 
     Raises:
-        ModelError: spandrel is not installed, or does not know the network either.
+        ModelError: spandrel is not installed, or does not know the network.
     """
     try:
         import spandrel  # type: ignore[import-not-found, unused-ignore]

@@ -14,8 +14,7 @@ from nodes.sd.upscalers.file import UpscaleNetwork
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of the input that one call of the network upscales, and the larger rectangle that it
-    sees."""
+    """A rectangle of the input that one call of the network upscales, and the larger one that it reads."""
 
     top: int
     left: int
@@ -28,7 +27,7 @@ class Tile:
 
 
 def tiles(height: int, width: int, size: int, overlap: int, multiple: int) -> list[Tile]:
-    """The tiles of a picture, row by row; a single one if it fits into one.
+    """Divide a picture into tiles, row by row; a picture that fits into one tile gives one.
 
     Args:
         height, width: the size of the picture, multiples of `multiple`.
@@ -92,6 +91,6 @@ def upscale(network: UpscaleNetwork, picture: Tensor, size: int, overlap: int) -
 
 
 def tile_count(height: int, width: int, size: int, overlap: int, multiple: int) -> int:
-    """The number of tiles that `upscale` goes through."""
+    """Return the number of tiles that `upscale` processes."""
     height, width = height + -height % multiple, width + -width % multiple
     return len(tiles(height, width, size or max(height, width), overlap if size else 0, multiple))

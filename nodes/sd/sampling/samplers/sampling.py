@@ -24,7 +24,7 @@ def start(
     unit_variance: bool = False,
     table: Table | None = None,
 ) -> Tensor:
-    """The start of sampling: noise at the schedule's first level, added to a given latent for img2img.
+    """Make the start of sampling: noise at the schedule's first level, added to a given latent for img2img.
 
     Args:
         noise: standard normal noise.
