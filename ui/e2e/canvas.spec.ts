@@ -90,6 +90,34 @@ test("a wire bends where it is double-clicked; the bend moves and goes, and undo
   await expect.poll(async () => (await bends())["denoise.latent"]?.[0]).toEqual(before);
 });
 
+test("a wire is bent by keyboard alone, and each step is announced", async ({ canvas, page }) => {
+  const bends = async () => (await canvas.draft())?.view?.waypoints?.["denoise.latent"];
+  const status = page.locator("footer [role=status]");
+  await canvas.open("text_to_image");
+  await canvas.find("denoise");
+  await expect(async () => {
+    await page.keyboard.press("w");
+    await expect(status).toContainText("denoise.latent", { timeout: 200 });
+  }).toPass();
+  await page.keyboard.press("Shift+W");
+  const first = page.getByRole("button", { name: "Bend 1 of the wire into denoise.latent" });
+  await expect(first).toBeFocused();
+  await expect(status).toContainText("Bend 1");
+  await expect.poll(bends).toHaveLength(1);
+  const [x = 0, y = 0] = (await bends())?.[0] ?? [];
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowUp");
+  await expect(status).toContainText(`${x + 8}, ${y - 8}`);
+  await expect.poll(bends).toEqual([[x + 8, y - 8]]);
+  await page.keyboard.press("Shift+W");
+  await expect.poll(bends).toHaveLength(2);
+  await expect(page.getByRole("button", { name: /^Bend \d of the wire/ })).toHaveCount(2);
+  await page.keyboard.press("Delete");
+  await expect.poll(bends).toHaveLength(1);
+  await expect(page.locator("[data-canvas]")).toBeFocused();
+  await expect(page.locator('.react-flow__edge[data-id="denoise.latent"]')).toHaveCount(1);
+});
+
 test("a right-click makes an output of a node one of the graph, which a run writes", async ({
   canvas,
   page,

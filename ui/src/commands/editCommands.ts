@@ -1,10 +1,11 @@
 import { placeAt } from "../canvas/viewport";
+import { addWaypoint } from "../canvas/wires/Waypoints";
 import { inputEnd } from "../canvas/wires/wireDrag";
 import { copyText, duplicate, pasteText } from "../document/edit/clipboard";
 import { addFrame, addNote, dissolveFrame } from "../document/edit/frames";
 import { deleteItems, setCollapsed, setOff } from "../document/edit/nodes";
 import { disconnect } from "../document/edit/wires";
-import type { Point } from "../document/graph";
+import { inputKey, type Point } from "../document/graph";
 import { menuPoint } from "../popups/menu";
 import { heal } from "../schema/changes";
 import { documents, edit, graph, redo, selectNodes, undo, useSelection } from "../state/editor";
@@ -31,6 +32,19 @@ function words(): string {
   const { nodes, notes, frames } = chosen();
   const count = nodes.size + notes.size + frames.size;
   return count === 1 ? ([...nodes, ...notes, ...frames][0] ?? "") : `${count} things`;
+}
+
+/** Select the next wire into the selected node, or into the node of the selected wire. */
+function nextWire(): void {
+  const { wire, nodes } = useSelection.getState();
+  const node = (wire === null ? [...nodes][0] : inputEnd(wire)?.node) ?? "";
+  const wired = [...(graph().nodes.get(node)?.inputs ?? [])].filter(([, held]) => held.kind === "from");
+  const names = wired.map(([input]) => inputKey({ node, input }));
+  const next = names[(names.indexOf(wire ?? "") + 1) % names.length];
+  if (next === undefined) return say(`No wire goes into ${node}.`);
+  selectNodes([]);
+  useSelection.setState({ wire: next });
+  say(`The wire into ${next}. Shift+W bends it, Delete cuts it.`);
 }
 
 function remove(): void {
@@ -150,6 +164,24 @@ define(
     scope: "canvas",
     isPossible: () => hasItems() || useSelection.getState().wire !== null,
     run: remove,
+  },
+  {
+    id: "nextWire",
+    label: "Select the next wire into the node",
+    group: "Edit",
+    keys: ["W"],
+    scope: "canvas",
+    isPossible: () => hasNodes() || useSelection.getState().wire !== null,
+    run: nextWire,
+  },
+  {
+    id: "bendWire",
+    label: "Bend the wire",
+    group: "Edit",
+    keys: ["Shift+W"],
+    scope: "canvas",
+    isPossible: () => useSelection.getState().wire !== null,
+    run: () => addWaypoint(useSelection.getState().wire ?? ""),
   },
   {
     id: "deleteAndHeal",

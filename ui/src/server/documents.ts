@@ -65,19 +65,24 @@ interface DocumentStore {
   problems: readonly Problem[];
 }
 
-export const useDocument = create<DocumentStore>(() => ({
+/** A document that was just opened. */
+const FRESH = {
   id: null,
   revision: null,
   origin: null,
   isExample: false,
-  draft: newId(),
-  isSaving: false,
   isDraftKept: true,
   isResumed: false,
   conflict: null,
-  closed: [],
   files: NO_FILES,
   problems: [],
+};
+
+export const useDocument = create<DocumentStore>(() => ({
+  ...FRESH,
+  draft: newId(),
+  isSaving: false,
+  closed: [],
 }));
 
 /**
@@ -149,19 +154,7 @@ async function enter(next: Partial<DocumentStore>, text: string, isSaved: boolea
   show(text, isSaved);
   const draft = next.draft ?? newId();
   await claimDraft(draft);
-  useDocument.setState({
-    id: null,
-    revision: null,
-    origin: null,
-    isExample: false,
-    conflict: null,
-    isDraftKept: true,
-    isResumed: false,
-    problems: [],
-    files: NO_FILES,
-    ...next,
-    draft,
-  });
+  useDocument.setState({ ...FRESH, ...next, draft });
   const { id } = useDocument.getState();
   remember(id);
   void followDocument(draft, id).catch(() => undefined);

@@ -2,25 +2,12 @@
 import { ago, span } from "../../panels/format";
 import type { PlannedAction } from "../../server/check";
 import type { Problem } from "../../server/problems";
-import type { NodeRun, RunView } from "../../server/runState";
+import type { NodeRun, RunView, StepStatus } from "../../server/runState";
 import type { IconName } from "../../style/Icon";
 
 export interface NodeState {
   /** The name of the state, which is also the class of the node. */
-  readonly name:
-    | "idle"
-    | "stale"
-    | "planned"
-    | "queued"
-    | "running"
-    | "done"
-    | "cached"
-    | "failed"
-    | "waiting"
-    | "cancelled"
-    | "lost"
-    | "off"
-    | "missing";
+  readonly name: Exclude<StepStatus, "unneeded"> | "idle" | "stale" | "queued" | "off" | "missing";
   readonly icon: IconName | null;
   /** The strong words at the left of the footer, the others beside them, and those at the right. */
   readonly strong?: string;

@@ -3,8 +3,10 @@ import { type KeyboardEvent, type PointerEvent, useRef } from "react";
 import { withWaypoints } from "../../document/edit/wires";
 import type { Point } from "../../document/graph";
 import { edit, graph } from "../../state/editor";
+import { say } from "../../state/status";
 import { inputEnd } from "./wireDrag";
-import type { At } from "./wirePath";
+import { wireEnds } from "./wireEnds";
+import { type At, middle } from "./wirePath";
 
 const GRID = 8;
 
@@ -17,13 +19,28 @@ function bend(wire: string, label: string, points: readonly Point[], merge?: str
   if (end) edit(`${label} ${wire}`, (state) => withWaypoints(state, end, points), merge);
 }
 
-/** Bend a wire at a point of the canvas. */
-export function addWaypoint(wire: string, from: At, to: At, at: At): void {
+/** The name of a bend for screen readers. */
+function nameOf(index: number, wire: string): string {
+  return `Bend ${index + 1} of the wire into ${wire}`;
+}
+
+/** Bend a wire at a point of the canvas; without one, in the middle of its longest part, and focus the bend. */
+export function addWaypoint(wire: string, at?: At): void {
+  const ends = wireEnds(wire);
+  if (!ends) return;
   const points = graph().view.waypoints.get(wire) ?? [];
-  const ends: At[] = [from, ...points.map(([x, y]) => ({ x, y })), to];
-  const distances = ends.slice(1).map((end, i) => distance(at, ends[i] ?? end, end));
-  const place = distances.indexOf(Math.min(...distances));
-  bend(wire, "Bend", [...points.slice(0, place), snapped(at), ...points.slice(place)]);
+  const stops: At[] = [ends[0], ...points.map(([x, y]) => ({ x, y })), ends[1]];
+  const parts = stops.slice(1).map((to, i) => [stops[i] ?? to, to] as const);
+  const costs = parts.map(([from, to]) =>
+    at ? distance(at, from, to) : -Math.hypot(to.x - from.x, to.y - from.y),
+  );
+  const place = costs.indexOf(Math.min(...costs));
+  const point = snapped(at ?? middle(...(parts[place] ?? ends)));
+  bend(wire, "Bend", [...points.slice(0, place), point, ...points.slice(place)]);
+  if (at) return;
+  say(`${nameOf(place, wire)}: the arrow keys move it, Delete removes it.`);
+  const focus = () => document.querySelector<SVGElement>(`[aria-label="${nameOf(place, wire)}"]`)?.focus();
+  setTimeout(focus, 50); // once it is drawn
 }
 
 /** The distance of a point from a straight line between two others. */
@@ -68,9 +85,14 @@ export function Waypoints({ wire, points, onDrag }: WaypointsProps) {
       ArrowDown: [x, y + GRID],
     };
     const next = moves[event.key];
-    if (event.key === "Delete" || event.key === "Backspace") bend(wire, "Straighten", without(index));
-    else if (next) bend(wire, "Move a bend of", withPoint(index, next), `bend ${wire} ${index}`);
-    else return;
+    if (event.key === "Delete" || event.key === "Backspace") {
+      bend(wire, "Straighten", without(index));
+      say(`${nameOf(index, wire)} is removed.`);
+      document.querySelector<HTMLElement>("[data-canvas]")?.focus();
+    } else if (next) {
+      bend(wire, "Move a bend of", withPoint(index, next), `bend ${wire} ${index}`);
+      say(`${nameOf(index, wire)}: ${next.join(", ")}.`);
+    } else return;
     event.preventDefault();
     event.stopPropagation();
   };
@@ -85,7 +107,7 @@ export function Waypoints({ wire, points, onDrag }: WaypointsProps) {
       r={5}
       tabIndex={0}
       role="button"
-      aria-label={`Bend ${index + 1} of the wire into ${wire}`}
+      aria-label={nameOf(index, wire)}
       onPointerDown={(event) => {
         if (event.button !== 0) return;
         event.stopPropagation();

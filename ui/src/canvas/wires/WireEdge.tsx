@@ -88,7 +88,7 @@ export const WireEdge = memo(function WireEdge(props: EdgeProps<WireFlowEdge>) {
   ];
   const mark = middle(from, to);
   const bendAt = (event: MouseEvent) =>
-    addWaypoint(id, from, to, screenToFlowPosition({ x: event.clientX, y: event.clientY }));
+    addWaypoint(id, screenToFlowPosition({ x: event.clientX, y: event.clientY }));
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: bends are layout, and each can be moved by keyboard
     <g

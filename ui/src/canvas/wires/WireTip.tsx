@@ -1,4 +1,4 @@
-import { useReactFlow } from "@xyflow/react";
+import { useReactFlow, useViewport } from "@xyflow/react";
 import { createPortal } from "react-dom";
 import { disconnect } from "../../document/edit/wires";
 import { wireName } from "../../schema/wireType";
@@ -6,18 +6,20 @@ import { edit, useSelection } from "../../state/editor";
 import { useTyped } from "../../state/types";
 import { Icon } from "../../style/Icon";
 import { inputEnd } from "./wireDrag";
-import { useSelectedWireMiddle } from "./wireMiddle";
+import { wireEnds } from "./wireEnds";
+import { middle } from "./wirePath";
 
 /** What the selected wire carries, where it comes from, and the button that cuts it. */
 export function WireTip() {
   const wire = useSelection((selection) => selection.wire);
   const typed = useTyped();
-  const at = useSelectedWireMiddle();
+  useViewport(); // the tip follows the canvas
   const { flowToScreenPosition } = useReactFlow();
   const end = wire === null ? undefined : inputEnd(wire);
   const source = end && typed.nodes.get(end.node)?.inputs.get(end.input);
-  if (!end || !at || source?.kind !== "from") return null;
-  const screen = flowToScreenPosition(at);
+  const ends = wire === null ? undefined : wireEnds(wire);
+  if (!end || !ends || source?.kind !== "from") return null;
+  const screen = flowToScreenPosition(middle(...ends));
   return createPortal(
     <div className="pop wire-tip" style={{ left: screen.x, top: screen.y }}>
       <b>{wireName(typed.output(source))}</b>
