@@ -81,6 +81,7 @@ from nodes.prompt.dynamic_prompt import ApplyStyles, DynamicPrompt
 from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.prompt.load_text import LoadText
 from nodes.prompt.prompt_tags import ApplyTags
+from nodes.prompt.replace_text import ReplaceText
 from nodes.prompt.size_hints import SetSizeHints
 from nodes.sampling.denoise import Denoise
 from nodes.sampling.flow_shift import SetShift
@@ -173,6 +174,7 @@ __all__ = [
     "PadImage",
     "Preprocess",
     "RepeatLatent",
+    "ReplaceText",
     "ResizeImage",
     "ResizeLatent",
     "ResizeMask",
