@@ -116,11 +116,27 @@ class Context:
         return self.compute.device
 
     @overload
-    def track(self, work: int, *, done: int = 0) -> Iterator[int]: ...
-    @overload
-    def track(self, work: Iterable[T], total: int | None = None, *, done: int = 0) -> Iterator[T]: ...
     def track(
-        self, work: int | Iterable[T], total: int | None = None, *, done: int = 0
+        self, work: int, *, done: int = 0, unit: str | None = None, stage: str | None = None
+    ) -> Iterator[int]: ...
+    @overload
+    def track(
+        self,
+        work: Iterable[T],
+        total: int | None = None,
+        *,
+        done: int = 0,
+        unit: str | None = None,
+        stage: str | None = None,
+    ) -> Iterator[T]: ...
+    def track(
+        self,
+        work: int | Iterable[T],
+        total: int | None = None,
+        *,
+        done: int = 0,
+        unit: str | None = None,
+        stage: str | None = None,
     ) -> Iterator[T] | Iterator[int]:
         """Iterate over `work`, showing progress, and stop before the next item if the run is cancelled.
 
@@ -130,17 +146,21 @@ class Context:
             work: the items; a number means `range(done, number)`.
             total: the number of items, if `work` has no length. It includes the items counted by `done`.
             done: the number of items that an earlier attempt has finished, and that `work` does not contain.
+            unit: the items in the plural, such as `pictures`, for "3.2 pictures/s".
+            stage: for a node that tracks several pieces of work, the name of this one.
 
         Raises:
             Cancelled: the run was asked to stop.
         """
         if isinstance(work, int):
-            return self._track(range(done, work), work, done)
+            return self._track(range(done, work), work, done, unit, stage)
         if total is None and isinstance(work, Sized):
             total = len(work)
-        return self._track(work, total, done)
+        return self._track(work, total, done, unit, stage)
 
-    def _track(self, work: Iterable[T], total: int | None, done: int = 0) -> Iterator[T]:
+    def _track(
+        self, work: Iterable[T], total: int | None, done: int, unit: str | None, stage: str | None
+    ) -> Iterator[T]:
         first = last = time.perf_counter()
         iterator = iter(work)
         count = done
@@ -159,7 +179,7 @@ class Context:
             if now - last >= 1 / REPORTS_A_SECOND or count == total:
                 last = now
                 rate = (count - done - 1) / (now - first) if now > first else None
-                self._emit(Progress(self._node, count, total, rate))
+                self._emit(Progress(self._node, count, total, rate, unit, stage))
 
     def preview(self, value: object) -> None:
         """Show a picture of the unfinished result to the user.

@@ -53,6 +53,17 @@ class Picture:
     height: int
 
 
+@dataclass(frozen=True, slots=True)
+class OutputSummary:
+    """A description of one output of a step."""
+
+    name: str
+    type: str
+    """The wire type, such as `Image`."""
+    summary: str
+    """A short text, such as `512 x 512, 4 pictures`."""
+
+
 class _Fact:
     """The base class of the events that are dataclasses."""
 
@@ -108,6 +119,10 @@ class Progress(_Fact):
     total: int | None
     rate: float | None
     """The units per second, measured since the first unit."""
+    unit: str | None = None
+    """What is counted, in the plural, such as `steps` or `pictures`; None if the node does not say."""
+    stage: str | None = None
+    """The part of the step's work that is counted, if it has several, such as `training`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +204,10 @@ class Done(NamedTuple):
     """The tier that the outputs came from: `none` (computed), `memory` or `disk`."""
     key: str | None = None
     """The key of the result in the store; None if no later run can use the result."""
+    outputs: tuple[OutputSummary, ...] = ()
+    """The outputs; empty unless the run was asked for details, see `Session.run`."""
+    memory: Mapping[str, int | None] | None = None
+    """The peak memory in bytes, as in the report: `host`, `rise`, `device`; None if it was not measured."""
 
     def as_json(self) -> dict[str, Json]:
         """This event as JSON; see `_Fact.as_json`."""
@@ -323,8 +342,8 @@ def _encoded(value: Any) -> Any:
         return b64encode(value).decode()
     if isinstance(value, Problem):
         return value.as_json()
-    if isinstance(value, Picture):
-        return {name: _encoded(getattr(value, name)) for name in _readers(Picture)}
+    if isinstance(value, Picture | OutputSummary):
+        return {name: _encoded(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, tuple | list):
         return [_encoded(item) for item in value]
     if isinstance(value, Mapping):
@@ -372,6 +391,10 @@ def _read_step(value: Any) -> PlannedStep:
     return PlannedStep(*(read(item) for read, item in zip(readers, value, strict=True)))
 
 
+def _read_numbers(value: Any) -> dict[str, int | None]:
+    return {name: _read_optional(_read_of(int))(number) for name, number in value.items()}
+
+
 def _read_row(value: Any) -> dict[str, float | None]:
     return {name: _read_optional(_read_float)(number) for name, number in value.items()}
 
@@ -387,12 +410,14 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "float | None": _read_optional(_read_float),
     "bytes": lambda value: b64decode(value, validate=True),
     "Mapping[str, Json]": _read_of(dict),
+    "Mapping[str, int | None] | None": _read_optional(_read_numbers),
     "Picture": _read_fields(Picture),
     "Problem": _read_fields(Problem),
     "Fix | None": _read_optional(fixes.from_json),
     "Severity": _read_of(str),
     "tuple[str, ...]": _read_tuple(_read_of(str)),
     "tuple[int, ...]": _read_tuple(_read_of(int)),
+    "tuple[OutputSummary, ...]": _read_tuple(_read_fields(OutputSummary)),
     "tuple[PlannedStep, ...]": _read_tuple(_read_step),
     "tuple[Mapping[str, float | None], ...]": _read_tuple(_read_row),
 }

@@ -210,7 +210,7 @@ def summary_of(value: object) -> str:
             return " ".join(str(value.summary()).split())
         if isinstance(value, list | tuple) and holds_value(value):
             return f"{len(value)} x {summary_of(value[0])}"
-        text = _encode_for_people(value)
+        text = _beginning(value)
     except Exception:  # the code of a node pack may raise anything
         return wire_of(value)
     return text if len(text) <= SUMMARY else text[: SUMMARY - 1] + "…"
@@ -219,7 +219,19 @@ def summary_of(value: object) -> str:
 SUMMARY = 60
 """The maximum length of the summary of a JSON value."""
 
-_encode_for_people = json.JSONEncoder(ensure_ascii=False).encode
+_FOR_PEOPLE = json.JSONEncoder(ensure_ascii=False)
+
+
+def _beginning(value: object) -> str:
+    """A plain value as JSON, or the beginning of it: a long list is not encoded whole."""
+    if isinstance(value, str):
+        return _FOR_PEOPLE.encode(value[: SUMMARY + 1])
+    text = ""
+    for part in _FOR_PEOPLE.iterencode(value):
+        text += part
+        if len(text) > SUMMARY:
+            break
+    return text
 
 
 def arrays(value: object) -> Iterator[Any]:

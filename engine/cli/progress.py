@@ -161,8 +161,9 @@ class Lines(Silent):
             case Started(node):
                 self._tallies.start(node)
                 self._begin(node)
-            case Progress(node, value, total, rate) if self._due():
-                count, speed = step_progress.count(value, total), step_progress.speed(value, total, rate)
+            case Progress(node, value, total, rate, unit, stage) if self._due():
+                count = step_progress.count(value, total, stage)
+                speed = step_progress.speed(value, total, rate, unit)
                 known = [part for part in (f"{count} {speed}".rstrip(), self._numbers.of(node)) if part]
                 say.err(f"{node}: {', '.join(known)}")
             case Metrics(node, rows):
@@ -256,7 +257,7 @@ class Bars(Silent):
                 self._draw_total()
                 if self._run is not None:
                     self._display.update(self._run, description=f"run: {node}")
-            case Progress(node, value, total, rate):
+            case Progress(node, value, total, rate, unit, stage):
                 if node not in self._bars:
                     if value == total:
                         return  # a finished step needs no new bar
@@ -265,8 +266,8 @@ class Bars(Silent):
                     self._bars[node],
                     completed=value,
                     total=total,
-                    count=step_progress.count(value, total),
-                    speed=step_progress.speed(value, total, rate),
+                    count=step_progress.count(value, total, stage),
+                    speed=step_progress.speed(value, total, rate, unit),
                     numbers=self._numbers.of(node),
                 )
             case Metrics(node, rows):

@@ -186,7 +186,14 @@ def _events(server: Client, id: str, since: int) -> Iterator[Event]:
             case "node.started":
                 yield events.Started(data["path"])
             case "node.progress":
-                yield events.Progress(data["path"], data["value"], data["max"], data["rate"])
+                yield events.Progress(
+                    data["path"],
+                    data["value"],
+                    data["max"],
+                    data["rate"],
+                    data["unit"],
+                    data["stage"],
+                )
             case "train.metrics":
                 yield events.Metrics(data["path"], tuple(data["rows"]))
             case "node.done":

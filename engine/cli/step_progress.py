@@ -46,16 +46,18 @@ class PublishedFolders:
         return f"{event.node}: publishes files in {Path(event.path).parents[event.name.count('/')]}"
 
 
-def count(value: int, total: int | None) -> str:
-    """Format the number of finished units, such as `20/150`."""
-    return f"{value}/{total}" if total is not None else str(value)
+def count(value: int, total: int | None, stage: str | None = None) -> str:
+    """Format the number of finished units, such as `20/150`, after the name of the stage."""
+    number = f"{value}/{total}" if total is not None else str(value)
+    return f"{say.line(stage)} {number}" if stage else number
 
 
-def speed(value: int, total: int | None, rate: float | None) -> str:
+def speed(value: int, total: int | None, rate: float | None, unit: str | None = None) -> str:
     """Format the speed and the remaining time: `4.0 steps/s, 33 s left`; empty if the speed is unknown."""
     if not rate:
         return ""
-    shown = f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / rate:.1f} s/step"
+    unit = say.line(unit or "steps")
+    shown = f"{rate:.1f} {unit}/s" if rate >= 1 else f"{1 / rate:.1f} s/{unit.removesuffix('s')}"
     if total is None or value >= total:
         return shown
     return f"{shown}, {_duration((total - value) / rate)} left"

@@ -50,14 +50,15 @@ class MemoryMeasurement(Lifecycle):
 
     Args:
         device: the device of accelerator nodes.
+        all_steps: False to measure only the steps of accelerator nodes; the others then cost nothing.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, all_steps: bool = True) -> None:
         self.memory: dict[str, StepMemory] = {}
         """The peak memory of each step that ran, keyed by the step's id."""
         self.resident = _resident()
         """A function that returns the physical memory of this process in bytes; None if unknown."""
-        self._device = device
+        self._device, self._all_steps = device, all_steps
         self._kernel = _forget_peak()
         self._under_way: dict[str, tuple[int, StepMemory]] = {}
         self._lock = threading.Lock()
@@ -72,6 +73,8 @@ class MemoryMeasurement(Lifecycle):
 
     def setup(self, step: Step, inputs: Mapping[str, object]) -> Result | None:
         """Begin to measure a step."""
+        if not (self._all_steps or step.needs_device):
+            return None
         if step.needs_device and (cuda := _cuda(self._device)) is not None:
             cuda.reset_peak_memory_stats(self._device)
         with self._lock:
@@ -87,6 +90,8 @@ class MemoryMeasurement(Lifecycle):
 
     def teardown(self, step: Step, inputs: Mapping[str, object], result: Result | None) -> None:
         """Record the memory of a step."""
+        if not (self._all_steps or step.needs_device):
+            return
         with self._lock:
             self._note()
             _, memory = self._under_way.pop(step.id)

@@ -75,6 +75,11 @@ class Watch:
         """The peak memory of each step, keyed by the step's id; empty if it is not measured."""
         return {} if self._measured is None else self._measured.memory
 
+    def memory_of(self, step: str) -> dict[str, int | None] | None:
+        """The memory of a step as JSON; None if it is not measured."""
+        memory = self.memory.get(step)
+        return None if memory is None else memory.as_json()
+
     @property
     def lifecycles(self) -> list[Lifecycle]:
         """The lifecycles that run around those of the engine, the outermost first."""

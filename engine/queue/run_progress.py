@@ -28,6 +28,7 @@ from engine.queue.stream_events import (
     TrainCheckpoint,
     TrainMetrics,
     TrainSample,
+    plain,
 )
 from engine.values import sha256
 
@@ -154,11 +155,11 @@ class RunProgress:
                 node = self._node(path)
                 node.state = "running"
                 self._publish(NodeStarted(path, self._device), path)
-            case events.Progress(path, value, total, rate):
+            case events.Progress(path, value, total, rate, unit, stage):
                 node = self._node(path)
-                node.value, node.max = value, total
+                node.value, node.max, node.unit, node.stage = value, total, unit, stage
                 left = None if total is None or not rate else (total - value) / rate * 1000
-                progress = NodeProgress(path, value, total, rate, left)
+                progress = NodeProgress(path, value, total, rate, left, unit, stage)
                 if self._is_due(NodeProgress, path, now, PROGRESS_SECONDS):
                     self._held.pop(path, None)
                     self._publish(progress, path)
@@ -170,11 +171,13 @@ class RunProgress:
                     self._node(path).preview = id
                     preview = NodePreview(path, id, picture.width, picture.height, picture.media)
                     self._publish(preview, path)
-            case events.Done(path, seconds, cache, _):
+            case events.Done(path, seconds, cache, _, outputs, memory):
                 node = self._ended(path)
                 node.state = "done" if cache == "none" else "cached"
                 node.ms, node.cache = seconds * 1000, cache
-                self._publish(NodeDone(path, seconds * 1000, cache), path)
+                node.outputs = [plain(output) for output in outputs] or None
+                node.memory = None if memory is None else dict(memory)
+                self._publish(NodeDone(path, seconds * 1000, cache, outputs, memory), path)
             case events.Failed(path, seconds, problem, trace):
                 node = self._ended(path)
                 node.state, node.ms = "failed", seconds * 1000
@@ -194,9 +197,9 @@ class RunProgress:
         """Collect what an event says beyond the states of steps, such as metrics, warnings and outputs."""
         match event:
             case events.Metrics(path, rows):
-                plain = [dict(row) for row in rows]
-                self._changes.metrics += [(path, row) for row in plain]
-                self._publish(TrainMetrics(path, tuple(plain)), path)
+                copies = [dict(row) for row in rows]
+                self._changes.metrics += [(path, row) for row in copies]
+                self._publish(TrainMetrics(path, tuple(copies)), path)
             case events.Sample(path, step, picture, caption):
                 digest = sha256(picture.data)
                 size = picture.width, picture.height

@@ -27,6 +27,10 @@ class NodeSnapshot:
     value: int | None = None
     """The progress: `value` of `max` units are done."""
     max: int | None = None
+    unit: str | None = None
+    """What is counted, in the plural."""
+    stage: str | None = None
+    """The part of the step's work that is counted, if it has several."""
     ms: float | None = None
     cache: str | None = None
     """Where the result came from: `none` (computed), `memory` or `disk`."""
@@ -41,6 +45,8 @@ class NodeSnapshot:
     """The id of the latest preview picture; see `EventLog.preview`."""
     memory: dict[str, Any] | None = None
     """The peak memory; None if it was not measured."""
+    outputs: list[dict[str, str]] | None = None
+    """The name, type and summary of each output, if the run has made them."""
     published: list[dict[str, Any]] | None = None
     """The files that the step has published: name, path and size."""
 

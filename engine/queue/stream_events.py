@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine.events import OutputSummary
 from engine.values import Json
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled", "interrupted", "refused"]
@@ -150,6 +151,10 @@ class NodeProgress:
     """Units per second."""
     eta_ms: float | None
     """The estimated milliseconds until the step ends; None if unknown."""
+    unit: str | None = None
+    """What is counted, in the plural, such as `steps` or `pictures`."""
+    stage: str | None = None
+    """The part of the step's work that is counted, if it has several; `value` begins again with each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,12 @@ class NodeDone:
     ms: float
     cache: str
     """Where the result came from: `none` (computed), `memory` or `disk`."""
+    outputs: tuple[OutputSummary, ...] = ()
+    """The outputs; empty for a step that is put together from others. The files of declared outputs come
+    with `run.output`."""
+    memory: Mapping[str, int | None] | None = None
+    """The peak memory in bytes of a step on the device: `host`, of the whole process; `rise`, since the start
+    of the step; and `device`, on a CUDA device."""
 
 
 @dataclass(frozen=True, slots=True)

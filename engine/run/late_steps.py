@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from engine.document.graph import Graph
 from engine.errors import NodeError
-from engine.events import Done, StepsAdded
+from engine.events import StepsAdded
 from engine.files import Files
 from engine.plan import returned_graph
 from engine.plan.actions import decide
@@ -107,8 +107,7 @@ class LateSteps:
             result = self._store.load(step.key)
         if result is None:
             raise LostResult(job)
-        if self._listener.listens:
-            self._listener(Done(step.id, 0.0, "memory", step.key if step.storable else None))
+        self._reports.announce(step, 0.0, "memory", result)
         return Computed(result)
 
     def _unfinished(self, steps: Iterable[Step]) -> list[Step]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import Problem
-from engine.events import Done, State
+from engine.events import Done, OutputSummary, State
 from engine.explain.reasons import Reasons
 from engine.plan.step import Gather, Step
 from engine.run.event_relay import EventRelay
 from engine.run.schedule import Schedule
 from engine.store.step_folders import PublishedFile
-from engine.values import Packed
+from engine.store.store import Result
+from engine.values import Packed, summary_of
 
 CANCELLED = "the run was cancelled"
 
@@ -64,6 +65,10 @@ class Report:
         return {node: item.state for node, item in self.nodes.items() if item.state not in ("done", "cached")}
 
 
+MeasuredMemory = Callable[[str], Mapping[str, int | None] | None]
+"""The peak memory of a step, by its id; None if it was not measured."""
+
+
 class Reports:
     """Collects the reports of the steps during a run.
 
@@ -71,22 +76,36 @@ class Reports:
         schedule: the states of the steps.
         reasons: explains the steps.
         listener: receives the event `Done` for each step that is done.
+        memory: the memory of steps. With it, the events have summaries of the outputs, and the memory.
     """
 
-    def __init__(self, schedule: Schedule, reasons: Reasons, listener: EventRelay) -> None:
+    def __init__(
+        self, schedule: Schedule, reasons: Reasons, listener: EventRelay, memory: MeasuredMemory | None = None
+    ) -> None:
         self._schedule, self._reasons, self._listener = schedule, reasons, listener
+        self._memory = memory
         self._reports: dict[Step, NodeReport] = {}
 
     def put(self, step: Step, report: NodeReport) -> None:
         """Set the report of a step."""
         self._reports[step] = report
 
-    def succeeded(self, step: Step, seconds: float, cache: str) -> None:
-        """Set the report of a step that is done, and send its event `Done`."""
+    def succeeded(self, step: Step, seconds: float, cache: str, result: Result | None = None) -> None:
+        """Set the report of a step that is done, and send its event `Done`; `result` is its result, if it is
+        at hand."""
         state = "done" if cache == "none" else "cached"
         self._reports[step] = NodeReport(state, cache, seconds, step=step, reasons=self._reasons)
-        if self._listener.listens:
-            self._listener(Done(step.id, seconds, cache, step.key if step.storable else None))
+        self.announce(step, seconds, cache, result)
+
+    def announce(self, step: Step, seconds: float, cache: str, result: Result | None) -> None:
+        """Send the event of a step that is done."""
+        if not self._listener.listens:
+            return
+        done = Done(step.id, seconds, cache, step.key if step.storable else None)
+        if self._memory is not None:
+            outputs = () if result is None else _summaries(step, result)
+            done = done._replace(outputs=outputs, memory=self._memory(step.id))
+        self._listener(done)
 
     def of(self, step: Step) -> NodeReport:
         """Return the report of a step; call this at the end of the run."""
@@ -132,3 +151,10 @@ class Reports:
             reasons=self._reasons,
             problem=first.problem if first is not None and worst == "failed" else None,
         )
+
+
+def _summaries(step: Step, result: Result) -> tuple[OutputSummary, ...]:
+    types = step.bound.outputs
+    return tuple(
+        OutputSummary(name, str(types[name]), summary_of(value)) for name, value in result.outputs.items()
+    )

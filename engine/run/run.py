@@ -33,7 +33,7 @@ from engine.run.lifecycle import Lifecycle
 from engine.run.lost_results import recompute_parent
 from engine.run.next_uses import NextUses
 from engine.run.planned_steps import planned_steps
-from engine.run.report import CANCELLED, NodeReport, Report, Reports
+from engine.run.report import CANCELLED, MeasuredMemory, NodeReport, Report, Reports
 from engine.run.schedule import Computed, Job, Needs, NeedsAgain, Outcome, Schedule
 from engine.run.step_context import StepContexts
 from engine.run.step_inputs import StepInputs
@@ -59,6 +59,7 @@ class Run:
         expected: how long steps take; without it, nothing is known at the start of the run.
         pool: provides helper threads; without it the run starts and ends its own.
         previews: True to encode and send the previews of steps.
+        memory: the measured memory of steps, to send details of finished steps: it, and summaries of outputs.
         folder: opens the folder of a running step.
         requests: the requests to running steps.
         reasons: explains the steps in the report.
@@ -81,6 +82,7 @@ class Run:
         expected: ExpectedSeconds | None = None,
         pool: Executor | None = None,
         previews: bool = False,
+        memory: MeasuredMemory | None = None,
         folder: Callable[[Step], StepFolder] | None = None,
         requests: Requests | None = None,
         reasons: Reasons | None = None,
@@ -92,7 +94,7 @@ class Run:
         self._residency, self._cancel = residency, cancel or Cancel()
         self._listener = EventRelay(emit, self._cancel)
         self._schedule, self._lock = Schedule(), threading.Lock()
-        self._reports = Reports(self._schedule, reasons or Reasons(plan, None), self._listener)
+        self._reports = Reports(self._schedule, reasons or Reasons(plan, None), self._listener, memory)
         self._inputs = StepInputs(self._schedule, self._lock, store)
         late = LateSteps(
             plan, store, files, self._schedule, self._lock, self._inputs, self._reports, self._listener

@@ -140,7 +140,7 @@ class StepRunner:
                 job.expand_seconds = 0.0 if from_store else seconds
                 return self._late.expand_graph(step, graph)
             step.may_return_graph = False
-        self._reports.succeeded(step, seconds, "disk" if from_store else "none")
+        self._reports.succeeded(step, seconds, "disk" if from_store else "none", result)
         return Computed(result)
 
     def _finish(self, step: Step, entered: int, result: Result | None) -> BaseException | None:
@@ -160,7 +160,7 @@ class StepRunner:
         """
         fault = self._finish(step, entered, result)
         if fault is None:
-            self._reports.succeeded(step, seconds, "none")
+            self._reports.succeeded(step, seconds, "none", result)
         elif isinstance(fault, KeyboardInterrupt):
             raise fault
         else:

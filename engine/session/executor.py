@@ -73,6 +73,7 @@ class Executor(Planner):
         requests: Requests | None,
         watch: Watch,
         previews: bool,
+        details: bool,
     ) -> SessionReport:
         """Execute a run request: check and plan its graph, run it, write its outputs. See `Session.run`.
 
@@ -120,6 +121,7 @@ class Executor(Planner):
                 cancel=cancel,
                 requests=requests,
                 previews=previews,
+                details=details,
                 take=writer.take,
             )
         written = writer.written()
@@ -152,13 +154,14 @@ class Executor(Planner):
         cancel: Cancel | None = None,
         requests: Requests | None = None,
         previews: bool = False,
+        details: bool = False,
         take: Take | None = None,
     ) -> Report:
         """Run a plan and write its journal; no declared output is written to a file.
 
         Args:
             plan: the plan.
-            emit, watch, cancel, requests, previews: see `Session.run`.
+            emit, watch, cancel, requests, previews, details: see `Session.run`.
             take: receives each declared output as soon as its step is done; if None, the report holds the
                 outputs.
             files: the files of the run; by default those of the session.
@@ -192,6 +195,7 @@ class Executor(Planner):
                     expected=self._expected,
                     pool=self._pool,
                     previews=previews,
+                    memory=watch.memory_of if details else None,
                     folder=long_steps.folder,
                     requests=requests,
                     reasons=reasons,

@@ -128,6 +128,7 @@ class Session(Executor):
         requests: Requests | None = None,
         watch: Watch | None = None,
         previews: bool = False,
+        details: bool = False,
     ) -> SessionReport:
         """Run a graph and return its report.
 
@@ -151,6 +152,8 @@ class Session(Executor):
             watch: traces or measures the steps, the store and the loading of models.
 
             previews: True to include previews among the events.
+            details: True to include summaries of the outputs in `Done` events, and the memory that `watch`
+                has measured.
 
         Raises:
             GraphError: the graph has errors, a file that it needs is missing, or the output folder cannot be
@@ -175,4 +178,5 @@ class Session(Executor):
             requests=requests,
             watch=watch or Watch(),
             previews=previews,
+            details=details,
         )

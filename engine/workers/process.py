@@ -14,6 +14,8 @@ from engine.cancel import Cancel
 from engine.document.run_request import RunRequest
 from engine.errors import GraphError, Problem, SafelightError, error_text, hook_problem
 from engine.events import Event
+from engine.observe.step_memory import MemoryMeasurement
+from engine.observe.watch import Watch
 from engine.run.captured_stdout import captured_stdout
 from engine.session import Session
 from engine.step_requests import Request, Requests
@@ -127,9 +129,16 @@ class Process:
 
         try:
             cancel, requests = self._orders.controls(run)
-            report = self._session.run(
-                RunRequest.from_json(request), emit=emit, cancel=cancel, requests=requests, previews=True
-            )
+            with Watch(MemoryMeasurement(self._session.device, all_steps=False)) as watch:
+                report = self._session.run(
+                    RunRequest.from_json(request),
+                    emit=emit,
+                    cancel=cancel,
+                    requests=requests,
+                    watch=watch,
+                    previews=True,
+                    details=True,
+                )
             return {"say": "ended", "report": report.as_json()}
         except GraphError as error:
             problems = error.problems

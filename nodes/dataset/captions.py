@@ -68,7 +68,7 @@ class EditCaptions(Node, category="dataset"):
             ctx.warn(f"no picture has a column {tag!r}, so [{tag}] is left out")
         pictures = [
             with_caption(picture, self._edited(picture, pattern, changes))
-            for picture in ctx.track(self.dataset.pictures)
+            for picture in ctx.track(self.dataset.pictures, unit="pictures")
         ]
         return replace(self.dataset, pictures=tuple(pictures))
 

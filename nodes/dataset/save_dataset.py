@@ -127,7 +127,7 @@ class SaveDataset(Node, category="dataset", pure=False, libraries=("pillow",)):
             digests[name] = sha256(data)
 
         rows: list[str] = []
-        for name, picture in ctx.track(list(self._named())):
+        for name, picture in ctx.track(list(self._named()), unit="pictures"):
             file = f"{name}.{self.format}"
             write(file, self._encoded(self.dataset.open(ctx.files, picture)))
             if self.masks and (mask := self.dataset.mask(ctx.files, picture)) is not None:

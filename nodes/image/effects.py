@@ -48,7 +48,7 @@ class Blend(Node, category="image", passes={"out": "base"}, aliases=("ImageBlend
         with node_problem(input="top"):
             count = common_count([len(self.base.pixels), len(self.top.pixels), len(opacity)])
         blended = []
-        for n in ctx.track(count):
+        for n in ctx.track(count, unit="pictures"):
             base, top = (to_levels(image.pixels[n % len(image.pixels)]) for image in (self.base, self.top))
             mixed = BLEND_MODES[self.mode](base, top).astype(numpy.float32)
             blended.append(to_pixels(base + (mixed - base) * opacity[n % len(opacity)]))
@@ -160,7 +160,7 @@ class BlurImage(Node, category="image", passes={"out": "image"}, aliases=("Image
             return self.image
         blurred = [
             to_pixels(gaussian_blur(to_levels(picture[None]), self.sigma, self.reach))
-            for picture in ctx.track(self.image.pixels)
+            for picture in ctx.track(self.image.pixels, unit="pictures")
         ]
         return Image(numpy.concatenate(blurred))
 

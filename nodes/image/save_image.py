@@ -120,7 +120,7 @@ class SaveImages(Node, category="image", pure=False, libraries=("pillow",)):
             for index, image in enumerate(self.images)
             for batch, pixels in enumerate(image.pixels)
         ]
-        for count, (index, batch, pixels) in enumerate(ctx.track(pictures)):
+        for count, (index, batch, pixels) in enumerate(ctx.track(pictures, unit="pictures")):
             tokens = {
                 "name": _plain_name(self.names[index]) if self.names else "picture",
                 "width": pixels.shape[1],

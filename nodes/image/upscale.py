@@ -82,7 +82,7 @@ class UpscaleImage(
                 network, torch.from_numpy(to_levels(picture).transpose(2, 0, 1)), self.tile, self.overlap
             )
         )
-        for number, result in enumerate(ctx.track(work, total=count * tiles), 1):
+        for number, result in enumerate(ctx.track(work, total=count * tiles, unit="tiles"), 1):
             if number % tiles == 0:
                 if not torch.isfinite(result).all():
                     hint = "set dtype to float32, or use another upscale model"

@@ -72,7 +72,9 @@ class ExtractLoRA(
                 changes = differences(tuned, base)
             whole += sum(float(change.square().sum()) for change in changes.values())
             weights = _weights(changes, base)
-            for layer, adapter, held in ctx.track(extracted(weights, self.rank), len(weights)):
+            for layer, adapter, held in ctx.track(
+                extracted(weights, self.rank), len(weights), unit="layers", stage=part.replace("_", " ")
+            ):
                 adapters[Target(part, layer)] = adapter
                 kept += held
             if is_model:

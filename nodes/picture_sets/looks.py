@@ -124,7 +124,7 @@ def looks_of(ctx: Context, dataset: Dataset, wanted: Iterable[DatasetFile]) -> d
     for digest, text in ctx.files.facts.recall(_KIND, by_digest).items():
         plain = json.loads(text)
         found[digest] = Looks(**{**plain, "colours": tuple(plain["colours"])})
-    for digest in ctx.track([digest for digest in by_digest if digest not in found]):
+    for digest in ctx.track([digest for digest in by_digest if digest not in found], unit="pictures"):
         try:
             looks = _described(*dataset.layers(ctx.files, by_digest[digest]))
         except NodeError as error:

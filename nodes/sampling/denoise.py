@@ -186,7 +186,7 @@ class Denoise(
                 before = first * self.add_noise if self.follow == "comfyui" else None
                 denoiser = masked = MaskedDenoiser(denoiser, given, mask, plan.table, before)
             steps = samplers.sample(self.sampler, denoiser, x, plan.sigmas, noise, settings, plan.table)
-            for step in ctx.track(steps, samplers.step_count(self.sampler, plan.sigmas)):
+            for step in ctx.track(steps, samplers.step_count(self.sampler, plan.sigmas), unit="steps"):
                 x = step.x
                 ctx.preview(partial(latent_preview, step.x0, checkpoint.colours, checkpoint.vae_scale))
         if masked is not None and plan.sigmas[-1] == 0:

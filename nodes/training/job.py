@@ -375,6 +375,7 @@ class TrainingJob(ABC):
             masks=node.loss_mask,
             sizes=Sizes.of(node.model.checkpoint, self._ctx.files),
             seed=node.seed,
+            stage="encoding pictures" if input == "dataset" else f"encoding {input} pictures",
         )
 
     def _made_optimizer(self) -> MakeOptimizer:

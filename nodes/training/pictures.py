@@ -59,6 +59,7 @@ def encoded_pictures(
     masks: bool,
     sizes: Sizes,
     seed: int,
+    stage: str,
 ) -> list[CaptionedPicture]:
     """Encode the pictures of a dataset to latents, and keep their captions.
 
@@ -74,6 +75,7 @@ def encoded_pictures(
         masks: True to weight the loss by the mask of a picture or, without one, by its transparency.
         sizes: the sizes that the model can be trained on.
         seed: the seed of the latents if `sampling` is `once`.
+        stage: the name of this work in the progress of the step.
 
     Raises:
         NodeError: a picture is missing, has changed or cannot be read; or the model cannot be trained on the
@@ -83,8 +85,8 @@ def encoded_pictures(
 
     found = []
     tiny: list[str] = []
-    for number, picture in enumerate(dataset.pictures):
-        ctx.cancelled()
+    pictures = ctx.track(dataset.pictures, unit="pictures", stage=stage)
+    for number, picture in enumerate(pictures):
         opened = dataset.open(ctx.files, picture)
         if min(opened.size) < sizes.step:
             tiny.append(f"{picture.name} is {opened.width} x {opened.height}")
@@ -118,8 +120,9 @@ def encoded_images(
     from nodes.sd.fine_tuning.prompts import CaptionedPicture
 
     found: list[CaptionedPicture] = []
-    for picture in (image.pil(number) for image in images for number in range(len(image.pixels))):
-        ctx.cancelled()
+    pictures = (image.pil(number) for image in images for number in range(len(image.pixels)))
+    count = sum(len(image.pixels) for image in images)
+    for picture in ctx.track(pictures, count, unit="pictures", stage="encoding class pictures"):
         place = f"class picture {len(found) + 1}"
         pixels = _resized(picture, size, resize)
         latents = _encoded(vae, pixels, place, "class_images", sampling, sizes, seed + len(found))

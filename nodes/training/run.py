@@ -138,7 +138,10 @@ class TrainingRun:
             self._report_history()
         try:
             if not self.stopped_early:
-                for step in self._ctx.track(training.steps(loss), training.total, done=training.done):
+                steps = training.steps(loss)
+                for step in self._ctx.track(
+                    steps, training.total, done=training.done, unit="steps", stage="training"
+                ):
                     self._after(step)
                     if self.stopped_early:
                         break

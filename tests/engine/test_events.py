@@ -35,7 +35,9 @@ some: dict[type, st.SearchStrategy[Any]] = {
     events.Planned: st.builds(events.Planned, texts, texts, steps),
     events.StepsAdded: st.builds(events.StepsAdded, texts, steps),
     events.Started: st.builds(events.Started, texts),
-    events.Progress: st.builds(events.Progress, texts, numbers, st.none() | numbers, st.none() | floats),
+    events.Progress: st.builds(
+        events.Progress, texts, numbers, st.none() | numbers, st.none() | floats, maybe, maybe
+    ),
     events.Preview: st.builds(events.Preview, texts, pictures),
     events.Metrics: st.builds(events.Metrics, texts, st.lists(rows, max_size=3).map(tuple)),
     events.Sample: st.builds(events.Sample, texts, numbers, pictures, texts),
@@ -43,7 +45,15 @@ some: dict[type, st.SearchStrategy[Any]] = {
     events.Published: st.builds(events.Published, texts, texts, texts, numbers),
     events.Printed: st.builds(events.Printed, texts, maybe),
     events.Warned: st.builds(events.Warned, texts, maybe),
-    events.Done: st.builds(events.Done, texts, floats, caches, st.none() | keys),
+    events.Done: st.builds(
+        events.Done,
+        texts,
+        floats,
+        caches,
+        st.none() | keys,
+        st.lists(st.builds(events.OutputSummary, texts, texts, texts), max_size=2).map(tuple),
+        st.none() | st.dictionaries(texts, st.none() | numbers, max_size=2),
+    ),
     events.ResultLost: st.builds(events.ResultLost, texts, st.none() | keys),
     events.Failed: st.builds(events.Failed, texts, floats, problems, texts),
     events.Skipped: st.builds(events.Skipped, texts, texts),
@@ -78,7 +88,15 @@ def test_the_line_of_an_event_is_an_object_without_the_bytes_of_pictures(event: 
     assert "picture" not in line
 
 
-DONE: dict[str, Any] = {"event": "done", "node": "a", "seconds": 1, "cache": "none", "key": None}
+DONE: dict[str, Any] = {
+    "event": "done",
+    "node": "a",
+    "seconds": 1,
+    "cache": "none",
+    "key": None,
+    "outputs": [{"name": "out", "type": "int", "summary": "5"}],
+    "memory": {"host": 9, "rise": None, "device": None},
+}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +112,8 @@ DONE: dict[str, Any] = {"event": "done", "node": "a", "seconds": 1, "cache": "no
         {"event": "started", "node": "a", "more": 1},
         {**DONE, "seconds": True},
         {**DONE, "key": 3},
+        {**DONE, "outputs": ["out"]},
+        {**DONE, "memory": {"host": 0.5}},
         {"event": "preview", "node": "a", "picture": {"data": "?", "media": "", "width": 1, "height": 1}},
         {"event": "preview", "node": "a", "picture": {"data": ""}},
         {"event": "grown", "node": "a", "steps": [["a"]]},
@@ -102,6 +122,7 @@ DONE: dict[str, Any] = {"event": "done", "node": "a", "seconds": 1, "cache": "no
     ],
 )
 def test_other_json_is_refused(tree: Any) -> None:
-    assert from_json(DONE) == events.Done("a", 1.0)
+    outputs, memory = (events.OutputSummary("out", "int", "5"),), {"host": 9, "rise": None, "device": None}
+    assert from_json(DONE) == events.Done("a", 1.0, "none", None, outputs, memory)
     with pytest.raises(ValueError, match="event"):
         from_json(tree)

@@ -123,6 +123,21 @@ def test_the_time_left_follows_from_the_speed(
     assert step_progress.speed(value, total, rate) == shown
 
 
+def test_progress_names_its_unit_and_its_stage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    encoding = Progress("train", 2, 12, 0.5, "pictures", "encoding pictures")
+    with Lines() as view:
+        view(encoding)
+    assert capsys.readouterr().err == "train: encoding pictures 2/12 2.0 s/picture, 20 s left\n"
+    with Bars() as bars:
+        bars(encoding)
+        (task,) = bars._display.tasks
+    assert task.fields["count"] == "encoding pictures 2/12"
+    assert task.fields["speed"] == "2.0 s/picture, 20 s left"
+
+
 def test_the_folder_of_published_files_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     for view in (Lines(), Bars()):
         with view:

@@ -138,6 +138,25 @@ def test_torch_is_asked_for_the_peak_of_steps_on_its_device(
     assert (memory["compute"].device, memory["fill"].device) == (5 * MIB, None)
 
 
+class Draw(Node, accelerator=True):
+    """Hold memory while it runs on the device."""
+
+    def run(self, ctx: Context) -> int:
+        return len(bytearray(b"x" * (64 * MIB)))
+
+
+def test_only_steps_on_the_device_are_measured_if_so_asked(tmp_path: Path) -> None:
+    nodes = {"draw": ("Draw", {}), "fill": ("Fill", {"a": {"from": "draw.out"}})}
+    with Session(settings.load(tmp_path, device="cpu"), registry=Registry([Fill, Draw])) as session:
+        with Watch(MemoryMeasurement("cpu", all_steps=False)) as watch:
+            session.run_plan(session.plan(graph_of(nodes)), watch=watch)
+    assert watch.memory.keys() == {"draw"}
+    rise = watch.memory["draw"].rise
+    assert rise is None or rise > 50 * MIB
+    assert watch.memory_of("draw") == watch.memory["draw"].as_json()
+    assert watch.memory_of("fill") is None
+
+
 def test_a_step_that_runs_twice_reports_its_larger_peak() -> None:
     assert StepMemory(5, 1, None).most(StepMemory(3, 2, 4)) == StepMemory(5, 2, 4)
     assert StepMemory(None, None).most(StepMemory(None, 0)) == StepMemory(None, 0)

@@ -9,6 +9,7 @@ from engine.events import (
     Done,
     Event,
     Failed,
+    OutputSummary,
     OutputWritten,
     Picture,
     Planned,
@@ -67,6 +68,26 @@ def test_progress_is_sent_ten_times_a_second_and_the_newest_is_never_lost() -> N
     last = run.of(NodeProgress)[-1].data
     assert last == NodeProgress("node", 300, 300, 100.0, 0.0)
     assert run.progress.nodes()["node"].value == 300
+
+
+def test_details_of_a_finished_step_are_in_its_event_and_its_state() -> None:
+    run = Clock()
+    run.take(Progress("node", 1, 2, None, "pictures", "encoding pictures"))
+    outputs = (OutputSummary("image", "Image", "64 x 32"), OutputSummary("count", "int", "3"))
+    memory = {"host": 100, "rise": 10, "device": None}
+    run.take(Done("node", 1.0, "none", "key", outputs, memory))
+    progress, done = (event.as_json()["data"] for event in run.sent)
+    assert isinstance(progress, dict)
+    assert isinstance(done, dict)
+    assert (progress["unit"], progress["stage"]) == ("pictures", "encoding pictures")
+    plain = [
+        {"name": "image", "type": "Image", "summary": "64 x 32"},
+        {"name": "count", "type": "int", "summary": "3"},
+    ]
+    assert (done["outputs"], done["memory"]) == (plain, memory)
+    node = run.progress.changes().nodes["node"]
+    assert (node.outputs, node.memory) == (plain, memory)
+    assert (node.unit, node.stage) == ("pictures", "encoding pictures")
 
 
 def test_held_progress_is_not_sent_after_the_end_of_its_step() -> None:

@@ -248,6 +248,13 @@ def test_work_that_continues_counts_what_is_done(tmp_path: Path) -> None:
         events.clear()
 
 
+def test_work_names_its_unit_and_its_stage(tmp_path: Path) -> None:
+    events: list[Any] = []
+    tracking = context(Cancel(), events, tmp_path)
+    assert [*tracking.track("ab", unit="pictures", stage="encoding"), *tracking.track(1)] == ["a", "b", 0]
+    assert [(event.unit, event.stage) for event in events] == [("pictures", "encoding"), (None, None)]
+
+
 def test_the_rate_leaves_out_the_first_piece_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 60.0, 62.0, 64.0])
     monkeypatch.setattr("engine.context.time.perf_counter", lambda: next(clock))

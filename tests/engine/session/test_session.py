@@ -23,7 +23,7 @@ from engine.document.graph import GraphInput
 from engine.document.run_request import RunRequest
 from engine.document.sweep import Sweep
 from engine.errors import GraphError
-from engine.events import Event, OutputWritten, Preview, Warned
+from engine.events import Done, Event, OutputSummary, OutputWritten, Preview, Warned, from_json
 from engine.files import Files
 from engine.node import Node
 from engine.packs.registry import Registry
@@ -190,6 +190,21 @@ def test_events_tell_of_outputs_and_of_previews_only_if_wanted(session: Session,
     events.clear()
     session.run(GRAPH, {"tone": 4}, emit=events.append)
     assert not any(isinstance(event, Preview) for event in events)
+
+
+def test_details_of_finished_steps_are_sent_only_if_wanted(session: Session) -> None:
+    nodes = {"one": ("Tone", {"tone": 5}), "seed": ("Draw", {"seed": 9})}
+    graph = graph_of(nodes, {"a": "one.out", "b": "seed.out"})
+    events: list[Event] = []
+    session.run(graph, emit=events.append, details=True)
+    found = {event.node: event.outputs for event in events if isinstance(event, Done)}
+    grey = (OutputSummary("out", "SessionGrey", "SessionGrey"),)
+    assert found == {"one": grey, "seed": (OutputSummary("out", "int", "9"),)}
+    assert [from_json(event.as_json()) for event in events] == events
+    other = graph_of({"seed": ("Draw", {"seed": 10})}, {"c": "seed.out"})
+    events.clear()
+    session.run(other, emit=events.append)
+    assert [event.outputs for event in events if isinstance(event, Done)] == [()]
 
 
 def test_a_random_seed_is_drawn_for_each_run_and_recorded(session: Session) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from engine.document.graph import Entry, From, Graph, Literal
 from engine.document.run_request import RunRequest
-from engine.events import Event, Printed, Progress, Started
+from engine.events import Done, Event, OutputSummary, Printed, Progress, Started
 from engine.workers.worker import Worker, WorkerRun
 
 PACK = '''
@@ -117,6 +117,8 @@ def test_a_run_gives_its_events_and_its_report_and_may_print(start: Start, tmp_p
     kinds = [type(event).__name__ for event in events]
     assert kinds[0] == "Planned"
     assert {"Done", "OutputWritten", "Finished"} <= {*kinds}
+    (done,) = [event for event in events if isinstance(event, Done)]
+    assert (done.outputs, done.memory) == ((OutputSummary("out", "int", "5"),), None)
     printed = [(event.text, event.node) for event in events if isinstance(event, Printed)]
     assert printed == [("printed by a node", "node"), ("printed by a child", "node")]
     again = worker.run(request("Add", a=2, b=3)).result(60)

@@ -33,7 +33,7 @@ function Progress() {
       <span>
         {node.value} of {node.max}
       </span>
-      {node.rate !== null && <span>{node.rate.toFixed(1)} it/s</span>}
+      {node.rate !== null && <span>{`${node.rate.toFixed(1)} ${node.unit ?? "it"}/s`}</span>}
       {node.etaMs !== null && <span>{span(node.etaMs)} left</span>}
     </span>
   );

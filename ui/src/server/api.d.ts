@@ -1687,8 +1687,20 @@ export interface components {
         NodeDone: {
             /** Cache */
             cache: string;
+            /**
+             * Memory
+             * @default null
+             */
+            memory: {
+                [key: string]: number | null;
+            } | null;
             /** Ms */
             ms: number;
+            /**
+             * Outputs
+             * @default []
+             */
+            outputs: components["schemas"]["OutputSummary"][];
             /** Path */
             path: string;
         };
@@ -1844,6 +1856,16 @@ export interface components {
             path: string;
             /** Rate */
             rate: number | null;
+            /**
+             * Stage
+             * @default null
+             */
+            stage: string | null;
+            /**
+             * Unit
+             * @default null
+             */
+            unit: string | null;
             /** Value */
             value: number;
         };
@@ -1918,6 +1940,10 @@ export interface components {
             } | null;
             /** Ms */
             ms?: number | null;
+            /** Outputs */
+            outputs?: {
+                [key: string]: string;
+            }[] | null;
             /** Path */
             path: string;
             /** Preview */
@@ -1932,6 +1958,8 @@ export interface components {
             }[] | null;
             /** Reason */
             reason?: string | null;
+            /** Stage */
+            stage?: string | null;
             /**
              * State
              * @default planned
@@ -1945,6 +1973,8 @@ export interface components {
              * @default
              */
             type: string;
+            /** Unit */
+            unit?: string | null;
             /** Value */
             value?: number | null;
             /** Warnings */
@@ -2111,6 +2141,18 @@ export interface components {
             values: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * OutputSummary
+         * @description A description of one output of a step.
+         */
+        OutputSummary: {
+            /** Name */
+            name: string;
+            /** Summary */
+            summary: string;
+            /** Type */
+            type: string;
         };
         /**
          * PauseQueue

@@ -66,6 +66,18 @@ test("the state after the events agrees with the snapshots of the server", () =>
   }
 });
 
+/** An event of a step of the node that the path begins with. */
+const event = (seq: number, path: string, type: string, more: object) =>
+  ({
+    seq,
+    ts: seq,
+    type,
+    run: "r",
+    document: null,
+    node: path.split("[", 1)[0],
+    data: { path, ...more },
+  }) as unknown as ServerEvent;
+
 /** What events and snapshots both tell. */
 function core(run: RunView) {
   const { id, document, phase, device, position } = run;
@@ -96,6 +108,15 @@ test("progress never goes back within a step", () => {
     seen.set(key, value);
   }
   expect(seen.size).toBeGreaterThan(0);
+});
+
+test("each stage of a step counts from its own beginning", () => {
+  const report = (seq: number, value: number, unit: string, stage: string) =>
+    event(seq, "train", "node.progress", { value, max: 20, rate: 1, eta_ms: 1, unit, stage });
+  const first = afterEvents(EMPTY, [report(1, 12, "pictures", "encoding pictures")]);
+  const second = afterEvents(first, [report(2, 1, "steps", "training"), report(3, 0, "steps", "training")]);
+  const node = second.runs.r!.nodes.train!;
+  expect([node.value, node.unit, node.stage]).toEqual([1, "steps", "training"]);
 });
 
 test("an event changes only its own run and node", () => {
@@ -152,16 +173,6 @@ test("an interrupted run is shown as lost", () => {
 });
 
 test("a node that goes through lists of lists counts its elements", () => {
-  const event = (seq: number, path: string, type: string, more: object) =>
-    ({
-      seq,
-      ts: seq,
-      type,
-      run: "r",
-      document: null,
-      node: "a",
-      data: { path, ...more },
-    }) as unknown as ServerEvent;
   const paths = ["a[0][0]", "a[0][1]", "a[1][0]", "a[1][1]"];
   const events = paths.flatMap((path, i) => [
     event(2 * i + 1, path, "node.started", { device: "cpu" }),

@@ -39,6 +39,9 @@ export interface StepRun {
   /** The progress: `value` of `max` units; null before the first report. */
   readonly value: number | null;
   readonly max: number | null;
+  /** What is counted, such as `steps`, and the part of the work that is counted, if there are several. */
+  readonly unit: string | null;
+  readonly stage: string | null;
   /** Units per second. */
   readonly rate: number | null;
   readonly etaMs: number | null;
@@ -104,6 +107,8 @@ const NO_STEP: Omit<StepRun, "path"> = {
   device: null,
   value: null,
   max: null,
+  unit: null,
+  stage: null,
   rate: null,
   etaMs: null,
   preview: null,
@@ -221,12 +226,12 @@ function changed(run: RunView, event: ServerEvent): RunView {
         etaMs: null,
       }));
     case "node.progress": {
-      const { path, value, max, rate, eta_ms } = event.data;
-      return onStep(run, path, (step) =>
-        step.status === "running" || step.status === "planned"
-          ? { ...step, status: "running", value: Math.max(value, step.value ?? 0), max, rate, etaMs: eta_ms }
-          : step,
-      );
+      const { path, value: reached, max, unit, stage, rate, eta_ms: etaMs } = event.data;
+      return onStep(run, path, (step) => {
+        if (step.status !== "running" && step.status !== "planned") return step;
+        const value = stage === step.stage ? Math.max(reached, step.value ?? 0) : reached;
+        return { ...step, status: "running", value, max, unit, stage, rate, etaMs };
+      });
     }
     case "node.preview": {
       const { path, id, width, height } = event.data;
@@ -374,6 +379,7 @@ function summary(id: string, steps: Readonly<Record<string, StepRun>>): NodeRun 
       status: "running",
       value: parts.length > 1 ? ended : (running?.value ?? null),
       max: parts.length > 1 ? parts.length : (running?.max ?? null),
+      unit: running?.unit ?? null,
       rate: running?.rate ?? null,
       etaMs: parts.length > 1 ? null : (running?.etaMs ?? null),
     };
@@ -414,6 +420,8 @@ export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): R
       device: before?.device ?? (node.state === "running" || node.state === "done" ? row.device : null),
       value: node.value ?? null,
       max: node.max ?? null,
+      unit: node.unit ?? null,
+      stage: node.stage ?? null,
       rate: node.state === "running" ? (before?.rate ?? null) : null,
       preview: node.preview
         ? { ...(before?.preview ?? { width: 0, height: 0 }), url: `/api/v1/previews/${node.preview}` }

@@ -79,7 +79,7 @@ function plannedState(plan: PlannedAction): NodeState {
 function runningState(run: NodeRun): NodeState {
   const part = run.value !== null && run.max ? run.value / run.max : null;
   const count = run.value !== null && run.max !== null ? `${run.value} / ${run.max}` : "running";
-  const rate = run.rate === null ? "" : `${run.rate.toFixed(1)} it/s`;
+  const rate = run.rate === null ? "" : `${run.rate.toFixed(1)} ${run.unit ?? "it"}/s`;
   const left = run.etaMs === null ? "" : `${span(run.etaMs)} left`;
   return { name: "running", icon: "ring", strong: count, words: rate, right: left, part };
 }

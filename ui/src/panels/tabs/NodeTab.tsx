@@ -106,13 +106,14 @@ function State({ run, reason }: { run: NodeRun | null; reason: string | null }) 
     const words = run.status === "waiting" && run.because ? `waits on ${run.because}` : STATES[run.status];
     rows.push(["state", run.cache !== null && run.cache !== "none" ? `${words}, ${run.cache}` : words]);
     if (run.status === "running" && run.max)
-      rows.push(["progress", `${Math.floor(run.value ?? 0)} of ${run.max}`]);
+      rows.push([run.stage ?? "progress", `${Math.floor(run.value ?? 0)} of ${run.max} ${run.unit ?? ""}`]);
     if (run.ms !== null) rows.push(["time", span(run.ms)]);
     if (run.device !== null) rows.push(["device", run.device]);
     if (run.count > 1) rows.push(["elements", `${run.ended} of ${run.count}`]);
     if (run.reason !== null) rows.push(["last run", run.reason]);
   }
   if (reason !== null && reason !== "") rows.push(["next run", reason]);
+  for (const { name, summary } of details?.outputs ?? []) if (name && summary) rows.push([name, summary]);
   if (memory) {
     for (const [name, value] of Object.entries(memory)) {
       if (typeof value === "number")

@@ -214,7 +214,7 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrai
     [id, overlaid, rows, trainings],
   );
   const node = training === undefined ? undefined : run?.nodes[training.path.split(/[[/]/, 1)[0] ?? ""];
-  const progress = node?.status === "running" ? node : undefined;
+  const progress = node?.status === "running" && node.unit !== "pictures" ? node : undefined;
   const reached = curves[0]?.points.at(-1)?.[0] ?? 0;
   // A training that goes on from a checkpoint counts the steps that are left.
   const start = Math.max(0, (curves[0]?.points[0]?.[0] ?? 1) - 1);
