@@ -206,6 +206,8 @@ class _SettingsGraph:
         strength = GraphInput("float", settings.strength, False, INPUT_HELP["strength"])
         self.graph.inputs["strength"] = strength
         self._add("picture", entry(LoadImage, image=Param("image")), 2)
+        if settings.mask is None and settings.fit == "latent":
+            return self._add_resized_latent()
         if settings.mask is None or settings.mask.padding is None:
             resize = entry(ResizeImage, image=From("picture", "out"), **self._size(), fit=settings.fit)
             self._add("resize", resize, 3)
@@ -213,6 +215,13 @@ class _SettingsGraph:
             return self._add_masked(settings.mask)
         self._add("encode", entry(Encode, vae=From("model", "vae"), image=From("resize", "out")), 4)
         return From("encode", "out")
+
+    def _add_resized_latent(self) -> From:
+        """Encode the picture in its own size, and stretch its latent, as A1111's latent upscale does."""
+        self._add("encode", entry(Encode, vae=From("model", "vae"), image=From("picture", "out")), 3)
+        resize = entry(ResizeLatent, latent=From("encode", "out"), **self._size(), method="bilinear")
+        self._add("resize", resize, 4)
+        return From("resize", "out")
 
     def _add_masked(self, mask: InpaintMask) -> From:
         """Add the mask, and a latent that changes where the mask is on, as A1111's img2img does."""

@@ -97,8 +97,9 @@ class PictureSettings:
     """The denoising strength of image to image; None for text to image."""
     picture: str = ""
     """The name of the input picture."""
-    fit: Literal["crop", "stretch", "fill"] | None = None
-    """How the input picture is brought to the size; None for the default of ResizeImage."""
+    fit: Literal["crop", "stretch", "fill", "latent"] | None = None
+    """How the input picture is brought to the size; None for the default of ResizeImage. `latent`: by
+    stretching its latent."""
     mask: InpaintMask | None = None
     hires: HiresPass | None = None
     denoise: dict[str, Any] = field(default_factory=dict)

@@ -18,17 +18,16 @@ from engine.problem_list import Problems
 from engine.sources.foreign import Foreign, Imported
 from engine.widgets import SEED_MAX
 from nodes.files import picture_files
-from nodes.files.picture_files import read_alpha
+from nodes.files.picture_files import read_alpha, read_size
 from nodes.interchange.a1111.import_parameters import settings_of
 from nodes.interchange.a1111.parse_parameters import Parameters
 from nodes.interchange.graph_from_settings import imported
 from nodes.interchange.import_problems import ImportProblems
 from nodes.interchange.local_files import LocalFiles
-from nodes.interchange.picture_settings import Content, InpaintMask
+from nodes.interchange.picture_settings import SIDE_STEP, Content, InpaintMask
 
-_FITS: tuple[Literal["stretch", "crop", "fill"], ...] = ("stretch", "crop", "fill")
-"""How a picture is brought to the size, by A1111's `resize_mode`. Its mode 3 resizes the latent, which has no
-counterpart."""
+_FITS: tuple[Literal["stretch", "crop", "fill", "latent"], ...] = ("stretch", "crop", "fill", "latent")
+"""How a picture is brought to the size, by A1111's `resize_mode`."""
 _CONTENTS = get_args(Content)
 """The initial content of the masked part, by A1111's `inpainting_fill`."""
 MAX_BATCH = 64
@@ -91,7 +90,6 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "hr_additional_modules": ([], ["Use same choices"]),
     "infotext": ("",),
     "initial_noise_multiplier": (1,),
-    "latent_mask": (),
     "mask": (),
     "refiner_checkpoint": ("", "None"),
     "restore_faces": (False,),
@@ -131,6 +129,8 @@ def import_request(foreign: Foreign, tree: Any, files: Files) -> Imported | None
     batch = request.whole("batch_size", 1, MAX_BATCH, 1)
     seed = request.whole("seed", -1, SEED_MAX, -1)
     fit = _FITS[request.whole("resize_mode", 0, len(_FITS) - 1, 0)]
+    if kind == "img2img" and fit == "latent":
+        request.check_latent_resize(files, mask)
     request.check_the_rest()
     if request.problems:
         raise GraphError(request.problems)
@@ -222,12 +222,31 @@ class _Request:
             padding=padding if self._flag("inpaint_full_res", default=True) else None,
         )
 
+    def check_latent_resize(self, files: Files, mask: InpaintMask | None) -> None:
+        """Collect a problem for a request whose latent cannot be resized in place of its picture."""
+        if mask is not None:
+            if mask.padding is None:
+                hint = "send resize_mode 0, or inpaint_full_res"
+                self._refuse("resize_mode", "3 cannot have a mask of the whole picture, in A1111 too", hint)
+            return  # the part around a mask has the size already
+        try:
+            sides = read_size(files.find(picture_files.KIND, self.picture), input="image")
+        except NodeError:
+            return  # the import warns of a missing file, and the run of one that is no picture
+        if any(side % SIDE_STEP for side in sides):
+            message = f"3 needs sides that are multiples of {SIDE_STEP}, not {sides[0]} x {sides[1]}"
+            self._refuse("resize_mode", message, "send resize_mode 0, or a picture of another size")
+
     def check_the_rest(self) -> None:
         """Collect a problem for each remaining field that would change the picture."""
         for name, script in self._scripts().items():
             arguments = script.get("args", []) if isinstance(script, dict) else script
             if arguments not in ([], {}, [False], None):
                 self._refuse("alwayson_scripts", f"the script {short(name)} is not supported")
+        if "latent_mask" in self._left:
+            # A1111 leaves the text undecoded: it fails with a mask, and ignores the field without one.
+            del self._left["latent_mask"]
+            self._refuse("latent_mask", "A1111's own API cannot read it", "send mask")
         for name, value in self._left.items():
             if name in _WITHOUT_EFFECT or value in _NEUTRAL.get(name, ()):
                 continue

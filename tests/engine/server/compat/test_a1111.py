@@ -80,6 +80,17 @@ def test_a_picture_follows_its_picture(web: webuiapi.WebUIApi) -> None:
     assert distance(near) < distance(far)
 
 
+def test_a_latent_can_be_resized_in_place_of_its_picture(web: webuiapi.WebUIApi) -> None:
+    asked = {"prompt": "a red circle", "width": 64, "height": 64, "seed": 5, "steps": 2}
+    small = Image.effect_noise((32, 64), 60).convert("RGB")
+    stretched, latent = (web.img2img(images=[small], **asked, resize_mode=mode).image for mode in (0, 3))
+    assert latent.size == (64, 64)
+    assert pixels(latent) != pixels(stretched)
+    same = small.resize((64, 64))
+    drawn = [web.img2img(images=[same], **asked, resize_mode=mode).image for mode in (0, 3)]
+    assert pixels(drawn[0]) == pixels(drawn[1]), "a picture that has the size is not changed by either"
+
+
 def half_mask(size: tuple[int, int], mode: str = "L") -> Image.Image:
     """On in the right half."""
     mask = Image.new("L", size, 0)
@@ -247,7 +258,10 @@ def test_a_picture_that_cannot_be_read_is_refused(app_with_compat: App, picture:
         ({"mask": PICTURE, "mask_blur": -1}, "mask_blur"),
         ({"mask": PICTURE, "inpainting_fill": 4}, "inpainting_fill"),
         ({"mask": PICTURE, "inpaint_full_res": "yes"}, "inpaint_full_res"),
-        ({"mask": PICTURE, "resize_mode": 3}, "resize_mode"),
+        ({"mask": PICTURE, "latent_mask": PICTURE}, "latent_mask"),
+        ({"mask": PICTURE, "resize_mode": 3, "inpaint_full_res": False}, "resize_mode"),
+        ({"init_images": [encoded(Image.new("RGB", (12, 8)))], "resize_mode": 3}, "resize_mode"),
+        ({"resize_mode": 4}, "resize_mode"),
     ],
 )
 def test_a_mask_without_a_counterpart_is_refused(

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from engine import settings
-from engine.document.graph import Graph, Literal
+from engine.document.graph import From, Graph, Literal
 from engine.session import Session
 from nodes.files.checkpoints import EMBEDDED
+from nodes.values import Latent
 from tests.nodes.interchange.other_tools import codes, imported
 from tests.nodes.sd.families.small import small_model
 
@@ -76,6 +78,27 @@ def test_an_inpainting_model_also_sees_the_picture_around_the_mask(home: Path, c
     )
     graph = made(home, override_settings={"sd_model_checkpoint": "painter.safetensors"})
     assert literal(graph, "encode", "for_inpainting_model") == (True if channels == 9 else None)
+
+
+def test_resize_mode_3_resizes_the_latent_of_the_picture_as_torch_does(home: Path) -> None:
+    Image.effect_noise((48, 64), 60).convert("RGB").save(home / "inputs" / "picture.png")
+    graph = made(home, mask=None, resize_mode=3)
+    graph.outputs = {"whole": From("encode", "out"), "resized": From("resize", "out")}
+    assert graph.nodes["denoise"].inputs["latent"] == From("resize", "out")
+    assert graph.nodes["encode"].inputs["image"] == From("picture", "out")
+    with Session(settings.load(home, device="cpu")) as session:
+        report = session.run(graph)
+    whole, resized = report["whole"], report["resized"]
+    assert isinstance(whole, Latent)
+    assert isinstance(resized, Latent)
+    assert (whole.samples.shape[2:], resized.samples.shape[2:]) == ((8, 6), (16, 8))
+    # A1111 processing.py, StableDiffusionProcessingImg2Img.init with resize_mode 3
+    expected = torch.nn.functional.interpolate(whole.samples, size=(128 // 8, 64 // 8), mode="bilinear")
+    assert torch.equal(resized.samples, expected)
+
+
+def test_the_part_around_a_mask_is_drawn_alike_in_every_resize_mode(home: Path) -> None:
+    assert made(home, resize_mode=3) == made(home, resize_mode=0)
 
 
 def test_a_missing_mask_is_named(home: Path) -> None:
