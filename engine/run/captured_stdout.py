@@ -17,6 +17,11 @@ _JOIN_SECONDS = 1.0
 """The seconds to wait for the end of the captured output. A program that a node started may keep it open."""
 
 
+_ORDER_SECONDS = 1.0
+"""How long printed text waits for the earlier lines of other writers. A listener that prints would otherwise
+wait for the reader, which waits for that listener."""
+
+
 class AnswerLost(Exception):
     """Raised if the result of a command cannot be written to standard output.
 
@@ -124,9 +129,12 @@ class _Capture:
                     break
         os.close(self._pipe)
 
-    def _drain(self) -> None:
-        with self._lock:
-            self._take(whole_lines=False)
+    def _drain(self, whole_lines: bool) -> None:
+        if self._lock.acquire(timeout=_ORDER_SECONDS if whole_lines else -1):
+            try:
+                self._take(whole_lines)
+            finally:
+                self._lock.release()
 
     def _take(self, whole_lines: bool) -> bool:
         """Read the content of the pipe and pass its lines to `PRINTING`; return False at its end.

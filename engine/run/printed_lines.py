@@ -37,8 +37,9 @@ class Printing:
     """Attributes the text that is printed in this process to the running steps."""
 
     def __init__(self) -> None:
-        self.drain: Callable[[], None] | None = None
-        """Reads the text that waits in a captured standard output; None if it is not captured."""
+        self.drain: Callable[[bool], None] | None = None
+        """Reads the text that waits in a captured standard output, only whole lines if the argument is true;
+        None if it is not captured."""
         self.reserved = False
         """True if standard output is reserved for the result of a command."""
         self._steps: dict[int, _Step] = {}
@@ -61,7 +62,7 @@ class Printing:
             around: the value that `begin` returned.
         """
         if self.drain is not None:
-            self.drain()
+            self.drain(False)
         thread = threading.get_ident()
         step = self._steps.pop(thread, None)
         if step is not None and step.text:
@@ -112,6 +113,8 @@ class Printing:
             if not self.reserved or not self._steps:
                 return False
             step = self._alone()
+        if self.drain is not None:
+            self.drain(True)  # lines that were written to the descriptor before this text come before it
         if step is None:
             self.line(text.rstrip("\n"))
             return True

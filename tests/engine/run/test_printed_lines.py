@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from engine.document.graph import Graph
 from engine.events import Event, Printed, Progress
 from engine.node import Node
 from engine.packs.registry import Registry
-from engine.run import printed_lines
+from engine.run import captured_stdout, printed_lines
 from engine.session import Session
 from tests.engine.small_nodes import graph_of
 
@@ -65,6 +66,21 @@ class Outside(Node):
         return 0
 
 
+class Mix(Node):
+    """Write to standard output in every way, one after the other."""
+
+    def run(self, ctx: Context) -> int:
+        print("by print")
+        os.write(1, b"by the system\n")
+        thread = threading.Thread(target=print, args=("by another thread",))
+        thread.start()
+        thread.join()
+        os.write(1, b"by the system again\nhalf a line, ")
+        print("by print again")
+        os.write(1, b"and its end")
+        return 0
+
+
 class Fork(Node):
     """Let a fork of the process print."""
 
@@ -81,7 +97,7 @@ class Fork(Node):
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    registry = Registry([Speak, Chatter, Track, Outside, Fork])
+    registry = Registry([Speak, Chatter, Track, Outside, Mix, Fork])
     with Session(settings.load(tmp_path, device="cpu"), registry=registry) as session:
         yield session
 
@@ -143,6 +159,31 @@ def test_other_threads_of_a_script_print_to_its_standard_output(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="standard output is captured with poll")
+def test_lines_keep_their_order_while_the_reader_of_the_descriptor_is_late(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, read = threading.Event(), captured_stdout._Capture._read
+
+    def read_late(self: captured_stdout._Capture) -> None:
+        late.wait(60)
+        read(self)
+
+    monkeypatch.setattr(captured_stdout._Capture, "_read", read_late)
+    events: list[Event] = []
+    with captured_stdout.captured_stdout():
+        session.run(graph("Mix"), emit=events.append)
+        late.set()
+    assert [text for text, _ in told(events)] == [
+        "by print",
+        "by the system",
+        "by another thread",
+        "by the system again",
+        "by print again",
+        "half a line, and its end",
+    ]
+
+
 def test_a_fork_sends_no_events_of_its_own(session: Session) -> None:
     """It holds copies of the journal and of every other listener."""
     assert session.run(graph("Fork")).state == "done"
