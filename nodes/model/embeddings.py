@@ -22,6 +22,7 @@ from nodes.files.embedding_files import (
     find_embeddings,
     named_in_prompt,
 )
+from nodes.files.new_file import NAME_IT, require_file_name
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.values import Image, TextEncoder
 
@@ -143,7 +144,8 @@ class SaveEmbedding(Node, category="model", pure=False, libraries=("torch", "saf
     """The picture for `png`, at least 64 pixels high; it gets a caption. Without it, the picture is plain."""
 
     def run(self, ctx: Context) -> str:
-        name = self.path or f"embeddings/{_file_name(self.embedding.name)}"
+        own = self.embedding.name
+        name = self.path or f"embeddings/{require_file_name(own, input='embedding', hint=NAME_IT)}"
         place = ctx.files.target(name.removesuffix(f".{self.format}") + f".{self.format}")
         try:
             data = self._data()
@@ -205,9 +207,3 @@ class SaveEmbedding(Node, category="model", pure=False, libraries=("torch", "saf
 def _optimizer_file(embedding: Path) -> Path:
     """Return the path of the file with the state of the optimizer, beside an embedding file."""
     return embedding.with_name(f"{embedding.name}.optim")
-
-
-def _file_name(name: str) -> str:
-    """Reduce a name to the characters that A1111 allows in file names."""
-    kept = "".join(letter for letter in name if letter.isalnum() or letter in "._- ")
-    return kept.strip(" .")[:100] or "embedding"

@@ -8,6 +8,7 @@ from engine.context import Context
 from engine.errors import NodeError
 from engine.node import Node
 from engine.widgets import Range
+from nodes.files.new_file import require_file_name
 from nodes.node_problem import node_problem
 from nodes.sd.families.known import family_named
 from nodes.sd.lora.lora_value import LoRA
@@ -63,6 +64,7 @@ class ExtractLoRA(
         from nodes.sd.lora.keys import Target, original_names
         from nodes.sd.lora.written import named_tensors
 
+        require_file_name(self.name, input="name")
         adapters, whole, kept = {}, 0.0, 0.0
         names: list[str] = []
         family = family_named(self.base.checkpoint.family)

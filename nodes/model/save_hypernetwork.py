@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from engine.context import Context
 from engine.node import Node
-from nodes.files.new_file import write_new
+from nodes.files.new_file import NAME_IT, require_file_name, write_new
 from nodes.sd.hypernetworks.hypernetwork_value import Hypernetwork
-from nodes.training.job import file_name
 
 
 class SaveHypernetwork(Node, category="model", pure=False, libraries=("torch",)):
@@ -24,6 +23,7 @@ class SaveHypernetwork(Node, category="model", pure=False, libraries=("torch",))
     def run(self, ctx: Context) -> str:
         from nodes.sd.hypernetworks.written import as_pt
 
-        name = self.path or f"hypernetworks/{file_name(self.hypernetwork.name)}"
+        own = self.hypernetwork.name
+        name = self.path or f"hypernetworks/{require_file_name(own, input='hypernetwork', hint=NAME_IT)}"
         place = ctx.files.target(name.removesuffix(".pt") + ".pt")
         return str(write_new(place, as_pt(self.hypernetwork), overwrite=self.overwrite))

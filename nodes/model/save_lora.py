@@ -6,10 +6,9 @@ from typing import Literal
 
 from engine.context import Context
 from engine.node import Node
-from nodes.files.new_file import write_new
+from nodes.files.new_file import NAME_IT, require_file_name, write_new
 from nodes.node_problem import node_problem
 from nodes.sd.lora.lora_value import LoRA
-from nodes.training.job import file_name
 
 
 class SaveLoRA(Node, category="model", pure=False, libraries=("torch", "safetensors")):
@@ -34,7 +33,8 @@ class SaveLoRA(Node, category="model", pure=False, libraries=("torch", "safetens
 
         from nodes.sd.lora.written import as_kohya, as_peft
 
-        name = self.path or f"loras/{file_name(self.lora.name)}"
+        own = self.lora.name
+        name = self.path or f"loras/{require_file_name(own, input='lora', hint=NAME_IT)}"
         place = ctx.files.target(name.removesuffix(".safetensors") + ".safetensors")
         write = {"kohya": as_kohya, "peft": as_peft}[self.format]
         with node_problem(input="format"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from engine.context import Context
 from nodes.node_problem import node_problem
 from nodes.sd.embeddings.embedding import Embedding
-from nodes.training.job import TrainingJob, file_name, on_host
+from nodes.training.job import TrainingJob, on_host
 from nodes.training.run import MadeFile, TrainingRun
 from nodes.training.trained_word import TrainedWord
 from nodes.values import Image
@@ -90,7 +90,7 @@ class EmbeddingJob(TrainingJob):
             from nodes.sd.embeddings.saved import as_png
 
             embedding = self._word.embedding(self.start + step, self.notes(), vectors)
-            name = f"image_embeddings/{file_name(embedding.name)}-{step:06}.png"
+            name = f"image_embeddings/{embedding.name}-{step:06}.png"
             yield MadeFile(name, as_png(embedding, self._sample.pixels[0]))
 
     def last_good(self) -> Iterable[MadeFile]:
@@ -166,6 +166,4 @@ class EmbeddingJob(TrainingJob):
         from nodes.sd.embeddings.saved import as_safetensors
 
         embedding = self._word.embedding(self.start + step, self.notes(), vectors)
-        return MadeFile(
-            f"embeddings/{file_name(embedding.name)}-{step:06}.safetensors", as_safetensors(embedding)
-        )
+        return MadeFile(f"embeddings/{embedding.name}-{step:06}.safetensors", as_safetensors(embedding))

@@ -11,7 +11,7 @@ from nodes.node_problem import node_problem
 from nodes.sd.hypernetworks.hypernetwork_value import SIDES, Hypernetwork
 from nodes.training.checks import require_captions, require_unet
 from nodes.training.encoders import prompt_encoders
-from nodes.training.job import TrainingJob, file_name, on_host
+from nodes.training.job import TrainingJob, on_host
 from nodes.training.run import MadeFile, TrainingRun
 from nodes.values import Image
 
@@ -190,7 +190,7 @@ class HypernetworkJob(TrainingJob):
     def _as_file(self, step: int, tensors: Mapping[str, Tensor]) -> MadeFile:
         from nodes.sd.hypernetworks.written import as_pt
 
-        name = f"hypernetworks/{file_name(self._inputs.name)}-{step:06}.pt"
+        name = f"hypernetworks/{self._inputs.name}-{step:06}.pt"
         return MadeFile(name, as_pt(self._made(step, tensors)))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.context import Context
 from engine.devices.recipe import InFloat32, Recipe
 from engine.errors import NodeError
+from nodes.files.new_file import require_file_name
 from nodes.node_problem import node_problem
 from nodes.sd.families.known import family_named
 from nodes.training.checks import require_constant_prompts, require_trainable
@@ -58,6 +59,7 @@ class TrainingJob(ABC):
         self._node, self._ctx = node, ctx
         self._dropout = Dropout()
         checkpoint = node.model.checkpoint
+        require_file_name(node.name, input="name")
         require_trainable(node)
         require_settings_for(checkpoint, node, ctx)
         self._network = family_named(checkpoint.family).network
@@ -409,12 +411,6 @@ def parsed_rates(text: str, input: str) -> RateSchedule:
 
     with node_problem(input=input, hint="write 0.005, or 0.005:100, 1e-3:1000, 1e-5"):
         return parse_rates(text)
-
-
-def file_name(name: str) -> str:
-    """Remove the characters that are not allowed in file names from a name; `result` if none are left."""
-    kept = "".join(letter for letter in name if letter.isalnum() or letter in "._- ")
-    return kept.strip(" .")[:100] or "result"
 
 
 def on_host(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -16,7 +16,7 @@ from nodes.sd.families.known import family_named
 from nodes.sd.lora.lora_value import LoRA
 from nodes.training.checks import require_captions, require_no_hypernetworks
 from nodes.training.encoders import prompt_encoders
-from nodes.training.job import TrainingJob, file_name, parsed_rates
+from nodes.training.job import TrainingJob, parsed_rates
 from nodes.training.lora_metadata import lora_metadata
 from nodes.training.lora_settings import LoraTraining, PlainLoraTraining
 from nodes.training.run import MadeFile, TrainingRun
@@ -362,4 +362,4 @@ class LoraJob(TrainingJob):
     def _as_file(self, step: int, lora: LoRA) -> MadeFile:
         from nodes.sd.lora.written import as_kohya
 
-        return MadeFile(f"loras/{file_name(lora.name)}-{step:06}.safetensors", as_kohya(lora))
+        return MadeFile(f"loras/{lora.name}-{step:06}.safetensors", as_kohya(lora))

@@ -12,7 +12,7 @@ from nodes.node_problem import node_problem
 from nodes.sd.lora.lora_value import LoRA
 from nodes.training.checks import require_captions, require_no_hypernetworks
 from nodes.training.encoders import prompt_encoders
-from nodes.training.job import TrainingJob, file_name
+from nodes.training.job import TrainingJob
 from nodes.training.lora_metadata import lora_metadata
 from nodes.training.run import MadeFile, TrainingRun
 from nodes.values import Image, Model
@@ -147,4 +147,4 @@ class ModelJob(TrainingJob):
     def _as_file(self, step: int, changes: LoRA) -> MadeFile:
         from nodes.sd.lora.written import as_kohya
 
-        return MadeFile(f"models/{file_name(changes.name)}-{step:06}.safetensors", as_kohya(changes))
+        return MadeFile(f"models/{changes.name}-{step:06}.safetensors", as_kohya(changes))

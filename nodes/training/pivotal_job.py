@@ -10,7 +10,7 @@ from engine.errors import NodeError
 from nodes.node_problem import node_problem
 from nodes.sd.embeddings.embedding import Embedding
 from nodes.sd.lora.lora_value import LoRA
-from nodes.training.job import file_name, parsed_rates
+from nodes.training.job import parsed_rates
 from nodes.training.lora_job import LoraJob
 from nodes.training.lora_settings import PivotalTraining
 from nodes.training.run import MadeFile, TrainingRun
@@ -134,5 +134,5 @@ class PivotalJob(LoraJob):
 def _as_file(step: int, embedding: Embedding) -> MadeFile:
     from nodes.sd.embeddings.saved import as_safetensors
 
-    name = f"embeddings/{file_name(embedding.name)}-{step:06}.safetensors"
+    name = f"embeddings/{embedding.name}-{step:06}.safetensors"
     return MadeFile(name, as_safetensors(embedding))
