@@ -26,6 +26,14 @@ def drawn(session: Session, graph: str, **values: Any) -> np.ndarray:
     return found
 
 
+def roundness(picture: np.ndarray) -> float:
+    """The area of the red shape as a share of the circle about its centre that reaches its farthest point."""
+    red = (picture[..., 0] > 150) & (picture[..., 1] < 120)
+    rows, columns = np.nonzero(red)
+    radius = np.hypot(rows - rows.mean(), columns - columns.mean()).max()
+    return float(red.sum() / (np.pi * radius**2))
+
+
 def test_inpainting_changes_only_the_masked_part(session: Session) -> None:
     found = drawn(session, "inpaint.json", image=str(STAR))
     seen = look(pillow.fromarray(found))
@@ -60,4 +68,5 @@ def test_the_hires_fix_keeps_what_the_first_pass_drew(session: Session) -> None:
     assert found.shape == (192, 192, 3)
     small = pillow.fromarray(found).resize((128, 128))
     seen = look(small)
-    assert (seen.colour, seen.background) == ("red", "yellow")
+    assert (seen.colour, seen.shape, seen.background) == ("red", "circle", "yellow")
+    assert roundness(found) > 0.9
