@@ -143,6 +143,11 @@ def as_node_problem(error: BaseException, node: str, node_type: str) -> tuple[Pr
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         place = str(first["loc"][0]) if first["loc"] else None
+        if first["type"] == "frozen_instance" and error.title == node_type:
+            line = author_place(error)
+            hint = "use a local variable" + (f" ({line})" if line else "")
+            message = f"the code of {node_type} sets its input `{place}`; inputs are read-only"
+            return Problem("node_failed", message, node, hint=hint), trace
         return Problem("invalid_value", f"{node_type} rejects the value: {first['msg']}", node, place), trace
     if out_of_memory(error):
         hint = "make the picture or the batch smaller"

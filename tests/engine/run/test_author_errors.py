@@ -66,6 +66,12 @@ class RunFails(Node):
     def run(self, ctx: Context) -> int:
         return sorted([1, "a"])  # here: RunFails
 
+class WritesInput(Node):
+    a: int = 1
+    def run(self, ctx: Context) -> int:
+        self.a = 2  # here: WritesInput
+        return self.a
+
 class ReturnsText(Node):
     def run(self, ctx: Context) -> int: return "x"  # here: ReturnsText
 
