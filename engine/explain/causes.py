@@ -233,11 +233,11 @@ def _literals(bound: Bound, past: PastNode, changed: Sequence[str]) -> str:
 
 
 def _files(bound: Bound) -> list[str]:
-    """Return the names of the literal inputs that name a file."""
+    """Return the names of the literal inputs that name a file; an empty value names none."""
     return [
         name
         for name, item in bound.type.inputs.items()
-        if name in bound.literals and any(isinstance(extra, FileIn) for extra in item.info.metadata)
+        if bound.literals.get(name) and any(isinstance(extra, FileIn) for extra in item.info.metadata)
     ]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 from engine.cancel import Cancel
 from engine.events import Emit, Event
 from engine.run.printed_lines import PRINTING
+
+_LISTENER_FRAMES = 200
+"""How many nested calls a listener may need."""
 
 
 class EventRelay:
@@ -29,7 +33,13 @@ class EventRelay:
         """The exception that the listener has raised; None if it has raised none."""
 
     def from_step(self, event: Event) -> None:
-        """Pass on an event that a running node sends; text that the listener prints is not the node's."""
+        """Pass on an event that a running node sends; text that the listener prints is not the node's.
+
+        Raises:
+            RecursionError: the node has called functions almost to the recursion limit. The listener would
+                reach the limit in the middle of its work.
+        """
+        _require_frames()
         with PRINTING.suspended():
             self(event)
 
@@ -44,3 +54,12 @@ class EventRelay:
                 self._emit, self.fault = None, error
                 if not isinstance(error, Exception):
                     self._cancel.ask()
+
+
+def _require_frames() -> None:
+    """Raise RecursionError if fewer than `_LISTENER_FRAMES` calls are left until the recursion limit."""
+    try:
+        sys._getframe(max(sys.getrecursionlimit() - _LISTENER_FRAMES, 1))
+    except ValueError:  # the stack is not so deep
+        return
+    raise RecursionError("maximum recursion depth exceeded")

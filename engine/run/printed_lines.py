@@ -49,7 +49,12 @@ class Printing:
         self._lock = threading.Lock()
 
     def begin(self, node: str, emit: Emit) -> _Step | None:
-        """Attribute what this thread prints to a step from now on; return the value to give to `end`."""
+        """Attribute what this thread prints to a step from now on; return the value to give to `end`.
+
+        Args:
+            node: the id of the step.
+            emit: receives an event for each line; what it prints itself belongs to no step.
+        """
         thread = threading.get_ident()
         around = self._steps.get(thread)
         self._steps[thread] = _Step(node, emit)
@@ -132,8 +137,7 @@ class Printing:
             return
         _to_stderr(text)
         for emit in {id(step.emit): step.emit for step in list(self._steps.values())}.values():
-            with self.suspended():
-                emit(Printed(text[:LONGEST_LINE]))
+            emit(Printed(text[:LONGEST_LINE]))
 
     def _alone(self) -> _Step | None:
         """Return the running step if there is exactly one; otherwise None."""
@@ -145,11 +149,9 @@ class Printing:
         _to_stderr(line)
         step.lines += 1
         if step.lines <= MOST_LINES:
-            with self.suspended():
-                step.emit(Printed(line[:LONGEST_LINE], step.node))
+            step.emit(Printed(line[:LONGEST_LINE], step.node))
         elif step.lines == MOST_LINES + 1:
-            with self.suspended():
-                step.emit(Printed(_NO_MORE, step.node))
+            step.emit(Printed(_NO_MORE, step.node))
 
 
 PRINTING = Printing()

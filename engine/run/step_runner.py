@@ -55,6 +55,7 @@ class StepRunner:
         self._contexts, self._files, self._cancel = contexts, contexts.files, contexts.cancel
         self._lifecycles, self._inputs, self._late = tuple(lifecycles), inputs, late
         self._reports, self._listener = reports, listener
+        self._emit = listener.from_step  # of the events of nodes
         self._has_approximate = False  # True if a result of this run, and all made from it, is not stored
 
     def run(self, job: Job) -> Outcome:
@@ -181,7 +182,7 @@ class StepRunner:
         node_type = step.bound.type
         node = node_type.cls(**(self._inputs.arguments(step, inputs) if node_type.lazy else inputs))
         context = self._contexts.context(step)
-        around = PRINTING.begin(step.id, self._listener)
+        around = PRINTING.begin(step.id, self._emit)
         try:
             if node_type.accelerator and node_type.pure:
                 returned = self._contexts.retried(lambda: self._run_node(step, node, context), context)

@@ -83,7 +83,9 @@ class Planner(Home):
             files: the files of the run; by default those of the session.
         """
         if not checked.ok:
-            raise GraphError([*checked.problems, *self.registry.problems])  # a pack may lack a type
+            lacks_a_type = any(problem.code == "unknown_type" for problem in checked.problems)
+            packs = self.registry.problems if lacks_a_type else []  # a broken pack may be the cause
+            raise GraphError([*checked.problems, *packs])
         announcement = self.step_locks.last_announcement()  # before the plan looks into the store
         planned = planning.plan(
             checked,

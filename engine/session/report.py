@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import Problem
+from engine.events import State
+from engine.near_names import listed, near
 from engine.observe.step_memory import StepMemory
 from engine.outputs.written_outputs import Written
 from engine.packing import unpack
 from engine.run.report import Report
 from engine.values import Json
+
+_ENDED: Mapping[State, str] = {"failed": "failed", "cancelled": "was cancelled"}
 
 
 @dataclass(slots=True)
@@ -46,10 +50,20 @@ class SessionReport(Report):
         """Return the value of a declared output: JSON, a `Value` such as an `Image`, or a list of these.
 
         Raises:
-            KeyError: the graph has no such output, or the run did not produce it.
+            KeyError: the graph has no such output, or the run did not produce it; the message says why.
         """
-        packed = self.outputs[output]
+        packed = self.outputs.get(output)
+        if packed is None:
+            raise KeyError(self._why_missing(output))
         return unpack(packed.type, packed.meta, {part.name: part.data for part in packed.parts})
+
+    def _why_missing(self, output: str) -> str:
+        """The reason why the report has no value of an output."""
+        if self.state == "done":
+            hint = near(output, self.outputs) or listed("it has", self.outputs)
+            return f"the graph has no output {output!r}; {hint}"
+        problem = f": {self.problems[0]}" if self.problems else ""
+        return f"the run has no output {output!r}, because it {_ENDED.get(self.state, self.state)}{problem}"
 
     def as_json(self) -> dict[str, Any]:
         """Return this report as the JSON object that `safelight run --json` prints."""

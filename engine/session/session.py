@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from engine.cancel import Cancel
 from engine.check.portable import make_portable
 from engine.digests import FileDigests
 from engine.document.graph import Graph
+from engine.document.reader import from_json
 from engine.document.run_request import RunRequest
 from engine.events import Emit
 from engine.files import Files
@@ -24,6 +25,7 @@ from engine.settings import load as load_settings
 from engine.sources import source
 from engine.sources.foreign import Imported, ImportGraph
 from engine.step_requests import Requests
+from engine.values import Json
 
 
 class Session(Executor):
@@ -114,7 +116,7 @@ class Session(Executor):
 
     def run(
         self,
-        graph: RunRequest | Graph | str | Path,
+        graph: RunRequest | Graph | str | Path | Mapping[str, Json],
         values: Values | None = None,
         *,
         targets: Sequence[str] = (),
@@ -133,15 +135,14 @@ class Session(Executor):
         """Run a graph and return its report.
 
         Args:
-            graph: a graph, the path or name of a graph, or a complete request. With a request, the arguments
-                from `values` to `write` are ignored.
+            graph: a graph, the path or name of a graph, the content of a graph file as a dict, or a complete
+                request. With a request, the arguments from `values` to `write` are ignored.
             values: values for the inputs of the graph, by input.
             targets: the nodes to compute; by default those of the declared outputs and those with side
                 effects.
             name: the name of the graph in the history; by default its path or its title.
             title: the name that output files begin with if the graph has no title; by default the name of its
                 file.
-
             out: the folder that the declared outputs are written to.
             write: True to write the outputs; without `out`, to the home's `outputs` folder. By default True
                 if `out` is given.
@@ -150,7 +151,6 @@ class Session(Executor):
             cancel: the flag that cancels this run.
             requests: passes requests to the steps of this run, as the method `request` does.
             watch: traces or measures the steps, the store and the loading of models.
-
             previews: True to include previews among the events.
             details: True to include summaries of the outputs in `Done` events, and the memory that `watch`
                 has measured.
@@ -162,7 +162,9 @@ class Session(Executor):
         if isinstance(graph, RunRequest):
             request = graph
         else:
-            if not isinstance(graph, Graph):
+            if isinstance(graph, Mapping):
+                graph = from_json(graph)
+            elif not isinstance(graph, Graph):
                 path = named_graphs.find(Path(graph), self.settings.home / "graphs")
                 name, title = name or str(path.absolute()), title or path.stem
                 graph = self.load(path)

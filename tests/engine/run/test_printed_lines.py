@@ -14,11 +14,12 @@ import pytest
 from engine import settings
 from engine.context import Context
 from engine.document.graph import Graph
-from engine.events import Event, Printed, Progress
+from engine.events import Event, Failed, Finished, Printed, Progress
 from engine.node import Node
 from engine.packs.registry import Registry
 from engine.run import captured_stdout, printed_lines
 from engine.session import Session
+from engine.values import Json
 from tests.engine.small_nodes import graph_of
 
 MEETING = threading.Barrier(2)
@@ -81,6 +82,14 @@ class Mix(Node):
         return 0
 
 
+class Endless(Node):
+    """Print, and call itself without end."""
+
+    def run(self, ctx: Context) -> int:
+        print("again")
+        return self.run(ctx)
+
+
 class Fork(Node):
     """Let a fork of the process print."""
 
@@ -97,7 +106,7 @@ class Fork(Node):
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    registry = Registry([Speak, Chatter, Track, Outside, Mix, Fork])
+    registry = Registry([Speak, Chatter, Track, Outside, Mix, Endless, Fork])
     with Session(settings.load(tmp_path, device="cpu"), registry=registry) as session:
         yield session
 
@@ -132,6 +141,18 @@ def test_standard_error_gets_every_line_and_the_events_are_bounded(
     session.run(graph("Chatter"), emit=events.append)
     assert len(told(events)) == printed_lines.MOST_LINES + 1
     assert len(capsys.readouterr().err.splitlines()) == printed_lines.MOST_LINES + 5
+
+
+def test_a_node_that_prints_and_recurses_without_end_fails_alone(session: Session) -> None:
+    """The listeners are not called so near to the recursion limit that they break themselves."""
+    events: list[Event] = []
+    nodes: dict[str, tuple[str, dict[str, Json]]] = {"a": ("Endless", {}), "b": ("Chatter", {})}
+    report = session.run(graph_of(nodes), emit=events.append)
+    assert {node: told.state for node, told in report.nodes.items()} == {"a": "failed", "b": "done"}
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    assert failed.problem.message.startswith("RecursionError")
+    assert "test_printed_lines.py" in failed.trace
+    assert isinstance(events[-1], Finished)
 
 
 def test_text_printed_by_a_listener_is_not_the_node_s(

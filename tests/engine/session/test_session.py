@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import threading
 import time
@@ -67,6 +68,13 @@ class Tone(Node):
         return Grey(self.tone)
 
 
+class NoPaint(Node):
+    """Fail."""
+
+    def run(self, ctx: Context) -> Grey:
+        raise ValueError("there is no paint")
+
+
 class Draw(Node):
     """Return the seed."""
 
@@ -94,7 +102,7 @@ class Slow(Node):
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    registry = Registry([Tone, Draw, Slow])
+    registry = Registry([Tone, NoPaint, Draw, Slow])
     with Session(settings.load(tmp_path / "home", device="cpu"), registry=registry) as session:
         yield session
 
@@ -115,8 +123,21 @@ def test_a_script_gets_values_back_and_files_where_it_asked(session: Session, tm
     assert report.values == {"tone": 7}
     assert report.files == {"image": (tmp_path / "here" / "grey-image-0001.png",)}
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["grey-image-0001.png"]
-    with pytest.raises(KeyError):
-        report["no such output"]
+    with pytest.raises(KeyError, match="did you mean image"):
+        report["imag"]
+
+
+def test_an_output_that_a_failed_run_lacks_is_an_error_with_the_reason(session: Session) -> None:
+    graph = graph_of({"tone": ("NoPaint", {})}, {"image": "tone.out"})
+    report = session.run(graph)
+    assert report.state == "failed"
+    with pytest.raises(KeyError) as raised:
+        report["image"]
+    assert "there is no paint" in raised.value.args[0]
+
+
+def test_the_content_of_a_graph_file_is_as_good_as_a_graph(session: Session) -> None:
+    assert session.run(json.loads(writer.dump(GRAPH)), {"tone": 4})["image"] == Grey(4)
 
 
 def test_no_file_is_written_unless_asked_for(session: Session) -> None:
