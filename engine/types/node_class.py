@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, get_origin
+import sys
+from collections.abc import Iterator
+from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticUserError
 from pydantic._internal._model_construction import ModelMetaclass
@@ -10,6 +12,10 @@ from pydantic._internal._model_construction import ModelMetaclass
 from engine.lazy import Lazy
 from engine.types.bad_node import BadNode
 from engine.types.keywords import unknown_keyword
+
+_PICTURES = ("numpy.ndarray", "PIL.Image.Image")
+"""Types of libraries in place of which a node takes an Image."""
+_TYPES = "bool, int, float, str, Literal, list, Json or a Value class"
 
 
 class NodeClass(ModelMetaclass):
@@ -30,6 +36,9 @@ class NodeClass(ModelMetaclass):
             field = next((key for key in namespace if f"`{key} = " in str(error)), None)
             if error.code == "model-field-overridden":
                 field = next((key for key in namespace if f"'{key}'" in str(error)), None)
+            if field is None and (found := _unknown_type(namespace, str(error))) is not None:
+                field, message = found
+                raise BadNode(name, message, field) from None
             if field is None:
                 raise BadNode(name, str(error.message)) from None
             raise BadNode(name, _without_annotation(field, namespace[field]), field) from None
@@ -67,6 +76,30 @@ def _is_class_var(annotation: object) -> bool:
     if isinstance(annotation, str):
         return annotation.removeprefix("typing.").startswith("ClassVar")
     return annotation is ClassVar or get_origin(annotation) is ClassVar
+
+
+def _unknown_type(namespace: dict[str, Any], error: str) -> tuple[str, str] | None:
+    """The field whose type pydantic does not know, and a message about it; None if it cannot be found."""
+    known = vars(sys.modules[namespace["__module__"]]) if namespace.get("__module__") in sys.modules else {}
+    for field, annotation in namespace.get("__annotations__", {}).items():
+        try:
+            kind = eval(annotation, {**known}) if isinstance(annotation, str) else annotation
+        except Exception:  # another message names an annotation that cannot be evaluated
+            continue
+        for part in _parts(kind):
+            kept = get_origin(part) or part
+            if isinstance(kept, type) and f"schema for {part!r}" in error:
+                spelled = f"{kept.__module__}.{kept.__qualname__}"
+                use = "Image of nodes.values" if spelled in _PICTURES else _TYPES
+                return field, f"{spelled} is not a type of inputs; use {use}"
+    return None
+
+
+def _parts(annotation: object) -> Iterator[object]:
+    """An annotation and the annotations inside it."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
 
 
 def _without_annotation(name: str, value: object) -> str:

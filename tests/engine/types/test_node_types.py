@@ -63,6 +63,15 @@ RUN = "def run(self, ctx: Context) -> int: return 1"
     ("body", "said"),
     [
         (f"a: object\n{RUN}", "X.a: <class 'object'> is not a wire type"),
+        (f"a: __import__('numpy').ndarray\n{RUN}", "X.a: numpy.ndarray is not a type of inputs; use Image"),
+        (
+            f"b: int\na: list[__import__('PIL.Image').Image.Image]\n{RUN}",
+            "X.a: PIL.Image.Image is not a type",
+        ),
+        (
+            f"a: Optional[__import__('threading').Thread]\n{RUN}",
+            "X.a: threading.Thread is not a type of inputs; use bool",
+        ),
         (f"a: list\n{RUN}", "X.a: <class 'list'> is not a wire type"),
         (f"a: int | str\n{RUN}", "a wire has one type"),
         (f"a: Literal[1, 'a'] = 1\n{RUN}", "all choices must be of one type"),
