@@ -96,7 +96,7 @@ def test_keys_that_lead_to_no_tensors_stay_in_the_names(tmp_path: Path) -> None:
 
 def test_weights_two_deep_that_have_a_name_from_elsewhere_are_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1), "model": {"state_dict": {"a": torch.ones(1)}}}, tmp_path / "x")
-    with pytest.raises(BadFileError, match="two tensors of the name 'a'"):
+    with pytest.raises(BadFileError, match="two tensors named 'a'"):
         read_tensors(tmp_path / "x")
 
 

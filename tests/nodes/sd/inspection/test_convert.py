@@ -101,7 +101,7 @@ def test_convert_finds_weights_that_lie_two_deep(
             "hypernetwork",
         ),
         ([{"a": torch.zeros(1, 4)}, {"b": torch.zeros(1, 4)}], "list of embeddings"),
-        ({"a": 1}, "no weights"),
+        ({"a": 1}, "no named weights"),
         (a1111(vectors() * float("nan")), "NaN"),
     ],
 )
