@@ -117,7 +117,7 @@ def is_armed() -> bool:
 
 
 def passed() -> list[str]:
-    """Return the sites passed since `arm`, in order."""
+    """Return the names of the failpoints reached since `arm` was called, in order."""
     return list(_passed)
 
 

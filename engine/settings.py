@@ -197,7 +197,9 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _folders_refused(why: str) -> GraphError:
     hint = 'write it as JSON: {"checkpoints": ["/data/checkpoints"]}'
-    return GraphError([Problem("bad_settings", f"the environment: {PREFIX}FOLDERS: {why}", hint=hint)])
+    return GraphError(
+        [Problem("bad_settings", f"the environment variable {PREFIX}FOLDERS: {why}", hint=hint)]
+    )
 
 
 def _problem(place: tuple[int | str, ...], message: str, path: Path) -> Problem:

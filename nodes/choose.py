@@ -22,7 +22,7 @@ class If(Node, Generic[T], category="choose"):
     otherwise: Lazy[T]
 
     def asks(self) -> list[str]:
-        """Return the name of the input that is passed on, the only one to compute."""
+        """Return the name of the chosen input; the engine computes only this input."""
         return ["then" if self.condition else "otherwise"]
 
     def run(self, ctx: Context) -> T:
@@ -48,7 +48,7 @@ class Switch(Node, Generic[T], category="choose"):
     """Passed on if `select` is 6."""
 
     def asks(self) -> list[str]:
-        """Return the name of the input that is passed on, the only one to compute."""
+        """Return the name of the chosen input; the engine computes only this input."""
         return ["abcdef"[self.select - 1]]
 
     def run(self, ctx: Context) -> T:

@@ -41,9 +41,9 @@ def decide(steps: Sequence[Step], wanted: set[Step], store: Store) -> None:
 
 
 def _parts(step: Step) -> Iterable[Step]:
-    """Return the steps whose results make up the result of an assembled step.
+    """Return the steps whose results are combined into the result of a step.
 
-    While the elements of a list are unknown, return the steps that must run to find them instead.
+    If the step collects a list whose elements are not known yet, return the steps that determine them.
     """
     if not isinstance(step, Gather):
         return step.parents

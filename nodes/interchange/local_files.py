@@ -274,7 +274,7 @@ class LocalFiles:
                 self._problems.warn(
                     "not_all_read",
                     "hashing all model files takes too long, so some were not compared by hash",
-                    "run `safelight models` once, then import again",
+                    "run `safelight models` once, which reads them all, then import again",
                 )
                 return
             started = time.monotonic()

@@ -305,7 +305,8 @@ class TrainingJob(ABC):
         self._batch = order.largest
         if self._batch < node.batch:
             self._ctx.warn(
-                f"batches have at most {self._batch} pictures, because all pictures of a batch need one size"
+                f"the batch size is reduced to {self._batch}: a batch has pictures of one size, "
+                f"and no size has more of them"
             )
         self._accumulate = min(node.accumulate, order.per_epoch)
         self._steps_per_epoch = max(1, order.per_epoch // self._accumulate)

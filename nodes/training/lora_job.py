@@ -240,8 +240,8 @@ class LoraJob(TrainingJob):
             made |= {Target(part, module): one for module, one in trained.items()}
         if not made:
             raise NodeError(
-                f"no layer of the model matches {self._inputs.patterns or 'the settings'}",
-                hint="`*.attn2.*` matches the layers that read the prompt; set `rate` or `text_rate` above 0",
+                f"no layer of the model matches {self._inputs.patterns or '`targets`'}, or its rate is 0",
+                hint="`*.attn2.*` matches the cross-attention layers; set `rate` or `text_rate` above 0",
                 input="patterns" if self._inputs.patterns else "targets",
                 code="no_targets",
             )
@@ -328,7 +328,7 @@ class LoraJob(TrainingJob):
         return LoRA(self._inputs.name, tensors, self._metadata(step), self._original_names)
 
     def _metadata(self, step: int) -> dict[str, str]:
-        """Make the metadata of the file: that of every LoRA, and the settings and tags of this training."""
+        """Build the metadata of the LoRA file: the keys of every LoRA, and the settings and tags used."""
         node = self._inputs
         tags = Counter(
             tag
