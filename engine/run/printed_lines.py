@@ -109,7 +109,6 @@ class Printing:
 
     def takes(self, text: str) -> bool:
         """Capture text that this thread prints; return False if it belongs to no step and is not captured."""
-
         thread = threading.get_ident()
         if thread in self._aside:
             return False
