@@ -318,7 +318,7 @@ def test_a_caption_that_changes_is_named_before_the_training(session: Session, t
     assert session.run(work, emit=watcher).state == "done", "AND and the number are words, as in A1111"
     told = warnings(watcher.events)
     assert len([text for text in told if "no effect without `validation`" in text]) == 2
-    assert any("at most 3 pictures" in text for text in told)
+    assert any("batch size is reduced to 3" in text for text in told)
     assert dict(trained(session.run(work)).notes or {})["safelight.batch"] == "3 x 1"
     (tmp_path / "2.txt").write_text("a [red:blue:0.5] cup", encoding="utf-8")
     watcher = Watcher()
