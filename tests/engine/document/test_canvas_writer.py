@@ -15,14 +15,14 @@ SHARED = Path(__file__).parents[3] / "ui" / "src" / "document"
 
 
 def test_random_graphs_of_the_canvas_are_written_the_same() -> None:
-    texts = json.loads((SHARED / "written.json").read_text(encoding="utf-8"))
+    texts = json.loads((SHARED / "file" / "written.json").read_text(encoding="utf-8"))
     assert len(texts) >= 5
     for text in texts:
         assert writer.dump(reader.parse(text)) == text
 
 
 def test_numbers_are_written_the_same() -> None:
-    pairs = json.loads((SHARED / "numbers.json").read_text(encoding="utf-8"))
+    pairs = json.loads((SHARED / "json" / "numbers.json").read_text(encoding="utf-8"))
     assert len(pairs) > 100
     for source, written in pairs:
         assert json.dumps(strict_json.parse(source)) == written

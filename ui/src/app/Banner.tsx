@@ -3,8 +3,8 @@ import { attempt } from "../panels/attempt";
 import { ago } from "../panels/format";
 import { usePictures } from "../panels/pictures/pictures";
 import { openOverlay } from "../popups/overlays";
-import { discardDraft, openDraft, reload, useDocument } from "../server/documents";
-import { reconnect, useRuns } from "../server/runStore";
+import { discardDraft, openDraft, reload, useDocument } from "../server/documents/documents";
+import { reconnect, useRuns } from "../server/runs/runStore";
 import { useDocumentState } from "../state/editor";
 import { useView } from "../state/view";
 

@@ -1,6 +1,6 @@
 import { perform } from "../commands/commands";
 import { span } from "../panels/format";
-import { useRuns, useShownRun } from "../server/runStore";
+import { useRuns, useShownRun } from "../server/runs/runStore";
 import { useStatus } from "../state/status";
 import { Icon } from "../style/Icon";
 

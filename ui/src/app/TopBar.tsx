@@ -1,9 +1,9 @@
 import { command, perform } from "../commands/commands";
 import { shownKeys } from "../commands/keys";
 import { openMenuAt } from "../popups/menu";
-import { useDocument } from "../server/documents";
-import { useRuns, useShownRun } from "../server/runStore";
-import { useSubmission } from "../server/runs";
+import { useDocument } from "../server/documents/documents";
+import { useRuns, useShownRun } from "../server/runs/runStore";
+import { useSubmission } from "../server/runs/runs";
 import { edit, showGraph, useChanges, useDocumentState } from "../state/editor";
 import { leaveTraining, toggleDrawer, useView } from "../state/view";
 import { Icon, IconButton } from "../style/Icon";

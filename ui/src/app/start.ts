@@ -1,7 +1,7 @@
 /** Starts the page: theme, keys, connection, document. */
 import { followKeys } from "../commands/pageKeys";
 import { followRunMessages } from "../panels/runs/runMessages";
-import { problemsOf, sentence } from "../server/problems";
+import { problemsOf, sentence } from "../server/requests/problems";
 import { startSession } from "../server/session";
 import { setReady } from "../state/ready";
 import { say, sayError } from "../state/status";

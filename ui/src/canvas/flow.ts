@@ -6,7 +6,7 @@ import { fitOf } from "../schema/connections";
 import { geometry, type NodeGeometry, withoutPicture } from "../schema/geometry";
 import type { NodeType } from "../schema/nodeTypes";
 import type { TypedGraph } from "../schema/typedGraph";
-import { lacksPicture, useRuns } from "../server/runStore";
+import { lacksPicture, useRuns } from "../server/runs/runStore";
 import { useSelection, wholeId } from "../state/editor";
 import { useView } from "../state/view";
 import { inputProblems } from "./nodes/inputProblems";

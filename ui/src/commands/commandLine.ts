@@ -1,5 +1,5 @@
-import { isList, type Json, writeJson } from "../document/json";
-import { useDocument } from "../server/documents";
+import { isList, type Json, writeJson } from "../document/json/json";
+import { useDocument } from "../server/documents/documents";
 import { documents } from "../state/editor";
 
 /** The command that runs the graph with the values of its controls. */

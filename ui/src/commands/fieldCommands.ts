@@ -6,7 +6,7 @@ import { useMask } from "../panels/mask/maskStore";
 import { addToSweep, canSweep, removeFromSweep } from "../panels/runs/sweep";
 import { exposeInput } from "../schema/changes";
 import { type MaskPlace, maskPlace } from "../schema/masks";
-import { blobUrl } from "../server/files";
+import { blobUrl } from "../server/documents/files";
 import { documents, edit, graph } from "../state/editor";
 import { useField } from "../state/field";
 import { say } from "../state/status";

@@ -1,8 +1,8 @@
 import { openFile } from "../canvas/add/dropFiles";
 import { attempt } from "../panels/attempt";
 import { closeOverlay, openOverlay } from "../popups/overlays";
-import { openText, reload, save, useDocument } from "../server/documents";
-import { openGraph } from "../server/openGraph";
+import { openText, reload, save, useDocument } from "../server/documents/documents";
+import { openGraph } from "../server/documents/openGraph";
 import { useChanges } from "../state/editor";
 import { say } from "../state/status";
 import { toggleDrawer, useView } from "../state/view";

@@ -1,6 +1,6 @@
-import { sentence } from "../server/problems";
-import { useRuns } from "../server/runStore";
-import { cancelOwn, submit, useSubmission } from "../server/runs";
+import { sentence } from "../server/requests/problems";
+import { useRuns } from "../server/runs/runStore";
+import { cancelOwn, submit, useSubmission } from "../server/runs/runs";
 import { useSelection } from "../state/editor";
 import { say, sayError } from "../state/status";
 import { showTab } from "../state/view";

@@ -1,6 +1,6 @@
 /** Says that the graph was saved, and what became of the files beside it. */
-import { useDocument } from "../server/documents";
-import { sentence } from "../server/problems";
+import { useDocument } from "../server/documents/documents";
+import { sentence } from "../server/requests/problems";
 import { say, sayError } from "../state/status";
 
 export function saySaved(name: string): void {

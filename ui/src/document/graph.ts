@@ -1,7 +1,7 @@
 /** The saved graph as immutable data: nodes, their inputs, and the graph's own named inputs and outputs. */
 
-import type { LIFTS } from "./format";
-import type { Json } from "./json";
+import type { LIFTS } from "./file/format";
+import type { Json } from "./json/json";
 
 /** A value that is set on an input. */
 export interface Literal {

@@ -1,6 +1,6 @@
 /** New ids for nodes, frames, notes, graph inputs and outputs. */
 
-import { ID } from "./format";
+import { ID } from "./file/format";
 import { isGraphType, typeName } from "./graph";
 
 const LONGEST = 60;

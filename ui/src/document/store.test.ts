@@ -6,10 +6,10 @@ import { addFrame, dissolveFrame, moveItems } from "./edit/frames";
 import { deleteItems, moveNodes, renameNode, setCollapsed, setOff } from "./edit/nodes";
 import { setValue } from "./edit/values";
 import { connect, disconnect } from "./edit/wires";
+import { writeGraph } from "./file/write";
 import { EMPTY_GRAPH, entry, from, type Graph } from "./graph";
 import { MAX_STEPS } from "./history";
 import { createDocumentStore } from "./store";
-import { writeGraph } from "./write";
 
 /** Some change of a graph, chosen by numbers. */
 function change(graph: Graph, kind: number, a: number, b: number): Graph {

@@ -2,9 +2,9 @@
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { readGraph } from "../document/file/read";
+import { writeGraph } from "../document/file/write";
 import { type Graph, wires } from "../document/graph";
-import { readGraph } from "../document/read";
-import { writeGraph } from "../document/write";
 import { geometry } from "../schema/geometry";
 import type { NodeTypes } from "../schema/nodeTypes";
 import { type Scope, typedGraph } from "../schema/typedGraph";

@@ -1,6 +1,5 @@
 /** The graphs: unsaved drafts of closed tabs, saved graphs with their versions, and examples. */
 import { useCallback, useEffect, useState } from "react";
-import type { Schemas } from "../server/client";
 import {
   deleteGraph,
   discardDraft,
@@ -11,8 +10,9 @@ import {
   openVersion,
   useDocument,
   versions,
-} from "../server/documents";
-import { onEvent } from "../server/runStore";
+} from "../server/documents/documents";
+import type { Schemas } from "../server/requests/client";
+import { onEvent } from "../server/runs/runStore";
 import { say } from "../state/status";
 import { IconButton } from "../style/Icon";
 import { attempt } from "./attempt";

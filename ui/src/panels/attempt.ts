@@ -1,5 +1,5 @@
 /** Actions of the panels: a failure goes to the status line. */
-import { problemsOf, sentence } from "../server/problems";
+import { problemsOf, sentence } from "../server/requests/problems";
 import { sayError } from "../state/status";
 
 /** Wait for an action; returns its result, or undefined after a failure, which the status line says. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { ModelRow } from "../server/catalogue";
-import { afterEvents, EMPTY } from "../server/queueState";
-import { RUN_EVENTS, SNAPSHOTS } from "../server/testing/recorded";
+import { afterEvents, EMPTY } from "../server/runs/queueState";
+import { RUN_EVENTS, SNAPSHOTS } from "../server/runs/testing/recorded";
 import { grouped } from "./ModelsDrawer";
 import { latestPictures, shownPicture } from "./pictures/pictures";
 import { scaleIn, scaleText } from "./pictures/Stage";

@@ -1,6 +1,6 @@
 import { Dialog } from "@base-ui/react/dialog";
-import { overwrite, reload, useDocument } from "../server/documents";
-import { problemsOf, sentence } from "../server/problems";
+import { overwrite, reload, useDocument } from "../server/documents/documents";
+import { problemsOf, sentence } from "../server/requests/problems";
 import { say, sayError } from "../state/status";
 import { openOverlay } from "./overlays";
 

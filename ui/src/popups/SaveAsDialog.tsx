@@ -1,8 +1,8 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { type FormEvent, useRef, useState } from "react";
 import { saySaved } from "../commands/saved";
-import { idFor, saveAs, useDocument } from "../server/documents";
-import { problemsOf, sentence } from "../server/problems";
+import { idFor, saveAs, useDocument } from "../server/documents/documents";
+import { problemsOf, sentence } from "../server/requests/problems";
 import { documents } from "../state/editor";
 
 /** Asks for the name of a graph that is saved for the first time, or once more under another name. */

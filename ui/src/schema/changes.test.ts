@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { deleteInput } from "../document/edit/graphInputs";
+import { readGraph } from "../document/file/read";
+import { writeGraph } from "../document/file/write";
 import { type Graph, wires } from "../document/graph";
-import { readGraph } from "../document/read";
-import { writeGraph } from "../document/write";
 import { types } from "../testing/smallTypes";
 import { exposeInput, heal, insertion, insertNode, replacements, replaceType } from "./changes";
 import type { NodeType } from "./nodeTypes";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { readGraph } from "../document/file/read";
 import type { Graph } from "../document/graph";
 import { from } from "../document/graph";
-import { readGraph } from "../document/read";
 import { types } from "../testing/smallTypes";
 import { candidates } from "./candidates";
 import { bestInput, conversions, refusal, wireFit } from "./connections";

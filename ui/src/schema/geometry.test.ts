@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { readGraph } from "../document/read";
+import { readGraph } from "../document/file/read";
 import { types } from "../testing/smallTypes";
 import {
   type Drawn,

@@ -5,7 +5,7 @@
 
 import type { Fix } from "../document/edit/fixes";
 import type { Entry } from "../document/graph";
-import { isList, sameJson } from "../document/json";
+import { isList, sameJson } from "../document/json/json";
 import type { InputType, NodeType, OutputType } from "./nodeTypes";
 
 export const NODE_WIDTH = 240;

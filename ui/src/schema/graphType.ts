@@ -1,7 +1,7 @@
 /** Node types that a graph itself makes: its inputs as those of a node, and placeholders for missing types. */
 
 import { type Entry, type Graph, type GraphInput, wires } from "../document/graph";
-import { isList, isObject, type Json, numberOf } from "../document/json";
+import { isList, isObject, type Json, numberOf } from "../document/json/json";
 import { type InputType, type NodeType, nameOf, type Widget } from "./nodeTypes";
 import { ANY, type WireType, wireType } from "./wireType";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readGraph } from "../document/read";
+import { readGraph } from "../document/file/read";
 import { maskPlace, withMask } from "./masks";
 import { type NodeTypeJson, NodeTypes } from "./nodeTypes";
 import { typedGraph } from "./typedGraph";

@@ -1,6 +1,6 @@
 /** The index of `GET /api/v1/node-types`: every node type with its inputs, outputs and controls. */
 
-import { fromPlain, type Json } from "../document/json";
+import { fromPlain, type Json } from "../document/json/json";
 import { ANY, type Family, type WireLook, type WireType, wireName, wireType } from "./wireType";
 
 /** A node type as the server describes it. */

@@ -4,9 +4,9 @@
  */
 
 import { heldValue } from "../document/edit/values";
-import { INPUT_TYPES } from "../document/format";
+import { INPUT_TYPES } from "../document/file/format";
 import { type From, type Graph, type InputEnd, isGraphType, wires } from "../document/graph";
-import { isList } from "../document/json";
+import { isList } from "../document/json/json";
 import { graphInputType, missingType, NO_TYPE, wireOf } from "./graphType";
 import { type InputType, type NodeType, type NodeTypes, named } from "./nodeTypes";
 import { ANY, type WireType, wireType } from "./wireType";

@@ -1,8 +1,8 @@
 /** Node types, model files and completions. */
 import { create } from "zustand";
-import { address, answer, api, extraHeaders, type Schemas } from "./client";
-import { type Problem, problemsOf, Refused } from "./problems";
-import { onEvent } from "./runStore";
+import { address, answer, api, extraHeaders, type Schemas } from "./requests/client";
+import { type Problem, problemsOf, Refused } from "./requests/problems";
+import { onEvent } from "./runs/runStore";
 
 export type NodeTypeItem = Schemas["NodeTypeItem"];
 export type ModelRow = Schemas["ModelRow"];

@@ -1,8 +1,8 @@
 /** The written outputs of all runs: the gallery, which is the history. */
 import { create } from "zustand";
-import { answer, api, type Schemas } from "./client";
-import { graphIn, send } from "./graphBody";
-import { onEvent, useRuns } from "./runStore";
+import { answer, api, type Schemas } from "./requests/client";
+import { graphIn, send } from "./requests/graphBody";
+import { onEvent, useRuns } from "./runs/runStore";
 
 export type OutputRow = Schemas["OutputRow"];
 

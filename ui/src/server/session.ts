@@ -1,14 +1,14 @@
 /** Starts everything that a page does with the server. */
 
 import { followCatalogue } from "./catalogue";
-import { startChecking } from "./check";
-import { answer, api } from "./client";
-import { startDocument } from "./documents";
+import { startChecking } from "./documents/check";
+import { startDocument } from "./documents/documents";
 import { followOutputs } from "./outputs";
-import { Refused } from "./problems";
-import { connect, onEvent, resynchronise, useRuns } from "./runStore";
-import { readRepeats, useSubmission } from "./runs";
-import { followTrainings } from "./training";
+import { answer, api } from "./requests/client";
+import { Refused } from "./requests/problems";
+import { connect, onEvent, resynchronise, useRuns } from "./runs/runStore";
+import { readRepeats, useSubmission } from "./runs/runs";
+import { followTrainings } from "./runs/training";
 
 const RETRY_MS = 1500;
 

@@ -1,10 +1,10 @@
 /** The document that this page edits, and what is selected in it. */
 import { create, useStore } from "zustand";
+import { readGraph } from "../document/file/read";
+import { writeGraph } from "../document/file/write";
 import type { Graph } from "../document/graph";
-import { readGraph } from "../document/read";
 import { createDocumentStore, type DocumentState } from "../document/store";
-import { writeGraph } from "../document/write";
-import { bindGraph } from "../server/openGraph";
+import { bindGraph } from "../server/documents/openGraph";
 import { say } from "./status";
 
 export const documents = createDocumentStore();

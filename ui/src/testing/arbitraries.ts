@@ -1,7 +1,7 @@
 /** Random documents for property tests. */
 
 import fc from "fast-check";
-import { ID, LIFTS } from "../document/format";
+import { ID, LIFTS } from "../document/file/format";
 import {
   type Binding,
   EMPTY_GRAPH,
@@ -15,7 +15,7 @@ import {
   type Point,
   param,
 } from "../document/graph";
-import { asFloat, Float, type Json } from "../document/json";
+import { asFloat, Float, type Json } from "../document/json/json";
 
 export const id = fc.oneof(
   fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9_-]{0,5}$/).filter((text) => ID.test(text)),

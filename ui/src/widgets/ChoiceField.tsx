@@ -1,4 +1,4 @@
-import { writeJson } from "../document/json";
+import { writeJson } from "../document/json/json";
 import { type Choice, useChoiceList } from "../lists/choices";
 import type { Widget } from "../schema/nodeTypes";
 import { Icon } from "../style/Icon";

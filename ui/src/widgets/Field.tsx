@@ -1,4 +1,4 @@
-import type { Json } from "../document/json";
+import type { Json } from "../document/json/json";
 import type { Widget } from "../schema/nodeTypes";
 import { ChoiceField } from "./ChoiceField";
 import { FileField } from "./FileField";

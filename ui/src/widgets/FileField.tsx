@@ -2,8 +2,8 @@ import { type ChangeEvent, type ClipboardEvent, type DragEvent, useRef } from "r
 import { perform } from "../commands/commands";
 import type { Choice } from "../lists/choices";
 import type { Widget } from "../schema/nodeTypes";
-import { answer, api } from "../server/client";
-import { blobUrl, blobValue, upload } from "../server/files";
+import { blobUrl, blobValue, upload } from "../server/documents/files";
+import { answer, api } from "../server/requests/client";
 import { Icon } from "../style/Icon";
 import { PickerButton } from "./ChoiceField";
 import type { FieldProps } from "./Field";

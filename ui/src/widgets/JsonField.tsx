@@ -1,6 +1,6 @@
 import { useState } from "react";
-import { type Json, writeJson } from "../document/json";
-import { parseJson } from "../document/parseJson";
+import { type Json, writeJson } from "../document/json/json";
+import { parseJson } from "../document/json/parseJson";
 import type { FieldProps } from "./Field";
 
 /** Any JSON value, written as text. A text that is not JSON changes nothing. */

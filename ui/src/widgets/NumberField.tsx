@@ -1,5 +1,5 @@
 import { type KeyboardEvent, useState } from "react";
-import { asFloat, type Json, numberOf } from "../document/json";
+import { asFloat, type Json, numberOf } from "../document/json/json";
 import type { Widget } from "../schema/nodeTypes";
 import { arithmetic } from "./arithmetic";
 import type { FieldProps } from "./Field";

@@ -1,4 +1,4 @@
-import { isList, isObject, type Json, type JsonObject } from "../document/json";
+import { isList, isObject, type Json, type JsonObject } from "../document/json/json";
 import { useChoiceList } from "../lists/choices";
 import type { Widget } from "../schema/nodeTypes";
 import { USUAL_WEIGHT, weightFor } from "../server/catalogue";

@@ -1,6 +1,6 @@
 /** Beside the name of a prompt: how many tokens it has, and the first warning about it. */
-import { useNodeProblems, useTextLength } from "../server/check";
-import { sentence } from "../server/problems";
+import { useNodeProblems, useTextLength } from "../server/documents/check";
+import { sentence } from "../server/requests/problems";
 import { useWholeId } from "../state/editor";
 import { Icon } from "../style/Icon";
 

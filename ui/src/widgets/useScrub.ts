@@ -1,5 +1,5 @@
 import { type PointerEvent, useRef } from "react";
-import { type Json, numberOf } from "../document/json";
+import { type Json, numberOf } from "../document/json/json";
 import type { Widget } from "../schema/nodeTypes";
 import { numberJson, stepOf } from "./NumberField";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readGraph } from "../../document/read";
+import { readGraph } from "../../document/file/read";
 import { documents, graph } from "../../state/editor";
 import { typed } from "../../state/types";
 import { nodeBox } from "../flow";

@@ -2,9 +2,9 @@
 import type { DragEvent } from "react";
 import { addNode } from "../../document/edit/nodes";
 import { literal } from "../../document/graph";
-import { openText } from "../../server/documents";
-import { blobValue, importFile, upload } from "../../server/files";
-import { problemsOf, Refused, sentence } from "../../server/problems";
+import { openText } from "../../server/documents/documents";
+import { blobValue, importFile, upload } from "../../server/documents/files";
+import { problemsOf, Refused, sentence } from "../../server/requests/problems";
 import { edit, graph, selectNodes } from "../../state/editor";
 import { say, sayError } from "../../state/status";
 import { types } from "../../state/types";

@@ -6,8 +6,8 @@ import { setCollapsed, setOff } from "../../document/edit/nodes";
 import type { Graph } from "../../document/graph";
 import type { NodeGeometry } from "../../schema/geometry";
 import type { NodeType } from "../../schema/nodeTypes";
-import { useCheck, useNodeProblems } from "../../server/check";
-import { useNodeRun, useRuns } from "../../server/runStore";
+import { useCheck, useNodeProblems } from "../../server/documents/check";
+import { useNodeRun, useRuns } from "../../server/runs/runStore";
 import {
   edit,
   graph,

@@ -1,7 +1,7 @@
 import { memo, type ReactNode } from "react";
 import { heldValue, paramOf, resetValue, setValue } from "../../document/edit/values";
 import type { InputEnd } from "../../document/graph";
-import { type Json, sameJson } from "../../document/json";
+import { type Json, sameJson } from "../../document/json/json";
 import type { InputType, Widget } from "../../schema/nodeTypes";
 import { documents, edit, useGraph } from "../../state/editor";
 import { useField } from "../../state/field";

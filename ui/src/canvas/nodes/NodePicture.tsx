@@ -1,6 +1,6 @@
 import { memo } from "react";
-import { address } from "../../server/client";
-import { useLatestPicture, useRuns } from "../../server/runStore";
+import { address } from "../../server/requests/client";
+import { useLatestPicture, useRuns } from "../../server/runs/runStore";
 import { useWholeId } from "../../state/editor";
 
 /** The latest picture of a node: whole, centred, never cropped; four crop marks while there is none. */

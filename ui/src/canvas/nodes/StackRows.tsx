@@ -2,7 +2,7 @@ import { lazy, Suspense } from "react";
 import { heldValue } from "../../document/edit/values";
 import { setBinding } from "../../document/edit/wires";
 import { type Entry, literal } from "../../document/graph";
-import { isList, isObject, type Json, type JsonObject } from "../../document/json";
+import { isList, isObject, type Json, type JsonObject } from "../../document/json/json";
 import { useChoiceList } from "../../lists/choices";
 import type { InputType } from "../../schema/nodeTypes";
 import { USUAL_WEIGHT, useCatalogue, weightFor } from "../../server/catalogue";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { readGraph } from "../../document/read";
-import { useCheck } from "../../server/check";
-import type { Problem } from "../../server/problems";
+import { readGraph } from "../../document/file/read";
+import { useCheck } from "../../server/documents/check";
+import type { Problem } from "../../server/requests/problems";
 import { inputProblems } from "./inputProblems";
 
 const graph = readGraph(JSON.stringify({ safelight: 1, nodes: { n: { type: "Blur", inputs: {} } } }));

@@ -3,10 +3,10 @@ import { useMemo } from "react";
 import { heldValue } from "../../document/edit/values";
 import type { Graph } from "../../document/graph";
 import type { InputProblem } from "../../schema/geometry";
-import { useCheck } from "../../server/check";
-import { type Problem, sentence } from "../../server/problems";
-import { nodeIn } from "../../server/runState";
-import { lacksPicture, useRuns } from "../../server/runStore";
+import { useCheck } from "../../server/documents/check";
+import { type Problem, sentence } from "../../server/requests/problems";
+import { nodeIn } from "../../server/runs/runState";
+import { lacksPicture, useRuns } from "../../server/runs/runStore";
 import { graph, wholeId } from "../../state/editor";
 import { typed } from "../../state/types";
 

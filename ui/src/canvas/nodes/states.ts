@@ -1,8 +1,8 @@
 /** The state of a node in icon and words, from its run, its problems and what a run would do. */
 import { ago, span } from "../../panels/format";
-import type { PlannedAction } from "../../server/check";
-import type { Problem } from "../../server/problems";
-import type { NodeRun, RunView, StepStatus } from "../../server/runState";
+import type { PlannedAction } from "../../server/documents/check";
+import type { Problem } from "../../server/requests/problems";
+import type { NodeRun, RunView, StepStatus } from "../../server/runs/runState";
 import type { IconName } from "../../style/Icon";
 
 export interface NodeState {

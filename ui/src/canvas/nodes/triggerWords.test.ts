@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readGraph } from "../../document/read";
+import { readGraph } from "../../document/file/read";
 import { typedGraph } from "../../schema/typedGraph";
 import { types } from "../../testing/smallTypes";
 import { hasWord, promptAfter, withWord } from "./triggerWords";

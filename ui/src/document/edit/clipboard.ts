@@ -2,11 +2,11 @@
  * Copy and paste as text. The text is a graph document, so it crosses tabs and programs, and can be saved and run.
  */
 
+import { readGraph } from "../file/read";
+import { writeGraph } from "../file/write";
 import { type Binding, type Frame, type Graph, isGraphType, literal, type Note, type Point } from "../graph";
 import { freeId } from "../ids";
 import { filtered, mapped, renamed, withKey } from "../maps";
-import { readGraph } from "../read";
-import { writeGraph } from "../write";
 import { membersOf } from "./frames";
 import type { Items } from "./items";
 import { dropLooseWaypoints, whole } from "./nodes";

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { wired } from "../../testing/arbitraries";
+import { readGraph } from "../file/read";
+import { writeGraph } from "../file/write";
 import { type Graph, wires } from "../graph";
-import { readGraph } from "../read";
-import { writeGraph } from "../write";
 import { copyText, duplicate, pasteText } from "./clipboard";
 import { addFrame, dissolveFrame, frameAround, frameBox, membersOf, moveItems, putInFrame } from "./frames";
 import { addOutput, deleteInput, expose, renameInput, unexpose } from "./graphInputs";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { readGraph } from "../read";
+import { readGraph } from "../file/read";
+import { writeGraph } from "../file/write";
 import { createDocumentStore } from "../store";
-import { writeGraph } from "../write";
 import { type Fix, fixed, fixLabel } from "./fixes";
 
 const GRAPH = readGraph(`{

@@ -1,6 +1,6 @@
 /** Changes of the graph's own named inputs and outputs: the Controls panel and the options of the command line. */
 
-import { ID } from "../format";
+import { ID } from "../file/format";
 import { type From, type Graph, type GraphInput, type InputEnd, literal, param } from "../graph";
 import { freeId } from "../ids";
 import { filtered, mapped, renamed, withKey, withoutKeys } from "../maps";

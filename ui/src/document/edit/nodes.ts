@@ -1,6 +1,6 @@
 /** Changes of nodes: add, delete, rename, move, switch off, collapse. */
 
-import { ID } from "../format";
+import { ID } from "../file/format";
 import { type Binding, type Entry, entry, type Graph, inputKey, type Point } from "../graph";
 import { freeId, idForType } from "../ids";
 import { filtered, mapped, renamed, withKey, without, withoutKeys } from "../maps";

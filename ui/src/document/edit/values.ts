@@ -1,7 +1,7 @@
 /** Changes of the values that inputs hold. */
 
 import { type Graph, type InputEnd, literal, type Param } from "../graph";
-import type { Json } from "../json";
+import type { Json } from "../json/json";
 import { withKey } from "../maps";
 import { setBinding } from "./wires";
 

@@ -3,8 +3,8 @@ import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react"
 import { placeNear } from "../../canvas/add/addNode";
 import { isKey, isTyping } from "../../commands/keys";
 import { from } from "../../document/graph";
-import { sentence } from "../../server/problems";
-import { cancel } from "../../server/runs";
+import { sentence } from "../../server/requests/problems";
+import { cancel } from "../../server/runs/runs";
 import { edit, graph, redo, undo, useGraph } from "../../state/editor";
 import { say } from "../../state/status";
 import { types, useTyped } from "../../state/types";

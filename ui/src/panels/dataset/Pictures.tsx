@@ -1,7 +1,7 @@
 /** A grid of pictures and captions. Only the rows in view are in the page, so thousands of pictures are no burden. */
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
-import { address } from "../../server/client";
-import { sentence } from "../../server/problems";
+import { address } from "../../server/requests/client";
+import { sentence } from "../../server/requests/problems";
 import { useView } from "../../state/view";
 import { useBox } from "../pictures/Stage";
 import { captionOf, type Listed, type Row, sizeOf } from "./captions";

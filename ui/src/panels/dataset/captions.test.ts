@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { readGraph } from "../../document/file/read";
+import { writeGraph } from "../../document/file/write";
 import { from } from "../../document/graph";
-import { readGraph } from "../../document/read";
-import { writeGraph } from "../../document/write";
 import { NodeTypes } from "../../schema/nodeTypes";
 import { typedGraph } from "../../schema/typedGraph";
 import {

@@ -11,10 +11,10 @@ import {
   type Point,
   typeName,
 } from "../../document/graph";
-import { isObject, type Json } from "../../document/json";
+import { isObject, type Json } from "../../document/json/json";
 import { mapped } from "../../document/maps";
 import type { TypedGraph } from "../../schema/typedGraph";
-import type { Schemas } from "../../server/client";
+import type { Schemas } from "../../server/requests/client";
 
 export type Row = Schemas["ListedPicture"];
 export type Captions = ReadonlyMap<string, string>;

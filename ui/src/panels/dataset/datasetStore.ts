@@ -1,6 +1,6 @@
 /** The dataset that is shown over the canvas. */
 import { create } from "zustand";
-import type { RunAnswer } from "../../server/runState";
+import type { RunAnswer } from "../../server/runs/runState";
 import { isInside } from "../../state/editor";
 import { typed } from "../../state/types";
 

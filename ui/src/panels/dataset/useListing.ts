@@ -2,15 +2,15 @@
 import { useEffect, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
 import type { From, Graph } from "../../document/graph";
-import type { Schemas } from "../../server/client";
-import { runName } from "../../server/documents";
-import { graphBody } from "../../server/graphBody";
-import { openGraph } from "../../server/openGraph";
-import { type Problem, problemsOf } from "../../server/problems";
-import { hasEnded, type RunAnswer } from "../../server/runState";
-import { useRuns } from "../../server/runStore";
-import { submit, useSubmission } from "../../server/runs";
-import { sendJson } from "../../server/sendJson";
+import { runName } from "../../server/documents/documents";
+import { openGraph } from "../../server/documents/openGraph";
+import type { Schemas } from "../../server/requests/client";
+import { graphBody } from "../../server/requests/graphBody";
+import { type Problem, problemsOf } from "../../server/requests/problems";
+import { sendJson } from "../../server/requests/sendJson";
+import { hasEnded, type RunAnswer } from "../../server/runs/runState";
+import { useRuns } from "../../server/runs/runStore";
+import { submit, useSubmission } from "../../server/runs/runs";
 import { useGraph } from "../../state/editor";
 
 type Found = Schemas["DatasetListing"];

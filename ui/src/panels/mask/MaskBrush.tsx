@@ -1,8 +1,8 @@
 /** Paints a mask over a picture: a brush, an eraser, undo. The result is a file that a LoadMask loads. */
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
 import { type MaskPlace, withMask } from "../../schema/masks";
-import { address, extraHeaders } from "../../server/client";
-import { blobUrl, blobValue, upload } from "../../server/files";
+import { blobUrl, blobValue, upload } from "../../server/documents/files";
+import { address, extraHeaders } from "../../server/requests/client";
 import { edit, graph, selectNodes } from "../../state/editor";
 import { say, sayError } from "../../state/status";
 import { typed } from "../../state/types";

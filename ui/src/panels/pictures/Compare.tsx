@@ -1,5 +1,5 @@
 import { useRef, useState } from "react";
-import { address } from "../../server/client";
+import { address } from "../../server/requests/client";
 import { Icon } from "../../style/Icon";
 import type { CompareMode } from "./pictures";
 import { Picture, type Size } from "./Stage";

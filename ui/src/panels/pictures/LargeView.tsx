@@ -1,7 +1,7 @@
 /** The large view over the canvas: one picture, two to compare, or the grid of a sweep. */
 import { useEffect, useRef, useState } from "react";
-import { thumbnail } from "../../server/client";
 import type { OutputRow } from "../../server/outputs";
+import { thumbnail } from "../../server/requests/client";
 import { IconButton } from "../../style/Icon";
 import { valueText, words } from "../format";
 import { SweepGrid } from "../runs/SweepGrid";

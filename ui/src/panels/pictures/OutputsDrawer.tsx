@@ -1,9 +1,9 @@
 /** The gallery, which is the history: the written pictures of all runs, the newest first. */
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { thumbnail } from "../../server/client";
 import { byRun, mark, type OutputRow, readMore, search, useOutputs } from "../../server/outputs";
-import { useRuns } from "../../server/runStore";
+import { thumbnail } from "../../server/requests/client";
+import { useRuns } from "../../server/runs/runStore";
 import { Icon } from "../../style/Icon";
 import { attempt } from "../attempt";
 import { Drawer, Filter, SearchField } from "../Drawer";

@@ -1,11 +1,11 @@
 /** What made the picture in the large view: its values, what differs from the other one, and actions. */
 import { useEffect, useMemo, useState } from "react";
 import { changeInput } from "../../document/edit/graphInputs";
-import { asFloat, fromPlain } from "../../document/json";
-import { answer, api } from "../../server/client";
-import { openText } from "../../server/documents";
+import { asFloat, fromPlain } from "../../document/json/json";
+import { openText } from "../../server/documents/documents";
 import { graphOfOutput, keepAsInput, mark, type OutputRow } from "../../server/outputs";
-import type { RunAnswer } from "../../server/runState";
+import { answer, api } from "../../server/requests/client";
+import type { RunAnswer } from "../../server/runs/runState";
 import { edit } from "../../state/editor";
 import { say } from "../../state/status";
 import { Icon, IconButton } from "../../style/Icon";

@@ -1,5 +1,5 @@
 import { useLayoutEffect, useRef, useState } from "react";
-import { address } from "../../server/client";
+import { address } from "../../server/requests/client";
 
 /** The scale of a picture in a box: the largest whole multiple that fits, or a reduction if none does. */
 export function scaleIn(width: number, height: number, boxWidth: number, boxHeight: number): number {

@@ -1,9 +1,9 @@
 /** The docked viewer: the latest picture of the document, or of a pinned node, with a strip of the last ones. */
 import { useMemo } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { thumbnail } from "../../server/client";
 import { outputsOf } from "../../server/outputs";
-import { useRuns } from "../../server/runStore";
+import { thumbnail } from "../../server/requests/client";
+import { useRuns } from "../../server/runs/runStore";
 import { IconButton } from "../../style/Icon";
 import { ago, words } from "../format";
 import {

@@ -1,8 +1,8 @@
 /** What the viewer shows: the pinned node, the picture in the large view, and the one that it is compared with. */
 import { create } from "zustand";
 import { type OutputRow, outputsOf } from "../../server/outputs";
-import type { Preview, RunView, WrittenOutput } from "../../server/runState";
-import type { useRuns } from "../../server/runStore";
+import type { Preview, RunView, WrittenOutput } from "../../server/runs/runState";
+import type { useRuns } from "../../server/runs/runStore";
 
 export type CompareMode = "slider" | "side" | "difference";
 

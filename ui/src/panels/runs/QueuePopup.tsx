@@ -1,8 +1,8 @@
 /** The runs that run and wait, with their order, and those that ended last. */
 import { useEffect, useMemo, useState } from "react";
-import { hasEnded, type RunPhase, type RunView } from "../../server/runState";
-import { useRuns } from "../../server/runStore";
-import { cancel, move, pause, readRepeats, retry, stopRepeat, useSubmission } from "../../server/runs";
+import { hasEnded, type RunPhase, type RunView } from "../../server/runs/runState";
+import { useRuns } from "../../server/runs/runStore";
+import { cancel, move, pause, readRepeats, retry, stopRepeat, useSubmission } from "../../server/runs/runs";
 import { useView } from "../../state/view";
 import { Icon, IconButton, type IconName } from "../../style/Icon";
 import { Switch } from "../../widgets/Switch";

@@ -1,7 +1,7 @@
 /** Prepares and starts a sweep: the graph runs for every combination of the values. */
 import { useState } from "react";
-import { sentence } from "../../server/problems";
-import { submit, useSubmission } from "../../server/runs";
+import { sentence } from "../../server/requests/problems";
+import { submit, useSubmission } from "../../server/runs/runs";
 import { useDocumentState } from "../../state/editor";
 import { say, sayError } from "../../state/status";
 import { useTypes } from "../../state/types";

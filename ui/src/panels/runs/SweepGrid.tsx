@@ -1,9 +1,9 @@
 /** The pictures of a run with sweeps as a grid with labelled axes. */
 import { useEffect, useMemo, useRef, useState } from "react";
-import { thumbnail } from "../../server/client";
 import { type OutputRow, outputsOf } from "../../server/outputs";
-import { hasEnded } from "../../server/runState";
-import { useRuns } from "../../server/runStore";
+import { thumbnail } from "../../server/requests/client";
+import { hasEnded } from "../../server/runs/runState";
+import { useRuns } from "../../server/runs/runStore";
 import { IconButton } from "../../style/Icon";
 import { count, span, valueText, words } from "../format";
 import { closeLarge, isPicture, openPicture, usePictures } from "../pictures/pictures";

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { configure } from "../../server/client";
-import { takeEvents, useRuns } from "../../server/runStore";
-import { RUN_EVENTS, SNAPSHOTS } from "../../server/testing/recorded";
+import { configure } from "../../server/requests/client";
+import { takeEvents, useRuns } from "../../server/runs/runStore";
+import { RUN_EVENTS, SNAPSHOTS } from "../../server/runs/testing/recorded";
 import { say, useStatus } from "../../state/status";
 import { followRunMessages, forget } from "./runMessages";
 

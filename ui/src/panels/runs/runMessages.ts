@@ -1,8 +1,8 @@
 /** Says in the status line what the runs of the canvas do, and notifies of the end of a long one. */
-import { useCheck } from "../../server/check";
-import { sentence } from "../../server/problems";
-import type { RunView, ServerEvent } from "../../server/runState";
-import { onEvent, useRuns } from "../../server/runStore";
+import { useCheck } from "../../server/documents/check";
+import { sentence } from "../../server/requests/problems";
+import type { RunView, ServerEvent } from "../../server/runs/runState";
+import { onEvent, useRuns } from "../../server/runs/runStore";
 import { say, sayError, useStatus } from "../../state/status";
 import { useView } from "../../state/view";
 import { count, span, words } from "../format";

@@ -1,6 +1,6 @@
 /** The sweep that a person prepares: for some controls, a list of values each. */
 import { create } from "zustand";
-import { type Json, toPlain } from "../../document/json";
+import { type Json, toPlain } from "../../document/json/json";
 
 /** The texts of the lists by control, in the order of the axes: the first one makes the rows. */
 interface Sweep {

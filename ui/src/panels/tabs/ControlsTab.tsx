@@ -2,11 +2,11 @@
 import { lazy, type ReactNode, Suspense, useId } from "react";
 import { changeInput } from "../../document/edit/graphInputs";
 import type { GraphInput } from "../../document/graph";
-import { type Json, numberOf } from "../../document/json";
+import { type Json, numberOf } from "../../document/json/json";
 import type { Widget } from "../../schema/nodeTypes";
-import { useCheck } from "../../server/check";
-import { useRuns } from "../../server/runStore";
-import { useSubmission } from "../../server/runs";
+import { useCheck } from "../../server/documents/check";
+import { useRuns } from "../../server/runs/runStore";
+import { useSubmission } from "../../server/runs/runs";
 import { documents, edit, useDocumentState, useGraph } from "../../state/editor";
 import { useTypes } from "../../state/types";
 import { Field } from "../../widgets/Field";

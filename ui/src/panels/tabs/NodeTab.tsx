@@ -1,13 +1,13 @@
 /** One node in full: documentation, state, every input, and its problems. */
 import { useId } from "react";
 import { heldValue, paramOf, resetValue, setValue } from "../../document/edit/values";
-import { sameJson } from "../../document/json";
+import { sameJson } from "../../document/json/json";
 import type { InputType } from "../../schema/nodeTypes";
 import { wireName } from "../../schema/wireType";
-import { useCheck, useNodeProblems } from "../../server/check";
-import { sentence } from "../../server/problems";
-import type { NodeRun } from "../../server/runState";
-import { useNodeRun, useRuns, useShownRun } from "../../server/runStore";
+import { useCheck, useNodeProblems } from "../../server/documents/check";
+import { sentence } from "../../server/requests/problems";
+import type { NodeRun } from "../../server/runs/runState";
+import { useNodeRun, useRuns, useShownRun } from "../../server/runs/runStore";
 import { edit, useGraph, useWholeId } from "../../state/editor";
 import { useTyped } from "../../state/types";
 import { IconButton } from "../../style/Icon";

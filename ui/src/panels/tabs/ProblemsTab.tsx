@@ -1,8 +1,8 @@
 /** The list of all problems. A click shows the node. */
 import { useMemo } from "react";
-import { sentence } from "../../server/problems";
-import { nodeOf } from "../../server/runState";
-import { useShownRun } from "../../server/runStore";
+import { sentence } from "../../server/requests/problems";
+import { nodeOf } from "../../server/runs/runState";
+import { useShownRun } from "../../server/runs/runStore";
 import { Icon } from "../../style/Icon";
 import { span, words } from "../format";
 import { FixButton } from "./FixButton";

@@ -2,11 +2,11 @@
 import { useMemo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { useCatalogue } from "../../server/catalogue";
-import { useCheck } from "../../server/check";
-import type { Problem } from "../../server/problems";
-import type { RunView } from "../../server/runState";
-import { useRuns, useShownRun } from "../../server/runStore";
-import { useSubmission } from "../../server/runs";
+import { useCheck } from "../../server/documents/check";
+import type { Problem } from "../../server/requests/problems";
+import type { RunView } from "../../server/runs/runState";
+import { useRuns, useShownRun } from "../../server/runs/runStore";
+import { useSubmission } from "../../server/runs/runs";
 
 /** A problem in the list; `trace` is the traceback of a failed step. */
 export interface ListedProblem extends Problem {

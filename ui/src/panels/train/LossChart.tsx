@@ -1,5 +1,5 @@
 import { type PointerEvent, useMemo } from "react";
-import type { Checkpoint, Sample } from "../../server/training";
+import type { Checkpoint, Sample } from "../../server/runs/training";
 import { figure } from "../format";
 import { useBox } from "../pictures/Stage";
 import { nearest, type Point, pathOf, rangeOf, scaleFor, smoothed, ticks } from "./curves";

@@ -1,6 +1,6 @@
 import { useMemo, useState } from "react";
-import { address } from "../../server/client";
-import type { Sample } from "../../server/training";
+import { address } from "../../server/requests/client";
+import type { Sample } from "../../server/runs/training";
 import { Compare } from "../pictures/Compare";
 import { Marks, useBox } from "../pictures/Stage";
 

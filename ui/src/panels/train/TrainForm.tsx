@@ -2,12 +2,12 @@
 import { type ReactNode, useEffect, useId, useState } from "react";
 import { changeInput } from "../../document/edit/graphInputs";
 import { heldValue, setValue } from "../../document/edit/values";
+import { readGraph } from "../../document/file/read";
 import type { Graph, InputEnd } from "../../document/graph";
-import type { Json } from "../../document/json";
-import { readGraph } from "../../document/read";
+import type { Json } from "../../document/json/json";
 import { named, type Widget } from "../../schema/nodeTypes";
-import { openSaved, savedText } from "../../server/documents";
-import { type Problem, problemsOf, sentence } from "../../server/problems";
+import { openSaved, savedText } from "../../server/documents/documents";
+import { type Problem, problemsOf, sentence } from "../../server/requests/problems";
 import { edit } from "../../state/editor";
 import { say } from "../../state/status";
 import { useTypes } from "../../state/types";

@@ -1,10 +1,10 @@
 /** What is left of a training: its checkpoints and settings. */
 import { useEffect, useState } from "react";
-import { answer, api, type Schemas } from "../../server/client";
-import { openSaved } from "../../server/documents";
+import { openSaved } from "../../server/documents/documents";
 import { keepAsInput } from "../../server/outputs";
-import type { RunAnswer } from "../../server/runState";
-import type { Training } from "../../server/training";
+import { answer, api, type Schemas } from "../../server/requests/client";
+import type { RunAnswer } from "../../server/runs/runState";
+import type { Training } from "../../server/runs/training";
 import { edit, graph, selectNodes } from "../../state/editor";
 import { say, sayError } from "../../state/status";
 import { useTypes } from "../../state/types";

@@ -1,11 +1,11 @@
 /** Trainings: their curves and samples while they run, and what to do with the result. A lens over ordinary runs. */
 import { useEffect, useMemo, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { answer, api } from "../../server/client";
-import { hasEnded, type RunAnswer, type RunPhase, type RunSummary } from "../../server/runState";
-import { onEvent, useRuns } from "../../server/runStore";
-import { cancel, control } from "../../server/runs";
-import { readTraining, type Training, useTrainings } from "../../server/training";
+import { answer, api } from "../../server/requests/client";
+import { hasEnded, type RunAnswer, type RunPhase, type RunSummary } from "../../server/runs/runState";
+import { onEvent, useRuns } from "../../server/runs/runStore";
+import { cancel, control } from "../../server/runs/runs";
+import { readTraining, type Training, useTrainings } from "../../server/runs/training";
 import { say } from "../../state/status";
 import { Icon, IconButton, type IconName } from "../../style/Icon";
 import { attempt } from "../attempt";

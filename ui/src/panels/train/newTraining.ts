@@ -1,12 +1,13 @@
 /** A new training out of a form: an example graph with the chosen values. */
+
+import { writeGraph } from "../../document/file/write";
 import type { Graph, InputEnd } from "../../document/graph";
 import { typeName } from "../../document/graph";
-import { writeGraph } from "../../document/write";
 import type { InputType, NodeTypes } from "../../schema/nodeTypes";
-import type { Schemas } from "../../server/client";
-import { newId } from "../../server/drafts";
-import { graphBody } from "../../server/graphBody";
-import { sendJson } from "../../server/sendJson";
+import { newId } from "../../server/documents/drafts";
+import type { Schemas } from "../../server/requests/client";
+import { graphBody } from "../../server/requests/graphBody";
+import { sendJson } from "../../server/requests/sendJson";
 
 /** The example graphs that train, as beginnings of a new training. */
 export const TEMPLATES = [

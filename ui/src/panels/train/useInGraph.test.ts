@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { readGraph } from "../../document/read";
-import { writeGraph } from "../../document/write";
+import { readGraph } from "../../document/file/read";
+import { writeGraph } from "../../document/file/write";
 import { NodeTypes } from "../../schema/nodeTypes";
 import { kindOf, withTrained } from "./useInGraph";
 

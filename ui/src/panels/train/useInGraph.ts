@@ -2,7 +2,7 @@
 import { addNode } from "../../document/edit/nodes";
 import { connect, consumers } from "../../document/edit/wires";
 import { type Binding, from, type Graph, literal, type Point } from "../../document/graph";
-import { asFloat } from "../../document/json";
+import { asFloat } from "../../document/json/json";
 import type { NodeTypes } from "../../schema/nodeTypes";
 
 /** How far above the model loader the new node stands. */

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { json } from "../testing/arbitraries";
+import { json } from "../../testing/arbitraries";
+import { DocumentError } from "../problems";
 import { asFloat, Float, fromPlain, type Json, numberOf, sameJson, toPlain, writeJson } from "./json";
 import { MAX_DEPTH, parseJson } from "./parseJson";
-import { DocumentError } from "./problems";
 
 function problem(text: string): string {
   try {

@@ -1,13 +1,13 @@
 /** Checks the open graph after each change: its problems, and what a run would do. */
 import { create } from "zustand";
-import type { Schemas } from "./client";
+import type { Schemas } from "../requests/client";
+import { graphBody } from "../requests/graphBody";
+import { type Problem, Refused } from "../requests/problems";
+import { sendJson } from "../requests/sendJson";
+import { nodesOf } from "../runs/runState";
+import { onEvent, useRuns } from "../runs/runStore";
 import { runName, useDocument } from "./documents";
-import { graphBody } from "./graphBody";
 import { openGraph } from "./openGraph";
-import { type Problem, Refused } from "./problems";
-import { nodesOf } from "./runState";
-import { onEvent, useRuns } from "./runStore";
-import { sendJson } from "./sendJson";
 
 const CHECK_MS = 250;
 

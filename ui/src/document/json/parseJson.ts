@@ -1,6 +1,5 @@
 /** Reads untrusted JSON strictly, with limits on size and depth, and reports the line of each problem. */
 
-import { Float, type Json } from "./json";
 import {
   DocumentError,
   type DocumentProblem,
@@ -9,7 +8,8 @@ import {
   pathText,
   problem,
   short,
-} from "./problems";
+} from "../problems";
+import { Float, type Json } from "./json";
 
 export const MAX_BYTES = 32 * 1024 * 1024;
 export const MAX_DEPTH = 64;

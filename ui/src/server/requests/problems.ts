@@ -1,5 +1,5 @@
 /** Problems as the server reports them: a stable code, the place, one sentence and the remedy. */
-import type { components } from "./api";
+import type { components } from "../api";
 
 export type Problem = components["schemas"]["ProblemItem"];
 

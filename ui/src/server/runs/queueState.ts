@@ -1,5 +1,5 @@
 /** The state of all runs that the page knows, as a pure function of events and snapshots. */
-import type { Schemas } from "./client";
+import type { Schemas } from "../requests/client";
 import {
   applyEvent,
   fromSnapshot,

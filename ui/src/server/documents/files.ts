@@ -1,9 +1,9 @@
 /** Uploads, and graphs out of files. */
-import type { Schemas } from "./client";
-import { graphIn, send } from "./graphBody";
-import { type Problem, Refused } from "./problems";
-import { useRuns } from "./runStore";
-import { sendJson } from "./sendJson";
+import type { Schemas } from "../requests/client";
+import { graphIn, send } from "../requests/graphBody";
+import { type Problem, Refused } from "../requests/problems";
+import { sendJson } from "../requests/sendJson";
+import { useRuns } from "../runs/runStore";
 
 export type Upload = Schemas["Upload"];
 

@@ -1,7 +1,7 @@
 /** Drafts: the unsaved graph of a tab, on the server, and in this browser while the server is away. */
-import { answer, api, type Schemas } from "./client";
-import { graphBody, graphIn, send, textIn } from "./graphBody";
-import { Refused } from "./problems";
+import { answer, api, type Schemas } from "../requests/client";
+import { graphBody, graphIn, send, textIn } from "../requests/graphBody";
+import { Refused } from "../requests/problems";
 
 /** An unsaved graph. */
 export interface Draft {

@@ -1,7 +1,5 @@
 /** Reads a graph document strictly. Accepts what `engine/document/reader.py` accepts, and names line and field. */
 
-import { Fields, shown } from "./fields";
-import { FORMAT, INPUT_TYPES, LIFTS, LINK, MAX_NESTED, MAX_NODES, TYPE, WIRE } from "./format";
 import {
   type Binding,
   EMPTY_GRAPH,
@@ -14,10 +12,12 @@ import {
   literal,
   type Point,
   param,
-} from "./graph";
-import { isList, isObject, type Json, type JsonObject } from "./json";
-import { lineAt, type Places, parseJson } from "./parseJson";
-import { DocumentError, type DocumentProblem, type Path, short } from "./problems";
+} from "../graph";
+import { isList, isObject, type Json, type JsonObject } from "../json/json";
+import { lineAt, type Places, parseJson } from "../json/parseJson";
+import { DocumentError, type DocumentProblem, type Path, short } from "../problems";
+import { Fields, shown } from "./fields";
+import { FORMAT, INPUT_TYPES, LIFTS, LINK, MAX_NESTED, MAX_NODES, TYPE, WIRE } from "./format";
 import { readView } from "./readView";
 
 /**

@@ -1,6 +1,6 @@
 /** The typed client of `/api/v1`. Its types are generated out of `engine/server/openapi.json`. */
 import createClient from "openapi-fetch";
-import type { components, paths } from "./api";
+import type { components, paths } from "../api";
 import { notConnected, type Problem, problemsInText, Refused } from "./problems";
 
 export type Schemas = components["schemas"];

@@ -1,8 +1,8 @@
 /** Checks the fields of parsed JSON and collects problems, each with its path. */
 
+import { isList, isObject, type Json, type JsonObject, writeJson } from "../json/json";
+import { type DocumentProblem, MAX_PROBLEMS, type Path, problem, short } from "../problems";
 import { ID } from "./format";
-import { isList, isObject, type Json, type JsonObject, writeJson } from "./json";
-import { type DocumentProblem, MAX_PROBLEMS, type Path, problem, short } from "./problems";
 
 const NOTHING: JsonObject = new Map();
 

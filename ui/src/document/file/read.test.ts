@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { graph as anyGraph } from "../testing/arbitraries";
+import { graph as anyGraph } from "../../testing/arbitraries";
+import { DocumentError, type DocumentProblem } from "../problems";
 import { MAX_NESTED } from "./format";
-import { DocumentError, type DocumentProblem } from "./problems";
 import { readGraph } from "./read";
 import { writeGraph } from "./write";
 
-const EXAMPLES = new URL("../../../graphs/", import.meta.url);
+const EXAMPLES = new URL("../../../../graphs/", import.meta.url);
 const names = readdirSync(EXAMPLES).filter((name) => name.endsWith(".json") && name !== "graph.schema.json");
 
 function problemsOf(text: string): readonly DocumentProblem[] {

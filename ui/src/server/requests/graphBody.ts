@@ -3,8 +3,8 @@
  *
  * The graph travels as text, so that the order of its keys and the difference between 1 and 1.0 survive.
  */
-import { isList, isObject, type Json, writeJson } from "../document/json";
-import { parseJson } from "../document/parseJson";
+import { isList, isObject, type Json, writeJson } from "../../document/json/json";
+import { parseJson } from "../../document/json/parseJson";
 
 import { sendText } from "./sendJson";
 

@@ -1,6 +1,9 @@
 /** The open document and the server: open, save with a check of the revision, versions, drafts. */
 import { create } from "zustand";
-import { answer, api, type Schemas } from "./client";
+import { answer, api, type Schemas } from "../requests/client";
+import { graphBody, graphIn, send, textIn, textsIn } from "../requests/graphBody";
+import { type Problem, problemsOf, Refused } from "../requests/problems";
+import { followDocument, onEvent } from "../runs/runStore";
 import {
   claimDraft,
   closedDrafts,
@@ -15,10 +18,7 @@ import {
   readDraft,
   setHasDraft,
 } from "./drafts";
-import { graphBody, graphIn, send, textIn, textsIn } from "./graphBody";
 import { openGraph } from "./openGraph";
-import { type Problem, problemsOf, Refused } from "./problems";
-import { followDocument, onEvent } from "./runStore";
 
 const DRAFT_MS = 400;
 const LAST_OPENED = "safelight.graph";

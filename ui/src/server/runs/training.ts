@@ -1,6 +1,6 @@
 /** Trainings: the curves, samples and checkpoints of a run, from the server and live. */
 import { create } from "zustand";
-import { answer, api, type Schemas } from "./client";
+import { answer, api, type Schemas } from "../requests/client";
 import type { ServerEvent } from "./runState";
 import { onEvent } from "./runStore";
 

@@ -1,5 +1,5 @@
 /** The state of runs as a pure function of the event stream and of snapshots. */
-import type { Schemas } from "./client";
+import type { Schemas } from "../requests/client";
 
 export type ServerEvent = Schemas["ServerEvent"];
 export type RunPhase = Schemas["RunSummary"]["state"];

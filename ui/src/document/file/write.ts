@@ -5,9 +5,9 @@
  * writing again gives the same bytes, and moving a node changes one line.
  */
 
+import type { Binding, Entry, Frame, Graph, GraphInput, Note, View } from "../graph";
+import { isObject, type Json, writeJson } from "../json/json";
 import { FORMAT, LIFTS } from "./format";
-import type { Binding, Entry, Frame, Graph, GraphInput, Note, View } from "./graph";
-import { isObject, type Json, writeJson } from "./json";
 
 /** The canonical text of a graph. */
 export function writeGraph(graph: Graph): string {

@@ -1,14 +1,14 @@
 /** Submits and controls runs. */
 import { create } from "zustand";
-import { answer, api, type Schemas } from "./client";
-import { runName } from "./documents";
-import { newId } from "./drafts";
-import { graphBody } from "./graphBody";
-import { openGraph } from "./openGraph";
-import { type Problem, problemsOf, Refused } from "./problems";
+import { runName } from "../documents/documents";
+import { newId } from "../documents/drafts";
+import { openGraph } from "../documents/openGraph";
+import { answer, api, type Schemas } from "../requests/client";
+import { graphBody } from "../requests/graphBody";
+import { type Problem, problemsOf, Refused } from "../requests/problems";
+import { sendJson } from "../requests/sendJson";
 import type { RunSummary } from "./runState";
 import { takeSummary, useRuns } from "./runStore";
-import { sendJson } from "./sendJson";
 
 export interface RunOptions {
   /** The nodes to compute; none means the declared outputs. */

@@ -1,10 +1,10 @@
 /** Reads the `view` of a graph document: frames, notes, collapsed nodes and waypoints. */
 
+import { type Box, EMPTY_VIEW, type Frame, type Note, type Point, type View } from "../graph";
+import { isList, type Json, type JsonObject } from "../json/json";
+import { type Path, short } from "../problems";
 import { type Fields, shown } from "./fields";
 import { COLOUR, LINK } from "./format";
-import { type Box, EMPTY_VIEW, type Frame, type Note, type Point, type View } from "./graph";
-import { isList, type Json, type JsonObject } from "./json";
-import { type Path, short } from "./problems";
 
 /** The view that a document describes; problems go to `fields`. */
 export function readView(fields: Fields, document: JsonObject, outer: Path): View {

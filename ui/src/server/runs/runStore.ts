@@ -1,6 +1,6 @@
 /** What the page knows about runs: the store that the canvas and the panels read, fed by the event stream. */
 import { create } from "zustand";
-import { address, answer, api, type Schemas } from "./client";
+import { address, answer, api, type Schemas } from "../requests/client";
 import {
   afterEvents,
   afterList,
