@@ -2,6 +2,7 @@ import { Popover } from "@base-ui/react/popover";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Icon } from "../style/Icon";
 import { type Choice, useChoiceList } from "./choices";
+import { matcher } from "./listKeys";
 import { SearchList } from "./SearchList";
 
 /** The list below the field that opened it: search, arrow keys, Enter. It exists once in the page. */
@@ -47,10 +48,8 @@ function Choices({ input }: { input: React.RefObject<HTMLInputElement | null> })
   }, [open]);
 
   const shown = useMemo(() => {
-    const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = (choices ?? []).filter((choice) =>
-      words.every((word) => choice.label.toLowerCase().includes(word)),
-    );
+    const matches = matcher(query);
+    const found = (choices ?? []).filter((choice) => matches(choice.label));
     if (open?.isFree && query.trim() !== "" && !found.some((choice) => choice.value === query.trim())) {
       return [...found, { value: query.trim(), label: `Use “${query.trim()}”` }];
     }

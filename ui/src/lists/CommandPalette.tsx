@@ -1,5 +1,6 @@
 import { allCommands } from "../commands/commands";
 import { shownKeys } from "../commands/keys";
+import { matcher } from "./listKeys";
 import { Palette, type PaletteRow } from "./Palette";
 
 /** Every command that can be done now, by its words. */
@@ -16,13 +17,13 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
 }
 
 function rows(query: string): PaletteRow[] {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = matcher(query);
   return allCommands()
     .filter((item) => item.isPossible?.() !== false)
-    .filter((item) => words.every((word) => `${item.group} ${item.label}`.toLowerCase().includes(word)))
+    .filter((item) => matches(`${item.group} ${item.label}`))
     .map((item) => ({
       key: item.id,
-      group: words.length === 0 ? item.group : undefined,
+      group: query.trim() === "" ? item.group : undefined,
       label: item.label,
       detail: item.keys?.[0] === undefined ? undefined : <kbd>{shownKeys(item.keys[0])}</kbd>,
       run: item.run,

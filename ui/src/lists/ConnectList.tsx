@@ -3,6 +3,7 @@ import type { From } from "../document/graph";
 import { refusal } from "../schema/connections";
 import { graph, useSelection } from "../state/editor";
 import { typed } from "../state/types";
+import { matcher } from "./listKeys";
 import { Palette, type PaletteRow } from "./Palette";
 
 /** Every connection that an output of the selected node can have, for those who do not drag. */
@@ -21,7 +22,7 @@ export function ConnectList({ onClose }: { onClose: () => void }) {
 function rows(query: string): PaletteRow[] {
   const [node] = useSelection.getState().nodes;
   if (node === undefined) return [];
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = matcher(query);
   const found: PaletteRow[] = [];
   for (const output of typed().type(node).outputs) {
     const source: From = { kind: "from", node, output: output.name };
@@ -29,8 +30,8 @@ function rows(query: string): PaletteRow[] {
       for (const input of typed().type(target).inputs) {
         const to = { node: target, input: input.name };
         const name = `${output.name} → ${target}.${input.name}`;
-        if (input.widget.kind !== "none" && words.length === 0) continue;
-        if (!words.every((word) => name.toLowerCase().includes(word))) continue;
+        if (input.widget.kind !== "none" && query.trim() === "") continue;
+        if (!matches(name)) continue;
         if (refusal(typed(), source, to) !== undefined) continue;
         const held = graph().nodes.get(target)?.inputs.get(input.name);
         const detail = held?.kind === "from" ? `replaces ${held.node}` : undefined;

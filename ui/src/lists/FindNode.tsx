@@ -1,6 +1,7 @@
 import { goTo } from "../commands/canvasCommands";
 import { graph } from "../state/editor";
 import { typed } from "../state/types";
+import { matcher } from "./listKeys";
 import { Palette, type PaletteRow } from "./Palette";
 
 /** The nodes of the graph, by id, title and type. */
@@ -17,11 +18,9 @@ export function FindNode({ onClose }: { onClose: () => void }) {
 }
 
 function rows(query: string): PaletteRow[] {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = matcher(query);
   return [...graph().nodes]
-    .filter(([id, { title, type }]) =>
-      words.every((word) => `${id} ${title} ${type}`.toLowerCase().includes(word)),
-    )
+    .filter(([id, { title, type }]) => matches(`${id} ${title} ${type}`))
     .slice(0, 100)
     .map(([id, { title }]) => ({
       key: id,

@@ -6,6 +6,12 @@ export function stepped(key: string, at: number, count: number): number | undefi
   return (Math.max(at, step < 0 ? 0 : -1) + step + length) % length;
 }
 
+/** A test whether a text has all words of a query. */
+export function matcher(query: string): (text: string) => boolean {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  return (text) => words.every((word) => text.toLowerCase().includes(word));
+}
+
 /** The active row: the one that was moved to, else `start`, if the list still has it, else its last; -1 is no row. */
 export function activeRow(moved: number | null, start: number, count: number): number {
   return Math.min(moved ?? Math.max(0, start), count - 1);

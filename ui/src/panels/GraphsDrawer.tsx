@@ -1,5 +1,7 @@
 /** The graphs: unsaved drafts of closed tabs, saved graphs with their versions, and examples. */
+
 import { useCallback, useEffect, useState } from "react";
+import { matcher } from "../lists/listKeys";
 import {
   deleteGraph,
   discardDraft,
@@ -36,12 +38,8 @@ export function GraphsDrawer({ onClose }: { onClose: () => void }) {
       if (event.type === "graph.changed") void read();
     });
   }, [read]);
-  const fits = ({ id, title, doc }: GraphRow) =>
-    words
-      .toLowerCase()
-      .split(/\s+/)
-      .every((word) => `${id} ${title} ${doc}`.toLowerCase().includes(word));
-  const shown = (graphs ?? []).filter(fits);
+  const matches = matcher(words);
+  const shown = (graphs ?? []).filter(({ id, title, doc }) => matches(`${id} ${title} ${doc}`));
   const own = shown.filter((graph) => !graph.example).sort((a, b) => b.saved - a.saved);
   const examples = shown.filter((graph) => graph.example);
 

@@ -1,5 +1,6 @@
 /** The model files, grouped by the model family that they are for. */
 import { useEffect, useMemo, useState } from "react";
+import { matcher } from "../lists/listKeys";
 import { type ModelRow, readModels, useCatalogue } from "../server/catalogue";
 import { say } from "../state/status";
 import { IconButton } from "../style/Icon";
@@ -9,11 +10,10 @@ import { bytes, count } from "./format";
 
 /** Models that have all words in name, kind, base or triggers, grouped by base and then by kind. */
 export function grouped(models: readonly ModelRow[], words: string): [base: string, rows: ModelRow[]][] {
-  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = matcher(words);
   const groups = new Map<string, ModelRow[]>();
   for (const model of models) {
-    const text = [model.file, model.kind, model.base, ...model.triggers].join(" ").toLowerCase();
-    if (!wanted.every((word) => text.includes(word))) continue;
+    if (!matches([model.file, model.kind, model.base, ...model.triggers].join(" "))) continue;
     const base = model.base ?? "Other";
     groups.set(base, [...(groups.get(base) ?? []), model]);
   }

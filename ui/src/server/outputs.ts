@@ -2,7 +2,7 @@
 import { create } from "zustand";
 import { answer, api, type Schemas } from "./requests/client";
 import { graphIn, send } from "./requests/graphBody";
-import { onEvent, useRuns } from "./runs/runStore";
+import { onEvent } from "./runs/runStore";
 
 export type OutputRow = Schemas["OutputRow"];
 
@@ -117,9 +117,4 @@ export function followOutputs(): () => void {
   return onEvent((event) => {
     if (event.type === "run.finished" && useOutputs.getState().isLoaded) void search().catch(() => undefined);
   });
-}
-
-/** True if a run belongs to the open document. */
-export function isOfDocument(run: string): boolean {
-  return useRuns.getState().own.includes(run);
 }

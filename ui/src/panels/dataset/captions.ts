@@ -1,4 +1,5 @@
 /** The captions of a dataset in the graph: SetCaptions holds them by the names of the pictures. */
+
 import { addNode } from "../../document/edit/nodes";
 import { heldValue } from "../../document/edit/values";
 import { connect, consumers, setBinding } from "../../document/edit/wires";
@@ -13,6 +14,7 @@ import {
 } from "../../document/graph";
 import { isObject, type Json } from "../../document/json/json";
 import { mapped } from "../../document/maps";
+import { matcher } from "../../lists/listKeys";
 import type { TypedGraph } from "../../schema/typedGraph";
 import type { Schemas } from "../../server/requests/client";
 
@@ -157,10 +159,9 @@ function lacks(caption: string, word: string): boolean {
 
 /** The places of the pictures of a kind that have all words of a search in their name or caption. */
 export function shown(listed: Listed, kind: string, search: string): number[] {
-  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = matcher(search);
   const isOfKind = kindsOf(listed).get(kind) ?? (() => true);
   return listed.rows.flatMap((row, place) => {
-    const text = `${row.name} ${captionOf(listed, row)}`.toLowerCase();
-    return isOfKind(row) && words.every((word) => text.includes(word)) ? [place] : [];
+    return isOfKind(row) && matches(`${row.name} ${captionOf(listed, row)}`) ? [place] : [];
   });
 }

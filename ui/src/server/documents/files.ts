@@ -1,7 +1,7 @@
 /** Uploads, and graphs out of files. */
 import type { Schemas } from "../requests/client";
 import { graphIn, send } from "../requests/graphBody";
-import { type Problem, Refused } from "../requests/problems";
+import { type Problem, problem, Refused } from "../requests/problems";
 import { sendJson } from "../requests/sendJson";
 import { useRuns } from "../runs/runStore";
 
@@ -23,9 +23,7 @@ function check(file: Blob): void {
   const limit = useRuns.getState().info?.limits.blob_bytes ?? 64 << 20;
   if (file.size <= limit) return;
   const message = `the file has ${megabytes(file.size)}; the limit is ${megabytes(limit)}`;
-  throw new Refused(413, [
-    { code: "too_large", severity: "error", node: null, input: null, message, hint: null },
-  ]);
+  throw new Refused(413, [problem("too_large", message)]);
 }
 
 function megabytes(bytes: number): string {

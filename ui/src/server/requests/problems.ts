@@ -23,16 +23,18 @@ export class Refused extends Error {
   }
 }
 
+/** A problem of no node. */
+export function problem(code: string, message: string, hint: string | null = null): Problem {
+  return { code, severity: "error", node: null, input: null, message, hint };
+}
+
 /** The problem that the server does not answer. */
 export function notConnected(): Problem {
-  return {
-    code: "not_connected",
-    severity: "error",
-    node: null,
-    input: null,
-    message: "the server does not answer",
-    hint: "start safelight serve again; edits are kept",
-  };
+  return problem(
+    "not_connected",
+    "the server does not answer",
+    "start safelight serve again; edits are kept",
+  );
 }
 
 /** The problems in the text of a refusal. */
@@ -43,8 +45,7 @@ export function problemsInText(text: string, status: number): Problem[] {
   } catch {
     // Something else has answered in place of the server.
   }
-  const message = `the server answered ${status}`;
-  return [{ code: "bad_answer", severity: "error", node: null, input: null, message, hint: null }];
+  return [problem("bad_answer", `the server answered ${status}`)];
 }
 
 /** The problems of any thrown value. */
@@ -53,8 +54,7 @@ export function problemsOf(error: unknown): Problem[] {
   if (error instanceof Error && "problems" in error && Array.isArray(error.problems)) {
     return error.problems as Problem[];
   }
-  const message = error instanceof Error ? error.message : String(error);
-  return [{ code: "page_error", severity: "error", node: null, input: null, message, hint: null }];
+  return [problem("page_error", error instanceof Error ? error.message : String(error))];
 }
 
 /** A message as a sentence: with a capital letter and a full stop. */
