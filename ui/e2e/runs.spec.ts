@@ -1,4 +1,6 @@
 /** Runs as a person sees them: what runs again, seeds, previews, cancelling, reloading. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type Canvas, expect, test } from "./fixtures.ts";
 
 interface Run {
@@ -134,6 +136,55 @@ test("a running and a waiting run are cancelled, and the next one starts", async
   await setSteps(canvas, 4);
   expect((await canvas.run()).state).toBe("done");
   await expect(page.getByLabel("Viewer").locator('img[src*="/outputs/"]').first()).toBeVisible();
+});
+
+const NAP = `import time
+from pathlib import Path
+
+from engine.context import Context
+from engine.node import Node
+
+
+class Nap(Node, category="test"):
+    """Sleep until a file exists, without looking whether the run is cancelled."""
+
+    file: str
+    after: str = ""
+
+    def run(self, ctx: Context) -> str:
+        while not Path(self.file).exists():
+            time.sleep(0.02)
+        return "rested"
+`;
+
+test("while a cancelled run waits for a long step, the page says so", async ({ canvas, page }) => {
+  const { home } = canvas.server;
+  const file = join(home, "wake");
+  mkdirSync(join(home, "nodes"), { recursive: true });
+  writeFileSync(join(home, "nodes", "nap.py"), NAP);
+  const nap = (inputs: object) => ({ type: "Nap@1", inputs: { file, ...inputs } });
+  const nodes = { first: nap({}), second: nap({ after: { from: "first.out" } }) };
+  const outputs = { text: { from: "second.out" } };
+  const layout = { first: [0, 0], second: [400, 0] };
+  canvas.server.addGraph("naps", JSON.stringify({ safelight: 1, nodes, outputs, layout }));
+  await canvas.open("naps");
+  await canvas.press("Control+Enter");
+  await expect(canvas.node("first")).toHaveAttribute("data-state", "running");
+  await page.getByRole("button", { name: /^Stop / }).click();
+  const button = page.getByRole("button", { name: /^Stopping … / });
+  await expect(button).toBeVisible();
+  await expect(canvas.node("first").locator(".node-foot")).toContainText("stopping");
+  await expect(canvas.node("second")).toHaveAttribute("data-state", "cancelled");
+  await expect(page.locator("footer [role=status]")).toContainText("Stopping");
+  await canvas.press("q");
+  await expect(page.getByRole("list", { name: "Running and waiting" })).toContainText("stopping");
+  // Once more changes nothing: the server has one way to cancel, which ends by force what does not stop.
+  await button.click();
+  await expect(button).toBeVisible();
+  writeFileSync(file, "");
+  expect((await canvas.ended()).state).toBe("cancelled");
+  await expect(canvas.node("second")).toHaveAttribute("data-state", "cancelled");
+  await expect(page.locator("footer [role=status]")).toContainText("Cancelled");
 });
 
 test("run to the selection starts nothing outside its ancestors", async ({ canvas, page }) => {

@@ -2,6 +2,7 @@ import { command, perform } from "../commands/commands";
 import { shownKeys } from "../commands/keys";
 import { openMenuAt } from "../popups/menu";
 import { useDocument } from "../server/documents/documents";
+import { isStopping } from "../server/runs/runState";
 import { useRuns, useShownRun } from "../server/runs/runStore";
 import { useSubmission } from "../server/runs/runs";
 import { edit, showGraph, useChanges, useDocumentState } from "../state/editor";
@@ -180,11 +181,12 @@ function RunButton() {
   const isSubmitting = useSubmission((state) => state.isSubmitting);
   const isActive = run !== null && (run.phase === "queued" || run.phase === "running");
   const id = isActive ? "cancel" : "run";
+  const isEnding = isStopping(run);
   return (
     <div className={`run${isActive ? " stop" : ""}`}>
       <button type="button" disabled={isSubmitting} onClick={() => perform(id)}>
-        <Icon name={isActive ? "stop" : "run"} size={14} />
-        {isActive ? "Stop" : "Run"}
+        <Icon name={isEnding ? "ring" : isActive ? "stop" : "run"} size={14} />
+        {isEnding ? "Stopping …" : isActive ? "Stop" : "Run"}
         <span className="keys">{shownKeys(command(id)?.keys?.[0] ?? "")}</span>
       </button>
       <button

@@ -1,3 +1,4 @@
+import { attempt } from "../panels/attempt";
 import { sentence } from "../server/requests/problems";
 import { useRuns } from "../server/runs/runStore";
 import { cancelOwn, submit, useSubmission } from "../server/runs/runs";
@@ -71,7 +72,10 @@ define(
     icon: "stop",
     scope: "page",
     isPossible: isActive,
-    run: () => void cancelOwn(),
+    run: () => {
+      say("Stopping. If the running step does not stop by itself within seconds, the server ends it.");
+      void attempt(cancelOwn());
+    },
   },
   {
     id: "copyCommand",

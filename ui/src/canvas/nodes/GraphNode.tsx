@@ -7,6 +7,7 @@ import type { Graph } from "../../document/graph";
 import type { NodeGeometry } from "../../schema/geometry";
 import type { NodeType } from "../../schema/nodeTypes";
 import { useCheck, useNodeProblems } from "../../server/documents/check";
+import { isStopping } from "../../server/runs/runState";
 import { useNodeRun, useRuns } from "../../server/runs/runStore";
 import {
   edit,
@@ -42,17 +43,16 @@ function useNodeState(id: string, type: NodeType, isOff: boolean): NodeState {
   const shown = useShownRunEnds();
   const problems = useNodeProblems(whole);
   const plan = useCheck((state) => (state.isStale ? null : (state.plan[whole] ?? null)));
-  const isPlanShown = useCheck((state) => state.isPlanShown);
   const missing = type.missing ? type.name : null;
-  return nodeState({ run, ...shown, plan, isPlanShown, problems, isOff, missing });
+  return nodeState({ run, ...shown, plan, problems, isOff, missing });
 }
 
-/** The phase and the end of the shown run; they change twice per run, not with each progress. */
+/** The phase and the end of the shown run; they change few times per run, not with each progress. */
 function useShownRunEnds() {
   return useRuns(
     useShallow(({ shown, queue }) => {
       const run = shown === null ? undefined : queue.runs[shown];
-      return { phase: run?.phase ?? null, finished: run?.finished ?? null };
+      return { phase: run?.phase ?? null, finished: run?.finished ?? null, isStopping: isStopping(run) };
     }),
   );
 }

@@ -7,7 +7,13 @@ import type { IconName } from "../../style/Icon";
 
 export interface NodeState {
   /** The name of the state, which is also the class of the node. */
-  readonly name: Exclude<StepStatus, "unneeded"> | "idle" | "stale" | "queued" | "off" | "missing";
+  readonly name:
+    | Exclude<StepStatus, "unneeded" | "planned">
+    | "idle"
+    | "stale"
+    | "queued"
+    | "off"
+    | "missing";
   readonly icon: IconName | null;
   /** The strong words at the left of the footer, the others beside them, and those at the right. */
   readonly strong?: string;
@@ -21,9 +27,10 @@ export interface StateOf {
   readonly run: NodeRun | null;
   readonly phase: RunView["phase"] | null;
   readonly finished: number | null;
+  /** True while the run is being cancelled. */
+  readonly isStopping: boolean;
   /** What a run would do; null while the latest change is not checked yet. */
   readonly plan: PlannedAction | null;
-  readonly isPlanShown: boolean;
   readonly problems: readonly Problem[];
   readonly isOff: boolean;
   /** The name of the type, if no such type is known. */
@@ -32,18 +39,17 @@ export interface StateOf {
 
 /** The state of a node. */
 export function nodeState(of: StateOf): NodeState {
-  const { run, phase, plan, isPlanShown } = of;
+  const { run, phase, plan } = of;
   if (of.missing !== null) return { name: "missing", icon: "warn", words: `no node type “${of.missing}”` };
   if (of.isOff) return { name: "off", icon: "off", words: "its inputs pass straight on" };
   const isActive = phase === "running" || phase === "queued";
   const error = of.problems.find((problem) => problem.severity === "error");
   if (!isActive && error)
     return { name: "failed", icon: "fail", words: error.input === null ? error.message : "cannot run" };
-  if (isPlanShown && !isActive && plan) return plannedState(plan);
   const right = run?.device ?? "";
   switch (run?.status) {
     case "running":
-      return runningState(run);
+      return runningState(run, of.isStopping);
     case "done":
     case "cached":
       if (!isActive && plan?.action === "run") {
@@ -65,20 +71,17 @@ export function nodeState(of: StateOf): NodeState {
     case "lost":
       return { name: "lost", icon: "lost", words: "server stopped during this run" };
     case "planned":
+      if (of.isStopping) return { name: "cancelled", icon: "halt", words: cancelledWords(run) };
       return { name: "queued", icon: "clock", words: phase === "running" ? "queued" : "will run" };
     default:
       return { name: "idle", icon: null, words: "" };
   }
 }
 
-function plannedState(plan: PlannedAction): NodeState {
-  if (plan.action === "run") return { name: "planned", icon: null, words: `will run: ${plan.reason}` };
-  return { name: "planned", icon: "bolt", words: `reuses: ${plan.reason}` };
-}
-
-function runningState(run: NodeRun): NodeState {
+function runningState(run: NodeRun, isStopping: boolean): NodeState {
   const part = run.value !== null && run.max ? run.value / run.max : null;
   const count = run.value !== null && run.max !== null ? `${run.value} / ${run.max}` : "running";
+  if (isStopping) return { name: "running", icon: "ring", strong: "stopping", words: count, part };
   const rate = run.rate === null ? "" : `${run.rate.toFixed(1)} ${run.unit ?? "it"}/s`;
   const left = run.etaMs === null ? "" : `${span(run.etaMs)} left`;
   return { name: "running", icon: "ring", strong: count, words: rate, right: left, part };

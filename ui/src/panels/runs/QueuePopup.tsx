@@ -1,6 +1,6 @@
 /** The runs that run and wait, with their order, and those that ended last. */
 import { useEffect, useMemo, useState } from "react";
-import { hasEnded, type RunPhase, type RunView } from "../../server/runs/runState";
+import { hasEnded, isStopping, type RunPhase, type RunView } from "../../server/runs/runState";
 import { useRuns } from "../../server/runs/runStore";
 import { cancel, move, pause, readRepeats, retry, stopRepeat, useSubmission } from "../../server/runs/runs";
 import { useView } from "../../state/view";
@@ -138,7 +138,7 @@ function Running({ run }: { run: RunView }) {
         <span className="row-title cut">{name(run)}</span>
         <span className="meta">
           {clock(passed)}
-          {eta === null ? "" : ` · ${span(eta)} left`}
+          {isStopping(run) ? " · stopping" : eta === null ? "" : ` · ${span(eta)} left`}
           {run.device === null ? "" : ` · ${run.device}`}
         </span>
         <progress className="line" value={fractionOf(run)} aria-label={`Progress of ${name(run)}`} />

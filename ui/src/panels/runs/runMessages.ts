@@ -1,7 +1,7 @@
 /** Says in the status line what the runs of the canvas do, and notifies of the end of a long one. */
 import { useCheck } from "../../server/documents/check";
 import { sentence } from "../../server/requests/problems";
-import type { RunView, ServerEvent } from "../../server/runs/runState";
+import { isStopping, type RunView, type ServerEvent } from "../../server/runs/runState";
 import { onEvent, useRuns } from "../../server/runs/runStore";
 import { say, sayError, useStatus } from "../../state/status";
 import { useView } from "../../state/view";
@@ -48,7 +48,7 @@ export function followRunMessages(): () => void {
       else say(text);
       forget(text, (later) => later.type === "run.started");
       notifyOfEnd(run.title || "Safelight", text, event.data.ms);
-    } else if (event.type === "node.started" && event.node !== null) {
+    } else if (event.type === "node.started" && event.node !== null && !isStopping(run)) {
       const plan = useCheck.getState().plan[event.node];
       const reason = plan?.action === "run" ? plan.reason : "";
       const reused = Object.values(run.nodes).filter((node) => node.status === "cached").length;

@@ -2,7 +2,13 @@
 import { useEffect, useMemo, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { answer, api } from "../../server/requests/client";
-import { hasEnded, type RunAnswer, type RunPhase, type RunSummary } from "../../server/runs/runState";
+import {
+  hasEnded,
+  isStopping,
+  type RunAnswer,
+  type RunPhase,
+  type RunSummary,
+} from "../../server/runs/runState";
 import { onEvent, useRuns } from "../../server/runs/runStore";
 import { cancel, control } from "../../server/runs/runs";
 import { readTraining, type Training, useTrainings } from "../../server/runs/training";
@@ -239,6 +245,7 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrai
           <h2 className="grow">
             <span className="cut">{title}</span>
             <span className="meta cut">
+              {isStopping(run) ? "stopping · " : ""}
               {progress?.max ? `${reached} of ${total} steps` : (phase ?? "")}
               {progress?.rate ? ` · ${progress.rate.toFixed(1)} steps/s` : ""}
               {eta === null ? "" : ` · ${clock(eta)} left`}

@@ -26,8 +26,6 @@ interface CheckStore {
   isOk: boolean;
   /** True while a change is not checked yet. */
   isStale: boolean;
-  /** True to show on the canvas what a run would do, such as while the pointer is on the Run button. */
-  isPlanShown: boolean;
 }
 
 export const useCheck = create<CheckStore>(() => ({
@@ -37,12 +35,7 @@ export const useCheck = create<CheckStore>(() => ({
   texts: {},
   isOk: true,
   isStale: true,
-  isPlanShown: false,
 }));
-
-export function showPlan(isPlanShown: boolean): void {
-  useCheck.setState({ isPlanShown });
-}
 
 let timer: ReturnType<typeof setTimeout> | undefined;
 let running: AbortController | null = null;

@@ -11,7 +11,7 @@ import {
   renumbered,
   withoutSnapshot,
 } from "./queueState";
-import { fromSnapshot, type RunView, type ServerEvent } from "./runState";
+import { fromSnapshot, isStopping, type RunView, type ServerEvent } from "./runState";
 import { coalesced } from "./stream";
 import { RUN_EVENTS, SNAPSHOTS } from "./testing/recorded";
 
@@ -194,6 +194,19 @@ test("a list does not overwrite what events have told about nodes", () => {
     expect(state.runs[row.id]!.nodes).toBe(WHOLE.runs[row.id]!.nodes);
     expect(state.runs[row.id]!.title).toBe(row.title);
   }
+});
+
+test("a run is being stopped from the request to cancel it until its end, also over a snapshot", () => {
+  const [id, snapshot] = Object.entries(SNAPSHOTS).find(([, one]) => one.summary.state === "cancelled")!;
+  const end = RUN_EVENTS.findIndex((event) => event.run === id && event.type === "run.finished");
+  const before = afterEvents(EMPTY, RUN_EVENTS.slice(0, end));
+  expect(isStopping(before.runs[id])).toBe(false);
+  const asked = { ...before, runs: { ...before.runs, [id]: { ...before.runs[id]!, isCancelAsked: true } } };
+  expect(isStopping(asked.runs[id])).toBe(true);
+  const running = structuredClone(snapshot);
+  Object.assign(running.summary, { state: "running" });
+  expect(isStopping(fromSnapshot(running, asked.runs[id]))).toBe(true);
+  expect(isStopping(afterEvents(asked, RUN_EVENTS.slice(end)).runs[id])).toBe(false);
 });
 
 test("only the latest ended runs are kept, and those on the canvas", () => {

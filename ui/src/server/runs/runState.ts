@@ -95,6 +95,8 @@ export interface RunView {
   readonly toRun: number | null;
   readonly ran: number | null;
   readonly reused: number | null;
+  /** True after this page has asked to cancel it. */
+  readonly isCancelAsked: boolean;
   readonly problem: { code: string; message: string } | null;
   readonly nodes: Readonly<Record<string, NodeRun>>;
   readonly outputs: readonly WrittenOutput[];
@@ -138,6 +140,7 @@ export function newRun(id: string, document: string | null): RunView {
     reused: null,
     problem: null,
     nodes: {},
+    isCancelAsked: false,
     outputs: [],
     seq: 0,
   };
@@ -185,6 +188,11 @@ export function applyEvent(run: RunView, event: ServerEvent): RunView {
 }
 
 function changed(run: RunView, event: ServerEvent): RunView {
+/** True between the request to cancel a run and its end: a step goes on until its next check. */
+export function isStopping(run: RunView | null | undefined): boolean {
+  return run?.isCancelAsked === true && !hasEnded(run.phase);
+}
+
   switch (event.type) {
     case "run.queued":
       return {
@@ -457,6 +465,7 @@ export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): R
       id: output.id,
       output: output.output,
       index: output.index,
+    isCancelAsked: known?.isCancelAsked ?? false,
       values: output.values,
       node: makers.get(output.id) ?? makerOf(answer.graph, output.output),
       media: output.media,

@@ -19,7 +19,6 @@ import {
   nodeIn,
   type Preview,
   type RunAnswer,
-  type RunSummary,
   type RunView,
   type ServerEvent,
   type WrittenOutput,
@@ -153,17 +152,12 @@ function listSoon(): void {
   }, LIST_MS);
 }
 
-/** Take the state of a run out of an answer; the events that follow say more. */
-export function takeSummary(row: RunSummary): RunSummary {
+/** Change what is known of a run beside its events. */
+export function changeRun(id: string, change: Partial<RunView>): void {
   update((queue) => {
-    const known = queue.runs[row.id];
-    if (known === undefined) return queue;
-    return {
-      ...queue,
-      runs: { ...queue.runs, [row.id]: { ...known, phase: row.state, position: row.position } },
-    };
+    const known = queue.runs[id];
+    return known ? { ...queue, runs: { ...queue.runs, [id]: { ...known, ...change } } } : queue;
   });
-  return row;
 }
 
 /** Read a run in full, and keep the answer. */

@@ -7,8 +7,8 @@ import { answer, api, type Schemas } from "../requests/client";
 import { graphBody } from "../requests/graphBody";
 import { type Problem, problemsOf, Refused } from "../requests/problems";
 import { sendJson } from "../requests/sendJson";
-import type { RunSummary } from "./runState";
-import { takeSummary, useRuns } from "./runStore";
+import { hasEnded } from "./runState";
+import { changeRun, useRuns } from "./runStore";
 
 export interface RunOptions {
   /** The nodes to compute; none means the declared outputs. */
@@ -75,10 +75,17 @@ export async function submit(options: RunOptions = {}): Promise<Schemas["Submitt
   }
 }
 
-/** Cancel a run in any state. */
-export async function cancel(id: string): Promise<RunSummary> {
-  const request = api.POST("/api/v1/runs/{id}/cancel", { params: { path: { id } }, body: {} });
-  return takeSummary(await answer(request));
+/** Cancel a run in any state. A step that does not stop within the server's time of grace is ended by force. */
+export async function cancel(id: string): Promise<void> {
+  changeRun(id, { isCancelAsked: true });
+  try {
+    const request = api.POST("/api/v1/runs/{id}/cancel", { params: { path: { id } }, body: {} });
+    const { state } = await answer(request);
+    if (hasEnded(state)) changeRun(id, { phase: state, position: null });
+  } catch (error) {
+    changeRun(id, { isCancelAsked: false });
+    throw error;
+  }
 }
 
 /** Cancel the runs of the canvas that run or wait, the running one last so that no waiting one starts. */
