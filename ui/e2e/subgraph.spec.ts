@@ -52,6 +52,51 @@ test("nodes become a subgraph, whose ports can be renamed, and which is unpacked
   await expect(canvas.nodes).toHaveCount(4);
 });
 
+test("a picture stays with its result when its node goes into a subgraph, and out again", async ({
+  canvas,
+}) => {
+  await canvas.open("text_to_image");
+  expect((await canvas.run()).state).toBe("done");
+  const picture = (node: string) => canvas.node(node).locator(".node-picture img");
+  const url = (await picture("decode").getAttribute("src")) ?? "";
+  expect(url).toContain("/outputs/");
+  await canvas.node("decode").locator(".node-head").click();
+  await canvas.press("Control+Shift+G");
+  await expect(picture("group")).toHaveAttribute("src", url);
+  await canvas.press("Alt+ArrowDown");
+  await expect(picture("decode")).toHaveAttribute("src", url);
+  await canvas.press("Alt+ArrowUp");
+  await canvas.node("group").locator(".node-head").click({ button: "right" });
+  await canvas.page.getByRole("menuitem", { name: "Unpack the subgraph" }).click();
+  await expect(picture("decode")).toHaveAttribute("src", url);
+});
+
+test("a pan by the map stays when the canvas changes its size, as one on the canvas does", async ({
+  canvas,
+  page,
+}) => {
+  const view = () => page.locator(".react-flow__viewport").evaluate((element) => element.style.transform);
+  await canvas.open("text_to_image");
+  const fitted = await view();
+  await canvas.press("i");
+  await expect.poll(view).not.toBe(fitted);
+  await canvas.press("i");
+  await expect.poll(view).toBe(fitted);
+  await page.getByRole("button", { name: "Map of the graph" }).click();
+  const map = await page.locator(".react-flow__minimap").boundingBox();
+  if (!map) throw new Error("there is no map");
+  await page.mouse.move(map.x + map.width / 2, map.y + map.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(map.x + map.width / 2 + 20, map.y + map.height / 2 + 10, { steps: 4 });
+  await page.mouse.up();
+  const moved = await view();
+  expect(moved).not.toBe(fitted);
+  await canvas.press("i");
+  await expect(page.locator(".frame > aside")).toHaveCount(0);
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  expect(await view()).toBe(moved);
+});
+
 test("a graph keeps its pan and zoom while a subgraph or the Train view is shown", async ({
   canvas,
   page,

@@ -119,6 +119,8 @@ export function Canvas() {
       // biome-ignore lint/a11y/noNoninteractiveTabindex: the canvas has keys of its own, as an application has
       tabIndex={0}
       onKeyDown={pressOnCanvas}
+      onPointerMoveCapture={moveByMap}
+      onWheelCapture={moveByMap}
     >
       <ReactFlow<FlowNode, WireFlowEdge>
         key={path.join("/")}
@@ -179,6 +181,12 @@ export function Canvas() {
       <CanvasBar />
     </div>
   );
+}
+
+/** Take a pan or zoom by the map as one of the user, as those on the canvas are. */
+function moveByMap(event: { target: EventTarget; type: string; buttons: number }): void {
+  const isMove = event.type === "wheel" || event.buttons > 0;
+  if (isMove && (event.target as Element).closest(".react-flow__minimap")) leaveFit();
 }
 
 /** Keep the whole graph in view while a drawer or the panel opens. */
