@@ -255,6 +255,8 @@ class OutputWritten(_Fact):
     files: tuple[str, ...]
     """The absolute paths of the files; if the output is the path of a file that a node saved, that path."""
     digest: str
+    node: str
+    """The id of the step that made it, such as `group/decode[2]`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class PlannedAction:
     type: str
     action: str
     """`run`, `may_run`, `reuse`, `share` or `unneeded`; see `events.PlannedStep`."""
+    key: str | None
+    """The content key of the result; see `events.PlannedStep`."""
     reason: str
     seconds: float | None
     """The estimated time: that of its last run in this graph. Like the next two, None if unknown."""

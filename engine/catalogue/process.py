@@ -91,6 +91,7 @@ class Answers:
                         "node": step.id,
                         "type": step.bound.type.id,
                         "action": step.action,
+                        "key": step.key if step.storable else None,
                         "reason": reasons.why(step),
                         **expected.of_step(step.id).as_json(),
                     }

@@ -101,7 +101,7 @@ class OutputWriter:
         if output not in self._summaries:
             self._summaries[output] = summary(packed)
         paths = tuple(str(file.absolute()) for file in files or self._saved(value))
-        return OutputWritten(output, step.element_index, values, packed.type, paths, element.digest)
+        return OutputWritten(output, step.element_index, values, packed.type, paths, element.digest, step.id)
 
     def written(self) -> dict[str, Written]:
         """Return all declared outputs that have at least one written value, keyed by name."""

@@ -37,6 +37,8 @@ class NewOutput:
     digest: str
     media: str
     size: int
+    step: str
+    """The id of the step that made it; the database does not keep it."""
 
 
 def measured(path: Path) -> tuple[str, int]:

@@ -249,7 +249,7 @@ class RunProgress:
     def _plan(self, steps: tuple[events.PlannedStep, ...]) -> None:
         for step in steps:
             node = self._node(step.id)
-            node.type = step.type
+            node.type, node.key = step.type, step.key
             if step.action == "reuse":
                 node.state, node.cache = "cached", step.tier
             elif step.action == "unneeded":
@@ -301,6 +301,16 @@ def _files(event: events.OutputWritten) -> list[NewOutput]:
         except OSError:
             continue  # the file has been removed already
         made.append(
-            NewOutput(event.output, event.index, event.values, event.type, path, digest, media_of(path), size)
+            NewOutput(
+                event.output,
+                event.index,
+                event.values,
+                event.type,
+                path,
+                digest,
+                media_of(path),
+                size,
+                event.node,
+            )
         )
     return made

@@ -21,6 +21,8 @@ class NodeSnapshot:
     """The id of the step, such as `denoise` or `denoise[2]`."""
     type: str = ""
     """The node type with its version."""
+    key: str | None = None
+    """The content key of the result: equal keys mean equal results. None if the plan did not know it."""
     state: NodeRunState = "planned"
     reason: str | None = None
     """The reason that the step ran, or that its result was reused."""

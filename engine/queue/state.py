@@ -296,7 +296,7 @@ class QueueState:
     def _publish_outputs(self, running: RunningRun, changes: Changes, ids: list[int]) -> None:
         for id, new in zip(ids, changes.outputs, strict=True):
             event = RunOutput(
-                id, new.output, new.index, new.values, new.type, new.digest, new.media, new.size
+                id, new.step, new.output, new.index, new.values, new.type, new.digest, new.media, new.size
             )
             node = running.output_nodes.get(new.output)
             self.log.publish(event, run=running.id, document=running.document, node=node)

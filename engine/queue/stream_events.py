@@ -103,6 +103,8 @@ class RunOutput:
 
     id: int
     """The id of the output in the history."""
+    path: str
+    """The step that made it, such as `group/decode[2]`."""
     output: str
     index: tuple[int, ...]
     """The indices of the element in a list output; empty for a single value."""

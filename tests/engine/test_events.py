@@ -65,6 +65,7 @@ some: dict[type, st.SearchStrategy[Any]] = {
         texts,
         st.lists(texts, max_size=2).map(tuple),
         texts,
+        texts,
     ),
     events.Finished: st.builds(events.Finished, st.sampled_from(["done", "failed", "cancelled"]), floats),
 }

@@ -32,8 +32,8 @@ test("nodes become a subgraph, whose ports can be renamed, and which is unpacked
   await expect(page.getByRole("navigation", { name: "Subgraph" })).toContainText("group");
   await expect(canvas.nodes).toHaveCount(3);
   expect(await canvas.states()).toEqual({ positive: "cached", negative: "cached", denoise: "cached" });
-  // All was reused, so there is no preview, nor an empty frame for one.
-  await expect(canvas.node("denoise").locator(".node-picture")).toHaveCount(0);
+  // All was reused, so the preview is the one of the run before.
+  await expect(canvas.node("denoise").locator(".node-picture img")).toBeVisible();
   await page.getByRole("tab", { name: "Controls" }).click();
   const outputs = page.getByLabel("Outputs of the subgraph");
   await outputs.getByRole("button", { name: "Rename" }).click();

@@ -166,7 +166,7 @@ def test_changes_are_handed_over_once_and_kept_when_they_cannot_be_written() -> 
 
 def test_an_output_whose_file_is_gone_is_left_out() -> None:
     run = Clock()
-    run.take(OutputWritten("image", (), {}, "Image", ("/no/such/file.png",), "digest"))
+    run.take(OutputWritten("image", (), {}, "Image", ("/no/such/file.png",), "digest", "decode"))
     assert not run.progress.has_outputs
 
 

@@ -54,14 +54,23 @@ def test_written_outputs_are_kept_with_the_digest_of_their_files(queue: RunQueue
     reader = queue.events.subscribe()
     run = wait(queue, queue.submit(chain(7)).id)
     (output,) = run.outputs
-    data = chained(7)
-    assert output.path.read_bytes() == data
-    assert (output.digest, output.size) == (hashlib.sha256(data).hexdigest(), len(data))
+    made = chained(7)
+    assert output.path.read_bytes() == made
+    assert (output.digest, output.size) == (hashlib.sha256(made).hexdigest(), len(made))
     assert (output.media, output.type, output.index) == ("application/octet-stream", "trial/Bytes", ())
     assert queue.outputs.by_digest(output.digest) == output
     (event,) = [event for event in reader.take(1000) if event.type == "run.output"]
-    assert event.as_json()["data"]["id"] == output.id  # type: ignore[call-overload,index]
-    assert event.node == "n2"
+    data = event.as_json()["data"]
+    assert isinstance(data, dict)
+    assert (data["id"], data["path"], event.node) == (output.id, "n2", "n2")
+
+
+def test_steps_with_equal_results_have_the_same_key_in_every_run(queue: RunQueue) -> None:
+    first, again, other = [
+        wait(queue, queue.submit(chain(number)).id).nodes["n2"].key for number in (7, 7, 8)
+    ]
+    assert first is not None
+    assert (first == again, first == other) == (True, False)
 
 
 def test_a_sweep_is_one_run_with_many_parts(queue: RunQueue) -> None:

@@ -88,6 +88,17 @@ export class TypedGraph {
     return undefined;
   }
 
+  /** The node that makes the picture of a node: `group/decode` in the subgraph that `group` stands for, else itself. */
+  maker(node: string): string {
+    const type = this.nodes.get(node)?.type ?? "";
+    const scope = type.startsWith("#") && !this.type(node).missing ? this.subgraph(type) : undefined;
+    const inner = scope && typedGraph(this.types, scope);
+    const link = [...(scope?.[0].outputs.values() ?? [])].find(
+      (end) => inner && this.types.family(inner.output(end)) === "pixels",
+    );
+    return inner && link ? `${node}/${inner.maker(link.node)}` : node;
+  }
+
   private subgraphType(type: string): NodeType | undefined {
     const scope = type.startsWith("#") ? this.subgraph(type) : undefined;
     if (!scope || entered.has(scope[0])) return undefined;

@@ -1932,6 +1932,8 @@ export interface components {
             because?: string | null;
             /** Cache */
             cache?: string | null;
+            /** Key */
+            key?: string | null;
             /** Max */
             max?: number | null;
             /** Memory */
@@ -2187,6 +2189,8 @@ export interface components {
         PlannedAction: {
             /** Action */
             action: string;
+            /** Key */
+            key: string | null;
             /** Memory */
             memory: number | null;
             /** Models */
@@ -2569,6 +2573,8 @@ export interface components {
             media: string;
             /** Output */
             output: string;
+            /** Path */
+            path: string;
             /** Size */
             size: number;
             /** Type */

@@ -9,6 +9,7 @@ import { nodeIn } from "../../server/runs/runState";
 import { lacksPicture, useRuns } from "../../server/runs/runStore";
 import { graph, wholeId } from "../../state/editor";
 import { typed } from "../../state/types";
+import { pictureKey } from "./pictureKey";
 
 /** The problem of each failed step, with what its input held when the page learned of it. */
 const heldAt = new WeakMap<object, unknown>();
@@ -43,13 +44,14 @@ function asSentences(problem: Pick<Problem, "message" | "hint" | "fix">): InputP
 /** A text that changes with the errors at inputs and the frames of pictures, for the canvas, which draws their room. */
 export function useShapeKey(): string {
   const checked = useCheck((state) => state.ofNode);
+  useCheck((state) => state.plan);
   const failed = useRuns(({ shown, queue }) => {
     const nodes = Object.values((shown === null ? undefined : queue.runs[shown])?.nodes ?? {});
     return nodes.map((node) => (node.problem ? `${node.path} ${node.problem.message}` : "")).join("");
   });
   const folded = useRuns((state) =>
     [...graph().nodes.keys()]
-      .filter((id) => typed().type(id).preview && lacksPicture(state, wholeId(id)))
+      .filter((id) => typed().type(id).preview && lacksPicture(state, wholeId(id), () => pictureKey(id)))
       .join(),
   );
   const errors = useMemo(

@@ -61,10 +61,44 @@ test("a reused result lacks a picture once no run and the server have one", () =
     queue: afterEvents(EMPTY, events),
     ...more,
   });
-  expect(lacksPicture(state(started("a")), "a")).toBe(false);
-  expect(lacksPicture(state([...started("a"), done("a", "disk")]), "a")).toBe(true);
+  const none = () => null;
+  expect(lacksPicture(state(started("a")), "a", none)).toBe(false);
+  expect(lacksPicture(state([...started("a"), done("a", "disk")]), "a", none)).toBe(true);
   const seen = state([...started("a"), preview(), done("a", "disk")]);
-  expect(lacksPicture(seen, "a")).toBe(false);
-  const lost = { ...seen, lost: [latestPicture(seen, "a")!.url] };
-  expect(lacksPicture(lost, "a")).toBe(true);
+  expect(lacksPicture(seen, "a", none)).toBe(false);
+  const lost = { ...seen, lost: [latestPicture(seen, "a", null)!.url] };
+  expect(lacksPicture(lost, "a", none)).toBe(true);
+});
+
+test("a node shows the picture of the same result, wherever the node was when that was made", () => {
+  const written = (path: string) => {
+    const data = { id: 7, path, output: "image", index: [], values: {}, media: "image/png", digest: "" };
+    return event("run.output", path.split("/")[0]!, data);
+  };
+  const shown = (path: string, keys: Record<string, string>) => {
+    const view = run([
+      ...started(path, "other"),
+      event("node.preview", "other", { path: "other", id: "p", width: 8, height: 8 }),
+      done("other"),
+      done(path),
+      written(path),
+      event("run.finished", null, { state: "done", ran: 2, reused: 0, code: null, message: null, ms: 1 }),
+    ]);
+    const nodes = Object.values(view.nodes).map((node) => {
+      const steps = Object.values(node.steps).map((step) => [step.path, { ...step, key: keys[step.path]! }]);
+      return [node.path, { ...node, steps: Object.fromEntries(steps) }];
+    });
+    const runs = { r: { ...view, nodes: Object.fromEntries(nodes) } };
+    return { ...useRuns.getState(), shown: "r", own: ["r"], lost: [], queue: { ...EMPTY, runs } };
+  };
+  const before = shown("decode", { decode: "k1", other: "k2" });
+  const url = (node: string, key: string | null, state = before) => latestPicture(state, node, key)?.url;
+  expect(url("group/decode", "k1")).toBe("/api/v1/outputs/7/file");
+  expect(url("group/other", "k2")).toBe("/api/v1/previews/p");
+  expect([url("group/decode", "k3"), url("group/decode", null)]).toEqual([undefined, undefined]);
+  const inside = shown("group/decode", { "group/decode": "k1", other: "k2" });
+  for (const node of ["group", "group/decode"]) {
+    expect(url(node, null, inside)).toBe("/api/v1/outputs/7/file");
+  }
+  expect(url("decode", "k1", inside)).toBe("/api/v1/outputs/7/file");
 });

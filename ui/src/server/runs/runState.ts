@@ -34,6 +34,8 @@ export interface StepProblem {
 /** One step of a node. A node that goes through a list has one for each element. */
 export interface StepRun {
   readonly path: string;
+  /** The content key of the result: equal keys mean equal results. Known after the end of the run. */
+  readonly key: string | null;
   readonly status: StepStatus;
   readonly device: string | null;
   /** The progress: `value` of `max` units; null before the first report. */
@@ -71,8 +73,10 @@ export interface WrittenOutput {
   readonly output: string;
   readonly index: readonly number[];
   readonly values: Readonly<Record<string, unknown>>;
-  /** The node that made it; null if it comes from a snapshot. */
+  /** The node of the document that it comes from; null if nobody knows. */
   readonly node: string | null;
+  /** The step that made it, such as `group/decode[2]`; after a reload of the page, only `group`. */
+  readonly path: string;
   readonly media: string;
   readonly digest: string;
   readonly url: string;
@@ -91,12 +95,12 @@ export interface RunView {
   readonly started: number | null;
   readonly finished: number | null;
   readonly attempt: number;
+  /** True after this page has asked to cancel it. */
+  readonly isCancelAsked: boolean;
   /** The number of steps to compute; null before the plan. */
   readonly toRun: number | null;
   readonly ran: number | null;
   readonly reused: number | null;
-  /** True after this page has asked to cancel it. */
-  readonly isCancelAsked: boolean;
   readonly problem: { code: string; message: string } | null;
   readonly nodes: Readonly<Record<string, NodeRun>>;
   readonly outputs: readonly WrittenOutput[];
@@ -105,6 +109,7 @@ export interface RunView {
 }
 
 const NO_STEP: Omit<StepRun, "path"> = {
+  key: null,
   status: "planned",
   device: null,
   value: null,
@@ -135,12 +140,12 @@ export function newRun(id: string, document: string | null): RunView {
     started: null,
     finished: null,
     attempt: 0,
+    isCancelAsked: false,
     toRun: null,
     ran: null,
     reused: null,
     problem: null,
     nodes: {},
-    isCancelAsked: false,
     outputs: [],
     seq: 0,
   };
@@ -157,9 +162,7 @@ const inner = new WeakMap<StepRun, NodeRun>();
 export function nodeIn(run: RunView | undefined, path: string): NodeRun | null {
   const outer = run?.nodes[nodeOf(path)];
   if (outer === undefined || outer.path === path) return outer ?? null;
-  const own = Object.entries(outer.steps).filter(
-    ([step]) => step.startsWith(path) && /^(\[|\/|$)/.test(step.slice(path.length)),
-  );
+  const own = Object.entries(outer.steps).filter(([step]) => isIn(step, path));
   const first = own[0]?.[1];
   if (first === undefined) return null;
   const known = inner.get(first);
@@ -168,6 +171,11 @@ export function nodeIn(run: RunView | undefined, path: string): NodeRun | null {
   const made = summary(path, Object.fromEntries(own));
   inner.set(first, made);
   return made;
+}
+
+/** True if a step is one of a node, or of one inside it. */
+export function isIn(step: string, node: string): boolean {
+  return step.startsWith(node) && /^(\[|\/|$)/.test(step.slice(node.length));
 }
 
 /** The ids of a path, from the outermost node to the innermost one: `group`, `group/denoise` for `group/denoise[2]`. */
@@ -180,6 +188,11 @@ export function hasEnded(phase: RunPhase): boolean {
   return phase !== "queued" && phase !== "running";
 }
 
+/** True between the request to cancel a run and its end: a step goes on until its next check. */
+export function isStopping(run: RunView | null | undefined): boolean {
+  return run?.isCancelAsked === true && !hasEnded(run.phase);
+}
+
 /** The state after one event. Events that are contained already change nothing. */
 export function applyEvent(run: RunView, event: ServerEvent): RunView {
   if (event.seq <= run.seq) return run;
@@ -188,11 +201,6 @@ export function applyEvent(run: RunView, event: ServerEvent): RunView {
 }
 
 function changed(run: RunView, event: ServerEvent): RunView {
-/** True between the request to cancel a run and its end: a step goes on until its next check. */
-export function isStopping(run: RunView | null | undefined): boolean {
-  return run?.isCancelAsked === true && !hasEnded(run.phase);
-}
-
   switch (event.type) {
     case "run.queued":
       return {
@@ -215,10 +223,10 @@ export function isStopping(run: RunView | null | undefined): boolean {
     case "run.retried":
       return { ...run, nodes: {}, toRun: null, outputs: [] };
     case "run.output": {
-      const { id, output, index, values, media, digest } = event.data;
+      const { id, path, output, index, values, media, digest } = event.data;
       if (run.outputs.some((known) => known.id === id)) return run;
       const url = `/api/v1/outputs/${id}/file`;
-      const written = { id, output, index, values, node: event.node, media, digest, url };
+      const written = { id, output, index, values, node: event.node, path, media, digest, url };
       return { ...run, outputs: [...run.outputs, written] };
     }
     case "run.finished":
@@ -419,6 +427,7 @@ export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): R
     steps[id][path] = {
       ...NO_STEP,
       path,
+      key: node.key ?? null,
       status:
         node.state === "skipped"
           ? "waiting"
@@ -444,7 +453,7 @@ export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): R
     };
   }
   const first = problems.find((problem) => problem.severity === "error");
-  const makers = new Map(known?.outputs.map((output) => [output.id, output.node]));
+  const told = new Map(known?.outputs.map((output) => [output.id, output]));
   return {
     id: row.id,
     document: row.document,
@@ -456,22 +465,16 @@ export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): R
     started: row.started,
     finished: row.finished,
     attempt: row.attempts,
+    isCancelAsked: known?.isCancelAsked ?? false,
     toRun: known?.toRun ?? null,
     ran: known?.ran ?? null,
     reused: known?.reused ?? null,
     problem: first ? { code: first.code, message: first.message } : (known?.problem ?? null),
     nodes: Object.fromEntries(Object.entries(steps).map(([id, own]) => [id, summary(id, own)])),
-    outputs: outputs.map((output) => ({
-      id: output.id,
-      output: output.output,
-      index: output.index,
-    isCancelAsked: known?.isCancelAsked ?? false,
-      values: output.values,
-      node: makers.get(output.id) ?? makerOf(answer.graph, output.output),
-      media: output.media,
-      digest: output.digest,
-      url: output.url,
-    })),
+    outputs: outputs.map(({ id, output, index, values, media, digest, url }) => {
+      const node = told.get(id)?.node ?? makerOf(answer.graph, output);
+      return { id, output, index, values, node, path: told.get(id)?.path ?? node ?? "", media, digest, url };
+    }),
     seq: last_seq,
   };
 }

@@ -15,6 +15,7 @@ import {
 } from "./queueState";
 import {
   hasEnded,
+  isIn,
   type NodeRun,
   nodeIn,
   type Preview,
@@ -241,24 +242,54 @@ export function useNodeRun(node: string): NodeRun | null {
   return useRuns((state) => nodeIn(state.queue.runs[state.shown ?? ""], node));
 }
 
-/** The latest picture that a node has made in the runs of the open document. */
-export function latestPicture(state: RunStore, node: string): WrittenOutput | Preview | null {
-  for (const id of [state.shown ?? "", ...state.own]) {
-    const run = state.queue.runs[id];
-    const written = run?.outputs.findLast((file) => file.node === node && file.media.startsWith("image/"));
-    if (written) return written;
-    const preview = nodeIn(run, node)?.preview;
-    if (preview && !state.lost.includes(preview.url)) return preview;
+type Picture = WrittenOutput | Preview;
+
+/** The picture of a node in a run. */
+function pictureIn(run: RunView | undefined, node: string): Picture | null | undefined {
+  const isOwn = (file: WrittenOutput) => file.node === node || isIn(file.path, node);
+  return run?.outputs.findLast((file) => isOwn(file) && isImage(file)) ?? nodeIn(run, node)?.preview;
+}
+
+const isImage = (file: WrittenOutput) => file.media.startsWith("image/");
+const keyed = new WeakMap<RunView, ReadonlyMap<string | null, Picture>>();
+
+/** The pictures of the results of a run that has ended, by their content keys. */
+function picturesByKey(run: RunView): ReadonlyMap<string | null, Picture> {
+  const known = keyed.get(run);
+  if (known) return known;
+  const steps = Object.assign({}, ...Object.values(run.nodes).map((node) => node.steps)) as NodeRun["steps"];
+  const found = new Map<string | null, Picture>();
+  for (const { key, preview, status } of Object.values(steps)) {
+    if (preview && status === "done") found.set(key, preview);
+  }
+  for (const file of run.outputs.filter(isImage)) found.set(steps[file.path]?.key ?? null, file);
+  found.delete(null);
+  keyed.set(run, found);
+  return found;
+}
+
+function* candidates({ queue, shown, own }: RunStore, node: string, key: string | null) {
+  const runs = [shown ?? "", ...own].flatMap((id) => queue.runs[id] ?? []);
+  yield pictureIn(runs[0], node);
+  for (const run of runs) if (hasEnded(run.phase)) yield picturesByKey(run).get(key);
+  for (const run of runs) yield pictureIn(run, node);
+}
+
+/**
+ * The latest picture of a node in the runs of the open document: that of the shown run; else one of the same result,
+ * wherever the node was then, such as outside of a subgraph; else that of an earlier run.
+ *
+ * @param key the content key of the result; null if nobody knows it.
+ */
+export function latestPicture(state: RunStore, node: string, key: string | null): Picture | null {
+  for (const picture of candidates(state, node, key)) {
+    if (picture && !state.lost.includes(picture.url)) return picture;
   }
   return null;
 }
 
 /** True if a node has a result in the shown run, but no picture of it is known. */
-export function lacksPicture(state: RunStore, node: string): boolean {
+export function lacksPicture(state: RunStore, node: string, key: () => string | null): boolean {
   const status = nodeIn(state.queue.runs[state.shown ?? ""], node)?.status;
-  return (status === "cached" || status === "done") && latestPicture(state, node) === null;
-}
-
-export function useLatestPicture(node: string): WrittenOutput | Preview | null {
-  return useRuns((state) => latestPicture(state, node));
+  return (status === "cached" || status === "done") && latestPicture(state, node, key()) === null;
 }
