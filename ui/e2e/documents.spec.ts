@@ -6,6 +6,9 @@ import { Canvas, expect, ROOT, Server, test } from "./fixtures.ts";
 
 const prompt = (page: Page) => page.getByRole("textbox", { name: "prompt", exact: true });
 
+/** A picture without a graph in it. */
+const PLAIN = join(ROOT, "graphs", "framed", "00-a pink circle on a brown background.png");
+
 /** Drop a file on the canvas, or on the Train view that covers it. */
 async function drop(page: Page, name: string, type: string, bytes: Buffer | number): Promise<void> {
   const content = typeof bytes === "number" ? bytes : bytes.toString("base64");
@@ -53,6 +56,22 @@ test("a dropped picture opens its graph as a new document, which gives the same 
   expect(second.id).not.toBe(first.id);
   const again = await server.get<{ outputs: { digest: string }[] }>(`/outputs?run=${second.id}`);
   expect(again.outputs[0]!.digest).toBe(outputs[0]!.digest);
+});
+
+test("a dropped picture without a graph becomes a node that shows it, before and after a run", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  await drop(page, "framed.png", "image/png", readFileSync(PLAIN));
+  const picture = canvas.node("load-image").locator(".node-picture img");
+  await expect(picture).toBeVisible();
+  const width = () => picture.evaluate((image: HTMLImageElement) => image.naturalWidth);
+  await expect.poll(width).toBeGreaterThan(0);
+  await canvas.press("Control+Shift+Enter");
+  await expect(canvas.node("load-image")).toHaveAttribute("data-state", "done");
+  await canvas.ended();
+  await expect(picture).toBeVisible();
 });
 
 test("a graph that opens leaves every other view, is fitted, and ends the messages of runs before", async ({

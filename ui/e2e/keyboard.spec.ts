@@ -167,6 +167,27 @@ test("the arrow keys go round the ends of every list, and an empty list does not
   }
 });
 
+test("undo works outside of fields, and the keys of the canvas rest while the view of trainings covers it", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("text_to_image");
+  const guidance = page.getByRole("slider", { name: "guidance, slider" });
+  const before = await guidance.inputValue();
+  await guidance.press("ArrowRight");
+  await expect(guidance).not.toHaveValue(before);
+  await page.keyboard.press("Control+z");
+  await expect(guidance).toHaveValue(before);
+  const count = await canvas.nodes.count();
+  await canvas.press("Control+a");
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  await expect(page.locator(".train")).toBeVisible();
+  await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+  await page.keyboard.press("Delete");
+  await page.getByRole("button", { name: /^Back to/ }).click();
+  await expect(canvas.nodes).toHaveCount(count);
+});
+
 test("every letter can be typed in every field without doing anything else @fast", async ({
   canvas,
   page,

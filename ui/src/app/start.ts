@@ -1,7 +1,7 @@
 /** Starts the page: theme, keys, connection, document. */
 import { followKeys } from "../commands/pageKeys";
 import { followRunMessages } from "../panels/runs/runMessages";
-import { problemsOf, sentence } from "../server/requests/problems";
+import { reasonOf } from "../server/requests/problems";
 import { startSession } from "../server/session";
 import { setReady } from "../state/ready";
 import { say, sayError } from "../state/status";
@@ -24,6 +24,6 @@ export async function start(): Promise<void> {
     performance.mark("ready");
     setReady();
   } catch (error) {
-    sayError(sentence(problemsOf(error)[0]?.message ?? "the page cannot start"));
+    sayError(reasonOf(error));
   }
 }

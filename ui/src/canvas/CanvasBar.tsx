@@ -29,13 +29,14 @@ export function CanvasBar() {
           onClick={() => useView.setState({ pointer: "trackpad" })}
         />
       </div>
-      <div className="corner right" role="toolbar" aria-label="Map">
+      <div className="corner right" role="toolbar" aria-label="Map and panel">
         <IconButton
           icon="map"
           aria-pressed={hasMinimap}
           label="Map of the graph"
           onClick={() => useView.setState({ hasMinimap: !hasMinimap })}
         />
+        <Tool id="panel" icon="panel" label="Show or hide the panel" />
       </div>
     </>
   );

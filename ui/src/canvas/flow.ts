@@ -6,11 +6,11 @@ import { fitOf } from "../schema/connections";
 import { geometry, type NodeGeometry, withoutPicture } from "../schema/geometry";
 import type { NodeType } from "../schema/nodeTypes";
 import type { TypedGraph } from "../schema/typedGraph";
-import { lacksPicture, useRuns } from "../server/runs/runStore";
-import { useSelection, wholeId } from "../state/editor";
+import { useRuns } from "../server/runs/runStore";
+import { useSelection } from "../state/editor";
 import { useView } from "../state/view";
 import { inputProblems } from "./nodes/inputProblems";
-import { pictureKey } from "./nodes/pictureKey";
+import { isBare } from "./nodes/nodePictures";
 import type { WireFlowEdge } from "./wires/WireEdge";
 
 export type FlowNode = Node<{ readonly shape?: NodeGeometry }, "card" | "frame" | "note">;
@@ -67,8 +67,7 @@ const NO_ENTRY: Entry = { type: "", title: "", off: false, lift: "zip", inputs: 
 /** The shape of a node on the canvas: a result without a picture has no frame, for which layouts leave the room. */
 export function drawnShape(graph: Graph, typed: TypedGraph, id: string): NodeGeometry {
   const shape = shapeOf(graph, typed, id);
-  const isFolded =
-    shape.preview !== undefined && lacksPicture(useRuns.getState(), wholeId(id), () => pictureKey(id));
+  const isFolded = shape.preview !== undefined && isBare(useRuns.getState(), id);
   return isFolded ? withoutPicture(shape) : shape;
 }
 

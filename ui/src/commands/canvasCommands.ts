@@ -170,7 +170,7 @@ define(
     keys: ["V"],
     scope: "canvas",
     isPossible: one,
-    run: () => pin([...selected()][0] ?? null),
+    run: () => pin(wholeId([...selected()][0] ?? "")),
   },
   { id: "tidy", label: "Tidy", group: "Canvas", keys: ["L"], scope: "canvas", run: () => void layOut() },
   ...SIDES.map((side) => ({

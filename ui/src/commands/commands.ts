@@ -9,8 +9,8 @@ export interface Command {
   /** The keys, the first of which is shown. */
   readonly keys?: readonly string[];
   readonly icon?: IconName;
-  /** Where the keys work: on the canvas, or everywhere, also while typing. */
-  readonly scope: "canvas" | "page";
+  /** Where the keys work: on the canvas, everywhere but in fields, or everywhere. */
+  readonly scope: "canvas" | "not typing" | "page";
   /** False if menus leave it out now. */
   readonly isShown?: () => boolean;
   /** False if it cannot be done now. */

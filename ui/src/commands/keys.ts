@@ -35,6 +35,8 @@ export function shownKeys(keys: string): string {
     Enter: "↵",
     Delete: "Del",
     Alt: IS_MAC ? "⌥" : "Alt",
+    ArrowUp: "↑",
+    ArrowDown: "↓",
   };
   const { ctrl, shift, alt, key } = read(keys);
   const parts = [ctrl && "Ctrl", alt && "Alt", shift && "Shift", key].filter((part) => part !== false);

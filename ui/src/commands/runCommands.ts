@@ -1,5 +1,5 @@
 import { attempt } from "../panels/attempt";
-import { sentence } from "../server/requests/problems";
+import { sentences } from "../server/requests/problems";
 import { useRuns } from "../server/runs/runStore";
 import { cancelOwn, submit, useSubmission } from "../server/runs/runs";
 import { useSelection } from "../state/editor";
@@ -25,7 +25,7 @@ async function run(options: Parameters<typeof submit>[0] = {}): Promise<void> {
   const [problem] = useSubmission.getState().problems;
   if (!problem) return;
   const place = problem.node === null ? "" : `${problem.node}: `;
-  sayError(`${place}${sentence(problem.message)}`);
+  sayError(place + sentences(problem));
   showTab("problems");
 }
 

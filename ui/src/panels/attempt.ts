@@ -1,5 +1,5 @@
 /** Actions of the panels: a failure goes to the status line. */
-import { problemsOf, sentence } from "../server/requests/problems";
+import { reasonOf } from "../server/requests/problems";
 import { sayError } from "../state/status";
 
 /** Wait for an action; returns its result, or undefined after a failure, which the status line says. */
@@ -7,14 +7,7 @@ export async function attempt<Result>(action: Promise<Result>): Promise<Result |
   try {
     return await action;
   } catch (error) {
-    const [first] = problemsOf(error);
-    if (first)
-      sayError(
-        [first.message, first.hint]
-          .filter(Boolean)
-          .map((text) => sentence(String(text)))
-          .join(" "),
-      );
+    sayError(reasonOf(error));
     return undefined;
   }
 }

@@ -63,6 +63,15 @@ test("the viewer shows the live preview, then the written picture, and the previ
   expect(strip).toHaveLength(3);
 });
 
+test("a pinned node of a subgraph shows what was made inside", () => {
+  const run = Object.values(WHOLE.runs).find((one) => one.outputs.length > 0)!;
+  const outputs = [{ ...run.outputs[0]!, node: "group", path: "group/decode" }];
+  const queue = { ...WHOLE, runs: { r: { ...run, outputs } } };
+  const shown = (pinned: string) => shownPicture({ queue, own: ["r"], shown: "r" }, pinned, null)?.picture;
+  expect([shown("group"), shown("group/decode")]).toEqual([outputs[0], outputs[0]]);
+  expect(shown("group/other")).toBeUndefined();
+});
+
 test("a run that has ended is whole", () => {
   for (const [id, snapshot] of Object.entries(SNAPSHOTS)) {
     if (snapshot.summary.state === "done") expect(fractionOf(WHOLE.runs[id]!)).toBe(1);

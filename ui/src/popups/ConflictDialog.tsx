@@ -1,6 +1,6 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { overwrite, reload, useDocument } from "../server/documents/documents";
-import { problemsOf, sentence } from "../server/requests/problems";
+import { reasonOf } from "../server/requests/problems";
 import { say, sayError } from "../state/status";
 import { openOverlay } from "./overlays";
 
@@ -11,7 +11,7 @@ export function ConflictDialog({ onClose }: { onClose: () => void }) {
     onClose();
     action().then(
       () => say(words),
-      (error: unknown) => sayError(sentence(problemsOf(error)[0]?.message ?? "this did not work")),
+      (error: unknown) => sayError(reasonOf(error)),
     );
   };
   return (

@@ -2,7 +2,7 @@ import { Dialog } from "@base-ui/react/dialog";
 import { type FormEvent, useRef, useState } from "react";
 import { saySaved } from "../commands/saved";
 import { idFor, saveAs, useDocument } from "../server/documents/documents";
-import { problemsOf, sentence } from "../server/requests/problems";
+import { reasonOf } from "../server/requests/problems";
 import { documents } from "../state/editor";
 
 /** Asks for the name of a graph that is saved for the first time, or once more under another name. */
@@ -21,13 +21,7 @@ export function SaveAsDialog({ onClose }: { onClose: () => void }) {
       saySaved(name.trim());
       onClose();
     } catch (error) {
-      const [first] = problemsOf(error);
-      setProblem(
-        [first?.message, first?.hint]
-          .filter(Boolean)
-          .map((text) => sentence(String(text)))
-          .join(" "),
-      );
+      setProblem(reasonOf(error));
     }
   };
   return (

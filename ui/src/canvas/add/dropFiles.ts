@@ -4,7 +4,7 @@ import { addNode } from "../../document/edit/nodes";
 import { literal } from "../../document/graph";
 import { openText } from "../../server/documents/documents";
 import { blobValue, importFile, upload } from "../../server/documents/files";
-import { problemsOf, Refused, sentence } from "../../server/requests/problems";
+import { Refused, reasonOf } from "../../server/requests/problems";
 import { edit, graph, selectNodes } from "../../state/editor";
 import { say, sayError } from "../../state/status";
 import { types } from "../../state/types";
@@ -39,14 +39,7 @@ export async function openFile(file: File, at?: { x: number; y: number }): Promi
   } catch (error) {
     const isPicture = file.type.startsWith("image/") && error instanceof Refused && error.status === 422;
     if (isPicture) return loadPicture(file, at);
-    const [problem] = problemsOf(error);
-    if (problem)
-      sayError(
-        [problem.message, problem.hint]
-          .filter(Boolean)
-          .map((text) => sentence(String(text)))
-          .join(" "),
-      );
+    sayError(reasonOf(error));
   }
 }
 
@@ -74,6 +67,6 @@ async function loadPicture(file: File, at?: { x: number; y: number }): Promise<v
     if (id === undefined) sayError("No node type loads a picture.");
     else say(`${file.name} has no graph in it; ${id} loads it as a picture.`);
   } catch (error) {
-    sayError(sentence(problemsOf(error)[0]?.message ?? "the file cannot be read"));
+    sayError(reasonOf(error));
   }
 }

@@ -6,10 +6,10 @@ import type { InputProblem } from "../../schema/geometry";
 import { useCheck } from "../../server/documents/check";
 import { type Problem, sentence } from "../../server/requests/problems";
 import { nodeIn } from "../../server/runs/runState";
-import { lacksPicture, useRuns } from "../../server/runs/runStore";
+import { useRuns } from "../../server/runs/runStore";
 import { graph, wholeId } from "../../state/editor";
 import { typed } from "../../state/types";
-import { pictureKey } from "./pictureKey";
+import { isBare } from "./nodePictures";
 
 /** The problem of each failed step, with what its input held when the page learned of it. */
 const heldAt = new WeakMap<object, unknown>();
@@ -50,9 +50,7 @@ export function useShapeKey(): string {
     return nodes.map((node) => (node.problem ? `${node.path} ${node.problem.message}` : "")).join("");
   });
   const folded = useRuns((state) =>
-    [...graph().nodes.keys()]
-      .filter((id) => typed().type(id).preview && lacksPicture(state, wholeId(id), () => pictureKey(id)))
-      .join(),
+    [...graph().nodes.keys()].filter((id) => typed().type(id).preview && isBare(state, id)).join(),
   );
   const errors = useMemo(
     () => JSON.stringify(Object.values(checked).map((all) => all.filter((one) => one.severity === "error"))),

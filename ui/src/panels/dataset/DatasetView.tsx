@@ -1,11 +1,10 @@
 /** The pictures of a dataset over the canvas. Captions are edited in place; each is one edit of the graph. */
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { placeNear } from "../../canvas/add/addNode";
-import { isKey, isTyping } from "../../commands/keys";
 import { from } from "../../document/graph";
-import { sentence } from "../../server/requests/problems";
+import { sentence, sentences } from "../../server/requests/problems";
 import { cancel } from "../../server/runs/runs";
-import { edit, graph, redo, undo, useGraph } from "../../state/editor";
+import { edit, graph, useGraph } from "../../state/editor";
 import { say } from "../../state/status";
 import { types, useTyped } from "../../state/types";
 import { Icon, IconButton } from "../../style/Icon";
@@ -71,11 +70,8 @@ function Dataset({ place: { node, output, run } }: { place: DatasetPlace }) {
     say(next.isNew ? `${next.id} holds the new captions; the files stay as they are.` : "");
   };
   const press = (event: KeyboardEvent) => {
-    if (event.key === "Escape" && !event.defaultPrevented) openDataset(null);
-    else if (isTyping(event.target)) return;
-    else if (isKey(event.nativeEvent, "Ctrl+Z")) undo();
-    else if (isKey(event.nativeEvent, "Ctrl+Shift+Z") || isKey(event.nativeEvent, "Ctrl+Y")) redo();
-    else return;
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    openDataset(null);
     event.preventDefault();
     event.stopPropagation();
   };
@@ -149,7 +145,7 @@ function Dataset({ place: { node, output, run } }: { place: DatasetPlace }) {
           {(computing ? [] : problems).map((problem) => (
             <p key={problem.code + problem.message} className={isMissing ? "" : "field-problem"}>
               {isMissing ? "" : `${words(problem.node ?? node)}: `}
-              {sentence(problem.message)} {!isMissing && sentence(problem.hint ?? "")}
+              {isMissing ? sentence(problem.message) : sentences(problem)}
             </p>
           ))}
           {computing && (

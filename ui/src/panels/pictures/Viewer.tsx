@@ -3,6 +3,7 @@ import { useMemo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { outputsOf } from "../../server/outputs";
 import { thumbnail } from "../../server/requests/client";
+import { nodeIn } from "../../server/runs/runState";
 import { useRuns } from "../../server/runs/runStore";
 import { IconButton } from "../../style/Icon";
 import { ago, words } from "../format";
@@ -27,7 +28,7 @@ export function Viewer() {
   const shown = useMemo(() => shownPicture(runs, pinned, chosen), [runs, pinned, chosen]);
   const strip = useMemo(() => latestPictures(runs, STRIP), [runs]);
   const [stage, box] = useBox<HTMLDivElement>();
-  const node = shown?.run.nodes[shown.node ?? ""];
+  const node = nodeIn(shown?.run, shown?.node ?? "");
   const output = shown !== null && "id" in shown.picture ? shown.picture : null;
   const fraction = shown?.isLive && node?.max ? (node.value ?? 0) / node.max : null;
 
@@ -95,7 +96,7 @@ export function Viewer() {
 }
 
 function caption(shown: Shown, latest: string | null): string {
-  const node = shown.run.nodes[shown.node ?? ""];
+  const node = nodeIn(shown.run, shown.node ?? "");
   if (shown.isLive) return node?.max ? `step ${node.value ?? 0} of ${node.max}, preview` : "preview";
   if (!("id" in shown.picture)) return "preview";
   if (shown.run.id !== latest && shown.run.finished !== null)

@@ -1,8 +1,8 @@
 /** What the viewer shows: the pinned node, the picture in the large view, and the one that it is compared with. */
 import { create } from "zustand";
 import { type OutputRow, outputsOf } from "../../server/outputs";
-import type { Preview, RunView, WrittenOutput } from "../../server/runs/runState";
-import type { useRuns } from "../../server/runs/runStore";
+import { nodeIn, type Preview, type RunView, type WrittenOutput } from "../../server/runs/runState";
+import { pictureIn, type useRuns } from "../../server/runs/runStore";
 
 export type CompareMode = "slider" | "side" | "difference";
 
@@ -107,19 +107,14 @@ export function shownPicture(state: Runs, pinned: string | null, chosen: number 
     }
   }
   if (shown?.phase === "running") {
-    const live = Object.values(shown.nodes).find(
-      (node) =>
-        node.status === "running" && node.preview !== null && (pinned === null || node.path === pinned),
-    );
+    const nodes = pinned === null ? Object.values(shown.nodes) : [nodeIn(shown, pinned)];
+    const live = nodes.find((node) => node?.status === "running" && node.preview !== null);
     if (live?.preview) return { node: live.path, run: shown, picture: live.preview, isLive: true };
   }
   for (const run of runs) {
-    const output = run.outputs.findLast(
-      (item) => isPicture(item) && (pinned === null || item.node === pinned),
-    );
-    if (output) return { node: output.node, run, picture: output, isLive: false };
-    const preview = pinned === null ? null : run.nodes[pinned]?.preview;
-    if (preview) return { node: pinned, run, picture: preview, isLive: false };
+    const output = run.outputs.findLast(isPicture);
+    const picture = pinned === null ? output : pictureIn(run, pinned);
+    if (picture) return { node: pinned ?? output?.node ?? null, run, picture, isLive: false };
     if (pinned === null && run === shown && run.phase === "running") {
       const latest = Object.values(run.nodes).findLast((node) => node.preview !== null);
       if (latest?.preview) return { node: latest.path, run, picture: latest.preview, isLive: false };

@@ -5,7 +5,7 @@ import { sameJson } from "../../document/json/json";
 import type { InputType } from "../../schema/nodeTypes";
 import { wireName } from "../../schema/wireType";
 import { useCheck, useNodeProblems } from "../../server/documents/check";
-import { sentence } from "../../server/requests/problems";
+import { sentence, sentences } from "../../server/requests/problems";
 import type { NodeRun } from "../../server/runs/runState";
 import { useNodeRun, useRuns, useShownRun } from "../../server/runs/runStore";
 import { edit, useGraph, useWholeId } from "../../state/editor";
@@ -195,7 +195,7 @@ function InputRow({ node, input }: { node: string; input: InputType }) {
         )}
         {problem !== undefined && (
           <span id={`${id}-problem`} className={problem.severity === "error" ? "field-problem" : "hint"}>
-            {sentence(problem.message)} {problem.hint !== null && sentence(problem.hint)}
+            {sentences(problem)}
           </span>
         )}
       </div>
@@ -215,18 +215,13 @@ function Warnings({ node, run }: { node: string; run: NodeRun | null }) {
   return (
     <div className="pad ruled">
       <h3>{count(problems.length + warnings.length + (run?.problem ? 1 : 0), "problem")}</h3>
-      {run?.problem && (
-        <>
-          <p className="field-problem">{sentence(run.problem.message)}</p>
-          {run.problem.hint && <p className="hint">{sentence(run.problem.hint)}</p>}
-        </>
-      )}
+      {run?.problem && <p className="field-problem">{sentences(run.problem)}</p>}
       {problems.map((problem) => (
         <p
           key={problem.code + problem.message}
           className={problem.severity === "error" ? "field-problem" : "hint"}
         >
-          {sentence(problem.message)}
+          {sentences(problem)}
         </p>
       ))}
       {warnings.map((text) => (

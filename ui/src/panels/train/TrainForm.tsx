@@ -7,7 +7,7 @@ import type { Graph, InputEnd } from "../../document/graph";
 import type { Json } from "../../document/json/json";
 import { named, type Widget } from "../../schema/nodeTypes";
 import { openSaved, savedText } from "../../server/documents/documents";
-import { type Problem, problemsOf, sentence } from "../../server/requests/problems";
+import { type Problem, problemsOf, sentences } from "../../server/requests/problems";
 import { edit } from "../../state/editor";
 import { say } from "../../state/status";
 import { useTypes } from "../../state/types";
@@ -128,9 +128,8 @@ export function TrainForm({ onStart, onLeave }: TrainFormProps) {
       )}
       {others.map((item) => (
         <p key={item.code + item.message} className="field-problem" role="alert">
-          {[item.node && `${item.node}:`, sentence(item.message), item.hint && sentence(item.hint)]
-            .filter(Boolean)
-            .join(" ")}
+          {item.node && `${item.node}: `}
+          {sentences(item)}
         </p>
       ))}
       <div className="buttons">
@@ -172,7 +171,7 @@ function FormRow({ name, doc, widget, value, problem, onChange }: FormRowProps):
         />
         {problem && (
           <span className="field-problem" role="alert">
-            {[problem.message, problem.hint ?? ""].filter(Boolean).map(sentence).join(" ")}
+            {sentences(problem)}
           </span>
         )}
       </div>

@@ -57,6 +57,16 @@ export function problemsOf(error: unknown): Problem[] {
   return [problem("page_error", error instanceof Error ? error.message : String(error))];
 }
 
+/** A problem and its remedy in sentences. */
+export function sentences({ message, hint }: Pick<Problem, "message" | "hint">): string {
+  return [message, hint ?? ""].map(sentence).filter(Boolean).join(" ");
+}
+
+/** Why an action failed, in sentences. */
+export function reasonOf(error: unknown): string {
+  return problemsOf(error).slice(0, 1).map(sentences).join("");
+}
+
 /** A message as a sentence: with a capital letter and a full stop. */
 export function sentence(text: string): string {
   const trimmed = text.trim();

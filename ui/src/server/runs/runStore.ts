@@ -245,7 +245,7 @@ export function useNodeRun(node: string): NodeRun | null {
 type Picture = WrittenOutput | Preview;
 
 /** The picture of a node in a run. */
-function pictureIn(run: RunView | undefined, node: string): Picture | null | undefined {
+export function pictureIn(run: RunView | undefined, node: string): Picture | null | undefined {
   const isOwn = (file: WrittenOutput) => file.node === node || isIn(file.path, node);
   return run?.outputs.findLast((file) => isOwn(file) && isImage(file)) ?? nodeIn(run, node)?.preview;
 }
