@@ -24,7 +24,7 @@ export function DrawerHost() {
       return <ModelsDrawer onClose={close} />;
     case "queue":
       return (
-        <Drawer title="Runs" onClose={close}>
+        <Drawer title="Queue" onClose={close}>
           <QueuePopup />
         </Drawer>
       );

@@ -1,5 +1,6 @@
 /** The runs that run and wait, with their order, and those that ended last. */
 import { useEffect, useMemo, useState } from "react";
+import { sentence } from "../../server/requests/problems";
 import { hasEnded, isStopping, type RunPhase, type RunView } from "../../server/runs/runState";
 import { useRuns } from "../../server/runs/runStore";
 import { cancel, move, pause, readRepeats, retry, stopRepeat, useSubmission } from "../../server/runs/runs";
@@ -49,13 +50,14 @@ export function QueuePopup() {
   const { running, waiting, ended } = useMemo(() => sorted(Object.values(runs)), [runs]);
   return (
     <div className="queue">
-      <header className="panel-head">
-        <h2 className="grow">Queue</h2>
+      <div className="queue-row">
+        <span className={paused === null ? "grow" : "grow queue-note"}>
+          {paused === null ? "Waiting runs start by themselves" : sentence(paused)}
+        </span>
         <button type="button" className="button mini" onClick={() => void attempt(pause(paused === null))}>
           {paused === null ? "Pause" : "Resume"}
         </button>
-      </header>
-      {paused !== null && <p className="queue-note">{paused}</p>}
+      </div>
       {repeats.map((repeat) => (
         <div key={repeat.id} className="queue-row">
           <Icon name="reset" size={14} />
