@@ -77,6 +77,7 @@ from nodes.prompt.conditioning import (
     ZeroPrompt,
 )
 from nodes.prompt.controlnet import ApplyControlNet, ApplyControlNetToPrompt, LoadControlNet
+from nodes.prompt.distilled_guidance import SetDistilledGuidance
 from nodes.prompt.dynamic_prompt import ApplyStyles, DynamicPrompt
 from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.prompt.load_text import LoadText
@@ -191,6 +192,7 @@ __all__ = [
     "ScaleLatent",
     "Seeds",
     "SetCaptions",
+    "SetDistilledGuidance",
     "SetShift",
     "SetSizeHints",
     "SolidImage",

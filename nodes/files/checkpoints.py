@@ -86,7 +86,7 @@ class Checkpoint:
         parts = tuple((part, name) for part, name in plain.pop("parts", ()))
         if "betas" in plain:
             plain["noise"] = plain.pop("betas")
-        noise = (Flow if plain["prediction"] == "flow" else Betas)(*plain["noise"])
+        noise = _noise(plain["prediction"], plain["noise"])
         return cls(**{**plain, "noise": noise, "text_widths": widths, "parts": parts})
 
     @property
@@ -156,6 +156,14 @@ class Checkpoint:
             hint="run again to use the new files",
             code="changed_file",
         )
+
+
+def _noise(prediction: Prediction, fields: list[Any]) -> NoiseSchedule:
+    """Restore a noise schedule from the JSON of its fields."""
+    if prediction != "flow":
+        return Betas(*fields)
+    flow = Flow(*fields)
+    return flow if flow.by_size is None else flow._replace(by_size=(flow.by_size[0], flow.by_size[1]))
 
 
 def checkpoint(files: Files, name: str) -> Checkpoint:
@@ -229,8 +237,8 @@ def vae_checkpoint(files: Files, name: str, family: str | None) -> tuple[Checkpo
     """
     path, _ = _part(files, "vae", name, "vae")
     with _bad_model("vae"):
-        found = vae_family(path) if family is None else family_named(family)
-        return _parts_checkpoint(files, found or families()[0], {"vae": name}), found is not None
+        found, known = vae_family(path) if family is None else (family_named(family), True)
+        return _parts_checkpoint(files, found, {"vae": name}), known
 
 
 def part_digest(files: Files, part: Component, name: str, input: str) -> str:
@@ -265,7 +273,7 @@ def _bad_model(input: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        raise NodeError(str(error), input=input, code="bad_model") from None
+        raise NodeError(str(error), input=input, code=error.code) from None
 
 
 def _checkpoint(files: Files, name: str, found: ModelFiles) -> Checkpoint:

@@ -15,7 +15,7 @@ NOUNS = {
     "checkpoint": "a checkpoint",
     "vae": "a VAE",
     "hypernetwork": "a hypernetwork",
-    "unet": "a UNet",
+    "unet": "a UNet or transformer",
     "text_encoder": "a text encoder",
     "controlnet": "a ControlNet",
     "upscaler": "an upscale model",
@@ -69,7 +69,7 @@ def require_kind(files: Files, path: Path, kind: str, *, input: str, also: str |
         raise NodeError(f"{path} {sparse_message(info)}", input=input, code="sparse")
     digest = files.digest(path)
     found = facts(files, [(path, digest)])[digest]
-    if found.kind not in (kind, also, "unknown"):
+    if found.kind not in (kind, also, "unknown") and found.code != "other_model":
         message = f"{path} is {NOUNS[found.kind]}, not {NOUNS[kind]}"
         raise NodeError(message, hint=_hint(found.kind), input=input, code="wrong_kind")
     if found.code is not None:

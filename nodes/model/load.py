@@ -96,7 +96,7 @@ class LoadTextEncoder(Node, category="model", aliases=("CLIPLoader", "DualCLIPLo
         digests: list[Json] = [
             part_digest(files, "text_encoder", name, input) for input, name in self._names.items()
         ]
-        vocabulary = t5_vocabulary(files) if len(digests) > 2 else None
+        vocabulary = t5_vocabulary(files) if len(digests) > 1 else None
         return [*digests, files.digest(vocabulary / "tokenizer.json")] if vocabulary else digests
 
     def run(self, ctx: Context) -> TextEncoder:

@@ -13,6 +13,7 @@ from engine.node import Node
 from engine.widgets import Advanced, Range, Seed
 from nodes.files.controlnet_files import ControlNet
 from nodes.node_problem import node_problem
+from nodes.sd.families.family import DenoisingNetwork, Flow, NoiseSchedule
 from nodes.sd.families.known import family_named
 from nodes.sd.sampling.names import DISCARDS_PENULTIMATE, NoiseKind, SamplerName, ScheduleName
 from nodes.values import Conditioning, Latent, Model
@@ -67,7 +68,8 @@ class Denoise(
     guidance: Annotated[float, Range(0, 30, step=0.5)] = 7.0
     """How closely to follow the prompt (CFG scale), 0 to 30; 4 to 9 is usual. Higher values follow it more
     closely, and high ones oversaturate the colours. At 1 the negative prompt has no effect and each step
-    takes half the time. The samplers with `cfg_pp` need 0 to 1."""
+    takes half the time. FLUX.1 needs 1: its guidance is set by SetDistilledGuidance. The samplers with
+    `cfg_pp` need 0 to 1."""
     guidance_start: Annotated[float, Range(0, 1, step=0.05), Advanced] = 0.0
     """The share of the steps after which guidance begins; before it, the negative prompt has no effect and a
     step takes half the time (arXiv:2404.07724)."""
@@ -145,6 +147,7 @@ class Denoise(
         sampler = samplers.SAMPLERS[self.sampler]
         if sampler.cfg_pp and self.guidance > MOST_CFG_PP_GUIDANCE:
             ctx.warn(f"guidance {self.guidance:g} is very high for the sampler {self.sampler}; use 0 to 1")
+        self._check_guidance(ctx, family.network)
         height, width = (side * checkpoint.vae_scale for side in self.latent.samples.shape[-2:])
         trained = checkpoint.width, checkpoint.height
         if warning := far_larger(trained, (width, height), ctx.compute.attention):
@@ -264,7 +267,7 @@ class Denoise(
         discard = self.discard_penultimate
         if discard is None:
             discard = self.sampler in DISCARDS_PENULTIMATE
-        table = table_of(self.model.checkpoint.noise)
+        table = table_of(self._noise())
         plan = schedule(self.schedule, self.steps, table, discard_penultimate=discard, rho=self.rho)
         if self.follow == "comfyui":
             plan = plan.with_whole_timesteps()
@@ -273,6 +276,14 @@ class Denoise(
         if self.start_step or self.end_step is not None:
             plan = plan.between(self.start_step, self.end_step, keep_noise=self.keep_noise)
         return plan
+
+    def _noise(self) -> NoiseSchedule:
+        """Return the noise schedule of the model for the size of the latent."""
+        checkpoint = self.model.checkpoint
+        if not isinstance(checkpoint.noise, Flow):
+            return checkpoint.noise
+        height, width = self.latent.samples.shape[-2:]
+        return checkpoint.noise.of_tokens(height * width // family_named(checkpoint.family).network.patch**2)
 
     def _settings(self, ctx: Context, table: Table) -> SamplerSettings:
         """Collect the settings of the sampler; warns about each changed setting that it does not use."""
@@ -286,6 +297,21 @@ class Denoise(
         if self.keep_noise and self.end_step is None:
             ctx.warn("keep_noise has no effect without end_step: the last step removes all noise")
         return settings
+
+    def _check_guidance(self, ctx: Context, network: DenoisingNetwork) -> None:
+        """Warn about guidance that the model is not made for."""
+        if network.is_distilled and self.guidance != 1:
+            ctx.warn(
+                f"guidance {self.guidance:g} takes two calls of the model in each step, and models such as"
+                f" {self.model.checkpoint.name} are made for guidance 1; set their own guidance with"
+                " SetDistilledGuidance"
+            )
+        if network.distilled_guidance is None and any(
+            part.guidance is not None for part in self.positive.parts
+        ):
+            ctx.warn(
+                f"SetDistilledGuidance has no effect: {self.model.checkpoint.name} reads no such guidance"
+            )
 
     def _guided(self, ctx: Context, cfg_pp: bool) -> tuple[float, float]:
         """Return where guidance begins and ends to act, as shares of the steps from 0 to 1."""

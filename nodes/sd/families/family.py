@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,23 @@ class Flow(NamedTuple):
 
     shift: float = 1.0
     steps: int = 1000
+    by_size: tuple[float, float] | None = None
+    """The logarithms of the shift for pictures of 256 and of 4,096 tokens, for models whose shift grows with
+    the size (FLUX.1 dev); None for a fixed shift. Training steps have the level for `shift` in any case."""
+    levels: int = 1000
+    """The number of levels that the schedules of sampling choose from; 10,000 for FLUX.1 dev in ComfyUI."""
 
+    def of_tokens(self, count: int) -> Flow:
+        """Return the schedule with the shift for a picture of `count` tokens, as in FluxPipeline of diffusers."""
+        if self.by_size is None:
+            return self
+        small, large = self.by_size
+        slope = (large - small) / (LARGE - SMALL)
+        return self._replace(shift=math.exp(small + slope * (count - SMALL)), by_size=None)
+
+
+SMALL, LARGE = 256, 4096
+"""The numbers of tokens of a picture between which the logarithm of the shift is a straight line."""
 
 NoiseSchedule = Betas | Flow
 """The noise schedule that a model was trained with."""
@@ -68,8 +85,9 @@ class EncoderRole:
     """The class of transformers."""
     optional: bool = False
     """True if models of the family may lack it; zeros then take the place of its output."""
-    along: Literal["width", "tokens"] = "width"
-    """The axis along which its output is joined to that of the encoders before it."""
+    along: Literal["width", "tokens"] | None = "width"
+    """The axis along which its output is joined to that of the encoders before it; None if only its pooled
+    vector is used."""
     length: int = 77
     """The number of tokens that it reads at once."""
     least_skip: int = 1
@@ -81,7 +99,7 @@ class EncoderRole:
     pad: int | None = None
     """The token that fills a chunk; None for the end token."""
     pooled: bool = False
-    """True if the model reads this encoder's pooled vector."""
+    """True if the model reads this encoder's pooled vector: its projection, if the network has one."""
 
     def layer(self, clip_skip: int) -> int:
         """Return the layer whose output is used for a CLIP skip, counted from the last layer, which is 1."""
@@ -103,6 +121,11 @@ class SizeHints(NamedTuple):
 
 NO_HINTS = SizeHints()
 """The size of the generated picture, without a crop."""
+
+
+def _call(network: Any, latents: Tensor, timestep: Tensor, **arguments: Any) -> Tensor:
+    answer: Tensor = network(latents, timestep=timestep, return_dict=False, **arguments)[0]
+    return answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,16 +157,32 @@ class DenoisingNetwork:
     anchor: str
     """A tensor, by its name in diffusers, whose stored name shows the layout of a file."""
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """Makes the arguments of its call from the pooled vector (`text_embeds`) and the size numbers
-    (`time_ids`)."""
+    """Makes the arguments of its call from the pooled vector (`text_embeds`), the size numbers (`time_ids`)
+    and the distilled guidance (`guidance`)."""
+    call: Callable[..., Tensor] = _call
+    """Calls it with noisy latents, their training steps and the arguments, by diffusers' names; returns its
+    prediction, of the shape of the latents."""
     reads_pooled: bool = False
     """True if it reads a pooled vector also in a family without size conditioning."""
     patch: int = 1
     """The height and width of a latent must be multiples of this number of cells."""
+    channel_factor: int = 1
+    """How many input channels its config counts for each channel of a latent."""
+    distilled_guidance: float | None = None
+    """The usual value of the guidance that it reads beside the prompt, as models do that were distilled from
+    one with classifier-free guidance; None if it reads none."""
     most_cells: Callable[[Mapping[str, Any]], int | None] = lambda config: None
     """Returns the largest height and width of a latent in cells, from its config; None for no limit."""
+    is_distilled: bool = False
+    """True if its models are used at a guidance scale of 1, without a negative prompt."""
     is_unet: bool = False
     """True for a UNet, for which there are ControlNets, hypernetworks and block weights."""
+
+    def channels(self, config: Mapping[str, Any]) -> tuple[int, int]:
+        """Return the channels that it reads and returns for each cell of a latent, from its config."""
+        reads, returns = config["in_channels"], config.get("out_channels")
+        share = self.channel_factor
+        return reads // share, (reads if returns is None else returns) // share
 
 
 SizeNumbers = Callable[[SizeHints, tuple[int, int], bool], tuple[float, ...]]
@@ -178,6 +217,8 @@ class Family:
     """The displayed name."""
     architecture: str
     """Its name in the metadata of files (`modelspec.architecture`)."""
+    vae_file: str = ""
+    """The name, without suffix, of the file in which its VAE is published, if it is not the family's name."""
     lora_names: tuple[str, str]
     """Its names in the metadata of kohya's LoRAs: `modelspec.architecture` and `ss_base_model_version`."""
     pipelines: tuple[str, ...]

@@ -16,12 +16,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class Rows(NamedTuple):
+    """A part of the rows of a stored tensor, if several tensors of a network are stored as one."""
+
+    first: int
+    """The first of the equal shares that the part consists of, from 0."""
+    last: int
+    """The share after its last one."""
+    of: int
+    """How many equal shares all rows are."""
+
+
+THIRDS = (Rows(0, 1, 3), Rows(1, 2, 3), Rows(2, 3, 3))
+"""Queries, keys and values that are stored as one tensor."""
+
+
 class Stored(NamedTuple):
     """The way a tensor of a network is stored in a file."""
 
     name: str
-    third: int | None = None
-    """Which third of the stored rows it is (0 to 2), if queries, keys and values are stored as one tensor."""
+    rows: Rows | None = None
+    """Which of the stored rows it is; None for all."""
     transposed: bool = False
     kernel: bool = False
     """True if a matrix is stored as the kernel of a 1x1 convolution."""
@@ -32,14 +47,15 @@ class Stored(NamedTuple):
         """Return the shape of the network's tensor, given the shape of the stored tensor."""
         if self.kernel and len(stored) == 4 and stored[2:] == (1, 1):
             return stored[:2]
-        if self.third is not None and stored and stored[0] % 3 == 0:
-            return stored[0] // 3, *stored[1:]
+        if self.rows is not None and stored and stored[0] % self.rows.of == 0:
+            return stored[0] // self.rows.of * (self.rows.last - self.rows.first), *stored[1:]
         return stored[::-1] if self.transposed else stored
 
     def taken_from(self, stored: Tensor) -> Tensor:
         """Convert the stored tensor to the network's tensor."""
-        if self.third is not None:
-            return stored.chunk(3)[self.third]
+        if self.rows is not None:
+            share = len(stored) // self.rows.of
+            return stored[share * self.rows.first : share * self.rows.last]
         if self.kernel:
             return stored.reshape(stored.shape[:2])
         if self.swapped:
@@ -64,19 +80,19 @@ def written(table: KeyTable, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Convert the tensors of a network to those of a file, by their names in the file."""
     import torch
 
-    thirds: dict[str, dict[int, Tensor]] = {}
+    parts: dict[str, dict[Rows, Tensor]] = {}
     made: dict[str, Tensor] = {}
     for name, (stored, *_) in table(tensors).items():
         tensor = tensors[name]
-        if stored.third is not None:
-            thirds.setdefault(stored.name, {})[stored.third] = tensor
+        if stored.rows is not None:
+            parts.setdefault(stored.name, {})[stored.rows] = tensor
         elif stored.kernel:
             made[stored.name] = tensor[..., None, None]
         elif stored.swapped:
             made[stored.name] = halves_swapped(tensor)
         else:
             made[stored.name] = tensor.T.contiguous() if stored.transposed else tensor
-    return made | {name: torch.cat([rows[n] for n in range(3)]) for name, rows in thirds.items()}
+    return made | {name: torch.cat([found[rows] for rows in sorted(found)]) for name, found in parts.items()}
 
 
 def own_names(names: Iterable[str]) -> Ways:
@@ -139,7 +155,7 @@ _OPEN_CLIP_LAYERS = {
     "mlp.fc2": "mlp.c_proj",
     "self_attn.out_proj": "attn.out_proj",
 }
-_THIRDS = {"self_attn.q_proj": 0, "self_attn.k_proj": 1, "self_attn.v_proj": 2}
+_THIRDS = dict(zip(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), THIRDS, strict=True))
 _CLIP_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
 
 
@@ -154,7 +170,7 @@ def open_clip(names: Iterable[str]) -> Ways:
         number, layer, kind = found.groups()
         block = f"transformer.resblocks.{number}"
         if (third := _THIRDS.get(layer)) is not None:
-            table[name] = (Stored(f"{block}.attn.in_proj_{kind}", third=third),)
+            table[name] = (Stored(f"{block}.attn.in_proj_{kind}", rows=third),)
         else:
             table[name] = (Stored(f"{block}.{_OPEN_CLIP_LAYERS[layer]}.{kind}"),)
     return table

@@ -36,7 +36,8 @@ def loss_for(
         ValueError: the range of timesteps is empty, or a setting does not suit this schedule.
     """
     if isinstance(schedule, Flow):
-        return FlowLoss(torch.from_numpy(FlowTable(schedule).sigmas), noise, settings, levels)
+        table = FlowTable(schedule._replace(levels=schedule.steps))
+        return FlowLoss(torch.from_numpy(table.sigmas), noise, settings, levels)
     if prediction == "flow":
         raise ValueError("The model has a diffusion schedule, but the prediction type flow.")
     return DiffusionLoss(NoiseTable(schedule).alphas, prediction, noise, settings)

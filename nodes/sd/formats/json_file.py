@@ -18,6 +18,15 @@ CONFIG_LIMIT = 1 << 20
 class ModelError(ValueError):
     """Raised if a model's files cannot be used. The message names the file, the fault and the remedy."""
 
+    code = "bad_model"
+    """The stable identifier of the problem."""
+
+
+class MissingVocabulary(ModelError):
+    """Raised for a model that needs T5 if the vocabulary of T5 is missing."""
+
+    code = "missing_vocabulary"
+
 
 def regular_size(path: Path) -> int:
     """Return the size of a regular file in bytes. Links are followed; devices and pipes are refused.

@@ -31,6 +31,14 @@ _LORA = re.compile(
 _CONTROLNET = re.compile(r"(control_model\.|controlnet_(cond_embedding|down_blocks)\.|input_hint_block\.)")
 """Beginnings of key names of ControlNets in Stability's code and in diffusers."""
 
+_TRANSFORMERS = (
+    "double_blocks.0.img_attn.qkv.weight",
+    "single_transformer_blocks.0.proj_mlp.weight",
+    "joint_blocks.0.x_block.attn.qkv.weight",
+    "transformer_blocks.0.attn.add_k_proj.weight",
+)
+"""Tensors of a transformer in a file of its own, of FLUX.1 and SD 3, in their authors' code and diffusers."""
+
 _CHECKPOINT = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.", "conditioner.embedders.")
 _EMBEDDING_KEYS = {"emb_params", "emp_params", "clip_l", "clip_g", "t5", "t5xxl", "string_to_param"}
 _TOKENS = 64
@@ -58,12 +66,16 @@ def kind_of(tensors: Tensors) -> Kind:
         return "unet"
     if "input_blocks.0.0.weight" in tensors and "out.2.weight" in tensors:
         return "unet"
+    if any(name in tensors for name in _TRANSFORMERS):
+        return "unet"
     if any(name.endswith(("embeddings.token_embedding.weight", "token_embedding.weight")) for name in names):
         return "text_encoder"
     if "shared.weight" in tensors and any(name.startswith("encoder.block.") for name in names):  # T5
         return "text_encoder"
     if is_upscaler(names):
         return "upscaler"
+    if "redux_up.weight" in tensors:  # of few tensors, as an embedding is
+        return "unknown"
     flat = isinstance(tree, dict) and list(map(str, tree)) == names
     if (flat and 0 < len(names) <= _TOKENS) or (isinstance(tree, list) and names):
         return "embedding"

@@ -21,12 +21,12 @@ from nodes.sd.formats.read import read_tensors, recognised
 from nodes.sd.formats.tensors import Tensors
 from nodes.sd.lora.describe import base_of_width, describe, names_of, shapes_of
 
-VERSION = 7
+VERSION = 8
 """The version of the facts; increase it when the same file gives other facts."""
 THUMBNAIL = "modelspec.thumbnail"
 """The metadata of a safetensors file that holds a picture, as a `data:` address."""
 
-_FAMILIES = {"sd1": "SD 1", "sd2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "Flux"}
+_FAMILIES = {"sd1": "SD 1", "sd2": "SD 2", "sdxl": "SDXL", "sd3": "SD 3", "flux": "FLUX.1"}
 _ALGORITHMS = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr", "ia3": "IA³", "glora": "GLoRA", "oft": "OFT"}
 _MOST_WORDS = 20
 _MOST_RANKS = 3
@@ -124,7 +124,7 @@ def _facts(tensors: Tensors) -> Facts:
             )
     except BadFileError as error:
         return _wrong(tensors.path, error, kind)
-    if kind in ("unknown", "checkpoint", "unet") and (other := other_model(tensors)) is not None:
+    if kind in ("unknown", "checkpoint", "unet") and (other := other_model(_shapes(tensors))) is not None:
         message = f"is {other}, which Safelight does not run"
         return Facts(kind, tensors.format, code="other_model", message=message)
     if kind == "unknown":
@@ -155,14 +155,17 @@ def _lora(tensors: Tensors) -> Facts:
 
 
 def _family(tensors: Tensors) -> str | None:
-    shapes = {name: entry.shape for name, entry in tensors.entries.items()}
+    shapes = _shapes(tensors)
     known = (family.title for family in families() if family.layout.recognise(shapes) is not None)
     return next(known, None)
 
 
 def _controlnet_family(tensors: Tensors) -> str | None:
-    shapes = {name: entry.shape for name, entry in tensors.entries.items()}
-    return _FAMILIES.get(base_of_width(columns(shapes, ("attn2.to_k.weight",))))
+    return _FAMILIES.get(base_of_width(columns(_shapes(tensors), ("attn2.to_k.weight",))))
+
+
+def _shapes(tensors: Tensors) -> dict[str, tuple[int, ...]]:
+    return {name: entry.shape for name, entry in tensors.entries.items()}
 
 
 def _wrong(path: Path, error: BadFileError, kind: str = "unknown") -> Facts:

@@ -19,7 +19,7 @@ from nodes.sd.families.family import (
 )
 from nodes.sd.families.known import families
 from nodes.sd.formats.bad_file import BadFileError
-from nodes.sd.formats.json_file import ModelError, parsed_object, read_object
+from nodes.sd.formats.json_file import MissingVocabulary, ModelError, parsed_object, read_object
 from nodes.sd.formats.read import read_tensors
 from nodes.sd.formats.tensors import Tensors
 from nodes.sd.models.configs import (
@@ -55,10 +55,12 @@ def describe_file(path: Path, t5: Path | None = None) -> ModelFiles:
 
     Args:
         path: the file.
-        t5: the folder of T5's vocabulary, which model files do not contain. Without it, T5 is left out.
+        t5: the folder of T5's vocabulary, which model files do not contain. Without it, an optional T5 is
+            left out.
 
     Raises:
         ModelError: the file is damaged, or is not a whole model of a known family.
+        MissingVocabulary: `t5` is None, and no model of the family may lack T5.
     """
     tensors = read_tensors(path)
     shapes = {name: entry.shape for name, entry in tensors.entries.items()}
@@ -75,8 +77,8 @@ def describe_file(path: Path, t5: Path | None = None) -> ModelFiles:
     check_match(family, configs, place)
     if "scheduler" in own:
         prediction, noise = noise_of(own["scheduler"], place)
-        training_side(family, prediction, place)
-        side = (configs[network].get("sample_size") or 64) * vae_scale(configs)
+        trained, scale = training_side(family, prediction, place), vae_scale(configs)
+        side = (configs[network].get("sample_size") or trained // scale) * scale
     else:
         prediction, noise = predicted(family, tensors, shapes), usual_noise(family, shapes)
         side = training_side(family, prediction, str(path))
@@ -124,10 +126,11 @@ def recognised(path: Path, shapes: Shapes) -> tuple[Family, str]:
 def _present(path: Path, family: Family, shapes: Shapes, *, has_vocabulary: bool) -> list[Component]:
     """List the networks in the file, after checking that none is missing and the noise schedule is known.
 
-    T5, which is optional, is left out if `has_vocabulary` is False.
+    An optional T5 is left out if `has_vocabulary` is False.
 
     Raises:
         ModelError: a network that the family needs is missing, or the noise schedule is unknown.
+        MissingVocabulary: the family needs T5, and `has_vocabulary` is False.
     """
     nouns = {family.network.component: family.network.noun, "vae": "VAE"}
     for part in family.needed:
@@ -139,6 +142,11 @@ def _present(path: Path, family: Family, shapes: Shapes, *, has_vocabulary: bool
             )
     if edm := [name for name in shapes if name.startswith(("edm_mean", "edm_vpred"))]:
         raise ModelError(f"{path} was trained with a noise schedule of its own ({edm[0]}), which is unknown.")
+    if not has_vocabulary and any(role.name == "t5" and not role.optional for role in family.roles):
+        raise MissingVocabulary(
+            f"{path} needs the vocabulary of T5, which model files do not contain. Put the tokenizer.json of T5"
+            " into models/tokenizers/t5."
+        )
     prefixes = {part: family.layout.prefixes[part] for part in family.components}
     return [
         part

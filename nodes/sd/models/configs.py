@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-from nodes.sd.families.family import Betas, Component, Configs, Family, Flow, NoiseSchedule
+from nodes.sd.families.family import (
+    LARGE,
+    SMALL,
+    Betas,
+    Component,
+    Configs,
+    Family,
+    Flow,
+    NoiseSchedule,
+)
 from nodes.sd.families.known import families
 from nodes.sd.formats.json_file import ModelError
 from nodes.sd.sampling.names import Prediction
@@ -134,15 +143,43 @@ def noise_of(config: Mapping[str, Any], place: str) -> tuple[Prediction, NoiseSc
 def _flow_of(config: Mapping[str, Any], place: str) -> Flow:
     """Read the noise schedule from the config of a flow-matching scheduler of diffusers."""
     shift, steps = config.get("shift", 1.0), config.get("num_train_timesteps", 1000)
-    if config.get("use_dynamic_shifting") or config.get("shift_terminal") or config.get("invert_sigmas"):
+    unknown = [key for key in _OTHER_LEVELS if config.get(key)]
+    if unknown or config.get("time_shift_type", "exponential") != "exponential":
         raise ModelError(
-            f"{place}: use_dynamic_shifting, shift_terminal and invert_sigmas are not supported;"
-            " set them to false or null."
+            f"{place}: {' and '.join(unknown) or 'a time_shift_type other than exponential'} is not supported."
         )
+    check_count(place, "num_train_timesteps", steps, 10_000)
+    if config.get("use_dynamic_shifting"):
+        return Flow(1.0, steps, _by_size(config, place), 10 * steps)
     if type(shift) not in (int, float) or not 0 < shift <= 100:
         raise ModelError(f"{place}: shift is {shown(shift)}; use a number above 0, up to 100.")
-    check_count(place, "num_train_timesteps", steps, 10_000)
-    return Flow(float(shift), steps)
+    return Flow(float(shift), steps, levels=steps)
+
+
+_OTHER_LEVELS = (
+    "shift_terminal",
+    "invert_sigmas",
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+)
+"""Settings of a flow-matching scheduler that change its noise levels."""
+
+
+def _by_size(config: Mapping[str, Any], place: str) -> tuple[float, float]:
+    """Read the logarithms of the shift for `SMALL` and `LARGE` tokens."""
+    defaults: dict[str, float] = {"base_shift": 0.5, "max_shift": 1.15}
+    defaults |= {"base_image_seq_len": SMALL, "max_image_seq_len": LARGE}
+    numbers = [config.get(key, default) for key, default in defaults.items()]
+    if any(type(number) not in (int, float) or not 0 <= number <= 1 << 20 for number in numbers):
+        raise ModelError(f"{place}: {', '.join(defaults)} must be numbers of 0 or above.")
+    low, high, first, last = numbers
+    if (first, last) == (SMALL, LARGE):
+        return float(low), float(high)
+    if not first < last:
+        raise ModelError(f"{place}: base_image_seq_len must be smaller than max_image_seq_len.")
+    slope = (high - low) / (last - first)
+    return low + slope * (SMALL - first), low + slope * (LARGE - first)
 
 
 def training_side(family: Family, prediction: Prediction, place: str) -> int:

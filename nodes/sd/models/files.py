@@ -91,8 +91,8 @@ class ModelFiles(NamedTuple):
     def unet_channels(self) -> int:
         """The input channels of the UNet or transformer: those of a latent, and 5 more in inpainting
         models."""
-        channels: int = self.configs[self.family.network.component]["in_channels"]
-        return channels
+        network = self.family.network
+        return network.channels(self.configs[network.component])[0]
 
 
 def vae_scale(configs: Configs) -> int:

@@ -43,15 +43,18 @@ _WEIGHTS = (
 """The names of weights, the preferred ones first."""
 _SUFFIXES = (".safetensors", ".bin")
 _MOST_SHARDS = 64
-NAMES: dict[Component, KeyTable] = {
-    "unet": own_names,
-    "transformer": own_names,
-    "vae": vae_in_diffusers,
-    "text_encoder": clip_in_transformers,
-    "text_encoder_2": clip_in_transformers,
-    "text_encoder_3": t5_in_transformers,
+_NAMES: dict[str, KeyTable] = {
+    "AutoencoderKL": vae_in_diffusers,
+    "CLIPTextModel": clip_in_transformers,
+    "CLIPTextModelWithProjection": clip_in_transformers,
+    "T5EncoderModel": t5_in_transformers,
 }
-"""The names of tensors in the files of each network."""
+"""The names of tensors in the files of the VAE and the text encoders, by their classes."""
+
+
+def names_in_folder(family: Family, part: Component) -> KeyTable:
+    """Return the table of the names of tensors in the files of a network in the diffusers layout."""
+    return _NAMES.get(network_class(family, part), own_names)
 
 
 def describe_folder(path: str | Path) -> ModelFiles:
@@ -77,7 +80,7 @@ def describe_folder(path: str | Path) -> ModelFiles:
     check_match(family, configs, str(root / network / "config.json"))
     schedule = root / "scheduler" / "scheduler_config.json"
     prediction, noise = noise_of(read_object(schedule), str(schedule))
-    training_side(family, prediction, str(schedule))
+    trained = training_side(family, prediction, str(schedule))
     weights = {part: _weights_files(root, part) for part in components}
     tokenizers = {role.tokenizer: role for role in family.roles if role.component in components}
     files = [
@@ -92,7 +95,7 @@ def describe_folder(path: str | Path) -> ModelFiles:
         ),
     ]
     scale = vae_scale(configs)
-    side = configs[network].get("sample_size") or 64
+    side = configs[network].get("sample_size") or trained // scale
     height, width = side if isinstance(side, list) else (side, side)
     return ModelFiles(
         path=root,
@@ -106,7 +109,7 @@ def describe_folder(path: str | Path) -> ModelFiles:
             part: StoredNetwork(
                 tuple(root / name for name in names if name.endswith(_SUFFIXES)),
                 "",
-                NAMES[part],
+                names_in_folder(family, part),
                 str(root / part / "config.json"),
             )
             for part, names in weights.items()

@@ -19,18 +19,18 @@ from nodes.sd.models.checkpoint_file import (
     vocabularies,
     without_prefix,
 )
-from nodes.sd.models.configs import text_width, titles, training_side
+from nodes.sd.models.configs import network_class, text_width, titles, training_side
 from nodes.sd.models.files import ModelFiles, StoredNetwork
-from nodes.sd.models.folder import NAMES
+from nodes.sd.models.folder import names_in_folder
 
-_ANCHORS: dict[Component, str] = {
-    "vae": "decoder.mid_block.resnets.0.norm1.weight",
-    "text_encoder": "encoder.layers.0.layer_norm1.weight",
-    "text_encoder_2": "encoder.layers.0.layer_norm1.weight",
-    "text_encoder_3": "encoder.block.0.layer.0.layer_norm.weight",
+_ANCHORS = {
+    "AutoencoderKL": "decoder.mid_block.resnets.0.norm1.weight",
+    "CLIPTextModel": "encoder.layers.0.layer_norm1.weight",
+    "CLIPTextModelWithProjection": "encoder.layers.0.layer_norm1.weight",
+    "T5EncoderModel": "encoder.block.0.layer.0.layer_norm.weight",
 }
-"""A tensor of the VAE and of each text encoder, by its name in diffusers, whose stored name shows the layout
-of a file."""
+"""A tensor of the VAE and of each kind of text encoder, by its name in diffusers, whose stored name shows the
+layout of a file."""
 
 
 def unet_family(path: Path) -> Family:
@@ -90,20 +90,36 @@ def text_encoder_family(
     raise ModelError(f"No model has the text encoders {found}. Safelight runs {titles()} models.")
 
 
-def vae_family(path: Path) -> Family | None:
-    """Recognise the family of a VAE by its metadata or its file name; None if unknown.
+def vae_family(path: Path) -> tuple[Family, bool]:
+    """Recognise the family of a VAE by its metadata or its file name; also returns False for a guess.
 
-    The networks of all families are alike; only the scale of their latents differs.
+    The networks of families whose latents have equally many channels are alike; only the scale of the latents
+    differs.
 
     Raises:
-        ModelError: the file is damaged.
+        ModelError: the file is damaged, or no family has a VAE with its number of channels.
     """
-    architecture = read_tensors(path).metadata.get("modelspec.architecture", "")
-    by_name = sorted(families(), key=lambda family: -len(family.name))
-    for family in by_name:
-        if architecture.split("/")[0] == family.architecture or family.name in path.stem.lower():
-            return family
-    return None
+    tensors = read_tensors(path)
+    channels = next(
+        (one.shape[1] for name, one in tensors.entries.items() if _is_first_kernel(name, one.shape)), None
+    )
+    alike = [
+        family
+        for family in families()
+        if channels in (None, read_object(family.configs / "vae.json")["latent_channels"])
+    ]
+    if not alike:
+        raise ModelError(f"{path} is a VAE for latents of {channels} channels, which no known model has.")
+    architecture = tensors.metadata.get("modelspec.architecture", "").split("/")[0]
+    stem = path.stem.lower()
+    for family in sorted(alike, key=lambda family: -len(family.name)):
+        if architecture == family.architecture or family.name in stem or stem == family.vae_file:
+            return family, True
+    return alike[0], False
+
+
+def _is_first_kernel(name: str, shape: tuple[int, ...]) -> bool:
+    return name.endswith("decoder.conv_in.weight") and len(shape) == 4
 
 
 def describe_parts(family: Family, paths: Mapping[Component, Path], t5: Path | None = None) -> ModelFiles:
@@ -151,8 +167,8 @@ def _layout(family: Family, part: Component, tensors: Tensors) -> tuple[str, Key
         ModelError: the layout is unknown.
     """
     table, prefix = family.layout.tables[part], family.layout.prefixes[part]
-    anchor = family.network.anchor if part == family.network.component else _ANCHORS[part]
-    for beginning, names in ((prefix, table), ("", table), ("", NAMES[part])):
+    anchor = _ANCHORS.get(network_class(family, part), family.network.anchor)
+    for beginning, names in ((prefix, table), ("", table), ("", names_in_folder(family, part))):
         ways = names([anchor])[anchor]
         if any(beginning + way.name in tensors.entries for way in ways):
             return beginning, names

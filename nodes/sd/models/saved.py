@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nodes.sd.families.family import Betas, Component, EncoderRole, Family, Flow
+from nodes.sd.families.family import LARGE, SMALL, Betas, Component, EncoderRole, Family, Flow
 from nodes.sd.families.key_tables import written
 from nodes.sd.formats.safetensors_metadata import sort_metadata
 from nodes.sd.models.checkpoint_file import CONFIGS
@@ -177,11 +177,17 @@ def _save_tokenizer(source: Path, target: Path, role: EncoderRole) -> None:
 def _scheduler(model: ModelFiles) -> dict[str, Any]:
     betas = model.noise
     if isinstance(betas, Flow):
-        return {
+        flow = {
             "_class_name": "FlowMatchEulerDiscreteScheduler",
             "num_train_timesteps": betas.steps,
             "shift": betas.shift,
         }
+        if betas.by_size is None:
+            return flow
+        small, large = betas.by_size
+        by_size = {"base_shift": small, "max_shift": large}
+        by_size |= {"base_image_seq_len": SMALL, "max_image_seq_len": LARGE}
+        return {**flow, "use_dynamic_shifting": True, **by_size}
     return {
         "_class_name": "EulerDiscreteScheduler",
         "beta_end": betas.end,

@@ -28,11 +28,25 @@ _finite: dict[tuple[Identity, torch.dtype, tuple[str, ...]], None] = {}
 is loaded again need not be looked at number by number."""
 
 
+_SCALES = (".scale_weight", ".weight_scale")
+"""The endings of the name of the number by which the weights of a layer are multiplied, in files of 8 bits."""
+_UNUSED_SCALES = (".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8")
+"""The endings of the names of other tensors in such files: they are for computing in 8 bits."""
+
+
+class _Scale(NamedTuple):
+    """Where the number is stored by which a tensor is multiplied."""
+
+    file: Tensors
+    name: str
+
+
 class _Found(NamedTuple):
     """Where a tensor of the network is stored."""
 
     file: Tensors
     stored: Stored
+    scale: _Scale | None = None
 
 
 def read_network(
@@ -79,10 +93,13 @@ def _places(network: StoredNetwork, files: list[Tensors], shapes: Shapes, part: 
         stored = present[0]._replace(name=network.prefix + present[0].name)
         file = here[stored.name]
         _check(file.path, stored, file.entries[stored.name], shapes[name], network.config_place)
-        places[name] = _Found(file, stored)
+        places[name] = _Found(file, stored, _scale(stored.name, here))
         used.add(stored.name)
+        if (scale := places[name].scale) is not None:
+            used.add(scale.name)
     for stored_name, file in here.items():
-        if stored_name not in used and not network.ignored(stored_name):
+        known = stored_name in used or network.ignored(stored_name) or stored_name.endswith(_UNUSED_SCALES)
+        if not known:
             raise ModelError(
                 f"{file.path} holds {stored_name[:200]!r}, which this {part} does not have: another model's"
                 " file."
@@ -90,6 +107,25 @@ def _places(network: StoredNetwork, files: list[Tensors], shapes: Shapes, part: 
     if missing := [name for name in shapes if name not in places]:
         raise ModelError(f"{whole} lacks {len(missing)} of {len(shapes)} tensors, {missing[0]!r} first.")
     return places
+
+
+def _scale(name: str, here: Mapping[str, Tensors]) -> _Scale | None:
+    """Find the number by which a stored tensor is multiplied; None if there is none.
+
+    Raises:
+        ModelError: there are several numbers.
+    """
+    layer = name.removesuffix(".weight")
+    found = next((layer + end for end in _SCALES if layer + end in here), None) if layer != name else None
+    if found is None:
+        return None
+    file = here[found]
+    if file.entries[found].count != 1:
+        raise ModelError(
+            f"{file.path} scales the weights of a layer by several numbers ({found[:200]!r}), which Safelight"
+            " does not read. Use a file with one scale for each layer, or with 16 bits."
+        )
+    return _Scale(file, found)
 
 
 def _check(path: Path, stored: Stored, entry: Entry, wanted: tuple[int, ...], config_place: str) -> None:
@@ -111,7 +147,9 @@ def _read(found: Mapping[str, _Found], shapes: Shapes, dtype: torch.dtype) -> It
     checked = file.identity, dtype, tuple(ways)
     is_known = checked in _finite
     for stored_name, tensor in _numbers(file, list(ways)):
-        numbers = tensor.to(dtype)
+        scale = found[ways[stored_name][0]].scale
+        scaled = tensor if scale is None else tensor.float() * scale.file[scale.name].float().reshape(())
+        numbers = scaled.to(dtype)
         if not is_known and not is_finite(numbers):
             raise ModelError(
                 f"{file.path}: {stored_name!r} holds NaN or infinity in {dtype}. Download it again."

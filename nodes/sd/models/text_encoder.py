@@ -66,7 +66,7 @@ class EncoderOutput(NamedTuple):
     rows: Tensor
     """[batch, 77, width], one row for each token."""
     pooled: Tensor | None
-    """[batch, width], one vector for the whole text; None if the encoder has no projection."""
+    """[batch, width], one vector for the whole text; None if there is none."""
 
 
 def encode(encoder: ClipTextModel, ids: Tensor, clip_skip: int = 1) -> Tensor:
@@ -82,6 +82,7 @@ def read(
     *,
     mask: Tensor | None = None,
     norm: bool = True,
+    pooled: bool = False,
 ) -> EncoderOutput:
     """Encode tokens with a text encoder.
 
@@ -93,6 +94,7 @@ def read(
         vectors: vectors that replace tokens; the tokens at their places are ignored.
         mask: int64 [batch, 77], 0 for the tokens that are hidden from attention; None for 1 everywhere.
         norm: True to apply the final layer norm to an earlier layer, too: True in SD 1, False in SDXL.
+        pooled: True to return the pooled vector also of an encoder without a projection, as it is.
 
     Returns:
         rows and pooled vector in the encoder's dtype, on its device.
@@ -112,13 +114,15 @@ def read(
         rows = answer.hidden_states[-clip_skip]
         inner: Any = getattr(encoder, "text_model", encoder)
         rows = inner.final_layer_norm(rows) if norm else rows
-    pooled: Tensor | None = getattr(answer, "text_embeds", None)
-    if not torch.isfinite(rows).all() or not (pooled is None or torch.isfinite(pooled).all()):
+    vector: Tensor | None = getattr(answer, "text_embeds", None)
+    if vector is None and pooled:
+        vector = answer.pooler_output
+    if not torch.isfinite(rows).all() or not (vector is None or torch.isfinite(vector).all()):
         raise NotFinite(
             "The output of the text encoder contains NaN or infinity. In half precision, set `dtype` to"
             " float32; otherwise lower the weights of LoRAs and embeddings, or choose another model."
         )
-    return EncoderOutput(rows, pooled)
+    return EncoderOutput(rows, vector)
 
 
 def token_embedding(encoder: Any) -> Any:

@@ -41,6 +41,8 @@ class Settings:
     encoder: EncoderName = "clip_l"
     norm: bool = True
     """True to apply the final layer norm to an earlier layer, too: True in SD 1, False in SDXL."""
+    pooled: bool = False
+    """True if the model reads the pooled vector of an encoder without a projection."""
     whole: int | None = None
     """The number of tokens that T5 reads; None for CLIP, which reads a prompt in chunks."""
     zeros: bool = False
@@ -52,7 +54,7 @@ class Encoded(NamedTuple):
 
     parts: tuple[PromptPart, ...]
     pooled: Tensor | None
-    """float32 [1, width], for the first chunk of the first reading; None if the encoder has no projection."""
+    """float32 [1, width], for the first chunk of the first reading; None if the model reads none."""
     tokens: list[dict[str, Any]]
     """One entry per token: `text`, `id`, `weight`, `chunk`, `position` (1 to 75), `trigger`, and the `part`
     and `reading` of the prompt that it belongs to."""

@@ -23,7 +23,7 @@ from nodes.sd.prompts.tokens import check_characters, speller_for, tokenized
 
 
 class ContextShape(NamedTuple):
-    """The shape of the text embeddings of a family that also joins outputs along the tokens (SD 3)."""
+    """The shape of the text embeddings of a family with outputs along the tokens (SD 3, FLUX.1)."""
 
     width: int
     """The width that the model reads; narrower outputs are padded with zeros."""
@@ -73,34 +73,41 @@ def encode_with_all(
                 settings,
                 encoder=role.name,
                 norm=role.norm,
+                pooled=role.pooled,
                 clip_skip=role.layer(settings.clip_skip),
                 whole=role.length if role.along == "tokens" else None,
             ),
         )
         for role, tokenizer, encoder in encoders
     ]
-    beside = [one for one, loaded in zip(outputs, encoders, strict=True) if loaded.role.along == "width"]
-    encoded = joined(beside)
+    by_axis: dict[str | None, list[Encoded]] = {"width": [], "tokens": [], None: []}
+    for output, loaded in zip(outputs, encoders, strict=True):
+        by_axis[loaded.role.along].append(output)
+    encoded = joined(by_axis["width"] or by_axis[None])
     if shape is not None:
-        encoded = _extended(encoded, outputs[len(beside) :], shape)
+        encoded = _extended(encoded, by_axis["tokens"], shape, has_rows=bool(by_axis["width"]))
     return _zeroed(encoded) if settings.zeros and not prompt.strip() else encoded
 
 
-def _extended(encoded: Encoded, outputs: Sequence[Encoded], shape: ContextShape) -> Encoded:
+def _extended(
+    encoded: Encoded, outputs: Sequence[Encoded], shape: ContextShape, *, has_rows: bool
+) -> Encoded:
     """Pad the rows of CLIP to the context width, and append those of T5, or zeros if it is missing.
 
-    As in StableDiffusion3Pipeline of diffusers.
+    As in StableDiffusion3Pipeline of diffusers, and without the rows of CLIP as in FluxPipeline.
     """
     parts = []
     for number, part in enumerate(encoded.parts):
         encodings = []
         for reading, rows in enumerate(part.encodings):
-            padded = torch.nn.functional.pad(rows, (0, shape.width - rows.shape[-1]))
+            padded = [torch.nn.functional.pad(rows, (0, shape.width - rows.shape[-1]))] if has_rows else []
             more = [output.parts[number].encodings[reading] for output in outputs]
             zeros = torch.zeros(1, shape.missing, shape.width)
-            encodings.append(torch.cat([padded, *more, zeros], 1))
+            encodings.append(torch.cat([*padded, *more, zeros], 1))
         parts.append(part._replace(encodings=tuple(encodings)))
     warnings = dict.fromkeys(warning for output in (encoded, *outputs) for warning in output.warnings)
+    if not has_rows:
+        encoded = encoded._replace(used=outputs[0].used, left=outputs[0].left)
     return encoded._replace(parts=tuple(parts), warnings=list(warnings))
 
 
@@ -195,7 +202,14 @@ class _Reader:
                 if place.trigger and place.vector == 0
             ]
             ids = texts.window(self._tokenizer, [place.id for place in chunk])
-            read = texts.read(self._encoder, ids, self._settings.clip_skip, vectors, norm=self._settings.norm)
+            read = texts.read(
+                self._encoder,
+                ids,
+                self._settings.clip_skip,
+                vectors,
+                norm=self._settings.norm,
+                pooled=self._settings.pooled,
+            )
             self._known[key] = texts.EncoderOutput(read.rows.float(), read.pooled)
         return self._known[key]
 

@@ -87,6 +87,8 @@ class PromptPart(NamedTuple):
     """The range in which its prompt acts, equal for all parts of one prompt."""
     controls: tuple[Control, ...] = ()
     """The ControlNets that act together with this part; their effects add up."""
+    guidance: float | None = None
+    """The distilled guidance, for models that read one (FLUX.1 dev); None for the model's usual one."""
 
     def at(self, step: int, total: int) -> Tensor:
         """Return the encoding for a step, counted from 0, of `total`: float32 [1, 77 * chunks, width]."""
@@ -111,7 +113,9 @@ class PromptPart(NamedTuple):
             "span": list(self.span),
             "controls": [control.as_json() for control in self.controls],
         }
-        return plain if self.size == NO_HINTS else {**plain, "size": size_as_json(self.size)}
+        if self.size != NO_HINTS:
+            plain["size"] = size_as_json(self.size)
+        return plain if self.guidance is None else {**plain, "guidance": self.guidance}
 
     def tensors(self, number: int) -> dict[str, Tensor]:
         """Return the tensors of the part, by names that begin with `number`."""
@@ -142,6 +146,7 @@ class PromptPart(NamedTuple):
                 Control.from_json(control, tensors[f"{number}.control.{place}"])
                 for place, control in enumerate(plain["controls"])
             ),
+            plain.get("guidance"),
         )
 
 

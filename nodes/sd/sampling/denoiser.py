@@ -110,7 +110,8 @@ class Denoiser:
         self._guided = guided
         self._rescale = rescale
         self._pools = pools
-        self._inputs, self._scale = PromptInputs(size_numbers, scale), scale
+        self._inputs = PromptInputs(size_numbers, scale, network.distilled_guidance)
+        self._scale = scale
         self._separate = separate
         self._network = network
         self._controlnets = controlnets or {}
@@ -118,11 +119,10 @@ class Denoiser:
             raise ValueError("ControlNets are for the UNets of SD 1 and SD 2; this model cannot use them.")
         self._hints: dict[int, Tensor] = {}
         self._context = None if context is None else context.to(like)
-        self._channels: int = unet.config.out_channels
-        """The channels of a latent."""
+        reads, self._channels = network.channels(unet.config)
         extra = 0 if context is None else context.shape[1]
-        if unet.config.in_channels != self._channels + extra:
-            raise ValueError(_wrong_channels(unet.config.in_channels, self._channels, context is not None))
+        if reads != self._channels + extra:
+            raise ValueError(_wrong_channels(reads, self._channels, context is not None))
 
     def _needs_uncond(self, guidance: float) -> bool:
         """Return whether the negative prompt affects the result at this guidance."""
@@ -272,6 +272,7 @@ class Denoiser:
                 part.size,
                 negative,
                 part.controls,
+                part.guidance,
             )
             for part, one in zip(parts, rows, strict=True)
         ]
@@ -303,7 +304,7 @@ class Denoiser:
             residuals = self._residuals(
                 seen, times, more, prompts[first].controls, scaled, places[first], sigma
             )
-            answer: Tensor = self._unet(seen, timestep=times, return_dict=False, **more, **residuals)[0]
+            answer = self._network.call(self._unet, seen, times, **more, **residuals)
             answers.update(zip(numbers, answer.to(scaled.dtype).chunk(len(numbers)), strict=True))
         return [answers[number] for number in range(len(prompts))]
 

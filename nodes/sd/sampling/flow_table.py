@@ -13,10 +13,10 @@ from nodes.sd.sampling.noise_table import Floats
 
 
 class FlowTable:
-    """The noise of each training step of a flow-matching model, as sigma: the share of noise, 0 to 1.
+    """The noise levels of a flow-matching model, as sigma: the share of noise, 0 to 1.
 
     A latent at level sigma is `(1 - sigma) * clean + sigma * noise`. Position p of the table is the training
-    time t = (p + 1) / steps, with sigma = shift * t / (1 + (shift - 1) * t). The model is called with
+    time t = (p + 1) / levels, with sigma = shift * t / (1 + (shift - 1) * t). The model is called with
     sigma * steps. As `ModelSamplingDiscreteFlow` of ComfyUI and `FlowMatchEulerDiscreteScheduler` of
     diffusers, in whose order the levels are computed, so that equal settings give equal bits.
     """
@@ -24,8 +24,8 @@ class FlowTable:
     is_flow = True
 
     def __init__(self, flow: Flow) -> None:
-        self._shift, self._steps = flow.shift, flow.steps
-        times = np.linspace(1, flow.steps, flow.steps, dtype=np.float32) / np.float32(flow.steps)
+        self._shift, self._steps, self._levels = flow.shift, flow.steps, flow.levels
+        times = np.linspace(1, flow.levels, flow.levels, dtype=np.float32) / np.float32(flow.levels)
         self.sigmas: NDArray[np.float32] = self._shifted(times).astype(np.float32)
         self.log_sigmas: NDArray[np.float32] = np.log(self.sigmas)
 
@@ -48,7 +48,7 @@ class FlowTable:
 
         ComfyUI and diffusers convert that level to a time without removing the shift.
         """
-        return self.sigma_min * self._steps - 1
+        return self.sigma_min * self._levels - 1
 
     def even(self, count: int) -> Floats:
         """Return evenly spaced positions from the last one to `lowest`."""
@@ -64,7 +64,7 @@ class FlowTable:
 
     def at(self, positions: Floats) -> Floats:
         """Return the sigmas at some positions, which may be fractions."""
-        return np.asarray(self._shifted((positions + 1) / self._steps), np.float64)
+        return np.asarray(self._shifted((positions + 1) / self._levels), np.float64)
 
     def linear(self, positions: Floats) -> Floats:
         """Return the sigmas at some positions; for a flow they are exact and not interpolated."""

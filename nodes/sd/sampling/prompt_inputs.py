@@ -29,6 +29,8 @@ class Reading(NamedTuple):
     negative: bool = False
     controls: tuple[Control, ...] = ()
     """The ControlNets that act together with it."""
+    guidance: float | None = None
+    """The distilled guidance; None for the model's usual one."""
 
 
 class Inputs(NamedTuple):
@@ -37,7 +39,8 @@ class Inputs(NamedTuple):
     rows: Tensor
     """[prompts * batch, tokens, width]"""
     vectors: dict[str, Tensor]
-    """The pooled vectors and the size numbers, by diffusers' names for them; empty if there are none."""
+    """The pooled vectors and the size numbers, by diffusers' names for them, and the distilled guidances
+    (`guidance`); empty if there are none."""
 
 
 class PromptInputs:
@@ -49,10 +52,11 @@ class PromptInputs:
     Args:
         size_numbers: the numbers that the network reads beside the pooled vector; None if it reads none.
         scale: pixels per latent cell, for these numbers.
+        guidance: the usual distilled guidance of the network; None if it reads none.
     """
 
-    def __init__(self, size_numbers: SizeNumbers | None, scale: int) -> None:
-        self._size_numbers, self._scale = size_numbers, scale
+    def __init__(self, size_numbers: SizeNumbers | None, scale: int, guidance: float | None = None) -> None:
+        self._size_numbers, self._scale, self._guidance = size_numbers, scale, guidance
         self._latest: dict[tuple[object, ...], tuple[Sequence[Reading], Inputs]] = {}
 
     def of(self, readings: Sequence[Reading], latents: Tensor) -> Inputs:
@@ -62,7 +66,10 @@ class PromptInputs:
             readings: the prompts; their tensors are on the device of the network.
             latents: [batch, channels, height, width].
         """
-        by_reading = ((id(one.rows), id(one.pooled), one.tokens, one.size, one.negative) for one in readings)
+        by_reading = (
+            (id(one.rows), id(one.pooled), one.tokens, one.size, one.negative, one.guidance)
+            for one in readings
+        )
         key = (latents.shape, *by_reading)
         found = self._latest.pop(key, None)
         if found is None:
@@ -91,4 +98,7 @@ class PromptInputs:
             height, width = (side * self._scale for side in latents.shape[-2:])
             numbers = torch.tensor([self._size_numbers(reading.size, (width, height), reading.negative)])
             vectors["time_ids"] = sent(numbers, rows.device, torch.float32).expand(batch, -1)
+        if self._guidance is not None:
+            given = self._guidance if reading.guidance is None else reading.guidance
+            vectors["guidance"] = torch.full((batch,), given, dtype=torch.float32, device=rows.device)
         return Inputs(rows.expand(batch, -1, -1), vectors)

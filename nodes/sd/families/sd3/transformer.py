@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nodes.sd.families.family import Configs, DenoisingNetwork, EncoderRole, Shapes, columns
-from nodes.sd.families.key_tables import Stored, Ways
+from nodes.sd.families.key_tables import THIRDS, Stored, Ways
 
 _HEAD = 64
 """The width of an attention head."""
@@ -167,6 +167,6 @@ def _stored(name: str, last: int) -> Stored:
     number, inner = int(found[1]), found[2]
     if inner in _THIRDS:
         place, third = _THIRDS[inner]
-        return Stored(f"joint_blocks.{number}.{place}.{kind}", third=third)
+        return Stored(f"joint_blocks.{number}.{place}.{kind}", rows=THIRDS[third])
     swapped = inner == "norm1_context.linear" and number == last
     return Stored(f"joint_blocks.{number}.{_INSIDE[inner]}.{kind}", swapped=swapped)

@@ -41,6 +41,15 @@ PIECES = [
 """The vocabulary of the small T5: pieces and scores of a unigram model."""
 
 
+_T5 = {
+    "vocab_size": len(PIECES),
+    "d_kv": 8,
+    "d_ff": 32,
+    "num_heads": 2,
+    "num_layers": 2,
+}
+
+
 def small_configs(family: Family) -> dict[Component, dict[str, Any]]:
     """The configs of a family with few channels."""
     configs = {part: read_object(family.configs / f"{part}.json") for part in family.components}
@@ -48,6 +57,8 @@ def small_configs(family: Family) -> dict[Component, dict[str, Any]]:
         if role.name != "t5":
             configs[role.component] |= _TEXT
     configs["vae"] |= {"block_out_channels": [32, 32, 32, 32], "layers_per_block": 1}
+    if family.latents == "flux":
+        return _with_small_flux(configs)
     if "unet" not in configs:
         return _with_small_transformer(configs)
     unet = configs["unet"]
@@ -83,14 +94,22 @@ def _with_small_transformer(configs: dict[Component, dict[str, Any]]) -> dict[Co
         "sample_size": 16,
         "dual_attention_layers": [0],
     }
-    configs["text_encoder_3"] |= {
-        "vocab_size": len(PIECES),
-        "d_model": 3 * WIDTH,
-        "d_kv": 8,
-        "d_ff": 32,
-        "num_heads": 2,
+    configs["text_encoder_3"] |= {**_T5, "d_model": 3 * WIDTH}
+    return configs
+
+
+def _with_small_flux(configs: dict[Component, dict[str, Any]]) -> dict[Component, dict[str, Any]]:
+    """Configs of FLUX.1 with two heads of 16."""
+    configs["transformer"] |= {
         "num_layers": 2,
+        "num_single_layers": 2,
+        "attention_head_dim": 16,
+        "axes_dims_rope": [4, 6, 6],
+        "num_attention_heads": 2,
+        "joint_attention_dim": 3 * WIDTH,
+        "pooled_projection_dim": WIDTH,
     }
+    configs["text_encoder_2"] |= {**_T5, "d_model": 3 * WIDTH}
     return configs
 
 

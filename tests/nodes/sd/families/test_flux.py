@@ -1,0 +1,293 @@
+"""FLUX.1: a graph draws what diffusers' pipelines draw with the same networks, for dev and schnell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    FluxImg2ImgPipeline,
+    FluxPipeline,
+)
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from torch import Tensor
+from transformers.models.t5.tokenization_t5 import T5Tokenizer
+
+from engine import settings
+from engine.document.graph import Entry, From, Graph, Literal
+from engine.session import Session
+from nodes.files.checkpoints import checkpoint
+from nodes.sd.families.family import Flow
+from nodes.sd.models import vae, weights
+from nodes.sd.models.folder import describe_folder
+from nodes.sd.sampling.noise import NoiseSource
+from nodes.sd.sampling.schedules import schedule
+from nodes.sd.sampling.tables import table_of
+from nodes.values import Conditioning, Latent
+from tests.nodes.conftest import output, warnings
+from tests.nodes.sd.families.latents import difference, parts_of
+from tests.nodes.sd.families.small import PIECES, SmallModel, small_model
+
+PROMPT = "a red cube on a table"
+STEPS, SEED = 4, 3
+SIZES = [(8, 12), (14, 8)]
+"""Heights and widths in latent cells."""
+SCHEDULERS = {
+    "flux": FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+    "flux-schnell": FlowMatchEulerDiscreteScheduler(shift=1.0),
+}
+"""As in the published folders of dev and schnell."""
+LENGTHS = {"flux": 512, "flux-schnell": 256}
+
+
+class Both:
+    """A small FLUX.1 in the checkpoints of a home, and the networks for diffusers' pipelines."""
+
+    def __init__(self, name: str, home: Path) -> None:
+        self.model: SmallModel = small_model(name)
+        self.folder = home / "models" / "checkpoints" / name
+        self.folder.parent.mkdir(parents=True)
+        self.model.save_folder(self.folder)
+        self.name, self.session = name, Session(settings.load(home, device="cpu", checked=True))
+        self.parts = {
+            **parts_of(self.model),
+            "tokenizer_2": T5Tokenizer(vocab=PIECES, extra_ids=0),
+            "scheduler": SCHEDULERS[name],
+        }
+
+    def theirs(self, kind: Any, noise: Tensor | None, **more: Any) -> Tensor:
+        """The latents that a pipeline of diffusers makes, [batch, channels, height, width]."""
+        pipeline = kind(**self.parts)
+        pipeline.set_progress_bar_config(disable=True)
+        height, width = more.pop("size", None) or (() if noise is None else noise.shape[-2:])
+        if noise is not None:
+            more |= {"latents": packed(noise), "num_images_per_prompt": len(noise)}
+        latents = pipeline(
+            PROMPT,
+            num_inference_steps=STEPS,
+            height=8 * height,
+            width=8 * width,
+            max_sequence_length=LENGTHS[self.name],
+            output_type="latent",
+            **more,
+        ).images
+        found: Tensor = FluxPipeline._unpack_latents(latents, 8 * height, 8 * width, 8)
+        return found
+
+    def graph(self, size: tuple[int, int], batch: int = 1, **denoise: Any) -> Graph:
+        """A graph that draws latents; its output `latent` is that of Denoise."""
+        height, width = (8 * side for side in size)
+        canvas = {"width": Literal(width), "height": Literal(height), "batch": Literal(batch)}
+        encoded = {"encoder": From("model", "encoder"), "dialect": Literal("plain")}
+        inputs: dict[str, Any] = {
+            "model": From("model", "model"),
+            "positive": From("positive", "out"),
+            "negative": From("positive", "out"),
+            "latent": From("canvas", "out"),
+            "seed": Literal(SEED),
+            "steps": Literal(STEPS),
+            "guidance": Literal(1.0),
+            "sampler": Literal("euler"),
+            "schedule": Literal("simple"),
+        }
+        nodes = {
+            "model": Entry("LoadModel@1", {"model": Literal(self.name)}),
+            "positive": Entry("EncodePrompt@2", {**encoded, "prompt": Literal(PROMPT)}),
+            "canvas": Entry("EmptyLatent@1", {**canvas}),
+            "denoise": Entry("Denoise@3", {**inputs, **denoise}),
+        }
+        return Graph(nodes=nodes, outputs={"latent": From("denoise", "latent")})
+
+    def run(self, graph: Graph, name: str = "latent") -> Any:
+        """An output of a graph, which runs without warnings."""
+        events: list[Any] = []
+        found = output(self.session.run(graph, {}, emit=events.append), name)
+        assert not warnings(events)
+        return found
+
+    def drawn(self, graph: Graph) -> Tensor:
+        found = self.run(graph)
+        assert isinstance(found, Latent)
+        return found.samples
+
+
+def packed(latents: Tensor) -> Tensor:
+    batch, channels, height, width = latents.shape
+    found: Tensor = FluxPipeline._pack_latents(latents, batch, channels, height, width)
+    return found
+
+
+def noise(size: tuple[int, int], count: int = 1) -> Tensor:
+    return NoiseSource(SEED, count).draw((16, *size))
+
+
+@pytest.fixture(scope="module", params=["flux", "flux-schnell"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    made = Both(request.param, tmp_path_factory.mktemp("home"))
+    yield made
+    made.session.close()
+
+
+def test_a_folder_says_what_it_is(both: Both) -> None:
+    files = describe_folder(both.folder)
+    by_size = (0.5, 1.15) if both.name == "flux" else None
+    assert (files.family.name, files.prediction) == (both.name, "flow")
+    assert isinstance(files.noise, Flow)
+    assert (files.noise.shift, files.noise.by_size) == (1.0, by_size)
+    assert (files.latent_channels, files.unet_channels, files.size) == (16, 16, (1024, 1024))
+    found = checkpoint(both.session.files, both.name)
+    assert type(found).from_json({**_plain(found)}) == found
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    import json
+    from dataclasses import asdict
+
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(value)))
+    return plain
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, "", "cat " * 90, "red blue " * 300])
+def test_text_is_encoded_as_diffusers_encodes_it(both: Both, prompt: str) -> None:
+    pipeline: Any = FluxPipeline(**both.parts)
+    rows, pooled, _ = pipeline.encode_prompt(prompt, max_sequence_length=LENGTHS[both.name])
+    graph = both.graph((8, 8))
+    graph.nodes["positive"].inputs["prompt"] = Literal(prompt)
+    graph.outputs = {"cond": From("positive", "out")}
+    found = output(both.session.run(graph, {}), "cond")
+    assert isinstance(found, Conditioning)
+    assert found.pooled is not None
+    assert found.embeddings.shape == (1, LENGTHS[both.name], 96)
+    assert difference(found.embeddings, rows) < 1e-5
+    assert difference(found.pooled, pooled) < 1e-5
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_latents_are_those_of_diffusers(both: Both, size: tuple[int, int]) -> None:
+    found = both.drawn(both.graph(size, batch=2))
+    assert difference(found, both.theirs(FluxPipeline, noise(size, 2))) < 1e-5
+
+
+def test_the_distilled_guidance_is_that_of_diffusers(tmp_path: Path) -> None:
+    both = Both("flux", tmp_path)
+    graph = both.graph(SIZES[0], positive=From("guided", "out"))
+    plain = both.drawn(both.graph(SIZES[0]))
+    graph.nodes["guided"] = Entry(
+        "SetDistilledGuidance@1", {"prompt": From("positive", "out"), "guidance": Literal(9.0)}
+    )
+    found = both.drawn(graph)
+    assert difference(found, both.theirs(FluxPipeline, noise(SIZES[0]), guidance_scale=9.0)) < 1e-5
+    assert difference(found, plain) > 1e-3
+    both.session.close()
+
+
+def test_classifier_free_guidance_is_that_of_diffusers_and_warns(both: Both) -> None:
+    graph = both.graph(SIZES[0], negative=From("negative", "out"), guidance=Literal(2.0))
+    inputs = {**graph.nodes["positive"].inputs, "prompt": Literal("blue"), "negative": Literal(True)}
+    graph.nodes["negative"] = Entry("EncodePrompt@2", inputs)
+    events: list[Any] = []
+    found = output(both.session.run(graph, {}, emit=events.append), "latent").samples
+    expected = both.theirs(FluxPipeline, noise(SIZES[0]), negative_prompt="blue", true_cfg_scale=2.0)
+    assert difference(found, expected) < 2e-5
+    assert len(warnings(events)) == 1
+
+
+@pytest.mark.parametrize("tokens", [15, 256, 1024, 4096, 9216])
+@pytest.mark.parametrize("steps", [4, 25])
+def test_noise_levels_are_those_of_diffusers_at_every_size(tokens: int, steps: int) -> None:
+    scheduler = SCHEDULERS["flux"]
+    scheduler.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps).tolist(), mu=calculate_shift(tokens))
+    noise = small_model("flux").family.noise
+    assert isinstance(noise, Flow)
+    plan = schedule("simple", steps, table_of(noise.of_tokens(tokens)))
+    assert torch.allclose(plan.sigmas, scheduler.sigmas, atol=1e-6)
+    assert torch.allclose(plan.timesteps, scheduler.timesteps, atol=1e-3)
+
+
+def test_a_set_shift_holds_for_every_size(both: Both) -> None:
+    graph = both.graph(SIZES[0], model=From("shift", "out"))
+    graph.nodes["shift"] = Entry("SetShift@1", {"model": From("model", "model"), "shift": Literal(2.0)})
+    usual = both.parts["scheduler"]
+    both.parts["scheduler"] = FlowMatchEulerDiscreteScheduler(shift=2.0)
+    expected = both.theirs(FluxPipeline, noise(SIZES[0]))
+    both.parts["scheduler"] = usual
+    assert difference(both.drawn(graph), expected) < 1e-5
+
+
+def with_picture(both: Both, size: tuple[int, int], **denoise: Any) -> Graph:
+    """A graph that begins with an encoded picture, its output `given`."""
+    height, width = (8 * side for side in size)
+    graph = both.graph(size, latent=From("encoded", "out"), **denoise)
+    colour = {"width": Literal(width), "height": Literal(height), "color": Literal("#c04020")}
+    graph.nodes["picture"] = Entry("SolidImage@1", {**colour})
+    graph.nodes["encoded"] = Entry(
+        "Encode@1", {"vae": From("model", "vae"), "image": From("picture", "out")}
+    )
+    graph.outputs["given"] = From("encoded", "out")
+    return graph
+
+
+def test_image_to_image_is_that_of_diffusers(both: Both) -> None:
+    graph = with_picture(both, SIZES[1], start_step=Literal(2))  # diffusers runs int(4 * 0.5) steps
+    given = both.run(graph, "given").samples
+    expected = both.theirs(
+        FluxImg2ImgPipeline,
+        None,
+        image=given,
+        strength=0.5,
+        size=SIZES[1],
+        generator=torch.Generator().manual_seed(SEED),
+        guidance_scale=3.5,
+    )
+    assert difference(both.drawn(graph), expected) < 1e-5
+
+
+def test_inpainting_changes_only_what_the_mask_covers(both: Both) -> None:
+    graph = with_picture(both, (8, 8))
+    graph.nodes["wider"] = Entry("PadImage@1", {"image": From("picture", "out"), "right": Literal(32)})
+    graph.nodes["encoded"].inputs["image"] = From("wider", "image")
+    links = {"latent": From("encoded", "out"), "mask": From("wider", "mask")}
+    graph.nodes["masked"] = Entry("MaskLatent@1", {**links})
+    graph.nodes["denoise"].inputs["latent"] = From("masked", "out")
+    found, given = both.drawn(graph), both.run(graph, "given").samples
+    assert found.shape == (1, 16, 8, 12)
+    assert torch.equal(found[..., :8], given[..., :8])
+    assert difference(found[..., 8:], given[..., 8:]) > 0.1
+
+
+def test_prompts_act_in_areas_of_any_size(both: Both) -> None:
+    """Where two areas meet at an odd cell, each is continued to whole patches."""
+    graph = both.graph(SIZES[0], positive=From("all", "out"))
+    area = {"width": Literal(40), "height": Literal(64), "prompt": From("other", "out")}
+    other = {**graph.nodes["positive"].inputs, "prompt": Literal("blue")}
+    graph.nodes |= {
+        "other": Entry("EncodePrompt@2", other),
+        "area": Entry("LimitToArea@1", {**area}),
+        "all": Entry("CombinePrompts@1", {"first": From("positive", "out"), "second": From("area", "out")}),
+    }
+    found, plain = both.drawn(graph), both.drawn(both.graph(SIZES[0]))
+    assert torch.isfinite(found).all()
+    change = (found - plain).abs().amax((0, 1, 2))
+    assert change[:5].min() > 1e-3
+
+
+def test_a_picture_is_that_of_diffusers(both: Both) -> None:
+    pipeline: Any = FluxPipeline(**both.parts)
+    pipeline.set_progress_bar_config(disable=True)
+    latents = both.drawn(both.graph(SIZES[0]))
+    height, width = SIZES[0]
+    settings: dict[str, Any] = {"num_inference_steps": STEPS, "height": 8 * height, "width": 8 * width}
+    expected = pipeline(
+        PROMPT,
+        latents=packed(noise(SIZES[0])),
+        max_sequence_length=LENGTHS[both.name],
+        output_type="np",
+        **settings,
+    ).images
+    pixels = vae.decode(weights.load_vae(describe_folder(both.folder)), latents)
+    assert np.abs(pixels.astype(int) - (expected * 255).round().astype(int)).max() <= 1
