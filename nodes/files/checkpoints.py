@@ -187,14 +187,15 @@ PART_KINDS: dict[Component, str] = {
 
 
 def unet_checkpoint(files: Files, name: str) -> Checkpoint:
-    """Find and describe a UNet in a file of its own.
+    """Find and describe a UNet or transformer in a file of its own.
 
     Raises:
-        NodeError: there is no such file, or it is not a UNet that Safelight runs.
+        NodeError: there is no such file, or it is not a UNet or transformer that Safelight runs.
     """
     path, _ = _part(files, "unet", name, "unet")
     with _bad_model("unet"):
-        return _parts_checkpoint(files, unet_family(path), {"unet": name})
+        family = unet_family(path)
+        return _parts_checkpoint(files, family, {family.network.component: name})
 
 
 def text_encoder_checkpoint(

@@ -247,8 +247,10 @@ def test_a_latent_of_another_family_is_refused_by_the_names_of_both(session: Ses
 
 
 def test_models_of_sd_1_and_2_have_the_same_latents() -> None:
-    """As the autoencoders that their authors published: one for SD 1 and 2, one for SDXL and its refiner."""
+    """As the autoencoders that their authors published: one for SD 1 and 2, one for SDXL and its refiner, one
+    for both models of FLUX.1."""
     spaces = {family.name: family.latents for family in families()}
     assert spaces["sd1"] == spaces["sd2"]
     assert spaces["sdxl"] == spaces["sdxl-refiner"]
-    assert len(set(spaces.values())) == 3
+    assert spaces["flux"] == spaces["flux-schnell"]
+    assert len(set(spaces.values())) == 4

@@ -66,7 +66,7 @@ def tensors(*names: str) -> bytes:
     return save({name: np.zeros((2, 2), "float32") for name in names})
 
 
-FLUX = ("model.diffusion_model.double_blocks.0.img_attn.qkv.weight", "first_stage_model.x.weight")
+FLUX = "double_blocks.0.img_attn.qkv.weight"
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,47 @@ FLUX = ("model.diffusion_model.double_blocks.0.img_attn.qkv.weight", "first_stag
             "bad_model",
             "is a checkpoint of SD 1 without its VAE",
         ),
-        ("flux.safetensors", tensors(*FLUX), "other_model", "is a FLUX model"),
+        ("flux-alone.safetensors", tensors(FLUX, *map(str, range(100))), "wrong_kind", "transformer"),
         (
-            "flux-alone.safetensors",
-            tensors("double_blocks.0.img_attn.qkv.weight", *map(str, range(100))),
+            "flux-half.safetensors",
+            tensors(f"model.diffusion_model.{FLUX}"),
+            "bad_model",
+            "of an unknown family",
+        ),
+        (
+            "flux-2.safetensors",
+            tensors(FLUX, "double_stream_modulation_img.lin.weight"),
             "other_model",
-            "is a FLUX model",
+            "is a FLUX.2 model",
+        ),
+        (
+            "chroma.safetensors",
+            tensors(FLUX, "distilled_guidance_layer.in_proj.weight"),
+            "other_model",
+            "is a Chroma model",
+        ),
+        (
+            "fill.safetensors",
+            save({FLUX: np.zeros((2, 2), "float32"), "img_in.weight": np.zeros((2, 384), "float32")}),
+            "other_model",
+            "is a FLUX.1 Fill model",
+        ),
+        (
+            "canny.safetensors",
+            save(
+                {
+                    f"model.diffusion_model.{FLUX}": np.zeros((2, 2), "float32"),
+                    "model.diffusion_model.img_in.weight": np.zeros((2, 128), "float32"),
+                }
+            ),
+            "other_model",
+            "is a FLUX.1 Depth or Canny model",
+        ),
+        (
+            "redux.safetensors",
+            tensors("redux_up.weight", "redux_down.weight"),
+            "other_model",
+            "is a FLUX.1 Redux model",
         ),
         (
             "wan.safetensors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from engine.errors import NodeError
 from engine.session import Session
 from nodes.files.checkpoints import text_encoder_checkpoint, unet_checkpoint, vae_checkpoint
 from nodes.sd.families.family import Component
+from nodes.sd.families.flux.stored_names import stored_names
+from nodes.sd.families.key_tables import written
 from nodes.sd.families.known import families, family_named
 from nodes.sd.formats.json_file import read_object
 from nodes.sd.models import checkpoint_file, part_files
-from nodes.value_types.recipes import CheckpointPart, Model, Vae
+from nodes.value_types.recipes import CheckpointPart, Model, TextEncoder, Vae
 from tests.nodes.sd.families.small import SmallModel, small_configs, small_model
 from tests.nodes.test_model_families import drawn, graph
 
@@ -32,6 +35,8 @@ def xl() -> SmallModel:
 
 
 WIDTHS = {
+    "flux": (96, 32),
+    "flux-schnell": (96, 32),
     "sd1": (32, None),
     "sd2": (48, None),
     "sd3": (96, 40),
@@ -111,6 +116,112 @@ def test_a_vae_takes_the_scale_of_the_model_or_warns(
     scales = [Vae(one).load(COMPUTE, session.files)[0].config.scaling_factor for one in (assumed, told)]
     assert scales == [0.18215, 0.13025]
     assert Vae(assumed).identity != Vae(told).identity
+
+
+@pytest.mark.usefixtures("small_families")
+@pytest.mark.parametrize("layout", ["diffusers", "bare"])
+@pytest.mark.parametrize("name", ["flux", "flux-schnell"])
+def test_the_parts_of_flux_are_read_in_every_layout(
+    session: Session, home: Path, layout: str, name: str
+) -> None:
+    model = small_model(name)
+    place(home, "unet", "f.safetensors", alone(model, "transformer", layout))
+    found = unet_checkpoint(session.files, "f")
+    assert (found.family, found.prediction, found.noise) == (name, "flow", model.family.noise)
+    same(session, Model(found), model.states()["transformer"])
+    place(home, "vae", "ae.safetensors", alone(model, "vae", layout))
+    vae, known = vae_checkpoint(session.files, "ae", None)
+    assert (family_named(vae.family).latents, known) == ("flux", True)
+    same(session, Vae(vae), model.states()["vae"])
+    names = {"text_encoder": "clip_l.safetensors", "text_encoder_2": "t5xxl.safetensors"}
+    for part, file in names.items():
+        place(home, "text_encoders", file, alone(model, part, layout))  # type: ignore[arg-type]
+    inputs, chosen = ["encoder", "second"], [*names.values()][::-1]
+    with pytest.raises(NodeError) as refused:
+        text_encoder_checkpoint(session.files, chosen, inputs, found.family)
+    assert (refused.value.code, refused.value.input) == ("missing_vocabulary", "encoder")
+    vocabulary = home / "models" / "tokenizers" / "t5"
+    shutil.copytree(model.files.tokenizers["tokenizer_2"], vocabulary)
+    text = text_encoder_checkpoint(session.files, chosen, inputs, found.family)
+    assert (text.family, dict(text.parts)) == (name, names)
+    for loaded in TextEncoder(text).load(COMPUTE, session.files)[0]:
+        state = loaded.encoder.state_dict()
+        expected = model.states()[loaded.role.component]
+        assert all(torch.equal(state[key], tensor) for key, tensor in expected.items())
+
+
+@pytest.mark.usefixtures("small_families")
+def test_the_transformer_and_the_vae_of_flux_are_read_out_of_a_whole_checkpoint(
+    session: Session, home: Path
+) -> None:
+    model = small_model("flux")
+    place(home, "checkpoints", "f.safetensors", {**model.in_file()})
+    path = str(home / "models" / "checkpoints" / "f.safetensors")
+    same(session, Model(unet_checkpoint(session.files, path)), model.states()["transformer"])
+    same(session, Vae(vae_checkpoint(session.files, path, "flux")[0]), model.states()["vae"])
+
+
+@pytest.mark.usefixtures("small_families")
+@pytest.mark.parametrize("layout", ["diffusers", "bare", "checkpoint"])
+def test_the_transformer_of_sd3_is_read_in_every_layout(session: Session, home: Path, layout: str) -> None:
+    model = small_model("sd3", attention_head_dim=64, caption_projection_dim=128)
+    place(home, "unet", "three.safetensors", alone(model, "transformer", layout))
+    found = unet_checkpoint(session.files, "three")
+    assert (found.family, found.prediction, found.noise) == ("sd3", "flow", model.family.noise)
+    same(session, Model(found), model.states()["transformer"])
+
+
+@pytest.mark.usefixtures("small_families")
+def test_a_vae_of_sixteen_channels_is_never_taken_for_that_of_sd_1(session: Session, home: Path) -> None:
+    model = small_model("flux")
+    place(home, "vae", "other.safetensors", alone(model, "vae", "bare"))
+    assumed, known = vae_checkpoint(session.files, "other", None)
+    assert (assumed.family, known) == ("flux", False)
+    told, sure = vae_checkpoint(session.files, "other", "sd3")
+    assert (told.family, sure) == ("sd3", True)
+    wide = {"decoder.conv_in.weight": (8, 32, 3, 3), "encoder.conv_in.weight": (8, 3, 3, 3)}
+    place(home, "vae", "wide.safetensors", {name: torch.zeros(shape) for name, shape in wide.items()})
+    with pytest.raises(NodeError) as refused:
+        vae_checkpoint(session.files, "wide", None)
+    assert (refused.value.code, refused.value.input) == ("bad_model", "vae")
+
+
+@pytest.mark.usefixtures("small_families")
+@pytest.mark.parametrize("kind", ["plain", "scale_weight", "weight_scale"])
+def test_weights_of_8_bits_are_read_with_their_scales(session: Session, home: Path, kind: str) -> None:
+    """As ComfyUI writes them: with `scale_weight` and a mark, or `weight_scale` and a description."""
+    stored = alone(small_model("flux"), "transformer", "bare")
+    expected, file = {}, {}
+    for number, (name, tensor) in enumerate(stored.items()):
+        if tensor.ndim < 2:
+            expected[name] = file[name] = tensor
+            continue
+        file[name] = tensor.to(torch.float8_e4m3fn)
+        factor = torch.tensor(1.0 if kind == "plain" else 1 + number / 8)
+        expected[name] = file[name].float() * factor
+        layer = name.removesuffix(".weight")
+        if kind == "scale_weight":
+            file |= {f"{layer}.scale_weight": factor, f"{layer}.scale_input": torch.tensor(2.0)}
+        elif kind == "weight_scale":
+            file |= {f"{layer}.weight_scale": factor[None], f"{layer}.input_scale": torch.tensor(2.0)}
+            file[f"{layer}.comfy_quant"] = torch.tensor([*b"{}"], dtype=torch.uint8)
+    if kind == "scale_weight":
+        file["scaled_fp8"] = torch.zeros(0, dtype=torch.float8_e4m3fn)
+    place(home, "unet", "f8.safetensors", file)
+    network = Model(unet_checkpoint(session.files, "f8")).load(COMPUTE, session.files)[0]
+    found = written(stored_names, network.state_dict())
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.usefixtures("small_families")
+def test_weights_with_several_scales_for_a_layer_are_refused(session: Session, home: Path) -> None:
+    stored = alone(small_model("flux"), "transformer", "bare")
+    stored["img_in.weight_scale"] = torch.ones(32, 2)
+    place(home, "unet", "f8.safetensors", stored)
+    with pytest.raises(NodeError) as refused:
+        Model(unet_checkpoint(session.files, "f8")).load(COMPUTE, session.files)
+    assert refused.value.code == "bad_model"
 
 
 def test_a_file_of_another_kind_is_refused_with_its_place(

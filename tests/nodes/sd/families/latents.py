@@ -8,14 +8,16 @@ import torch
 from diffusers import (
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
 )
 from torch import Tensor
+from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
-from nodes.sd.families.family import EncoderRole
+from nodes.sd.families.family import EncoderRole, Flow
 from nodes.sd.models import weights
 from nodes.sd.models.files import ModelFiles
 from nodes.sd.models.loaded_encoder import LoadedEncoder
@@ -27,11 +29,11 @@ from nodes.sd.sampling.denoiser import Denoiser
 from nodes.sd.sampling.noise import NoiseSource
 from nodes.sd.sampling.schedules import schedule
 from nodes.sd.sampling.tables import table_of
-from tests.nodes.sd.families.small import SmallModel
+from tests.nodes.sd.families.small import PIECES, SmallModel
 from tests.nodes.sd.in_transformers import encoder_of, tokenizer_of
 
 PROMPT, NEGATIVE = "a red cube on a table", "blue, blurred"
-STEPS, GUIDANCE = 3, 5.0
+STEPS, GUIDANCE = 4, 5.0
 
 
 _TOKENIZERS: dict[tuple[str, int | None], Any] = {}
@@ -70,14 +72,17 @@ def ours(file: ModelFiles, noise: Tensor, context: Tensor | None = None, steps: 
         encode_with_all(text, encoders, Settings(dialect="plain", negative=minus), shape).parts
         for text, minus in ((PROMPT, False), (NEGATIVE, True))
     )
-    plan = schedule("normal", steps, table_of(file.noise))
+    if isinstance(file.noise, Flow) and file.family.network.is_distilled:
+        plan = schedule("simple", steps, table_of(file.noise.of_tokens(noise[0, 0].numel() // 4)))
+    else:
+        plan = schedule("normal", steps, table_of(file.noise))
     denoiser = Denoiser(
         weights.load_unet(file),
         plan,
         file.prediction,
         cond,
         uncond=uncond,
-        guidance=GUIDANCE,
+        guidance=1.0 if file.family.network.is_distilled else GUIDANCE,
         size_numbers=file.family.size_numbers,
         scale=file.vae_scale,
         network=file.family.network,
@@ -92,6 +97,8 @@ def ours(file: ModelFiles, noise: Tensor, context: Tensor | None = None, steps: 
 def theirs(model: SmallModel, seed: int, side: int = 8, steps: int = STEPS) -> Tensor:
     """The latents, `side` cells wide, that the pipelines of diffusers make of the same networks."""
     networks = parts_of(model)
+    if model.family.latents == "flux":
+        return _theirs_of_flux(model, networks, drawn(seed, side, 16), steps)
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -137,6 +144,27 @@ def theirs(model: SmallModel, seed: int, side: int = 8, steps: int = STEPS) -> T
     pipeline.set_progress_bar_config(disable=True)
     latents: Tensor = pipeline(**settings).images
     return latents
+
+
+def _theirs_of_flux(model: SmallModel, networks: dict[str, Any], noise: Tensor, steps: int) -> Tensor:
+    (t5,) = (role for role in model.family.roles if role.name == "t5")
+    networks["tokenizer_2"] = T5Tokenizer(vocab=PIECES, extra_ids=0)
+    by_size = isinstance(model.family.noise, Flow) and model.family.noise.by_size is not None
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=by_size)
+    pipeline: Any = FluxPipeline(scheduler=scheduler, **networks)
+    pipeline.set_progress_bar_config(disable=True)
+    _, channels, height, width = noise.shape
+    latents = pipeline(
+        PROMPT,
+        num_inference_steps=steps,
+        latents=FluxPipeline._pack_latents(noise, 1, channels, height, width),
+        height=8 * height,
+        width=8 * width,
+        max_sequence_length=t5.length,
+        output_type="latent",
+    ).images
+    found: Tensor = FluxPipeline._unpack_latents(latents, 8 * height, 8 * width, 8)
+    return found
 
 
 def drawn(seed: int, side: int = 8, channels: int = 4) -> Tensor:

@@ -7,22 +7,31 @@ from typing import Any
 import pytest
 import torch
 from diffusers.loaders.single_file_utils import (
+    convert_flux_transformer_checkpoint_to_diffusers,
     convert_ldm_unet_checkpoint,
     convert_ldm_vae_checkpoint,
 )
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
 from nodes.sd.families import key_tables
 from nodes.sd.families.family import Component, Family
 from nodes.sd.families.key_tables import KeyTable, Stored, written
+from nodes.sd.families.flux.stored_names import stored_names
 from nodes.sd.families.known import families, family_named
 from nodes.sd.formats.json_file import read_object
 from nodes.sd.models import weights
+from nodes.sd.models.checkpoint_file import usual_config
 from nodes.sd.models.configs import check_class, check_config, check_match
 
 PARAMETERS = {
+    ("flux", "transformer"): 11_901_408_320,
+    ("flux", "vae"): 83_819_683,
+    ("flux", "text_encoder"): 123_060_480,
+    ("flux", "text_encoder_2"): 4_762_310_656,
+    ("flux-schnell", "transformer"): 11_891_178_560,
     ("sd1", "unet"): 859_520_964,
     ("sd1", "vae"): 83_653_863,
     ("sd1", "text_encoder"): 123_060_480,
@@ -59,6 +68,45 @@ def test_the_configs_pass_the_checks_of_a_folder(family: Family) -> None:
     assert [
         one.name for one in families() if set(one.components) == set(configs) and one.recognise(configs)
     ] == [family.name]
+
+
+@pytest.mark.parametrize("name", ["flux", "flux-schnell"])
+def test_the_published_files_of_flux_give_the_config_of_diffusers(name: str) -> None:
+    """By the names and shapes that diffusers' network of this config has in a file of its authors."""
+    family = family_named(name)
+    guidance = name == "flux"
+    with torch.device("meta"):
+        theirs = FluxTransformer2DModel(guidance_embeds=guidance)  # diffusers' defaults are those of FLUX.1
+    shapes = {key: tuple(tensor.shape) for key, tensor in theirs.state_dict().items()}
+    meta = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+    file = {key: tuple(tensor.shape) for key, tensor in written(stored_names, meta).items()}
+    assert len(file) == (780 if guidance else 776)
+    assert file["double_blocks.18.img_attn.qkv.weight"] == (9216, 3072)
+    assert file["single_blocks.37.linear1.weight"] == (21504, 3072)
+    for names in (shapes, file):
+        found = usual_config(family, "transformer", names)
+        expected = {
+            key: list(one) if isinstance(one, tuple) else one
+            for key, one in theirs.config.items()
+            if not key.startswith("_")
+        }
+        assert found == {**expected, "_class_name": "FluxTransformer2DModel", "out_channels": 64}
+        other = family_named("flux-schnell" if guidance else "flux")
+        assert family.network.widths(names) == (4096, 768)
+        assert other.network.widths(names) == (None, None)
+
+
+def test_diffusers_converts_a_written_flux_of_the_published_height() -> None:
+    """Its converter knows only the height of the published matrices, so they have a single column here."""
+    with torch.device("meta"):
+        network = FluxTransformer2DModel(num_layers=1, num_single_layers=1, guidance_embeds=True)
+    tensors = {
+        name: torch.arange(len(tensor), dtype=torch.float32)[:, None] + 1e5 * number
+        for number, (name, tensor) in enumerate(network.state_dict().items())
+    }
+    found = convert_flux_transformer_checkpoint_to_diffusers(written(stored_names, tensors))
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
 
 
 def numbered(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
