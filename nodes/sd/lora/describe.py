@@ -28,6 +28,11 @@ _BASES_IN_METADATA = {
     "flux": "flux",
 }
 """The base model by a part of its name in the metadata."""
+_BASES_BY_BLOCK = {
+    "sd3": re.compile(r"joint_blocks"),
+    "flux": re.compile(r"(double|single)_blocks[._]\d|single_transformer_blocks"),
+}
+"""The base model by the blocks of transformers that only it has."""
 _CONTEXT = re.compile(r"attn2[._](?:processor[._])?to_[kv]$")
 _INPUTS = {"lora": "down", "loha": "w1_b", "full": "diff"}
 
@@ -55,7 +60,7 @@ def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str])
         if part in parts and shapes[parts[part]]
     }
     text = [
-        prefix for prefix in kinds if re.match(r"lora_te|text_encoder|text_encoders\.|clip_[lg]\.", prefix)
+        prefix for prefix in kinds if re.match(r"lora_te|text_encoder|text_encoders\.|clip_[lg]\.|t5xxl\.", prefix)
     ]
     parts = [
         name for name, present in (("unet", len(text) < len(kinds)), ("text_encoder", bool(text))) if present
@@ -77,8 +82,9 @@ def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str])
 def _base(
     modules: Mapping[str, Mapping[str, str]], kinds: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
 ) -> str:
-    if any("joint_blocks" in prefix for prefix in kinds):
-        return "sd3"
+    for base, sign in _BASES_BY_BLOCK.items():
+        if any(sign.search(prefix) for prefix in kinds):
+            return base
     for prefix, kind in kinds.items():
         if _CONTEXT.search(prefix) and kind in _INPUTS:
             shape = shapes[modules[prefix][_INPUTS[kind]]]

@@ -16,7 +16,7 @@ from nodes.sd.formats.json_file import ModelError
 from nodes.sd.formats.read import read_tensors
 from nodes.sd.lora.adapter import Adapter, Misfit
 from nodes.sd.lora.grouped import grouped, kind_of
-from nodes.sd.lora.joint_blocks import as_in_diffusers
+from nodes.sd.lora.fused_layers import as_in_diffusers
 from nodes.sd.lora.keys import Target
 
 _NUMBERS = ("alpha", "scale", "on_input")
@@ -30,7 +30,7 @@ class Lora:
     """The content of a LoRA file."""
 
     adapters: Mapping[str, Adapter]
-    """The adapters by their prefixes in the file; those of SD 3's blocks by their names in diffusers."""
+    """The adapters by their prefixes in the file; those of SD 3 and FLUX.1 by their names in diffusers."""
     bundled: Mapping[str, Mapping[str, Tensor]]
     """The embeddings in the file, by name: their tensors, such as `clip_l`."""
     unknown: tuple[str, ...]

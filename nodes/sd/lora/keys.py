@@ -122,6 +122,8 @@ _KOHYA = {
     "text_encoder_2": ("lora_te2_",),
     "text_encoder_3": ("lora_te3_",),
 }
+_T5 = "encoder.block."
+"""The beginning of the names of T5's layers. It is the second text encoder of FLUX.1, and the third of SD 3."""
 _COMFY = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
 
 
@@ -131,11 +133,14 @@ def _text_spellings(part: Part, name: str) -> Iterable[str]:
     paths = [bare, f"text_model.{bare}"]  # transformers 5 dropped the level `text_model`
     if last in _PROJECTION and head.endswith("self_attn"):
         paths += [f"{path.removesuffix(last)}{_PROJECTION[last]}" for path in tuple(paths)]
+    is_t5 = name.startswith(_T5)
+    prefixes = dict.fromkeys((*_KOHYA[part], *(_KOHYA["text_encoder_3"] if is_t5 else ())))
+    comfy = _COMFY["text_encoder_3" if is_t5 else part]
     for path in paths:
         flat = path.replace(".", "_")
-        yield from (prefix + flat for prefix in _KOHYA[part])
-        yield from (f"{part}.{path}", f"{_COMFY[part]}.transformer.{path}", f"{_COMFY[part]}.{path}")
-        yield f"text_encoders.{_COMFY[part]}.transformer.{path}"
+        yield from (prefix + flat for prefix in prefixes)
+        yield from (f"{part}.{path}", f"{comfy}.transformer.{path}", f"{comfy}.{path}")
+        yield f"text_encoders.{comfy}.transformer.{path}"
         if part == "text_encoder":
             yield from (path, f"base_model.model.{path}", f"base_model.model.text_encoder.{path}")
             yield f"lycoris_{flat}"

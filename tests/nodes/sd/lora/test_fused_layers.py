@@ -1,24 +1,30 @@
-"""LoRAs of SD 3 in kohya's names: they change the model as they change its tensors in Stability's layout."""
+"""LoRAs of SD 3 and FLUX.1 in kohya's names: they change what they change in their authors' layouts."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nodes.sd.families.flux.stored_names import stored_names
+from nodes.sd.families.key_tables import written
 from nodes.sd.formats.json_file import ModelError
 from nodes.sd.lora.describe import describe, shapes_of
 from nodes.sd.lora.file import lora
 from nodes.sd.lora.stack import WeightedLora, apply
 from nodes.sd.models.checkpoint_file import describe_file
 from nodes.sd.models.weights import load_unet
-from tests.nodes.sd.families.small import small_model
+from tests.nodes.sd.families.converted import flux_converter
+from tests.nodes.sd.families.small import SmallModel, small_model
+from tests.nodes.sd.in_transformers import encoder_of
 
 BLOCKS = "model.diffusion_model."
 STRENGTH = 0.7
@@ -161,3 +167,94 @@ def test_rotations_that_cannot_be_split_keep_their_names(layer: str, blocks: tup
     name = f"lora_unet_joint_blocks_0_context_block_{layer}"
     found = lora({f"{name}.oft_blocks": numbers(1, *blocks)}, {}, "test")
     assert list(found.adapters) == [name]
+
+
+@pytest.mark.parametrize(
+    ("make", "prefix"),
+    [
+        *((make, "lora_unet_{}") for make in (plain, loha, dora, full, lokr, oft)),
+        *((plain, prefix) for prefix in ("diffusion_model.{}", "lycoris_{}", "{}")),
+    ],
+)
+def test_those_of_flux_change_what_diffusers_reads_from_a_changed_file(
+    make: Callable[[str, Tensor, int], tuple[dict[str, Tensor], Tensor]], prefix: str
+) -> None:
+    """The changes are made in the layout of FLUX.1's authors; diffusers' converter reads the result."""
+    model = small_model("flux")
+    stored = written(stored_names, model.states()["transformer"])
+    names = [name.removesuffix(".weight") for name, one in stored.items() if one.ndim == 2]
+    assert len(names) == 10 + 2 * 10 + 2 * 3, "layers outside, in double blocks, and in single blocks"
+    tensors: dict[str, Tensor] = {}
+    changed = dict(stored)
+    for seed, name in enumerate(names):
+        spelled = name if "." in prefix or prefix == "{}" else name.replace(".", "_")
+        parts, change = make(prefix.format(spelled), stored[f"{name}.weight"], 10 * seed)
+        tensors |= parts
+        changed[f"{name}.weight"] = stored[f"{name}.weight"] + change
+    assert describe(shapes_of(tensors), {})["base"] == "flux"
+    before = model.networks["transformer"]
+    patched, _ = apply(
+        before, "transformer", [WeightedLora(lora(tensors, {}, "test"), "test", "", STRENGTH)]
+    )
+    ours = dict(patched.named_parameters())
+    for name, tensor in flux_converter(32)(changed).items():
+        assert torch.allclose(ours[name], tensor, atol=1e-5), name
+    unchanged = dict(before.named_parameters())
+    moved = sum(not torch.equal(tensor, unchanged[name]) for name, tensor in ours.items())
+    assert moved == len(names) + 2 * 4 + 2 * 3, "qkv are three layers in diffusers, linear1 four"
+
+
+def parts_of_networks(model: SmallModel) -> dict[str, Any]:
+    """Copies of the networks, in the classes of diffusers and transformers."""
+    return {str(part): copy.deepcopy(encoder_of(network)) for part, network in model.networks.items()}
+
+
+LAYERS = {
+    "transformer.transformer_blocks.1.attn.to_k": (32, 32),
+    "transformer.single_transformer_blocks.0.proj_out": (32, 160),
+    "transformer.single_transformer_blocks.1.attn.to_q": (32, 32),
+    "transformer.context_embedder": (32, 96),
+    "text_encoder.text_model.encoder.layers.0.self_attn.q_proj": (32, 32),
+}
+KOHYA = {
+    "lora_unet_double_blocks_0_img_attn_qkv": (96, 32),
+    "lora_unet_double_blocks_1_txt_mlp_2": (32, 128),
+    "lora_unet_double_blocks_1_txt_mod_lin": (192, 32),
+    "lora_unet_single_blocks_0_linear2": (32, 160),
+    "lora_te1_text_model_encoder_layers_1_mlp_fc1": (64, 32),
+}
+"""Layers of a small FLUX.1 as peft and kohya name them. diffusers splits `linear1` only at the true size."""
+
+
+@pytest.mark.parametrize("layers", [LAYERS, KOHYA], ids=["peft", "kohya"])
+def test_diffusers_applies_the_same_lora_to_flux(
+    tmp_path: Path, layers: dict[str, tuple[int, int]]
+) -> None:
+    tensors: dict[str, Tensor] = {}
+    for seed, (name, shape) in enumerate(layers.items()):
+        parts, _ = plain(name, torch.empty(shape), 10 * seed)
+        if layers is LAYERS:
+            tensors[f"{name}.lora_A.weight"] = parts[f"{name}.lora_down.weight"]
+            tensors[f"{name}.lora_B.weight"] = parts[f"{name}.lora_up.weight"]
+        else:
+            tensors |= parts
+    model = small_model("flux")
+    found = WeightedLora(lora(tensors, {}, "test"), "test", "", 1.0)
+    parts_of_model = {"tokenizer": None, "tokenizer_2": None, "scheduler": FlowMatchEulerDiscreteScheduler()}
+    pipeline: Any = FluxPipeline(**parts_of_model, **parts_of_networks(model))
+    pipeline.load_lora_weights({name: tensor.clone() for name, tensor in tensors.items()})
+    pipeline.fuse_lora(components=["transformer", "text_encoder"])
+    pipeline.unload_lora_weights()
+    changed = 0
+    for part in ("transformer", "text_encoder"):
+        plain_network = model.networks[part]  # type: ignore[index]
+        before = {name: one.clone() for name, one in plain_network.named_parameters()}
+        patched, _ = apply(plain_network, part, [found])  # type: ignore[arg-type]
+        theirs = {
+            name.removeprefix("text_model.").replace("base_layer.", ""): one
+            for name, one in getattr(pipeline, part).named_parameters()
+        }
+        for name, tensor in patched.named_parameters():
+            assert torch.allclose(tensor, theirs[name.removeprefix("text_model.")], atol=1e-5), name
+            changed += not torch.equal(tensor, before[name])
+    assert changed == len(layers) + 2 * (layers is KOHYA), "qkv are three layers in diffusers"
