@@ -13,7 +13,7 @@ from engine.node import Node
 from engine.widgets import Advanced, Range, Seed
 from nodes.files.controlnet_files import ControlNet
 from nodes.node_problem import node_problem
-from nodes.sd.families.family import DenoisingNetwork, Flow, NoiseSchedule
+from nodes.sd.families.family import LARGE, DenoisingNetwork, Flow, NoiseSchedule
 from nodes.sd.families.known import family_named
 from nodes.sd.sampling.names import DISCARDS_PENULTIMATE, NoiseKind, SamplerName, ScheduleName
 from nodes.values import Conditioning, Latent, Model
@@ -131,7 +131,8 @@ class Denoise(
     uses the sampler's default."""
     follow: Annotated[Literal["a1111", "comfyui"], Advanced] = "a1111"
     """Which tool's details to follow. `comfyui` calls the model at whole timesteps and starts with slightly
-    stronger noise; the picture differs a little."""
+    stronger noise; the picture differs a little. With FLUX.1 dev it uses the shift for 1024 x 1024 pixels at
+    every size."""
 
     def run(self, ctx: Context) -> Sampled:
         from nodes.sd.models.canvas import far_larger
@@ -283,7 +284,8 @@ class Denoise(
         if not isinstance(checkpoint.noise, Flow):
             return checkpoint.noise
         height, width = self.latent.samples.shape[-2:]
-        return checkpoint.noise.of_tokens(height * width // family_named(checkpoint.family).network.patch**2)
+        tokens = height * width // family_named(checkpoint.family).network.patch ** 2
+        return checkpoint.noise.of_tokens(LARGE if self.follow == "comfyui" else tokens)
 
     def _settings(self, ctx: Context, table: Table) -> SamplerSettings:
         """Collect the settings of the sampler; warns about each changed setting that it does not use."""

@@ -16,6 +16,7 @@ from nodes.interchange.local_files import LocalFiles
 from nodes.model.embeddings import LoadEmbeddings
 
 LOADERS = ("CheckpointLoaderSimple", "CheckpointLoader")
+ENCODER_LOADERS = ("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader")
 _EMBEDDING = re.compile(r"embedding:([^\s,():]{1,200})")
 
 
@@ -95,14 +96,16 @@ class ComfyConversion(GraphBuilder):
         return None
 
     def encoder_of_model(self, node: ComfyNode) -> From | None:
-        """Find the text encoder of the checkpoint that a node's model comes from; None if there is none.
+        """Find the text encoder of the checkpoint that a node's model comes from, or else the one that the graph
+        loads from files of its own; None if there is none.
 
         It is for nodes that have no input for a text encoder.
         """
         for before in self._wires.chain(node.wires.get("model"), "model"):
             if before.type in LOADERS and before.id in self.ids:
                 return From(self.ids[before.id], "encoder")
-        return None
+        loaded = (node.id for node in self._nodes.values() if node.type in ENCODER_LOADERS)
+        return next((From(self.ids[id], "out") for id in loaded if id in self.ids), None)
 
     def encoder_with_embeddings(self, encoder: Binding | None, text: str) -> Binding | None:
         """Return the text encoder for a prompt; adds a node that loads embeddings if the prompt names any."""

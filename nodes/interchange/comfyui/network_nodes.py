@@ -1,6 +1,8 @@
-"""ComfyUI's node types that load single networks, its prompts for SDXL and SD 3, and its shift of SD 3."""
+"""ComfyUI's node types that load single networks, and its prompts and shifts for SDXL, SD 3 and FLUX.1."""
 
 from __future__ import annotations
+
+import math
 
 from engine.document.graph import Entry, From
 from nodes.files.checkpoints import PART_KINDS
@@ -11,10 +13,14 @@ from nodes.interchange.comfyui.node_type import NodeType, one_of, renamed
 from nodes.interchange.graph_from_settings import entry
 from nodes.interchange.local_files import bare_name
 from nodes.model.load import LoadTextEncoder, LoadUnet, LoadVae
+from nodes.prompt.distilled_guidance import SetDistilledGuidance
 from nodes.prompt.size_hints import SetSizeHints
 from nodes.sampling.flow_shift import SetShift
-from nodes.sd.families.family import Component
+from nodes.sd.families.family import LARGE, SMALL, Component, Flow
 
+_FLUX_SHIFT = ("max_shift", "base_shift", "width", "height")
+PIXELS_PER_TOKEN = 256
+"""The pixels that a token of FLUX.1 stands for."""
 _FAMILIES = ("stable_diffusion", "sdxl", None)
 """The types of a CLIPLoader whose models Safelight runs; the older ones have no type."""
 
@@ -75,6 +81,35 @@ def _sd3_prompt(made: ComfyConversion, node: ComfyNode) -> Entry:
     return encoded_prompt(made, node, "clip_g")
 
 
+def _one_text_for_flux(made: ComfyConversion, node: ComfyNode) -> bool:
+    """Return whether both text encoders of FLUX.1 read the same text."""
+    return made.bind(node, "clip_l") == made.bind(node, "t5xxl")
+
+
+def _flux_prompt(made: ComfyConversion, node: ComfyNode) -> Entry:
+    return entry(
+        SetDistilledGuidance, prompt=_prompt(made, node, "t5xxl"), guidance=made.bind(node, "guidance")
+    )
+
+
+def _flux_shift(made: ComfyConversion, node: ComfyNode) -> Entry:
+    """ComfyUI sets the shift by the logarithms for two sizes and by a size in pixels."""
+    large, small, width, height = (made.value(node, name) for name in _FLUX_SHIFT)
+    tokens = round(width * height / PIXELS_PER_TOKEN)
+    flow = Flow(by_size=(small, large)).of_tokens(tokens)
+    return entry(SetShift, model=made.bind(node, "model"), shift=round(flow.shift, 6))
+
+
+def _has_flux_shift(made: ComfyConversion, node: ComfyNode) -> bool:
+    """Return whether the settings of a ModelSamplingFlux are known before the run, and give a usable shift."""
+    given = [made.value(node, name) for name in _FLUX_SHIFT]
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in given):
+        return False
+    large, small, width, height = given
+    exponent = small + (large - small) * (width * height / PIXELS_PER_TOKEN - SMALL) / (LARGE - SMALL)
+    return math.log(0.01) <= exponent <= math.log(100)
+
+
 def _refiner_prompt(made: ComfyConversion, node: ComfyNode) -> Entry:
     return entry(
         SetSizeHints,
@@ -94,13 +129,18 @@ def _prompt(made: ComfyConversion, node: ComfyNode, name: str) -> From:
 
 NETWORK_NODE_TYPES = {
     "CLIPLoader": NodeType("encoder", _encoder, fits=one_of("type", *_FAMILIES)),
+    "CLIPTextEncodeFlux": NodeType("guided", _flux_prompt, fits=_one_text_for_flux),
     "CLIPTextEncodeSD3": NodeType("text", _sd3_prompt, fits=_same_texts),
     "CLIPTextEncodeSDXL": NodeType("sized", _sdxl_prompt, fits=_one_text),
     "CLIPTextEncodeSDXLRefiner": NodeType("sized", _refiner_prompt),
-    "DualCLIPLoader": NodeType("encoder", _encoders, fits=one_of("type", "sdxl")),
+    "DualCLIPLoader": NodeType("encoder", _encoders, fits=one_of("type", "sdxl", "flux")),
+    "FluxGuidance": NodeType(
+        "guided", renamed(SetDistilledGuidance, prompt="conditioning", guidance="guidance")
+    ),
+    "ModelSamplingFlux": NodeType("shift", _flux_shift, fits=_has_flux_shift),
     "ModelSamplingSD3": NodeType("shift", renamed(SetShift, model="model", shift="shift")),
     "TripleCLIPLoader": NodeType("encoder", _three_encoders),
     "UNETLoader": NodeType("unet", _unet),
     "VAELoader": NodeType("vae", _vae),
 }
-"""ComfyUI's node types that load single networks, its prompts for SDXL and SD 3, and its shift of SD 3."""
+"""ComfyUI's node types that load single networks, and its prompts and shifts for SDXL, SD 3 and FLUX.1."""

@@ -48,7 +48,7 @@ NODES: Mapping[str, _Described] = {
             "clip_name:@text_encoders type:stable_diffusion|sdxl ?device:default",
             "CLIP", "advanced/loaders"),
         "DualCLIPLoader": (
-            "clip_name1:@text_encoders clip_name2:@text_encoders type:sdxl ?device:default",
+            "clip_name1:@text_encoders clip_name2:@text_encoders type:sdxl|flux ?device:default",
             "CLIP", "advanced/loaders"),
         "TripleCLIPLoader": (
             "clip_name1:@text_encoders clip_name2:@text_encoders clip_name3:@text_encoders",
@@ -71,6 +71,11 @@ NODES: Mapping[str, _Described] = {
         "CLIPTextEncodeSD3": (
             "clip:CLIP clip_l:STRING clip_g:STRING t5xxl:STRING empty_padding:none|empty_prompt",
             "CONDITIONING", "advanced/conditioning"),
+        "CLIPTextEncodeFlux": (
+            "clip:CLIP clip_l:STRING t5xxl:STRING guidance:FLOAT=3.5",
+            "CONDITIONING", "advanced/conditioning/flux"),
+        "FluxGuidance": (
+            f"{_COND} guidance:FLOAT=3.5", "CONDITIONING", "advanced/conditioning/flux"),
         "ConditioningAverage": (
             "conditioning_to:CONDITIONING conditioning_from:CONDITIONING conditioning_to_strength:FLOAT=1.0",
             "CONDITIONING", "conditioning"),
@@ -104,6 +109,9 @@ NODES: Mapping[str, _Described] = {
         "ModelMergeSubtract": (
             "model1:MODEL model2:MODEL multiplier:FLOAT=1.0", "MODEL", "advanced/model_merging"),
         "CLIPMergeSimple": ("clip1:CLIP clip2:CLIP ratio:FLOAT=1.0", "CLIP", "advanced/model_merging"),
+        "ModelSamplingFlux": (
+            "model:MODEL max_shift:FLOAT=1.15 base_shift:FLOAT=0.5 width:INT=1024 height:INT=1024",
+            "MODEL", "advanced/model"),
         "ModelSamplingSD3": ("model:MODEL shift:FLOAT=3.0", "MODEL", "advanced/model"),
         "EmptyLatentImage": (_CANVAS, "LATENT", "latent"),
         "EmptySD3LatentImage": (

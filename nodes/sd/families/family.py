@@ -90,6 +90,9 @@ class EncoderRole:
     vector is used."""
     length: int = 77
     """The number of tokens that it reads at once."""
+    comfy_length: int | None = None
+    """In the dialect `comfy`, the number of tokens of all prompts that are not longer; there is no limit, as in
+    ComfyUI. None for `length` in all dialects."""
     least_skip: int = 1
     """The smallest CLIP skip: the layer, counted from the last, whose output the UNet was trained on."""
     missing_layers: int = 0

@@ -45,6 +45,8 @@ class Settings:
     """True if the model reads the pooled vector of an encoder without a projection."""
     whole: int | None = None
     """The number of tokens that T5 reads; None for CLIP, which reads a prompt in chunks."""
+    grows: bool = False
+    """True if T5 reads longer prompts, too, and `whole` is the number for shorter ones."""
     zeros: bool = False
     """True to encode an empty prompt as zeros, as for a negative prompt in SDXL."""
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nodes.sd.families.family import EncoderName, Family
+from nodes.sd.families.family import EncoderName, EncoderRole, Family
 from nodes.sd.models import text_encoder as texts
 from nodes.sd.models.loaded_encoder import LoadedEncoder
 from nodes.sd.not_finite import NotFinite
@@ -75,7 +75,7 @@ def encode_with_all(
                 norm=role.norm,
                 pooled=role.pooled,
                 clip_skip=role.layer(settings.clip_skip),
-                whole=role.length if role.along == "tokens" else None,
+                **_window(role, settings),
             ),
         )
         for role, tokenizer, encoder in encoders
@@ -87,6 +87,13 @@ def encode_with_all(
     if shape is not None:
         encoded = _extended(encoded, by_axis["tokens"], shape, has_rows=bool(by_axis["width"]))
     return _zeroed(encoded) if settings.zeros and not prompt.strip() else encoded
+
+
+def _window(role: EncoderRole, settings: Settings) -> dict[str, Any]:
+    """Return the settings for the number of tokens that a text encoder reads at once."""
+    if settings.dialect == "comfy" and role.comfy_length is not None:
+        return {"whole": role.comfy_length, "grows": True}
+    return {"whole": role.length if role.along == "tokens" else None, "grows": False}
 
 
 def _extended(

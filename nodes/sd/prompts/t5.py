@@ -34,7 +34,8 @@ def encode(written: Written, encoder: Any, speller: Speller, settings: Settings,
         encoder: a T5EncoderModel of transformers.
         speller: converts words to tokens.
         settings: the settings for encoding.
-        length: the number of tokens that are encoded, including the end token and padding.
+        length: the number of tokens that are encoded, including the end token and padding; more for a longer
+            prompt if the settings say so.
 
     Raises:
         NotFinite: the output contains NaN or infinity.
@@ -46,10 +47,11 @@ def encode(written: Written, encoder: Any, speller: Speller, settings: Settings,
         for pieces in part.texts:
             tokens = tokens_of(pieces, speller)
             used = max(used, len(tokens))
-            if len(tokens) >= length:
-                message = f"T5 reads the first {length - 1} tokens of this prompt, which has {len(tokens)}"
+            size = max(length, len(tokens) + 1) if settings.grows else length
+            if len(tokens) >= size:
+                message = f"T5 reads the first {size - 1} tokens of this prompt, which has {len(tokens)}"
                 warnings.append(PromptWarning(message, 0))
-            encodings.append(_weighted(tokens[: length - 1], encoder, speller, settings, length))
+            encodings.append(_weighted(tokens[: size - 1], encoder, speller, settings, size))
         parts.append(PromptPart(tuple(encodings), part.timeline, part.weight))
     warnings = list(dict.fromkeys([*warnings, *speller.warnings]))
     return Encoded(tuple(parts), None, [], used, max(0, length - 1 - used), written.tags, warnings)

@@ -94,6 +94,7 @@ def _family(name: str, title: str, architecture: str, *, guidance: bool, length:
                 network="T5EncoderModel",
                 along="tokens",
                 length=length,
+                comfy_length=256,
             ),
         ),
         recognise=lambda configs: _in_folder(configs, guidance),

@@ -16,6 +16,10 @@ SIZES = {"width": 2048, "height": 1024, "crop_w": 8, "crop_h": 16, "target_width
 SD3_TEXTS = ("clip_l", "clip_g", "t5xxl")
 EXAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "CLIPLoader": ({"clip_name": "l.safetensors", "type": "stable_diffusion"}, {"encoder": "l.safetensors"}),
+    "CLIPTextEncodeFlux": (
+        {"clip": ["1", 1], "clip_l": "a cat", "t5xxl": "a cat", "guidance": 4.5},
+        {"prompt": "prompt-9.out", "guidance": 4.5},
+    ),
     "CLIPTextEncodeSD3": (
         {"clip": ["1", 1], **dict.fromkeys(SD3_TEXTS, "a cat"), "empty_padding": "none"},
         {"encoder": "model-1.encoder", "prompt": "a cat", "dialect": "comfy"},
@@ -37,6 +41,11 @@ EXAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "DualCLIPLoader": (
         {"clip_name1": "g.safetensors", "clip_name2": "sub\\l.safetensors", "type": "sdxl"},
         {"encoder": "g.safetensors", "second": "l.safetensors"},
+    ),
+    "FluxGuidance": ({"conditioning": ["1", 1], "guidance": 2.5}, {"prompt": "model-1.encoder", "guidance": 2.5}),
+    "ModelSamplingFlux": (
+        {"model": ["1", 0], "max_shift": 1.15, "base_shift": 0.5, "width": 512, "height": 1024},
+        {"model": "model-1.model", "shift": 2.232972},
     ),
     "ModelSamplingSD3": ({"model": ["1", 0], "shift": 5.0}, {"model": "model-1.model", "shift": 5.0}),
     "TripleCLIPLoader": (
@@ -76,14 +85,27 @@ def test_a_node_becomes_one_of_ours_with_its_settings(node_type: str, tmp_path: 
     [
         ("CLIPTextEncodeSDXL", {"text_l": "a dog"}),
         ("CLIPTextEncodeSD3", {"t5xxl": "a dog"}),
+        ("CLIPTextEncodeFlux", {"t5xxl": "a dog"}),
         ("CLIPLoader", {"type": "flux"}),
-        ("DualCLIPLoader", {"type": "flux"}),
+        ("DualCLIPLoader", {"type": "hidream"}),
+        ("ModelSamplingFlux", {"width": ["1", 2]}),
+        ("ModelSamplingFlux", {"max_shift": 1000}),
     ],
 )
 def test_settings_without_counterpart_keep_a_placeholder(node_type: str, changed: dict[str, Any]) -> None:
     inputs, _ = EXAMPLES[node_type]
     graph = imported(api(node_type, {**inputs, **changed})).graph
     assert any(node.type.startswith("comfy/") for node in graph.nodes.values())
+
+
+def test_two_text_encoders_are_loaded_for_flux(tmp_path: Path) -> None:
+    for name in ("l", "t5"):
+        file = tmp_path / "models" / "text_encoders" / f"{name}.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    inputs = {"clip_name1": "l.safetensors", "clip_name2": "t5.safetensors", "type": "flux"}
+    found = imported(api("DualCLIPLoader", inputs), tmp_path)
+    assert values(found.graph, "encoder-9") == {"encoder": "l.safetensors", "second": "t5.safetensors"}
 
 
 def test_a_missing_file_is_named() -> None:

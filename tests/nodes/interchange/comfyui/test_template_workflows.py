@@ -63,6 +63,18 @@ AREAS: Rows = {
     "44": VAE,
     "8": ("VAEDecode", (), {"samples": "3.0", "vae": "44.0"}),
 }
+FLUX_CANVAS: Row = ("EmptySD3LatentImage", (1024, 768, 1), {})
+FLUX_SAMPLER = (5, "fixed", 20, 1, "euler", "simple", 1)
+FLUX_DRAWN = {**DRAWN, "negative": "6.0"}
+FLUX_PARTS: Rows = {
+    "4": ("UNETLoader", ("flux1-dev.safetensors", "default"), {}),
+    "14": ("DualCLIPLoader", ("clip_l.safetensors", "t5xxl_fp16.safetensors", "flux", "default"), {}),
+    "15": ("VAELoader", ("ae.safetensors",), {}),
+    "5": FLUX_CANVAS,
+    "6": text("14.0"),
+    "7": text("14.0"),
+    "8": ("VAEDecode", (), {"samples": "3.0", "vae": "15.0"}),
+}
 WORKFLOWS: dict[str, Rows] = {
     "text to image": PLAIN,
     "image to image": {
@@ -139,6 +151,40 @@ WORKFLOWS: dict[str, Rows] = {
         "3": ("KSampler", SAMPLER, {**DRAWN, "positive": "14.0", "negative": "14.1"}),
     },
     "areas": {**SECOND_PASS, **AREAS},
+    "FLUX dev checkpoint": {
+        "5": FLUX_CANVAS,
+        "10": ("FluxGuidance", (3.5,), {"conditioning": "6.0"}),
+        "3": ("KSampler", FLUX_SAMPLER, {**DRAWN, "positive": "10.0"}),
+    },
+    "FLUX dev of separate files": {
+        **FLUX_PARTS,
+        "10": ("FluxGuidance", (3.5,), {"conditioning": "6.0"}),
+        "11": ("ConditioningZeroOut", (), {"conditioning": "6.0"}),
+        "3": ("KSampler", FLUX_SAMPLER, {**FLUX_DRAWN, "positive": "10.0", "negative": "11.0"}),
+    },
+    "FLUX dev with a LoRA": {
+        **FLUX_PARTS,
+        "10": ("LoraLoaderModelOnly", ("a.safetensors", 0.8), {"model": "4.0"}),
+        "6": ("CLIPTextEncodeFlux", ("a cat", "a cat", 4), {"clip": "14.0"}),
+        "3": ("KSampler", FLUX_SAMPLER, {**FLUX_DRAWN, "model": "10.0"}),
+    },
+    "FLUX dev by custom sampling": {
+        **FLUX_PARTS,
+        "10": ("FluxGuidance", (3.5,), {"conditioning": "6.0"}),
+        "16": ("PrimitiveNode", (1024, "fixed"), {}),
+        "17": ("PrimitiveNode", (768, "fixed"), {}),
+        "18": ("ModelSamplingFlux", (1.15, 0.5, 1024, 1024), {"model": "4.0", "width": "16.0", "height": "17.0"}),
+        "5": (*FLUX_CANVAS[:2], {"width": "16.0", "height": "17.0"}),
+        "19": ("RandomNoise", (5, "fixed"), {}),
+        "20": ("BasicGuider", (), {"model": "18.0", "conditioning": "10.0"}),
+        "21": ("KSamplerSelect", ("euler",), {}),
+        "22": ("BasicScheduler", ("simple", 20, 1), {"model": "18.0"}),
+        "3": (
+            "SamplerCustomAdvanced",
+            (),
+            {"noise": "19.0", "guider": "20.0", "sampler": "21.0", "sigmas": "22.0", "latent_image": "5.0"},
+        ),
+    },
 }
 IN_THE_PACKAGE = """
 default image2image lora lora_multiple inpaint_example inpain_model_outpainting embedding_example

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from diffusers import (
     FluxPipeline,
 )
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
@@ -295,3 +297,54 @@ def test_a_picture_is_that_of_diffusers(both: Both) -> None:
     ).images
     pixels = vae.decode(weights.load_vae(describe_folder(both.folder)), latents)
     assert np.abs(pixels.astype(int) - (expected * 255).round().astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(("prompt", "rows"), [(PROMPT, 256), ("red blue " * 300, 601)])
+def test_prompts_of_comfyui_have_at_least_256_tokens_and_no_limit(both: Both, prompt: str, rows: int) -> None:
+    """As T5XXLTokenizer for FLUX.1 in ComfyUI: `min_length=256`, and no `max_length`."""
+    graph = both.graph((8, 8))
+    graph.nodes["positive"].inputs |= {"prompt": Literal(prompt), "dialect": Literal("comfy")}
+    graph.outputs = {"cond": From("positive", "out")}
+    found = both.run(graph, "cond")
+    ids = both.parts["tokenizer_2"](prompt, padding="max_length", max_length=256, return_tensors="pt").input_ids
+    expected = both.parts["text_encoder_2"](ids)[0]
+    assert found.embeddings.shape == (1, rows, 96) == expected.shape
+    assert difference(found.embeddings, expected) < 1e-5
+
+
+def test_embeddings_reach_both_text_encoders(both: Both) -> None:
+    """Vectors equal to those of the token `cat` give what the word gives."""
+    clip, t5 = both.parts["text_encoder"], both.parts["text_encoder_2"]
+    (word,) = both.parts["tokenizer"]("cat", add_special_tokens=False).input_ids
+    piece = both.parts["tokenizer_2"].convert_tokens_to_ids("\u2581cat")
+    vectors = {
+        "clip_l": clip.get_input_embeddings().weight[word][None],
+        "t5": t5.get_input_embeddings().weight[piece][None],
+    }
+    folder = both.folder.parents[1] / "embeddings"
+    folder.mkdir(exist_ok=True)
+    save_file({name: one.detach().clone() for name, one in vectors.items()}, folder / "gem.safetensors")
+    graph = both.graph((8, 8))
+    graph.nodes["words"] = Entry("LoadEmbeddings@1", {"encoder": From("model", "encoder")})
+    graph.nodes["positive"].inputs |= {"encoder": From("words", "out"), "dialect": Literal("a1111")}
+    graph.outputs = {"cond": From("positive", "out")}
+    found = []
+    for prompt in ("a gem on a table", "a cat on a table", "a cube on a table"):
+        graph.nodes["positive"].inputs["prompt"] = Literal(prompt)
+        found.append(both.run(graph, "cond"))
+    gem, cat, cube = found
+    assert torch.allclose(gem.embeddings, cat.embeddings, atol=1e-6)
+    assert torch.allclose(gem.pooled, cat.pooled, atol=1e-6)
+    assert not torch.allclose(cube.embeddings, cat.embeddings, atol=1e-3)
+    assert not torch.allclose(cube.pooled, cat.pooled, atol=1e-3)
+
+
+def test_the_shift_of_comfyui_is_the_same_at_every_size(both: Both) -> None:
+    """ModelSamplingFlux of ComfyUI has the shift exp(1.15) unless the node sets it; schnell has 1."""
+    graph = both.graph(SIZES[0], follow=Literal("comfyui"))
+    shift = math.exp(1.15) if both.name == "flux" else 1.0
+    usual = both.parts["scheduler"]
+    both.parts["scheduler"] = FlowMatchEulerDiscreteScheduler(shift=shift)
+    expected = both.theirs(FluxPipeline, noise(SIZES[0]))
+    both.parts["scheduler"] = usual
+    assert difference(both.drawn(graph), expected) < 1e-5
