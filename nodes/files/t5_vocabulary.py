@@ -9,7 +9,10 @@ from engine.files import Files
 KIND = "tokenizers"
 """The kind of file, which is the folder in `models`."""
 _PLACE = Path("t5") / "tokenizer.json"
-HINT = "put the tokenizer.json of T5 into models/tokenizers/t5; a folder of SD 3 has it in tokenizer_3, one of FLUX.1 in tokenizer_2"
+HINT = (
+    "put the tokenizer.json of T5 into models/tokenizers/t5; a folder of SD 3 has it in tokenizer_3, one of"
+    " FLUX.1 in tokenizer_2"
+)
 
 
 def t5_vocabulary(files: Files) -> Path | None:

@@ -60,7 +60,8 @@ class _Graph(GraphModels):
         if network is None:
             return None
         compute, found = self._compute, network.checkpoint
-        part = family_named(found.family).network.component
+        family = family_named(found.family)
+        part = family.network.component
         itemsize = _STORED_BYTES[compute.storage_dtype or compute.dtype]
         models = self._models(network, (part,), itemsize)
         canvas = self.canvas(step, "latent", found.vae_scale)
@@ -75,6 +76,8 @@ class _Graph(GraphModels):
             compute.attention,
             network.files.configs[part],
             found.vae_scale,
+            family.network.patch,
+            family.text_length,
         )
         area = canvas.width * canvas.height
         relative = slower(area / (found.width * found.height))

@@ -35,8 +35,8 @@ class EmptyLatent(Node, category="latent"):
 
     width: Annotated[int, Range(64, 8192, step=8), MultipleOf(SCALE)] = 512
     """Width in pixels, 64 to 8192, a multiple of 8. Models draw best at the size they were trained on:
-    512 for SD 1, 512 or 768 for SD 2, and 1024 for SDXL and SD 3. SD 3 needs a multiple of 16. Larger sizes
-    take more memory and time and tend to repeat the subject."""
+    512 for SD 1, 512 or 768 for SD 2, and 1024 for SDXL, SD 3 and FLUX.1. SD 3 and FLUX.1 need a multiple of
+    16. Larger sizes take more memory and time and tend to repeat the subject."""
     height: Annotated[int, Range(64, 8192, step=8), MultipleOf(SCALE)] = 512
     """Height in pixels, 64 to 8192, a multiple of 8."""
     batch: Annotated[int, Range(1, 64)] = 1

@@ -38,8 +38,9 @@ class LoadModel(Node, category="model"):
     model: Annotated[str, FileIn(KIND)] = EMBEDDED
     """The checkpoint: `safelight-tiny`, which comes with Safelight, or a model in `models/checkpoints`:
     a file (`.safetensors`, or `.ckpt`, whose code is not executed) or a folder in the diffusers layout. SD 1,
-    SD 2, SDXL, the SDXL refiner, SD 3 and SD 3.5 load. Of SD 3 in a single file, the text encoder T5 is used
-    if its vocabulary, which such files lack, is in `models/tokenizers/t5`: the `tokenizer.json` of T5."""
+    SD 2, SDXL, the SDXL refiner, SD 3, SD 3.5, FLUX.1 dev and FLUX.1 schnell load. Single files lack the
+    vocabulary of the text encoder T5: put the `tokenizer.json` of T5 into `models/tokenizers/t5`. FLUX.1 needs
+    it; SD 3 runs without T5 if it is missing."""
 
     def fingerprint(self, files: Files) -> Json:
         """Return the digest of the checkpoint's files, so that changed files give a new result.
@@ -59,7 +60,8 @@ class LoadUnet(Node, category="model", aliases=("UNETLoader",)):
 
     unet: Annotated[str, FileIn(PART_KINDS["unet"])]
     """The file: a name in `models/unet`, with or without sub-folder and suffix, or a path. SD 1, SD 2, SDXL,
-    the SDXL refiner, SD 3 and SD 3.5 load, with the names of tensors of Stability or of diffusers."""
+    the SDXL refiner, SD 3, SD 3.5, FLUX.1 dev and FLUX.1 schnell load, with the names of tensors of their
+    authors or of diffusers, in 32, 16 or 8 bits."""
 
     def fingerprint(self, files: Files) -> Json:
         """Return the digest of the file, so that a changed file gives a new result.
@@ -74,18 +76,20 @@ class LoadUnet(Node, category="model", aliases=("UNETLoader",)):
 
 
 class LoadTextEncoder(Node, category="model", aliases=("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader")):
-    """Load a text encoder from a file of its own, or the two or three text encoders of SDXL and SD 3."""
+    """Load a text encoder from a file of its own, or the two or three of SDXL, SD 3 and FLUX.1."""
 
     encoder: Annotated[str, FileIn(PART_KINDS["text_encoder"])]
     """The file: a name in `models/text_encoders`, with or without sub-folder and suffix, or a path."""
     second: Annotated[str, FileIn(PART_KINDS["text_encoder"])] = ""
-    """The second text encoder of SDXL or SD 3, in any order. Empty for models with one text encoder."""
+    """The second text encoder of SDXL, SD 3 or FLUX.1, in any order. Empty for models with one text
+    encoder."""
     third: Annotated[str, FileIn(PART_KINDS["text_encoder"])] = ""
-    """The third text encoder of SD 3, in any order. T5 needs its vocabulary in `models/tokenizers/t5`: the
-    `tokenizer.json` of T5."""
+    """The third text encoder of SD 3, in any order. T5, which FLUX.1 has too, needs its vocabulary in
+    `models/tokenizers/t5`: the `tokenizer.json` of T5."""
     model: Model | None = None
     """The model that reads the prompts. It tells SD 3 without T5 from SDXL, whose text encoders have the same
-    widths; without it, two CLIPs are taken for those of SDXL."""
+    widths; without it, two CLIPs are taken for those of SDXL. FLUX.1 schnell reads 256 tokens of T5, and
+    dev 512; without it, 512 are encoded."""
 
     def fingerprint(self, files: Files) -> Json:
         """Return the digests of the files and of T5's vocabulary, so that a changed file gives a new result.
@@ -116,8 +120,9 @@ class LoadVae(Node, category="model", aliases=("VAELoader",)):
     vae: Annotated[str, FileIn(PART_KINDS["vae"])]
     """The file: a name in `models/vae`, with or without sub-folder and suffix, or a path."""
     model: Model | None = None
-    """The model whose latents it decodes, which tells their scale: that of SD 1 and 2, of SDXL, or of SD 3.
-    Without it, the metadata or the name of the file must tell; SD 1 is assumed otherwise."""
+    """The model whose latents it decodes, which tells their scale: that of SD 1 and 2, of SDXL, of SD 3, or
+    of FLUX.1. Without it, the metadata or the name of the file must tell (that of FLUX.1 is `ae`). Otherwise
+    SD 1 is assumed, or FLUX.1 for latents of 16 channels."""
 
     def fingerprint(self, files: Files) -> Json:
         """Return the digest of the file, so that a changed file gives a new result.

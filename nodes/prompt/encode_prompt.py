@@ -40,7 +40,8 @@ class EncodePrompt(
 
     encoder: TextEncoder
     prompt: Text = ""
-    """What the picture should show, in words. Prompts of more than 75 tokens are encoded in chunks of 75."""
+    """What the picture should show, in words. Prompts of more than 75 tokens are encoded in chunks of 75. For
+    FLUX.1, T5 reads up to 512 tokens (schnell: 256) at once."""
     dialect: Annotated[Literal["a1111", "comfy", "compel", "plain"], Advanced] = "a1111"
     """The prompt syntax. `a1111`: (x:1.2), [x], [a:b:0.5], [a|b], AND, BREAK and <lora:x:1>. `comfy`:
     (x:1.2). `compel` (InvokeAI): x++ and (x)1.2. `plain`: no syntax; brackets and numbers are ordinary

@@ -208,10 +208,16 @@ class Denoise(
 
         checkpoint = self.model.checkpoint
         rows = len(self.latent.samples) * (1 if self.guidance == 1 else 2)
-        network = family_named(checkpoint.family).network
-        config = checkpoint.files(ctx.files).configs[network.component]
+        family = family_named(checkpoint.family)
         size = sampling_bytes(
-            canvas, rows, ctx.compute.itemsize, ctx.compute.attention, config, checkpoint.vae_scale
+            canvas,
+            rows,
+            ctx.compute.itemsize,
+            ctx.compute.attention,
+            checkpoint.files(ctx.files).configs[family.network.component],
+            checkpoint.vae_scale,
+            family.network.patch,
+            family.text_length,
         )
         ctx.reserve(size, f"a step at {canvas[0]} x {canvas[1]}")
 

@@ -16,7 +16,7 @@ from nodes.values import Model
 class SetShift(
     Node, category="model", passes={"out": "model"}, aliases=("ModelSamplingSD3", "ModelSamplingFlux")
 ):
-    """Set the shift of a model that learned a flow (SD 3, FLUX.1): how much of the sampling is at high noise."""
+    """Set the shift of a flow model (SD 3, FLUX.1): how much of the sampling is at high noise."""
 
     model: Model
     shift: Annotated[float, Range(0.01, 100, step=0.1)] = 3.0

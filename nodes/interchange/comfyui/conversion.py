@@ -96,7 +96,7 @@ class ComfyConversion(GraphBuilder):
         return None
 
     def encoder_of_model(self, node: ComfyNode) -> From | None:
-        """Find the text encoder of the checkpoint that a node's model comes from, or else the one that the graph
+        """Find the text encoder of the checkpoint that a node's model comes from, or else one that the graph
         loads from files of its own; None if there is none.
 
         It is for nodes that have no input for a text encoder.

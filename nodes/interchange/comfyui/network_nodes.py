@@ -101,7 +101,7 @@ def _flux_shift(made: ComfyConversion, node: ComfyNode) -> Entry:
 
 
 def _has_flux_shift(made: ComfyConversion, node: ComfyNode) -> bool:
-    """Return whether the settings of a ModelSamplingFlux are known before the run, and give a usable shift."""
+    """Return whether the settings of a ModelSamplingFlux are known before the run and give a usable shift."""
     given = [made.value(node, name) for name in _FLUX_SHIFT]
     if not all(type(number) in (int, float) and math.isfinite(number) for number in given):
         return False

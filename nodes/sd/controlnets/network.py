@@ -42,7 +42,7 @@ _RELATIVES = {
     "a ControlNet-LLLite": r"lllite_",
     "a T2I-Adapter": r"(adapter\.)?body\.\d+\.(in_conv|block1|resnets)\.|(adapter\.)?body\.\d+\.body\.",
     "an IP-Adapter": r"image_proj\.|ip_adapter\.",
-    "a ControlNet of Flux or SD 3": r"(controlnet_)?(transformer_blocks|double_blocks|joint_blocks)\.",
+    "a ControlNet of FLUX.1 or SD 3": r"(controlnet_)?(transformer_blocks|double_blocks|joint_blocks)\.",
     "a ControlNet for videos": r".*motion_modules\.",
 }
 """Unsupported networks with the same purpose as ControlNets, each with a regex for its tensor names."""

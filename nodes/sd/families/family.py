@@ -58,7 +58,7 @@ class Flow(NamedTuple):
     """The number of levels that the schedules of sampling choose from; 10,000 for FLUX.1 dev in ComfyUI."""
 
     def of_tokens(self, count: int) -> Flow:
-        """Return the schedule with the shift for a picture of `count` tokens, as in FluxPipeline of diffusers."""
+        """Return the schedule with the shift for a picture of `count` tokens, as diffusers' FluxPipeline."""
         if self.by_size is None:
             return self
         small, large = self.by_size
@@ -91,8 +91,8 @@ class EncoderRole:
     length: int = 77
     """The number of tokens that it reads at once."""
     comfy_length: int | None = None
-    """In the dialect `comfy`, the number of tokens of all prompts that are not longer; there is no limit, as in
-    ComfyUI. None for `length` in all dialects."""
+    """In the dialect `comfy`, the number of tokens of all prompts that are not longer; there is no limit, as
+    in ComfyUI. None for `length` in all dialects."""
     least_skip: int = 1
     """The smallest CLIP skip: the layer, counted from the last, whose output the UNet was trained on."""
     missing_layers: int = 0
@@ -258,6 +258,12 @@ class Family:
     def components(self) -> tuple[Component, ...]:
         """The networks of a model: the text encoders, the UNet or transformer, and the VAE."""
         return (*(role.component for role in self.roles), self.network.component, "vae")
+
+    @property
+    def text_length(self) -> int:
+        """The number of tokens of a prompt of one chunk that its text encoders make together."""
+        beside = max((role.length for role in self.roles if role.along == "width"), default=0)
+        return beside + sum(role.length for role in self.roles if role.along == "tokens")
 
     @property
     def needed(self) -> tuple[Component, ...]:

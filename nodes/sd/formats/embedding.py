@@ -23,7 +23,7 @@ MOST_VECTORS = 75
 NOTES = "metadata"
 """The key under which Safelight adds notes to files in A1111's format, which has no place for them."""
 
-_WIDTHS = {768: "SD 1", 1024: "SD 2", 1280: "SDXL", 4096: "SD 3 or Flux"}
+_WIDTHS = {768: "SD 1", 1024: "SD 2", 1280: "SDXL", 4096: "SD 3 or FLUX.1"}
 _MOST_WIDTH = 16_384
 _KOHYA = {"emb_params": "kohya", "emp_params": "OneTrainer"}
 _MOST_TERMS = 64

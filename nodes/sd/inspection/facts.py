@@ -20,6 +20,7 @@ from nodes.sd.formats.picture import read_picture
 from nodes.sd.formats.read import read_tensors, recognised
 from nodes.sd.formats.tensors import Tensors
 from nodes.sd.lora.describe import base_of_width, describe, names_of, shapes_of
+from nodes.sd.models.part_files import network_family
 
 VERSION = 8
 """The version of the facts; increase it when the same file gives other facts."""
@@ -134,7 +135,8 @@ def _facts(tensors: Tensors) -> Facts:
         return _lora(tensors)
     if kind == "controlnet":
         return Facts(kind, tensors.format, base=_controlnet_family(tensors))
-    return Facts(kind, tensors.format, base=_family(tensors) if kind == "checkpoint" else None)
+    base = {"checkpoint": _family, "unet": _network_family}.get(kind)
+    return Facts(kind, tensors.format, base=base and base(tensors))
 
 
 def _lora(tensors: Tensors) -> Facts:
@@ -158,6 +160,11 @@ def _family(tensors: Tensors) -> str | None:
     shapes = _shapes(tensors)
     known = (family.title for family in families() if family.layout.recognise(shapes) is not None)
     return next(known, None)
+
+
+def _network_family(tensors: Tensors) -> str | None:
+    found = network_family(_shapes(tensors))
+    return found and found.title
 
 
 def _controlnet_family(tensors: Tensors) -> str | None:

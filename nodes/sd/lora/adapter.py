@@ -172,7 +172,7 @@ class Adapter:
                 count, chosen = self.rows
                 if count == 1:
                     return self._kronecker(have, W)
-                larger = W.new_empty(W.shape[0] * count // len(chosen), *W.shape[1:])  # only its shape is used
+                larger = W.new_empty(W.shape[0] * count // len(chosen), *W.shape[1:])  # for its shape
                 parts = self._kronecker(have, larger).chunk(count)
                 return torch.cat([parts[number] for number in chosen])
             case "glora":

@@ -60,7 +60,9 @@ def describe(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str])
         if part in parts and shapes[parts[part]]
     }
     text = [
-        prefix for prefix in kinds if re.match(r"lora_te|text_encoder|text_encoders\.|clip_[lg]\.|t5xxl\.", prefix)
+        prefix
+        for prefix in kinds
+        if re.match(r"lora_te|text_encoder|text_encoders\.|clip_[lg]\.|t5xxl\.", prefix)
     ]
     parts = [
         name for name, present in (("unet", len(text) < len(kinds)), ("text_encoder", bool(text))) if present

@@ -15,8 +15,8 @@ from torch import Tensor
 from nodes.sd.formats.json_file import ModelError
 from nodes.sd.formats.read import read_tensors
 from nodes.sd.lora.adapter import Adapter, Misfit
-from nodes.sd.lora.grouped import grouped, kind_of
 from nodes.sd.lora.fused_layers import as_in_diffusers
+from nodes.sd.lora.grouped import grouped, kind_of
 from nodes.sd.lora.keys import Target
 
 _NUMBERS = ("alpha", "scale", "on_input")

@@ -1,4 +1,4 @@
-"""LoRAs of SD 3 and FLUX.1 whose layers have the names of their authors' code, as kohya's sd-scripts writes them.
+"""LoRAs of SD 3 and FLUX.1 with the layers of their authors' code, as kohya's sd-scripts writes them.
 
 There the queries, keys and values of an attention are one layer, which is three in diffusers.
 """

@@ -123,7 +123,7 @@ _KOHYA = {
     "text_encoder_3": ("lora_te3_",),
 }
 _T5 = "encoder.block."
-"""The beginning of the names of T5's layers. It is the second text encoder of FLUX.1, and the third of SD 3."""
+"""The beginning of the names of T5's layers: the second text encoder of FLUX.1, the third of SD 3."""
 _COMFY = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
 
 

@@ -144,8 +144,8 @@ def _present(path: Path, family: Family, shapes: Shapes, *, has_vocabulary: bool
         raise ModelError(f"{path} was trained with a noise schedule of its own ({edm[0]}), which is unknown.")
     if not has_vocabulary and any(role.name == "t5" and not role.optional for role in family.roles):
         raise MissingVocabulary(
-            f"{path} needs the vocabulary of T5, which model files do not contain. Put the tokenizer.json of T5"
-            " into models/tokenizers/t5."
+            f"{path} needs the vocabulary of T5, which model files do not contain. Put the tokenizer.json of"
+            " T5 into models/tokenizers/t5."
         )
     prefixes = {part: family.layout.prefixes[part] for part in family.components}
     return [

@@ -144,10 +144,10 @@ def _flow_of(config: Mapping[str, Any], place: str) -> Flow:
     """Read the noise schedule from the config of a flow-matching scheduler of diffusers."""
     shift, steps = config.get("shift", 1.0), config.get("num_train_timesteps", 1000)
     unknown = [key for key in _OTHER_LEVELS if config.get(key)]
-    if unknown or config.get("time_shift_type", "exponential") != "exponential":
-        raise ModelError(
-            f"{place}: {' and '.join(unknown) or 'a time_shift_type other than exponential'} is not supported."
-        )
+    if config.get("time_shift_type", "exponential") != "exponential":
+        unknown.append("time_shift_type")
+    if unknown:
+        raise ModelError(f"{place}: {', '.join(unknown)} is not supported; remove it.")
     check_count(place, "num_train_timesteps", steps, 10_000)
     if config.get("use_dynamic_shifting"):
         return Flow(1.0, steps, _by_size(config, place), 10 * steps)

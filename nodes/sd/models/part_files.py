@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nodes.sd.families.family import Component, Family, columns
+from nodes.sd.families.family import Component, Family, Shapes, columns
 from nodes.sd.families.key_tables import KeyTable
 from nodes.sd.families.known import families
 from nodes.sd.formats.json_file import ModelError, read_object
@@ -41,17 +41,25 @@ def unet_family(path: Path) -> Family:
         ModelError: the file is damaged, or no family has such a network.
     """
     shapes = _shapes(read_tensors(path))
+    if (found := network_family(shapes)) is not None:
+        return found
     read = ""
     for family in families():
-        network = family.network
-        config = read_object(family.configs / f"{network.component}.json")
-        context, vectors = network.widths(shapes)
-        if (context, vectors) == (config[network.context], config.get(network.vectors)):
-            return family
+        context, vectors = family.network.widths(shapes)
         if context is not None:
             more = f" and vectors of width {vectors}" if vectors else ""
             read = f" It reads text embeddings of width {context}{more}."
     raise ModelError(f"{path} is a model of an unknown family.{read} Safelight runs {titles()} models.")
+
+
+def network_family(shapes: Shapes) -> Family | None:
+    """Recognise the family of a UNet or transformer by the shapes of its tensors; None if it is unknown."""
+    for family in families():
+        network = family.network
+        config = read_object(family.configs / f"{network.component}.json")
+        if network.widths(shapes) == (config[network.context], config.get(network.vectors)):
+            return family
+    return None
 
 
 def text_encoder_family(

@@ -29,7 +29,7 @@ is loaded again need not be looked at number by number."""
 
 
 _SCALES = (".scale_weight", ".weight_scale")
-"""The endings of the name of the number by which the weights of a layer are multiplied, in files of 8 bits."""
+"""The endings of the name of the number by which a layer's weights are multiplied, in files of 8 bits."""
 _UNUSED_SCALES = (".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8")
 """The endings of the names of other tensors in such files: they are for computing in 8 bits."""
 

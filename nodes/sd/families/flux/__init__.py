@@ -22,7 +22,11 @@ from nodes.sd.sampling.names import Prediction
 _FOLDER = Path(__file__).parent
 _TRANSFORMER = "model.diffusion_model."
 _FIRST, _GUIDANCE = f"{_TRANSFORMER}double_blocks.0.img_attn.qkv.weight", f"{_TRANSFORMER}guidance_in."
-_NEEDED = (_FIRST, f"{_TRANSFORMER}single_blocks.0.linear1.weight", f"{_TRANSFORMER}vector_in.in_layer.weight")
+_NEEDED = {
+    _FIRST,
+    f"{_TRANSFORMER}single_blocks.0.linear1.weight",
+    f"{_TRANSFORMER}vector_in.in_layer.weight",
+}
 
 _COLOURS: Colours = (
     (-0.0346, 0.0244, 0.0681),
@@ -53,7 +57,7 @@ def _in_folder(configs: Configs, guidance: bool) -> str | None:
 
 
 def _in_file(shapes: Shapes, guidance: bool) -> str | None:
-    if not shapes.keys() >= {*_NEEDED} or any(map(_is_guidance, shapes)) != guidance:
+    if not shapes.keys() >= _NEEDED or any(map(_is_guidance, shapes)) != guidance:
         return None
     suffix = f" and distilled guidance ({_GUIDANCE}…)" if guidance else " and no distilled guidance"
     return f"a transformer with double blocks ({_FIRST}){suffix}"

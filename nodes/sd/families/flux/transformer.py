@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
 _SIDE = 2
 """The height and width, in cells of the latent, of the patches that are one token each."""
-_PURPOSES = {
-    (384, 64): "fill a masked part (FLUX.1 Fill)",
-    (128, 64): "follow a depth map or edges (FLUX.1 Depth and Canny)",
-}
-"""The purpose of other transformers of this kind, by their numbers of input and output channels."""
 _DOUBLE = re.compile(r"(?:double_blocks|transformer_blocks)\.(\d+)\.")
 _SINGLE = re.compile(r"(?:single_blocks|single_transformer_blocks)\.(\d+)\.")
 _HEAD_NORMS = ("double_blocks.0.img_attn.norm.query_norm.scale", "transformer_blocks.0.attn.norm_q.weight")
@@ -35,22 +30,17 @@ def _mismatch(configs: Configs, roles: tuple[EncoderRole, ...]) -> str | None:
     reads, returns = transformer["in_channels"], transformer.get("out_channels")
     returns = reads if returns is None else returns
     if (reads, returns) != (channels, channels):
-        purpose = _PURPOSES.get((reads, returns))
-        suffix = f", as models that {purpose} do" if purpose else ""
         return (
-            f"the transformer reads {reads} channels and returns {returns}{suffix}. Safelight runs those of"
-            f" FLUX.1 that read and return {channels}"
+            f"the transformer reads {reads} channels and returns {returns}. Safelight runs those with"
+            f" {channels} of them, not FLUX.1 Fill, Depth and Canny"
         )
     heads = transformer.get("axes_dims_rope", [16, 56, 56])
     if transformer.get("patch_size", 1) != 1 or sum(heads) != transformer["attention_head_dim"]:
         return "patch_size must be 1, and axes_dims_rope must add up to attention_head_dim"
-    widths = {
-        "joint_attention_dim": next(configs[role.component]["d_model"] for role in roles if role.name == "t5"),
-        "pooled_projection_dim": next(
-            configs[role.component]["hidden_size"] for role in roles if role.name == "clip_l"
-        ),
-    }
-    for key, width in widths.items():
+    for role in roles:
+        is_t5 = role.name == "t5"
+        key = "joint_attention_dim" if is_t5 else "pooled_projection_dim"
+        width = configs[role.component]["d_model" if is_t5 else "hidden_size"]
         if transformer[key] != width:
             return (
                 f"{key} {transformer[key]} does not match the width {width} of the text encoder. The parts"
@@ -155,7 +145,5 @@ GUIDED = DenoisingNetwork(
 )
 """The transformer of FLUX.1 dev, which reads a guidance."""
 
-UNGUIDED = replace(
-    GUIDED, widths=lambda shapes: _widths(shapes, guidance=False), distilled_guidance=None
-)
+UNGUIDED = replace(GUIDED, widths=lambda shapes: _widths(shapes, guidance=False), distilled_guidance=None)
 """The transformer of FLUX.1 schnell, which reads none."""

@@ -42,7 +42,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"clip_name1": "g.safetensors", "clip_name2": "sub\\l.safetensors", "type": "sdxl"},
         {"encoder": "g.safetensors", "second": "l.safetensors"},
     ),
-    "FluxGuidance": ({"conditioning": ["1", 1], "guidance": 2.5}, {"prompt": "model-1.encoder", "guidance": 2.5}),
+    "FluxGuidance": (
+        {"conditioning": ["1", 1], "guidance": 2.5},
+        {"prompt": "model-1.encoder", "guidance": 2.5},
+    ),
     "ModelSamplingFlux": (
         {"model": ["1", 0], "max_shift": 1.15, "base_shift": 0.5, "width": 512, "height": 1024},
         {"model": "model-1.model", "shift": 2.232972},

@@ -173,7 +173,11 @@ WORKFLOWS: dict[str, Rows] = {
         "10": ("FluxGuidance", (3.5,), {"conditioning": "6.0"}),
         "16": ("PrimitiveNode", (1024, "fixed"), {}),
         "17": ("PrimitiveNode", (768, "fixed"), {}),
-        "18": ("ModelSamplingFlux", (1.15, 0.5, 1024, 1024), {"model": "4.0", "width": "16.0", "height": "17.0"}),
+        "18": (
+            "ModelSamplingFlux",
+            (1.15, 0.5, 1024, 1024),
+            {"model": "4.0", "width": "16.0", "height": "17.0"},
+        ),
         "5": (*FLUX_CANVAS[:2], {"width": "16.0", "height": "17.0"}),
         "19": ("RandomNoise", (5, "fixed"), {}),
         "20": ("BasicGuider", (), {"model": "18.0", "conditioning": "10.0"}),

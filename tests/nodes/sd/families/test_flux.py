@@ -231,9 +231,7 @@ def with_picture(both: Both, size: tuple[int, int], **denoise: Any) -> Graph:
     graph = both.graph(size, latent=From("encoded", "out"), **denoise)
     colour = {"width": Literal(width), "height": Literal(height), "color": Literal("#c04020")}
     graph.nodes["picture"] = Entry("SolidImage@1", {**colour})
-    graph.nodes["encoded"] = Entry(
-        "Encode@1", {"vae": From("model", "vae"), "image": From("picture", "out")}
-    )
+    graph.nodes["encoded"] = Entry("Encode@1", {"vae": From("model", "vae"), "image": From("picture", "out")})
     graph.outputs["given"] = From("encoded", "out")
     return graph
 
@@ -306,7 +304,9 @@ def test_prompts_of_comfyui_have_at_least_256_tokens_and_no_limit(both: Both, pr
     graph.nodes["positive"].inputs |= {"prompt": Literal(prompt), "dialect": Literal("comfy")}
     graph.outputs = {"cond": From("positive", "out")}
     found = both.run(graph, "cond")
-    ids = both.parts["tokenizer_2"](prompt, padding="max_length", max_length=256, return_tensors="pt").input_ids
+    ids = both.parts["tokenizer_2"](
+        prompt, padding="max_length", max_length=256, return_tensors="pt"
+    ).input_ids
     expected = both.parts["text_encoder_2"](ids)[0]
     assert found.embeddings.shape == (1, rows, 96) == expected.shape
     assert difference(found.embeddings, expected) < 1e-5

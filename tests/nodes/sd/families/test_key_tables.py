@@ -18,8 +18,8 @@ from torch import nn
 
 from nodes.sd.families import key_tables
 from nodes.sd.families.family import Component, Family
-from nodes.sd.families.key_tables import KeyTable, Stored, written
 from nodes.sd.families.flux.stored_names import stored_names
+from nodes.sd.families.key_tables import KeyTable, Stored, written
 from nodes.sd.families.known import families, family_named
 from nodes.sd.formats.json_file import read_object
 from nodes.sd.models import weights

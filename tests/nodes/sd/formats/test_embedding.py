@@ -114,7 +114,7 @@ def test_vectors_for_t5_have_two_names(tmp_path: Path, name: str) -> None:
     tensors, described = read(tmp_path / "x")
     for encoder, written in three.items():
         assert torch.equal(numbers(tensors, described, "t5" if encoder == name else encoder), written)
-    assert described.family == "SD 3 or Flux"
+    assert described.family == "SD 3 or FLUX.1"
     matrix.record(EMBEDDINGS, "clip_l, clip_g and t5 or t5xxl (SD 3)", "one tensor an encoder", error=0)
 
 

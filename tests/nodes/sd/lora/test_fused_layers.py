@@ -193,9 +193,7 @@ def test_those_of_flux_change_what_diffusers_reads_from_a_changed_file(
         changed[f"{name}.weight"] = stored[f"{name}.weight"] + change
     assert describe(shapes_of(tensors), {})["base"] == "flux"
     before = model.networks["transformer"]
-    patched, _ = apply(
-        before, "transformer", [WeightedLora(lora(tensors, {}, "test"), "test", "", STRENGTH)]
-    )
+    patched, _ = apply(before, "transformer", [WeightedLora(lora(tensors, {}, "test"), "test", "", STRENGTH)])
     ours = dict(patched.named_parameters())
     for name, tensor in flux_converter(32)(changed).items():
         assert torch.allclose(ours[name], tensor, atol=1e-5), name
@@ -227,9 +225,7 @@ KOHYA = {
 
 
 @pytest.mark.parametrize("layers", [LAYERS, KOHYA], ids=["peft", "kohya"])
-def test_diffusers_applies_the_same_lora_to_flux(
-    tmp_path: Path, layers: dict[str, tuple[int, int]]
-) -> None:
+def test_diffusers_applies_the_same_lora_to_flux(tmp_path: Path, layers: dict[str, tuple[int, int]]) -> None:
     tensors: dict[str, Tensor] = {}
     for seed, (name, shape) in enumerate(layers.items()):
         parts, _ = plain(name, torch.empty(shape), 10 * seed)

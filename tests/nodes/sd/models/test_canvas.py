@@ -36,6 +36,13 @@ def test_the_memory_of_a_step_is_that_of_sd_15() -> None:
     assert half == sampling_bytes((512, 512), 1)
 
 
+def test_the_memory_of_a_step_is_that_of_flux() -> None:
+    """Measured in float32 on a CPU for one row of two blocks with 768 channels at 1024: 243 MiB."""
+    config = {"num_attention_heads": 6, "attention_head_dim": 128, "patch_size": 1}
+    found = sampling_bytes((1024, 1024), 1, config=config, patch=2, text=512)
+    assert found == pytest.approx(243.3 * 2**20, rel=0.05)
+
+
 def test_twice_the_sides_is_usual_and_more_is_far_larger() -> None:
     assert far_larger((512, 512), (1024, 1024)) is None
     assert far_larger((1024, 1024), (2048, 2048)) is None
