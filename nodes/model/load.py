@@ -39,8 +39,8 @@ class LoadModel(Node, category="model"):
     """The checkpoint: `safelight-tiny`, which comes with Safelight, or a model in `models/checkpoints`:
     a file (`.safetensors`, or `.ckpt`, whose code is not executed) or a folder in the diffusers layout. SD 1,
     SD 2, SDXL, the SDXL refiner, SD 3, SD 3.5, FLUX.1 dev and FLUX.1 schnell load. Single files lack the
-    vocabulary of the text encoder T5: put the `tokenizer.json` of T5 into `models/tokenizers/t5`. FLUX.1 needs
-    it; SD 3 runs without T5 if it is missing."""
+    vocabulary of the text encoder T5: put the `tokenizer.json` of T5 into `models/tokenizers/t5`. FLUX.1
+    needs it; SD 3 runs without T5 if it is missing."""
 
     def fingerprint(self, files: Files) -> Json:
         """Return the digest of the checkpoint's files, so that changed files give a new result.

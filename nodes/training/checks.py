@@ -98,13 +98,9 @@ def require_trainable(node: TrainingData) -> None:
     """Check that a model can be trained, and that the text encoder and the VAE fit it.
 
     Raises:
-        NodeError: it is a distilled or an inpainting model, or the text encoder or the VAE is of another model family.
+        NodeError: it is an inpainting model, or the text encoder or the VAE is of another model family.
     """
     checkpoint, encoder, vae = node.model.checkpoint, node.encoder.checkpoint, node.vae.checkpoint
-    if family_named(checkpoint.family).network.is_distilled:
-        hint = "choose a model of SD 1, SD 2, SDXL or SD 3"
-        message = f"{checkpoint.name} is a distilled model, which Safelight does not train"
-        raise NodeError(message, hint=hint, input="model", code="distilled_model")
     if checkpoint.unet_channels != checkpoint.latent_channels:
         hint = "train the model that it was made from; the result works with both"
         message = f"{checkpoint.name} is an inpainting model, which cannot be trained"

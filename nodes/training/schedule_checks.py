@@ -39,7 +39,7 @@ def require_settings_for(checkpoint: Checkpoint, node: TrainingProcess, ctx: Con
         for name in _FOR_FLOW:
             if _is_changed(node, name):
                 raise NodeError(
-                    f"`{name}` is for flow models (SD 3); {checkpoint.name} is a diffusion model",
+                    f"`{name}` is for flow models (SD 3, FLUX.1); {checkpoint.name} is a diffusion model",
                     hint=f"set `{name}` to its default",
                     input=name,
                     code="not_a_flow",

@@ -113,8 +113,8 @@ class TrainingProcess(TrainingData):
     noise_levels: Annotated[Literal["logit_normal", "uniform", "mode", "sigma_sqrt", "cosmap"], Advanced] = (
         "logit_normal"
     )
-    """For models that learned a flow (SD 3): how often each noise level is drawn. `logit_normal` and `mode`
-    prefer those in the middle, `uniform` none. `sigma_sqrt` and `cosmap` draw uniformly and weigh the loss:
+    """For models that learned a flow (SD 3, FLUX.1): how often each noise level is drawn. `logit_normal` and
+    `mode` prefer those in the middle, `uniform` none. `sigma_sqrt` and `cosmap` draw uniformly and weigh the loss:
     `sigma_sqrt` by 1 / sigma², so low noise counts most; `cosmap` little."""
     logit_mean: Annotated[float, Range(-5, 5, step=0.1), Advanced] = 0.0
     """The centre of `logit_normal`: positive values prefer low noise and detail, negative ones high noise and
@@ -144,7 +144,7 @@ class TrainingProcess(TrainingData):
     sample_steps: Annotated[int, Range(1, 200), Advanced] = 20
     """The sampling steps of samples."""
     sample_guidance: Annotated[float, Range(0, 30, step=0.5), Advanced] = 7.0
-    """The guidance (CFG scale) of samples."""
+    """The guidance (CFG scale) of samples. Those of FLUX.1 are drawn with 1."""
     sample_negative: Annotated[Text, Advanced] = ""
     """The negative prompt of samples."""
     sample_seed: Annotated[Seed, Advanced] = 0

@@ -26,10 +26,11 @@ PATTERNS: Mapping[Targets, tuple[str, ...]] = {
     "transformer": (
         *("*.attentions.*", "*.self_attn.*_proj", "*.mlp.fc?"),
         *("transformer_blocks.*.attn*", "transformer_blocks.*.ff*"),
+        *("single_transformer_blocks.*.attn*", "single_transformer_blocks.*.proj_*"),
     ),
     "all": (
         *("down_blocks.*", "mid_block.*", "up_blocks.*", "*.self_attn.*_proj", "*.mlp.fc?"),
-        "transformer_blocks.*",
+        *("transformer_blocks.*", "single_transformer_blocks.*"),
     ),
 }
 """The layers of each choice of targets, as patterns of their names in diffusers and transformers."""

@@ -93,8 +93,9 @@ class PromptEncoders:
         shape: ContextShape | None = None,
         warn: Callable[[str], object] = lambda message: None,
     ) -> None:
-        chunked = [one for one in encoders if one.role.along == "width"]
+        chunked = [one for one in encoders if one.role.along != "tokens"]
         whole = [one for one in encoders if one.role.along == "tokens"]
+        self._has_rows = any(one.role.along == "width" for one in chunked)
         self._chunked = [_ChunkEncoder(one, triggers, trained, dialect, clip_skip) for one in chunked]
         self._whole = [_WholeEncoder(one, triggers, trained, dialect, warn) for one in whole]
         self._shape = shape
@@ -118,7 +119,8 @@ class PromptEncoders:
 
         Returns:
             the outputs of the CLIP encoders, joined along the width, followed by that of T5, joined along the
-            tokens, as in EncodePrompt; in the encoders' dtype and on their device.
+            tokens, as in EncodePrompt; in the encoders' dtype and on their device. Encoders of which only the
+            pooled vector is used have no rows.
         """
         found = [encoder.encode(prompts, vectors.get(encoder.name)) for encoder in self._chunked]
         shortest = min(one.rows.shape[1] for one in found)
@@ -128,6 +130,8 @@ class PromptEncoders:
         if self._shape is None:
             return EncodedBatch(rows, pooled)
         padded = torch.nn.functional.pad(rows, (0, self._shape.width - rows.shape[-1]))
+        if not self._has_rows:
+            padded = padded[:, :0]
         behind = [encoder.encode(prompts, vectors.get(encoder.name)) for encoder in self._whole]
         behind.append(rows.new_zeros(len(prompts), self._shape.missing, self._shape.width))
         return EncodedBatch(torch.cat([padded, *behind], 1), pooled, sum(one.shape[1] for one in behind))
@@ -174,7 +178,9 @@ class _ChunkEncoder:
             placed += [texts.Vectors(at, other, first + chunk) for chunk, at, other in prompt.others]
             if prompt.weights is not None:
                 weights += [(first + chunk, row) for chunk, row in enumerate(prompt.weights)]
-        answer = texts.read(self._encoder, torch.cat(ids), self._clip_skip, placed, norm=self._norm)
+        answer = texts.read(
+            self._encoder, torch.cat(ids), self._clip_skip, placed, norm=self._norm, pooled=self._pooled
+        )
         rows = answer.rows
         if weights:
             parts = list(rows.chunk(len(rows)))

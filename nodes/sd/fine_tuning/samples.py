@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nodes.sd.families.family import DenoisingNetwork, NoiseSchedule, SizeNumbers
+from nodes.sd.families.family import DenoisingNetwork, Flow, NoiseSchedule, SizeNumbers
 from nodes.sd.families.unet import UNET
 from nodes.sd.fine_tuning.prompt_encoders import EncodedBatch
 from nodes.sd.fine_tuning.task import Encode
@@ -27,7 +27,7 @@ class SampleSettings:
     """The settings of samples.
 
     The sampler is DPM++ 2M with the Karras schedule; for flow models it is Euler with the schedule `normal`,
-    as in diffusers' pipeline of SD 3.
+    as in diffusers' pipeline of SD 3. Distilled models are sampled at guidance 1.
     """
 
     noise: NoiseSchedule
@@ -54,7 +54,10 @@ def draw_latent(unet: Any, encode: Encode, prompt: str, settings: SampleSettings
     Raises:
         ValueError: the prompt has parts joined by AND, or changes from step to step.
     """
-    table = table_of(settings.noise)
+    noise, network = settings.noise, settings.network
+    if isinstance(noise, Flow):
+        noise = noise.of_tokens(settings.shape[1] * settings.shape[2] // network.patch**2)
+    table = table_of(noise)
     sampler: SamplerName = "euler" if table.is_flow else "dpmpp_2m"
     plan = schedule("normal" if table.is_flow else "karras", settings.steps, table)
     cond, uncond = (_part(encode([text])) for text in (prompt, settings.negative))
@@ -64,15 +67,15 @@ def draw_latent(unet: Any, encode: Encode, prompt: str, settings: SampleSettings
         settings.prediction,
         [cond],
         uncond=[uncond],
-        guidance=settings.guidance,
+        guidance=1.0 if network.is_distilled else settings.guidance,
         size_numbers=settings.size_numbers,
         scale=settings.scale,
-        network=settings.network,
+        network=network,
     )
-    noise = NoiseSource(settings.seed)
-    first = noise.like(torch.empty(1, *settings.shape)).to(next(unet.parameters()).device)
+    source = NoiseSource(settings.seed)
+    first = source.like(torch.empty(1, *settings.shape)).to(next(unet.parameters()).device)
     x = samplers.start(first, plan.sigmas, table=table)
-    for step in samplers.sample(sampler, denoiser, x, plan.sigmas, noise, SamplerSettings(), table):
+    for step in samplers.sample(sampler, denoiser, x, plan.sigmas, source, SamplerSettings(), table):
         x = step.x
     return x.float()
 

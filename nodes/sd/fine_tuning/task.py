@@ -30,6 +30,10 @@ _REMEMBERED = 256
 """The most prompts whose encodings are kept when the text encoders do not change."""
 
 
+TRAINED_GUIDANCE = 1.0
+"""The distilled guidance at which a model is trained, so that pictures are neither more nor less guided."""
+
+
 class TrainingTask:
     """Computes the loss of batches of pictures; it does not know which weights are trained.
 
@@ -130,15 +134,16 @@ class TrainingTask:
             vectors["text_embeds"] = cond.pooled.to(self._dtype)
         if self._size_numbers:
             vectors["time_ids"] = torch.tensor([list(self._size_numbers)] * len(latents)).to(latents)
+        if self._network.distilled_guidance is not None:
+            vectors["guidance"] = torch.full((len(latents),), TRAINED_GUIDANCE, device=self._device)
         more = self._network.arguments(vectors)
 
         def predict(noisy: Tensor, at: Tensor) -> Tensor:
             rows = cond.rows.to(self._dtype)
             with self._precision():
-                answer: Tensor = self._unet(
-                    noisy.to(self._dtype), timestep=at, encoder_hidden_states=rows, return_dict=False, **more
-                )[0]
-            return answer
+                return self._network.call(
+                    self._unet, noisy.to(self._dtype), at, encoder_hidden_states=rows, **more
+                )
 
         moved = None if weights is None else weights.to(latents)
         return self._loss(predict, latents, noise, moved)

@@ -122,7 +122,7 @@ _KOHYA = {
     "text_encoder_2": ("lora_te2_",),
     "text_encoder_3": ("lora_te3_",),
 }
-_T5 = "encoder.block."
+T5 = "encoder.block."
 """The beginning of the names of T5's layers: the second text encoder of FLUX.1, the third of SD 3."""
 _COMFY = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
 
@@ -133,7 +133,7 @@ def _text_spellings(part: Part, name: str) -> Iterable[str]:
     paths = [bare, f"text_model.{bare}"]  # transformers 5 dropped the level `text_model`
     if last in _PROJECTION and head.endswith("self_attn"):
         paths += [f"{path.removesuffix(last)}{_PROJECTION[last]}" for path in tuple(paths)]
-    is_t5 = name.startswith(_T5)
+    is_t5 = name.startswith(T5)
     prefixes = dict.fromkeys((*_KOHYA[part], *(_KOHYA["text_encoder_3"] if is_t5 else ())))
     comfy = _COMFY["text_encoder_3" if is_t5 else part]
     for path in paths:

@@ -15,7 +15,7 @@ from nodes.sd.formats.safetensors_header import LENGTH
 from nodes.sd.formats.safetensors_metadata import with_metadata
 from nodes.sd.lora.adapter import Adapter
 from nodes.sd.lora.grouped import grouped
-from nodes.sd.lora.keys import Target
+from nodes.sd.lora.keys import T5, Target
 from nodes.sd.lora.lora_value import LoRA
 
 PARTS = {
@@ -104,7 +104,8 @@ def _add_to_config(config: dict[str, Any], part: str, module: str, own: Mapping[
 
 def _path(part: str, module: str) -> str:
     """Return the name of a layer in files, where CLIP has the level `text_model` (gone in transformers 5)."""
-    return f"text_model.{module.removeprefix('text_model.')}" if part in _CLIPS else module
+    is_clip = part in _CLIPS and not module.startswith(T5)
+    return f"text_model.{module.removeprefix('text_model.')}" if is_clip else module
 
 
 _CLIPS = ("text_encoder", "text_encoder_2")

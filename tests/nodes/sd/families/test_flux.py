@@ -18,7 +18,6 @@ from diffusers import (
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
 from engine import settings
 from engine.document.graph import Entry, From, Graph, Literal
@@ -32,19 +31,14 @@ from nodes.sd.sampling.schedules import schedule
 from nodes.sd.sampling.tables import table_of
 from nodes.values import Conditioning, Latent
 from tests.nodes.conftest import output, warnings
-from tests.nodes.sd.families.latents import difference, parts_of
-from tests.nodes.sd.families.small import PIECES, SmallModel, small_model
+from tests.nodes.sd.families.latents import difference
+from tests.nodes.sd.families.pipelines import FLUX_SCHEDULERS, LENGTHS, flux_parts
+from tests.nodes.sd.families.small import SmallModel, small_model
 
 PROMPT = "a red cube on a table"
 STEPS, SEED = 4, 3
 SIZES = [(8, 12), (14, 8)]
 """Heights and widths in latent cells."""
-SCHEDULERS = {
-    "flux": FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-    "flux-schnell": FlowMatchEulerDiscreteScheduler(shift=1.0),
-}
-"""As in the published folders of dev and schnell."""
-LENGTHS = {"flux": 512, "flux-schnell": 256}
 
 
 class Both:
@@ -56,11 +50,7 @@ class Both:
         self.folder.parent.mkdir(parents=True)
         self.model.save_folder(self.folder)
         self.name, self.session = name, Session(settings.load(home, device="cpu", checked=True))
-        self.parts = {
-            **parts_of(self.model),
-            "tokenizer_2": T5Tokenizer(vocab=PIECES, extra_ids=0),
-            "scheduler": SCHEDULERS[name],
-        }
+        self.parts = flux_parts(self.model)
 
     def theirs(self, kind: Any, noise: Tensor | None, **more: Any) -> Tensor:
         """The latents that a pipeline of diffusers makes, [batch, channels, height, width]."""
@@ -206,7 +196,7 @@ def test_classifier_free_guidance_is_that_of_diffusers_and_warns(both: Both) -> 
 @pytest.mark.parametrize("tokens", [15, 256, 1024, 4096, 9216])
 @pytest.mark.parametrize("steps", [4, 25])
 def test_noise_levels_are_those_of_diffusers_at_every_size(tokens: int, steps: int) -> None:
-    scheduler = SCHEDULERS["flux"]
+    scheduler = FLUX_SCHEDULERS["flux"]
     scheduler.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps).tolist(), mu=calculate_shift(tokens))
     noise = small_model("flux").family.noise
     assert isinstance(noise, Flow)
