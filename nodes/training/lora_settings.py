@@ -29,8 +29,8 @@ class LoraLayers(TrainingData):
     rate."""
     targets: Literal["attention", "transformer", "all"] = "attention"
     """Which layers to change: those of attention, all of the transformer blocks (as kohya's LoRA), or all
-    layers of the blocks with their convolutions (LoCon), which learn textures better. On SD 3, `transformer`
-    leaves out the modulation of the blocks, and `all` has it, too."""
+    layers of the blocks with their convolutions (LoCon), which learn textures better. On SD 3 and FLUX.1,
+    `transformer` leaves out the modulation of the blocks, and `all` has it, too."""
     dora: bool = False
     """Train the length of each row of the weights apart from its direction (DoRA): often learns more at a
     low rank, and takes more time."""

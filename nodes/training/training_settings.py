@@ -114,8 +114,8 @@ class TrainingProcess(TrainingData):
         "logit_normal"
     )
     """For models that learned a flow (SD 3, FLUX.1): how often each noise level is drawn. `logit_normal` and
-    `mode` prefer those in the middle, `uniform` none. `sigma_sqrt` and `cosmap` draw uniformly and weigh the loss:
-    `sigma_sqrt` by 1 / sigma², so low noise counts most; `cosmap` little."""
+    `mode` prefer those in the middle, `uniform` none. `sigma_sqrt` and `cosmap` draw uniformly and weigh the
+    loss: `sigma_sqrt` by 1 / sigma², so low noise counts most; `cosmap` little."""
     logit_mean: Annotated[float, Range(-5, 5, step=0.1), Advanced] = 0.0
     """The centre of `logit_normal`: positive values prefer low noise and detail, negative ones high noise and
     composition."""

@@ -151,7 +151,7 @@ def test_an_embedding_is_trained_as_in_diffusers(
     assert isinstance(embedding, Embedding)
     tables: dict[str, Tensor] = {}
     ids: dict[str, list[int]] = {}
-    # With its config's end token, 2, transformers takes the largest token for the end, which a new one would be.
+    # With the end token 2 of its config, transformers takes the largest token for the end: a new one.
     pipeline.text_encoder.eos_token_id = 49407
     for name, suffix in {"clip_l": "", "t5": "_2"}.items():
         encoder, tokenizer = (getattr(pipeline, f"{part}{suffix}") for part in ("text_encoder", "tokenizer"))

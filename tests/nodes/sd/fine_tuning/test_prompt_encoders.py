@@ -24,7 +24,7 @@ from tests.nodes.sd.families.small import small_model
 
 
 class Encoders(NamedTuple):
-    """The text encoders of a small SD 3."""
+    """The text encoders of a small model."""
 
     loaded: list[LoadedEncoder]
     shape: ContextShape | None
@@ -36,8 +36,11 @@ class Encoders(NamedTuple):
 
 @pytest.fixture(scope="module", params=[False, True], ids=["clips", "t5"])
 def encoders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoders:
-    folder: Path = tmp_path_factory.mktemp("model") / "small"
-    small_model("sd3", optional=request.param).save_folder(folder)
+    return _encoders("sd3", tmp_path_factory.mktemp("model") / "small", optional=request.param)
+
+
+def _encoders(name: str, folder: Path, *, optional: bool) -> Encoders:
+    small_model(name, optional=optional).save_folder(folder)
     files = describe_folder(folder)
     loaded = [
         LoadedEncoder(
@@ -85,6 +88,20 @@ def test_the_shorter_prompts_of_a_batch_are_padded_before_t5(encoders: Encoders)
     kept = task.encode(prompts)
     assert torch.allclose(kept.rows, both.rows, atol=1e-5), "each prompt is encoded once and then padded"
     assert kept.tail == both.tail
+
+
+@pytest.mark.parametrize("prompt", ["a cat", "", "a (red:1.4) cube [on] table", "cat, " * 600])
+def test_flux_reads_only_t5_and_the_pooled_vector_of_clip(tmp_path: Path, prompt: str) -> None:
+    encoders = _encoders("flux", tmp_path / "small", optional=True)
+    expected = encode_with_all(prompt, encoders.loaded, Settings(), encoders.shape)
+    with torch.no_grad():
+        found = encoders.training().encode([prompt, "a cat"], {})
+    assert found.rows.shape == (2, 512, 96)
+    assert torch.allclose(found.rows[:1], expected.parts[0].encodings[0], atol=1e-5)
+    assert found.pooled is not None
+    assert expected.pooled is not None
+    assert torch.allclose(found.pooled[:1], expected.pooled, atol=1e-5)
+    assert found.tail == 512
 
 
 def test_the_first_prompt_that_t5_does_not_read_to_its_end_is_warned_about(encoders: Encoders) -> None:
