@@ -308,12 +308,10 @@ class Denoise(
 
     def _check_guidance(self, ctx: Context, network: DenoisingNetwork) -> None:
         """Warn about guidance that the model is not made for."""
-        if network.is_distilled and self.guidance != 1:
-            ctx.warn(
-                f"guidance {self.guidance:g} takes two calls of the model in each step, and models such as"
-                f" {self.model.checkpoint.name} are made for guidance 1; set their own guidance with"
-                " SetDistilledGuidance"
-            )
+        from nodes.sd.models.guidance import unsuited
+
+        if warning := unsuited(network, self.guidance):
+            ctx.warn(warning)
         if network.distilled_guidance is None and any(
             part.guidance is not None for part in self.positive.parts
         ):

@@ -99,3 +99,20 @@ def test_a_model_in_a_file_of_its_own_is_known_too(session: Session, home: Path)
     assert advised(session, made) == warning(8 * 1024, 1024, 1024)
     made.nodes["alone"].inputs["unet"] = Literal("absent")
     assert advised(session, made) == [], "the check of the files reports it"
+
+
+@pytest.mark.parametrize(("guidance", "count"), [(1.0, 0), (4.0, 1)])
+def test_guidance_of_a_distilled_model_is_warned_about(
+    session: Session, home: Path, guidance: float, count: int
+) -> None:
+    small_model("flux").save_folder(home / "models" / "checkpoints" / "flux")
+    made = graph("small.out", small=empty(SIZE))
+    made.nodes["load"].inputs["model"] = Literal("flux")
+    made.nodes["denoise"].inputs["guidance"] = Literal(guidance)
+    found = advised(session, made)
+    assert [(code, node, input) for code, node, input, _ in found] == [
+        ("unsuited_guidance", "denoise", "guidance")
+    ] * count
+    report = session.run(made)
+    assert report.state == "done", report.problems
+    assert report.warnings.get("denoise", []) == [message for *_, message in found]
