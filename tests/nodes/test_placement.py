@@ -138,9 +138,10 @@ def test_only_the_network_in_use_stays(tmp_path: Path) -> None:
         assert [row.label.split()[0] for row in session.residency.ledger()] == ["Vae"]
 
 
-def test_an_offloaded_transformer_draws_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_an_offloaded_transformer_draws_the_same(tmp_path: Path, family: str) -> None:
     (tmp_path / "models" / "checkpoints").mkdir(parents=True)
-    small_model("sd3").save_folder(tmp_path / "models" / "checkpoints" / "three")
+    small_model(family).save_folder(tmp_path / "models" / "checkpoints" / "three")
     values = {"model": "three", "sampler": "euler", "schedule": "normal"}
     graph = source.load(GRAPHS / "text_to_image.json")
     for name, value in (("sampler", "euler"), ("schedule", "normal")):
@@ -210,6 +211,9 @@ def test_repeated_blocks_are_compiled_once_and_patched_ones_apart(
     transformer = prepared(small_model("sd3").networks["transformer"], compute)
     kinds = {type(one).__name__ for one in transformer.modules() if one._compiled_call_impl is not None}
     assert kinds == {"JointTransformerBlock"}
+    transformer = prepared(small_model("flux").networks["transformer"], compute)
+    kinds = {type(one).__name__ for one in transformer.modules() if one._compiled_call_impl is not None}
+    assert kinds == {"FluxTransformerBlock", "FluxSingleTransformerBlock"}
 
 
 @pytest.mark.slow

@@ -203,7 +203,7 @@ def test_a_unet_with_a_controlnet_and_a_changing_prompt_does_not_wait(
     steps_without_waiting("euler", model, plan)
 
 
-@pytest.mark.parametrize("family", ["sdxl", "sd3"])
+@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux"])
 def test_other_families_do_not_wait(family: str) -> None:
     made = small_model(family)
     described = family_named(family)
@@ -224,7 +224,7 @@ def test_other_families_do_not_wait(family: str) -> None:
         size_numbers=described.size_numbers,
         network=described.network,
     )
-    x = torch.ones(1, network.config.in_channels, 8, 8, device=META)
+    x = torch.ones(1, described.network.channels(network.config)[0], 8, 8, device=META)
     steps = sample("euler", model, x, plan.sigmas, table=table)
     with no_waiting():
         assert sum(1 for _ in islice(steps, 2)) == 2
