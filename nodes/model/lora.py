@@ -123,8 +123,9 @@ class ApplyLoRA(
 ):
     """Apply LoRAs to a model and its text encoder.
 
-    Reads LoRA, LoHa, LoKr, IA³, GLoRA, OFT and DoRA files of kohya, LyCORIS, OneTrainer, peft and diffusers.
-    Several ApplyLoRA nodes in a row act as one node with several LoRAs. A LoRA at weight 0 has no effect.
+    Reads LoRA, LoHa, LoKr, IA³, GLoRA, OFT and DoRA files of kohya, LyCORIS, OneTrainer, peft, diffusers and
+    XLabs. Several ApplyLoRA nodes in a row act as one node with several LoRAs. A LoRA at weight 0 has no
+    effect.
     """
 
     model: Model

@@ -22,7 +22,7 @@ Kind = Literal[
 ]
 
 _LORA = re.compile(
-    r"lora_(up|down|A|B|mid|linear_layer|magnitude_vector)\b|_lora\.(up|down)\.|\.lora\.(up|down)\."
+    r"lora_(up|down|A|B|mid|linear_layer|magnitude_vector)\b|_lora[12]?\.(up|down)\.|\.lora\.(up|down)\."
     r"|hada_[wt]\d|lokr_[wt]\d|oft_blocks|dora_scale|\.diff(_b)?$|\.[wb]_norm$|\.on_input$|\.[ab][12]\.weight$"
     r"|^bundle_emb\.|^(lora|lycoris|oft)_"
 )

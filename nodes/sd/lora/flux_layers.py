@@ -65,7 +65,9 @@ def _spelled(layers: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     return {name.replace(".", "_"): found for name, found in layers.items()}
 
 
-_LAYERS = {"double": _spelled(DOUBLE), "single": _spelled(SINGLE)}
+_XLABS_SINGLE = {"qkv": ("attn.to_q", "attn.to_k", "attn.to_v"), "proj": ("proj_out",)}
+"""The names of XLabs' LoRAs for a part of `linear1` and for `linear2`."""
+_LAYERS = {"double": _spelled(DOUBLE), "single": _spelled(SINGLE) | _XLABS_SINGLE}
 _BLOCKS = {"double": "transformer_blocks", "single": "single_transformer_blocks"}
 _OUTSIDE = {name.replace(".", "_"): name for name in OUTSIDE}
 

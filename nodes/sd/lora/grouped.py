@@ -13,7 +13,7 @@ _SUFFIXES = {
     **{f".lora_magnitude_vector{adapter}{end}": "magnitude" for adapter in _PEFT for end in ("", ".weight")},
     **{f".lora.{side}.weight": side for side in ("up", "down")},
     **{f".lora_linear_layer.{side}.weight": side for side in ("up", "down")},
-    **{f"_lora.{side}.weight": side for side in ("up", "down")},
+    **{f"_lora{number}.{side}.weight": side for number in ("", "1", "2") for side in ("up", "down")},
     **{f".hada_{part}": part for part in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")},
     **{f".lokr_{part}": f"k{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")},
     **{f".{part}.weight": part for part in ("a1", "a2", "b1", "b2")},
@@ -24,6 +24,8 @@ _SUFFIXES = {
     "_lora.alpha": "alpha",
 }
 _BY_LENGTH = sorted(_SUFFIXES, key=len, reverse=True)
+_XLABS = {"_lora1.": ".img_attn.", "_lora2.": ".txt_attn."}
+"""The attention of a double block of FLUX.1 that the number in XLabs' names stands for."""
 _BUNDLE = "bundle_emb."
 _BUNDLED = (".string_to_param.*", ".emb_params", ".clip_l", ".clip_g", ".t5")
 _OUTPUT = "_out"
@@ -88,7 +90,9 @@ def _split(key: str) -> tuple[str, str]:
     if suffix is None or suffix == key:
         return key, ""
     prefix = key.removesuffix(suffix)
-    if suffix.startswith("_lora."):  # old diffusers: attn1.processor.to_out_lora.down.weight
+    if suffix.startswith(tuple(_XLABS)):  # XLabs: double_blocks.0.processor.qkv_lora1.down.weight
+        prefix = prefix.replace(".processor.", _XLABS[suffix[:7]])
+    elif suffix.startswith("_lora."):  # old diffusers: attn1.processor.to_out_lora.down.weight
         prefix = prefix.replace(".processor.", ".")
         prefix += ".0" if prefix.endswith(".to_out") else ""
     return prefix, _SUFFIXES[suffix]

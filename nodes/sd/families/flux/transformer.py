@@ -34,9 +34,13 @@ def _mismatch(configs: Configs, roles: tuple[EncoderRole, ...]) -> str | None:
             f"the transformer reads {reads} channels and returns {returns}. Safelight runs those with"
             f" {channels} of them, not FLUX.1 Fill, Depth and Canny"
         )
-    heads = transformer.get("axes_dims_rope", [16, 56, 56])
-    if transformer.get("patch_size", 1) != 1 or sum(heads) != transformer["attention_head_dim"]:
-        return "patch_size must be 1, and axes_dims_rope must add up to attention_head_dim"
+    if transformer.get("patch_size", 1) != 1 or type(transformer.get("guidance_embeds", False)) is not bool:
+        return "patch_size must be 1, and guidance_embeds true or false"
+    axes = transformer.get("axes_dims_rope", [16, 56, 56])
+    if not (isinstance(axes, list) and len(axes) == 3 and all(type(axis) is int for axis in axes)):
+        return "axes_dims_rope must be three whole numbers"
+    if any(axis <= 0 or axis % 2 for axis in axes) or sum(axes) != transformer["attention_head_dim"]:
+        return "axes_dims_rope must be even numbers that add up to attention_head_dim"
     for role in roles:
         is_t5 = role.name == "t5"
         key = "joint_attention_dim" if is_t5 else "pooled_projection_dim"

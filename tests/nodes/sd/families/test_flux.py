@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from engine.document.graph import Entry, From, Graph, Literal
 from engine.session import Session
 from nodes.files.checkpoints import checkpoint
 from nodes.sd.families.family import Flow
+from nodes.sd.formats.json_file import ModelError
 from nodes.sd.models import vae, weights
 from nodes.sd.models.folder import describe_folder
 from nodes.sd.sampling.noise import NoiseSource
@@ -136,10 +139,58 @@ def test_a_folder_says_what_it_is(both: Both) -> None:
     assert type(found).from_json({**_plain(found)}) == found
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    import json
-    from dataclasses import asdict
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("transformer", {"in_channels": "64"}),
+        ("transformer", {"guidance_embeds": "false"}),
+        ("transformer", {"patch_size": 2}),
+        ("transformer", {"axes_dims_rope": [4, 6, 8]}),
+        ("transformer", {"axes_dims_rope": [5, 5, 6]}),
+        ("transformer", {"axes_dims_rope": "16"}),
+        ("transformer", {"joint_attention_dim": 64}),
+        ("transformer", {"pooled_projection_dim": 64}),
+        ("transformer", {"num_single_layers": 10**6}),
+        ("scheduler", {"time_shift_type": "linear"}),
+        ("scheduler", {"shift_terminal": 0.02}),
+        ("scheduler", {"base_image_seq_len": 4096}),
+        ("scheduler", {"max_shift": "1"}),
+    ],
+)
+def test_a_folder_with_an_unknown_config_is_refused(
+    tmp_path: Path, part: str, change: dict[str, Any]
+) -> None:
+    small_model("flux").save_folder(tmp_path / "flux")
+    file = tmp_path / "flux" / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | change))
+    with pytest.raises(ModelError, match=next(iter(change))):
+        describe_folder(tmp_path / "flux")
 
+
+@pytest.mark.parametrize("channels", [128, 384])
+def test_a_transformer_that_reads_more_than_a_latent_is_refused(tmp_path: Path, channels: int) -> None:
+    """Such as that of FLUX.1 Depth and Canny, or Fill, under the name of an ordinary pipeline."""
+    small_model("flux").save_folder(tmp_path / "flux")
+    file = tmp_path / "flux" / "transformer" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"in_channels": channels}))
+    with pytest.raises(ModelError, match=f"reads {channels} channels"):
+        describe_folder(tmp_path / "flux")
+
+
+def test_the_shift_of_a_folder_is_read_for_other_sizes_of_pictures(tmp_path: Path) -> None:
+    small_model("flux").save_folder(tmp_path / "flux")
+    file = tmp_path / "flux" / "scheduler" / "scheduler_config.json"
+    own = {"base_image_seq_len": 128, "max_image_seq_len": 1024, "base_shift": 0.3, "max_shift": 2.0}
+    file.write_text(json.dumps(json.loads(file.read_text()) | own))
+    found = describe_folder(tmp_path / "flux").noise
+    assert isinstance(found, Flow)
+    for tokens in (64, 500, 5000):
+        mu = calculate_shift(tokens, 128, 1024, 0.3, 2.0)
+        assert found.of_tokens(tokens).shift == pytest.approx(math.exp(mu), rel=1e-9)
+
+
+def _plain(value: Any) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(asdict(value)))
     return plain
 

@@ -221,19 +221,32 @@ KOHYA = {
     "lora_unet_single_blocks_0_linear2": (32, 160),
     "lora_te1_text_model_encoder_layers_1_mlp_fc1": (64, 32),
 }
-"""Layers of a small FLUX.1 as peft and kohya name them. diffusers splits `linear1` only at the true size."""
+XLABS = {
+    "double_blocks.0.processor.qkv_lora1": (96, 32),
+    "double_blocks.1.processor.qkv_lora2": (96, 32),
+    "double_blocks.1.processor.proj_lora2": (32, 32),
+    "single_blocks.0.processor.qkv_lora": (96, 32),
+    "single_blocks.1.processor.proj_lora": (32, 160),
+}
+"""Layers of a small FLUX.1 as peft, kohya and XLabs name them. diffusers splits `linear1` only at the true
+size."""
+ENDS = {"peft": ("lora_A", "lora_B"), "kohya": ("lora_down", "lora_up"), "xlabs": ("down", "up")}
 
 
-@pytest.mark.parametrize("layers", [LAYERS, KOHYA], ids=["peft", "kohya"])
-def test_diffusers_applies_the_same_lora_to_flux(tmp_path: Path, layers: dict[str, tuple[int, int]]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "layers", "split"), [("peft", LAYERS, 0), ("kohya", KOHYA, 1), ("xlabs", XLABS, 3)]
+)
+def test_diffusers_applies_the_same_lora_to_flux(
+    kind: str, layers: dict[str, tuple[int, int]], split: int
+) -> None:
     tensors: dict[str, Tensor] = {}
     for seed, (name, shape) in enumerate(layers.items()):
         parts, _ = plain(name, torch.empty(shape), 10 * seed)
-        if layers is LAYERS:
-            tensors[f"{name}.lora_A.weight"] = parts[f"{name}.lora_down.weight"]
-            tensors[f"{name}.lora_B.weight"] = parts[f"{name}.lora_up.weight"]
-        else:
-            tensors |= parts
+        down, up = ENDS[kind]
+        tensors[f"{name}.{down}.weight"] = parts[f"{name}.lora_down.weight"]
+        tensors[f"{name}.{up}.weight"] = parts[f"{name}.lora_up.weight"]
+        if kind == "kohya":
+            tensors[f"{name}.alpha"] = parts[f"{name}.alpha"]
     model = small_model("flux")
     found = WeightedLora(lora(tensors, {}, "test"), "test", "", 1.0)
     parts_of_model = {"tokenizer": None, "tokenizer_2": None, "scheduler": FlowMatchEulerDiscreteScheduler()}
@@ -253,4 +266,4 @@ def test_diffusers_applies_the_same_lora_to_flux(tmp_path: Path, layers: dict[st
         for name, tensor in patched.named_parameters():
             assert torch.allclose(tensor, theirs[name.removeprefix("text_model.")], atol=1e-5), name
             changed += not torch.equal(tensor, before[name])
-    assert changed == len(layers) + 2 * (layers is KOHYA), "qkv are three layers in diffusers"
+    assert changed == len(layers) + 2 * split, "qkv are three layers in diffusers"
