@@ -31,6 +31,7 @@ from nodes.model.embeddings import LoadEmbeddings
 from nodes.model.hypernetwork import ApplyHypernetwork
 from nodes.model.load import LoadModel
 from nodes.model.lora import ApplyLoRA
+from nodes.prompt.distilled_guidance import SetDistilledGuidance
 from nodes.prompt.encode_prompt import EncodePrompt
 from nodes.sampling.denoise import Denoise
 
@@ -122,6 +123,7 @@ class _SettingsGraph:
         self.graph = Graph(outputs={"image": From("decode", "out")})
         self._settings, self._files = settings, files
         self._column = 0
+        self._positive = From("positive", "out")
         inputs = self.graph.inputs
         inputs["prompt"] = GraphInput("text", settings.prompt, False, INPUT_HELP["prompt"])
         inputs["negative"] = GraphInput("text", settings.negative, False, INPUT_HELP["negative"])
@@ -185,6 +187,11 @@ class _SettingsGraph:
         }
         self._add("positive", entry(EncodePrompt, prompt=Param("prompt"), **shared))
         self._add("negative", entry(EncodePrompt, prompt=Param("negative"), **shared, negative=True), 1)
+        if settings.distilled_guidance is not None:
+            self._column += 1
+            guided = entry(SetDistilledGuidance, prompt=self._positive, guidance=settings.distilled_guidance)
+            self._add("guided", guided)
+            self._positive = From("guided", "out")
 
     def _size(self) -> dict[str, Any]:
         for side, pixels in (("width", self._settings.width), ("height", self._settings.height)):
@@ -329,7 +336,7 @@ class _SettingsGraph:
         denoise = entry(
             Denoise,
             model=model,
-            positive=From("positive", "out"),
+            positive=self._positive,
             negative=From("negative", "out"),
             latent=latent,
             seed=Param("seed"),

@@ -81,6 +81,8 @@ class PictureSettings:
     sampler: str | None = None
     schedule: str | None = None
     guidance: float | None = None
+    distilled_guidance: float | None = None
+    """The guidance that FLUX.1 dev reads beside the prompt."""
     rescale: float | None = None
     seed: int | None = None
     width: int | None = None

@@ -97,6 +97,8 @@ def settings_of(parameters: Parameters, problems: ImportProblems) -> PictureSett
     settings = PictureSettings(parameters.prompt, parameters.negative)
     settings.steps = problems.whole("Steps", fields.pop("Steps", None), 1, 999)
     settings.guidance = problems.number("CFG scale", fields.pop("CFG scale", None), 0, 30)
+    distilled = fields.pop("Distilled CFG Scale", None)  # of Forge, a fork of A1111 that runs FLUX.1
+    settings.distilled_guidance = problems.number("Distilled CFG Scale", distilled, 0, 100)
     add_sampling_fields(settings, fields, problems)
     settings.rescale = problems.number("CFG Rescale phi", fields.pop("CFG Rescale phi", None), 0, 1)
     settings.seed = problems.whole("Seed", fields.pop("Seed", None), 0, SEED_MAX)

@@ -53,6 +53,7 @@ def annotate(steps: Steps, target: str, index: int) -> dict[str, str]:
         denoise = first if hires else denoise
     positive = nearest(steps, denoise, "positive", "EncodePrompt")
     negative = nearest(steps, denoise, "negative", "EncodePrompt")
+    guided = nearest(steps, denoise, "positive", "SetDistilledGuidance")
     model = _metadata(steps, denoise, "model")
     inputs = denoise.inputs
     seed, varied = _seeds(inputs, index)
@@ -62,6 +63,7 @@ def annotate(steps: Steps, target: str, index: int) -> dict[str, str]:
         "Sampler": a1111_sampler_name(str(inputs.get("sampler"))),
         "Schedule type": a1111_schedule_name(str(inputs.get("schedule"))),
         "CFG scale": _short_number(_guidance(inputs)),
+        "Distilled CFG Scale": _short_number(guided.inputs.get("guidance") if guided is not None else None),
         "Seed": seed,
         "Variation seed": varied,
         "Variation seed strength": _short_number(_unless(inputs.get("variation"), 0)),

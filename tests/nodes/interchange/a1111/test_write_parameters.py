@@ -105,6 +105,18 @@ def test_a1111_reads_every_field_back() -> None:
     assert version.startswith("Safelight ")
 
 
+def test_the_distilled_guidance_is_written_as_forge_does_and_read_back() -> None:
+    guided = made("SetDistilledGuidance", {"prompt": "positive"}, guidance=2.5)
+    denoise = replace(STEPS["denoise"], links={**STEPS["denoise"].links, "positive": "guided"})
+    steps = with_changes(STEPS, guided=guided, denoise=denoise)
+    assert fields(steps)["Distilled CFG Scale"] == "2.5"
+    text = annotate(steps, "decode", 0)[CHUNK]
+    assert text.startswith("a mug\non a desk\n")
+    graph = imported(text).graph
+    assert values(graph, "guided") == {"prompt": "positive.out", "guidance": 2.5}
+    assert values(graph, "denoise")["positive"] == "guided.out"
+
+
 def test_the_seeds_of_a_batch_are_those_of_its_noise() -> None:
     def written(**inputs: Any) -> dict[str, str]:
         before = STEPS["denoise"]
