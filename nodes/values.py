@@ -84,10 +84,11 @@ class Conditioning(Value, family="conditioning", lossless=True):
         rows = self.embeddings.shape[1]
         words = [f"{number} {word.strip()}" for number, word in enumerate(self.words[:_MOST_WORDS], 1)]
         shown = ", ".join(words) + (", …" if len(self.words) > _MOST_WORDS else "")
+        room = "" if rows % 77 else f" of {75 * (rows // 77)}"  # T5 does not read in chunks
         details = [
             " x ".join(map(str, self.embeddings.shape)),
             f"norm {float(self.embeddings.norm(dim=-1).mean()):.3g}",
-            f"{self.tokens} of {75 * (rows // 77)} tokens" + (f" ({shown})" if shown else ""),
+            f"{self.tokens}{room} tokens" + (f" ({shown})" if shown else ""),
         ]
         if len(self.parts) > 1:
             details.append(f"{len(self.parts)} parts")
@@ -95,6 +96,8 @@ class Conditioning(Value, family="conditioning", lossless=True):
             details.append(f"{sum(len(part.encodings) for part in self.parts)} readings")
         if self.pooled is not None:
             details.append(f"pooled vector of {self.pooled.shape[-1]}")
+        if guidances := {f"{one.guidance:g}" for one in self.parts if one.guidance is not None}:
+            details.append(f"distilled guidance {' and '.join(sorted(guidances))}")
         if groups := len({part.group for part in self.parts} - {0}):
             details.append(f"{groups + 1} prompts")
         return ", ".join(details)
