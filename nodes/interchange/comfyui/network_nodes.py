@@ -106,7 +106,7 @@ def _has_flux_shift(made: ComfyConversion, node: ComfyNode) -> bool:
     if not all(type(number) in (int, float) and math.isfinite(number) for number in given):
         return False
     large, small, width, height = given
-    exponent = small + (large - small) * (width * height / PIXELS_PER_TOKEN - SMALL) / (LARGE - SMALL)
+    exponent: float = small + (large - small) * (width * height / PIXELS_PER_TOKEN - SMALL) / (LARGE - SMALL)
     return math.log(0.01) <= exponent <= math.log(100)
 
 

@@ -164,7 +164,7 @@ def _family(tensors: Tensors) -> str | None:
 
 def _network_family(tensors: Tensors) -> str | None:
     found = network_family(_shapes(tensors))
-    return found and found.title
+    return None if found is None else found.title
 
 
 def _controlnet_family(tensors: Tensors) -> str | None:

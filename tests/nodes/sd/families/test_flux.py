@@ -59,7 +59,7 @@ class Both:
         """The latents that a pipeline of diffusers makes, [batch, channels, height, width]."""
         pipeline = kind(**self.parts)
         pipeline.set_progress_bar_config(disable=True)
-        height, width = more.pop("size", None) or (() if noise is None else noise.shape[-2:])
+        height, width = more.pop("size") if noise is None else noise.shape[-2:]
         if noise is not None:
             more |= {"latents": packed(noise), "num_images_per_prompt": len(noise)}
         latents = pipeline(
@@ -78,7 +78,7 @@ class Both:
         """A graph that draws latents; its output `latent` is that of Denoise."""
         height, width = (8 * side for side in size)
         canvas = {"width": Literal(width), "height": Literal(height), "batch": Literal(batch)}
-        encoded = {"encoder": From("model", "encoder"), "dialect": Literal("plain")}
+        encoded: dict[str, Any] = {"encoder": From("model", "encoder"), "dialect": Literal("plain")}
         inputs: dict[str, Any] = {
             "model": From("model", "model"),
             "positive": From("positive", "out"),
@@ -308,11 +308,11 @@ def test_inpainting_changes_only_what_the_mask_covers(both: Both) -> None:
 def test_prompts_act_in_areas_of_any_size(both: Both) -> None:
     """Where two areas meet at an odd cell, each is continued to whole patches."""
     graph = both.graph(SIZES[0], positive=From("all", "out"))
-    area = {"width": Literal(40), "height": Literal(64), "prompt": From("other", "out")}
+    area: dict[str, Any] = {"width": Literal(40), "height": Literal(64), "prompt": From("other", "out")}
     other = {**graph.nodes["positive"].inputs, "prompt": Literal("blue")}
     graph.nodes |= {
         "other": Entry("EncodePrompt@2", other),
-        "area": Entry("LimitToArea@1", {**area}),
+        "area": Entry("LimitToArea@1", area),
         "all": Entry("CombinePrompts@1", {"first": From("positive", "out"), "second": From("area", "out")}),
     }
     found, plain = both.drawn(graph), both.drawn(both.graph(SIZES[0]))

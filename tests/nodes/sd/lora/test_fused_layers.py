@@ -256,9 +256,9 @@ def test_diffusers_applies_the_same_lora_to_flux(
     pipeline.unload_lora_weights()
     changed = 0
     for part in ("transformer", "text_encoder"):
-        plain_network = model.networks[part]  # type: ignore[index]
+        plain_network = model.networks[part]
         before = {name: one.clone() for name, one in plain_network.named_parameters()}
-        patched, _ = apply(plain_network, part, [found])  # type: ignore[arg-type]
+        patched, _ = apply(plain_network, part, [found])
         theirs = {
             name.removeprefix("text_model.").replace("base_layer.", ""): one
             for name, one in getattr(pipeline, part).named_parameters()
