@@ -24,7 +24,8 @@ class Problems(list[Problem]):
         else:
             self._left_out += 1
             hint = "fix the problems above first"
-            more = Problem("more_problems", f"and {self._left_out:,} more problems", hint=hint)
+            words = "1 more problem" if self._left_out == 1 else f"{self._left_out:,} more problems"
+            more = Problem("more_problems", f"and {words}", hint=hint)
             self[MAX_PROBLEMS:] = [more]
 
     def extend(self, problems: Iterable[Problem]) -> None:

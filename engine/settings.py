@@ -14,6 +14,7 @@ from engine import strict_json
 from engine.errors import GraphError, Problem
 from engine.near_names import near
 from engine.paths import expanded
+from engine.wrong_value import reason
 
 PREFIX = "SAFELIGHT_"
 """The prefix of environment variables that set a setting, such as `SAFELIGHT_WORKERS=2`."""
@@ -153,6 +154,9 @@ def load(home: Path | None = None, **given: Any) -> Settings:
         in_file = strict_json.parse(path.read_bytes())
     except FileNotFoundError:
         pass
+    except NotADirectoryError:
+        hint = f"name a folder after --home, or in {PREFIX}HOME"
+        raise GraphError([Problem("bad_home", f"the home {home} is not a folder", hint=hint)]) from None
     except OSError as error:
         raise GraphError([Problem("unreadable", f"{path} cannot be read: {error.strerror}")]) from None
     except GraphError as error:
@@ -170,7 +174,7 @@ def load(home: Path | None = None, **given: Any) -> Settings:
         folders = {kind: list(map(expanded, places)) for kind, places in settings.folders.items()}
         return settings.model_copy(update={"folders": folders, **given})
     except ValidationError as error:
-        raise GraphError(_problem(item["loc"], item["msg"], path) for item in error.errors()) from None
+        raise GraphError(_problem(item["loc"], reason(item), path) for item in error.errors()) from None
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -209,7 +213,7 @@ def _problem(place: tuple[int | str, ...], message: str, path: Path) -> Problem:
         return Problem("bad_settings", f"{path}: the setting {name} does not exist", hint=hint)
     variable = f"{PREFIX}{name.upper()}"
     where = f"the environment variable {variable}" if variable in os.environ else str(path)
-    message = f"the setting {'.'.join(map(str, place))}: {message}"
+    message = f"the setting {'.'.join(map(str, place))} {message}"
     return Problem("bad_settings", message, hint=f"correct it in {where}")
 
 

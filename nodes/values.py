@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from engine.errors import short
 from engine.values import Json, Packed, Part, Value
 from nodes.files.picture_modes import UnknownRange, to_rgb
 from nodes.picture_sets.dataset import Dataset
@@ -212,6 +213,8 @@ class Image(Value, family="pixels", lossless=True):
             TypeError: the array has another dtype or shape.
         """
         pixels = self.pixels
+        if not hasattr(pixels, "dtype") or not hasattr(pixels, "shape"):
+            raise TypeError(f"an Image holds a numpy array, not {short(pixels)}")
         if pixels.dtype.name != "uint8" or pixels.ndim != 4 or pixels.shape[-1] != 3 or not pixels.size:
             found = f"{pixels.dtype} {list(pixels.shape)}"
             raise TypeError(f"an Image holds uint8 [pictures, height, width, 3], not {found}")
@@ -239,10 +242,15 @@ class Image(Value, family="pixels", lossless=True):
             return None
         if isinstance(value, numpy.ndarray) and value.dtype == numpy.uint8 and value.ndim in (3, 4):
             return cls(value if value.ndim == 4 else value[None])
+        if "uint8" not in str(value.dtype):
+            advice = 'for numbers from 0 to 1, return Image((array * 255).round().astype("uint8")[None])'
+        elif len(value.shape) == 2:
+            advice = "for a grey picture, return Image(numpy.stack([array] * 3, -1)[None])"
+        else:
+            advice = "return Image(array) with red, green and blue as the last axis"
         raise TypeError(
             f"an Image holds a numpy array uint8 [pictures, height, width, 3] from 0 to 255, not"
-            f" {value.dtype} {list(value.shape)}; for numbers from 0 to 1, return"
-            ' Image((array * 255).round().astype("uint8")[None])'
+            f" {value.dtype} {list(value.shape)}; {advice}"
         )
 
     def pil(self, index: int = 0) -> pillow.Image:

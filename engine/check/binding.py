@@ -116,7 +116,7 @@ class Binder:
             return
         self._warn_of_idle_cross(node, entry, levels)
         if len(lift.axes) > MAX_AXES:
-            message = f"the node goes through lists nested more than {MAX_AXES} deep"
+            message = f"the node goes through lists nested more than {MAX_AXES} levels deep"
             self._bad("too_deep", message, node, hint="join some of the lists before this node")
             return
         outputs = {name: Wire(kind.name, kind.lists + len(lift.axes)) for name, kind in outputs.items()}

@@ -144,7 +144,7 @@ class _Inliner:
             self._done.off.add(node)
             return
         if len(scope.trail) > MAX_DEPTH:
-            message = f"subgraphs are nested more than {MAX_DEPTH} deep"
+            message = f"subgraphs are nested more than {MAX_DEPTH} levels deep"
             raise GraphError([Problem("too_deep", message, node)])
         if off:
             self._replaced.switch_off_graph(node, entry, inner)

@@ -17,6 +17,7 @@ from engine.near_names import meant, near
 from engine.node import Input
 from engine.types.wires import ANY, Wire, bare
 from engine.values import Json, canonical
+from engine.wrong_value import reason
 
 _MANY = 100
 """A list with more elements than this is first validated as a whole, which is faster."""
@@ -135,7 +136,7 @@ def _invalid(node: str, item: Input, value: Json, error: ErrorDetails) -> Proble
         message = str(ctx["error"]) or f"{short(value)} is not a valid {item.wire} here"
         return Problem("invalid_value", message, node, item.name)
     code = "type_mismatch" if kind.endswith("_type") else "invalid_value"
-    hint = _WANTED.get(str(item.wire), error["msg"])
+    hint = _WANTED.get(str(item.wire)) or reason(error)
     return Problem(code, f"needs {with_article(item.wire)}, not {short(value)}", node, item.name, hint)
 
 

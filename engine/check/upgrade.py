@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.document.graph import Binding, Entry, From, Literal, Param
-from engine.errors import AuthorError, GraphError, Problem, author_place, error_text, short
+from engine.errors import AuthorError, GraphError, Problem, error_text, short
 from engine.node import NodeType
+from engine.pack_errors import author_place
 
 
 def upgraded(node: str, entry: Entry, node_type: NodeType) -> Entry:

@@ -56,7 +56,8 @@ Sweeps = Annotated[
         "--sweep",
         metavar="NAME=VALUES",
         help="Run the graph for many values of an input: seed=1,2,3, steps=10:50:10 (from 10 to 50 in steps "
-        "of 10), prompt=@prompts.txt (one per line). Put double quotes around text that contains commas.",
+        "of 10), prompt=@prompts.txt (one per line), denoise.sampler=euler,ddim (an input of a node). Put "
+        "double quotes around text that contains commas.",
     ),
 ]
 Targets = Annotated[
@@ -151,11 +152,12 @@ class GraphArguments:
             say.problems(folders)
         document = session.load(graph_file.shown(self.path), graph_file.content(self.path))
         values = options.parse(document, self.words)
-        many = swept.parse(document, self.sweeps, values)
-        for warning in swept.split_at_commas(document, self.sweeps):
+        document = options.with_off(options.with_sets(document, self.sets, session.registry), self.off)
+        document, sweeps = swept.expose_swept(document, self.sweeps, self.sets, session.registry)
+        many = swept.parse(document, sweeps, values)
+        for warning in swept.split_at_commas(document, sweeps):
             say.warn(warning)
-        changed = options.with_off(options.with_sets(document, self.sets, session.registry), self.off)
-        return changed, {**values, **many}
+        return document, {**values, **many}
 
     def request(self, session: Session, targets: Sequence[str], out: Path | None) -> RunRequest:
         """Make the request to run the graph, as `read` returns it."""

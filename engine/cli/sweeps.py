@@ -1,16 +1,66 @@
-"""`--sweep NAME=VALUES`: reads the values of the swept graph inputs."""
+"""`--sweep NAME=VALUES` and `--sweep NODE.INPUT=VALUES`: reads the values of the swept inputs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from engine.check.expose import exposed
 from engine.cli.options import flag, is_json, value
 from engine.document.graph import Graph, GraphInput
 from engine.document.sweep import MOST, Sweep, words
 from engine.errors import GraphError, Problem
 from engine.near_names import near
 from engine.values import Json
+
+if TYPE_CHECKING:
+    from engine.packs.registry import Registry
+
+
+def expose_swept(
+    graph: Graph, specs: Sequence[str], sets: Sequence[str], registry: Registry
+) -> tuple[Graph, list[str]]:
+    """Make each input of a node that `--sweep NODE.INPUT=VALUES` names an input of the graph.
+
+    Args:
+        graph: the graph; it is not changed.
+        specs: the text after each `--sweep`.
+        sets: the text after each `--set`.
+        registry: the installed node types.
+
+    Returns:
+        the changed graph, and `specs` with the names of the graph's inputs.
+
+    Raises:
+        GraphError: there is no such node or input, the input takes only a wire, or `--set` sets it too.
+    """
+    problems: list[Problem] = []
+    renamed = []
+    places = {item.partition("=")[0] for item in sets}
+    for item in specs:
+        written, separator, values = item.partition("=")
+        node, dot, name = written.partition(".")
+        if not dot or not separator:
+            renamed.append(item)
+            continue
+        if written in places:
+            message = f"--sweep {written} and --set {written} set the same input"
+            problems.append(Problem("given_twice", message, hint="leave out one of them"))
+            continue
+        try:
+            graph, given = exposed(graph, node, name, registry)
+        except GraphError as error:
+            problems += [
+                replace(problem, message=f"--sweep {written}: {problem.message}")
+                for problem in error.problems
+            ]
+        else:
+            renamed.append(f"{given}={values}")
+    if problems:
+        raise GraphError(problems)
+    return graph, renamed
 
 
 def parse(graph: Graph, specs: Sequence[str], given: Mapping[str, Json]) -> dict[str, Sweep]:
@@ -34,7 +84,7 @@ def parse(graph: Graph, specs: Sequence[str], given: Mapping[str, Json]) -> dict
         name = _name(graph, written)
         place = f"--sweep {written}"
         if not separator or not written:
-            hint = "write --sweep NAME=VALUES, such as --sweep seed=1,2,3"
+            hint = "write --sweep NAME=VALUES or NODE.INPUT=VALUES, such as --sweep seed=1,2,3"
             problems.append(Problem("bad_option", f"--sweep {item!r} is not NAME=VALUES", hint=hint))
         elif name is None:
             hint = near(written, graph.inputs) or f"the graph has {', '.join(graph.inputs) or 'no inputs'}"

@@ -163,12 +163,42 @@ def compute_settings(settings: Settings) -> ComputeSettings:
     )
 
 
-def _best_device() -> str:
+def require_device(device: str) -> None:
+    """Refuse a device that the installed torch cannot compute on, without importing torch.
+
+    A device that might exist passes: torch refuses it in the first step that computes on it.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises:
+        GraphError: torch is built for the CPU alone, or never supports the device on this operating system.
+    """
+    kind = device.partition(":")[0]
+    reason, hint = "", "set the device to cpu or auto"
+    if kind == "cuda" and "+cpu" in _torch_version():
+        reason = "the installed torch is built for the CPU alone"
+        hint += ", or install torch with CUDA"
+    elif kind == "cuda" and sys.platform == "darwin":
+        reason, hint = "a Mac has no CUDA", "set the device to mps, cpu or auto"
+    elif kind == "mps" and sys.platform != "darwin":
+        reason = "only a Mac has mps"
+    if reason:
+        problem = Problem("bad_device", f"nothing can be computed on {device}: {reason}", hint=hint)
+        raise GraphError([problem])
+
+
+def _torch_version() -> str:
+    """Return the version of the installed torch; empty if it is not installed."""
     try:
-        torch = version("torch")
+        return version("torch")
     except PackageNotFoundError:
-        return "cpu"
-    if "+cpu" in torch:
+        return ""
+
+
+def _best_device() -> str:
+    torch = _torch_version()
+    if not torch or "+cpu" in torch:
         return "cpu"
     if sys.platform == "darwin":
         return "mps" if platform.machine() == "arm64" else "cpu"

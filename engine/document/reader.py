@@ -100,7 +100,7 @@ class _DocumentReader(FieldReader):
         for name, item in (self.object(tree, "graphs") or {}).items():
             inner = self.object(item, f"the graph {short(name)}")
             if depth >= MAX_NESTED:
-                self.bad("too_deep", f"graphs are defined within graphs more than {MAX_NESTED} deep")
+                self.bad("too_deep", f"graphs are nested more than {MAX_NESTED} levels deep")
                 break
             if self.is_id(name, "the graph name") and inner is not None:
                 first = len(self.problems)

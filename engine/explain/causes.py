@@ -69,7 +69,9 @@ class Causes:
     def _cause(self, step: Step) -> Cause | None:
         if (elements := _elements(step)) is not None:
             first = self._old_ids.get(elements[0].id, "") if elements else ""
-            self._old_ids[step.id] = first.rpartition("[")[0] or step.id
+            place_in_list = elements[0].id.removeprefix(step.id) if elements else ""
+            is_list = bool(place_in_list) and first.endswith(place_in_list)
+            self._old_ids[step.id] = first.removesuffix(place_in_list) if is_list else step.id
             return next((cause for element in elements if (cause := self._causes[element.id])), None)
         old = self._old_id(step)
         if old is None:
@@ -126,7 +128,8 @@ class Causes:
         """Describe the difference between the wires to a step's inputs; empty if there is none."""
         now = {source.input: link(source) for source in step.sources}
         before = {name: (node, output) for name, (node, output, _) in past.links.items()}
-        after = {name: (self._old_ids.get(node, ""), output) for name, (node, output, _) in now.items()}
+        # A node that the previous run did not reach has no record, but the wire to it has not changed.
+        after = {name: (self._old_ids.get(node, node), output) for name, (node, output, _) in now.items()}
         changed = [name for name in {**before, **after} if after.get(name) != before.get(name)]
         unread = step.bound.type.lazy - (step.asked or frozenset())
         changed = [name for name in changed if name not in unread]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,12 @@ def _of_list(gather: Gather) -> str:
     if gather.children is None:
         return "for each element of a list that is only known while running"
     steps = list(gather.elements())
-    runs = sum(1 for step in steps if (step.same_as or step).action == "run")
-    return f"{runs:,} of {len(steps):,} elements run" if runs else f"all {len(steps):,} elements are cached"
+    actions = Counter((step.same_as or step).action for step in steps)
+    if runs := actions["run"]:
+        return f"{runs:,} of {len(steps):,} elements run"
+    if may_run := actions["may_run"]:
+        return f"{may_run:,} of {len(steps):,} elements may run"
+    return f"all {len(steps):,} elements are cached"
 
 
 def _without_history(step: Step) -> str:

@@ -12,9 +12,9 @@ from engine import picture_text
 from engine.check.bundle import bundled
 from engine.document import writer
 from engine.document.graph import Graph
-from engine.errors import hook_problem
 from engine.node import NodeType
 from engine.outputs.swept_inputs import SweptInputs
+from engine.pack_errors import hook_problem
 from engine.packs.provenance import Annotate, Provenance
 from engine.plan.plan import Plan
 from engine.plan.step import Gather

@@ -9,8 +9,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from engine.errors import GraphError, Problem, SafelightError, hook_problem
+from engine.errors import GraphError, Problem, SafelightError
 from engine.files import Files
+from engine.pack_errors import hook_problem
 from engine.packs.registry import GROUP
 
 

@@ -81,8 +81,12 @@ def find(graph: Path, own: Path) -> Path:
         file exists.
 
     Raises:
-        GraphError: there is no file or graph of this name.
+        GraphError: there is no file or graph of this name, or the name is empty.
     """
+    if graph == Path():
+        raise GraphError(
+            [Problem("bad_use", "no graph is named", hint="give the name or the file of a graph")]
+        )
     try:
         if graph.is_file() or graph.is_absolute() or ".." in graph.parts:
             return graph

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from engine.errors import GraphError, NodeError, Problem, hook_problem
+from engine.errors import GraphError, NodeError, Problem
 from engine.files import Files
+from engine.pack_errors import hook_problem
 
 DescribeFor = Callable[[str, Files], Mapping[str, Any] | None]
 """A pack's function `describe_for(program, files)`: the lists of the program's API as JSON, by name; None if

@@ -12,8 +12,9 @@ from engine.check.bound import Bound
 from engine.check.check import Checked
 from engine.check.links import OUTSIDE
 from engine.document.graph import From
-from engine.errors import GraphError, NodeError, as_node_problem
+from engine.errors import GraphError, NodeError
 from engine.files import Files
+from engine.pack_errors import as_node_problem
 from engine.plan import returned_graph
 from engine.plan.expand_graph import expand_graph
 from engine.plan.expand_list import UNEVEN, ListsUnknown, expand_list

@@ -36,7 +36,7 @@ def expand_graph(maker: StepMaker, step: Step, graph: Graph) -> None:
     if step.depth >= MAX_DEPTH:
         hint = "let the node return values instead of a graph when its work is done"
         raise NodeError(
-            f"run() returned graphs nested more than {MAX_DEPTH} deep", hint=hint, code="too_deep"
+            f"run() returned graphs nested more than {MAX_DEPTH} levels deep", hint=hint, code="too_deep"
         )
     checked = _checked(maker, step, graph)
     impure = [node for node, bound in checked.steps.items() if not bound.type.pure]

@@ -9,10 +9,11 @@ from engine.check.bound import Bound
 from engine.check.check import Checked
 from engine.document.fixing import without_stale_fix
 from engine.document.graph import Graph
-from engine.errors import AuthorError, NodeError, Problem, as_node_problem, short
+from engine.errors import AuthorError, NodeError, Problem, short
 from engine.files import Files
 from engine.fixes import SetInput
 from engine.node import NodeType
+from engine.pack_errors import as_node_problem
 from engine.problem_list import Problems
 from engine.values import Json, canonical
 

@@ -8,9 +8,10 @@ from functools import partial
 
 from engine.context import Context
 from engine.document.graph import Graph
-from engine.errors import AuthorError, Cancelled, GraphError, NodeError, as_node_problem
+from engine.errors import AuthorError, Cancelled, GraphError, NodeError
 from engine.events import Failed, Started
 from engine.node import Node, outputs_of
+from engine.pack_errors import as_node_problem
 from engine.packing import as_kept
 from engine.plan import returned_graph
 from engine.plan.step import ListStep, Step

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from engine.errors import GraphError, NodeError, Problem, SafelightError
 from engine.problem_list import Problems
 from engine.server.refusal import Refused, body_of
+from engine.wrong_value import reason
 
 STATUS: Mapping[str, int] = {
     "unknown_run": 404,
@@ -54,7 +55,7 @@ def add_handlers(app: FastAPI) -> None:
         problems = Problems()
         for item in error.errors():
             place = ".".join(str(part) for part in item["loc"])
-            problems.append(Problem("bad_request", f"{place}: {item['msg']}", input=place))
+            problems.append(Problem("bad_request", f"{place} {reason(item)}", input=place))
         return JSONResponse(body_of(problems), 422)
 
     @app.exception_handler(HTTPException)

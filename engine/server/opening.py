@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine import settings as loading
 from engine.catalogue import Catalogue
+from engine.devices.compute import compute_settings, require_device
 from engine.digests import FileDigests
 from engine.document import reader
 from engine.errors import GraphError, Problem
@@ -46,10 +47,14 @@ def opened(
         start: False to accept runs without starting them.
 
     Raises:
-        GraphError: the settings are invalid, the graph file is not a graph, or another server uses the home.
+        GraphError: the settings are invalid, a device cannot be used, the graph file is not a graph, or
+            another server uses the home.
     """
     settings = loading.load(home)
     limits = limits or Limits()
+    for device in devices:
+        own = settings if device == "auto" else settings.model_copy(update={"device": device})
+        require_device(compute_settings(own).device)
     if graph is not None:
         graph = graph.absolute()
         _check_graph(graph)

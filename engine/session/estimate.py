@@ -8,10 +8,11 @@ from typing import Any
 
 from engine.devices.compute import ComputeSettings
 from engine.devices.memory import device_memory
-from engine.errors import Problem, hook_problem
+from engine.errors import Problem
 from engine.explain.history import Record
 from engine.explain.past_node import PastNode, machine_of, place
 from engine.files import Files
+from engine.pack_errors import hook_problem
 from engine.packs.provenance import Estimate as EstimateHook
 from engine.packs.provenance import Provenance, StepNeeds
 from engine.plan.plan import Plan

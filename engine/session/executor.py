@@ -12,6 +12,7 @@ from threading import Lock
 from engine.cancel import Cancel
 from engine.check.check import Checked
 from engine.check.portable import make_portable
+from engine.devices.compute import require_device
 from engine.digests import report_progress
 from engine.document.run_request import RunRequest
 from engine.errors import Cancelled, Problem
@@ -78,8 +79,8 @@ class Executor(Planner):
         """Execute a run request: check and plan its graph, run it, write its outputs. See `Session.run`.
 
         Raises:
-            GraphError: the graph has errors, a file that it needs is missing, or the output folder cannot be
-                written.
+            GraphError: the graph has errors, a file that it needs is missing, torch cannot compute on the
+                device that a step needs, or the output folder cannot be written.
         """
         cancel = cancel or Cancel()
         begun = time.perf_counter()
@@ -89,6 +90,8 @@ class Executor(Planner):
                 files = self.files.for_run(request.graph.folder, request.out)
                 checked = self._checked(request, files)
                 plan = self.plan_checked(checked, request.targets, name=request.name, files=files)
+                if any(step.needs_device for step in plan.to_run):
+                    require_device(self.device)
                 if request.write and (request.out is not None or _has_values(plan)):
                     refuse_unwritable(files.outputs)
         except Cancelled:

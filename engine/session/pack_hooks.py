@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from engine.check.check import Checked
-from engine.errors import Problem, hook_problem
+from engine.errors import Problem
 from engine.files import Files
+from engine.pack_errors import hook_problem
 from engine.packs.provenance import Advise, Measure, Provenance, TextLength
 
 

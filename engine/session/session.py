@@ -141,8 +141,8 @@ class Session(Executor):
             targets: the nodes to compute; by default those of the declared outputs and those with side
                 effects.
             name: the name of the graph in the history; by default its path or its title.
-            title: the name that output files begin with if the graph has no title; by default the name of its
-                file.
+            title: the name that output files begin with; by default the title of the graph, or else the name
+                of its file.
             out: the folder that the declared outputs are written to.
             write: True to write the outputs; without `out`, to the home's `outputs` folder. By default True
                 if `out` is given.
@@ -166,11 +166,11 @@ class Session(Executor):
                 graph = from_json(graph)
             elif not isinstance(graph, Graph):
                 path = named_graphs.find(Path(graph), self.settings.home / "graphs")
-                name, title = name or str(path.absolute()), title or path.stem
-                graph = self.load(path)
+                name, graph = name or str(path.absolute()), self.load(path)
+                title = title or graph.title or path.stem
             folder = None if out is None else expanded(out).absolute()
             wanted = folder is not None if write is None else write
-            title = graph.title or title
+            title = title or graph.title
             request = RunRequest(graph, values or {}, tuple(targets), name, title, folder, wanted)
         return self.execute(
             request,

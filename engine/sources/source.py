@@ -11,9 +11,10 @@ from engine import picture_text
 from engine.digests import FileDigests
 from engine.document import reader, writer
 from engine.document.graph import Graph, ReadGraph
-from engine.errors import AuthorError, GraphError, Problem, hook_problem, short
+from engine.errors import AuthorError, GraphError, Problem, short
 from engine.files import Files
 from engine.near_names import near
+from engine.pack_errors import hook_problem
 from engine.sources import foreign
 from engine.sources.foreign import Foreign, Imported, ImportGraph
 
@@ -121,6 +122,8 @@ def _bytes(path: Path) -> bytes:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         hint = "check the path" if isinstance(error, FileNotFoundError) else None
+        if isinstance(error, IsADirectoryError):
+            hint = "name a graph, or the file of a graph"
         raise _refused("unreadable", f"{path} cannot be read: {error.strerror}", hint) from None
 
 

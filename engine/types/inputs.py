@@ -10,12 +10,14 @@ from typing import Annotated, Any, ForwardRef, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from engine.errors import author_place, error_text, short
+from engine.errors import error_text, short
 from engine.lazy import Lazy
+from engine.pack_errors import author_place
 from engine.types.bad_node import BadNode
 from engine.types.wires import Wire, bare, wire
 from engine.values import Json, canonical
 from engine.widgets import Advanced, SeedField, Widget
+from engine.wrong_value import reason
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -137,7 +139,7 @@ def check_defaults(cls: type[BaseModel]) -> None:
             if fault["type"] != "missing":
                 field, *inside = map(str, fault["loc"])
                 more = "".join(f".{part}" for part in inside)
-                message = f"its default is not valid: {fault['msg']}"
+                message = f"its default {reason(fault)}"
                 raise BadNode(cls.__name__, message, field, more) from None
 
 

@@ -12,10 +12,11 @@ from typing import Any, BinaryIO, get_args
 
 from engine.cancel import Cancel
 from engine.document.run_request import RunRequest
-from engine.errors import GraphError, Problem, SafelightError, error_text, hook_problem
+from engine.errors import GraphError, Problem, SafelightError, error_text
 from engine.events import Event
 from engine.observe.step_memory import MemoryMeasurement
 from engine.observe.watch import Watch
+from engine.pack_errors import hook_problem
 from engine.run.captured_stdout import captured_stdout
 from engine.session import Session
 from engine.step_requests import Request, Requests

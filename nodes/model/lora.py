@@ -14,6 +14,7 @@ from engine.files import Files
 from engine.node import Node
 from engine.values import Json
 from engine.widgets import Advanced, FileIn, Range, Widget
+from engine.wrong_value import reason
 from nodes.files.file_hashes import lora_hash
 from nodes.files.lora_files import lora_base, lora_digest, resolve_lora
 from nodes.files.patch_files import LORAS, Patch, PatchFile
@@ -93,7 +94,7 @@ def _stack(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
-            raise ValueError(f"LoRA {number}: {place}: {first['msg']}") from None
+            raise ValueError(f"LoRA {number}: {place} {reason(first)}") from None
         except TypeError:
             raise ValueError(f"LoRA {number}: its keys must be names, such as lora and weight") from None
     return rows

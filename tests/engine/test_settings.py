@@ -69,6 +69,14 @@ def test_a_user_without_a_home_folder_is_told_to_name_one(monkeypatch: pytest.Mo
     assert "SAFELIGHT_HOME" in problem.hint
 
 
+def test_a_home_that_is_a_file_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(GraphError) as refused:
+        settings.load(tmp_path / "home")
+    (problem,) = refused.value.problems
+    assert (problem.code, str(tmp_path / "home") in problem.message) == ("bad_home", True)
+
+
 def test_folders_of_both_places_are_joined_kind_by_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,9 +102,9 @@ def test_every_problem_names_its_place(tmp_path: Path, monkeypatch: pytest.Monke
     said = refused(tmp_path).splitlines()
     path = tmp_path / "settings.json"
     assert len(said) == 4
-    assert any("setting workers: " in line and line.endswith(str(path)) for line in said)
+    assert any("setting workers " in line and line.endswith(str(path)) for line in said)
     assert f"{path}: the setting devise does not exist · hint: did you mean device?" in said
-    assert any("setting folders.inputs: " in line and line.endswith(str(path)) for line in said)
+    assert any("setting folders.inputs " in line and line.endswith(str(path)) for line in said)
     assert any("disk_budget" in line and "SAFELIGHT_DISK_BUDGET" in line for line in said)
 
 

@@ -81,7 +81,7 @@ class _Chooser:
     def _joined(self, parts: list[_Part], depth: int) -> str:
         if depth > MAX_DEPTH:
             raise PromptError(
-                f"Choices are nested more than {MAX_DEPTH} deep. A wildcard file may name itself."
+                f"Choices are nested more than {MAX_DEPTH} levels deep. A wildcard file may name itself."
             )
         texts: list[str] = []
         length = 0

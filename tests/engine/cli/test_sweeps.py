@@ -99,6 +99,21 @@ def test_a_sentence_that_is_split_at_its_commas_is_warned_about(spec: str, warne
     assert bool(sweeps.split_at_commas(GRAPH, [spec])) is warned
 
 
+def test_an_input_of_a_node_is_swept_by_its_place(call: Call, painting: Path) -> None:
+    swept = call("run", painting, "--sweep", "paint.count=1,2,3", "--sweep", "paint.grey=4,5", "--json").json
+    assert len(swept["outputs"]["image"]["files"]) == (1 + 2 + 3) * 2
+    for words, code in (
+        (["paint.gray=1,2"], "unknown_input"),
+        (["pain.grey=1"], "unknown_node"),
+        (["paint.count=1,2", "--set", "paint.count=3"], "given_twice"),
+        (["paint.grey=1,2", "--grey", "3"], "given_twice"),
+        (["paint.count=1,x"], "invalid_value"),
+    ):
+        answer = call("run", painting, "--sweep", *words, "--json")
+        (problem,) = answer.json["problems"]
+        assert (answer.code, problem["code"]) == (2, code)
+
+
 @pytest.mark.parametrize("command", ["run", "plan", "check"])
 def test_a_bad_sweep_is_bad_use_in_every_command(call: Call, painting: Path, command: str) -> None:
     for words, code in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from engine import settings
 from engine.context import Context
 from engine.devices import compute
-from engine.devices.compute import ComputeSettings, compute_settings
+from engine.devices.compute import ComputeSettings, compute_settings, require_device
 from engine.document.graph import Graph
 from engine.document.reader import from_json
 from engine.errors import GraphError
@@ -119,6 +120,33 @@ def test_settings_that_do_not_work_together_are_refused(tmp_path: Path) -> None:
     assert (found.offload, found.storage_dtype) == ("blocks", "float8_e4m3fn")
 
 
+@pytest.mark.parametrize(
+    ("device", "torch", "system", "refused"),
+    [
+        ("cuda", "2.13.0+cpu", "linux", True),
+        ("cuda:1", "2.13.0+cpu", "linux", True),
+        ("cuda", "2.13.0+cu130", "linux", False),
+        ("cuda", "2.13.0", "darwin", True),
+        ("mps", "2.13.0", "darwin", False),
+        ("mps", "2.13.0+cpu", "linux", True),
+        ("cpu", "2.13.0+cpu", "linux", False),
+    ],
+)
+def test_a_device_that_torch_cannot_have_is_refused(
+    monkeypatch: pytest.MonkeyPatch, device: str, torch: str, system: str, refused: bool
+) -> None:
+    monkeypatch.setattr("engine.devices.compute.version", lambda name: torch)
+    monkeypatch.setattr(sys, "platform", system)
+    if not refused:
+        require_device(device)
+        return
+    with pytest.raises(GraphError) as caught:
+        require_device(device)
+    (problem,) = caught.value.problems
+    assert problem.code == "bad_device"
+    assert problem.hint
+
+
 def test_compilation_needs_what_it_compiles_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert codes(tmp_path, device="mps", compile="whole") == ["bad_compile"]
     monkeypatch.delenv("CXX", raising=False)
@@ -165,3 +193,18 @@ def test_each_dtype_has_its_own_result(tmp_path: Path) -> None:
         found = settings.load(tmp_path, device="cpu", dtype=dtype)
         with Session(found, registry=Registry([Precision])) as session:
             assert session.run(graph("Precision")).outputs["out"].meta == dtype
+
+
+def test_a_run_is_refused_before_its_first_step_unless_all_results_are_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.devices.compute.version", lambda name: "2.13.0+cu130")
+    with Session(settings.load(tmp_path, device="cuda"), registry=Registry([Precision, Name])) as session:
+        assert session.run(graph("Precision")).state == "done"
+        monkeypatch.setattr("engine.devices.compute.version", lambda name: "2.13.0+cpu")
+        assert session.run(graph("Precision")).state == "done", "its result is cached"
+        assert session.run(graph("Name")).state == "done"
+    other = settings.load(tmp_path / "other", device="cuda")
+    with Session(other, registry=Registry([Precision])) as session, pytest.raises(GraphError) as caught:
+        session.run(graph("Precision"))
+    assert [problem.code for problem in caught.value.problems] == ["bad_device"]

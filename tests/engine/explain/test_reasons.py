@@ -80,7 +80,16 @@ class Numbers(Node):
         return self.numbers
 
 
-TYPES: list[type[Node]] = [Mix, Split, Act, Broken, Settings, Read, Measure, Either, Say, Numbers]
+class Table(Node):
+    """Count the rows of a table."""
+
+    rows: list[list[int]]
+
+    def run(self, ctx: Context) -> int:
+        return len(self.rows)
+
+
+TYPES: list[type[Node]] = [Table, Mix, Split, Act, Broken, Settings, Read, Measure, Either, Say, Numbers]
 
 
 @pytest.fixture
@@ -385,6 +394,31 @@ def test_elements_of_a_list_have_their_own_reasons(session: Session) -> None:
         "each": "1 of 3 elements run",
         "all": "numbers changed in `numbers`",
     }
+
+
+def test_a_table_that_was_not_reached_is_connected_as_before(session: Session) -> None:
+    def of(salt: int) -> Graph:
+        made = graph(
+            bad=("Broken@1", {"a": 1}),
+            cells=("Mix@1", {"a": [1, 2], "b": [3, 4], "salt": "@bad.out"}),
+            table=("Table@1", {"rows": "@cells.out"}),
+        )
+        made.nodes["cells"].lift = "cross"
+        made.nodes["bad"].inputs["a"] = Literal(salt)
+        return made
+
+    session.run(of(1))
+    reasons = why(session, of(1))
+    assert (reasons["cells[1][0]"], reasons["table"]) == ("not reached last time",) * 2
+    assert why(session, of(2))["table"] == "a changed in `bad`"
+
+
+def test_elements_that_wait_for_a_value_are_not_called_cached(session: Session, home: Path) -> None:
+    (home / "inputs" / "other.png").write_text("another photo")
+    names = ["photo.png", "other.png"]
+    reading = graph(name=("Say@1", {"text": names}), read=("Read@1", {"file": "@name.out"}))
+    session.run(reading)
+    assert reasons_of(session, reading)["read"] == "2 of 2 elements may run"
 
 
 def test_a_node_that_was_single_and_goes_through_a_list_is_compared_and_the_other_way_round(

@@ -54,6 +54,14 @@ def test_a_weak_token_is_refused(tmp_path: Path, text: str | None) -> None:
     assert refusal(Options(tmp_path, token_file=file)) == "bad_token_file"
 
 
+@pytest.mark.parametrize("device", ["toaster", "cuda"])
+def test_a_device_that_does_not_exist_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr("engine.devices.compute.version", lambda name: "2.13.0+cpu")
+    assert refusal(Options(tmp_path, devices=("cpu", device))) == "bad_device"
+
+
 def test_an_address_that_is_taken_is_refused(tmp_path: Path, server: RunningServer) -> None:
     assert refusal(Options(tmp_path, port=server.port)) == "address_in_use"
     assert not (tmp_path / "server.lock").exists()

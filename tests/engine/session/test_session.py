@@ -147,7 +147,10 @@ def test_no_file_is_written_unless_asked_for(session: Session) -> None:
     session.run(GRAPH, write=True)
     assert [path.name for path in outputs.iterdir()] == ["grey-image-0001.png"]
     session.run(RunRequest(GRAPH, title="Another"))
-    assert {path.name for path in outputs.iterdir()} == {"grey-image-0001.png", "another-image-0001.png"}
+    session.run(GRAPH, title="Third", write=True)
+    assert {path.name for path in outputs.iterdir()} == {
+        f"{title}-image-0001.png" for title in ("grey", "another", "third")
+    }
 
 
 def test_a_path_or_a_name_is_as_good_as_a_graph(session: Session, tmp_path: Path) -> None:
@@ -163,6 +166,10 @@ def test_a_path_or_a_name_is_as_good_as_a_graph(session: Session, tmp_path: Path
     with pytest.raises(GraphError) as raised:
         session.run("nobody")
     assert [problem.code for problem in raised.value.problems] == ["unknown_graph"]
+    for nothing in ("", Path()):
+        with pytest.raises(GraphError) as raised:
+            session.run(nothing)
+        assert [problem.code for problem in raised.value.problems] == ["bad_use"]
 
 
 def test_a_session_opens_with_a_home_and_a_device(tmp_path: Path) -> None:
