@@ -1,6 +1,7 @@
-"""Runs every benchmark, prints a table and writes `results.json`: `python -m tests.bench [WORD ...]`.
+"""Runs every benchmark and prints a table: `python -m tests.bench [WORD ...]`.
 
-With words, only the benchmarks whose names hold one of them are run, and nothing is written.
+With words, only the benchmarks whose names contain one of them are run. As soon as a benchmark is measured, its
+rows replace the earlier ones in `results.json`; if one fails, the others are still run.
 """
 
 from __future__ import annotations
@@ -62,26 +63,44 @@ RESULTS = Path(__file__).parent / "results.json"
 
 
 def main(words: list[str]) -> int:
-    """Measure; returns 1 if a goal was missed."""
+    """Measure; returns 1 if a goal was missed or a benchmark failed."""
     console = Console(width=None if sys.stdout.isatty() else 150)
     rows: list[Row] = []
+    failed = False
     for measure in BENCHES:
         if words and not any(word in measure.__name__ for word in words):
             continue
         console.print(f"measuring {measure.__name__} ...", style="dim")
-        with ProcessPoolExecutor(1, get_context("spawn")) as alone:  # none inherits another's heap
-            rows += alone.submit(rows_of, measure).result()
+        try:
+            with ProcessPoolExecutor(1, get_context("spawn")) as alone:  # none inherits another's heap
+                found = alone.submit(rows_of, measure).result()
+        except Exception:
+            console.print_exception(max_frames=2)
+            failed = True
+            continue
+        rows += found
+        write(measure.__name__, found)
     table = Table("what", "value", "unit", "peer", "ratio", "goal", "")
     for row in rows:
         peer, ratio = ("" if number is None else f"{number:g}" for number in (row.peer, row.ratio))
         mark = "[green]ok[/]" if row.ok else "[red]missed[/]"
         table.add_row(row.name, f"{row.value:g}", row.unit, peer, ratio, row.goal, mark)
     console.print(table)
-    if not words:
-        order = ("name", "value", "unit", "peer", "ratio", "goal", "ok", "conditions")
-        told = [{key: asdict(row)[key] for key in order} for row in rows]
-        RESULTS.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    return 0 if all(row.ok for row in rows) else 1
+    return 1 if failed or not all(row.ok for row in rows) else 0
+
+
+def write(benchmark: str, rows: list[Row]) -> None:
+    """Replace the rows of one benchmark in `results.json`, and leave out those of benchmarks that are gone."""
+    places = {measure.__name__: place for place, measure in enumerate(BENCHES)}
+    kept = [
+        row
+        for row in json.loads(RESULTS.read_text("utf-8"))
+        if row["benchmark"] in places and row["benchmark"] != benchmark
+    ]
+    order = ("name", "value", "unit", "peer", "ratio", "goal", "ok", "conditions")
+    new = [{"benchmark": benchmark, **{key: asdict(row)[key] for key in order}} for row in rows]
+    told = sorted([*kept, *new], key=lambda row: places[row["benchmark"]])
+    RESULTS.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

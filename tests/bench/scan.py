@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -69,7 +70,10 @@ def listed(home: Path) -> float:
     environment = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     told = subprocess.run(line, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     took = children_cpu() - before
-    assert told.stdout.count('"problem": null') == FILES, told.stdout[:500]
+    usable = [
+        row for row in json.loads(told.stdout)["models"] if (row["kind"], row["problem"]) == ("embedding", None)
+    ]
+    assert len(usable) >= FILES, told.stdout[:500]
     return took
 
 

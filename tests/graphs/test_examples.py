@@ -32,10 +32,25 @@ def test_an_example_is_written_canonically_and_runs(session: Session, path: Path
     assert writer.dump(graph) == path.read_text(encoding="utf-8")
     assert session.check(graph).problems == []
     session.files.beside = path.parent
+    for entry in graph.nodes.values():
+        if entry.name == "Denoise":
+            make_quick(entry)
     quick = {name: steps for name, steps in {"steps": 3, "style_steps": 1}.items() if name in graph.inputs}
     report = session.run(graph, quick)
     assert report.state == "done"
     assert report.outputs.keys() == graph.outputs.keys()
+
+
+def make_quick(denoise: Entry) -> None:
+    """Let a node sample two steps, and one picture for each list of seeds."""
+    for name, binding in denoise.inputs.items():
+        match name, binding:
+            case "seed", Literal([seed, *_]):
+                denoise.inputs[name] = Literal([seed])
+            case "steps", Literal([*several]):
+                denoise.inputs[name] = Literal([2 for _ in several])
+            case "steps", Literal(_):
+                denoise.inputs[name] = Literal(2)
 
 
 def blocks(language: str, word: str) -> list[str]:
