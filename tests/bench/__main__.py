@@ -1,7 +1,7 @@
 """Runs every benchmark and prints a table: `python -m tests.bench [WORD ...]`.
 
-With words, only the benchmarks whose names contain one of them are run. As soon as a benchmark is measured, its
-rows replace the earlier ones in `results.json`; if one fails, the others are still run.
+With words, only the benchmarks whose names contain one of them are run. The rows of each benchmark replace the
+earlier ones in `results.json` at once; if a benchmark fails, the others are still run.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def main(words: list[str]) -> int:
 
 
 def write(benchmark: str, rows: list[Row]) -> None:
-    """Replace the rows of one benchmark in `results.json`, and leave out those of benchmarks that are gone."""
+    """Replace the rows of one benchmark in `results.json`, and drop those of deleted benchmarks."""
     places = {measure.__name__: place for place, measure in enumerate(BENCHES)}
     kept = [
         row

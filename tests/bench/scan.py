@@ -71,7 +71,9 @@ def listed(home: Path) -> float:
     told = subprocess.run(line, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     took = children_cpu() - before
     usable = [
-        row for row in json.loads(told.stdout)["models"] if (row["kind"], row["problem"]) == ("embedding", None)
+        row
+        for row in json.loads(told.stdout)["models"]
+        if (row["kind"], row["problem"]) == ("embedding", None)
     ]
     assert len(usable) >= FILES, told.stdout[:500]
     return took
