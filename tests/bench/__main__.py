@@ -1,7 +1,7 @@
 """Runs every benchmark and prints a table: `python -m tests.bench [WORD ...]`.
 
-With words, only the benchmarks whose names contain one of them are run. The rows of each benchmark replace the
-earlier ones in `results.json` at once; if a benchmark fails, the others are still run.
+With words, only the benchmarks whose names contain one of them are run. The rows of each benchmark replace
+the earlier ones in `results.json` at once; if a benchmark fails, the others are still run.
 """
 
 from __future__ import annotations
