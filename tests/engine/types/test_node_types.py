@@ -95,7 +95,7 @@ RUN = "def run(self, ctx: Context) -> int: return 1"
         (f"run: int = 3\n{RUN}", "X.run: every node has an attribute run"),
         (f"a: 'Nowhere'\n{RUN}", "X.a: its annotation 'Nowhere' is not defined"),
         (f"a: 'list[int'\n{RUN}", "X: an annotation is not valid Python"),
-        (f"a: int = '1'\n{RUN}", "X.a: its default is not valid"),
+        (f"a: int = '1'\n{RUN}", "X.a: its default must be"),
         (f"def __init__(self, a): pass\n{RUN}", "X.__init__: a node has no __init__"),
         (f"a: Lazy\n{RUN}", "X.a: write the type inside Lazy"),
         (f"a: Lazy[int] | None = None\n{RUN}", "X.a: put Lazy around the whole type"),
