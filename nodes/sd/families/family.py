@@ -181,11 +181,14 @@ class DenoisingNetwork:
     is_unet: bool = False
     """True for a UNet, for which there are ControlNets, hypernetworks and block weights."""
 
-    def channels(self, config: Mapping[str, Any]) -> tuple[int, int]:
-        """Return the channels that it reads and returns for each cell of a latent, from its config."""
-        reads, returns = config["in_channels"], config.get("out_channels")
-        share = self.channel_factor
-        return reads // share, (reads if returns is None else returns) // share
+    def channels(self, reads: int, returns: int | None) -> tuple[int, int]:
+        """Return the channels that it reads and returns for each cell of a latent.
+
+        Args:
+            reads: `in_channels` of its config.
+            returns: `out_channels` of its config; None for as many as it reads.
+        """
+        return reads // self.channel_factor, (reads if returns is None else returns) // self.channel_factor
 
 
 SizeNumbers = Callable[[SizeHints, tuple[int, int], bool], tuple[float, ...]]

@@ -92,7 +92,7 @@ class ModelFiles(NamedTuple):
         """The input channels of the UNet or transformer: those of a latent, and 5 more in inpainting
         models."""
         network = self.family.network
-        return network.channels(self.configs[network.component])[0]
+        return network.channels(self.configs[network.component]["in_channels"], None)[0]
 
 
 def vae_scale(configs: Configs) -> int:

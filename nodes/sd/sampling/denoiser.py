@@ -16,7 +16,7 @@ from nodes.sd.prompts.regions import Cells
 from nodes.sd.prompts.timeline import PromptPart
 from nodes.sd.sampling.blending import Blend, Placed, is_plain, placed, with_opposites
 from nodes.sd.sampling.names import Prediction
-from nodes.sd.sampling.prompt_inputs import PromptInputs, Reading
+from nodes.sd.sampling.prompt_inputs import PromptInputs, Reading, on_device
 from nodes.sd.sampling.schedule import Schedule
 from nodes.sd.sampling.transfer import sent
 
@@ -86,8 +86,11 @@ class Denoiser:
         like = placement.like(unet)  # diffusers' own `device` and `dtype` walk the whole model, each time
         width = getattr(unet.config, network.context)
         pools = network.reads_pooled or size_numbers is not None
-        self._cond = _on_device(cond, "prompt", like, width, pools)
-        self._uncond = [] if uncond is None else _on_device(uncond, "negative prompt", like, width, pools)
+        pooled = getattr(unet.config, network.vectors) if network.reads_pooled else None
+        self._cond = on_device(cond, "prompt", like, width, pools, pooled)
+        self._uncond = (
+            [] if uncond is None else on_device(uncond, "negative prompt", like, width, pools, pooled)
+        )
         if len({part.group for part in self._uncond}) < len(self._uncond):
             raise ValueError(
                 "A negative prompt cannot have several parts joined by AND. Encode it with `negative` on."
@@ -119,7 +122,7 @@ class Denoiser:
             raise ValueError("ControlNets are for the UNets of SD 1 and SD 2; this model cannot use them.")
         self._hints: dict[int, Tensor] = {}
         self._context = None if context is None else context.to(like)
-        reads, self._channels = network.channels(unet.config)
+        reads, self._channels = network.channels(unet.config.in_channels, unet.config.out_channels)
         extra = 0 if context is None else context.shape[1]
         if reads != self._channels + extra:
             raise ValueError(_wrong_channels(reads, self._channels, context is not None))
@@ -388,32 +391,6 @@ class _Predicted(NamedTuple):
 
     guided: Tensor
     unguided: Tensor | None
-
-
-def _on_device(
-    prompt: Tensor | Sequence[PromptPart], name: str, like: Tensor, width: int, pools: bool
-) -> list[PromptPart]:
-    """Check that the parts of a prompt fit the UNet, and move them to its device."""
-    parts = [PromptPart((prompt,))] if isinstance(prompt, Tensor) else prompt
-    for part in parts:
-        for embeddings in part.encodings:
-            if embeddings.shape[-1] != width:
-                raise ValueError(
-                    f"The {name}'s embeddings are {embeddings.shape[-1]} wide, the UNet reads {width}."
-                    " Encode it with the same model's text encoder."
-                )
-        if pools and not part.pooled:
-            raise ValueError(
-                f"The {name} has no pooled vector, which this model reads. Encode it with the same model's"
-                " text encoder."
-            )
-    return [
-        part._replace(
-            encodings=tuple(rows.to(like) for rows in part.encodings),
-            pooled=tuple(vector.to(like) for vector in part.pooled),
-        )
-        for part in parts
-    ]
 
 
 def _with_controls_of(cond: list[PromptPart], uncond: list[PromptPart]) -> list[PromptPart]:

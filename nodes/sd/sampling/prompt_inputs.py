@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nodes.sd.families.family import NO_HINTS, SizeHints, SizeNumbers
 from nodes.sd.prompts.control import Control
+from nodes.sd.prompts.timeline import PromptPart
 from nodes.sd.sampling.transfer import sent
 
 KEPT = 4
@@ -102,3 +103,52 @@ class PromptInputs:
             given = self._guidance if reading.guidance is None else reading.guidance
             vectors["guidance"] = torch.full((batch,), given, dtype=torch.float32, device=rows.device)
         return Inputs(rows.expand(batch, -1, -1), vectors)
+
+
+def on_device(
+    prompt: Tensor | Sequence[PromptPart],
+    name: str,
+    like: Tensor,
+    width: int,
+    pools: bool,
+    pooled_width: int | None,
+) -> list[PromptPart]:
+    """Check that the parts of a prompt fit the network, and move them to its device.
+
+    Args:
+        prompt: the parts, or the only encoding of a prompt.
+        name: the prompt in messages.
+        like: a tensor on the device and in the precision of the network.
+        width: the width of the encodings that the network reads.
+        pools: True if it reads a pooled vector.
+        pooled_width: the width of that vector; None if it is not known.
+
+    Raises:
+        ValueError: a width does not match, or the pooled vector is missing.
+    """
+    parts = [PromptPart((prompt,))] if isinstance(prompt, Tensor) else prompt
+    for part in parts:
+        for embeddings in part.encodings:
+            if embeddings.shape[-1] != width:
+                raise ValueError(
+                    f"The {name}'s embeddings are {embeddings.shape[-1]} wide, the UNet reads {width}."
+                    " Encode it with the same model's text encoder."
+                )
+        if pools and not part.pooled:
+            raise ValueError(
+                f"The {name} has no pooled vector, which this model reads. Encode it with the same model's"
+                " text encoder."
+            )
+        for vector in part.pooled:
+            if pooled_width is not None and vector.shape[-1] != pooled_width:
+                raise ValueError(
+                    f"The {name}'s pooled vector is {vector.shape[-1]} wide, the model reads {pooled_width}."
+                    " Encode it with the same model's text encoder."
+                )
+    return [
+        part._replace(
+            encodings=tuple(rows.to(like) for rows in part.encodings),
+            pooled=tuple(vector.to(like) for vector in part.pooled),
+        )
+        for part in parts
+    ]

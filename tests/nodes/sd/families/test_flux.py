@@ -389,3 +389,15 @@ def test_the_shift_of_comfyui_is_the_same_at_every_size(both: Both) -> None:
     expected = both.theirs(FluxPipeline, noise(SIZES[0]))
     both.parts["scheduler"] = usual
     assert difference(both.drawn(graph), expected) < 1e-5
+
+
+def test_a_prompt_of_sd_3_is_refused_by_its_pooled_vector(both: Both) -> None:
+    """SD 3 has text embeddings of the same width as FLUX.1."""
+    if not (both.folder.parent / "three").exists():
+        small_model("sd3").save_folder(both.folder.parent / "three")
+    graph = both.graph((8, 8))
+    graph.nodes["other"] = Entry("LoadModel@1", {"model": Literal("three")})
+    graph.nodes["positive"].inputs["encoder"] = From("other", "encoder")
+    problem = both.session.run(graph, {}).nodes["denoise"].problem
+    assert problem is not None
+    assert "pooled vector is 40 wide" in problem.message

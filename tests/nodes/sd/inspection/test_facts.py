@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from nodes.sd.inspection.facts import Facts, facts_of
 from tests.nodes.sd.formats.tools import FORMATS, vectors
@@ -31,3 +33,19 @@ def test_a_file_that_needs_too_much_memory_does_not_affect_others(tmp_path: Path
     order = [tmp_path / name for name in ("0.pt", "bad.pt", "1.pt", "2.pt")]
     kinds = [facts.kind for facts in facts_of(order)]
     assert kinds == ["embedding", "unknown", "embedding", "embedding"]
+
+
+@pytest.mark.parametrize(("guidance", "family"), [(True, "FLUX.1"), (False, "FLUX.1 schnell")])
+def test_the_family_of_a_transformer_in_a_file_of_its_own_is_known(
+    tmp_path: Path, guidance: bool, family: str
+) -> None:
+    shapes = {
+        "double_blocks.0.img_attn.qkv.weight": (3, 1),
+        "txt_in.weight": (1, 4096),
+        "vector_in.in_layer.weight": (1, 768),
+        **({"guidance_in.in_layer.weight": (1, 256)} if guidance else {}),
+    }
+    file = tmp_path / "flux.safetensors"
+    save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, file)
+    (facts,) = facts_of([file])
+    assert (facts.kind, facts.base, facts.code) == ("unet", family, None)

@@ -224,7 +224,7 @@ def test_other_families_do_not_wait(family: str) -> None:
         size_numbers=described.size_numbers,
         network=described.network,
     )
-    x = torch.ones(1, described.network.channels(network.config)[0], 8, 8, device=META)
+    x = torch.ones(1, described.network.channels(network.config.in_channels, None)[0], 8, 8, device=META)
     steps = sample("euler", model, x, plan.sigmas, table=table)
     with no_waiting():
         assert sum(1 for _ in islice(steps, 2)) == 2
