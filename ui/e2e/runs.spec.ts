@@ -1,7 +1,7 @@
 /** Runs as a person sees them: what runs again, seeds, previews, cancelling, reloading. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Canvas, expect, test } from "./fixtures.ts";
+import { type Canvas, expect, ROOT, test } from "./fixtures.ts";
 
 interface Run {
   summary: { id: string; state: string };
@@ -136,6 +136,28 @@ test("a running and a waiting run are cancelled, and the next one starts", async
   await setSteps(canvas, 4);
   expect((await canvas.run()).state).toBe("done");
   await expect(page.getByLabel("Viewer").locator('img[src*="/outputs/"]').first()).toBeVisible();
+});
+
+test("a graph without outputs gets its last picture as one when it runs, and undo takes it back", async ({
+  canvas,
+  page,
+}) => {
+  const graph = JSON.parse(readFileSync(join(ROOT, "graphs", "text_to_image.json"), "utf8"));
+  graph.nodes.blur = { type: "BlurImage@1", inputs: { image: { from: "decode.out" } } };
+  graph.nodes.denoise.inputs.steps = 2;
+  canvas.server.addGraph("no-outputs", JSON.stringify({ ...graph, outputs: {} }));
+  await canvas.open("no-outputs");
+  const run = await canvas.run();
+  expect((await details(canvas, run.id)).outputs).toHaveLength(1);
+  await expect(canvas.node("blur").locator(".node-picture img")).toHaveAttribute("src", /outputs/);
+  await expect(page.getByLabel("Viewer").locator('img[src*="/outputs/"]').first()).toBeVisible();
+  const image = canvas
+    .node("blur")
+    .locator('[data-output="out"]')
+    .getByRole("img", { name: /^blur, / });
+  await expect(image).toBeVisible();
+  await canvas.press("Control+z");
+  await expect(image).toHaveCount(0);
 });
 
 const NAP = `import time

@@ -46,7 +46,7 @@ def test_events_are_lines_of_json_in_a_file_or_on_stdout(call: Call, failing: Pa
     told = lines(Path("events.jsonl").read_text())
     assert (told[0]["event"], told[-1]["event"], told[-1]["state"]) == ("planned", "finished", "failed")
     assert {(line["event"], line.get("node")) for line in told[1:-1]} == {
-        ("output", None),
+        *(("output", node) for node in ("two", "say")),
         *(("started", node) for node in ("one", "two", "say", "bad")),
         *(("done", node) for node in ("one", "two", "say")),
         ("warned", "say"),

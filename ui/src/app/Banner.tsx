@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { attempt } from "../panels/attempt";
+import { useDataset } from "../panels/dataset/datasetStore";
 import { ago } from "../panels/format";
 import { usePictures } from "../panels/pictures/pictures";
 import { openOverlay } from "../popups/overlays";
@@ -50,7 +51,8 @@ function DraftOffer() {
   const isWorking = useDocumentState((state) => state.history.past.length > 0);
   const isLarge = usePictures((state) => state.large !== "none");
   const isTraining = useView((view) => view.isTraining);
-  if (isPutOff || isWorking || isLarge || isTraining) return null;
+  const hasDataset = useDataset((state) => state.open !== null);
+  if (isPutOff || isWorking || isLarge || isTraining || hasDataset) return null;
   if (isResumed) {
     return (
       <div className="banner low" role="status">

@@ -1,5 +1,6 @@
 import { perform } from "../commands/commands";
 import { span } from "../panels/format";
+import { isStopping } from "../server/runs/runState";
 import { useRuns, useShownRun } from "../server/runs/runStore";
 import { useStatus } from "../state/status";
 import { Icon } from "../style/Icon";
@@ -25,7 +26,7 @@ export function StatusLine() {
 function Progress() {
   const run = useShownRun();
   const isLost = useRuns((state) => state.connection.state === "lost");
-  if (isLost || run?.phase !== "running") return null;
+  if (isLost || run?.phase !== "running" || isStopping(run)) return null;
   const node = Object.values(run.nodes).find((item) => item.status === "running");
   if (!node || node.value === null || node.max === null) return null;
   return (

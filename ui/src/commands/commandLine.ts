@@ -22,6 +22,7 @@ function valueText(value: Json): string {
   return typeof value === "string" ? value : writeJson(value);
 }
 
-function quoted(text: string): string {
+/** A text as one word of a shell. */
+export function quoted(text: string): string {
   return /^[\w.,:/@+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
 }

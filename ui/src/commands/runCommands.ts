@@ -1,9 +1,12 @@
+import { addOutput } from "../document/edit/graphInputs";
+import { from, wires } from "../document/graph";
 import { attempt } from "../panels/attempt";
 import { sentences } from "../server/requests/problems";
 import { useRuns } from "../server/runs/runStore";
 import { cancelOwn, submit, useSubmission } from "../server/runs/runs";
-import { useSelection } from "../state/editor";
+import { edit, graph, isInside, useSelection } from "../state/editor";
 import { say, sayError } from "../state/status";
+import { typed } from "../state/types";
 import { showTab } from "../state/view";
 import { commandLine } from "./commandLine";
 import { define } from "./commands";
@@ -13,7 +16,22 @@ function isActive(): boolean {
   return own.some((id) => queue.runs[id]?.phase === "queued" || queue.runs[id]?.phase === "running");
 }
 
+/** Make the last pictures outputs of a graph that has none, so that a run shows and keeps them. */
+function declarePictures(): void {
+  if (isInside() || graph().outputs.size > 0) return;
+  const types = typed();
+  const pictures = [...graph().nodes.keys()]
+    .flatMap((node) => types.type(node).outputs.map(({ name }) => from(node, name)))
+    .filter((link) => types.output(link).name === "Image");
+  const makers = new Set(pictures.map(({ node }) => node));
+  const inner = [...wires(graph())].filter(({ to }) => makers.has(to.node));
+  const last = pictures.filter(({ node }) => !inner.some((wire) => wire.from.node === node));
+  const label = `Make ${last.map(({ node }) => node).join(", ")} an output of the graph`;
+  edit(label, (state) => last.reduce((next, link) => addOutput(next, link, link.node).graph, state));
+}
+
 async function run(options: Parameters<typeof submit>[0] = {}): Promise<void> {
+  if (options.targets === undefined) declarePictures();
   const accepted = await submit(options);
   if (accepted) {
     const phase = useRuns.getState().queue.runs[accepted.runs[0] ?? ""]?.phase ?? "queued";

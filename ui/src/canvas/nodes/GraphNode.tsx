@@ -9,6 +9,7 @@ import type { NodeType } from "../../schema/nodeTypes";
 import { useCheck, useNodeProblems } from "../../server/documents/check";
 import { isStopping } from "../../server/runs/runState";
 import { useNodeRun, useRuns } from "../../server/runs/runStore";
+import { useSubmission } from "../../server/runs/runs";
 import {
   edit,
   graph,
@@ -25,6 +26,7 @@ import { useAddSearch } from "../add/addSearchStore";
 import { useFar } from "../far";
 import type { FlowNode } from "../flow";
 import { drawnShape } from "../flow";
+import { isTold } from "./inputProblems";
 import { NodeBody } from "./NodeBody";
 import { NodePicture } from "./NodePicture";
 import { NodeTitle } from "./NodeTitle";
@@ -41,7 +43,8 @@ function useNodeState(id: string, type: NodeType, isOff: boolean): NodeState {
   const whole = useWholeId(id);
   const run = useNodeRun(whole);
   const shown = useShownRunEnds();
-  const problems = useNodeProblems(whole);
+  useSubmission((state) => state.problems);
+  const problems = useNodeProblems(whole).filter(isTold);
   const plan = useCheck((state) => (state.isStale ? null : (state.plan[whole] ?? null)));
   const missing = type.missing ? type.name : null;
   return nodeState({ run, ...shown, plan, problems, isOff, missing });

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { readGraph } from "../../document/file/read";
 import { useCheck } from "../../server/documents/check";
 import type { Problem } from "../../server/requests/problems";
+import { useSubmission } from "../../server/runs/runs";
 import { inputProblems } from "./inputProblems";
 
 const graph = readGraph(JSON.stringify({ safelight: 1, nodes: { n: { type: "Blur", inputs: {} } } }));
@@ -23,6 +24,16 @@ test.each([
 ])("of %j, the inputs %j are marked", (found, marked) => {
   useCheck.setState({ ofNode: { n: [found] } });
   expect([...inputProblems(graph, "n").keys()]).toEqual(marked);
+});
+
+test("an input without a wire is an error on the node only after a run was refused for it", () => {
+  const missing = problem("n", { code: "missing_input" });
+  useCheck.setState({ ofNode: { n: [missing] } });
+  expect(inputProblems(graph, "n").size).toBe(0);
+  useSubmission.setState({ problems: [{ ...missing, input: "other" }] });
+  expect(inputProblems(graph, "n").size).toBe(0);
+  useSubmission.setState({ problems: [missing] });
+  expect([...inputProblems(graph, "n").keys()]).toEqual(["radius"]);
 });
 
 test("the first error of an input is shown in sentences", () => {

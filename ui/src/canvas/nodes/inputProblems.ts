@@ -7,9 +7,16 @@ import { useCheck } from "../../server/documents/check";
 import { type Problem, sentence } from "../../server/requests/problems";
 import { nodeIn } from "../../server/runs/runState";
 import { useRuns } from "../../server/runs/runStore";
+import { useSubmission } from "../../server/runs/runs";
 import { graph, wholeId } from "../../state/editor";
 import { typed } from "../../state/types";
 import { isBare } from "./nodePictures";
+
+/** Whether a node shows a problem; that an input lacks a wire only after a run was refused for it, not while wiring. */
+export function isTold({ code, node, input }: Problem): boolean {
+  const { problems } = useSubmission.getState();
+  return code !== "missing_input" || problems.some((one) => one.node === node && one.input === input);
+}
 
 /** The problem of each failed step, with what its input held when the page learned of it. */
 const heldAt = new WeakMap<object, unknown>();
@@ -18,7 +25,7 @@ const heldAt = new WeakMap<object, unknown>();
 export function inputProblems(graph: Graph, id: string): ReadonlyMap<string, InputProblem> {
   const found = new Map<string, InputProblem>();
   const whole = wholeId(id);
-  for (const problem of useCheck.getState().ofNode[whole] ?? []) {
+  for (const problem of (useCheck.getState().ofNode[whole] ?? []).filter(isTold)) {
     const isOwn = problem.node === whole; // not of a node inside this one
     if (problem.severity === "error" && isOwn && problem.input !== null && !found.has(problem.input))
       found.set(problem.input, asSentences(problem));
@@ -45,6 +52,7 @@ function asSentences(problem: Pick<Problem, "message" | "hint" | "fix">): InputP
 export function useShapeKey(): string {
   const checked = useCheck((state) => state.ofNode);
   useCheck((state) => state.plan);
+  const refused = useSubmission((state) => state.problems);
   const failed = useRuns(({ shown, queue }) => {
     const nodes = Object.values((shown === null ? undefined : queue.runs[shown])?.nodes ?? {});
     return nodes.map((node) => (node.problem ? `${node.path} ${node.problem.message}` : "")).join("");
@@ -52,10 +60,11 @@ export function useShapeKey(): string {
   const folded = useRuns((state) =>
     [...graph().nodes.keys()].filter((id) => typed().type(id).preview && isBare(state, id)).join(),
   );
-  const errors = useMemo(
-    () => JSON.stringify(Object.values(checked).map((all) => all.filter((one) => one.severity === "error"))),
-    [checked],
-  );
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is told changes with a refused run
+  const errors = useMemo(() => {
+    const told = Object.values(checked).map((all) => all.filter(isTold));
+    return JSON.stringify(told.map((all) => all.filter((one) => one.severity === "error")));
+  }, [checked, refused]);
   return `${errors} ${failed} ${folded}`;
 }
 

@@ -1,5 +1,6 @@
 /** What made the picture in the large view: its values, what differs from the other one, and actions. */
 import { useEffect, useMemo, useState } from "react";
+import { quoted } from "../../commands/commandLine";
 import { changeInput } from "../../document/edit/graphInputs";
 import { asFloat, fromPlain } from "../../document/json/json";
 import { openText } from "../../server/documents/documents";
@@ -54,14 +55,12 @@ function literals(run: RunAnswer): Record<string, unknown> {
 export function command(run: RunAnswer, row: OutputRow): string {
   const name = run.summary.document?.split("#", 1)[0] || "graph.json";
   const options = Object.entries(valuesOf(run, row))
-    .filter(([key, value]) => JSON.stringify(run.graph.inputs?.[key]?.default) !== JSON.stringify(value))
-    .map(([key, value]) => `--${key.replaceAll("_", "-")} ${quoted(value)}`);
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(
+      ([key, value]) =>
+        `--${key.replaceAll("_", "-")} ${quoted(typeof value === "string" ? value : JSON.stringify(value))}`,
+    );
   return ["safelight run", quoted(name), ...options].join(" ");
-}
-
-function quoted(value: unknown): string {
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return /^[\w.,:/@+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
 }
 
 function useRun(id: string | undefined): RunAnswer | null {
@@ -148,10 +147,10 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
           )}
           {changes.slice(0, 12).map((change) => (
             <div key={change.name} className="diff">
-              <span className="cut">{words(change.name)}</span>
-              <span className="cut">{valueText(change.a)}</span>
+              <span>{words(change.name)}</span>
+              <span>{valueText(change.a)}</span>
               <Icon name="jump" size={12} />
-              <b className="cut">{valueText(change.b)}</b>
+              <b>{valueText(change.b)}</b>
             </div>
           ))}
           {changes.length > 12 && <p className="meta">and {changes.length - 12} more</p>}

@@ -13,7 +13,7 @@ import { switchNotifications } from "./runMessages";
 
 const ENDED = 8;
 
-const ICONS: Record<RunPhase, IconName> = {
+export const ICONS: Record<RunPhase, IconName> = {
   queued: "clock",
   running: "ring",
   done: "tick",
@@ -51,7 +51,7 @@ export function QueuePopup() {
   return (
     <div className="queue">
       <div className="queue-row">
-        <span className={paused === null ? "grow" : "grow queue-note"}>
+        <span className="grow">
           {paused === null ? "Waiting runs start by themselves" : sentence(paused)}
         </span>
         <button type="button" className="button mini" onClick={() => void attempt(pause(paused === null))}>

@@ -129,17 +129,20 @@ function Control({ name, item, widget }: ControlProps) {
       `control ${name}`,
     );
   const isSwept = item.sweep > 0;
-  const field = (
-    <Field
-      widget={isSwept ? { kind: "json" } : widget}
-      value={item.default}
-      label={words(name)}
-      invalid={problem !== undefined}
-      optional={item.default === null}
-      placeholder={item.default === undefined ? "needs a value" : undefined}
-      onChange={change}
-    />
-  );
+  const field =
+    widget.kind === "none" ? (
+      <span className="meta">{item.type}</span>
+    ) : (
+      <Field
+        widget={isSwept ? { kind: "json" } : widget}
+        value={item.default}
+        label={words(name)}
+        invalid={problem !== undefined}
+        optional={item.default === null}
+        placeholder={item.default === undefined ? "needs a value" : undefined}
+        onChange={change}
+      />
+    );
   const slider = isSwept ? null : (
     <Slider name={name} value={item.default} widget={widget} onChange={change} />
   );

@@ -27,7 +27,8 @@ function NodeDetails({ node }: { node: string }) {
   const type = useTyped().type(node);
   const whole = useWholeId(node);
   const run = useNodeRun(whole);
-  const reason = useCheck((state) => state.plan[whole]?.reason);
+  const plan = useCheck((state) => state.plan[whole]);
+  const reason = plan?.action === "reuse" ? `reuses the result: ${plan.reason}` : plan?.reason;
   if (item === undefined) return null;
   const [first = "", ...more] = type.doc.split(/\n\n/);
   return (
@@ -117,7 +118,10 @@ function State({ run, reason }: { run: NodeRun | null; reason: string | null }) 
   if (memory) {
     for (const [name, value] of Object.entries(memory)) {
       if (typeof value === "number")
-        rows.push([words(name), value > 1e5 ? `${(value / 1e6).toFixed(0)} MB` : String(value)]);
+        rows.push([
+          name === "rise" ? "memory rise" : `${words(name)} memory`,
+          value > 1e5 ? `${(value / 1e6).toFixed(0)} MB` : String(value),
+        ]);
     }
   }
   return (
@@ -126,7 +130,9 @@ function State({ run, reason }: { run: NodeRun | null; reason: string | null }) 
         {rows.map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{value}</dd>
+            <dd>
+              <DocText text={value} />
+            </dd>
           </div>
         ))}
       </dl>

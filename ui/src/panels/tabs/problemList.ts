@@ -61,7 +61,9 @@ export function useProblems(): ListedProblem[] {
   const nodes = useRuns(useShallow((state) => (run === null ? null : state.queue.runs[run.id]?.nodes)));
   // biome-ignore lint/correctness/useExhaustiveDependencies: of the run, only its nodes and its end have problems
   const ofRun = useMemo(() => problemsOfRun(run), [nodes, run?.id, run?.phase]);
-  return useMemo(() => united(checked, refused, ofRun, packs), [checked, refused, ofRun, packs]);
+  // Those of nodes are in the check too, which knows when they are solved.
+  const others = useMemo(() => refused.filter(({ node }) => node === null), [refused]);
+  return useMemo(() => united(checked, others, ofRun, packs), [checked, others, ofRun, packs]);
 }
 
 /** The number of errors and of warnings, for the badge of the tab. */

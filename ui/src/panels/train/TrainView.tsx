@@ -13,10 +13,10 @@ import { onEvent, useRuns } from "../../server/runs/runStore";
 import { cancel, control } from "../../server/runs/runs";
 import { readTraining, type Training, useTrainings } from "../../server/runs/training";
 import { say } from "../../state/status";
-import { Icon, IconButton, type IconName } from "../../style/Icon";
+import { Icon, IconButton } from "../../style/Icon";
 import { attempt } from "../attempt";
 import { clock, figure, moment } from "../format";
-import { etaOf } from "../runs/QueuePopup";
+import { etaOf, ICONS } from "../runs/QueuePopup";
 import { forget } from "../runs/runMessages";
 import { pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
@@ -24,16 +24,6 @@ import { SampleMatrix } from "./SampleMatrix";
 import { TrainForm } from "./TrainForm";
 import { Checkpoints, Result, Settings, TrainingDataset } from "./TrainSide";
 import "./train.css";
-
-const ICONS: Partial<Record<RunPhase, IconName>> = {
-  running: "ring",
-  queued: "clock",
-  done: "tick",
-  failed: "fail",
-  refused: "fail",
-  cancelled: "halt",
-  interrupted: "lost",
-};
 
 interface TrainViewProps {
   /** Called after a template or a checkpoint was put into the document. */
@@ -176,7 +166,7 @@ function RunRow({ row, weight, isChosen, isOverlaid, onChoose, onOverlay }: RunR
         </span>
       </button>
       <span className="train-run-end">
-        <Icon name={ICONS[phase] ?? "info"} size={14} label={phase} />
+        <Icon name={ICONS[phase]} size={14} label={phase} />
         <span className="meta" title="The smoothed loss at the last step">
           {newest === undefined ? "" : `loss ${figure(newest[1])}`}
         </span>

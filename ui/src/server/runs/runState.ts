@@ -434,7 +434,7 @@ export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): R
           : isLost && node.state === "cancelled"
             ? "lost"
             : (node.state ?? "planned"),
-      device: before?.device ?? (node.state === "running" || node.state === "done" ? row.device : null),
+      device: before?.device ?? (row.device !== "auto" && node.state === "done" ? row.device : null),
       value: node.value ?? null,
       max: node.max ?? null,
       unit: node.unit ?? null,
