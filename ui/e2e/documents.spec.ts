@@ -7,7 +7,7 @@ import { Canvas, expect, ROOT, Server, test } from "./fixtures.ts";
 const prompt = (page: Page) => page.getByRole("textbox", { name: "prompt", exact: true });
 
 /** A picture without a graph in it. */
-const PLAIN = join(ROOT, "graphs", "framed", "00-a pink circle on a brown background.png");
+const PLAIN = join(ROOT, "graphs", "unsorted", "IMG_0001.png");
 
 /** Drop a file on the canvas, or on the Train view that covers it. */
 async function drop(page: Page, name: string, type: string, bytes: Buffer | number): Promise<void> {
@@ -63,11 +63,14 @@ test("a dropped picture without a graph becomes a node that shows it, before and
   page,
 }) => {
   await canvas.open("text_to_image");
-  await drop(page, "framed.png", "image/png", readFileSync(PLAIN));
+  await drop(page, "IMG_0001.png", "image/png", readFileSync(PLAIN));
   const picture = canvas.node("load-image").locator(".node-picture img");
   await expect(picture).toBeVisible();
   const width = () => picture.evaluate((image: HTMLImageElement) => image.naturalWidth);
   await expect.poll(width).toBeGreaterThan(0);
+  const box = await picture.boundingBox();
+  const frame = await canvas.node("load-image").locator(".node-picture").boundingBox();
+  expect(box?.height).toBeLessThanOrEqual((frame?.height ?? 0) + 1);
   await canvas.press("Control+Shift+Enter");
   await expect(canvas.node("load-image")).toHaveAttribute("data-state", "done");
   await canvas.ended();
