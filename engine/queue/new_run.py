@@ -49,13 +49,14 @@ def new_run(
     notes: Mapping[str, Any] | None = None,
 ) -> NewRun:
     """Prepare a request for the queue; see `RunQueue.submit` for the arguments."""
-    text = canonical(request.to_json())
+    tree = request.to_json()
+    digest = sha256(canonical(tree))  # for every request, because it also refuses what is not finite JSON
     title = request.title or request.graph.title
     return NewRun(
         new_id(),
         key,
-        fingerprint or sha256(text),
-        zlib.compress(text, 1),
+        fingerprint or digest,
+        pack(tree),  # in the author's order, which the graph in a picture keeps
         title,
         _searched(request),
         document,

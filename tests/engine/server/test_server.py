@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from engine import cli
-from engine.document import writer
 from engine.document.graph import GraphInput
 from engine.errors import GraphError
 from engine.server.address_file import NAME
@@ -246,35 +245,6 @@ def test_a_second_server_is_refused_and_no_server_imports_torch_or_packs(server:
     assert {"engine", "fastapi", "uvicorn"} <= imported
     assert not {"torch", "nodes", "diffusers", "transformers"} & imported
     assert "torch" not in Path(f"/proc/{server.process.pid}/maps").read_text()  # also after its first runs
-
-
-def test_the_command_line_runs_a_graph_on_the_server(server: RunningServer, tmp_path: Path) -> None:
-    file = tmp_path / "noise.json"
-    file.write_text(writer.dump(NOISE))
-    words = [
-        sys.executable,
-        "-m",
-        "engine",
-        "run",
-        str(file),
-        "--server",
-        server.url,
-        "--seed",
-        "5",
-        "--json",
-    ]
-    done = subprocess.run(
-        [*words, "--out", str(tmp_path), "--home", str(server.home)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    report = json.loads(done.stdout)
-    (path,) = report["outputs"]["image"]["files"]
-    assert report["state"] == "done"
-    with server.client() as client:
-        (row,) = client.run(report["run"])["outputs"]
-        assert Path(path).read_bytes() == client.download(row["url"])
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
