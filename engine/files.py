@@ -152,6 +152,8 @@ class Files:
         names = self.names(kind)
         hint = near(name, names) or f"put the file into {looked}"
         message = f"there is no {name!r} in the folders for {kind}"
+        if self.local and os.path.isabs(written := expanded(name)):
+            message, hint = f"there is no file or folder {str(written)!r}", "check the path"
         missing = NodeError(message, hint=hint, code="missing_file")
         if (known := meant(name, names)) is not None:
             missing.instead = name, known

@@ -56,7 +56,11 @@ def hook_problem(name: str, hook: object, error: BaseException) -> Problem:
 
 
 def author_place(error: BaseException) -> str | None:
-    """Find the file and line of a node pack in an exception's traceback; None if there is none."""
+    """Find the file and line of a node pack in an exception's traceback; None if there is none.
+
+    The pack is that of the outermost frame: its code called the others, such as a value class that refused an
+    argument.
+    """
     if isinstance(error, AuthorError):
         return error.place
     frames = [
@@ -65,7 +69,11 @@ def author_place(error: BaseException) -> str | None:
         if os.path.isabs(frame.filename) and not frame.filename.startswith(_ENGINE)
     ]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
-    return f"{own[-1].filename}, line {own[-1].lineno}" if own else None
+    if not own:
+        return None
+    pack = os.path.dirname(own[0].filename) + os.sep
+    last = [frame for frame in own if frame.filename.startswith(pack)][-1]
+    return f"{last.filename}, line {last.lineno}"
 
 
 _ENGINE = os.path.dirname(os.path.abspath(__file__)) + os.sep

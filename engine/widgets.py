@@ -40,6 +40,15 @@ class Range(Widget, GroupedMetadata):
     max: float
     step: float | None = None
 
+    def __post_init__(self) -> None:
+        """Check that the range is not empty.
+
+        Raises:
+            ValueError: `min` is above `max`, or one of them is NaN.
+        """
+        if not self.min <= self.max:
+            raise ValueError(f"Range({self.min}, {self.max}): the minimum is above the maximum")
+
     def __iter__(self) -> Iterator[BaseMetadata]:
         yield Ge(self.min)
         yield Le(self.max)

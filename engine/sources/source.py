@@ -27,6 +27,7 @@ MAX_LISTED = 2000
 """The most files of a folder that are compared with a mistyped name."""
 OWN = "its own document"
 """The `Imported.origin` of a graph that Safelight saved, so that it needed no conversion."""
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _OURS = re.compile(rb'"safelight"\s{0,9}:')
 
 
@@ -180,6 +181,10 @@ def _parsed(data: bytes | str, path: Path) -> Graph:
         if (format_name := foreign.recognised(data)) is not None:
             message = f"{path} is {format_name}, not a Safelight graph"
             raise _refused("other_program", message, foreign.HINT) from None
+        if path.suffix.lower() in _PICTURES and data[:1] not in ("{", b"{"):
+            message = f"{path} is not a picture, although its name ends with {path.suffix}"
+            hint = "use a PNG, JPEG or WebP file that carries a graph"
+            raise _refused("bad_picture", message, hint) from None
         placed = [
             item if item.node else dataclasses.replace(item, message=f"{path}: {item.message}")
             for item in error.problems

@@ -116,7 +116,7 @@ def _folder(files: Files, kind: str, own: tuple[str, ...], wanted: set[int] | No
         elif digest is None:
             code, message = item.problem or ("unreadable", unreadable or "")
             yield ModelFile(item.name, own[0], problem=_problem(code, message))
-        elif known[digest].kind != "picture":
+        elif known[digest].kind != "picture" or item.path.suffix.lower() not in PICTURES:
             its = known[digest]
             note = beside[root].note(item.path) if its.kind == "lora" else Note()
             words = dict.fromkeys([*triggers.get(number, []), *its.words, *note.words])
@@ -147,7 +147,9 @@ def _row(
 ) -> ModelFile:
     widths = sorted({vectors.width for term in its.terms for vectors in term.vectors.values()})
     problem = _problem(its.code, its.message)
-    if problem is None and its.kind not in own:
+    if problem is None and its.kind == "picture":
+        problem = _problem("not_a_model", "is a picture, although its name is that of a model file")
+    elif problem is None and its.kind not in own:
         message = (
             f"is {NOUNS[its.kind]}, but this folder is for another kind of file; move it to the right folder"
         )
@@ -166,7 +168,7 @@ def _row(
         size = None
     return ModelFile(
         item.name,
-        own[0] if its.kind == "unknown" else its.kind,
+        own[0] if its.kind in ("unknown", "picture") else its.kind,
         its.format or None,
         tuple(triggers) if its.kind in ("embedding", "lora") else (),
         sum(term.count for term in its.terms) or None,

@@ -19,7 +19,7 @@ MAX_PIXELS = 200_000_000
 INK, PAPER = (32, 32, 32), (255, 255, 255)
 
 
-class Grid(Node, category="image", libraries=("pillow",)):
+class Grid(Node, category="image", libraries=("pillow",), aliases=("XYPlot", "ImageGrid")):
     """Arrange pictures in rows and columns on one sheet, with labels (an XY plot)."""
 
     images: Any

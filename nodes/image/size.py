@@ -17,7 +17,9 @@ from nodes.values import Image, Mask
 Side = Annotated[int, Range(0, MAX_SIDE, step=8)]
 
 
-class ResizeImage(Node, category="image", version=2, libraries=("pillow",), passes={"out": "image"}):
+class ResizeImage(
+    Node, category="image", version=2, libraries=("pillow",), passes={"out": "image"}, aliases=("ImageScale",)
+):
     """Resize a picture."""
 
     image: Image

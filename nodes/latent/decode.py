@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 
-class Decode(Node, category="latent", accelerator=True, libraries=("torch", "diffusers"), converts="latent"):
+class Decode(
+    Node,
+    category="latent",
+    accelerator=True,
+    libraries=("torch", "diffusers"),
+    converts="latent",
+    aliases=("VAEDecode",),
+):
     """Decode a latent into a picture with the VAE."""
 
     vae: Vae
@@ -39,7 +46,14 @@ class Decode(Node, category="latent", accelerator=True, libraries=("torch", "dif
             return with_vae(ctx, self.vae, decoded, "decoding", (width, height), count, self.tiled)
 
 
-class Encode(Node, category="latent", accelerator=True, libraries=("torch", "diffusers"), converts="image"):
+class Encode(
+    Node,
+    category="latent",
+    accelerator=True,
+    libraries=("torch", "diffusers"),
+    converts="image",
+    aliases=("VAEEncode", "Img2Img"),
+):
     """Encode a picture into a latent with the VAE, as the start of image to image."""
 
     vae: Vae

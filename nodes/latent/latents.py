@@ -27,7 +27,7 @@ Pixels = Annotated[int, Range(0, 8192, step=8), MultipleOf(SCALE)]
 Method = Literal["nearest", "bilinear", "bicubic", "area", "bislerp"]
 
 
-class EmptyLatent(Node, category="latent"):
+class EmptyLatent(Node, category="latent", aliases=("EmptyLatentImage", "EmptySD3LatentImage")):
     """Create an empty latent: the size and number of the pictures to generate.
 
     Denoise gives it the number of channels that the model reads.

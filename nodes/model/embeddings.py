@@ -29,7 +29,7 @@ from nodes.values import Image, TextEncoder
 _MOST_WARNINGS = 5
 
 
-class LoadEmbeddings(Node, category="model", passes={"out": "encoder"}):
+class LoadEmbeddings(Node, category="model", passes={"out": "encoder"}, aliases=("EmbeddingLoader",)):
     """Load textual-inversion embeddings into a text encoder.
 
     Reads the files of A1111, ComfyUI, diffusers, InvokeAI, kohya and OneTrainer. In a prompt, write the name

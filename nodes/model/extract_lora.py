@@ -32,9 +32,7 @@ class ExtractedLora(NamedTuple):
     the sum of squares, over all weights)."""
 
 
-class ExtractLoRA(
-    Node, category="training", libraries=("torch", "diffusers", "safetensors"), aliases=("LoraExtract",)
-):
+class ExtractLoRA(Node, category="training", libraries=("torch", "diffusers", "safetensors")):
     """Extract a LoRA from the difference of two models, such as a fine-tuned one and its original.
 
     Connect `lora` to ApplyLoRA's `trained`, or to SaveLoRA. It holds linear layers and convolutions; what

@@ -19,7 +19,9 @@ from nodes.sd.hypernetworks.hypernetwork_value import Hypernetwork
 from nodes.values import Model
 
 
-class ApplyHypernetwork(Node, category="model", libraries=("torch",), passes={"out": "model"}):
+class ApplyHypernetwork(
+    Node, category="model", libraries=("torch",), passes={"out": "model"}, aliases=("HypernetworkLoader",)
+):
     """Apply a hypernetwork (a `.pt` file of A1111) to a model.
 
     Several ApplyHypernetwork nodes in a row act one after another. At strength 0 there is no effect.

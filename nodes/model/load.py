@@ -32,7 +32,7 @@ class Loaded(NamedTuple):
     vae: Vae
 
 
-class LoadModel(Node, category="model"):
+class LoadModel(Node, category="model", aliases=("CheckpointLoaderSimple", "LoadCheckpoint")):
     """Load a checkpoint: the model (UNet or transformer), its text encoder and its VAE."""
 
     model: Annotated[str, FileIn(KIND)] = EMBEDDED

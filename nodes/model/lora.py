@@ -121,6 +121,7 @@ class ApplyLoRA(
     category="model",
     libraries=("torch",),
     passes={"model": "model", "encoder": "encoder"},
+    aliases=("LoraLoader", "LoadLora"),
 ):
     """Apply LoRAs to a model and its text encoder.
 

@@ -11,7 +11,7 @@ from nodes.node_problem import node_problem
 from nodes.sd.lora.lora_value import LoRA
 
 
-class SaveLoRA(Node, category="model", pure=False, libraries=("torch", "safetensors")):
+class SaveLoRA(Node, category="model", pure=False, libraries=("torch", "safetensors"), aliases=("LoraSave",)):
     """Save a LoRA to a file that Safelight and other tools read.
 
     The file is written to the `outputs` folder; move it to `models/loras` to use it.

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from nodes.sd.models.files import ModelFiles
 
 
-class SaveModel(Node, category="model", pure=False, libraries=("torch", "diffusers", "safetensors")):
+class SaveModel(
+    Node,
+    category="model",
+    pure=False,
+    libraries=("torch", "diffusers", "safetensors"),
+    aliases=("CheckpointSave",),
+):
     """Merge the LoRAs into a model and save it as a checkpoint for Safelight, A1111, ComfyUI or diffusers.
 
     The checkpoint is written to the `outputs` folder; move it to `models/checkpoints` to load it.

@@ -17,7 +17,7 @@ from nodes.sd.prompts.dynamic import choose
 from nodes.sd.prompts.styles import Style, add_styles, read_styles
 
 
-class DynamicPrompt(Node, category="prompt", passes={"out": "prompt"}):
+class DynamicPrompt(Node, category="prompt", passes={"out": "prompt"}, aliases=("Wildcards", "RandomPrompt")):
     r"""Replace random choices in a prompt: `{red|green}` and `__colour__` (wildcard files).
 
     `{2$$a|b|c}` takes two of the options, `{2::a|b}` prefers `a`, and `__colour__` is a line of `colour.txt`.

@@ -35,6 +35,7 @@ class EncodePrompt(
     version=2,
     accelerator=True,
     libraries=("torch", "transformers", "tokenizers", "compel"),
+    aliases=("CLIPTextEncode",),
 ):
     """Encode a prompt with the text encoder."""
 

@@ -15,7 +15,7 @@ Pixels = Annotated[int, Range(0, 16384, step=8)]
 Score = Annotated[float, Range(0, 10, step=0.1)]
 
 
-class SetSizeHints(Node, category="prompt", passes={"out": "prompt"}):
+class SetSizeHints(Node, category="prompt", passes={"out": "prompt"}, aliases=("CLIPTextEncodeSDXL",)):
     """Tell SDXL the size and the crop of the pictures that a prompt describes; other models ignore it.
 
     SDXL was trained with these numbers beside each picture. Without this node, Denoise gives it the size of

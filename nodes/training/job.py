@@ -347,6 +347,8 @@ class TrainingJob(ABC):
 
     def _warn_without_validation(self) -> None:
         node = self._node
+        if not node.steps:
+            self._ctx.warn("nothing is trained, because `steps` is 0")
         if node.validation is not None and node.validate_every:
             return
         for name, is_set in (("keep", node.keep == "best"), ("patience", node.patience > 0)):

@@ -89,6 +89,18 @@ def test_a_name_that_is_no_digest_of_an_upload_finds_nothing(
     assert files.inside("inputs", name) is None
 
 
+def test_a_path_that_does_not_exist_is_not_called_a_name_in_the_folders(files: Files, tmp_path: Path) -> None:
+    for name, is_path in ((str(tmp_path / "nowhere.png"), True), ("nowhere.png", False)):
+        with pytest.raises(NodeError) as caught:
+            files.find("inputs", name)
+        if is_path and not files.local:
+            assert caught.value.code == "bad_name"
+            continue
+        assert caught.value.code == "missing_file"
+        assert ("folders for inputs" in caught.value.message) is not is_path
+        assert ("put the file into" in (caught.value.hint or "")) is not is_path
+
+
 def test_an_uploaded_picture_is_an_input_of_a_graph(tmp_path: Path) -> None:
     data = io.BytesIO()
     pillow.new("RGB", (8, 8), (255, 0, 0)).save(data, "PNG")

@@ -262,3 +262,22 @@ def test_a_value_that_does_not_come_back_from_bytes_is_made_again(home: Path) ->
         report = run_graph(graph, home=home)
         assert computed(report) == {"make", "n"}
         assert output(report) == n
+
+
+def test_an_argument_that_a_value_class_refuses_is_a_mistake_of_the_pack(tmp_path: Path) -> None:
+    pack = tmp_path / "nodes" / "draws.py"
+    pack.parent.mkdir()
+    lines = [
+        "import numpy",
+        "from engine.context import Context",
+        "from engine.node import Node",
+        "from nodes.values import Image",
+        "def made(array): return Image(array)",
+        "class Draw(Node):",
+        "    def run(self, ctx: Context) -> Image: return made(numpy.zeros((1, 8, 8, 3)))",
+    ]
+    pack.write_text("\n".join(lines))
+    report = run_graph({"safelight": 1, "nodes": {"draw": {"type": "Draw"}}}, home=tmp_path, targets=["draw"])
+    problem = report.nodes["draw"].problem
+    assert problem is not None
+    assert problem.hint == f"{pack}, line 5"

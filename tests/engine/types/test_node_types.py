@@ -364,3 +364,9 @@ def test_the_engine_starts_without_anything_heavy() -> None:
     root = Path(__file__).parents[3]
     ended = subprocess.run([sys.executable, "-c", line], cwd=root, check=True, capture_output=True, text=True)
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("ends", [(5, 1), (0, float("nan"))])
+def test_a_range_from_above_to_below_is_refused(ends: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="Range"):
+        Range(*ends)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image as pillow
 from safetensors.torch import load_file, save_file
 
 from engine import settings
@@ -173,6 +174,8 @@ def test_a_bad_model_file_does_not_stop_the_list(
     save_file(pair, folder / "lora.safetensors")
     save_file({"x.lora_up.weight": torch.zeros(2, 1)}, folder / "half.safetensors")
     torch.save({"<x>": vectors() * float("nan")}, folder / "nan.pt")
+    pillow.new("RGB", (2, 2)).save(folder / "picture.safetensors", "PNG")
+    pillow.new("RGB", (2, 2)).save(folder / "preview.png")
     (folder / "odd\nname\x1b[31m.pt").write_bytes(b"x")
     found = codes(listed(home, capsys))
     assert found.pop("odd\nname\x1b[31m.pt") == "unknown_format"
@@ -189,6 +192,7 @@ def test_a_bad_model_file_does_not_stop_the_list(
         "lora.safetensors": "wrong_folder",
         "half.safetensors": "bad_lora",
         "nan.pt": "not_finite",
+        "picture.safetensors": "not_a_model",
     }
     assert not (home / "marker").exists()
     assert main(["models", "--home", str(home)]) == 0

@@ -257,7 +257,9 @@ def test_equal_captions_and_few_pictures_are_warned_about(session: Session, tmp_
         pillow.new("RGB", (32, 32), "red").save(tmp_path / f"{number}-a cat.png")
     watcher = Watcher()
     session.run(graph(tmp_path, steps=0), emit=watcher)
-    assert len([text for text in warnings(watcher.events) if "caption" in text or "usual" in text]) == 2
+    told = warnings(watcher.events)
+    assert len([text for text in told if "caption" in text or "usual" in text]) == 2
+    assert any("`steps` is 0" in text for text in told)
 
 
 def test_a_pattern_that_matches_nothing_is_warned_about(session: Session, pictures: Path) -> None:

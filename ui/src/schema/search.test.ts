@@ -15,6 +15,8 @@ describe("the search", () => {
     ["ksampler", ["Denoise"]],
     ["ep", ["EncodePrompt"]],
     ["load model", ["LoadModel"]],
+    ["load checkpoint", ["LoadModel"]],
+    ["checkpoint loader", ["LoadModel"]],
     ["lora", ["ApplyLoRA"]],
     ["mask", ["ImageToMask"]],
     ["picture", ["Decode"]],

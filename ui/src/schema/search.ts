@@ -79,8 +79,8 @@ type Match = { readonly score: number; readonly marks: Found["marks"]; readonly 
 function matched(type: NodeType, terms: readonly string[]): Match | undefined {
   if (!terms.length) return { score: 0, marks: [], alias: undefined };
   const joined = terms.join("");
-  const whole = matchName(type.name, joined);
-  if (whole && whole.score <= PREFIX) return { ...whole, alias: undefined };
+  const whole = matchTerm(type, joined);
+  if (whole && whole.score <= PREFIX + ALIAS) return whole;
   let score = 0;
   let alias: string | undefined;
   const marks: (readonly [number, number])[] = [];

@@ -61,6 +61,7 @@ export const SMALL: readonly NodeTypeJson[] = [
     "load",
     { model: optional("text", "tiny", { "x-widget": { kind: "file", choices_from: "checkpoints" } }) },
     { model: "Model", vae: "Vae" },
+    { aliases: ["CheckpointLoaderSimple", "LoadCheckpoint"] },
   ),
   kind(
     "EncodePrompt@2",
