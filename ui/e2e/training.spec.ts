@@ -75,9 +75,21 @@ test("a form starts a training with the values that were set, and says what is w
   await expect(form.getByRole("alert")).toContainText(join(canvas.server.home, "inputs"));
   expect(await canvas.runs()).toHaveLength(before);
   await pick("glims");
+  // A training that fails says why, and its settings can be corrected.
+  await form.getByRole("textbox", { name: "name" }).fill("../evil");
+  await form.getByRole("button", { name: "Start the training" }).click();
+  const failed = page.getByRole("region", { name: "Train an embedding" });
+  await expect(failed.getByRole("alert")).toContainText(
+    "'../evil' cannot be the name of a file. Use letters",
+  );
+  await expect(page.getByRole("region", { name: "Trainings" })).toContainText("Train an embedding");
+  await failed.getByRole("button", { name: "Correct the settings" }).click();
+  await expect(form.getByRole("button", { name: /^folder/ })).toContainText("glims");
+  await expect(form.getByRole("textbox", { name: "name" })).toHaveValue("../evil");
+  await expect(form.getByRole("alert")).toContainText("'../evil'");
   await form.getByRole("textbox", { name: "name" }).fill("glim");
   await form.getByRole("button", { name: "Start the training" }).click();
-  await expect.poll(async () => (await canvas.runs()).length).toBe(before + 1);
+  await expect.poll(async () => (await canvas.runs()).length).toBe(before + 2);
   const [run] = await canvas.runs();
   const { graph } = await canvas.server.get<{ graph: GraphJson }>(`/runs/${run?.id}`);
   expect(graph.inputs).toMatchObject({

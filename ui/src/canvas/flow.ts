@@ -1,7 +1,7 @@
 /** The graph as the nodes and edges of the canvas library. What did not change keeps its object, so it is not drawn again. */
 import { type Node, type NodeHandle, Position } from "@xyflow/react";
 import { frameBox, NOTE_SIZE } from "../document/edit/frames";
-import { type Box, type Entry, type Graph, wires } from "../document/graph";
+import { type Box, type Entry, entry, type Graph, wires } from "../document/graph";
 import { fitOf } from "../schema/connections";
 import { geometry, type NodeGeometry, withoutPicture } from "../schema/geometry";
 import type { NodeType } from "../schema/nodeTypes";
@@ -46,7 +46,7 @@ const shapes = new Map<string, Known>();
 
 /** The size and sockets of a node as it is drawn now. */
 export function shapeOf(graph: Graph, typed: TypedGraph, id: string): NodeGeometry {
-  const entry = graph.nodes.get(id);
+  const own = graph.nodes.get(id);
   const type = typed.type(id);
   const collapsed = graph.view.collapsed.includes(id);
   const unfolded = useSelection.getState().unfolded.has(id);
@@ -56,13 +56,13 @@ export function shapeOf(graph: Graph, typed: TypedGraph, id: string): NodeGeomet
   const words = problems.size === 0 ? "" : JSON.stringify([...problems]);
   const key = `${collapsed} ${unfolded} ${scale} ${[...wired].join(",")} ${words}`;
   const known = shapes.get(id);
-  if (entry && known && known.entry === entry && known.type === type && known.key === key) return known.shape;
-  const shape = geometry(type, entry ?? NO_ENTRY, { collapsed, unfolded, scale, wired, problems });
-  if (entry) shapes.set(id, { entry, type, key, shape });
+  if (own && known && known.entry === own && known.type === type && known.key === key) return known.shape;
+  const shape = geometry(type, own ?? NO_ENTRY, { collapsed, unfolded, scale, wired, problems });
+  if (own) shapes.set(id, { entry: own, type, key, shape });
   return shape;
 }
 
-const NO_ENTRY: Entry = { type: "", title: "", off: false, lift: "zip", inputs: new Map() };
+const NO_ENTRY = entry("");
 
 /** The shape of a node on the canvas: a result without a picture has no frame, for which layouts leave the room. */
 export function drawnShape(graph: Graph, typed: TypedGraph, id: string): NodeGeometry {

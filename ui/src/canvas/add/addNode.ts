@@ -1,7 +1,7 @@
 /** Adds nodes to the graph: by name, or at the loose end of a wire. */
 import { addNode } from "../../document/edit/nodes";
 import { connect } from "../../document/edit/wires";
-import type { From, Graph, InputEnd, Point } from "../../document/graph";
+import { entry, type From, type Graph, type InputEnd, type Point } from "../../document/graph";
 import type { Candidate } from "../../schema/candidates";
 import { replaceType } from "../../schema/changes";
 import { geometry, NODE_WIDTH } from "../../schema/geometry";
@@ -64,13 +64,7 @@ export function addByName(type: string, at?: { x: number; y: number }): string {
 /** Add a node at the loose end of a wire, with the conversion nodes that go between, and connect it. */
 export function addOnWire(item: Candidate, from: WireEnd, at: { x: number; y: number }): string {
   const place = placeAt(at);
-  const shape = geometry(item.type, {
-    type: item.type.id,
-    title: "",
-    off: false,
-    lift: "zip",
-    inputs: new Map(),
-  });
+  const shape = geometry(item.type, entry(item.type.id));
   const tops = from.kind === "output" ? shape.inputs : shape.outputs;
   const top = tops.get(item.socket) ?? 14;
   const left = from.kind === "output" ? place.x : place.x - NODE_WIDTH;

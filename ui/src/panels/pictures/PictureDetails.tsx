@@ -12,6 +12,7 @@ import { say } from "../../state/status";
 import { Icon, IconButton } from "../../style/Icon";
 import { attempt } from "../attempt";
 import { bytes, moment, span, valueText, words } from "../format";
+import { Values } from "../Values";
 import { closeLarge, replaceRow, usePictures } from "./pictures";
 import "./large.css";
 
@@ -93,6 +94,7 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
   );
   if (b === null) return null;
   const values = runB === null ? [] : Object.entries(valuesOf(runB, b));
+  const { started, finished } = runB?.summary ?? {};
   const prompt = values.find(([name]) => name === "prompt")?.[1];
   const star = async () => {
     const row = await mark(b.id, { star: !b.star });
@@ -158,29 +160,18 @@ export function PictureDetails({ onUseAsInput }: PictureDetailsProps) {
       )}
       {runB !== null && (
         <div className="pad ruled">
-          <dl className="values">
-            {values
-              .filter(([name]) => name !== "prompt")
-              .map(([name, value]) => (
-                <div key={name}>
-                  <dt>{words(name)}</dt>
-                  <dd>{valueText(value)}</dd>
-                </div>
-              ))}
-            <div>
-              <dt>made</dt>
-              <dd>
-                {moment(b.made)}
-                {runB.summary.started && runB.summary.finished
-                  ? `, in ${span((runB.summary.finished - runB.summary.started) * 1000)}`
-                  : ""}
-              </dd>
-            </div>
-            <div>
-              <dt>size</dt>
-              <dd>{bytes(b.size)}</dd>
-            </div>
-          </dl>
+          <Values
+            rows={[
+              ...values
+                .filter(([name]) => name !== "prompt")
+                .map(([name, value]) => [words(name), valueText(value)] as const),
+              [
+                "made",
+                `${moment(b.made)}${started && finished ? `, in ${span((finished - started) * 1000)}` : ""}`,
+              ],
+              ["file size", bytes(b.size)],
+            ]}
+          />
         </div>
       )}
       {runB !== null && <Command text={command(runB, b)} />}

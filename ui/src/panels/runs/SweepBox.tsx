@@ -42,49 +42,40 @@ export function SweepBox() {
   return (
     <section className="pad ruled sweep" aria-label="Sweep">
       <h3>Sweep</h3>
-      {axes.map(({ name, text, widget, problem }) => (
-        <div key={name} className="sweep-axis">
-          <div className="sweep-values">
-            <span className="control-name">{words(name)}</span>
-            {isOneInLine(widget) ? (
-              <textarea
-                className="area"
-                // biome-ignore lint/a11y/noAutofocus: the person has just asked for this axis
+      {axes.map(({ name, text, widget, problem }) => {
+        const isList = isOneInLine(widget);
+        const Values = isList ? "textarea" : "input";
+        return (
+          <div key={name} className="sweep-axis">
+            <div className="sweep-values">
+              <span className="control-name">{words(name)}</span>
+              <Values
+                className={isList ? "area" : "field"}
                 autoFocus={name === newest}
-                rows={3}
-                aria-label={`Values of ${words(name)}, one in a line`}
+                rows={isList ? 3 : undefined}
+                aria-label={`Values of ${words(name)}${isList ? ", one in a line" : ""}`}
+                placeholder={isList ? "" : "4, 8, 12 or 1 to 9 by 2"}
                 value={text}
                 spellCheck={false}
                 onChange={(event) =>
                   useSweep.setState({ texts: { ...texts, [name]: event.currentTarget.value } })
                 }
+                onKeyDown={(event) => event.key === "Enter" && !isList && isReady && !isBusy && void run()}
               />
-            ) : (
-              <input
-                className="field"
-                // biome-ignore lint/a11y/noAutofocus: the person has just asked for this axis
-                autoFocus={name === newest}
-                aria-label={`Values of ${words(name)}`}
-                placeholder="4, 8, 12 or 1 to 9 by 2"
-                value={text}
-                spellCheck={false}
-                onChange={(event) =>
-                  useSweep.setState({ texts: { ...texts, [name]: event.currentTarget.value } })
-                }
-                onKeyDown={(event) => event.key === "Enter" && isReady && !isBusy && void run()}
-              />
+            </div>
+            <IconButton
+              icon="close"
+              className="icon-button small"
+              label={`Do not sweep ${words(name)}`}
+              onClick={() => removeFromSweep(name)}
+              size={12}
+            />
+            {problem !== "" && text.trim() !== "" && (
+              <span className="field-problem">{sentence(problem)}</span>
             )}
           </div>
-          <IconButton
-            icon="close"
-            className="icon-button small"
-            label={`Do not sweep ${words(name)}`}
-            onClick={() => removeFromSweep(name)}
-            size={12}
-          />
-          {problem !== "" && text.trim() !== "" && <span className="field-problem">{sentence(problem)}</span>}
-        </div>
-      ))}
+        );
+      })}
       <button type="button" className="button solid" disabled={!isReady || isBusy} onClick={() => void run()}>
         {isReady ? `Run ${count(pictures, "combination")}` : "Run the sweep"}
       </button>

@@ -14,6 +14,7 @@ import { IconButton } from "../../style/Icon";
 import { Field } from "../../widgets/Field";
 import { hasDataset, openDataset } from "../dataset/datasetStore";
 import { count, span, words } from "../format";
+import { Values } from "../Values";
 import { DocText } from "./DocText";
 
 export function NodeTab({ node }: { node: string | null }) {
@@ -69,14 +70,7 @@ function NodeDetails({ node }: { node: string }) {
       {type.outputs.length > 0 && (
         <div className="pad ruled">
           <h3>Outputs</h3>
-          <dl className="values">
-            {type.outputs.map((output) => (
-              <div key={output.name}>
-                <dt>{words(output.name)}</dt>
-                <dd>{wireName(output.wire)}</dd>
-              </div>
-            ))}
-          </dl>
+          <Values rows={type.outputs.map(({ name, wire }) => [words(name), wireName(wire)])} />
         </div>
       )}
       <Warnings node={node} run={run} />
@@ -126,16 +120,7 @@ function State({ run, reason }: { run: NodeRun | null; reason: string | null }) 
   }
   return (
     <div className="pad ruled">
-      <dl className="values">
-        {rows.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>
-              <DocText text={value} />
-            </dd>
-          </div>
-        ))}
-      </dl>
+      <Values rows={rows.map(([name, value]) => [name, <DocText key={name} text={value} />])} />
     </div>
   );
 }

@@ -16,9 +16,18 @@ import { attempt } from "../attempt";
 import { words } from "../format";
 import { widgetFor } from "../tabs/controlWidget";
 import { DocText } from "../tabs/DocText";
-import { modelInput, startTraining, TEMPLATES, trainerInputs } from "./newTraining";
+import {
+  inForm,
+  modelInput,
+  startTraining,
+  TEMPLATES,
+  type TrainingDraft,
+  trainerInputs,
+} from "./newTraining";
 
 interface TrainFormProps {
+  /** The settings to begin with; null for those of an example. */
+  draft: TrainingDraft | null;
   /** Called with the run of the started training. */
   onStart: (run: string) => void;
   /** Called after the graph was put on the canvas. */
@@ -26,23 +35,25 @@ interface TrainFormProps {
 }
 
 /** Asks for what a training needs; everything else has a default, and can be set under More settings. */
-export function TrainForm({ onStart, onLeave }: TrainFormProps) {
+export function TrainForm({ draft, onStart, onLeave }: TrainFormProps) {
   const types = useTypes((state) => state.types);
-  const [template, setTemplate] = useState<string>(TEMPLATES[0].id);
-  const [graph, setGraph] = useState<Graph | null>(null);
-  const [problems, setProblems] = useState<readonly Problem[]>([]);
+  const [template, setTemplate] = useState<string>(draft?.template ?? TEMPLATES[0].id);
+  const [graph, setGraph] = useState<Graph | null>(draft?.graph ?? null);
+  const [problems, setProblems] = useState<readonly Problem[]>(draft?.problems ?? []);
   const [isBusy, setBusy] = useState(false);
   useEffect(() => {
+    if (template === draft?.template) return setGraph(draft.graph);
     setGraph(null);
     setProblems([]);
     void attempt(savedText(template)).then((text) => text !== undefined && setGraph(readGraph(text)));
-  }, [template]);
+  }, [template, draft]);
   if (graph === null || types.types.length === 0) return <p className="empty-note">Reading the example …</p>;
   const model = modelInput(graph);
   const trainer = trainerInputs(graph, types);
+  const placed = problems.map((item) => inForm(graph, item));
   const shown = new Set<string>();
   const problemOf = (node: string | null, input: string) => {
-    const found = problems.find((item) => item.node === node && item.input === input);
+    const found = placed.find((item) => item.node === node && item.input === input);
     if (found) shown.add(`${node} ${input}`);
     return found;
   };
@@ -98,7 +109,7 @@ export function TrainForm({ onStart, onLeave }: TrainFormProps) {
         input.default,
       ),
     );
-  const others = problems.filter((item) => !shown.has(`${item.node} ${item.input}`));
+  const others = placed.filter((item) => !shown.has(`${item.node} ${item.input}`));
   return (
     <form
       className="train-form"

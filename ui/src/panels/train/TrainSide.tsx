@@ -14,6 +14,7 @@ import { openDataset } from "../dataset/datasetStore";
 import { bytes, figure, valueText, words } from "../format";
 import { valuesOf } from "../pictures/PictureDetails";
 import { isPicture } from "../pictures/pictures";
+import { Values } from "../Values";
 import { pointsOf } from "./curves";
 import { isTrainer } from "./newTraining";
 import { kindOf, type TrainedKind, withTrained } from "./useInGraph";
@@ -183,14 +184,7 @@ export function Settings({ full }: { full: RunAnswer | null }) {
   return (
     <div className="pad">
       <h3>Settings</h3>
-      <dl className="values">
-        {values.map(([name, value]) => (
-          <div key={name}>
-            <dt>{words(name)}</dt>
-            <dd>{valueText(value)}</dd>
-          </div>
-        ))}
-      </dl>
+      <Values rows={values.map(([name, value]) => [words(name), valueText(value)])} />
     </div>
   );
 }

@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { answer, api } from "../../server/requests/client";
+import { sentences } from "../../server/requests/problems";
 import {
   hasEnded,
   isStopping,
@@ -11,7 +12,7 @@ import {
 } from "../../server/runs/runState";
 import { onEvent, useRuns } from "../../server/runs/runStore";
 import { cancel, control } from "../../server/runs/runs";
-import { readTraining, type Training, useTrainings } from "../../server/runs/training";
+import { readTraining, useTrainings } from "../../server/runs/training";
 import { say } from "../../state/status";
 import { Icon, IconButton } from "../../style/Icon";
 import { attempt } from "../attempt";
@@ -20,6 +21,7 @@ import { etaOf, ICONS } from "../runs/QueuePopup";
 import { forget } from "../runs/runMessages";
 import { pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
+import { draftOf, type TrainingDraft, templateOf, trainingsOf } from "./newTraining";
 import { SampleMatrix } from "./SampleMatrix";
 import { TrainForm } from "./TrainForm";
 import { Checkpoints, Result, Settings, TrainingDataset } from "./TrainSide";
@@ -35,11 +37,17 @@ export function TrainView({ onLeave }: TrainViewProps) {
   const [chosen, setChosen] = useState<string | null>(null);
   const [overlaid, setOverlaid] = useState<readonly string[]>([]);
   const [isNew, setNew] = useState(false);
+  const [draft, setDraft] = useState<TrainingDraft | null>(null);
   const [weight, setWeight] = useState(0.9);
   const id = isNew ? null : (chosen ?? rows[0]?.id ?? null);
   const choose = (run: string) => {
     setChosen(run);
     setNew(false);
+    setDraft(null);
+  };
+  const begin = (settings: TrainingDraft | null) => {
+    setDraft(settings);
+    setNew(true);
   };
   return (
     <div className="train">
@@ -50,7 +58,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
             icon="add"
             label="New training"
             aria-pressed={id === null}
-            onClick={() => setNew(true)}
+            onClick={() => begin(null)}
           />
         </header>
         <ul>
@@ -71,7 +79,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
         {rows.length > 1 && <p className="empty-note">Tick runs to lay their curves over one another.</p>}
       </section>
       {id === null ? (
-        <TrainForm onStart={choose} onLeave={onLeave} />
+        <TrainForm draft={draft} onStart={choose} onLeave={onLeave} />
       ) : (
         <OneTraining
           key={id}
@@ -80,6 +88,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
           overlaid={overlaid.filter((other) => other !== id)}
           weight={weight}
           setWeight={setWeight}
+          onCorrect={begin}
           onLeave={onLeave}
         />
       )}
@@ -88,46 +97,34 @@ export function TrainView({ onLeave }: TrainViewProps) {
 }
 
 /** A training in the list. */
-interface TrainingRow {
-  id: string;
-  title: string;
-  phase: RunPhase;
-  submitted: number;
-  finished: number | null;
-}
+type TrainingRow = Pick<RunSummary, "id" | "title" | "submitted" | "finished"> & { phase: RunPhase };
 
-/** The runs that have reported numbers, the newest first: those of the server, and those that have just begun. */
+/** The trainings, the newest first: those of the server, and those that have just begun. */
 function useTrainingRuns(): readonly TrainingRow[] {
   const [listed, setListed] = useState<readonly RunSummary[]>([]);
   const live = useTrainings(useShallow((state) => Object.keys(state.trainings)));
   const runs = useRuns((state) => state.queue.runs);
   useEffect(() => {
-    const query = { has_metrics: true, limit: 50 };
-    const read = () =>
-      void attempt(answer(api.GET("/api/v1/runs", { params: { query } }))).then(
-        (found) => found && setListed(found.runs),
-      );
-    read();
+    const list = (query: { has_metrics?: true; state?: ["failed"] }) =>
+      answer(api.GET("/api/v1/runs", { params: { query: { ...query, limit: 50 } } }));
+    const read = async () => {
+      const found = await attempt(Promise.all([list({ has_metrics: true }), list({ state: ["failed"] })]));
+      if (found) setListed(trainingsOf(found[0].runs, found[1].runs));
+    };
+    void read();
     return onEvent((event) => {
-      if (event.type === "run.finished") read();
+      if (event.type === "run.finished") void read();
     });
   }, []);
   return useMemo(() => {
-    const rows = new Map<string, TrainingRow>();
-    for (const { id, title, state, submitted, finished } of listed) {
-      rows.set(id, { id, title, phase: runs[id]?.phase ?? state, submitted, finished });
-    }
+    const rows = new Map<string, TrainingRow>(
+      listed.map((run) => [run.id, { ...run, phase: runs[run.id]?.phase ?? run.state }]),
+    );
     for (const id of live) {
       const run = runs[id];
       if (run === undefined || rows.has(id)) continue;
       const submitted = run.submitted ?? run.started ?? 0;
-      rows.set(id, {
-        id,
-        title: run.title || "Training",
-        phase: run.phase,
-        submitted,
-        finished: run.finished,
-      });
+      rows.set(id, { ...run, title: run.title || "Training", submitted });
     }
     return [...rows.values()].sort((a, b) => b.submitted - a.submitted);
   }, [listed, live, runs]);
@@ -182,10 +179,12 @@ interface OneTrainingProps {
   /** Of the smoothing. */
   weight: number;
   setWeight: (weight: number) => void;
+  /** Called with the settings of a failed training. */
+  onCorrect: (settings: TrainingDraft) => void;
   onLeave: () => void;
 }
 
-function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrainingProps) {
+function OneTraining({ id, rows, overlaid, weight, setWeight, onCorrect, onLeave }: OneTrainingProps) {
   const trainings = useTrainings((state) => state.trainings);
   const run = useRuns((state) => state.queue.runs[id]);
   const [full, setFull] = useState<RunAnswer | null>(null);
@@ -215,6 +214,8 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrai
   // A training that goes on from a checkpoint counts the steps that are left.
   const start = Math.max(0, (curves[0]?.points[0]?.[0] ?? 1) - 1);
   const total = Math.max(reached, (progress?.max ?? 0) + start);
+  const errors = full?.problems.filter((item) => item.severity === "error") ?? [];
+  const template = templateOf(full?.summary.document ?? null);
   const isActive = phase !== undefined && !hasEnded(phase);
   const loss = useMemo(() => smoothed(curves[0]?.points ?? [], weight).at(-1)?.[1], [curves, weight]);
   const eta = run ? etaOf(run) : null;
@@ -222,7 +223,7 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrai
     training &&
     void attempt(
       control(id, training.path, request).then(() => {
-        const [text, end] = ASKED[request];
+        const [, , text, end] = ASKED[request];
         say(text);
         forget(text, ({ run, type }) => run === id && (type === end || type === "run.finished"));
       }),
@@ -243,21 +244,33 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrai
           </h2>
           {isActive && (
             <>
-              <button type="button" className="button" onClick={() => ask("sample")}>
-                <Icon name="sample" size={14} /> Sample now
-              </button>
-              <button type="button" className="button" onClick={() => ask("checkpoint")}>
-                <Icon name="flag" size={14} /> Checkpoint now
-              </button>
-              <button type="button" className="button" onClick={() => ask("stop")}>
-                <Icon name="stop" size={14} /> Stop after this step
-              </button>
+              {(["sample", "checkpoint", "stop"] as const).map((request) => (
+                <button key={request} type="button" className="button" onClick={() => ask(request)}>
+                  <Icon name={ASKED[request][0]} size={14} /> {ASKED[request][1]}
+                </button>
+              ))}
               <button type="button" className="button quiet" onClick={() => void attempt(cancel(id))}>
                 Cancel
               </button>
             </>
           )}
         </header>
+        {errors.map((item) => (
+          <p key={item.message} className="field-problem pad" role="alert">
+            {sentences(item)}
+          </p>
+        ))}
+        {errors.length > 0 && template && (
+          <div className="buttons pad">
+            <button
+              type="button"
+              className="button solid"
+              onClick={() => void attempt(draftOf(id, template).then(onCorrect))}
+            >
+              Correct the settings
+            </button>
+          </div>
+        )}
         <progress
           className="line"
           aria-label="Progress of the training"
@@ -304,7 +317,13 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrai
           step={step}
           onStep={setStep}
         />
-        <Sparks training={training} lastStep={total} step={step} />
+        <div className="sparks">
+          {NUMBERS.map(({ key, name }) => {
+            const points = pointsOf(training?.rows ?? [], key);
+            if (points.length === 0) return null;
+            return <Spark key={key} name={name} points={points} lastStep={total} step={step} />;
+          })}
+        </div>
         <SampleMatrix samples={training?.samples ?? []} />
       </section>
       <aside className="train-side" aria-label="Details of the training">
@@ -319,9 +338,9 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onLeave }: OneTrai
 
 /** What a request does, and the event that tells that it is done. */
 const ASKED = {
-  stop: ["The training stops after this step and keeps its work.", "run.finished"],
-  sample: ["Samples are drawn after this step.", "train.sample"],
-  checkpoint: ["A checkpoint is saved after this step.", "train.checkpoint"],
+  stop: ["stop", "Stop after this step", "The training stops and keeps its work.", "run.finished"],
+  sample: ["sample", "Sample now", "Samples are drawn after this step.", "train.sample"],
+  checkpoint: ["flag", "Checkpoint now", "A checkpoint is saved after this step.", "train.checkpoint"],
 } as const;
 
 const NUMBERS = [
@@ -329,25 +348,3 @@ const NUMBERS = [
   { key: "gradient", name: "gradient norm" },
   { key: "validation_loss", name: "validation loss" },
 ];
-
-function Sparks({
-  training,
-  lastStep,
-  step,
-}: {
-  training: Training | undefined;
-  lastStep: number;
-  step: number | null;
-}) {
-  const rows = training?.rows ?? [];
-  return (
-    <div className="sparks">
-      {NUMBERS.map(({ key, name }) => {
-        const points = pointsOf(rows, key);
-        return points.length === 0 ? null : (
-          <Spark key={key} name={name} points={points} lastStep={lastStep} step={step} />
-        );
-      })}
-    </div>
-  );
-}

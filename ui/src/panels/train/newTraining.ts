@@ -1,13 +1,16 @@
 /** A new training out of a form: an example graph with the chosen values. */
 
+import { readGraph } from "../../document/file/read";
 import { writeGraph } from "../../document/file/write";
 import type { Graph, InputEnd } from "../../document/graph";
 import { typeName } from "../../document/graph";
 import type { InputType, NodeTypes } from "../../schema/nodeTypes";
 import { newId } from "../../server/documents/drafts";
 import type { Schemas } from "../../server/requests/client";
-import { graphBody } from "../../server/requests/graphBody";
+import { graphBody, graphIn, send } from "../../server/requests/graphBody";
+import type { Problem } from "../../server/requests/problems";
 import { sendJson } from "../../server/requests/sendJson";
+import type { RunSummary } from "../../server/runs/runState";
 
 /** The example graphs that train, as beginnings of a new training. */
 export const TEMPLATES = [
@@ -50,6 +53,37 @@ export function trainerInputs(
     return kind === "value" && input.widget.kind !== "none";
   };
   return { node, inputs: type.inputs.filter(isOwn) };
+}
+
+/** The settings of a training: its example with the chosen values, and what is wrong with them. */
+export interface TrainingDraft {
+  template: string;
+  graph: Graph;
+  problems: readonly Problem[];
+}
+
+/** The example that a run of this document began with; undefined if it is none that trains. */
+export function templateOf(document: string | null): string | undefined {
+  return TEMPLATES.find(({ id }) => document?.startsWith(`${id}#`))?.id;
+}
+
+/** The trainings among runs: those with numbers, and the failed ones that began with an example that trains. */
+export function trainingsOf(withNumbers: readonly RunSummary[], failed: readonly RunSummary[]): RunSummary[] {
+  const known = new Set(withNumbers.map((run) => run.id));
+  const others = failed.filter((run) => templateOf(run.document) !== undefined && !known.has(run.id));
+  return [...withNumbers, ...others];
+}
+
+/** The settings of a run, to correct them. */
+export async function draftOf(run: string, template: string): Promise<TrainingDraft> {
+  const found = await send(`/api/v1/runs/${run}`);
+  return { template, graph: readGraph(graphIn(found)), problems: JSON.parse(found.text).problems };
+}
+
+/** A problem at the place where the form shows it: the graph input that sets the node's input. */
+export function inForm(graph: Graph, problem: Problem): Problem {
+  const held = graph.nodes.get(problem.node ?? "")?.inputs.get(problem.input ?? "");
+  return held?.kind === "param" ? { ...problem, node: null, input: held.name } : problem;
 }
 
 /**

@@ -122,13 +122,7 @@ export async function readTraining(run: string): Promise<void> {
   const read: Training = {
     path: node,
     rows: metrics.rows[node] ?? [],
-    samples: samples.samples.map(({ step, caption, url, width, height }) => ({
-      step,
-      caption,
-      url,
-      width,
-      height,
-    })),
+    samples: samples.samples,
     checkpoints: publishedCheckpoints(full.nodes[node]),
   };
   useTrainings.setState((state) => {
