@@ -50,10 +50,10 @@ export function PromptField({
     if (!word) return setListed(null);
     const asking = new AbortController();
     asked.current = asking;
-    complete(word.query, {}, asking.signal).then((found) => {
+    complete(word.query, word.kind ? { kind: word.kind } : {}, asking.signal).then((found) => {
       if (asking.signal.aborted) return;
       const items = found.slice(0, MOST);
-      setListed(items.length > 0 ? { word, items, at: word.query === "" ? -1 : 0 } : null);
+      setListed(items.length > 0 ? { word, items, at: word.end - word.start < 2 ? -1 : 0 } : null);
     }, close);
   };
   const insert = (item: Completion | undefined) => {

@@ -11,12 +11,29 @@ describe("a word of a prompt", () => {
     ["a < b|", undefined],
     ["a < |", undefined],
     ["a <ruby>|", undefined],
-    ["<lora:ink|", undefined],
+    ["<lora:ink|", "ink"],
+    ["a <lora:|", ""],
+    ["a <lora:ink:|", undefined],
+    ["a <lora:ink:0.5|", undefined],
+    ["a <other:ink|", undefined],
+    ["a, embedding:ru|", "ru"],
+    ["embedding:|", ""],
+    ["<embedding:ru|", "ru"],
+    ["reembedding:ru|", undefined],
     ["a <\nb|", undefined],
     ["ruby|", undefined],
   ])("in %j is %j", (marked, query) => {
     const caret = marked.indexOf("|");
     expect(openWord(marked.replace("|", ""), caret)?.query).toBe(query);
+  });
+
+  test("after a prefix names models of its kind", () => {
+    const kind = (text: string) => openWord(text, text.length)?.kind;
+    expect(kind("a <lora:c")).toBe("lora");
+    expect(kind("a <LoRA:c")).toBe("lora");
+    expect(kind("a <hypernet:")).toBe("hypernetwork");
+    expect(kind("embedding:ru")).toBe("embedding");
+    expect(kind("a <ru")).toBeUndefined();
   });
 
   test("is replaced by what is chosen", () => {
@@ -32,5 +49,7 @@ describe("a word of a prompt", () => {
     expect(complete("a <ru|>", "<ruby>")).toBe("a <ruby>|");
     expect(complete("<|", "<lora:ink:1>")).toBe("<lora:ink:1>|");
     expect(complete("a <ru|", "ruby")).toBe("a ruby|");
+    expect(complete("a <lora:i|> b", "<lora:ink:1>")).toBe("a <lora:ink:1>| b");
+    expect(complete("a, embedding:ru|, b", "<ruby>")).toBe("a, <ruby>|, b");
   });
 });

@@ -1,23 +1,27 @@
-/** The word after `<` in a prompt, which names an embedding or a LoRA. */
+/** The word after `<`, `<lora:` or `embedding:` in a prompt, which names an embedding or a LoRA. */
 
-/** A word that is being typed: the text between its `<` and the caret. */
+/** A word that is being typed: the text between its beginning and the caret. */
 export interface OpenWord {
-  /** The place of the `<`. */
+  /** The place of the `<` or of `embedding:`. */
   readonly start: number;
   readonly end: number;
-  /** The letters after the `<`. */
+  /** The letters of the name. */
   readonly query: string;
+  /** The kind of models that it can name; undefined for all with a word. */
+  readonly kind?: string | undefined;
 }
 
-/** A word may have these letters; anything else ends it, so `a < b` and `<lora:ink:0.5>` are left alone. */
-const OPEN = /<([\p{L}\p{N}_.\-/\\]{0,64})$/u;
+/** A name may have these letters; anything else ends it, so `a < b` and `<lora:ink:0.5>` are left alone. */
+const OPEN =
+  /(?:<|<(lora|hypernet|embedding):|(?<![\p{L}\p{N}_<])(embedding):)([\p{L}\p{N}_.\-/\\]{0,64})$/iu;
 
 /** The word before the caret that can be completed; undefined if there is none. */
 export function openWord(text: string, caret: number): OpenWord | undefined {
-  const found = OPEN.exec(text.slice(Math.max(0, caret - 70), caret));
+  const found = OPEN.exec(text.slice(Math.max(0, caret - 80), caret));
   if (!found) return undefined;
-  const query = found[1] ?? "";
-  return { start: caret - query.length - 1, end: caret, query };
+  const [whole, tag, bare, query = ""] = found;
+  const kind = (tag ?? bare)?.toLowerCase().replace("hypernet", "hypernetwork");
+  return { start: caret - whole.length, end: caret, query, kind };
 }
 
 /** The text with a word replaced by a completion, and the caret after it. A `>` that follows is taken over. */
