@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.document.graph import From, Param
 from engine.errors import AuthorError, short
+from engine.packing import not_json
 from engine.types.bad_node import BadNode
 from engine.types.inputs import Input, check_defaults, read_inputs
 from engine.types.keywords import Keywords, check_extends, check_passes, converted_input, read_keywords
@@ -214,7 +215,13 @@ def _wrong_outputs(node_type: NodeType, returned: str) -> AuthorError:
 
 
 def _adopted(node_type: NodeType, name: str, value: object) -> object:
-    """Convert an output value, such as an array, to the declared type if that type has such a conversion."""
+    """Convert an output value, such as an array, to the declared type if that type has such a conversion.
+
+    Raises:
+        AuthorError: the value cannot be converted, or is no JSON, such as NaN.
+    """
+    if (fault := not_json(value)) is not None:
+        raise AuthorError(f"the output {name!r} {fault}", node_type.cls.run)
     kind = node_type.outputs[name]
     cls = None if kind.lists or isinstance(value, Value) else Value.types.get(kind.name)
     if cls is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 
 from engine.errors import AuthorError, short
 from engine.values import Json, Packed, Part, Value, canonical, holds_value, sorted_keys
@@ -31,6 +32,22 @@ def pack(value: object) -> Packed:
         return joined([pack(item) for item in value])
     canonical(value)
     return Packed("json", value)  # type: ignore[arg-type]  # canonical has just proved it
+
+
+def not_json(value: object) -> str | None:
+    """Say what in plain data cannot be written as JSON in UTF-8: NaN, or half a character. None if nothing.
+
+    Objects of classes are not examined: a `Value` defines its bytes itself.
+    """
+    if isinstance(value, str):
+        if value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value):
+            return None
+        return "contains invalid Unicode (an unpaired surrogate)"
+    if isinstance(value, float):
+        return None if isfinite(value) else f"contains {value}, which is not a finite number"
+    if isinstance(value, dict):
+        return not_json([*value]) or not_json([*value.values()])
+    return next(filter(None, map(not_json, value)), None) if isinstance(value, list | tuple) else None
 
 
 def unpack(type: str, meta: Json, parts: Mapping[str, bytes]) -> object:

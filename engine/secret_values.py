@@ -44,15 +44,16 @@ def secret_value(name: str) -> str:
 
 
 def hidden(text: str) -> str:
-    """Replace the value of each secret that was read in this process by `<secret NAME>` in a text."""
+    """Replace the value of each secret that was read in this process by `<secret NAME>` in a text of a node.
+
+    An unpaired surrogate, which no file or message in UTF-8 can hold, becomes its escape `\\ud800`.
+    """
     for value, name in _read.items():
         text = text.replace(value, f"<secret {name}>")
-    return text
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def hidden_problem(problem: Problem) -> Problem:
-    """Replace the values of secrets by their names in a problem's message and hint."""
-    if not _read:
-        return problem
+    """Apply `hidden` to a problem's message and hint."""
     hint = None if problem.hint is None else hidden(problem.hint)
     return replace(problem, message=hidden(problem.message), hint=hint)

@@ -17,7 +17,7 @@ from pydantic import field_validator
 from engine.context import Context
 from engine.lazy import Lazy
 from engine.node import Node
-from engine.values import Packed, Value
+from engine.values import Json, Packed, Value
 
 class Box(Value, wire="AuthorBox"):
     def pack(self): return Packed(self.wire, {})
@@ -88,6 +88,21 @@ class ReturnsTuple(Node):
 class ReturnsOther(Node):
     def run(self, ctx: Context) -> PackFails: return Box()  # here: ReturnsOther
 
+class ReturnsNan(Node):
+    def run(self, ctx: Context) -> float: return float("nan")  # here: ReturnsNan
+
+class ReturnsDeepNan(Node):
+    def run(self, ctx: Context) -> dict: return {"a": [(1.0, float("inf"))]}  # here: ReturnsDeepNan
+
+class ReturnsHalf(Node):
+    def run(self, ctx: Context) -> str: return "\\ud800 x"  # here: ReturnsHalf
+
+class ReturnsDeepHalf(Node):
+    def run(self, ctx: Context) -> dict: return {"é\\udfff": 1}  # here: ReturnsDeepHalf
+
+class ReturnsWhole(Node):
+    def run(self, ctx: Context) -> dict: return {"é": ["\U0001f600", None, 1.5]}
+
 class UpgradeFails(Node, version=3):
     a: int = 1
     @classmethod
@@ -119,6 +134,10 @@ class AsksText(Node):
 class AsksOther(Node):
     a: Lazy[int]
     def asks(self): return ["b"]  # here: AsksOther
+    def run(self, ctx: Context) -> int: return 1
+
+class TakesAny(Node):
+    a: Json
     def run(self, ctx: Context) -> int: return 1
 
 class ShowFails(Box, wire="AuthorShowFails"):
@@ -180,6 +199,18 @@ def test_a_mistake_is_placed_in_the_author_s_file(home: Path, name: str) -> None
     assert problem.node == "n"
     assert problem.code in ("node_failed", "bad_upgrade")
     assert f"{home / 'nodes' / 'faulty.py'}, line {LINES[name]}" in str(problem.hint)
+
+
+@pytest.mark.parametrize("name", ["ReturnsNan", "ReturnsDeepNan", "ReturnsHalf", "ReturnsDeepHalf"])
+def test_what_no_json_file_can_hold_fails_the_node_before_any_other_reads_it(home: Path, name: str) -> None:
+    graph = graph_of("TakesAny", a={"from": "made.out"})
+    graph["nodes"]["made"] = {"type": name}
+    report = run_graph(graph, home=home)
+    assert {node: fared.state for node, fared in report.nodes.items()} == {"made": "failed", "n": "skipped"}
+
+
+def test_any_other_text_and_number_is_returned(home: Path) -> None:
+    assert output(run_graph(graph_of("ReturnsWhole"), home=home)) == {"é": ["\U0001f600", None, 1.5]}
 
 
 @pytest.mark.parametrize("name", ["PrintNan", "PrintObject"])

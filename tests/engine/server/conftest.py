@@ -101,6 +101,20 @@ class Fail(Node):
 
     def run(self, ctx: Context) -> str:
         raise ValueError(self.text)
+
+
+class Half(Node):
+    """Print, warn of, and return or raise half of a character, which UTF-8 cannot hold."""
+
+    raises: bool = False
+
+    def run(self, ctx: Context) -> str:
+        half = "half \\ud83d"
+        print(half)
+        ctx.warn(half)
+        if self.raises:
+            raise ValueError(half)
+        return half
 '''
 
 

@@ -57,6 +57,21 @@ def test_a_call_refuses_what_does_not_fit_and_reports_what_fails(server: Running
         assert (caught.value.problems[0].node, caught.value.problems[0].code) == ("it", "node_failed")
 
 
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_node_that_returns_or_raises_half_of_a_character_fails_with_its_place(
+    server: RunningServer, raises: bool
+) -> None:
+    half = graph("Half", raises=GraphInput("bool", raises, False))
+    with server.client() as client:
+        ended = client.wait(client.submit(half)["run"])
+        assert ended["summary"]["state"] == "failed"
+        (problem,) = ended["problems"]
+        assert (problem["code"], problem["node"]) == ("node_failed", "it")
+        assert "small.py" in problem["hint"]
+        assert ended["nodes"]["it"]["warnings"] == ["half \\ud83d"]
+        assert client.run(ended["summary"]["id"]) == ended
+
+
 def test_a_call_that_takes_longer_answers_with_the_run(server: RunningServer) -> None:
     with server.client() as client:
         answer = client.call("wait", {"seconds": 600.0}, timeout=0.1)
