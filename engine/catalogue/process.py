@@ -98,7 +98,10 @@ class Answers:
                     for step in planned.steps.values()
                 ]
         else:
-            problems += unreadable_files(checked, files)  # the plan reports them too
+            try:
+                problems += unreadable_files(checked, files, given.targets)  # the plan reports them too
+            except GraphError as error:
+                problems += error.problems
         problems += session.advice(checked, files)
         texts, warnings = session.text_lengths(checked, files) if plan else ([], [])
         problems += warnings

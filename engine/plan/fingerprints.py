@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from engine.check.bound import Bound
@@ -14,6 +14,7 @@ from engine.files import Files
 from engine.fixes import SetInput
 from engine.node import NodeType
 from engine.pack_errors import as_node_problem
+from engine.plan.targets import needed_by, targets_of
 from engine.problem_list import Problems
 from engine.values import Json, canonical
 
@@ -63,13 +64,20 @@ def fingerprint(
     return result
 
 
-def unreadable_files(checked: Checked, files: Files) -> list[Problem]:
+def unreadable_files(checked: Checked, files: Files, targets: Sequence[str] = ()) -> list[Problem]:
     """List the problems of files that nodes name in literal inputs, without planning or running anything.
+
+    Those of nodes that a run can do without are warnings.
 
     Args:
         checked: a graph, which may have errors; only its nodes without errors are examined.
         files: the files that nodes may read.
+        targets: the nodes that the run is to compute; see `targets_of` for the default.
+
+    Raises:
+        GraphError: there is no such target.
     """
+    needed = needed_by(checked, targets_of(checked, targets))[1] if checked.ok else checked.steps.keys()
     problems = Problems()
     for bound in checked.steps.values():
         if bound.type.reads_world and bound.lift is None:
@@ -78,7 +86,8 @@ def unreadable_files(checked: Checked, files: Files) -> list[Problem]:
             except Wired:  # known only while running
                 continue
             except Exception as error:  # the code of a node pack may raise anything
-                problems.append(problem_of(error, bound, checked.graph))
+                problem = problem_of(error, bound, checked.graph)
+                problems.append(problem if bound.id in needed else replace(problem, severity="warning"))
     return problems
 
 

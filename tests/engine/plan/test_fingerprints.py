@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +94,18 @@ def test_a_missing_file_is_a_problem_although_another_input_is_wired(bench: Benc
         bench.plan(graph)
     (problem,) = unreadable_files(check(graph, bench.registry), bench.files)
     assert problem.node == "read"
+
+
+def test_a_missing_file_of_a_node_that_the_run_does_not_need_is_a_warning(bench: Bench) -> None:
+    nodes: dict[str, Any] = {"five": FIVE, "read": ("Prefix", {"file": "6.txt"})}
+    checked = check(graph_of(nodes, {"out": "five.out"}), bench.registry)
+    (problem,) = unreadable_files(checked, bench.files)
+    assert (problem.node, problem.severity) == ("read", "warning")
+    assert bench.run(checked.graph).outputs["out"].meta == 5, "the oracle: the run does without it"
+    (problem,) = unreadable_files(checked, bench.files, ["read"])
+    assert (problem.node, problem.severity) == ("read", "error")
+    with pytest.raises(GraphError):
+        unreadable_files(checked, bench.files, ["nothing"])
 
 
 def test_a_file_that_a_wire_names_is_known_while_it_runs(bench: Bench) -> None:

@@ -149,6 +149,7 @@ REFUSED: dict[str, tuple[str, str, Any, int, str]] = {
         422,
         "bad_name",
     ),
+    "unknown target": ("POST", "/runs", {"graph_id": "add", "targets": ["no"]}, 422, "unknown_node"),
     "subgraph outside the graphs": ("POST", "/runs", graph_of("../../secret.json"), 422, "forbidden"),
 }
 
@@ -168,6 +169,19 @@ def test_a_refusal_has_a_status_and_problems(app: App, name: str) -> None:
         "hint",
         "fix",
     }
+
+
+def test_a_broken_node_that_no_output_needs_stops_no_run(app: App) -> None:
+    uploaded = app.web.post(f"{API}/blobs", content=b"no picture").json()["hash"]
+    load = {"type": "LoadImage@1", "inputs": {"image": f"sha256:{uploaded}"}}
+    graph = {**tree(ADD), "nodes": {**tree(ADD)["nodes"], "load": load}}
+    accepted = app.web.post(f"{API}/runs", json={"graph": graph})
+    assert accepted.status_code == 202
+    (warning,) = accepted.json()["warnings"]
+    assert (warning["severity"], warning["node"], warning["code"]) == ("warning", "load", "bad_picture")
+    needed = app.web.post(f"{API}/runs", json={"graph": graph, "targets": ["load"]})
+    assert needed.status_code == 422
+    assert [problem["node"] for problem in needed.json()["problems"]] == ["load"]
 
 
 def test_runs_wait_move_and_are_cancelled(app: App) -> None:
