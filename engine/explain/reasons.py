@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from engine.explain.history import Record
     from engine.plan.plan import Plan
 
+JUST_COMPUTED = "another run has just computed it"
+
 _LAST_TIME = {
     "failed": "failed last time",
     "cancelled": "cancelled last time",
@@ -28,8 +30,8 @@ class Reasons:
     Args:
         plan: the plan.
         record: the record of the graph's previous run; None if the graph is not in the history.
-        is_held: returns True if the store now has the result of a key, because another process has computed
-            it after planning.
+        is_held: returns True if the store now has the result of a key, because another run has computed it
+            after planning.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Reasons:
         if step.key_unknown:
             return "depends on a value that is only known while running"
         if step.key is not None and self._is_held(step.key):
-            return "another process has just computed it"
+            return JUST_COMPUTED
         return _LAST_TIME.get(self._causes.past(step).state, "evicted")
 
 

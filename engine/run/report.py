@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from engine.errors import Problem
 from engine.events import Done, OutputSummary, State
-from engine.explain.reasons import Reasons
+from engine.explain.reasons import JUST_COMPUTED, Reasons
 from engine.plan.step import Gather, Step
 from engine.run.event_relay import EventRelay
 from engine.run.schedule import Schedule
@@ -94,7 +94,9 @@ class Reports:
         """Set the report of a step that is done, and send its event `Done`; `result` is its result, if it is
         at hand."""
         state = "done" if cache == "none" else "cached"
-        self._reports[step] = NodeReport(state, cache, seconds, step=step, reasons=self._reasons)
+        meanwhile = state == "cached" and step.action != "reuse"  # no store had it before
+        message = JUST_COMPUTED if meanwhile else ""
+        self._reports[step] = NodeReport(state, cache, seconds, message, step=step, reasons=self._reasons)
         self.announce(step, seconds, cache, result)
 
     def announce(self, step: Step, seconds: float, cache: str, result: Result | None) -> None:

@@ -14,7 +14,7 @@ from zlib import crc32
 
 from engine.errors import error_text
 from engine.failpoints import failpoint
-from engine.store.shared_folder.processes import lock_holder
+from engine.store.shared_folder.processes import Activity, lock_holder
 
 try:
     import fcntl
@@ -25,7 +25,7 @@ FILE = "step_locks"
 """The name of the lock file in the folder of the store."""
 
 STALLED_SECONDS = 10.0
-"""If a process holds a lock for this many seconds without progress, a warning names it."""
+"""If a process that holds a lock has not worked for this many seconds, a warning names it."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02  # seconds between two attempts to lock a key
 _ANNOUNCEMENT = 8  # bytes before the lock bytes
@@ -46,7 +46,7 @@ class StepLocks:
         folder: the folder for the lock file; it is created if it does not exist. None if no other process can
             use the results of this one.
         warn: receives a warning if the file cannot be locked, or if another process holds a lock without
-            making progress.
+            working.
         last_progress: takes a process id, and returns the time of that process's last progress, in seconds
             since the epoch.
     """
@@ -74,7 +74,7 @@ class StepLocks:
         Args:
             key: the key.
             check: called while waiting. If it raises, the wait ends with that exception.
-            step: the id of the step, for the warning about a process without progress.
+            step: the id of the step, for the warning about a process that does not work.
         """
         held, me = self._shared.held, object()
         waited = held.setdefault(key, me) is not me
@@ -83,7 +83,8 @@ class StepLocks:
         if not self._lock(key):
             waited = True
             try:
-                _wait(lambda: self._lock(key), _Stalled(partial(self._warn_stalled, key, step), check))
+                warn = partial(self._warn_stalled, key, step, Activity())
+                _wait(lambda: self._lock(key), _Stalled(warn, check))
             except BaseException:
                 del held[key]
                 raise
@@ -145,16 +146,24 @@ class StepLocks:
             self._warn_alone(error)
         return True
 
-    def _warn_stalled(self, key: str, step: str) -> bool:
-        """Warn about the process that holds a lock, unless it makes progress; return True after a warning."""
+    def _warn_stalled(self, key: str, step: str, activity: Activity) -> bool:
+        """Warn about the process that holds a lock, unless it works; return True after a warning.
+
+        A process that loads a model or computes for long reports no progress, but it uses the CPU or reads.
+        """
         assert self._folder is not None
+        step = step or "a step"
         pid = lock_holder(self._folder / FILE, _place(key))
-        if pid is not None and time.time() - self._last_progress(pid) < STALLED_SECONDS:
+        if pid is None:
+            self._warn(f"{step} waits for another process, which computes the same step.")
+            return True
+        works = activity.since_last(pid)
+        if works or time.time() - self._last_progress(pid) < STALLED_SECONDS:
             return False
-        holder = "another process" if pid is None else f"process {pid}"
         self._warn(
-            f"{step or 'a step'} waits for {holder}, which computes the same step and has made no progress "
-            f"for {STALLED_SECONDS:.0f} s. End that process if it hangs."
+            f"{step} waits for process {pid}, which computes the same step, but has made no progress, read "
+            f"nothing and hardly used the CPU for {STALLED_SECONDS:.0f} s. If that process ends, this one "
+            "computes the step."
         )
         return True
 
@@ -169,7 +178,7 @@ class _Stalled:
     """A function that calls `check` and, every 10 s until it returns True, also `warn`.
 
     Args:
-        warn: warns about the process that holds the lock, and returns True if that makes no progress.
+        warn: warns about the process that holds the lock if that does not work; returns True after that.
         check: called each time.
     """
 

@@ -14,6 +14,10 @@ except ImportError:  # Windows: every registered process then counts as alive
     fcntl = None  # type: ignore[assignment]
 
 _OPENING_SECONDS = 10.0
+_BUSY_SHARE = 0.02
+"""A process that uses less than this share of a CPU only waits, and perhaps polls for something."""
+_BUSY_BYTES = 100_000
+"""A process that reads less than this many bytes a second only waits, unless it uses the CPU."""
 
 
 class Processes:
@@ -94,6 +98,35 @@ class Processes:
     def _named_others(self) -> str:
         pids = self.living_pids()
         return f" ({', '.join(map(str, pids))})" if pids else ""
+
+
+class Activity:
+    """Tells whether other processes work, by their CPU time and by the bytes that they read (Linux only)."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[float, float, int]] = {}  # by process id: time, CPU seconds, bytes read
+
+    def since_last(self, pid: int) -> bool:
+        """Return True if a process has worked since the last call for it, and for the first call."""
+        before, now = self._seen.get(pid), (time.monotonic(), *_used(pid))
+        self._seen[pid] = now
+        if before is None:
+            return True
+        elapsed, cpu, read = (new - old for new, old in zip(now, before, strict=True))
+        return cpu >= _BUSY_SHARE * elapsed or read >= _BUSY_BYTES * elapsed
+
+
+def _used(pid: int) -> tuple[float, int]:
+    """Return the CPU seconds that a process has used, and the bytes that it has read; 0 if unknown."""
+    cpu, read = 0.0, 0
+    with suppress(OSError, ValueError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    with suppress(OSError, ValueError):
+        lines = Path(f"/proc/{pid}/io").read_text("ascii").splitlines()
+        counts = dict(line.split(": ", 1) for line in lines)
+        read = int(counts["rchar"]) + int(counts["read_bytes"])  # the latter has those of mapped files
+    return cpu, read
 
 
 def lock_holder(path: Path, first: int) -> int | None:

@@ -247,7 +247,7 @@ def test_results_computed_by_another_process_are_not_called_evicted(session: Ses
         plan = other.plan(chain(2))
         session.run(chain(2))
         why = other.reasons(plan).why
-        assert {why(step) for step in plan.steps.values()} == {"another process has just computed it"}
+        assert {why(step) for step in plan.steps.values()} == {"another run has just computed it"}
 
 
 def test_results_on_disk_say_when_they_were_made(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,16 @@ class Slow(Node):
     log: str
     seconds: ClassVar[float] = 0.3
     fails: ClassVar[bool] = False
-    """Neither is an input, and so neither is part of the key."""
+    loads: ClassVar[bool] = False
+    """None of these is an input, and so none is part of the key."""
 
     def run(self, ctx: Context) -> int:
         with open(self.log, "a") as log:
             log.write(f"{self.n}\n")
-        for _ in ctx.track(100):
+        ends = time.monotonic() + self.seconds
+        while self.loads and time.monotonic() < ends:
+            pass  # at work, but without progress, like a model that is being loaded
+        for _ in () if self.loads else ctx.track(100):
             time.sleep(self.seconds / 100)
         if self.fails:
             raise ValueError("as it was told to")
@@ -57,7 +61,8 @@ def run(home: Path, log: Path, numbers: list[int]) -> Report:
 
 def main(home: str, log: str, action: str, count: str, seed: str) -> None:
     """Run that many of the numbers in an order of its own, and say how each fared."""
-    Slow.seconds, Slow.fails = float(action.removeprefix("fail")), action.startswith("fail")
+    Slow.seconds = float(action.removeprefix("fail").removeprefix("load"))
+    Slow.fails, Slow.loads = action.startswith("fail"), action.startswith("load")
     numbers = list(range(int(count)))
     random.Random(int(seed)).shuffle(numbers)
     print("ready", os.getpid(), flush=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Cancelled
+from engine.explain.reasons import JUST_COMPUTED
 from engine.run import step_locks
 from engine.run.report import Report
 from engine.run.step_locks import StepLocks
@@ -167,19 +168,21 @@ def test_waiting_for_a_step_lock_can_be_cancelled(
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux tells who holds a lock")
-@pytest.mark.parametrize("holder_is", ["stopped", "at work"])
-def test_a_process_that_keeps_a_lock_without_progress_is_named(
+@pytest.mark.parametrize("holder_is", ["stopped", "at work", "loading"])
+def test_a_process_that_keeps_a_lock_and_does_nothing_is_named(
     holder_is: str, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_locks, "STALLED_SECONDS", 0.5)
-    holder = start(tmp_path / "home", log, "4")  # seconds, in a hundred pieces
+    seconds = "load3" if holder_is == "loading" else "4"  # in a hundred pieces, unless it loads
+    holder = start(tmp_path / "home", log, seconds)
     wait_until(lambda: computed(log)[0] == 1)
     if holder_is == "stopped":
         holder.send_signal(signal.SIGSTOP)
         time.sleep(0.6)
     warnings: list[str] = []
     with session(tmp_path / "home", warnings.append) as ours:
-        waiting = threading.Thread(target=lambda: ours.run(graph(log, [0]), write=False))
+        reports: list[Report] = []
+        waiting = threading.Thread(target=lambda: reports.append(ours.run(graph(log, [0]), write=False)))
         waiting.start()
         time.sleep(2)
         if holder_is == "stopped":
@@ -187,6 +190,7 @@ def test_a_process_that_keeps_a_lock_without_progress_is_named(
         waiting.join()
     holder.communicate()
     assert computed(log) == {0: 1}
+    assert (reports[0].nodes["n0"].state, reports[0].nodes["n0"].reason) == ("cached", JUST_COMPUTED)
     assert [f"n0 waits for process {holder.pid}" in warning for warning in warnings] == (
         [True] if holder_is == "stopped" else []
     )
