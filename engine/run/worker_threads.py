@@ -85,7 +85,8 @@ class WorkerThreads:
                     with self._lock:
                         unfinished = self._settle(job, outcome)
                         if isinstance(outcome, Computed) and outcome.result is not None:
-                            self._expected.add(job.step, seconds)
+                            # A result that was stored meanwhile took `result.seconds` to compute.
+                            self._expected.add(job.step, max(seconds, outcome.result.seconds))
                         if _is_unsaved(outcome) or (unfinished and not self._expected.is_quick(job.step)):
                             self._begin_slow(thread)
                         if self._waiting:
