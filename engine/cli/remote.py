@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,7 +65,7 @@ def client(url: str, token_file: Path | None, home: Path) -> Client:
 
 
 def run(server: Client, request: RunRequest, session: Session, emit: Emit, cancel: Cancel) -> dict[str, Any]:
-    """Run a request on a server, and download its outputs. Returns the state, the files and the problems.
+    """Run a request on a server, and download its outputs. Returns the answer of `--json`.
 
     Args:
         server: the client of the server.
@@ -92,20 +92,50 @@ def run(server: Client, request: RunRequest, session: Session, emit: Emit, cance
         for event in _events(server, id, submitted["since"]):
             emit(event)
     ended = server.wait(id)
-    folder = request.out or session.settings.home / "outputs"
-    outputs: dict[str, dict[str, Any]] = {
-        name: {"files": [], "value": value} for name, value in ended["values"].items()
-    }
-    for row in ended["outputs"]:
-        file = _fetched(server, row, folder, request.title)
-        outputs.setdefault(row["output"], {"files": []})["files"].append(str(file))
-    return {
+    files = _Files(server, request, submitted["inputs"], request.out or session.settings.home / "outputs")
+    return _answer(ended, submitted["inputs"], [(row, files.fetched(row)) for row in ended["outputs"]])
+
+
+def _answer(
+    ended: Mapping[str, Any], values: Mapping[str, Any], fetched: Sequence[tuple[dict[str, Any], Path]]
+) -> dict[str, Any]:
+    """Make the answer of `--json` in the form of a local run, with everything that the server tells.
+
+    Args:
+        ended: what the server knows about the run.
+        values: the values of the graph's inputs.
+        fetched: each written file: what the server knows about it, and its place on this machine.
+    """
+    report = ended["report"] or {"seconds": 0.0, "outputs": {}, "made_with": {}}  # its worker died
+    outputs: dict[str, dict[str, Any]] = {name: dict(item) for name, item in report["outputs"].items()}
+    for row, _ in fetched:
+        outputs.setdefault(row["output"], {"type": row["type"]})
+    for name, item in outputs.items():
+        own = [(row["index"], str(file)) for row, file in fetched if row["output"] == name]
+        item["files"] = [file for _, file in own]
+        if name in ended["values"]:
+            item["value"] = ended["values"][name]
+        for element in item.get("elements", ()):
+            element["files"] = [file for index, file in own if index == element["index"]]
+    nodes = ended["nodes"].items()
+    answer = {
         "state": ended["summary"]["state"],
-        "run": id,
-        "values": submitted["inputs"],
+        "run": ended["summary"]["id"],
+        "seconds": report["seconds"],
+        "values": values,
         "outputs": outputs,
-        "problems": ended["problems"],
+        "nodes": {path: _node(node) for path, node in nodes if node["state"] != "unneeded"},
+        "made_with": report["made_with"],
     }
+    return answer | {name: ended[name] for name in ("problems", "warnings") if ended[name]}
+
+
+def _node(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the state of a step on the server to the form of a local run."""
+    seconds = round((node["ms"] or 0.0) / 1000, 6)
+    told = {"state": node["state"], "cache": node["cache"] or "none", "seconds": seconds}
+    told["reason"] = node["reason"] or ""
+    return told | {name: node[name] for name in ("warnings", "memory") if node[name]}
 
 
 @contextmanager
@@ -133,7 +163,7 @@ def show(report: dict[str, Any], quiet: bool) -> None:
     """Print the result for a person."""
     from engine.workers.messages import problem_from_json
 
-    say.problems([problem_from_json(problem) for problem in report["problems"]])
+    say.problems([problem_from_json(problem) for problem in report.get("problems", ())])
     for name, output in report["outputs"].items():
         lead = "" if quiet else f"{say.line(name)}: "
         for file in output["files"]:
@@ -157,13 +187,32 @@ def _uploaded(server: Client, request: RunRequest, name: str, value: Any) -> Any
         raise GraphError([Problem("unreadable", message, input=name)]) from None
 
 
-def _fetched(server: Client, row: dict[str, Any], folder: Path, title: str) -> Path:
-    from engine.outputs.folder import OutputFolder
-    from engine.outputs.writer import SUFFIXES
+class _Files:
+    """Fetches the files of a run, and names them as a run on this machine does.
 
-    data = server.download(row["url"])
-    stem = f"{slug(title)}-{slug(row['output'])}"
-    return OutputFolder(folder, lambda place, size: False).add(stem, SUFFIXES.get(row["media"], ".bin"), data)
+    Args:
+        server: the client of the server.
+        request: the run.
+        values: the values of the graph's inputs; of a swept input, all of them.
+        folder: the folder for the files.
+    """
+
+    def __init__(self, server: Client, request: RunRequest, values: Mapping[str, Any], folder: Path) -> None:
+        from engine.outputs.folder import OutputFolder
+        from engine.outputs.swept_inputs import labelled
+
+        self._server, self._title = server, request.title
+        self._folder = OutputFolder(folder, lambda place, size: False)
+        self._labelled = labelled({name: values[name] for name in request.swept if name in values})
+
+    def fetched(self, row: dict[str, Any]) -> Path:
+        """Download a file, and write it to the folder; return its path."""
+        from engine.outputs.swept_inputs import with_labels
+        from engine.outputs.writer import SUFFIXES
+
+        data = self._server.download(row["url"])
+        stem = with_labels(f"{slug(self._title)}-{slug(row['output'])}", row["values"], self._labelled)
+        return self._folder.add(stem, SUFFIXES.get(row["media"], ".bin"), data)
 
 
 def _events(server: Client, id: str, since: int) -> Iterator[Event]:

@@ -40,6 +40,13 @@ class RunRequest:
     write: bool = True
     """False to write no files for the declared outputs."""
 
+    @property
+    def swept(self) -> list[str]:
+        """The names of the swept inputs, the outermost sweep first."""
+        given = [name for name, value in self.values.items() if isinstance(value, Sweep)]
+        rest = [name for name, item in self.graph.inputs.items() if item.sweep and name not in self.values]
+        return [*given, *sorted(rest, key=lambda name: self.graph.inputs[name].sweep)]
+
     def to_json(self) -> dict[str, Json]:
         """Convert this request to JSON."""
         values = {name: value for name, value in self.values.items() if not isinstance(value, Sweep)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.paths import slug
 from engine.plan.plan import Plan
@@ -34,7 +34,7 @@ class SweptInputs:
         }
         self.names = sorted(self._order, key=self._order.__getitem__)
         """The names of the swept inputs, the outermost sweep first."""
-        self._labelled = [name for name in self.names if all(map(_short, self.all_values(name)))]
+        self._labelled = labelled({name: self.all_values(name) for name in self.names})
 
     def all_values(self, name: str) -> list[Json]:
         """Return all values of a swept input."""
@@ -71,12 +71,24 @@ class SweptInputs:
         return [name for name in self.names if name in found and name not in own]
 
     def stem(self, stem: str, values: Mapping[str, Json]) -> str:
-        """Add the swept values to a file name: `cat-image-steps-4-guidance-1`; unchanged if it would be too
-        long."""
-        labels = [f"-{slug(name)}-{_short(values[name])}" for name in self._labelled if name in values]
-        label = "".join(labels)
-        long = len(label.encode()) > LONGEST_LABEL or len(f"{stem}{label}".encode()) > LONGEST_STEM
-        return stem if long else stem + label
+        """Add the swept values to a file name; see `with_labels`."""
+        return with_labels(stem, values, self._labelled)
+
+
+def labelled(swept: Mapping[str, Sequence[Json]]) -> list[str]:
+    """Return the swept inputs whose values are short enough to be part of file names.
+
+    Args:
+        swept: all values of each swept input, the outermost sweep first.
+    """
+    return [name for name, values in swept.items() if all(map(_short, values))]
+
+
+def with_labels(stem: str, values: Mapping[str, Json], labelled: Sequence[str]) -> str:
+    """Add the swept values to a file name: `cat-image-steps-4-guidance-1`; unchanged if it were too long."""
+    label = "".join(f"-{slug(name)}-{_short(values[name])}" for name in labelled if name in values)
+    long = len(label.encode()) > LONGEST_LABEL or len(f"{stem}{label}".encode()) > LONGEST_STEM
+    return stem if long else stem + label
 
 
 def _short(value: Json) -> str:

@@ -51,6 +51,7 @@ class RunHistory:
             ending.get("warnings", []),
             ending.get("values", {}),
             seq,
+            ending.get("report"),
         )
 
     def request(self, id: str) -> RunRequest:

@@ -168,6 +168,9 @@ class RunSnapshot:
     """The JSON values of the declared outputs, after the end of the run."""
     last_seq: int = 0
     """The number of the last event that is included; the events that follow are in the stream."""
+    report: dict[str, Any] | None = None
+    """What the report of the run says beyond the rest: `seconds`, `made_with` and the declared outputs; None
+    before the end of the run, or if its worker died."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any
@@ -162,7 +162,12 @@ class QueueState:
         outputs = {
             name: item["value"] for name, item in (report or {}).get("outputs", {}).items() if "value" in item
         }
-        ending = {"problems": listed, "warnings": warnings, "values": outputs}
+        ending = {
+            "problems": listed,
+            "warnings": warnings,
+            "values": outputs,
+            "report": None if report is None else _kept(report),
+        }
         changes = running.progress.changes()
         nodes = running.progress.nodes().values()
         first = listed[0] if listed else {}
@@ -316,3 +321,16 @@ class QueueState:
         message = f"the disk of {self._home} has only {free >> 20} MiB of free space"
         self.hold(GraphError([Problem("disk_full", message)]))
         return False
+
+
+def _kept(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a report beside its steps, files, values and problems."""
+
+    def without(item: Mapping[str, Any], *names: str) -> dict[str, Any]:
+        return {name: value for name, value in item.items() if name not in names}
+
+    outputs = {name: without(item, "files", "value") for name, item in report["outputs"].items()}
+    for item in outputs.values():
+        if "elements" in item:
+            item["elements"] = [without(element, "files") for element in item["elements"]]
+    return {"seconds": report["seconds"], "outputs": outputs, "made_with": report["made_with"]}

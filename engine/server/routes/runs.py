@@ -75,6 +75,17 @@ class RunList(BaseModel):
     queue: QueueStatus
 
 
+class RunReport(BaseModel):
+    """A run that has ended, in the form of `safelight run --json`, without files, nodes and problems."""
+
+    seconds: float
+    """The duration of the run, without its time in the queue."""
+    outputs: dict[str, Json]
+    """The declared outputs: type, digest of the value, summary and elements."""
+    made_with: dict[str, str]
+    """The versions of Safelight and of the libraries that the nodes use, by name."""
+
+
 class RunAnswer(BaseModel):
     """Everything about one run."""
 
@@ -91,6 +102,8 @@ class RunAnswer(BaseModel):
     warnings: list[ProblemItem]
     last_seq: int
     """The number of the last event that is part of this answer; follow the events from here."""
+    report: RunReport | None
+    """What the worker has reported at the end; null before it, or if the worker died."""
 
 
 class MoveRun(Body):
@@ -263,6 +276,7 @@ def run_answer(run: RunSnapshot) -> RunAnswer:
         problems=[ProblemItem(**problem) for problem in run.problems],
         warnings=[ProblemItem(**problem) for problem in run.warnings],
         last_seq=run.last_seq,
+        report=None if run.report is None else RunReport(**run.report),
     )
 
 

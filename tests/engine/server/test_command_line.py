@@ -12,7 +12,8 @@ from engine import cli
 from engine.document import writer
 from engine.document.graph import Entry, From, Graph, GraphInput, Param
 from engine.sources import source
-from tests.engine.server.conftest import RunningServer
+from tests.engine.cli.test_answers_schema import fits
+from tests.engine.server.conftest import RunningServer, graph
 
 PAINTING = Graph(
     {
@@ -32,21 +33,25 @@ PAINTING = Graph(
 
 
 class Both:
-    """Runs `PAINTING` on this machine and on a server of the same home."""
+    """Runs a graph on this machine and on a server of the same home."""
 
     def __init__(self, server: RunningServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._server, self._folder, self._capsys = server, folder, capsys
-        self._file = folder / "painting.json"
-        self._file.write_text(writer.dump(PAINTING))
 
-    def run(self, *words: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the answers of the local run and of the server's run."""
-        return self._run("local", *words), self._run("served", *words, "--server", self._server.url)
+    def run(
+        self, *words: str, graph: Graph = PAINTING, code: int = 0
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the answers of the local run and of the server's run, which have the exit code `code`."""
+        file = self._folder / "graph.json"
+        file.write_text(writer.dump(graph))
+        served = ["--server", self._server.url]
+        words = (str(file), *words)
+        return self._run("local", code, *words), self._run("served", code, *words, *served)
 
-    def _run(self, name: str, *words: str) -> dict[str, Any]:
-        out = str(self._folder / name)
+    def _run(self, name: str, code: int, *words: str) -> dict[str, Any]:
         home = str(self._server.home)
-        assert cli.main(["run", str(self._file), *words, "--json", "--out", out, "--home", home]) == 0
+        out = str(self._folder / name)
+        assert cli.main(["run", *words, "--json", "--out", out, "--home", home]) == code
         answer: dict[str, Any] = json.loads(self._capsys.readouterr().out)
         return answer
 
@@ -54,6 +59,47 @@ class Both:
 @pytest.fixture
 def both(server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Both:
     return Both(server, tmp_path, capsys)
+
+
+def without(tree: Any, *names: str) -> Any:
+    """A copy of JSON without the fields of these names, at any depth."""
+    if isinstance(tree, list):
+        return [without(item, *names) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    return {name: without(item, *names) for name, item in tree.items() if name not in names}
+
+
+@pytest.mark.parametrize("words", [["--seed", "41"], ["--sweep", "seed=1:3", "--sweep", "caption=x,y"]])
+def test_an_answer_has_the_fields_and_file_names_of_a_local_run(both: Both, words: list[str]) -> None:
+    local, served = both.run(*words)
+    fits(served, "run")
+    assert served.keys() - local.keys() == {"run"}
+    assert {*local} <= {*served}
+    assert without(served["outputs"], "files") == without(local["outputs"], "files")
+    assert names(served) == names(local)
+    assert len(names(served)) == len(set(names(served))) == (6 if "--sweep" in words else 1)
+    assert served["nodes"].keys() == local["nodes"].keys()
+    for node in served["nodes"].values():
+        assert (node["state"], node["cache"] != "none") == ("cached", True), "the local run came first"
+    for name in ("values", "made_with", "state"):
+        assert served[name] == local[name]
+    assert 0 < served["seconds"] < 60
+
+
+def names(answer: dict[str, Any]) -> list[str]:
+    """The names of the files, in the order of the answer; of a list, also in that of its elements."""
+    picture = answer["outputs"]["picture"]
+    if "elements" in picture:
+        assert [file for element in picture["elements"] for file in element["files"]] == picture["files"]
+    return [Path(file).name for file in picture["files"]]
+
+
+def test_an_answer_of_a_failed_run_has_its_node_and_problem(both: Both) -> None:
+    local, served = both.run(graph=graph("Fail", text=GraphInput("text", "of both", False)), code=1)
+    fits(served, "run")
+    assert (served["state"], served["problems"]) == (local["state"], local["problems"])
+    assert without(served["nodes"], "seconds") == without(local["nodes"], "seconds")
 
 
 def test_a_picture_is_the_same_file_with_the_graph_in_the_order_of_its_author(both: Both) -> None:

@@ -2466,6 +2466,7 @@ export interface components {
             outputs: components["schemas"]["OutputRow"][];
             /** Problems */
             problems: components["schemas"]["ProblemItem"][];
+            report: components["schemas"]["RunReport"] | null;
             summary: components["schemas"]["RunSummary"];
             /** Sweeps */
             sweeps: {
@@ -2669,6 +2670,22 @@ export interface components {
              * @enum {string}
              */
             type: "run.queued";
+        };
+        /**
+         * RunReport
+         * @description A run that has ended, in the form of `safelight run --json`, without files, nodes and problems.
+         */
+        RunReport: {
+            /** Made With */
+            made_with: {
+                [key: string]: string;
+            };
+            /** Outputs */
+            outputs: {
+                [key: string]: unknown;
+            };
+            /** Seconds */
+            seconds: number;
         };
         /**
          * RunRetried
