@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
@@ -89,7 +90,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _command(words)
+        with say.paths_from(_current_folder()):
+            code = _command(words)
         sys.stdout.flush()
         return code
     except AnswerLost as lost:
@@ -103,6 +105,13 @@ def main(args: Sequence[str] | None = None) -> int:
         _discard(sys.stdout)
         say.err(f"the answer cannot be written: {error.strerror}")
         return 1
+
+
+def _current_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted
+        return None
 
 
 def _command(words: list[str]) -> int:

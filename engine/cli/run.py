@@ -70,7 +70,7 @@ def run(
         from engine.cli.progress import view
 
         cancel = Cancel()
-        pictures = None if previews is None else Previews(expanded(previews))
+        pictures = None if previews is None else Previews(expanded(previews).absolute())
         with (
             events_to(events, say.stdout()) as listener,
             stopping(cancel.ask, session.settings.stop_timeout),

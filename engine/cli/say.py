@@ -77,11 +77,30 @@ def as_json(tree: object) -> None:
     print(json.dumps(tree, allow_nan=False), file=stdout())
 
 
+_here: list[Path] = []  # of the command, for all threads
+
+
+@contextmanager
+def paths_from(folder: Path | None) -> Iterator[None]:
+    """Context manager: print paths relative to a folder, although a node may change the current one.
+
+    Args:
+        folder: the folder in which the command was started; None if it no longer exists.
+    """
+    before = _here[:]
+    _here[:] = [] if folder is None else [folder]
+    try:
+        yield
+    finally:
+        _here[:] = before
+
+
 def path(of: Path) -> str:
-    """Format a path for messages: relative to the current folder if it is inside, otherwise absolute."""
-    absolute = of.absolute()
-    here = Path.cwd()
-    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+    """Format a path for messages: relative to the folder of the command if it is inside, else absolute."""
+    if not _here:
+        return str(of)
+    absolute = _here[0] / of
+    return str(absolute.relative_to(_here[0]) if absolute.is_relative_to(_here[0]) else absolute)
 
 
 def size(count: int) -> str:

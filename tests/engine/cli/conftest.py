@@ -19,6 +19,7 @@ PACK = '''
 """Sums, pictures, and nodes that fail or take their time."""
 
 import hashlib
+import os
 import time
 import zlib
 from collections.abc import Mapping
@@ -132,6 +133,16 @@ class Fail(Node, category="test"):
         if self.surprise:
             raise RuntimeError("[bold]surprise")
         raise NodeError("it cannot be done", hint="do something else", input="a")
+
+
+class Leave(Node, pure=False, category="test"):
+    """Make another folder the current one of the process."""
+
+    folder: str
+
+    def run(self, ctx: Context) -> str:
+        os.chdir(self.folder)
+        return self.folder
 
 
 class Slow(Node, category="test"):

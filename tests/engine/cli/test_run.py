@@ -441,6 +441,24 @@ def test_ctrl_c_stops_the_writing_of_outputs_after_the_file_under_way(
     assert [path.name for path in Path("here").iterdir()] == ["graph-first-0001.png"]
 
 
+@pytest.mark.parametrize("out", ["made", "../beside"])
+def test_paths_start_at_the_folder_of_the_command_although_a_node_leaves_it(
+    call: Call, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    (tmp_path / "here" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    nodes = {
+        "leave": ("Leave", {"folder": str(tmp_path / "here" / "inner")}),
+        "paint": ("Paint", {"name": {"from": "leave.out"}}),
+    }
+    graph = write(nodes, outputs={"image": "paint.out"})
+    answer = call("run", graph, "--quiet", "--out", out)
+    assert answer.code == 0, answer.err
+    assert Path.cwd() == tmp_path / "here" / "inner"
+    assert (tmp_path / "here" / answer.out.strip()).is_file()
+    assert answer.out.startswith(out)
+
+
 def test_quiet_prints_the_outputs_alone(call: Call, write: Write) -> None:
     graph = write(
         {"paint": ("Paint", {}), "say": ("Say", {"text": "é"})},
