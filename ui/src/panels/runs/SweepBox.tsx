@@ -54,7 +54,7 @@ export function SweepBox() {
                 autoFocus={name === newest}
                 rows={isList ? 3 : undefined}
                 aria-label={`Values of ${words(name)}${isList ? ", one in a line" : ""}`}
-                placeholder={isList ? "" : "4, 8, 12 or 1 to 9 by 2"}
+                placeholder={isList ? "" : "4, 8, 12 or 1:9:2"}
                 value={text}
                 spellCheck={false}
                 onChange={(event) =>

@@ -1,6 +1,7 @@
 /** The sweep that a person prepares: for some controls, a list of values each. */
 import { create } from "zustand";
 import { type Json, toPlain } from "../../document/json/json";
+import { useDocument } from "../../server/documents/documents";
 
 /** The texts of the lists by control, in the order of the axes: the first one makes the rows. */
 interface Sweep {
@@ -9,7 +10,14 @@ interface Sweep {
   readonly newest: string | null;
 }
 
-export const useSweep = create<Sweep>(() => ({ texts: {}, newest: null }));
+const NONE: Sweep = { texts: {}, newest: null };
+
+export const useSweep = create<Sweep>(() => NONE);
+
+// A sweep belongs to the open document.
+useDocument.subscribe((now, before) => {
+  if (now.draft !== before.draft) useSweep.setState(NONE);
+});
 
 /** Make a control an axis of the sweep; its list begins with its value. */
 export function addToSweep(name: string, value: Json | undefined): void {
