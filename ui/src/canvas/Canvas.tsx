@@ -197,7 +197,7 @@ function fitOnResize(element: HTMLDivElement): () => void {
 }
 
 const PAN_BUTTONS = [0, 1];
-const MULTI_KEYS = ["Control", "Meta"];
+const MULTI_KEYS = ["Control", "Meta", "Shift"];
 const NO_ATTRIBUTION = { hideAttribution: true };
 
 /**

@@ -5,6 +5,12 @@ import { Icon } from "../style/Icon";
 
 const GROUPS: readonly Group[] = ["Run", "Edit", "Nodes", "Canvas", "Graph", "Page"];
 
+/** What the mouse does while a key is held. */
+const MOUSE = [
+  { id: "extend", group: "Canvas", label: "Select more, or fewer", keys: ["Ctrl+Click", "Shift+Click"] },
+  { id: "box", group: "Canvas", label: "Select by a frame", keys: ["Shift+Drag"] },
+];
+
 /** All keys, by what they are for. */
 export function KeySheet({ onClose }: { onClose: () => void }) {
   return (
@@ -26,7 +32,7 @@ export function KeySheet({ onClose }: { onClose: () => void }) {
               <section key={group}>
                 <h3>{group}</h3>
                 <dl>
-                  {allCommands()
+                  {[...allCommands(), ...MOUSE]
                     .filter((item) => item.group === group && item.keys !== undefined)
                     .map((item) => (
                       <div key={item.id}>
