@@ -1,3 +1,4 @@
+import { snapped } from "../canvas/add/addNode";
 import { placeAt } from "../canvas/viewport";
 import { addWaypoint } from "../canvas/wires/Waypoints";
 import { inputEnd } from "../canvas/wires/wireDrag";
@@ -5,7 +6,7 @@ import { copyText, duplicate, pasteText } from "../document/edit/clipboard";
 import { addFrame, addNote, dissolveFrame } from "../document/edit/frames";
 import { deleteItems, setCollapsed, setOff } from "../document/edit/nodes";
 import { disconnect } from "../document/edit/wires";
-import { inputKey, type Point } from "../document/graph";
+import { inputKey } from "../document/graph";
 import { menuPoint } from "../popups/menu";
 import { heal } from "../schema/changes";
 import { documents, edit, graph, redo, selectNodes, undo, useSelection } from "../state/editor";
@@ -78,10 +79,8 @@ async function paste(keepIncoming: boolean): Promise<void> {
   } catch {
     return sayError("The browser does not allow this page to use the clipboard.");
   }
-  const { x, y } = placeAt(menuPoint() ?? undefined);
-  const at: Point = [Math.round(x / 8) * 8, Math.round(y / 8) * 8];
   try {
-    const pasted = pasteText(graph(), text, at, keepIncoming);
+    const pasted = pasteText(graph(), text, snapped(placeAt(menuPoint() ?? undefined)), keepIncoming);
     edit(`Paste ${pasted.nodes.length} nodes`, () => pasted.graph);
     selectNodes(pasted.nodes);
     say(`Pasted ${pasted.nodes.length} nodes.`);
@@ -263,8 +262,7 @@ define(
     keys: ["N"],
     scope: "canvas",
     run: () => {
-      const { x, y } = placeAt(menuPoint() ?? undefined);
-      const added = addNote(graph(), "", [Math.round(x / 8) * 8, Math.round(y / 8) * 8]);
+      const added = addNote(graph(), "", snapped(placeAt(menuPoint() ?? undefined)));
       edit("Add a note", () => added.graph);
       useSelection.setState({ notes: new Set([added.id]), nodes: new Set(), frames: new Set() });
     },

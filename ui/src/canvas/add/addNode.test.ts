@@ -3,7 +3,7 @@ import { readGraph } from "../../document/file/read";
 import { documents, graph } from "../../state/editor";
 import { typed } from "../../state/types";
 import { nodeBox } from "../flow";
-import { placeNear } from "./addNode";
+import { beside, placeNear } from "./addNode";
 
 const open = (layout: Record<string, number[]>) => {
   const nodes = Object.fromEntries(Object.keys(layout).map((id) => [id, { type: "LoadDataset@2" }]));
@@ -28,4 +28,17 @@ test("the place for a new node is the nearest free one below or above a node", (
     expect(y > 400).toBe(isBelow);
     expect(Math.abs(y - 400)).toBeLessThan(600);
   }
+});
+
+test("nodes that are added at one point do not hide each other", () => {
+  const layout: Record<string, number[]> = { pictures: [0, 0] };
+  for (const id of ["a", "b", "c"]) {
+    open(layout);
+    const [x, y] = beside([400, 300]);
+    for (const [left = 0, top = 0] of Object.values(layout)) {
+      expect(Math.min(Math.abs(x - left), Math.abs(y - top))).toBeGreaterThanOrEqual(24);
+    }
+    layout[id] = [x, y];
+  }
+  expect(layout.a).toEqual([400, 300]);
 });

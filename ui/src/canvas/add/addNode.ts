@@ -36,8 +36,14 @@ function remember(type: string): void {
 }
 
 /** A place on the grid of the canvas. */
-function snapped({ x, y }: { x: number; y: number }): Point {
+export function snapped({ x, y }: { x: number; y: number }): Point {
   return [Math.round(x / 8) * 8, Math.round(y / 8) * 8];
+}
+
+/** The point, or one beside it if a node stands just there. */
+export function beside(point: Point): Point {
+  const isTaken = [...graph().layout.values()].some(([x, y]) => Math.hypot(x - point[0], y - point[1]) < 32);
+  return isTaken ? beside([point[0] + 32, point[1] + 32]) : point;
 }
 
 /** The free place for a new node that is nearest to a node, above or below it. */
@@ -55,7 +61,7 @@ export function placeNear(node: string): Point {
 export function addByName(type: string, at?: { x: number; y: number }): string {
   const place = placeAt(at);
   const point = snapped(at ? place : { x: place.x - NODE_WIDTH / 2, y: place.y - 60 });
-  const added = addNode(graph(), type, point);
+  const added = addNode(graph(), type, beside(point));
   edit(`Add ${added.id}`, () => added.graph);
   done(type, added.id);
   return added.id;
