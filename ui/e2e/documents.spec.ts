@@ -9,11 +9,17 @@ const prompt = (page: Page) => page.getByRole("textbox", { name: "prompt", exact
 /** A picture without a graph in it. */
 const PLAIN = join(ROOT, "graphs", "unsorted", "IMG_0001.png");
 
-/** Drop a file on the canvas, or on the Train view that covers it. */
-async function drop(page: Page, name: string, type: string, bytes: Buffer | number): Promise<void> {
+/** Drop a file on the canvas, or on the Train view that covers it, or on another element. */
+async function drop(
+  page: Page,
+  name: string,
+  type: string,
+  bytes: Buffer | number,
+  target = "[data-canvas], .train",
+): Promise<void> {
   const content = typeof bytes === "number" ? bytes : bytes.toString("base64");
   await page.evaluate(
-    ({ name, type, content }) => {
+    ({ name, type, content, target }) => {
       const parts: BlobPart[] =
         typeof content === "number"
           ? Array.from({ length: content }, () => new Uint8Array(1 << 20))
@@ -21,9 +27,9 @@ async function drop(page: Page, name: string, type: string, bytes: Buffer | numb
       const dataTransfer = new DataTransfer();
       dataTransfer.items.add(new File(parts, name, { type }));
       const options = { bubbles: true, cancelable: true, dataTransfer, clientX: 500, clientY: 300 };
-      document.querySelector("[data-canvas], .train")?.dispatchEvent(new DragEvent("drop", options));
+      document.querySelector(target)?.dispatchEvent(new DragEvent("drop", options));
     },
-    { name, type, content },
+    { name, type, content, target },
   );
 }
 
@@ -317,4 +323,58 @@ test("a saved copy of an example brings the files that it names, and so does the
   await page.getByRole("button", { name: "Open this graph" }).click();
   await expect(page.getByTestId("document-state")).toContainText(/Draft|Keeping/);
   expect((await canvas.run()).state).toBe("done");
+});
+
+test("a picture that is dropped on a node is loaded by it, and what is no picture is refused", async ({
+  canvas,
+  page,
+}) => {
+  await canvas.open("image_to_image");
+  const loader = page.locator("[data-node]", { has: page.getByRole("button", { name: /: choose a file$/ }) });
+  const id = await loader.first().getAttribute("data-node");
+  const head = `[data-node="${id}"] .node-head`;
+  const field = canvas.node(id!).getByRole("textbox", { name: /image$/ });
+  const nodes = await canvas.nodes.count();
+  await drop(page, "cat.png", "image/png", readFileSync(PLAIN), head);
+  await expect(field).toHaveValue("cat.png");
+  await drop(page, "notes.txt", "text/plain", Buffer.from("no picture"), head);
+  await expect(page.locator("footer")).toContainText("The file notes.txt is not a picture");
+  await expect(field).toHaveValue("cat.png");
+  // Also one that has a graph: the document stays.
+  const { state } = await canvas.run();
+  expect(state).toBe("done");
+  const [row] = (await canvas.server.get<{ outputs: { url: string }[] }>("/outputs")).outputs;
+  const made = await page.request.get(new URL(row!.url, canvas.server.url).href, {
+    headers: { Authorization: `Bearer ${canvas.server.token}` },
+  });
+  await drop(page, "made.png", "image/png", await made.body(), head);
+  await expect(field).toHaveValue("made.png");
+  await expect(canvas.nodes).toHaveCount(nodes);
+  await expect(page.getByTestId("document-state")).toContainText(/^Draft/);
+});
+
+test("Shift and a click select one more node, and again take it away", async ({ canvas, page }) => {
+  await canvas.open("text_to_image");
+  const selected = page.locator(".react-flow__node.selected");
+  const click = (id: string) =>
+    canvas
+      .node(id)
+      .locator(".node-head")
+      .click({ modifiers: ["Shift"] });
+  await canvas.node("positive").locator(".node-head").click();
+  await click("negative");
+  await click("denoise");
+  await expect(selected).toHaveCount(3);
+  await click("negative");
+  await expect(selected).toHaveCount(2);
+  // Shift and a drag select what a frame touches.
+  const [a, b] = await Promise.all(["positive", "negative"].map((one) => canvas.node(one).boundingBox()));
+  await page.keyboard.down("Shift");
+  await page.mouse.move(Math.min(a!.x, b!.x) - 12, Math.min(a!.y, b!.y) - 12);
+  await page.mouse.down();
+  await page.mouse.move(Math.max(a!.x, b!.x) + 20, Math.max(a!.y, b!.y) + 20, { steps: 5 });
+  await page.mouse.up();
+  await page.keyboard.up("Shift");
+  await expect(canvas.node("positive").locator("..")).toHaveClass(/selected/);
+  await expect(canvas.node("negative").locator("..")).toHaveClass(/selected/);
 });

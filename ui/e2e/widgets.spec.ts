@@ -158,8 +158,7 @@ test("a mask is painted on a picture, undone, erased, and used by the graph", as
   await expect(node.getByRole("button", { name: /paint a mask/ })).toHaveCount(0);
   const file = join(ROOT, "graphs", "pictures", "green-star.png");
   await node.locator("input[type=file]").setInputFiles(file);
-  const uploaded = /^sha256:/;
-  await expect(node.getByRole("textbox", { name: "picture image" })).toHaveValue(uploaded);
+  await expect(node.getByRole("textbox", { name: "picture image" })).toHaveValue("green-star.png");
   await node.getByRole("button", { name: /paint a mask/ }).click();
   const brush = page.getByRole("region", { name: "Mask brush" });
   const area = brush.locator(".mask-layers");
@@ -184,7 +183,7 @@ test("a mask is painted on a picture, undone, erased, and used by the graph", as
   await node.getByRole("button", { name: /paint a mask/ }).click();
   await brush.getByRole("button", { name: "Use the mask" }).click();
   const mask = canvas.node("mask").getByRole("textbox", { name: "mask image" });
-  await expect(mask).toHaveValue(uploaded);
+  await expect(mask).toHaveValue(/^sha256:/);
   const digest = (await mask.inputValue()).replace("sha256:", "");
   const levels = await page.evaluate(async (url) => {
     const picture = await createImageBitmap(await (await fetch(url)).blob());

@@ -1,18 +1,15 @@
 import { Dialog } from "@base-ui/react/dialog";
+import { attempt } from "../panels/attempt";
 import { overwrite, reload, useDocument } from "../server/documents/documents";
-import { reasonOf } from "../server/requests/problems";
-import { say, sayError } from "../state/status";
+import { say } from "../state/status";
 import { openOverlay } from "./overlays";
 
 /** Asks what to do with a graph that another tab or program has saved meanwhile. Nothing is lost either way. */
 export function ConflictDialog({ onClose }: { onClose: () => void }) {
   const id = useDocument((state) => state.id);
-  const attempt = (action: () => Promise<unknown>, words: string) => {
+  const choose = (action: () => Promise<unknown>, words: string) => {
     onClose();
-    action().then(
-      () => say(words),
-      (error: unknown) => sayError(reasonOf(error)),
-    );
+    void attempt(action().then(() => say(words)));
   };
   return (
     <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
@@ -28,7 +25,7 @@ export function ConflictDialog({ onClose }: { onClose: () => void }) {
             <button
               type="button"
               className="button quiet"
-              onClick={() => attempt(reload, "Loaded the other version. Yours is among the drafts.")}
+              onClick={() => choose(reload, "Loaded the other version. Yours is among the drafts.")}
             >
               Load the other version
             </button>
@@ -38,7 +35,7 @@ export function ConflictDialog({ onClose }: { onClose: () => void }) {
             <button
               type="button"
               className="button solid"
-              onClick={() => attempt(overwrite, "Saved as the newest version.")}
+              onClick={() => choose(overwrite, "Saved as the newest version.")}
             >
               Save mine as newest
             </button>

@@ -41,7 +41,8 @@ export type Widget =
     }
   | { readonly kind: "seed"; readonly random: string; readonly max: number }
   | { readonly kind: "text"; readonly multiline: boolean }
-  | { readonly kind: "file"; readonly files: string; readonly folder?: boolean }
+  // A file of one picture has `picture`.
+  | { readonly kind: "file"; readonly files: string; readonly folder?: boolean; readonly picture?: boolean }
   | { readonly kind: "stack"; readonly files: string; readonly row: readonly string[] }
   | { readonly kind: "json" };
 
@@ -169,7 +170,7 @@ function nodeType(item: NodeTypeJson): NodeType {
     name: nameOf(item.type),
     category: item.category,
     doc: item.doc,
-    inputs: Object.entries(item.inputs).map(([name, input]) => inputType(name, input, variable(input.wire))),
+    inputs: Object.entries(item.inputs).map(([name, input]) => inputType(name, input, item)),
     outputs,
     aliases: item.aliases ?? [],
     passes: new Map(Object.entries(item.passes ?? {})),
@@ -183,22 +184,23 @@ function nodeType(item: NodeTypeJson): NodeType {
   };
 }
 
-function inputType(name: string, item: InputJson, variable: boolean): InputType {
-  const wire = wireType(item.wire, variable);
+function inputType(name: string, item: InputJson, type: NodeTypeJson): InputType {
+  const wire = wireType(item.wire, type.wires[item.wire]?.variable === true);
+  const picture = Object.values(type.outputs).some((output) => ["Image", "Mask"].includes(output));
   return {
     name,
     wire,
     required: item.required,
     default: item.required ? undefined : fromPlain(item.default ?? null),
     doc: item.description ?? "",
-    widget: widgetOf(item, wire),
+    widget: widgetOf(item, wire, picture),
     advanced: item["x-advanced"] === true,
     lazy: item["x-lazy"] === true,
     plain: item["x-json"] === true,
   };
 }
 
-function widgetOf(item: InputJson, wire: WireType): Widget {
+function widgetOf(item: InputJson, wire: WireType, picture: boolean): Widget {
   const declared = (item["x-widget"] ?? {}) as { readonly [key: string]: unknown };
   const files = String(declared.choices_from ?? "");
   switch (declared.kind) {
@@ -211,7 +213,7 @@ function widgetOf(item: InputJson, wire: WireType): Widget {
     case "text":
       return { kind: "text", multiline: declared.multiline === true };
     case "file":
-      return { kind: "file", files, folder: declared.folder === true };
+      return { kind: "file", files, folder: declared.folder === true, picture };
     case "stack":
       return { kind: "stack", files, row: Object.keys((declared.row ?? {}) as object) };
   }

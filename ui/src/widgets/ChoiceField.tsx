@@ -7,14 +7,8 @@ import type { FieldProps } from "./Field";
 type ChoiceKind = Extract<Widget, { kind: "choice" }>;
 
 /** One of a fixed set of values. */
-export function ChoiceField({
-  widget,
-  value,
-  label,
-  invalid,
-  describedBy,
-  onChange,
-}: FieldProps<ChoiceKind>) {
+export function ChoiceField(props: FieldProps<ChoiceKind>) {
+  const { widget, value, label, invalid, describedBy, onChange } = props;
   const choices = widget.choices.map((choice) => (typeof choice === "string" ? choice : writeJson(choice)));
   const shown = value === undefined ? "" : typeof value === "string" ? value : writeJson(value);
   const pick = (text: string) => {
@@ -51,15 +45,8 @@ interface PickerProps {
 }
 
 /** A button that shows the value and opens the list of choices. */
-export function PickerButton({
-  text,
-  invalid,
-  describedBy,
-  label,
-  isFree = false,
-  isWide = false,
-  ...list
-}: PickerProps) {
+export function PickerButton(props: PickerProps) {
+  const { text, invalid, describedBy, label, isFree = false, isWide = false, ...list } = props;
   const show = (anchor: HTMLElement) => useChoiceList.getState().show({ anchor, label, isFree, ...list });
   return (
     <button

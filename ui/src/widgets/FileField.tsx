@@ -1,8 +1,9 @@
 import { type ChangeEvent, type ClipboardEvent, type DragEvent, useRef } from "react";
 import { perform } from "../commands/commands";
 import type { Choice } from "../lists/choices";
+import { attempt } from "../panels/attempt";
 import type { Widget } from "../schema/nodeTypes";
-import { blobUrl, blobValue, upload } from "../server/documents/files";
+import { blobUrl, fileName, uploadInput } from "../server/documents/files";
 import { answer, api } from "../server/requests/client";
 import { Icon } from "../style/Icon";
 import { PickerButton } from "./ChoiceField";
@@ -33,7 +34,7 @@ export function FileField(props: FieldProps<FileKind>) {
     <PickerButton
       label={label}
       value={name}
-      text={name}
+      text={fileName(name)}
       invalid={invalid}
       describedBy={describedBy}
       empty={`Put files into ${modelKind ? "models/" : ""}${widget.files}, or name a folder in settings.json.`}
@@ -68,7 +69,8 @@ function UploadField({ widget, value, label, invalid, describedBy, onChange }: F
   const chooser = useRef<HTMLInputElement>(null);
   const name = typeof value === "string" ? value : "";
   const take = async (file: File | undefined) => {
-    if (file) onChange(blobValue(await upload(file)));
+    const taken = file && (await attempt(uploadInput(file, widget)));
+    if (taken) onChange(taken);
   };
   const drop = (event: DragEvent) => {
     if (event.dataTransfer.files.length === 0) return;
@@ -92,7 +94,8 @@ function UploadField({ widget, value, label, invalid, describedBy, onChange }: F
         autoComplete="off"
         spellCheck={false}
         placeholder={widget.files === "inputs" ? "drop or paste" : widget.files}
-        value={name}
+        title={name}
+        value={fileName(name)}
         onChange={(event) => onChange(event.currentTarget.value)}
         onPaste={paste}
       />

@@ -7,16 +7,8 @@ import type { FieldProps } from "./Field";
 export type NumberWidget = Extract<Widget, { kind: "number" }>;
 
 /** A number: type digits or arithmetic, or step with the arrow keys. */
-export function NumberField({
-  widget,
-  value,
-  label,
-  invalid,
-  describedBy,
-  onChange,
-  optional,
-  placeholder,
-}: FieldProps<NumberWidget>) {
+export function NumberField(props: FieldProps<NumberWidget>) {
+  const { widget, value, label, invalid, describedBy, onChange, optional, placeholder } = props;
   const [typed, setTyped] = useState<string | null>(null);
   const number = numberOf(value);
   const shown = typed ?? (number === undefined ? "" : shortNumber(number, widget.whole));

@@ -18,14 +18,8 @@ interface Listed {
 const MOST = 8;
 
 /** Text of many lines. `<` lists embeddings and LoRAs while typing: Enter inserts one, Esc leaves the text. */
-export function PromptField({
-  value,
-  label,
-  invalid,
-  describedBy,
-  onChange,
-  placeholder,
-}: FieldProps<TextKind>) {
+export function PromptField(props: FieldProps<TextKind>) {
+  const { value, label, invalid, describedBy, onChange, placeholder } = props;
   const text = typeof value === "string" ? value : "";
   const area = useRef<HTMLTextAreaElement>(null);
   const caret = useRef<number | null>(null);

@@ -1,15 +1,18 @@
 /** Files that are dropped on the canvas, or on a view that covers it: a graph, a picture with a graph, or a picture to load. */
 import type { DragEvent } from "react";
 import { addNode } from "../../document/edit/nodes";
-import { literal } from "../../document/graph";
+import { setValue } from "../../document/edit/values";
+import { type InputEnd, literal } from "../../document/graph";
+import { attempt } from "../../panels/attempt";
+import type { InputType, Widget } from "../../schema/nodeTypes";
 import { openText } from "../../server/documents/documents";
-import { blobValue, importFile, upload } from "../../server/documents/files";
+import { importFile, uploadInput } from "../../server/documents/files";
 import { Refused, reasonOf } from "../../server/requests/problems";
 import { edit, graph, selectNodes } from "../../state/editor";
 import { say, sayError } from "../../state/status";
-import { types } from "../../state/types";
+import { typed, types } from "../../state/types";
 import { placeAt } from "../viewport";
-import { addByName } from "./addNode";
+import { addByName, snapped } from "./addNode";
 
 /** Node types are also dragged from the list of the drawer. */
 export const TYPE_MIME = "application/x-safelight-type";
@@ -26,7 +29,22 @@ export async function dropFiles(event: DragEvent): Promise<void> {
   const file = event.dataTransfer.files[0];
   if (!file) return;
   event.preventDefault();
-  await openFile(file, at);
+  const node = (event.target as Element).closest<HTMLElement>("[data-node]")?.dataset.node ?? "";
+  const [input, ...others] = typed().type(node).inputs.filter(takesFile);
+  if (input && others.length === 0) await loadInto({ node, input: input.name }, file, input.widget);
+  else await openFile(file, at);
+}
+
+/** True for an input with one file of the user, and no model out of a list. */
+function takesFile({ widget }: InputType): boolean {
+  return widget.kind === "file" && widget.files === "inputs" && !widget.folder;
+}
+
+async function loadInto(end: InputEnd, file: File, widget: Widget): Promise<void> {
+  const value = await attempt(uploadInput(file, widget));
+  if (value === undefined) return;
+  edit(`Load ${file.name}`, (state) => setValue(state, end, value));
+  say(`${end.node} loads ${file.name}.`);
 }
 
 /** Open the graph in a file; a picture without one becomes a node that loads it. */
@@ -53,20 +71,16 @@ export function loadOutput(row: { digest: string }): void {
 function addLoader(value: string, at?: { x: number; y: number }): string | undefined {
   const type = types().get("LoadImage");
   if (!type) return undefined;
-  const { x, y } = placeAt(at);
-  const place = [Math.round(x / 8) * 8, Math.round(y / 8) * 8] as const;
-  const added = addNode(graph(), type.id, place, new Map([["image", literal(value)]]));
+  const added = addNode(graph(), type.id, snapped(placeAt(at)), new Map([["image", literal(value)]]));
   edit("Load a picture", () => added.graph);
   selectNodes([added.id]);
   return added.id;
 }
 
 async function loadPicture(file: File, at?: { x: number; y: number }): Promise<void> {
-  try {
-    const id = addLoader(blobValue(await upload(file)), at);
-    if (id === undefined) sayError("No node type loads a picture.");
-    else say(`${file.name} has no graph in it; ${id} loads it as a picture.`);
-  } catch (error) {
-    sayError(reasonOf(error));
-  }
+  const value = await attempt(uploadInput(file));
+  if (value === undefined) return;
+  const id = addLoader(value, at);
+  if (id) say(`${file.name} has no graph in it; ${id} loads it as a picture.`);
+  else sayError("No node type loads a picture.");
 }

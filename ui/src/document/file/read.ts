@@ -223,9 +223,8 @@ class Reader {
       if (point) layout.set(name, point as unknown as Point);
       else {
         const message = `the layout of ${short(name)} is ${shown(item)}`;
-        this.fields.bad("bad_layout", message, [...path, "layout", name], {
-          hint: "write two whole numbers: [x, y]",
-        });
+        const hint = "write two whole numbers: [x, y]";
+        this.fields.bad("bad_layout", message, [...path, "layout", name], { hint });
       }
     }
     return layout;
@@ -250,17 +249,13 @@ class Reader {
     }
     const off = item.get("off") ?? false;
     if (typeof off !== "boolean" || item.get("off") === null) {
-      fields.bad("bad_node", `"off" is ${shown(item.get("off"))}`, [...path, "off"], {
-        node,
-        hint: "write true or false",
-      });
+      const hint = "write true or false";
+      fields.bad("bad_node", `"off" is ${shown(item.get("off"))}`, [...path, "off"], { node, hint });
     }
     const lift = item.has("lift") ? item.get("lift") : LIFTS[0];
     if (!LIFTS.includes(lift as Lift)) {
-      fields.bad("bad_node", `"lift" is ${shown(lift)}`, [...path, "lift"], {
-        node,
-        hint: "write zip or cross",
-      });
+      const hint = "write zip or cross";
+      fields.bad("bad_node", `"lift" is ${shown(lift)}`, [...path, "lift"], { node, hint });
     }
     const title = fields.text(item, "title", `the title of ${short(node)}`, path);
     const bindings = item.has("inputs") ? item.get("inputs") : new Map<string, Json>();

@@ -1,5 +1,5 @@
 /** The named inputs of the graph: the fields of this panel are the options of the command line. */
-import { lazy, type ReactNode, Suspense, useId } from "react";
+import { lazy, Suspense } from "react";
 import { changeInput } from "../../document/edit/graphInputs";
 import type { GraphInput } from "../../document/graph";
 import { type Json, numberOf } from "../../document/json/json";
@@ -16,6 +16,7 @@ import { words } from "../format";
 import { useSweep } from "../runs/sweep";
 import { ControlName } from "./ControlName";
 import { takerOf, widgetFor } from "./controlWidget";
+import { FieldRow } from "./FieldRow";
 
 const SweepBox = lazy(async () => ({ default: (await import("../runs/SweepBox")).SweepBox }));
 const PortNames = lazy(async () => ({ default: (await import("./PortNames")).PortNames }));
@@ -45,13 +46,13 @@ export function ControlsTab() {
         const widget = widgetFor(graph, types, name, item);
         if (hasSize && name === "width") {
           return (
-            <Row key={name} title={(id) => <SizeMenus id={id} width={item} height={height} />}>
+            <FieldRow key={name} title={(id) => <SizeMenus id={id} width={item} height={height} />}>
               <span className="pair">
                 <Control name="width" item={item} widget={widget} />
                 <span className="meta">×</span>
                 <Control name="height" item={height} widget={widgetFor(graph, types, "height", height)} />
               </span>
-            </Row>
+            </FieldRow>
           );
         }
         return <ControlRow key={name} name={name} item={item} widget={widget} />;
@@ -76,7 +77,7 @@ function ControlRow({ name, item, widget }: ControlProps) {
   const [node = "", input = ""] = taker?.split(".") ?? [];
   const isTall = isText || widget.kind === "stack" || widget.kind === "json";
   return (
-    <Row
+    <FieldRow
       title={(id) => (
         <span className="control-title">
           <ControlName id={id} name={name} item={item} />
@@ -87,7 +88,7 @@ function ControlRow({ name, item, widget }: ControlProps) {
     >
       <Control name={name} item={item} widget={widget} />
       <UsedSeed name={name} item={item} widget={widget} />
-    </Row>
+    </FieldRow>
   );
 }
 
@@ -99,22 +100,6 @@ function SizeMenus({ id, width, height }: { id: string; width: GraphInput; heigh
       <span className="meta">×</span>
       <ControlName id={`${id}-height`} name="height" item={height} />
     </span>
-  );
-}
-
-interface RowProps {
-  title: (id: string) => ReactNode;
-  isTall?: boolean;
-  children: ReactNode;
-}
-
-function Row({ title, isTall, children }: RowProps) {
-  const id = useId();
-  return (
-    <fieldset className={isTall ? "control tall" : "control"} aria-labelledby={id}>
-      {title(id)}
-      <div className="control-field">{children}</div>
-    </fieldset>
   );
 }
 

@@ -16,6 +16,7 @@ import { hasDataset, openDataset } from "../dataset/datasetStore";
 import { count, span, words } from "../format";
 import { Values } from "../Values";
 import { DocText } from "./DocText";
+import { FieldRow } from "./FieldRow";
 
 export function NodeTab({ node }: { node: string | null }) {
   const exists = useGraph((graph) => node !== null && graph.nodes.has(node));
@@ -137,65 +138,63 @@ function InputRow({ node, input }: { node: string; input: InputType }) {
   const isTall =
     !isWired && ((input.widget.kind === "text" && input.widget.multiline) || input.widget.kind === "stack");
   return (
-    <fieldset className={isTall ? "control tall" : "control"} aria-labelledby={id}>
-      <span id={id} className="control-name cut" title={input.doc}>
-        {isChanged && <span className="changed-dot" title="Changed from its default" />}
-        {words(input.name)}
-      </span>
-      <div className="control-field">
-        {isWired ? (
-          <span className="meta">
-            {binding.output === "out" ? binding.node : `${binding.node}.${binding.output}`}
-          </span>
-        ) : input.widget.kind === "none" ? (
-          <span className="meta">
-            {wireName(input.wire)}
-            {input.required ? "" : ", optional"}
-          </span>
-        ) : (
-          <Field
-            widget={input.widget}
-            value={held ?? input.default}
-            label={`${words(node)} ${words(input.name)}`}
-            invalid={problem?.severity === "error"}
-            describedBy={problem ? `${id}-problem` : undefined}
-            optional={input.default === null}
-            onChange={(value) =>
-              edit(
-                `Change ${words(input.name)}`,
-                (graph) => setValue(graph, end, value),
-                `${node}.${input.name}`,
-              )
-            }
-          />
-        )}
-        {isChanged && (
-          <IconButton
-            icon="reset"
-            className="icon-button small"
-            label={`Reset ${words(input.name)}`}
-            title="Back to its default"
-            onClick={() => edit(`Reset ${words(input.name)}`, (graph) => resetValue(graph, end))}
-            size={12}
-          />
-        )}
-        {taken !== undefined && (
-          <span className="meta" title="One of the graph's controls">
-            control {words(taken.name)}
-          </span>
-        )}
-        {problem !== undefined && (
-          <span id={`${id}-problem`} className={problem.severity === "error" ? "field-problem" : "hint"}>
-            {sentences(problem)}
-          </span>
-        )}
-      </div>
-      {input.doc !== "" && (
-        <p className="control-doc meta">
-          <DocText text={input.doc} />
-        </p>
+    <FieldRow
+      title={
+        <>
+          {isChanged && <span className="changed-dot" title="Changed from its default" />}
+          {words(input.name)}
+        </>
+      }
+      doc={input.doc}
+      isTall={isTall}
+    >
+      {isWired ? (
+        <span className="meta">
+          {binding.output === "out" ? binding.node : `${binding.node}.${binding.output}`}
+        </span>
+      ) : input.widget.kind === "none" ? (
+        <span className="meta">
+          {wireName(input.wire)}
+          {input.required ? "" : ", optional"}
+        </span>
+      ) : (
+        <Field
+          widget={input.widget}
+          value={held ?? input.default}
+          label={`${words(node)} ${words(input.name)}`}
+          invalid={problem?.severity === "error"}
+          describedBy={problem ? `${id}-problem` : undefined}
+          optional={input.default === null}
+          onChange={(value) =>
+            edit(
+              `Change ${words(input.name)}`,
+              (graph) => setValue(graph, end, value),
+              `${node}.${input.name}`,
+            )
+          }
+        />
       )}
-    </fieldset>
+      {isChanged && (
+        <IconButton
+          icon="reset"
+          className="icon-button small"
+          label={`Reset ${words(input.name)}`}
+          title="Back to its default"
+          onClick={() => edit(`Reset ${words(input.name)}`, (graph) => resetValue(graph, end))}
+          size={12}
+        />
+      )}
+      {taken !== undefined && (
+        <span className="meta" title="One of the graph's controls">
+          control {words(taken.name)}
+        </span>
+      )}
+      {problem !== undefined && (
+        <span id={`${id}-problem`} className={problem.severity === "error" ? "field-problem" : "hint"}>
+          {sentences(problem)}
+        </span>
+      )}
+    </FieldRow>
   );
 }
 

@@ -1,5 +1,5 @@
 /** The form of a new training: what to train, on which pictures, for how long. */
-import { type ReactNode, useEffect, useId, useState } from "react";
+import { useEffect, useState } from "react";
 import { changeInput } from "../../document/edit/graphInputs";
 import { heldValue, setValue } from "../../document/edit/values";
 import { readGraph } from "../../document/file/read";
@@ -15,19 +15,12 @@ import { Field } from "../../widgets/Field";
 import { attempt } from "../attempt";
 import { words } from "../format";
 import { widgetFor } from "../tabs/controlWidget";
-import { DocText } from "../tabs/DocText";
-import {
-  inForm,
-  modelInput,
-  startTraining,
-  TEMPLATES,
-  type TrainingDraft,
-  trainerInputs,
-} from "./newTraining";
+import { FieldRow } from "../tabs/FieldRow";
+import { inForm, modelInput, startTraining, TEMPLATES, type TrainDraft, trainerInputs } from "./newTraining";
 
 interface TrainFormProps {
   /** The settings to begin with; null for those of an example. */
-  draft: TrainingDraft | null;
+  draft: TrainDraft | null;
   /** Called with the run of the started training. */
   onStart: (run: string) => void;
   /** Called after the graph was put on the canvas. */
@@ -164,33 +157,15 @@ interface FormRowProps {
   onChange: (value: Json) => void;
 }
 
-function FormRow({ name, doc, widget, value, problem, onChange }: FormRowProps): ReactNode {
-  const id = useId();
-  const isTall = widget.kind === "text" && widget.multiline;
+function FormRow({ name, doc, widget, value, problem, onChange }: FormRowProps) {
   return (
-    <fieldset className={isTall ? "control tall" : "control"} aria-labelledby={id}>
-      <span id={id} className="control-name cut" title={doc}>
-        {name}
-      </span>
-      <div className="control-field">
-        <Field
-          widget={widget}
-          value={value}
-          label={name}
-          invalid={problem !== undefined}
-          onChange={onChange}
-        />
-        {problem && (
-          <span className="field-problem" role="alert">
-            {sentences(problem)}
-          </span>
-        )}
-      </div>
-      {doc !== "" && (
-        <p className="control-doc meta">
-          <DocText text={doc} />
-        </p>
+    <FieldRow title={name} doc={doc} isTall={widget.kind === "text" && widget.multiline}>
+      <Field widget={widget} value={value} label={name} invalid={problem !== undefined} onChange={onChange} />
+      {problem && (
+        <span className="field-problem" role="alert">
+          {sentences(problem)}
+        </span>
       )}
-    </fieldset>
+    </FieldRow>
   );
 }

@@ -1,6 +1,7 @@
 /** What is left of a training: its checkpoints and settings. */
 import { useEffect, useState } from "react";
 import { openSaved } from "../../server/documents/documents";
+import { nameFile } from "../../server/documents/files";
 import { keepAsInput } from "../../server/outputs";
 import { answer, api, type Schemas } from "../../server/requests/client";
 import type { RunAnswer } from "../../server/runs/runState";
@@ -70,6 +71,7 @@ async function putInGraph(name: string, kind: TrainedKind, file: string, onUsed:
   if ([...graph().nodes.values()].some((node) => isTrainer(node.type))) await openSaved(DRAWS);
   const changed = withTrained(graph(), useTypes.getState().types, kind, file);
   if (changed === undefined) return sayError("This graph loads no model that the file could be added to.");
+  nameFile(file, name);
   edit(`Use ${name}`, () => changed.graph);
   selectNodes([changed.id]);
   onUsed();

@@ -21,7 +21,7 @@ import { etaOf, ICONS } from "../runs/QueuePopup";
 import { forget } from "../runs/runMessages";
 import { pointsOf, smoothed } from "./curves";
 import { type Curve, LossChart, Spark } from "./LossChart";
-import { draftOf, type TrainingDraft, templateOf, trainingsOf } from "./newTraining";
+import { draftOf, type TrainDraft, templateOf, trainingsOf } from "./newTraining";
 import { SampleMatrix } from "./SampleMatrix";
 import { TrainForm } from "./TrainForm";
 import { Checkpoints, Result, Settings, TrainingDataset } from "./TrainSide";
@@ -37,7 +37,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
   const [chosen, setChosen] = useState<string | null>(null);
   const [overlaid, setOverlaid] = useState<readonly string[]>([]);
   const [isNew, setNew] = useState(false);
-  const [draft, setDraft] = useState<TrainingDraft | null>(null);
+  const [draft, setDraft] = useState<TrainDraft | null>(null);
   const [weight, setWeight] = useState(0.9);
   const id = isNew ? null : (chosen ?? rows[0]?.id ?? null);
   const choose = (run: string) => {
@@ -45,7 +45,7 @@ export function TrainView({ onLeave }: TrainViewProps) {
     setNew(false);
     setDraft(null);
   };
-  const begin = (settings: TrainingDraft | null) => {
+  const begin = (settings: TrainDraft | null) => {
     setDraft(settings);
     setNew(true);
   };
@@ -180,7 +180,7 @@ interface OneTrainingProps {
   weight: number;
   setWeight: (weight: number) => void;
   /** Called with the settings of a failed training. */
-  onCorrect: (settings: TrainingDraft) => void;
+  onCorrect: (settings: TrainDraft) => void;
   onLeave: () => void;
 }
 

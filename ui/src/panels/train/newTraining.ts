@@ -56,7 +56,7 @@ export function trainerInputs(
 }
 
 /** The settings of a training: its example with the chosen values, and what is wrong with them. */
-export interface TrainingDraft {
+export interface TrainDraft {
   template: string;
   graph: Graph;
   problems: readonly Problem[];
@@ -75,7 +75,7 @@ export function trainingsOf(withNumbers: readonly RunSummary[], failed: readonly
 }
 
 /** The settings of a run, to correct them. */
-export async function draftOf(run: string, template: string): Promise<TrainingDraft> {
+export async function draftOf(run: string, template: string): Promise<TrainDraft> {
   const found = await send(`/api/v1/runs/${run}`);
   return { template, graph: readGraph(graphIn(found)), problems: JSON.parse(found.text).problems };
 }

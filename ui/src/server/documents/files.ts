@@ -1,4 +1,5 @@
 /** Uploads, and graphs out of files. */
+import type { Widget } from "../../schema/nodeTypes";
 import type { Schemas } from "../requests/client";
 import { graphIn, send } from "../requests/graphBody";
 import { type Problem, problem, Refused } from "../requests/problems";
@@ -40,6 +41,40 @@ const OCTETS = { "Content-Type": "application/octet-stream" };
 export async function upload(file: Blob): Promise<Upload> {
   check(file);
   return sendJson<Upload>("/api/v1/blobs", { method: "POST", body: file, headers: OCTETS });
+}
+
+/**
+ * Upload a file as the value of a file input.
+ *
+ * @throws {Refused} It cannot be uploaded, or is no picture where one is wanted (`not_a_picture`).
+ */
+export async function uploadInput(file: File, widget?: Widget): Promise<string> {
+  const kept = await upload(file);
+  if (widget?.kind === "file" && widget.picture && kept.w === null) {
+    const hint = "PNG, JPEG, WEBP, BMP, TIFF and GIF can be loaded";
+    throw new Refused(422, [problem("not_a_picture", `the file ${file.name} is not a picture`, hint)]);
+  }
+  nameFile(blobValue(kept), file.name);
+  return blobValue(kept);
+}
+
+const NAMES = "safelight.files";
+const MOST_NAMES = 500;
+
+function fileNames(): Record<string, string> {
+  return JSON.parse(globalThis.localStorage?.getItem(NAMES) ?? "{}");
+}
+
+/** Remember the name that an uploaded file has on this computer. */
+export function nameFile(value: string, name: string): void {
+  const { [value]: _, ...others } = fileNames();
+  const kept = [...Object.entries(others), [value, name]].slice(-MOST_NAMES);
+  globalThis.localStorage?.setItem(NAMES, JSON.stringify(Object.fromEntries(kept)));
+}
+
+/** The name of the file of a value such as `sha256:…`, as far as this browser knows it; else the value. */
+export function fileName(value: string): string {
+  return (value.startsWith("sha256:") && fileNames()[value]) || value;
 }
 
 /** The graph in a file. */

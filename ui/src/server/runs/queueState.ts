@@ -2,6 +2,7 @@
 import type { Schemas } from "../requests/client";
 import {
   applyEvent,
+  fromRow,
   fromSnapshot,
   newRun,
   type RunAnswer,
@@ -79,17 +80,7 @@ export function afterList(
   const runs = { ...state.runs };
   for (const row of rows) {
     const known = runs[row.id] ?? newRun(row.id, row.document);
-    runs[row.id] = {
-      ...known,
-      title: row.title,
-      phase: row.state,
-      position: row.position,
-      device: row.device,
-      submitted: row.submitted,
-      started: row.started,
-      finished: row.finished,
-      attempt: row.attempts,
-    };
+    runs[row.id] = { ...known, ...fromRow(row) };
   }
   return { ...state, runs, running: queue.running, pending: queue.pending, paused: queue.paused };
 }

@@ -415,6 +415,13 @@ function summary(id: string, steps: Readonly<Record<string, StepRun>>): NodeRun 
   };
 }
 
+/** What the row of a run in a list tells. */
+export function fromRow({ id, document, title, state, attempts, ...row }: RunSummary) {
+  const { position, device, submitted, started, finished } = row;
+  const times = { submitted, started, finished };
+  return { id, document, title, phase: state, position, device, ...times, attempt: attempts };
+}
+
 /** The state in a snapshot, which contains the events up to its `last_seq`. */
 export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): RunView {
   const { summary: row, nodes: snapshots, outputs, problems, last_seq } = answer;
@@ -455,16 +462,7 @@ export function fromSnapshot(answer: RunAnswer, known: RunView | null = null): R
   const first = problems.find((problem) => problem.severity === "error");
   const told = new Map(known?.outputs.map((output) => [output.id, output]));
   return {
-    id: row.id,
-    document: row.document,
-    title: row.title,
-    phase: row.state,
-    position: row.position,
-    device: row.device,
-    submitted: row.submitted,
-    started: row.started,
-    finished: row.finished,
-    attempt: row.attempts,
+    ...fromRow(row),
     isCancelAsked: known?.isCancelAsked ?? false,
     toRun: known?.toRun ?? null,
     ran: known?.ran ?? null,
