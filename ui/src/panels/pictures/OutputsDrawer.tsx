@@ -1,4 +1,4 @@
-/** The gallery, which is the history: the written pictures of all runs, the newest first. */
+/** The gallery, which is the history: the written pictures of all runs on the server, the newest first. */
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { byRun, mark, type OutputRow, readMore, search, useOutputs } from "../../server/outputs";
@@ -14,6 +14,7 @@ import { compareWith, isPicture, openPicture, openSweep, replaceRow, usePictures
 const SEARCH_MS = 200;
 /** A run with more pictures shows so many, and the number of the others. */
 const SHOWN = 12;
+const WHICH = "Pictures appear here after a run; those of safelight run only if it has --server.";
 
 const FILTERS = [
   ["All", false, false],
@@ -75,8 +76,8 @@ export function OutputsDrawer({ onClose }: { onClose: () => void }) {
         {groups.map((group) => (
           <Group key={group.run} {...group} />
         ))}
-        {isLoaded && groups.length === 0 && (
-          <p className="empty-note">{isFiltered ? "Nothing fits." : "Pictures appear here after a run."}</p>
+        {isLoaded && !hasMore && (groups.length === 0 || !isFiltered) && (
+          <p className="empty-note">{isFiltered ? "Nothing fits." : WHICH}</p>
         )}
         {hasMore && <div ref={end} className="more-below" />}
       </div>
