@@ -46,7 +46,7 @@ test("curves and samples appear live, a stop keeps a checkpoint, and the LoRA ca
   await expect.poll(async () => (await canvas.runs()).some(isActive)).toBe(false);
   const use = page.locator(".checkpoint").getByRole("button", { name: "Use in graph" }).first();
   await use.click();
-  await expect(canvas.node("apply-lora")).toBeVisible();
+  await expect(canvas.node("apply-lora").locator(".stack-name")).toHaveText(/^framed/);
   expect((await canvas.run()).state).toBe("done");
 });
 

@@ -2,6 +2,7 @@ import { isList, isObject, type Json, type JsonObject } from "../document/json/j
 import { useChoiceList } from "../lists/choices";
 import type { Widget } from "../schema/nodeTypes";
 import { USUAL_WEIGHT, weightFor } from "../server/catalogue";
+import { fileName } from "../server/documents/files";
 import { Icon } from "../style/Icon";
 import type { FieldProps } from "./Field";
 import { listModels } from "./FileField";
@@ -54,7 +55,7 @@ export function StackField({ value, label, invalid, onChange }: FieldProps<Stack
               onChange={(event) => put(index, "on", event.currentTarget.checked)}
             />
             <span className="cut" title={name}>
-              {name}
+              {fileName(name)}
             </span>
             <NumberField
               widget={WEIGHT}

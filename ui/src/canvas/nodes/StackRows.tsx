@@ -6,6 +6,7 @@ import { isList, isObject, type Json, type JsonObject } from "../../document/jso
 import { useChoiceList } from "../../lists/choices";
 import type { InputType } from "../../schema/nodeTypes";
 import { USUAL_WEIGHT, useCatalogue, weightFor } from "../../server/catalogue";
+import { fileName } from "../../server/documents/files";
 import { edit, graph } from "../../state/editor";
 import { Icon } from "../../style/Icon";
 import { listModels } from "../../widgets/FileField";
@@ -42,9 +43,7 @@ function rowsOf(entry: Entry, input: InputType): readonly JsonObject[] {
 export function StackRow({ id, input, entry, index }: StackProps & { readonly index: number }) {
   const row = rowOf(id, entry, input, index);
   const file = String(row.get("lora") ?? "");
-  const model = useCatalogue((state) =>
-    state.models.find((item) => item.kind === "lora" && item.file === file),
-  );
+  const model = useCatalogue(({ models }) => models.find((one) => one.kind === "lora" && one.file === file));
   const isOn = row.get("on") !== false;
   const put = (key: string, value: Json) => {
     if (index === 0) return changeValue({ node: id, input: key }, value);
@@ -74,7 +73,7 @@ export function StackRow({ id, input, entry, index }: StackProps & { readonly in
           pickLora(event.currentTarget, `${id} LoRA ${index + 1}`, file, (name) => put("lora", name))
         }
       >
-        {file.replace(/^.*[\\/]|\.safetensors$/g, "") || "Choose a LoRA"}
+        {fileName(file).replace(/^.*[\\/]|\.safetensors$/g, "") || "Choose a LoRA"}
       </button>
       <NumberField
         widget={WEIGHT}

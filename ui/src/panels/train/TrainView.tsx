@@ -254,14 +254,7 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onCorrect, onLeave
               </button>
             </>
           )}
-        </header>
-        {errors.map((item) => (
-          <p key={item.message} className="field-problem pad" role="alert">
-            {sentences(item)}
-          </p>
-        ))}
-        {errors.length > 0 && template && (
-          <div className="buttons pad">
+          {errors.length > 0 && template && (
             <button
               type="button"
               className="button solid"
@@ -269,62 +262,71 @@ function OneTraining({ id, rows, overlaid, weight, setWeight, onCorrect, onLeave
             >
               Correct the settings
             </button>
-          </div>
-        )}
+          )}
+        </header>
+        {errors.map((item) => (
+          <p key={item.message} className="field-problem pad" role="alert">
+            {sentences(item)}
+          </p>
+        ))}
         <progress
           className="line"
           aria-label="Progress of the training"
           value={progress?.max ? (progress.value ?? 0) / progress.max : phase === "done" ? 1 : 0}
         />
-        <div className="chart-head">
-          <span>loss</span>
-          <b className="big-number">{loss === undefined ? "–" : figure(loss)}</b>
-          <span className="chart-key">
-            <i className="key-smooth" /> smoothed
-          </span>
-          <span className="chart-key">
-            <i className="key-raw" /> raw
-          </span>
-          <span className="grow" />
-          <span className="chart-key">
-            <Icon name="flag" size={12} /> checkpoint
-          </span>
-          <span className="chart-key">
-            <span className="key-sample" /> sample
-          </span>
-          <label className="chart-key">
-            smoothing
-            <input
-              type="range"
-              className="slider"
-              min={0}
-              max={0.99}
-              step={0.01}
-              value={weight}
-              style={{ "--part": `${(weight / 0.99) * 100}%` } as React.CSSProperties}
-              onChange={(event) => setWeight(Number(event.currentTarget.value))}
+        {(errors.length === 0 || training) && (
+          <>
+            <div className="chart-head">
+              <span>loss</span>
+              <b className="big-number">{loss === undefined ? "–" : figure(loss)}</b>
+              <span className="chart-key">
+                <i className="key-smooth" /> smoothed
+              </span>
+              <span className="chart-key">
+                <i className="key-raw" /> raw
+              </span>
+              <span className="grow" />
+              <span className="chart-key">
+                <Icon name="flag" size={12} /> checkpoint
+              </span>
+              <span className="chart-key">
+                <span className="key-sample" /> sample
+              </span>
+              <label className="chart-key">
+                smoothing
+                <input
+                  type="range"
+                  className="slider"
+                  min={0}
+                  max={0.99}
+                  step={0.01}
+                  value={weight}
+                  style={{ "--part": `${(weight / 0.99) * 100}%` } as React.CSSProperties}
+                  onChange={(event) => setWeight(Number(event.currentTarget.value))}
+                />
+                {weight.toFixed(2)}
+              </label>
+            </div>
+            <LossChart
+              curves={curves}
+              weight={weight}
+              samples={training?.samples ?? []}
+              checkpoints={training?.checkpoints ?? []}
+              resumes={pointsOf(training?.rows ?? [], "resumed").map(([at]) => at)}
+              lastStep={total}
+              step={step}
+              onStep={setStep}
             />
-            {weight.toFixed(2)}
-          </label>
-        </div>
-        <LossChart
-          curves={curves}
-          weight={weight}
-          samples={training?.samples ?? []}
-          checkpoints={training?.checkpoints ?? []}
-          resumes={pointsOf(training?.rows ?? [], "resumed").map(([at]) => at)}
-          lastStep={total}
-          step={step}
-          onStep={setStep}
-        />
-        <div className="sparks">
-          {NUMBERS.map(({ key, name }) => {
-            const points = pointsOf(training?.rows ?? [], key);
-            if (points.length === 0) return null;
-            return <Spark key={key} name={name} points={points} lastStep={total} step={step} />;
-          })}
-        </div>
-        <SampleMatrix samples={training?.samples ?? []} />
+            <div className="sparks">
+              {NUMBERS.map(({ key, name }) => {
+                const points = pointsOf(training?.rows ?? [], key);
+                if (points.length === 0) return null;
+                return <Spark key={key} name={name} points={points} lastStep={total} step={step} />;
+              })}
+            </div>
+            <SampleMatrix samples={training?.samples ?? []} />
+          </>
+        )}
       </section>
       <aside className="train-side" aria-label="Details of the training">
         <Result full={full} onUsed={onLeave} />
