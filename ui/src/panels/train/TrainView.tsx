@@ -43,7 +43,6 @@ export function TrainView({ onLeave }: TrainViewProps) {
   const choose = (run: string) => {
     setChosen(run);
     setNew(false);
-    setDraft(null);
   };
   const begin = (settings: TrainDraft | null) => {
     setDraft(settings);
