@@ -141,7 +141,7 @@ def around(kind: str, **inputs: Any) -> Graph:
         ("Hurt", "missing", "node_failed", "AttributeError"),
         ("Text", "", "node_failed", "is str, but it is declared as float"),
         ("Half", "", "node_failed", ""),
-        ("Picky", "", "invalid_value", "less than or equal to 0.5"),
+        ("Picky", "", "invalid_value", "at most 0.5"),
     ],
 )
 def test_a_failed_node_skips_only_its_dependents(
@@ -174,18 +174,18 @@ def test_memory_and_disk_may_fail_a_node_and_the_next_run_is_fine(kind: Any, ses
     assert (report.state, report.nodes["bad"].state) == ("done", "done")
 
 
-def test_values_that_are_not_json_do_not_break_the_run(session: Session) -> None:
+def test_a_result_that_is_no_json_fails_its_node_and_not_the_run(session: Session) -> None:
     graph = around("Hurt", what="not_a_number")
     report = session.run(graph)
     states = {node: node_report.state for node, node_report in report.nodes.items()}
     assert (states["root"], states["beside"], states["below"]) == ("done", "done", "done")
-    assert states["after"] == "failed", "NaN is not between 0 and 0.5"
-    problem = report.nodes["after"].problem
+    assert (states["bad"], states["after"]) == ("failed", "skipped")
+    problem = report.nodes["bad"].problem
     assert problem is not None
-    assert (problem.node, problem.input) == ("after", "a")
+    assert (problem.node, problem.code) == ("bad", "node_failed")
     graph = graph_of({"bad": ("Hurt", {"what": "not_a_number"})}, {"x": "bad.out"})
     report = session.run(graph)
-    assert report.nodes["bad"].state == "failed", "an output that is no JSON is nobody's output"
+    assert report.nodes["bad"].state == "failed"
     assert report.outputs == {}
 
 
