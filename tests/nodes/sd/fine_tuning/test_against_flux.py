@@ -26,7 +26,15 @@ from nodes.training.train_lora import TrainLoRA
 from nodes.training.train_ti import TrainTI
 from tests.counts import short_and_full
 from tests.nodes.sd.families.pipelines import LENGTHS, flux_pipeline
-from tests.nodes.sd.fine_tuning.test_against_sd3 import RATE, SHARED, Drawn, dataset, drawn, trained
+from tests.nodes.sd.fine_tuning.test_against_sd3 import (
+    SHARED,
+    Drawn,
+    dataset,
+    drawn,
+    train_as_diffusers,
+    train_rows_as_diffusers,
+    trained,
+)
 
 __all__ = ["dataset", "drawn"]  # fixtures
 TOKENS = ["<zzz>", "<yyy>"]
@@ -103,16 +111,11 @@ def test_a_lora_is_trained_as_in_diffusers_and_its_file_loads_there(
     assert len(weights) == 2 * len(before.tensors) // 3
     for weight in weights.values():
         weight.requires_grad_(True)
-    optimizer = torch.optim.AdamW(
-        list(weights.values()), lr=RATE, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8
+    losses = train_as_diffusers(
+        [*weights.values()],
+        drawn,
+        lambda step: reference_loss(pipeline, step, name, "logit_normal", step.prompts),
     )
-    losses = []
-    for step in drawn:
-        loss = reference_loss(pipeline, step, name, "logit_normal", step.prompts)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
     assert len(losses) == len(rows) == steps
     assert max(abs(a - b) / b for a, b in zip(rows, losses, strict=True)) < 2e-6
     assert losses[-1] != losses[0]
@@ -163,23 +166,12 @@ def test_an_embedding_is_trained_as_in_diffusers(
         with torch.no_grad():
             tables[name][ids[name]] = tables[name][initial].clone()
         tables[name].requires_grad_(True)
-    optimizer = torch.optim.AdamW(
-        list(tables.values()), lr=RATE, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8
-    )
-    originals = {name: table.detach().clone() for name, table in tables.items()}
-    losses = []
-    for step in drawn:
+
+    def loss_of(step: Drawn) -> Tensor:
         text = [prompt.replace("zzz", "".join(TOKENS)) for prompt in step.prompts]
-        loss = reference_loss(pipeline, step, "flux", "logit_normal", text)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        with torch.no_grad():
-            for name, table in tables.items():
-                others = torch.ones(len(table), dtype=torch.bool)
-                others[ids[name]] = False
-                table[others] = originals[name][others]
-        losses.append(loss.item())
+        return reference_loss(pipeline, step, "flux", "logit_normal", text)
+
+    losses, originals = train_rows_as_diffusers(tables, ids, drawn, loss_of)
     assert len(losses) == len(rows) == steps
     assert max(abs(a - b) / b for a, b in zip(rows, losses, strict=True)) < 2e-6
     assert list(embedding.vectors) == ["clip_l", "t5"]

@@ -8,7 +8,7 @@ textual_inversion_sdxl.py: a table is optimised as a whole, and all other rows a
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,6 +152,51 @@ def reference_loss(
     return loss
 
 
+def train_as_diffusers(
+    weights: Sequence[Tensor],
+    drawn: Sequence[Drawn],
+    loss_of: Callable[[Drawn], Tensor],
+    restore: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """Train weights with the optimizer of diffusers' scripts, and return the losses.
+
+    Args:
+        weights: the tensors to train.
+        drawn: the pictures, noise and noise levels of each step.
+        loss_of: computes the loss of a step.
+        restore: called after each step, to undo the changes of rows that are not trained.
+    """
+    optimizer = torch.optim.AdamW(list(weights), lr=RATE, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8)
+    losses = []
+    for step in drawn:
+        loss = loss_of(step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            restore()
+        losses.append(loss.item())
+    return losses
+
+
+def train_rows_as_diffusers(
+    tables: dict[str, Tensor],
+    ids: dict[str, list[int]],
+    drawn: Sequence[Drawn],
+    loss_of: Callable[[Drawn], Tensor],
+) -> tuple[list[float], dict[str, Tensor]]:
+    """Train some rows of tables as textual_inversion_sdxl.py does; return the losses and the old tables."""
+    originals = {name: table.detach().clone() for name, table in tables.items()}
+
+    def restore() -> None:
+        for name, table in tables.items():
+            others = torch.ones(len(table), dtype=torch.bool)
+            others[ids[name]] = False
+            table[others] = originals[name][others]
+
+    return train_as_diffusers([*tables.values()], drawn, loss_of, restore), originals
+
+
 @short_and_full("steps", 4, 50)
 @pytest.mark.parametrize(("t5", "weighting"), [(False, "logit_normal"), (True, "cosmap")])
 def test_an_embedding_is_trained_as_in_diffusers(
@@ -185,23 +230,12 @@ def test_an_embedding_is_trained_as_in_diffusers(
         with torch.no_grad():
             tables[name][ids[name]] = tables[name][initial].clone()
         tables[name].requires_grad_(True)
-    optimizer = torch.optim.AdamW(
-        list(tables.values()), lr=RATE, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8
-    )
-    originals = {name: table.detach().clone() for name, table in tables.items()}
-    losses = []
-    for step in drawn:
+
+    def loss_of(step: Drawn) -> Tensor:
         text = [prompt.replace("zzz", "<zzz><zzz>_1") for prompt in step.prompts]
-        loss = reference_loss(pipeline, step, dataset, weighting, text)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        with torch.no_grad():
-            for name, table in tables.items():
-                others = torch.ones(len(table), dtype=torch.bool)
-                others[ids[name]] = False
-                table[others] = originals[name][others]
-        losses.append(loss.item())
+        return reference_loss(pipeline, step, dataset, weighting, text)
+
+    losses, originals = train_rows_as_diffusers(tables, ids, drawn, loss_of)
     assert len(losses) == len(rows) == steps
     assert {prompt for step in drawn for prompt in step.prompts} == {f"a zzz on {word}" for word in _WORDS}
     assert max(abs(a - b) / b for a, b in zip(rows, losses, strict=True)) < 1e-6
@@ -239,16 +273,11 @@ def test_a_lora_is_trained_as_in_diffusers_and_its_file_loads_there(
     assert len(weights) == (3 if dora else 2) * len({name.partition(".lora_")[0] for name in weights})
     for weight in weights.values():
         weight.requires_grad_(True)
-    optimizer = torch.optim.AdamW(
-        list(weights.values()), lr=RATE, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8
+    losses = train_as_diffusers(
+        [*weights.values()],
+        drawn,
+        lambda step: reference_loss(pipeline, step, dataset, "logit_normal", step.prompts),
     )
-    losses = []
-    for step in drawn:
-        loss = reference_loss(pipeline, step, dataset, "logit_normal", step.prompts)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
     assert len(losses) == len(rows) == steps
     assert max(abs(a - b) / b for a, b in zip(rows, losses, strict=True)) < 1e-6
     assert losses[-1] != losses[0]
