@@ -26,7 +26,7 @@ test("a button fixes what is surely meant, below the input and in the list, as o
   await page.getByRole("tab", { name: "Problems" }).click();
   await list.getByRole("button", { name: "Fix: remove widht" }).click();
   await expect(list).not.toContainText("widht");
-  // That a wire is missing is told on the node after a run was refused, not while a person still wires.
+  // A node shows its missing wires only after the server has refused a run.
   const connect = canvas.node("decode").getByRole("button", { name: "Fix: connect model.vae" });
   await expect(list).toContainText("connect model.vae");
   await expect(connect).toHaveCount(0);

@@ -60,7 +60,7 @@ export function useShapeKey(): string {
   const folded = useRuns((state) =>
     [...graph().nodes.keys()].filter((id) => typed().type(id).preview && isBare(state, id)).join(),
   );
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what is told changes with a refused run
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `isTold` reads the refused run
   const errors = useMemo(() => {
     const told = Object.values(checked).map((all) => all.filter(isTold));
     return JSON.stringify(told.map((all) => all.filter((one) => one.severity === "error")));
